@@ -1,0 +1,94 @@
+"""The packed description: Zoho's facts about each operation, for those who need more than types.
+
+The generator writes ``description.json`` beside this module. The sandbox validates and answers by
+it, the export plans by it; plain calls never load it.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import Literal, TypeAlias
+
+import msgspec
+
+#: What a value is. ``id`` is text of digits, ``decimal`` an exact number, ``time`` an aware moment,
+#: ``any`` raw JSON that no description details.
+Kind: TypeAlias = Literal[
+    "id", "text", "decimal", "integer", "boolean", "date", "time", "object", "list", "any"
+]
+Answer: TypeAlias = Literal["record", "list", "values", "done", "file"]
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A field of a record or a parameter of a call.
+
+    ``fields`` are those of an ``object``, or of the elements of a ``list`` of objects; ``element``
+    is the kind of a plain list's elements. ``allowed`` are the values that the description names.
+    ``variants`` are the further parameters a filter comes in (``date_after``, ``name_contains``).
+    """
+
+    name: str
+    kind: Kind
+    required: bool = False
+    allowed: tuple[str, ...] = ()
+    max_length: int | None = None
+    element: Kind | None = None
+    fields: tuple[Field, ...] = ()
+    variants: tuple[str, ...] = ()
+
+
+class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One operation: ``name`` is ``product.resource.verb``, the name of its generated function."""
+
+    name: str
+    method: str
+    path: str
+    answer: Answer
+    scope: str = ""
+    key: str = ""
+    status: int = 200
+    query: tuple[Field, ...] = ()
+    headers: tuple[Field, ...] = ()
+    body: tuple[Field, ...] = ()
+    reply: tuple[Field, ...] = ()
+    row_id: str = ""
+    order: str = ""
+    paged: bool = False
+    totals: bool = False
+    max_per_page: int = 200
+    per_user: bool = False
+
+    @property
+    def product(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def resource(self) -> str:
+        """``product.resource``."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def top_level(self) -> bool:
+        """Whether this is a list that hangs below no other record."""
+        return self.answer == "list" and "{" not in self.path
+
+
+class Description(msgspec.Struct, frozen=True):
+    """Everything the generator knows about the operations that have functions."""
+
+    operations: tuple[OperationFacts, ...]
+
+    def named(self, name: str) -> OperationFacts:
+        """The operation called ``product.resource.verb``; raises `KeyError` where there is none."""
+        for operation in self.operations:
+            if operation.name == name:
+                return operation
+        raise KeyError(name)
+
+
+@functools.cache
+def load() -> Description:
+    """The description that was packed with this version. Reads a file: call it off the hot path."""
+    packed = resources.files("zoho_async").joinpath("description.json").read_bytes()
+    return msgspec.json.decode(packed, type=Description)

@@ -1,0 +1,279 @@
+"""The exception tree, and the map from (HTTP status, Zoho code) to it.
+
+Catch by cause: `ZohoError` is everything, `ReplyError` is "Zoho answered no", `TransportError` is
+"no usable answer came", `LimitError` is "not now", `AuthError` is "not you". Each says what was
+asked (method, path, organization), what came back (status, code, Zoho's message) and what to do.
+None ever holds a token, a query value or a body.
+
+Zoho's codes under 10,000 are partly per module, so the HTTP status decides first; only the codes
+that mean the same in every module and under any status (`GLOBAL_CODES`) overrule it. They come as
+int or as text.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Final
+
+import msgspec
+
+
+class ZohoError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class ConfigurationError(ZohoError):
+    """The caller's settings cannot work: a region, URL, credential or option. Nothing was sent."""
+
+
+class SessionClosed(ZohoError):
+    """The session was closed before or during this call."""
+
+    def __init__(self) -> None:
+        super().__init__("the session is closed; open a new Session")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What was asked: enough to find the call, nothing secret (the path without its query)."""
+
+    method: str
+    path: str
+    organization: str | None = None
+
+    def __str__(self) -> str:
+        where = f" (organization {self.organization})" if self.organization else ""
+        return f"{self.method} {self.path}{where}"
+
+
+class CallError(ZohoError):
+    """One call failed; ``request`` says which."""
+
+    hint: ClassVar[str] = ""
+
+    def __init__(self, request: Request, problem: str) -> None:
+        self.request: Final = request
+        text = f"{request}: {problem}"
+        super().__init__(f"{text} - {self.hint}" if self.hint else text)
+
+
+# -- not now ------------------------------------------------------------------------------------
+
+
+class LimitError(ZohoError):
+    """The organization's limits do not let this call go now."""
+
+
+class WaitTooLong(LimitError):
+    """The wait for the limits would exceed ``max_wait``; ``seconds`` says how long it would be."""
+
+    def __init__(self, seconds: float, why: str = "the limits") -> None:
+        self.seconds: Final = seconds
+        self.why: Final = why
+        super().__init__(
+            f"waiting for {why} would take {seconds:.1f} s, longer than max_wait; "
+            "try later, or raise max_wait (None waits as long as it takes)"
+        )
+
+
+class DailyQuotaExceeded(LimitError):
+    """The organization's calls for the day are used up. ``reset_at`` is None where not known."""
+
+    def __init__(self, reset_at: datetime | None) -> None:
+        self.reset_at: Final = reset_at
+        when = f"at {reset_at:%Y-%m-%d %H:%M} UTC" if reset_at else "at a time Zoho did not name"
+        super().__init__(
+            f"the organization's calls for the day are used up; the count restarts {when}"
+        )
+
+
+# -- no usable answer ---------------------------------------------------------------------------
+
+
+class TransportError(CallError):
+    """No usable answer came."""
+
+
+class NotConnected(TransportError):
+    """No connection could be made: the request was not sent."""
+
+    hint = "check the network, the proxy variables and the host name"
+
+
+class ConnectionBroken(TransportError):
+    """The connection broke after the request was sent: Zoho may or may not have acted."""
+
+
+class CallTimeout(TransportError):
+    """No answer within the timeout after the request was sent: Zoho may or may not have acted."""
+
+    hint = "raise the timeout with with_options(timeout=...) if the operation is slow"
+
+
+class UnreadableReply(TransportError):
+    """The answer was empty, cut short, or not what was asked for (an HTML page, say)."""
+
+    hint = "a gateway fault, or the wrong region for this account"
+
+    def __init__(self, request: Request, problem: str, status: int | None = None) -> None:
+        self.status: Final = status
+        super().__init__(request, problem)
+
+
+class AmbiguousWrite(CallError):
+    """A write was sent and its outcome is not known; it is never repeated by itself.
+
+    ``__cause__`` is what happened. Look the record up before writing again, or opt in to repeats
+    with ``with_options(retry_writes=True)`` where doing it twice is harmless.
+    """
+
+    hint = "look up whether it took effect before writing again"
+
+
+# -- Zoho answered no ---------------------------------------------------------------------------
+
+
+class ReplyError(CallError):
+    """Zoho answered with an error: HTTP ``status``, its own ``code`` and ``message``."""
+
+    def __init__(self, request: Request, status: int, code: int | None, message: str) -> None:
+        self.status: Final = status
+        self.code: Final = code
+        self.message: Final = message
+        number = f", code {code}" if code is not None else ""
+        super().__init__(request, f"HTTP {status}{number}: {message or 'no message'}")
+
+
+class InvalidRequest(ReplyError):
+    """A parameter or field has a value that Zoho does not accept."""
+
+    hint = "correct the value that the message names"
+
+
+class NotFound(ReplyError):
+    """No such record, or it belongs to another organization, or no such path."""
+
+    hint = "check the id and the organization"
+
+
+class NotAuthorized(ReplyError):
+    """A fresh token was refused for this operation."""
+
+
+class InvalidToken(NotAuthorized):
+    """Even a freshly renewed access token was refused (code 14)."""
+
+    hint = "check that ZOHO_REGION is the account's data center and that the token is not revoked"
+
+
+class MissingScope(NotAuthorized):
+    """The token lacks the scope of this operation (code 57 on a fresh token).
+
+    ``scope`` is the one the description names, where it does.
+    """
+
+    def __init__(
+        self, request: Request, status: int, code: int | None, message: str, scope: str = ""
+    ) -> None:
+        self.scope: Final = scope
+        needed = f" (needs {scope})" if scope else ""
+        super().__init__(request, status, code, f"{message}{needed}")
+
+    hint = "grant the scope with a new refresh token"
+
+
+class OrganizationError(ReplyError):
+    """The organization must be named (code 6024) or is not this user's (code 6041)."""
+
+    hint = "set ZOHO_ORGANIZATION_ID or Session(organization=...); GET /organizations lists them"
+
+
+class RateLimited(ReplyError, LimitError):
+    """Zoho refused the call for its limits (HTTP 429, or codes 43, 44, 45, 1070)."""
+
+    hint = "the scheduler waits by itself; others use the same organization's limits"
+
+
+class Blocked(RateLimited):
+    """The organization (code 44) or the account (code 43) is blocked for a while."""
+
+
+class TooManyInFlight(RateLimited):
+    """Too many calls at once (code 1070)."""
+
+
+class DailyLimitReply(RateLimited):
+    """Zoho's own word that the day's calls are used up (code 45)."""
+
+
+class ServerError(ReplyError):
+    """Zoho failed (HTTP 5xx)."""
+
+    hint = "try again later"
+
+
+# -- not you ------------------------------------------------------------------------------------
+
+
+class AuthError(ZohoError):
+    """The accounts server gave no access token; the message says what to do."""
+
+
+class InvalidClient(AuthError):
+    """The client id or secret is wrong, or belongs to another data center."""
+
+
+class InvalidGrant(AuthError):
+    """The refresh token or code is wrong, revoked, used up, or from another data center."""
+
+
+class TokenThrottled(AuthError):
+    """Too many tokens were asked for in ten minutes. The refresh token is still good: wait."""
+
+
+class AccountsUnavailable(AuthError):
+    """The accounts server could not be reached or answered something unreadable."""
+
+
+# -- what came back did not fit -----------------------------------------------------------------
+
+
+class DecodeError(ZohoError):
+    """A reply's values do not fit their described types; raised only with ``strict=True``."""
+
+
+# -- the map ------------------------------------------------------------------------------------
+
+#: Codes that mean the same in every module and under any HTTP status, as the documents and
+#: recorded traffic have them.
+GLOBAL_CODES: Final[dict[int, type[ReplyError]]] = {
+    14: InvalidToken,
+    43: Blocked,
+    44: Blocked,
+    45: DailyLimitReply,
+    57: MissingScope,
+    1070: TooManyInFlight,
+    6024: OrganizationError,
+    6041: OrganizationError,
+}
+
+_STATUSES: Final[dict[int, type[ReplyError]]] = {
+    400: InvalidRequest,
+    401: NotAuthorized,
+    404: NotFound,
+    429: RateLimited,
+}
+
+
+def reply_error(
+    request: Request, status: int, code: int | None, message: str, *, scope: str = ""
+) -> ReplyError:
+    """The exception for an answer of HTTP ``status`` with Zoho's ``code`` (None where it has none).
+
+    ``scope`` is the operation's documented scope, named by `MissingScope`.
+    """
+    kind = GLOBAL_CODES.get(code) if code is not None else None
+    if kind is MissingScope:
+        return MissingScope(request, status, code, message, scope)
+    if kind is None:
+        kind = _STATUSES.get(status) or (ServerError if status >= 500 else ReplyError)
+    return kind(request, status, code, message)

@@ -1,0 +1,85 @@
+"""What an observer is told.
+
+An observer is any callable that takes one event; it is called on the event loop and must return at
+once. Without one nothing is built. Events carry no token, no body and no query value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+
+class Called(msgspec.Struct, frozen=True, kw_only=True):
+    """One request was answered or failed. ``seconds`` is from sending to the last byte read."""
+
+    method: str
+    path: str
+    organization: str | None
+    status: int | None
+    code: int | None
+    seconds: float
+    attempt: int
+
+
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """A call will be tried again after ``delay`` seconds; ``cause`` names the exception's class."""
+
+    method: str
+    path: str
+    organization: str | None
+    attempt: int
+    delay: float
+    cause: str
+
+
+class Waited(msgspec.Struct, frozen=True, kw_only=True):
+    """A call waited ``seconds`` for its organization's limits."""
+
+    organization: str | None
+    lane: str
+    seconds: float
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Zoho refused a call for its limits; nothing is sent for ``blocked_for`` seconds."""
+
+    organization: str | None
+    code: int | None
+    blocked_for: float
+
+
+class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
+    """A new access token came; it lives ``expires_in`` seconds."""
+
+    expires_in: float
+
+
+class Drifted(msgspec.Struct, frozen=True, kw_only=True):
+    """A value did not fit its described type and was read as ``None``; ``count`` rows so far.
+
+    ``field`` is the path within the record (``line_items[].rate``), ``found`` the JSON type sent.
+    """
+
+    record: str
+    field: str
+    expected: str
+    found: str
+    count: int
+
+
+class Paged(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a list was read: ``rows`` as sent, ``fresh`` of them not seen before."""
+
+    path: str
+    organization: str | None
+    page: int
+    rows: int
+    fresh: int
+    has_more_page: bool
+
+
+Event: TypeAlias = Called | Retried | Waited | Refused | Refreshed | Drifted | Paged
+Observer: TypeAlias = Callable[[Event], None]

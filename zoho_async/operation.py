@@ -1,0 +1,93 @@
+"""What one endpoint is, as data: the generated functions bind arguments to one of these.
+
+An `Operation` answers one value, a `ListOperation` answers numbered pages of rows. Neither does
+anything; `Session` carries them out, `Pager` walks their pages.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class Product(msgspec.Struct, frozen=True, kw_only=True):
+    """One of Zoho's finance products and how its API names the organization.
+
+    ``base_path`` goes between the API host and an operation's path. Exactly one of
+    ``organization_query`` and ``organization_header`` is set.
+    """
+
+    name: str
+    base_path: str
+    organization_query: str = ""
+    organization_header: str = ""
+
+
+BOOKS: Final = Product(name="books", base_path="/books/v3", organization_query="organization_id")
+INVOICE: Final = Product(
+    name="invoice", base_path="/invoice/v3", organization_query="organization_id"
+)
+BILLING: Final = Product(
+    name="billing",
+    base_path="/billing/v1",
+    organization_header="X-com-zoho-subscriptions-organizationid",
+)
+INVENTORY: Final = Product(
+    name="inventory", base_path="/inventory/v1", organization_query="organization_id"
+)
+
+PRODUCTS: Final[dict[str, Product]] = {
+    product.name: product for product in (BOOKS, INVOICE, BILLING, INVENTORY)
+}
+
+
+class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """An endpoint that answers one value of type ``result``.
+
+    ``name`` is ``product.resource.verb``; ``path`` has ``{names}`` for its ids; ``scope`` is the
+    OAuth scope that the description names, or "". ``key`` is the envelope key that holds the
+    value; "" decodes the whole envelope (code and message stand in every envelope). ``accept`` is
+    the media type asked for; anything but JSON is handed over as bytes. ``repeatable`` marks a
+    write that may be sent twice without harm (an upsert by unique field). ``per_user`` marks an
+    operation that belongs to the account rather than to an organization.
+    """
+
+    name: str
+    product: Product
+    method: Method
+    path: str
+    result: type[T]
+    scope: str = ""
+    key: str = ""
+    accept: str = "application/json"
+    repeatable: bool = False
+    per_user: bool = False
+
+
+class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """An endpoint that answers rows of type ``row`` under ``key``, in numbered pages.
+
+    ``row_id`` is the field that names a row, or "" where rows have no id of their own. ``order``
+    is the ``sort_column`` in whose ascending order rows do not move while others edit, or "" where
+    the description allows none. ``paged`` is False for lists that answer everything at once.
+    ``max_per_page`` is the largest page that is documented. ``totals`` says that the description
+    names ``response_option``, with which Zoho counts the rows.
+    """
+
+    name: str
+    product: Product
+    path: str
+    row: type[T]
+    key: str
+    row_id: str = ""
+    scope: str = ""
+    order: str = ""
+    paged: bool = True
+    max_per_page: int = 200
+    totals: bool = False
+    per_user: bool = False
