@@ -44,6 +44,11 @@ API_URLS: Final = frozenset(region.api_url for region in REGIONS.values() if reg
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine by a name that no resolver can turn elsewhere."""
+    return host in _LOOPBACK
+
+
 def region(name: str) -> Region:
     """The data center called ``name`` (any case). Raises `ConfigurationError` for any other."""
     try:
@@ -64,6 +69,6 @@ def checked_url(url: str, *, what: str) -> str:
         raise ConfigurationError(f"{what} must not hold a user name or password")
     if not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(f"{what} must look like https://host, got {url!r}")
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
         return url.strip().rstrip("/")
     raise ConfigurationError(f"{what} must be https (http only on loopback), got {url!r}")

@@ -1,0 +1,326 @@
+"""One Zoho account: what all views of a session share, and how a call is carried out.
+
+A call goes: token - slot of its organization's scheduler - one request - what the answer means -
+perhaps again. The slot is given back before any wait for another try. A token that ends while its
+call waits for a slot gives the slot back unused, so that what is sent is sent at once after its
+admission: the limits reckon with that.
+
+Work that outlives the call that began it (look-ahead, renewal of tokens) is a task in ``_tasks``;
+`aclose` cancels and awaits them. Nothing here is open across a ``yield``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import anyio
+
+from zoho_async import __version__
+from zoho_async.auth import AccessToken, Credentials, TokenSource, access_token
+from zoho_async.call import Call, error_of, quota_of, retry_after
+from zoho_async.clock import Clock
+from zoho_async.errors import (
+    AccountsUnavailable,
+    AmbiguousWrite,
+    ConfigurationError,
+    LimitError,
+    NotAuthorized,
+    NotConnected,
+    RateLimited,
+    ReplyError,
+    Request,
+    SessionClosed,
+    TooManyInFlight,
+    TransportError,
+    UnreadableReply,
+    ZohoError,
+)
+from zoho_async.events import Called, Event, Observer, Refreshed, Retried
+from zoho_async.limits import Ledger, Limits, Refusal, Scheduler, Slot, scheduler
+from zoho_async.regions import API_URLS, checked_url, region
+from zoho_async.retry import Policy, RetryBudget, outcome
+from zoho_async.transport import Answer, Transport, proxy_for
+
+T = TypeVar("T")
+
+_TOKEN_PATH: Final = "/oauth/v2/token"
+
+
+class Account:
+    """Sockets, token, schedulers and background work of one account in one event loop."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        region_name: str,
+        api_url: str | None,
+        accounts_url: str | None,
+        limits: Limits,
+        ledger: Ledger,
+        observer: Observer | None,
+        connector: aiohttp.BaseConnector | None,
+        clock: Clock,
+        retry: Policy,
+    ) -> None:
+        home = region(region_name)
+        if api_url is None and home.api_url is None:
+            raise ConfigurationError(
+                f"no document names the API host of region {home.name!r}: "
+                "set ZOHO_BASE_URL or Session(api_url=...)"
+            )
+        self._credentials: Final = credentials
+        self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
+        self._api_url: str = self._given_api_url or home.api_url or ""
+        self._accounts_url: Final = checked_url(
+            accounts_url or home.accounts_url, what="the accounts URL"
+        )
+        self._limits: Final = limits
+        self._ledger: Final = ledger
+        self._observer: Final = observer
+        self._connector: Final = connector
+        self._clock: Final = clock
+        self._retry: Final = retry
+        self._transport: Transport | None = None
+        self._proxies: dict[str, str | None] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._budgets: dict[str | None, RetryBudget] = {}
+        self._closed = False
+        self._tokens: Final = TokenSource(
+            self._fetch_token, lambda work: self.start(work, name="token renewal"), clock, retry
+        )
+
+    # -- what views use ---------------------------------------------------------------------
+
+    @property
+    def api_url(self) -> str:
+        """The API host's URL: as given, else as the token named it, else the region's."""
+        return self._api_url
+
+    def observe(self, event: Event) -> None:
+        """Tell the observer, if there is one."""
+        if self._observer is not None:
+            self._observer(event)
+
+    def scheduler(self, organization: str | None) -> Scheduler:
+        """The scheduler of ``organization``, or the account's own for calls that name none."""
+        host = urlsplit(self._api_url).netloc
+        account = f"{host}/@{self._credentials.client_id}"
+        return scheduler(
+            f"{host}/{organization}" if organization else account,
+            account=account,
+            limits=self._limits,
+            ledger=self._ledger,
+            clock=self._clock,
+            observer=self._observer,
+        )
+
+    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Run ``work`` as a task that `aclose` ends. Raises `SessionClosed` after that."""
+        if self._closed:
+            work.close()
+            raise SessionClosed
+        task = asyncio.create_task(work, name=f"zoho_async {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def aclose(self) -> None:
+        """End background work and close the sockets. Calling it again does nothing."""
+        self._closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
+
+    async def send(self, call: Call) -> Answer:
+        """Carry out ``call``; the answer is a success. Raises what DESIGN's table of retries says.
+
+        That is a `ReplyError`, `TransportError`, `AmbiguousWrite`, `LimitError` or `AuthError`.
+        """
+        budget = self._budget(call.request.organization)
+        budget.called()
+        attempt, renewed = 0, False
+        last: ZohoError | None = None
+        while True:
+            attempt += 1
+            try:
+                token, slot = await self._admitted(call)
+            except LimitError as error:
+                raise error from last
+            error: ZohoError | None
+            try:
+                answer, error = await self._attempt(call, token, slot, attempt)
+            except TransportError as broken:
+                error = broken
+            else:
+                if error is None:
+                    return answer
+            # "not authorized" may be a token that died early: one new token tells.
+            if isinstance(error, NotAuthorized) and not renewed and self._tokens.refused(token):
+                renewed = True
+                attempt -= 1
+                continue
+            await self._before_another(call, error, attempt, budget)
+            last = error
+
+    # -- one attempt ------------------------------------------------------------------------
+
+    async def _admitted(self, call: Call) -> tuple[AccessToken, Slot]:
+        """A slot, and a token that is good now that the slot is here."""
+        while True:
+            if self._closed:
+                raise SessionClosed
+            await self._tokens.token()
+            slot = await self.scheduler(call.request.organization).admit(
+                call.options.lane, max_wait=call.options.max_wait, caller=call.caller
+            )
+            token = self._tokens.current()
+            if token is not None and not self._closed:
+                return token, slot
+            await slot.unsent()
+
+    async def _attempt(
+        self, call: Call, token: AccessToken, slot: Slot, attempt: int
+    ) -> tuple[Answer, ReplyError | UnreadableReply | None]:
+        """Send once. The slot is settled whatever happens, cancellation included."""
+        url = call.url(self._api_url)
+        began = self._clock.monotonic()
+        slot.sent()
+        try:
+            answer = await self._open().send(
+                call.request,
+                url,
+                headers=call.all_headers(token.value),
+                body=call.body,
+                silence=call.options.timeout,
+                proxy=self._proxy(url),
+            )
+        except (NotConnected, ConfigurationError):
+            await slot.unsent()
+            self._called(call, None, None, began, attempt)
+            raise
+        except BaseException as broken:
+            with anyio.CancelScope(shield=True):
+                await slot.lost()
+            if isinstance(broken, TransportError):
+                self._called(call, None, None, began, attempt)
+            raise
+        error = error_of(call, answer)
+        refusal = None
+        if isinstance(error, RateLimited):
+            refusal = Refusal(code=error.code, retry_after=retry_after(answer))
+        with anyio.CancelScope(shield=True):
+            await slot.replied(quota=quota_of(answer), refusal=refusal)
+        code = error.code if isinstance(error, ReplyError) else None
+        self._called(call, answer.status, code, began, attempt)
+        return answer, error
+
+    def _called(
+        self, call: Call, status: int | None, code: int | None, began: float, attempt: int
+    ) -> None:
+        if self._observer is not None:
+            self._observer(
+                Called(
+                    method=call.request.method,
+                    path=call.request.path,
+                    organization=call.request.organization,
+                    status=status,
+                    code=code,
+                    seconds=self._clock.monotonic() - began,
+                    attempt=attempt,
+                )
+            )
+
+    def _open(self) -> Transport:
+        if self._closed:
+            raise SessionClosed
+        if self._transport is None:
+            self._transport = Transport(self._connector, user_agent=f"zoho_async/{__version__}")
+        return self._transport
+
+    def _proxy(self, url: str) -> str | None:
+        host = url[: url.find("/", 8)]
+        if host not in self._proxies:
+            self._proxies[host] = proxy_for(host)
+        return self._proxies[host]
+
+    # -- again? -----------------------------------------------------------------------------
+
+    async def _before_another(
+        self, call: Call, error: ZohoError, attempt: int, budget: RetryBudget
+    ) -> None:
+        """Return when it is time for another try; raise ``error`` (or worse) when there is none."""
+        kind = outcome(error)
+        if kind == "passing" and not call.may_repeat:
+            raise AmbiguousWrite(
+                call.request, f"it is not known whether it took effect ({type(error).__name__})"
+            ) from error
+        patient = call.options.lane == "bulk"
+        given_up = attempt >= self._retry.tries and not (patient and kind == "refused")
+        if kind == "final" or given_up:
+            raise error
+        if kind != "refused":
+            while wait := budget.spend():
+                if not patient:
+                    raise error
+                await anyio.sleep(wait)
+        # The scheduler's gates pace all refusals but "too many at once".
+        paced = kind == "refused" and not isinstance(error, TooManyInFlight)
+        delay = 0.0 if paced else self._retry.delay(attempt)
+        self.observe(
+            Retried(
+                method=call.request.method,
+                path=call.request.path,
+                organization=call.request.organization,
+                attempt=attempt,
+                delay=delay,
+                cause=type(error).__name__,
+            )
+        )
+        await anyio.sleep(delay)
+
+    def _budget(self, organization: str | None) -> RetryBudget:
+        budget = self._budgets.get(organization)
+        if budget is None:
+            budget = self._budgets[organization] = RetryBudget(self._clock)
+        return budget
+
+    # -- tokens -----------------------------------------------------------------------------
+
+    async def _fetch_token(self) -> AccessToken:
+        """One request to the accounts server; the secrets go in its body, never in a URL."""
+        form = urlencode(
+            {
+                "grant_type": "refresh_token",
+                "client_id": self._credentials.client_id,
+                "client_secret": self._credentials.client_secret,
+                "refresh_token": self._credentials.refresh_token,
+            }
+        )
+        url = self._accounts_url + _TOKEN_PATH
+        try:
+            answer = await self._open().send(
+                Request("POST", _TOKEN_PATH),
+                url,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=form.encode(),
+                silence=30.0,
+                total=60.0,
+                proxy=self._proxy(url),
+            )
+        except TransportError as error:
+            raise AccountsUnavailable(f"no access token: {error}") from error
+        token = access_token(answer.status, answer.body)
+        # A host that is not in the table must not see the token, whoever names it.
+        if self._given_api_url is None and token.api_domain in API_URLS:
+            self._api_url = token.api_domain
+        self.observe(Refreshed(expires_in=token.expires_in))
+        return token

@@ -1,0 +1,156 @@
+"""One call as it is carried out, and what the answer to it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from zoho_async.errors import ReplyError, Request, UnreadableReply, reply_error
+from zoho_async.limits import Lane, Quota
+from zoho_async.operation import Product
+from zoho_async.transport import Answer, Body
+from zoho_async.wire import Unreadable, read_envelope
+
+JSON: Final = "application/json"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls of one view of a session are made; `Session.with_options` changes them.
+
+    ``max_wait`` is the longest wait for the limits in seconds (None: as long as it takes),
+    ``timeout`` the longest silence of the server in seconds.
+    """
+
+    lane: Lane = "interactive"
+    max_wait: float | None = 60.0
+    timeout: float = 60.0
+    retry_writes: bool = False
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of Zoho; it can be sent any number of times, each time the same."""
+
+    request: Request
+    product: Product
+    options: Options
+    caller: object
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    body: Body = None
+    scope: str = ""
+    accept: str = JSON
+    repeatable: bool = False
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether sending it twice does no harm, as far as anyone said."""
+        return self.request.method == "GET" or self.repeatable or self.options.retry_writes
+
+    def url(self, api_url: str) -> str:
+        """The whole URL. ``+`` and all else in values is percent-encoded, as Zoho needs it."""
+        query = dict(self.query)
+        if self.request.organization and self.product.organization_query:
+            query[self.product.organization_query] = self.request.organization
+        text = f"?{urlencode(query, quote_via=quote)}" if query else ""
+        return f"{api_url}{self.product.base_path}{self.request.path}{text}"
+
+    def all_headers(self, token: str) -> dict[str, str]:
+        """The headers of one attempt; ``token`` is the access token of this moment."""
+        headers = {**self.headers, "Authorization": f"Zoho-oauthtoken {token}"}
+        if isinstance(self.body, bytes):
+            headers["Content-Type"] = JSON
+        if self.accept != JSON:
+            headers["Accept"] = self.accept
+        if self.request.organization and self.product.organization_header:
+            headers[self.product.organization_header] = self.request.organization
+        return headers
+
+
+def path_of(template: str, ids: Sequence[str | int]) -> str:
+    """``template`` with ``ids`` in place of its ``{names}``, in order.
+
+    Raises `ValueError` for an empty id: without it the path would be that of another operation.
+    """
+    parts = template.split("{")
+    path = parts[0]
+    for part, value in zip(parts[1:], ids, strict=True):
+        name, _, rest = part.partition("}")
+        text = str(value).strip()
+        if not text or text in {".", ".."}:
+            raise ValueError(f"{name} is {value!r}; an id is needed")
+        path += quote(text, safe="") + rest
+    return path
+
+
+def error_of(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
+    """The exception that ``answer`` amounts to, or None for success.
+
+    Success is a status of 2xx and a code of 0, or no code (bulk writes answer rows instead).
+    """
+    fine = answer.status < 300
+    if fine and call.accept != JSON:
+        return _document_error(call, answer)
+    try:
+        envelope = read_envelope(answer.body)
+    except Unreadable as problem:
+        if fine:
+            return UnreadableReply(call.request, str(problem), answer.status)
+        if answer.status < 400:
+            return UnreadableReply(
+                call.request, f"HTTP {answer.status}, a redirect to elsewhere", answer.status
+            )
+        return reply_error(call.request, answer.status, None, f"no reply in JSON: {problem}")
+    if fine and not envelope.code:
+        return None
+    return reply_error(
+        call.request, answer.status, envelope.code, envelope.message, scope=call.scope
+    )
+
+
+def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
+    """Errors stay JSON where a document was asked for; a page of HTML is no document."""
+    if answer.content_type == JSON:
+        try:
+            envelope = read_envelope(answer.body)
+        except Unreadable:
+            envelope = None
+        if envelope is not None and envelope.code:
+            return reply_error(
+                call.request, answer.status, envelope.code, envelope.message, scope=call.scope
+            )
+        return UnreadableReply(call.request, "JSON came instead of a document", answer.status)
+    if not answer.body:
+        return UnreadableReply(call.request, "an empty document came", answer.status)
+    if answer.content_type == "text/html" and "html" not in call.accept:
+        return UnreadableReply(call.request, "HTML came instead of a document", answer.status)
+    return None
+
+
+def quota_of(answer: Answer) -> Quota | None:
+    """The day's quota as the reply's headers give it, or None where they are not there."""
+    names: tuple[Literal["limit", "remaining", "reset"], ...] = ("limit", "remaining", "reset")
+    limit, remaining, reset = (_number(answer.headers.get(f"x-rate-limit-{n}")) for n in names)
+    if limit is None and remaining is None and reset is None:
+        return None
+    return Quota(
+        limit=None if limit is None else int(limit),
+        remaining=None if remaining is None else int(remaining),
+        reset=reset,
+    )
+
+
+def retry_after(answer: Answer) -> float | None:
+    """``Retry-After`` in seconds, or None where it is missing or a date."""
+    return _number(answer.headers.get("retry-after"))
+
+
+def _number(text: str | None) -> float | None:
+    """A header's number, commas and blanks allowed; None for what is none, or negative."""
+    try:
+        value = float((text or "").replace(",", ""))
+    except ValueError:
+        return None
+    return value if 0 <= value < 1e9 else None

@@ -1,0 +1,100 @@
+"""Which failure may be tried again, and when.
+
+A read may be repeated after anything that another try can mend. A write may be repeated only when
+it certainly did not take effect: it never left this machine, or Zoho refused it for its limits or
+its token before running it. Whether a broken or timed-out write happened is not known, Zoho has no
+idempotency key, and booking an invoice twice is worse than an exception: `AmbiguousWrite`.
+
+Three brakes keep retries from making an outage worse: at most ``tries``; full jitter on doubling
+delays, so that callers do not return in step; and a `RetryBudget` for each organization, so that
+what retries send stays a tenth of what is called for. Refusals for the limits spend no budget:
+the scheduler's gates pace them, and they cost Zoho nothing. A *bulk* call is never given up for a
+refusal, because it may wait as long as it takes; an interactive one has ``tries`` for these too.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from zoho_async.clock import Clock
+from zoho_async.errors import (
+    CallTimeout,
+    ConnectionBroken,
+    NotConnected,
+    RateLimited,
+    ServerError,
+    UnreadableReply,
+    ZohoError,
+)
+
+#: Statuses of 5xx that another try can mend; a write that met one may have taken effect.
+_PASSING: Final = frozenset({500, 502, 503, 504})
+
+#: ``refused``: it did not run, the scheduler paces the next try. ``unsent``: it never left.
+#: ``passing``: it may have run, another try can mend it. ``final``: another try changes nothing.
+Outcome: TypeAlias = Literal["refused", "unsent", "passing", "final"]
+
+
+def outcome(error: ZohoError) -> Outcome:
+    """What kind of failure ``error`` is."""
+    if isinstance(error, RateLimited):
+        return "refused"
+    if isinstance(error, NotConnected):
+        return "unsent"
+    if isinstance(error, ServerError):
+        return "passing" if error.status in _PASSING else "final"
+    if isinstance(error, UnreadableReply):
+        return "passing" if error.status is None or error.status < 300 else "final"
+    if isinstance(error, ConnectionBroken | CallTimeout):
+        return "passing"
+    return "final"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """At most ``tries`` in all; before retry n up to ``base`` x 2^(n-1) s, ``cap`` at most."""
+
+    tries: int = 4
+    base: float = 0.5
+    cap: float = 30.0
+
+    def delay(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
+        """Seconds to wait after failed ``attempt`` (the first is 1): full jitter."""
+        return draw() * min(self.cap, self.base * 2.0 ** min(attempt - 1, 16))
+
+
+class RetryBudget:
+    """How many retries one organization may still send.
+
+    Each call earns a tenth of a retry, and ten a minute come by themselves; ten can be saved up.
+    """
+
+    CAPACITY: Final = 10.0
+    PER_CALL: Final = 0.1
+    PER_SECOND: Final = 10.0 / 60.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock: Final = clock
+        self._saved = self.CAPACITY
+        self._at = clock.monotonic()
+
+    def called(self) -> None:
+        """A call was made (its retries do not count)."""
+        self._earn(self.PER_CALL)
+
+    def spend(self) -> float:
+        """Take one retry. Returns 0 when there was one, else the seconds until there will be."""
+        self._earn(0.0)
+        if self._saved >= 1.0:
+            self._saved -= 1.0
+            return 0.0
+        return (1.0 - self._saved) / self.PER_SECOND
+
+    def _earn(self, more: float) -> None:
+        now = self._clock.monotonic()
+        earned = (now - self._at) * self.PER_SECOND + more
+        self._saved = min(self.CAPACITY, self._saved + earned)
+        self._at = now

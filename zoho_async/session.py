@@ -1,0 +1,360 @@
+"""The session: one Zoho account, its sockets and its organizations.
+
+A `Session` is opened once and shared by all tasks of an event loop. It carries a call from an
+`Operation` and its arguments to a value. ``for_organization`` and ``with_options`` give views of
+it: the same account, token and sockets, with another organization or other manners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, TypeVar, get_args
+
+import aiohttp
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from zoho_async.account import Account
+from zoho_async.auth import Credentials
+from zoho_async.call import Call, Options, path_of
+from zoho_async.clock import SYSTEM_CLOCK, Clock
+from zoho_async.errors import ConfigurationError, Request
+from zoho_async.events import Event, Observer
+from zoho_async.files import Download, Upload
+from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
+from zoho_async.operation import PRODUCTS, ListOperation, Operation
+from zoho_async.retry import Policy
+from zoho_async.transport import Answer
+from zoho_async.wire import Decoder, encode, raw_json
+from zoho_async.wire import query as query_of
+
+T = TypeVar("T")
+
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
+
+
+class Session:
+    """One Zoho account; ``async with`` closes it.
+
+    ``organization`` is the id that calls name (None: the account's own default). ``region`` is a
+    name of `regions.REGIONS`; ``api_url`` and ``accounts_url`` overrule its hosts. ``limits`` are
+    the organization's limits as far as this client may use them, ``ledger`` is where their use is
+    kept (by default in memory, one for the process). ``observer`` is told of `events`. ``strict``
+    raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
+    connector, which stays open. Raises `ConfigurationError` for what cannot work.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        organization: str | int | None = None,
+        region: str = "us",
+        api_url: str | None = None,
+        accounts_url: str | None = None,
+        limits: Limits | None = None,
+        ledger: Ledger | None = None,
+        observer: Observer | None = None,
+        strict: bool = False,
+        http: aiohttp.BaseConnector | None = None,
+        retry: Policy | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._organization = _organization(organization)
+        self._options = Options()
+        self._is_owner = True
+        self._decoder = Decoder(strict=strict, observer=observer)
+        self._account = Account(
+            credentials,
+            region_name=region,
+            api_url=api_url,
+            accounts_url=accounts_url,
+            limits=limits or Limits(),
+            ledger=ledger or MEMORY,
+            observer=observer,
+            connector=http,
+            clock=clock,
+            retry=retry or Policy(),
+        )
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        organization: str | int | None = None,
+        limits: Limits | None = None,
+        ledger: Ledger | None = None,
+        observer: Observer | None = None,
+        strict: bool = False,
+        http: aiohttp.BaseConnector | None = None,
+    ) -> Session:
+        """A session by ``ZOHO_CLIENT_ID``, ``ZOHO_CLIENT_SECRET`` and ``ZOHO_REFRESH_TOKEN``.
+
+        ``ZOHO_ORGANIZATION_ID`` and ``ZOHO_REGION`` (default us) say which books;
+        ``ZOHO_BASE_URL`` and ``ZOHO_ACCOUNTS_URL`` overrule the region's hosts. Arguments win over
+        variables. Raises `ConfigurationError` that names what is missing or wrong.
+        """
+        env = os.environ if environ is None else environ
+        return cls(
+            Credentials.from_env(env),
+            organization=organization or env.get("ZOHO_ORGANIZATION_ID") or None,
+            region=env.get("ZOHO_REGION") or "us",
+            api_url=env.get("ZOHO_BASE_URL") or None,
+            accounts_url=env.get("ZOHO_ACCOUNTS_URL") or None,
+            limits=limits,
+            ledger=ledger,
+            observer=observer,
+            strict=strict,
+            http=http,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Session organization={self._organization!r} api_url={self.api_url!r}>"
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End background work and close the sockets. On a view this does nothing."""
+        if self._is_owner:
+            await self._account.aclose()
+
+    # -- views ------------------------------------------------------------------------------
+
+    def for_organization(self, organization: str | int) -> Session:
+        """The same account and sockets, calling for another organization under its own limits."""
+        view = self._view()
+        view._organization = _organization(organization)
+        return view
+
+    def with_options(
+        self,
+        *,
+        lane: Lane | UnsetType = UNSET,
+        max_wait: float | UnsetType | None = UNSET,
+        timeout: float | UnsetType = UNSET,
+        retry_writes: bool | UnsetType = UNSET,
+    ) -> Session:
+        """A view whose calls go by other `Options`; what is left out stays as it is.
+
+        Raises `ConfigurationError` for a lane that does not exist or a time that is not positive.
+        """
+        given = {
+            "lane": lane,
+            "max_wait": max_wait,
+            "timeout": timeout,
+            "retry_writes": retry_writes,
+        }
+        changes = {name: value for name, value in given.items() if value is not UNSET}
+        if changes.get("lane", "bulk") not in get_args(Lane):
+            raise ConfigurationError(f"lane is {lane!r}; choose one of {', '.join(get_args(Lane))}")
+        for name in ("max_wait", "timeout"):
+            value = changes.get(name)
+            if isinstance(value, int | float) and value < 0:
+                raise ConfigurationError(f"{name} is {value}; it must not be negative")
+        view = self._view()
+        view._options = msgspec.structs.replace(self._options, **changes)
+        return view
+
+    def _view(self) -> Session:
+        view = object.__new__(Session)
+        view.__dict__.update(self.__dict__)
+        view._is_owner = False
+        return view
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    @property
+    def organization(self) -> str | None:
+        """The organization that calls name."""
+        return self._organization
+
+    @property
+    def api_url(self) -> str:
+        """The API host's URL."""
+        return self._account.api_url
+
+    @property
+    def decoder(self) -> Decoder:
+        """What turns replies into values; its ``drift`` counts what did not fit."""
+        return self._decoder
+
+    @property
+    def rate(self) -> float:
+        """The steady rate of this organization's bulk calls, in calls a second."""
+        return self._account.scheduler(self._organization).rate
+
+    async def snapshot(self) -> Snapshot:
+        """How far this organization's limits are used at this moment."""
+        return await self._account.scheduler(self._organization).snapshot()
+
+    def observe(self, event: Event) -> None:
+        """Tell the observer, if there is one."""
+        self._account.observe(event)
+
+    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Run ``work`` as a task that ends with this session at the latest."""
+        return self._account.start(work, name=name)
+
+    # -- calls --------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        operation: Operation[T],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+        body: object = UNSET,
+        headers: Mapping[str, object] | None = None,
+        files: Mapping[str, Upload | None] | None = None,
+    ) -> T:
+        """Carry out ``operation``; the generated functions end here.
+
+        ``ids`` fill the path's names in order; ``query`` and ``headers`` leave out what is None;
+        ``body`` is sent as JSON, or as ``JSONString`` beside ``files``. Raises `CallError`,
+        `LimitError` or `AuthError`.
+        """
+        call = self._call(operation, ids, query, body, headers, files)
+        answer = await self._account.send(call)
+        return self._decoder.value(operation, answer.body)
+
+    async def download(
+        self,
+        operation: Operation[Any],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, object] | None = None,
+    ) -> Download:
+        """Carry out an operation that answers a document."""
+        answer = await self._account.send(self._call(operation, ids, query, UNSET, headers, None))
+        return Download(answer.body, answer.content_type, _file_name(answer, operation.name))
+
+    async def fetch(
+        self,
+        operation: ListOperation[Any],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """The body of one page of a list, known to be a success; `Pager` reads it."""
+        call = Call(
+            request=self._request("GET", path_of(operation.path, ids), operation.per_user),
+            product=operation.product,
+            options=self._options,
+            caller=self,
+            query=query_of(query or {}),
+            scope=operation.scope,
+        )
+        return (await self._account.send(call)).body
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = UNSET,
+        headers: Mapping[str, object] | None = None,
+        product: str = "books",
+    ) -> Any:
+        """Call any path of a product's API, under the same limits and retries.
+
+        ``path`` begins after the version (``/settings/preferences``). Returns the reply's JSON,
+        numbers with a decimal point as `Decimal`. Raises as `call` does, and `ConfigurationError`
+        for a method, path or product that cannot be.
+        """
+        verb = method.upper()
+        if verb not in _METHODS:
+            raise ConfigurationError(f"method {method!r} is none of {', '.join(sorted(_METHODS))}")
+        if not path.startswith("/") or "?" in path:
+            raise ConfigurationError(f"path {path!r} must begin with / and hold no query")
+        if product not in PRODUCTS:
+            raise ConfigurationError(f"product {product!r} is none of {', '.join(PRODUCTS)}")
+        call = Call(
+            request=self._request(verb, path, False),
+            product=PRODUCTS[product],
+            options=self._options,
+            caller=self,
+            query=query_of(query or {}),
+            headers=query_of(headers or {}),
+            body=None if body is UNSET else encode(body),
+        )
+        return raw_json((await self._account.send(call)).body)
+
+    def _call(
+        self,
+        operation: Operation[Any],
+        ids: Sequence[str | int],
+        query: Mapping[str, object] | None,
+        body: object,
+        headers: Mapping[str, object] | None,
+        files: Mapping[str, Upload | None] | None,
+    ) -> Call:
+        encoded = None if body is UNSET else encode(body)
+        uploads = {name: file for name, file in (files or {}).items() if file is not None}
+        return Call(
+            request=self._request(
+                operation.method, path_of(operation.path, ids), operation.per_user
+            ),
+            product=operation.product,
+            options=self._options,
+            caller=self,
+            query=query_of(query or {}),
+            headers=query_of(headers or {}),
+            body=(lambda: _form(uploads, encoded)) if uploads else encoded,
+            scope=operation.scope,
+            accept=operation.accept,
+            repeatable=operation.repeatable,
+        )
+
+    def _request(self, method: str, path: str, per_user: bool) -> Request:
+        return Request(method, path, None if per_user else self._organization)
+
+
+def _organization(value: str | int | None) -> str | None:
+    """An organization's id as text. Raises `ConfigurationError` for what cannot be one."""
+    if value is None:
+        return None
+    text = str(value).strip()
+    if not text.isdecimal():
+        raise ConfigurationError(
+            f"organization {text!r} is no id: it is a number such as 10234695 "
+            "(in Zoho's web app under the organization's name)"
+        )
+    return text
+
+
+def _form(files: Mapping[str, Upload], body: bytes | None) -> aiohttp.FormData:
+    """A multipart form; aiohttp uses it up, so each attempt makes its own."""
+    form = aiohttp.FormData()
+    if body is not None:
+        form.add_field("JSONString", body.decode())
+    for name, file in files.items():
+        form.add_field(name, file.content, filename=file.name)
+    return form
+
+
+_FILE_NAME: Final = re.compile(r'filename\*?=(?:UTF-8\'\')?"?([^";]+)"?', re.IGNORECASE)
+
+
+def _file_name(answer: Answer, operation: str) -> str:
+    """The reply's own file name without any folder, or one made from the operation's."""
+    found = _FILE_NAME.search(answer.headers.get("content-disposition", ""))
+    name = re.split(r"[/\\]", found.group(1))[-1].strip() if found else ""
+    if name and name not in {".", ".."}:
+        return name
+    return f"{operation}.{answer.content_type.rpartition('/')[2] or 'bin'}"
