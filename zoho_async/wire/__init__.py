@@ -1,0 +1,32 @@
+"""Between bytes and values: tolerant decoding, exact money, blanks, undocumented fields.
+
+`Decoder` reads replies, `raw_page` leaves rows as their bytes, `encode` and `query` write. The
+structs that the generator makes are built on `Record`, `Part` and `Input`; their moments are
+`Moment`, because a time without its offset must not pass for one.
+"""
+
+from zoho_async.wire.decoder import Decoder, PageBody
+from zoho_async.wire.encode import encode, query
+from zoho_async.wire.envelope import Envelope, Unreadable, read_envelope
+from zoho_async.wire.input import Input
+from zoho_async.wire.raw import RawPage, raw_page, row_id
+from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
+
+__all__ = [
+    "Decoder",
+    "Done",
+    "Envelope",
+    "Input",
+    "Moment",
+    "PageBody",
+    "PageContext",
+    "Part",
+    "RawPage",
+    "Record",
+    "Unreadable",
+    "encode",
+    "query",
+    "raw_page",
+    "read_envelope",
+    "row_id",
+]
