@@ -250,7 +250,17 @@ class Session:
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
     ) -> bytes:
-        """The body of one page of a list, known to be a success; `Pager` reads it."""
+        """The body of one page of a list, known to be a success."""
+        return (await self.fetch_page(operation, ids=ids, query=query)).body
+
+    async def fetch_page(
+        self,
+        operation: ListOperation[Any],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """The same with the time it took, by which `Pager` measures how far to look ahead."""
         call = Call(
             request=self._request("GET", path_of(operation.path, ids), operation.per_user),
             product=operation.product,
@@ -259,7 +269,7 @@ class Session:
             query=query_of(query or {}),
             scope=operation.scope,
         )
-        return (await self._account.send(call)).body
+        return await self._account.send(call)
 
     async def request(
         self,

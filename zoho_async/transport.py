@@ -9,6 +9,7 @@ machine? `NotConnected` says no; `ConnectionBroken` and `CallTimeout` say perhap
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -37,11 +38,15 @@ Body: TypeAlias = bytes | Callable[[], aiohttp.FormData] | None
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An HTTP answer, read to its end. Header names are lower case."""
+    """An HTTP answer, read to its end. Header names are lower case.
+
+    ``seconds`` is from sending to the last byte read, without any wait for the limits.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    seconds: float = 0.0
 
     @property
     def content_type(self) -> str:
@@ -103,6 +108,8 @@ class Transport:
         trusted.
         """
         timeout = aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=silence)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             async with self._client.request(
                 request.method,
@@ -115,7 +122,7 @@ class Transport:
             ) as response:
                 content = await response.read()
                 names = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, names, content)
+                return Answer(response.status, names, content, loop.time() - began)
         except aiohttp.ClientConnectorCertificateError as error:
             raise ConfigurationError(
                 f"the certificate of {urlsplit(url).hostname} cannot be trusted; "
