@@ -101,6 +101,11 @@ class Account:
         """The API host's URL: as given, else as the token named it, else the region's."""
         return self._api_url
 
+    @property
+    def limits(self) -> Limits:
+        """What this client may use of each organization's limits."""
+        return self._limits
+
     def observe(self, event: Event) -> None:
         """Tell the observer, if there is one."""
         if self._observer is not None:

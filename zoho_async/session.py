@@ -193,6 +193,11 @@ class Session:
         return self._decoder
 
     @property
+    def limits(self) -> Limits:
+        """What this client may use of each organization's limits."""
+        return self._account.limits
+
+    @property
     def rate(self) -> float:
         """The steady rate of this organization's bulk calls, in calls a second."""
         return self._account.scheduler(self._organization).rate
