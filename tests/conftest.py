@@ -1,0 +1,40 @@
+"""What several tests arrange: a mocked wire, and a session on a fresh sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses
+from yarl import URL
+
+from zoho_async.auth import Credentials
+
+
+def pytest_configure() -> None:
+    """Keep a plugin that asks for the event loop in a sync test from making one nobody closes."""
+    asyncio.set_event_loop(None)
+
+
+class _Response(aiohttp.ClientResponse):
+    """aioresponses 0.7.9 makes responses without the stream writer that aiohttp 3.14 needs."""
+
+    def __init__(self, method: str, url: URL, **kwargs: Any) -> None:
+        super().__init__(method, url, stream_writer=Mock(output_size=0), **kwargs)
+
+
+@pytest.fixture
+def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
+    """The wire, answering what the test says and nothing else."""
+    monkeypatch.setattr("aioresponses.core.ClientResponse", _Response)
+    with aioresponses() as wire:
+        yield wire
+
+
+@pytest.fixture
+def credentials() -> Credentials:
+    return Credentials("1000.CLIENT", "the-secret", "1000.refresh")

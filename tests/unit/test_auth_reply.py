@@ -1,0 +1,58 @@
+"""What the accounts server's answers mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from zoho_async.auth import access_token
+from zoho_async.errors import (
+    AccountsUnavailable,
+    AuthError,
+    InvalidClient,
+    InvalidGrant,
+    TokenThrottled,
+)
+
+_THROTTLED = (
+    b'{"error":"Access Denied","error_description":"You have made too many requests '
+    b'continuously.","status":"failure"}'
+)
+
+
+def test_a_token_is_read_with_its_life_and_its_api_host() -> None:
+    token = access_token(
+        200,
+        b'{"access_token":"1000.t","api_domain":"https://www.zohoapis.eu",'
+        b'"token_type":"Bearer","expires_in":3600}',
+    )
+    assert token.value == "1000.t"
+    assert token.expires_in == 3600
+    assert token.api_domain == "https://www.zohoapis.eu"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "advice"),
+    [
+        (200, b'{"error":"invalid_code"}', InvalidGrant, "ZOHO_REFRESH_TOKEN"),
+        (200, b'{"error":"invalid_client"}', InvalidClient, "ZOHO_CLIENT_ID"),
+        (200, b'{"error":"invalid_client_secret"}', InvalidClient, "ZOHO_CLIENT_SECRET"),
+        (400, _THROTTLED, TokenThrottled, "still good"),
+        (429, b"{}", TokenThrottled, "wait ten minutes"),
+        (200, b"<html>Zoho</html>", AccountsUnavailable, "wrong region"),
+        (200, b"", AccountsUnavailable, "not JSON"),
+        (200, b"[" * 5000, AccountsUnavailable, "not JSON"),
+        (503, b"{}", AccountsUnavailable, "HTTP 503"),
+        (400, b'{"error":"something_new"}', AuthError, "something_new"),
+        (200, b"{}", AuthError, "HTTP 200"),
+    ],
+)
+def test_each_error_of_the_token_endpoint_says_what_to_do(
+    status: int, body: bytes, kind: type[AuthError], advice: str
+) -> None:
+    with pytest.raises(AuthError, match=advice) as caught:
+        access_token(status, body)
+    assert type(caught.value) is kind
+
+
+def test_a_token_is_not_in_its_repr() -> None:
+    assert "1000.t" not in repr(access_token(200, b'{"access_token":"1000.t"}'))
