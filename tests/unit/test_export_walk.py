@@ -1,0 +1,114 @@
+"""Going on with a list that lost rows meanwhile misses none of those that are still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoho_async.export.checkpoint import Checkpoint, Place
+from zoho_async.export.landing import Landing
+from zoho_async.export.walk import pages_from
+
+PER_PAGE = 3
+
+
+class FakePage:
+    def __init__(self, number: int, ids: list[int]) -> None:
+        self.number = number
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class FakeList:
+    """A list in the order of creation, as a server would page it at this moment."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+        self.asked: list[int] = []
+
+    async def pages(self, first: int) -> AsyncGenerator[FakePage]:
+        number = first
+        while True:
+            self.asked.append(number)
+            ids = self.ids[(number - 1) * PER_PAGE : number * PER_PAGE]
+            yield FakePage(number, ids)
+            if number * PER_PAGE >= len(self.ids):
+                return
+            number += 1
+
+
+async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
+    """Read ``pages`` pages (None: to the end) in a process of its own; the file afterwards."""
+    checkpoint = Checkpoint.open(directory, Place("1", "host"))
+    checkpoint.enter("run")
+    landing = Landing(checkpoint, "books.invoices", "all", identified=True)
+    landing.open()
+
+    async def known(page: FakePage) -> bool:
+        return landing.saw(str(page.ids[0]), b"")
+
+    walk = pages_from(landing.position.page, listing.pages, known)
+    async for page in walk:
+        if pages == 0:
+            break
+        landing.land(page.number, [b"%d" % one for one in page.ids], [str(one) for one in page.ids])
+        pages = None if pages is None else pages - 1
+    await walk.aclose()
+    landing.close()
+    checkpoint.close()
+    return landing.file.part.read_bytes()
+
+
+@given(
+    count=st.integers(0, 30),
+    history=st.lists(
+        st.tuples(st.integers(0, 6), st.sets(st.integers(0, 40)), st.integers(0, 4)), max_size=5
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_every_row_that_is_still_there_is_read_once_whatever_was_deleted_between(
+    count: int, history: list[tuple[int, set[int], int]]
+) -> None:
+    async def run() -> list[int]:
+        with TemporaryDirectory() as folder:
+            for pages, deleted, inserted in history:
+                await read(listing, Path(folder), pages)
+                new = [ever[-1] + 1 + n if ever else 1000 + n for n in range(inserted)]
+                listing.ids = [one for one in listing.ids if one - 1000 not in deleted] + new
+                ever.extend(new)
+            return [int(one) for one in (await read(listing, Path(folder), None)).split()]
+
+    listing = FakeList(list(range(1000, 1000 + count)))
+    ever = list(listing.ids)
+    written = asyncio.run(run())
+    assert len(written) == len(set(written))
+    assert set(listing.ids) <= set(written) <= set(ever)
+    assert written == sorted(written)
+
+
+async def test_an_unchanged_list_costs_one_page_twice(tmp_path: Path) -> None:
+    listing = FakeList(list(range(10, 22)))
+    await read(listing, tmp_path, 2)
+    listing.asked.clear()
+    written = await read(listing, tmp_path, None)
+    assert listing.asked == [2, 3, 4]
+    assert written == b"".join(b"%d\n" % one for one in range(10, 22))
+
+
+async def test_a_list_that_became_shorter_than_the_last_page_is_stepped_back_into(
+    tmp_path: Path,
+) -> None:
+    listing = FakeList(list(range(10, 22)))
+    await read(listing, tmp_path, 3)
+    listing.ids = [11, 20, 21]
+    listing.asked.clear()
+    written = await read(listing, tmp_path, None)
+    assert listing.asked == [3, 2, 1]
+    assert [int(one) for one in written.split()] == [*range(10, 19), 20, 21]

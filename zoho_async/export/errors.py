@@ -1,0 +1,56 @@
+"""What keeps an export from starting or going on, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from zoho_async.errors import ConfigurationError, ZohoError
+
+
+class ExportError(ZohoError):
+    """An export cannot start or go on; nothing that was promised is lost."""
+
+
+class UnknownResource(ExportError, ConfigurationError):
+    """No list of that name can be exported; ``near`` are names that look like it."""
+
+    def __init__(self, name: str, near: Sequence[str], why: str = "") -> None:
+        self.name: Final = name
+        self.near: Final = tuple(near)
+        advice = why or (
+            f"did you mean {' or '.join(self.near)}?"
+            if self.near
+            else "`zoho-async resources` lists those that can be exported"
+        )
+        super().__init__(f"unknown resource {name!r}: {advice}")
+
+
+class UnknownFilter(ExportError, ConfigurationError):
+    """A filter is not a parameter of one of the lists that are asked for."""
+
+
+class CheckpointRefused(ExportError):
+    """The directory holds an export that this run must not touch (another organization, say)."""
+
+
+class ExportRunning(ExportError):
+    """Another run is exporting into the same directory now."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory: Final = directory
+        super().__init__(
+            f"another export is running into {directory}; let it end, or choose another directory"
+        )
+
+
+class DestinationError(ExportError):
+    """The directory cannot be written. The checkpoint stands as it was."""
+
+    def __init__(self, directory: Path, cause: str) -> None:
+        self.directory: Final = directory
+        super().__init__(
+            f"cannot write to {directory}: {cause}; "
+            "make it writable (or make room) and run the same again, or choose another directory"
+        )

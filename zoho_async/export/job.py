@@ -1,0 +1,303 @@
+"""A bulk export: resources of one organization, side by side, into one directory.
+
+    async with Export(zoho, ["invoices", "contacts"], to="backup") as job:
+        async for event in job:
+            print(event)
+    print(job.summary.rows)
+
+One task of the session runs the job; inside it the resources run side by side in an anyio task
+group, and what they tell comes out through a bounded stream (a reader that stops, stops the job).
+Leaving the block early cancels the task and waits for it: pages that are landing land, nothing
+else is sent, and the checkpoint stands. The same export again goes on from it.
+
+What ends one list ends only that list (a missing scope, say): the others go on and the summary
+tells. What would end them all (the day's quota, the network, the disk, the credentials) ends the
+job with that exception; the summary is there then too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import msgspec
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from zoho_async.description import OperationFacts
+from zoho_async.errors import (
+    ConfigurationError,
+    InvalidToken,
+    LimitError,
+    OrganizationError,
+    ReplyError,
+    SessionClosed,
+)
+from zoho_async.export.catalog import check_filters, exportable, resolve
+from zoho_async.export.checkpoint import Checkpoint, Place
+from zoho_async.export.events import ExportEvent, Planned, ResourceFailed, Summary
+from zoho_async.export.landing import Landing, settle, writing
+from zoho_async.export.plan import estimated_seconds
+from zoho_async.export.reading import Reading
+from zoho_async.limits import Snapshot
+from zoho_async.session import Session
+
+T = TypeVar("T")
+
+_EVENTS_AHEAD: Final = 100
+
+
+class Export:
+    """One export job; ``async with`` holds its directory, ``async for`` runs it.
+
+    ``resources`` are ``product.resource`` (Books where no product is named); none means every list
+    that can be exported. ``to`` is the directory. ``filters`` go to every list. ``fresh`` gives up
+    what an interrupted run left instead of going on with it.
+
+    Raises `ConfigurationError` (an unknown resource or filter, no organization) when made;
+    `CheckpointRefused`, `ExportRunning` or `DestinationError` on entering; and while running what
+    calls raise.
+    """
+
+    def __init__(
+        self,
+        zoho: Session,
+        resources: Sequence[str] = (),
+        *,
+        to: str | PathLike[str],
+        filters: Mapping[str, str] | None = None,
+        fresh: bool = False,
+    ) -> None:
+        if zoho.organization is None:
+            raise ConfigurationError(
+                "an export needs to know its organization: "
+                "set ZOHO_ORGANIZATION_ID or Session(organization=...)"
+            )
+        self.directory: Final = Path(to)
+        self._lists: Final[list[OperationFacts]] = resolve(resources, exportable())
+        self._filters: Final = dict(filters or {})
+        check_filters(self._filters, self._lists)
+        self._zoho: Final = zoho.with_options(lane="bulk", max_wait=None)
+        self._organization: Final = zoho.organization
+        self._fresh: Final = fresh
+        self._disk: Final = anyio.CapacityLimiter(1)
+        self._lock: Final = threading.Lock()
+        self._readings: list[Reading] = []
+        self._checkpoint: Checkpoint | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._summary: Summary | None = None
+        self._started = 0.0
+        self._scope: Final = anyio.CancelScope()
+        self._events: MemoryObjectReceiveStream[ExportEvent] | None = None
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """What is exported, as ``product.resource``."""
+        return tuple(facts.resource for facts in self._lists)
+
+    @property
+    def summary(self) -> Summary:
+        """What the run did. Raises `RuntimeError` before its end."""
+        if self._summary is None:
+            raise RuntimeError("the export has not ended yet")
+        return self._summary
+
+    async def __aenter__(self) -> Export:
+        await self._blocking(self._open)
+        send, self._events = anyio.create_memory_object_stream[ExportEvent](_EVENTS_AHEAD)
+        self._task = self._zoho.start(self._run(send), name="export")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._task is not None and self._events is not None:
+            # The scope's cancellation, not the task's: it lets a page that is landing land.
+            self._scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([self._task])
+            self._events.close()
+
+    def __aiter__(self) -> AsyncIterator[ExportEvent]:
+        return self
+
+    async def __anext__(self) -> ExportEvent:
+        try:
+            return await self._stream().receive()
+        except anyio.EndOfStream:
+            await self.wait()
+            raise StopAsyncIteration from None
+
+    async def wait(self) -> Summary:
+        """Run to the end, past events that were not read. Raises what ended the job early."""
+        async for _ in self._stream():
+            pass
+        assert self._task is not None
+        await asyncio.wait([self._task])
+        if self._task.cancelled() or (self._scope.cancel_called and self._summary is None):
+            raise SessionClosed
+        self._task.result()
+        return self.summary
+
+    def _stream(self) -> MemoryObjectReceiveStream[ExportEvent]:
+        if self._events is None:
+            raise RuntimeError("enter the export with `async with` first")
+        return self._events
+
+    # -- the job's own task -------------------------------------------------------------------
+
+    async def _run(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        self._started = time.monotonic()
+        before = None
+        try:
+            with self._scope:
+                before = await self._zoho.snapshot()
+                async with send, anyio.create_task_group() as group:
+                    planned = _Gate(len(self._readings), lambda: self._tell_plan(send))
+                    for reading in self._readings:
+                        group.start_soon(self._read, reading, send, planned)
+                await self._finish()
+        except BaseExceptionGroup as several:
+            raise _first(several) from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                send.close()
+                await self._blocking(self._close)
+                await self._sum_up(before)
+
+    async def _read(
+        self, reading: Reading, send: MemoryObjectSendStream[ExportEvent], planned: _Gate
+    ) -> None:
+        try:
+            await reading.run(send.send, planned.passed)
+        except ReplyError as error:
+            if isinstance(error, LimitError | OrganizationError | InvalidToken):
+                raise
+            reading.failure = error
+            await send.send(ResourceFailed(resource=reading.facts.resource, error=error))
+            if reading.planned is None:
+                await planned.passed()
+
+    async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        ahead = [reading.planned for reading in self._readings if reading.planned is not None]
+        calls = sum(one.calls for one in ahead)
+        await send.send(
+            Planned(
+                resources=tuple(ahead),
+                rows=sum(one.rows or 0 for one in ahead),
+                calls=calls,
+                seconds=estimated_seconds(
+                    calls, rate=self._zoho.rate, burst=self._zoho.limits.burst
+                ),
+                exact=all(reading.exact for reading in self._readings),
+            )
+        )
+
+    async def _finish(self) -> None:
+        checkpoint = self._checkpoint
+        if checkpoint is not None and all(one.landing.position.complete for one in self._readings):
+            await self._blocking(lambda: checkpoint.finish(self.resources))
+
+    async def _sum_up(self, before: Snapshot | None) -> None:
+        resources = tuple(reading.summary() for reading in self._readings)
+        after = await self._zoho.snapshot()
+        # Lists of the user rather than the organization go by the account's own limits.
+        own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
+        self._summary = Summary(
+            organization=self._organization,
+            directory=self.directory,
+            resources=resources,
+            done=all(one.status == "done" for one in resources),
+            rows=sum(one.rows for one in resources),
+            rows_new=sum(one.rows_new for one in resources),
+            calls=own + (after.admitted - before.admitted if before else 0),
+            least_calls=sum(one.least_calls for one in resources),
+            refused=after.refused - before.refused if before else 0,
+            seconds=time.monotonic() - self._started,
+        )
+
+    # -- the disk -----------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        place = Place(self._organization, _host(self._zoho.api_url))
+        self._checkpoint = Checkpoint.open(self.directory, place, fresh=self._fresh)
+        try:
+            settle(self._checkpoint)
+            with writing(self.directory):
+                self._checkpoint.enter(self._run_name(), fresh=self._fresh)
+            for facts in self._lists:
+                landing = Landing(
+                    self._checkpoint,
+                    facts.resource,
+                    self._request_of(facts),
+                    identified=bool(facts.row_id),
+                )
+                landing.open()
+                own = self._zoho.with_options()  # a view of its own: callers take turns by view
+                self._readings.append(Reading(own, facts, landing, self._filters, self._blocking))
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        for reading in self._readings:
+            reading.landing.close()
+        if self._checkpoint is not None:
+            self._checkpoint.close()
+
+    def _run_name(self) -> str:
+        asked = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
+        return msgspec.json.encode(asked).decode()
+
+    def _request_of(self, facts: OperationFacts) -> str:
+        asked = {"list": facts.name, "order": facts.order, "filters": sorted(self._filters.items())}
+        return msgspec.json.encode(asked).decode()
+
+    async def _blocking(self, work: Callable[[], T]) -> T:
+        """Run ``work`` on a thread. An anyio cancellation waits for its end.
+
+        Cancelling the task itself does not, so the lock keeps `_close` from overtaking a landing.
+        """
+        return await anyio.to_thread.run_sync(self._alone, work, limiter=self._disk)
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            return work()
+
+
+class _Gate:
+    """Opens when ``expected`` callers have come; the last one first does what ``then`` says."""
+
+    def __init__(self, expected: int, then: Callable[[], Awaitable[None]]) -> None:
+        self._missing = expected
+        self._then: Final = then
+        self._open: Final = anyio.Event()
+
+    async def passed(self) -> None:
+        self._missing -= 1
+        if self._missing == 0:
+            await self._then()
+            self._open.set()
+        await self._open.wait()
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What ended the job: the first of the failures, out of anyio's wrapping."""
+    one = several.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
+
+
+def _host(url: str) -> str:
+    """The host that the checkpoint names; without its port, which a sandbox finds anew each time."""
+    return urlsplit(url).hostname or url
