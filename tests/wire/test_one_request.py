@@ -1,0 +1,154 @@
+"""One call of the transport is one request on the wire, whatever the connection does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from zoho_async.errors import CallTimeout, ConnectionBroken, NotConnected, Request
+from zoho_async.transport import Transport, proxy_for
+
+Reply = Callable[[int, asyncio.StreamWriter], Awaitable[bool]]
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Server:
+    """Counts requests; ``reply(number, writer)`` answers one and says whether to keep on."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.requests: list[bytes] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                for line in head.split(b"\r\n"):
+                    if line.lower().startswith(b"content-length:"):
+                        await reader.readexactly(int(line.partition(b":")[2]))
+                self.requests.append(head)
+                if not await self.reply(len(self.requests), writer):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(reply: Reply) -> AsyncIterator[Server]:
+    server = Server(reply)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listener:
+        yield server
+
+
+async def _drop(number: int, writer: asyncio.StreamWriter) -> bool:
+    return False
+
+
+async def _answer_then_drop(number: int, writer: asyncio.StreamWriter) -> bool:
+    if number == 1:
+        writer.write(_OK)
+        await writer.drain()
+        return True
+    return False
+
+
+async def _send(transport: Transport, method: str, url: str) -> None:
+    await transport.send(
+        Request(method, "/x"), f"{url}/x", headers={}, body=None if method == "GET" else b"{}"
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_a_dropped_connection_counts_one_arrival(method: str) -> None:
+    transport = Transport(None, user_agent="test")
+    async with serving(_drop) as server:
+        with pytest.raises(ConnectionBroken):
+            await _send(transport, method, server.url)
+        await transport.close()
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_a_kept_alive_connection_that_drops_counts_one_arrival_a_call(method: str) -> None:
+    transport = Transport(None, user_agent="test")
+    async with serving(_answer_then_drop) as server:
+        await _send(transport, "GET", server.url)
+        with pytest.raises(ConnectionBroken):
+            await _send(transport, method, server.url)
+        await transport.close()
+        assert len(server.requests) == 2
+
+
+async def test_a_redirect_is_not_followed_and_carries_no_token_away() -> None:
+    async def elsewhere(number: int, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        return True
+
+    transport = Transport(None, user_agent="test")
+    async with serving(elsewhere) as server:
+        answer = await transport.send(
+            Request("GET", "/x"), f"{server.url}/x", headers={"Authorization": "secret"}
+        )
+        await transport.close()
+        assert answer.status == 302
+        assert len(server.requests) == 1
+
+
+async def test_a_silent_server_is_a_timeout_and_counts_one_arrival() -> None:
+    hold = asyncio.Event()
+
+    async def silent(number: int, writer: asyncio.StreamWriter) -> bool:
+        await hold.wait()
+        return False
+
+    transport = Transport(None, user_agent="test")
+    async with serving(silent) as server:
+        with pytest.raises(CallTimeout):
+            await transport.send(Request("GET", "/x"), f"{server.url}/x", headers={}, silence=0.05)
+        hold.set()
+        await transport.close()
+        assert len(server.requests) == 1
+
+
+async def test_a_body_cut_short_is_a_broken_connection() -> None:
+    async def cut(number: int, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+        await writer.drain()
+        return False
+
+    transport = Transport(None, user_agent="test")
+    async with serving(cut) as server:
+        with pytest.raises(ConnectionBroken):
+            await _send(transport, "GET", server.url)
+        await transport.close()
+
+
+async def test_nobody_listening_is_not_connected() -> None:
+    async with serving(_drop) as server:
+        url = server.url
+    transport = Transport(None, user_agent="test")
+    with pytest.raises(NotConnected, match=r"no connection to 127\.0\.0\.1"):
+        await _send(transport, "POST", url)
+    await transport.close()
+    assert server.requests == []
+
+
+def test_proxies_come_from_the_environment_and_never_for_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "www.zohoapis.in")
+    assert proxy_for("https://www.zohoapis.com") == "http://proxy.example:3128"
+    assert proxy_for("https://www.zohoapis.in") is None
+    assert proxy_for("http://127.0.0.1:8080") is None
+    assert proxy_for("http://localhost:8080") is None
