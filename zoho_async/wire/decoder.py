@@ -1,38 +1,177 @@
-"""From the bytes of a reply to the values that the description promises."""
+"""From the bytes of a reply to the values that its description promises.
+
+The fast way is one typed decoding of the whole reply, blanks taken out beforehand. Only when that
+fails is the reply read as plain values and made to fit (see `zoho_async.wire.fit`); a reply that
+fits costs nothing for the care taken of others.
+
+A list without its key is an empty list only where something else vouches for the reply: its
+``page_context``, or that the list comes all at once. Otherwise it is no answer, and `Unreadable`.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Any, Generic
+from decimal import Decimal
+from typing import Any, Final, Generic, TypeVar, cast
+
+import msgspec
 
 from zoho_async.events import Observer
 from zoho_async.operation import ListOperation, Operation, T
-from zoho_async.wire.record import PageContext
+from zoho_async.wire.drift import Drift
+from zoho_async.wire.fit import Fitter, fit_value
+from zoho_async.wire.record import CONTEXT, PageContext, remember
+from zoho_async.wire.sent import ENVELOPE, Sent
+from zoho_async.wire.shape import shape_of
+from zoho_async.wire.text import (
+    UNDECODABLE,
+    Unreadable,
+    is_array,
+    is_blank,
+    is_object,
+    untyped_object,
+    without_blanks,
+)
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class PageBody(Generic[T]):
-    """One page of a list: its ``rows``, its ``context``, and what else the envelope held."""
+    """One page of a list: its ``rows`` and where it stands, if Zoho said so."""
 
-    def __init__(self, rows: list[T], context: PageContext | None) -> None:
-        self.rows = rows
-        self.context = context
+    __slots__ = ("_known", "_sent", "context", "rows")
+
+    def __init__(
+        self, rows: list[T], context: PageContext | None, sent: Sent, known: frozenset[str]
+    ) -> None:
+        self.rows: Final = rows
+        self.context: Final = context
+        self._sent = sent
+        self._known = known
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The undocumented keys of the envelope."""
-        return {}
+        """What else the envelope held."""
+        return self._sent.without(self._known)
 
 
 class Decoder:
-    """Reads replies; remembers which fields drifted from their described types."""
+    """Reads the replies of one account and remembers which fields drift.
+
+    With ``strict`` a value that does not fit its described type raises `DecodeError`; without, it
+    is ``None``, its original is in the record's ``extra``, and ``drift`` counts it.
+    """
 
     def __init__(self, *, strict: bool = False, observer: Observer | None = None) -> None:
-        self.drift: Mapping[tuple[str, str], int] = {}
+        self._drift = Drift(strict=strict, observer=observer)
+        self._fitters: dict[type[msgspec.Struct], Fitter[Any]] = {}
+
+    @property
+    def drift(self) -> Mapping[tuple[str, str], int]:
+        """Rows in which a field came to nothing, by (record name, field path)."""
+        return self._drift
 
     def value(self, operation: Operation[T], body: bytes) -> T:
-        """The value that ``operation`` answered. Raises `Unreadable`."""
-        raise NotImplementedError
+        """The value that ``operation`` answered with ``body``.
+
+        A reading reply without its value is `Unreadable`. A write whose reply holds no value has
+        still been done: its record has no fields then, and the whole reply in ``extra``.
+        """
+        result: Any = operation.result
+        try:
+            value = _value_decoder(result, operation.key).decode(without_blanks(body))
+            if operation.key:
+                value = value.value
+        except UNDECODABLE:
+            value = self._loose_value(result, operation.key, body)
+        place: tuple[()] | tuple[str] = (operation.key,) if operation.key else ()
+        if value is None or value is msgspec.UNSET:
+            value, place = self._no_value(operation), ()
+        remember(value, Sent(body), place)
+        return cast(T, value)
 
     def page(self, operation: ListOperation[T], body: bytes) -> PageBody[T]:
-        """One page of the list. Raises `Unreadable`."""
-        raise NotImplementedError
+        """The page of ``operation``'s list in ``body``. Raises `Unreadable`."""
+        row: Any = operation.row
+        key = operation.key
+        try:
+            page = _page_decoder(row, key).decode(without_blanks(body))
+            rows, context = page.rows, page.context
+        except UNDECODABLE:
+            rows, context = self._loose_page(operation, body)
+        if rows is msgspec.UNSET and context is None and operation.paged:
+            raise Unreadable(f"the reply holds neither {key!r} nor {CONTEXT!r}")
+        sent = Sent(body)
+        found: list[T] = rows or []
+        remember(found, sent, (key,))
+        remember(context, sent, (CONTEXT,))
+        known = ENVELOPE | ({key} if context is None else {key, CONTEXT})
+        return PageBody(found, context, sent, known)
+
+    # -- what does not fit -----------------------------------------------------------------------
+
+    def _loose_value(self, result: Any, key: str, body: bytes) -> Any:
+        reply = untyped_object(without_blanks(body))
+        return self._fit(reply.get(key) if key else reply, result)
+
+    def _loose_page(self, operation: ListOperation[T], body: bytes) -> tuple[Any, Any]:
+        reply = untyped_object(without_blanks(body))
+        rows, context = reply.get(operation.key, msgspec.UNSET), reply.get(CONTEXT)
+        if is_array(rows):
+            rows = [self._fit(row, operation.row) for row in rows]
+        elif rows is not msgspec.UNSET and not is_blank(rows):
+            raise Unreadable(f"{operation.key!r} is no list in this reply")
+        return rows, self._fit(context, PageContext) if is_object(context) else None
+
+    def _fit(self, value: Any, annotation: Any) -> Any:
+        shape = shape_of(annotation)
+        if shape.struct is not None:
+            return self._fit_struct(value, shape.struct)
+        if shape.element is not None and is_array(value):
+            return [self._fit(each, shape.element.type) for each in value]
+        with self._drift.row(shape.kind) as lost:
+            return fit_value(value, annotation, lost)
+
+    def _fit_struct(self, value: Any, struct: type[S]) -> S:
+        fitter: Fitter[S] | None = self._fitters.get(struct)
+        if fitter is None:
+            fitter = self._fitters[struct] = Fitter(struct)
+        with self._drift.row(struct.__name__) as lost:
+            return fitter.fit(value, lost)
+
+    def _no_value(self, operation: Operation[Any]) -> Any:
+        shape = shape_of(operation.result)
+        if operation.method == "GET" or shape.struct is None:
+            raise Unreadable(f"the reply holds no {operation.key!r}")
+        with self._drift.row(shape.struct.__name__) as lost:
+            lost("", "object", "null")
+        return shape.struct()
+
+
+@functools.cache
+def _value_decoder(result: Any, key: str) -> msgspec.json.Decoder[Any]:
+    if not key:
+        return _decoder(result)
+    value = msgspec.field(name=key, default=msgspec.UNSET)
+    return _decoder(msgspec.defstruct("Reply", [("value", _or_none(result), value)]))
+
+
+@functools.cache
+def _page_decoder(row: Any, key: str) -> msgspec.json.Decoder[Any]:
+    rows = msgspec.field(name=key, default=msgspec.UNSET)
+    context = msgspec.field(name=CONTEXT, default=None)
+    return _decoder(
+        msgspec.defstruct(
+            "ListReply",
+            [("rows", _or_none(list[row]), rows), ("context", PageContext | None, context)],
+        )
+    )
+
+
+def _or_none(annotation: Any) -> Any:
+    return annotation | None | msgspec.UnsetType
+
+
+def _decoder(annotation: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(annotation, float_hook=Decimal)

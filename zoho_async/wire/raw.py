@@ -1,13 +1,27 @@
-"""Rows as their own bytes, for those who pass them on."""
+"""Rows as their own bytes, for those who pass them on: nothing decoded, nothing written anew."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, Final
 
 import msgspec
 
 from zoho_async.operation import ListOperation
-from zoho_async.wire.record import PageContext
+from zoho_async.wire.fit import Fitter
+from zoho_async.wire.record import CONTEXT, PageContext, remember
+from zoho_async.wire.sent import Sent
+from zoho_async.wire.text import (
+    UNDECODABLE,
+    Unreadable,
+    is_blank,
+    is_object,
+    mended,
+    untyped,
+    untyped_object,
+)
+
+_ROWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class RawPage(msgspec.Struct, frozen=True):
@@ -18,10 +32,69 @@ class RawPage(msgspec.Struct, frozen=True):
 
 
 def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
-    """The page in ``body``, nothing decoded but the envelope. Raises `Unreadable`."""
-    raise NotImplementedError
+    """The page in ``body``, nothing decoded but the envelope. Raises `Unreadable`.
+
+    The rows share the memory of ``body``; `msgspec.Raw.copy` parts one from it.
+    """
+    try:
+        reply = _envelope(operation.key).decode(body)
+    except UNDECODABLE:
+        untyped_object(body)  # raises, unless it is only to be mended
+        reply = _envelope(operation.key).decode(mended(body))
+    context = None if reply.context is None else _context(reply.context, body)
+    if reply.rows is None and context is None and operation.paged:
+        raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
+    return RawPage(_rows(reply.rows, operation.key), context)
 
 
 def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw) -> str:
-    """The id of a row's own bytes, "" where it has none."""
-    raise NotImplementedError
+    """The id of a row's own bytes; "" where it has none."""
+    if not operation.row_id:
+        return ""
+    try:
+        found = _row_with(operation.row_id).decode(row).id
+    except UNDECODABLE:
+        return ""
+    return "" if found is None else str(found)
+
+
+def _rows(raw: msgspec.Raw | None, key: str) -> list[msgspec.Raw]:
+    if raw is None:
+        return []
+    try:
+        return _ROWS.decode(raw)
+    except msgspec.ValidationError:
+        if is_blank(untyped(raw)):
+            return []
+        raise Unreadable(f"{key!r} is no list in this reply") from None
+
+
+def _context(raw: msgspec.Raw, body: bytes) -> PageContext | None:
+    sent = untyped(raw)
+    if not is_object(sent):
+        return None
+    context = Fitter(PageContext).fit(sent, _heedless)
+    remember(context, Sent(body), (CONTEXT,))
+    return context
+
+
+def _heedless(field: str, expected: str, found: str) -> None:
+    """What drifts in a context is counted where the page is read as records."""
+
+
+@functools.cache
+def _envelope(key: str) -> msgspec.json.Decoder[Any]:
+    rows = msgspec.field(name=key, default=None)
+    context = msgspec.field(name=CONTEXT, default=None)
+    return msgspec.json.Decoder(
+        msgspec.defstruct(
+            "RawReply",
+            [("rows", msgspec.Raw | None, rows), ("context", msgspec.Raw | None, context)],
+        )
+    )
+
+
+@functools.cache
+def _row_with(row_id: str) -> msgspec.json.Decoder[Any]:
+    name = msgspec.field(name=row_id, default=None)
+    return msgspec.json.Decoder(msgspec.defstruct("RowId", [("id", str | int | None, name)]))

@@ -10,12 +10,22 @@ no repr, comparison or encoding, and copies do not have it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 import msgspec
 
-#: A moment that knows its offset from UTC. One without is no moment, and reads as ``None``.
+from zoho_async.wire.sent import Place, Sent, beyond_fields
+from zoho_async.wire.shape import fields_of
+from zoho_async.wire.text import is_array, is_blank, is_object
+
+#: A moment that knows its offset from UTC. A time without one is no moment: it reads as ``None``.
 Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+
+#: The envelope key under which a list says where its page stands.
+CONTEXT: Final = "page_context"
+
+_VIEW: Final = "_view"
+_EXTRA: Final = "_extra"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,16 +44,31 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         element then, ``{}`` where an element holds nothing more. Numbers are `Decimal` or ``int``.
         Empty for a record that did not come from a reply.
         """
-        return {}
+        beside = self.__dict__
+        if _EXTRA not in beside:
+            msgspec.structs.force_setattr(self, _EXTRA, self._find_extra())
+        return cast(dict[str, Any], beside[_EXTRA])
+
+    def _find_extra(self) -> dict[str, Any]:
+        view = self.__dict__.get(_VIEW)
+        if view is None:
+            return {}
+        sent: Sent
+        place: Place
+        sent, place = view
+        value = sent.at(place)
+        if is_object(value):
+            return beyond_fields(self, value)
+        return {} if is_blank(value) or not place else {place[0]: value}
 
 
-class Done(Record):
+class Done(Record, frozen=True, kw_only=True):
     """The answer of an operation that says only that it is done."""
 
     message: str = ""
 
 
-class PageContext(Record):
+class PageContext(Record, frozen=True, kw_only=True):
     """Where a page of a list stands, in Zoho's words.
 
     ``total`` and ``total_pages`` come only where the list was asked to count.
@@ -59,3 +84,17 @@ class PageContext(Record):
     response_option: int | None = None
     total: int | None = None
     total_pages: int | None = None
+
+
+def remember(value: object, sent: Sent, place: Place) -> None:
+    """Let the records in ``value``, which stands at ``place`` of ``sent``, find their bytes."""
+    if isinstance(value, Record):
+        msgspec.structs.force_setattr(value, _VIEW, (sent, place))
+        if not place:
+            for name, field in fields_of(type(value)).items():
+                remember(getattr(value, field.attribute), sent, (name,))
+    elif is_array(value) and len(place) == 1:
+        key = place[0]
+        for number, row in enumerate(value):
+            if isinstance(row, Record):
+                msgspec.structs.force_setattr(row, _VIEW, (sent, (key, number)))

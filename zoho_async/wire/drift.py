@@ -1,0 +1,57 @@
+"""Which fields drifted from their described types, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from zoho_async.errors import DecodeError
+from zoho_async.events import Drifted, Observer
+from zoho_async.wire.fit import Lost
+
+_TOLD: Final = frozenset(10**power for power in range(12))
+
+
+class Drift(Mapping[tuple[str, str], int]):
+    """Rows in which a field came to nothing, by the record's name and the field's path.
+
+    The observer hears of the first row, the tenth, the hundredth and so on. ``strict`` raises
+    `DecodeError` at the first instead.
+    """
+
+    def __init__(self, *, strict: bool = False, observer: Observer | None = None) -> None:
+        self._rows: dict[tuple[str, str], int] = {}
+        self._strict = strict
+        self._observer = observer
+
+    def __getitem__(self, field: tuple[str, str]) -> int:
+        return self._rows[field]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @contextmanager
+    def row(self, record: str) -> Generator[Lost]:
+        """What to tell of the losses of one row, in which a field counts once."""
+        losses: dict[str, tuple[str, str]] = {}
+
+        def lost(field: str, expected: str, found: str) -> None:
+            if self._strict:
+                where = f"{record}.{field}" if field else record
+                raise DecodeError(f"{where} should be {expected}, but Zoho sent a JSON {found}")
+            losses.setdefault(field, (expected, found))
+
+        yield lost
+        for field, (expected, found) in losses.items():
+            self._count(record, field, expected, found)
+
+    def _count(self, record: str, field: str, expected: str, found: str) -> None:
+        count = self._rows[record, field] = self._rows.get((record, field), 0) + 1
+        if self._observer is not None and count in _TOLD:
+            self._observer(
+                Drifted(record=record, field=field, expected=expected, found=found, count=count)
+            )

@@ -1,0 +1,89 @@
+"""What a reply held beside its fields, found in its bytes when somebody asks.
+
+Most records are read for their fields alone, so a reply is kept as it came, its rows share it, and
+finding a row's own bytes (a quarter of the price of decoding) waits for the first question.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from zoho_async.wire.shape import Shape, fields_of
+from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, is_object, mended, untyped
+
+#: Where in a reply a value stands: the whole reply, a key of its envelope, or a row under a key.
+Place: TypeAlias = tuple[()] | tuple[str] | tuple[str, int]
+
+#: The keys of every envelope; they are answers to the call, not part of any record.
+ENVELOPE: Final = frozenset({"code", "message"})
+
+_KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ROWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_NOTHING: Final = object()
+
+
+class Sent:
+    """The bytes of one reply."""
+
+    __slots__ = ("_body", "_keys", "_rows")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._keys: dict[str, msgspec.Raw] | None = None
+        self._rows: dict[str, list[msgspec.Raw]] = {}
+
+    def at(self, place: Place) -> Any:
+        """What stands at ``place``, as plain values; without code and message for the whole."""
+        if not place:
+            return self.without(ENVELOPE)
+        if len(place) == 1:
+            return untyped(self._split()[place[0]])
+        key, number = place
+        if key not in self._rows:
+            self._rows[key] = _ROWS.decode(self._split()[key])
+        return untyped(self._rows[key][number])
+
+    def without(self, keys: frozenset[str]) -> dict[str, Any]:
+        """The reply as plain values, without some of its keys."""
+        return {key: untyped(raw) for key, raw in self._split().items() if key not in keys}
+
+    def _split(self) -> dict[str, msgspec.Raw]:
+        if self._keys is None:
+            try:
+                self._keys = _KEYS.decode(self._body)
+            except UNDECODABLE:
+                self._keys = _KEYS.decode(mended(self._body))
+        return self._keys
+
+
+def beyond_fields(record: msgspec.Struct, sent: dict[str, Any]) -> dict[str, Any]:
+    """What ``sent`` holds and the fields of ``record`` do not show."""
+    fields = fields_of(type(record))
+    beyond: dict[str, Any] = {}
+    for name, value in sent.items():
+        field = fields.get(name)
+        if field is None:
+            beyond[name] = value
+            continue
+        rest = _beyond(getattr(record, field.attribute), value, field.shape)
+        if rest is not _NOTHING:
+            beyond[name] = rest
+    return beyond
+
+
+def _beyond(shown: Any, sent: Any, shape: Shape) -> Any:
+    if shown is None or shown == "":  # a blank, or an original that did not fit
+        return _NOTHING if is_blank(sent) else sent
+    if shape.struct is not None and isinstance(shown, msgspec.Struct):
+        if not is_object(sent):  # an empty part took its place in a list
+            return _NOTHING if is_blank(sent) else sent
+        return beyond_fields(shown, sent) or _NOTHING
+    if shape.element is not None and is_array(sent):
+        rests = [
+            _beyond(one, original, shape.element) for one, original in zip(shown, sent, strict=True)
+        ]
+        if any(rest is not _NOTHING for rest in rests):
+            return [{} if rest is _NOTHING else rest for rest in rests]
+    return _NOTHING

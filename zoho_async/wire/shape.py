@@ -1,0 +1,80 @@
+"""What a described type is made of, as far as reading loosely has to know."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+import msgspec
+
+_KINDS: Final[dict[Any, str]] = {
+    str: "text",
+    Decimal: "decimal",
+    int: "integer",
+    bool: "boolean",
+    date: "date",
+    datetime: "time",
+    dict: "object",
+}
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """A described type: a struct's object, a list of some shape, or neither (a plain value).
+
+    ``type`` is the annotation as it stands; ``plain`` are the classes that it is a union of.
+    """
+
+    type: Any
+    plain: tuple[Any, ...] = ()
+    struct: type[msgspec.Struct] | None = None
+    element: Shape | None = None
+
+    @property
+    def kind(self) -> str:
+        """The field's word for it, as in `zoho_async.description.Kind`."""
+        if self.struct is not None:
+            return "object"
+        if self.element is not None:
+            return "list"
+        return " or ".join(_KINDS.get(get_origin(each) or each, "value") for each in self.plain)
+
+
+class FieldShape(msgspec.Struct, frozen=True):
+    """One field of a struct: its name in Python and what it holds."""
+
+    attribute: str
+    shape: Shape
+
+
+def shape_of(annotation: Any) -> Shape:
+    """The shape of a type; ``None`` and `msgspec.UNSET` beside it do not count."""
+    members = tuple(_members(annotation))
+    if len(members) == 1:
+        member = members[0]
+        if isinstance(member, type) and issubclass(member, msgspec.Struct):
+            return Shape(annotation, struct=member)
+        if get_origin(member) in (list, tuple, Sequence) and get_args(member):
+            return Shape(annotation, element=shape_of(get_args(member)[0]))
+    return Shape(annotation, plain=members)
+
+
+@functools.cache
+def fields_of(struct: type[msgspec.Struct]) -> dict[str, FieldShape]:
+    """The fields of ``struct`` by the names that Zoho gives them."""
+    return {
+        field.encode_name: FieldShape(field.name, shape_of(field.type))
+        for field in msgspec.structs.fields(struct)
+    }
+
+
+def _members(annotation: Any) -> list[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _members(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [member for each in get_args(annotation) for member in _members(each)]
+    return [] if annotation in (types.NoneType, msgspec.UnsetType) else [annotation]
