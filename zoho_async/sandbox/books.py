@@ -1,0 +1,331 @@
+"""The Books API over a store: which path does what, and the rules of its modules.
+
+Everything here is synchronous but lists, which may have many rows to look through. Limits, tokens
+and organizations were checked before a call comes here.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+
+from zoho_async import description
+from zoho_async.description import Field, OperationFacts
+from zoho_async.sandbox import queries
+from zoho_async.sandbox.records import organizations
+from zoho_async.sandbox.records.resource import Record
+from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply, invalid_field, success
+from zoho_async.sandbox.store import Collection, Store
+
+_LOCATION: Final = "/api/v3"
+_PATHS: Final = {
+    "contacts": "books.contacts",
+    "items": "books.items",
+    "invoices": "books.invoices",
+    "projects": "books.projects",
+}
+_NO_FACTS: Final = OperationFacts(name="", method="", path="", answer="done")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A request as the API sees it; ``parts`` is its path below the product's base."""
+
+    method: str
+    parts: tuple[str, ...]
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Record
+
+
+@functools.cache
+def _facts() -> dict[str, OperationFacts]:
+    try:
+        return {operation.name: operation for operation in description.load().operations}
+    except FileNotFoundError:
+        return {}
+
+
+@functools.cache
+def _shapes() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Every described path of Books, as method and pattern."""
+    return tuple(
+        (operation.method, re.compile(re.sub(r"\{[^}]+\}", "[^/]+", operation.path)))
+        for operation in _facts().values()
+        if operation.product == "books"
+    )
+
+
+def scope_of(method: str, parts: Sequence[str]) -> str:
+    """The OAuth scope that the description names for a request; "" where it names none."""
+    path = "/" + "/".join(parts)
+    for operation in _facts().values():
+        shape = re.sub(r"\{[^}]+\}", "[^/]+", operation.path)
+        if operation.method == method and re.fullmatch(shape, path):
+            return operation.scope
+    return ""
+
+
+async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
+    """Answer a call for ``store``'s organization; ``every`` are all of the user's.
+
+    Raises `ApiRefusal`.
+    """
+    if call.parts and call.parts[0] == "organizations":
+        return _organizations(call, every)
+    name = _PATHS.get(call.parts[0]) if call.parts else None
+    if name is not None:
+        collection = store.collection(name)
+        match call.method, call.parts[1:]:
+            case "GET", ():
+                facts = _facts().get(f"{name}.list", _NO_FACTS)
+                query = queries.understand(collection, facts, call.params)
+                return await queries.answer(collection, query, collection.resource.key)
+            case "POST", ():
+                return _create(call, store, collection)
+            case "PUT", ():
+                return _upsert(call, store, collection)
+            case "GET", (record_id,) if record_id.isdigit():
+                record = collection.detail(_found(collection, record_id))
+                return success("success", {collection.resource.single: record})
+            case "PUT", (record_id,) if record_id.isdigit():
+                return _update(call, store, collection, _found(collection, record_id))
+            case "DELETE", (record_id,) if record_id.isdigit():
+                return _delete(store, collection, _found(collection, record_id))
+            case "POST", (record_id, "clone") if name == "books.projects":
+                return _clone(call, collection, _found(collection, record_id))
+            case "POST", (record_id, *verb) if "/".join(verb) in collection.resource.verbs:
+                return _verb(collection, _found(collection, record_id), "/".join(verb))
+            case _:
+                pass
+    return _unanswered(call)
+
+
+def _unanswered(call: Call) -> Reply:
+    path = "/" + "/".join(call.parts)
+    if any(method == call.method and shape.fullmatch(path) for method, shape in _shapes()):
+        raise ApiRefusal(501, 1000, "This operation is not part of the sandbox yet.")
+    raise ApiRefusal(404, 5, "Invalid URL Passed")
+
+
+def _organizations(call: Call, every: Sequence[Store]) -> Reply:
+    names = [store.world.organization for store in every]
+    match call.method, call.parts[1:]:
+        case "GET", ():
+            rows = [organizations.row(store.world, names) for store in every]
+            return success("success", {"organizations": rows})
+        case "GET", (wanted,) if wanted.isdigit():
+            for store in every:
+                if store.world.organization == wanted:
+                    record = organizations.detail(store.world, names)
+                    return success("success", {"organization": record})
+            raise ApiRefusal(404, 1002, "Organization does not exist.")
+        case _:
+            return _unanswered(call)
+
+
+def _found(collection: Collection, record_id: str) -> int:
+    index = collection.find(record_id)
+    if index is None:
+        code, message = collection.resource.missing
+        raise ApiRefusal(404, code, message)
+    return index
+
+
+# -- writes -------------------------------------------------------------------------------------
+
+
+def _create(call: Call, store: Store, collection: Collection) -> Reply:
+    resource = collection.resource
+    fields = _accepted(collection, call.body, f"{resource.name}.create", whole=True)
+    fields = _checked(store, collection, fields, None)
+    if resource.name == "books.invoices" and not fields.get("invoice_number"):
+        fields["invoice_number"] = f"INV-{collection.next_index + 1:06d}"
+    index = collection.add(fields)
+    location = f"{_LOCATION}{resource.path}/{collection.world.id(resource.name, index)}"
+    return success(
+        resource.added,
+        {resource.single: collection.detail(index)},
+        status=201,
+        headers={"location": location},
+    )
+
+
+def _update(call: Call, store: Store, collection: Collection, index: int) -> Reply:
+    resource = collection.resource
+    fields = _accepted(collection, call.body, f"{resource.name}.update", whole=False)
+    collection.change(index, _checked(store, collection, fields, index))
+    return success(resource.saved, {resource.single: collection.detail(index)})
+
+
+def _upsert(call: Call, store: Store, collection: Collection) -> Reply:
+    """PUT without an id: the record whose unique custom field has the value that is named."""
+    field = call.headers.get("X-Unique-Identifier-Key", "")
+    value = call.headers.get("X-Unique-Identifier-Value", "")
+    if not field or not value:
+        raise invalid_field("X-Unique-Identifier-Key")
+    for index in collection.indexes():
+        if str(collection.row(index).get(field, "")) == value:
+            return _update(call, store, collection, index)
+    if call.headers.get("X-Upsert", "").lower() != "true":
+        code, message = collection.resource.missing
+        raise ApiRefusal(404, code, message)
+    return _create(call, store, collection)
+
+
+def _delete(store: Store, collection: Collection, index: int) -> Reply:
+    resource = collection.resource
+    if resource.name == "books.contacts" and _has_documents(store, collection, index):
+        raise ApiRefusal(
+            400, 3000, "This contact cannot be deleted since you have recorded transactions for it."
+        )
+    collection.remove(index)
+    return success(resource.deleted)
+
+
+def _clone(call: Call, collection: Collection, index: int) -> Reply:
+    resource = collection.resource
+    original = collection.state(index)
+    for name in (resource.id_field, "created_time", "last_modified_time"):
+        del original[name]
+    made = collection.add(original | _accepted(collection, call.body, "", whole=False))
+    return success(
+        "Project has been cloned successfully.",
+        {resource.single: collection.detail(made)},
+        status=201,
+        headers={"location": f"{_LOCATION}/" + "/".join(call.parts)},
+    )
+
+
+def _verb(collection: Collection, index: int, verb: str) -> Reply:
+    field, value, message = collection.resource.verbs[verb]
+    collection.change(index, {field: value})
+    return success(message)
+
+
+def _has_documents(store: Store, contacts: Collection, index: int) -> bool:
+    contact = contacts.state(index)
+    if contact["has_transaction"]:
+        return True
+    written = (
+        *store.collection("books.invoices").written(),
+        *store.collection("books.projects").written(),
+    )
+    return any(record["customer_id"] == contact["contact_id"] for record in written)
+
+
+# -- what a body may hold -----------------------------------------------------------------------
+
+
+def _accepted(collection: Collection, body: Record, name: str, *, whole: bool) -> Record:
+    """The fields of a body that the record has, in the types of the wire; others are dropped."""
+    facts = _facts().get(name, _NO_FACTS)
+    known = {field.name: field for field in facts.body}
+    for field in facts.body:
+        if whole and field.required and body.get(field.name) in (None, ""):
+            raise _missing(field.name)
+    state = collection.resource.fresh(collection.world, collection.next_index)
+    accepted: Record = {}
+    for field_name, value in body.items():
+        if field_name == collection.resource.id_field:
+            continue
+        if field_name in state or field_name in known:
+            accepted[field_name] = _taken(field_name, value, known.get(field_name), state)
+    return accepted
+
+
+def _missing(field: str) -> ApiRefusal:
+    if field == "contact_name":
+        return ApiRefusal(400, 3013, "Enter a valid Contact Name.")
+    return invalid_field(field)
+
+
+def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
+    """A value as the store keeps it: null is a blank, amounts are decimals with a point."""
+    if value is None:
+        return ""
+    described = field is not None and field.kind == "decimal"
+    if described or isinstance(state.get(name), float | Decimal):
+        return _amount(name, value)
+    if field is None:
+        return value
+    if field.allowed and value != "" and str(value) not in field.allowed:
+        raise invalid_field(name)
+    if field.max_length is not None and isinstance(value, str) and len(value) > field.max_length:
+        raise invalid_field(name)
+    if field.kind in ("list", "object") and not isinstance(value, list | dict):
+        raise invalid_field(name)
+    return str(value) if field.kind == "id" else value
+
+
+def _amount(name: str, value: Any) -> Decimal | str:
+    if value == "":
+        return ""
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise invalid_field(name) from None
+    if not amount.is_finite():
+        raise invalid_field(name)
+    exponent = amount.as_tuple().exponent
+    return (
+        amount.quantize(Decimal("0.1")) if isinstance(exponent, int) and exponent >= 0 else amount
+    )
+
+
+def _checked(store: Store, collection: Collection, fields: Record, index: int | None) -> Record:
+    """The rules of the modules: names and numbers that are there already, ids that are not."""
+    match collection.resource.name:
+        case "books.contacts":
+            _unique(collection, fields, index, "contact_name", 3062, "The contact already exists.")
+        case "books.items":
+            _unique(collection, fields, index, "name", 1000, "The item name already exists.")
+        case "books.invoices":
+            text = "Invoice Number already exists."
+            _unique(collection, fields, index, "invoice_number", 1001, text)
+            for line in fields.get("line_items") or []:
+                item_id = line.get("item_id")
+                if item_id and not store.exists("books.items", item_id):
+                    raise ApiRefusal(400, 2006, "Item does not exist.")
+            _name_customer(store, fields)
+        case _:
+            _name_customer(store, fields)
+    return fields
+
+
+def _unique(
+    collection: Collection,
+    fields: Record,
+    index: int | None,
+    name: str,
+    code: int,
+    message: str,
+) -> None:
+    wanted = fields.get(name)
+    if not wanted:
+        if index is None and collection.resource.name == "books.contacts":
+            raise _missing(name)
+        return
+    for other in collection.with_value(name, wanted):
+        if other != index:
+            raise ApiRefusal(400, code, message)
+
+
+def _name_customer(store: Store, fields: Record) -> None:
+    if not fields.get("customer_id"):
+        return
+    contacts = store.collection("books.contacts")
+    index = contacts.find(str(fields["customer_id"]))
+    if index is None:
+        raise ApiRefusal(404, 1002, "Contact does not exist.")
+    fields["customer_name"] = contacts.row(index)["contact_name"]
+
+
+def organization_rows(every: Sequence[Store]) -> list[bytes]:
+    """The rows of ``GET /organizations``, encoded."""
+    names = [store.world.organization for store in every]
+    return [ENCODER.encode(organizations.row(store.world, names)) for store in every]

@@ -1,0 +1,332 @@
+"""Invoices: totals that are the sum of their lines, statuses that agree with their balances."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, ClassVar, Final
+
+from zoho_async.sandbox.records.items import Items, item_name
+from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
+from zoho_async.sandbox.world import (
+    World,
+    amount_formatted,
+    custom_fields,
+    day,
+    day_formatted,
+    stamp,
+)
+
+_STATUSES: Final = ("draft", "sent", "overdue", "partially_paid", "paid", "paid", "paid", "void")
+_UNPAID: Final = frozenset({"sent", "overdue", "partially_paid", "viewed"})
+_ADDRESS: Final = (
+    *("address", "street2", "city", "state", "zipcode", "country", "phone", "fax", "attention"),
+)
+
+
+class Invoices(Resource):
+    name: ClassVar[str] = "books.invoices"
+    path: ClassVar[str] = "/invoices"
+    key: ClassVar[str] = "invoices"
+    single: ClassVar[str] = "invoice"
+    id_field: ClassVar[str] = "invoice_id"
+    report_name: ClassVar[str] = "Invoices"
+    default_sort: ClassVar[tuple[str, str]] = ("created_time", "D")
+    searched: ClassVar[tuple[str, ...]] = ("invoice_number", "reference_number", "customer_name")
+    added: ClassVar[str] = "The invoice has been created."
+    saved: ClassVar[str] = "Invoice information has been updated."
+    deleted: ClassVar[str] = "The invoice has been deleted."
+    missing: ClassVar[tuple[int, str]] = (1002, "Invoice does not exist.")
+    verbs: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "status/sent": ("status", "sent", "Invoice status has been changed to Sent."),
+        "status/void": ("status", "void", "Invoice status has been changed to Void."),
+        "status/draft": ("status", "draft", "Status of invoice changed from void to draft."),
+    }
+    blanks: ClassVar[Record] = {
+        **dict.fromkeys(("customer_id", "customer_name", "company_name", "email"), ""),
+        **dict.fromkeys(("reference_number", "notes", "terms", "last_payment_date"), ""),
+        "invoice_number": "",
+        "status": "draft",
+        "line_items": [],
+        "discount": 0.0,
+        "shipping_charge": 0.0,
+        "adjustment": 0.0,
+        "payment_made": 0.0,
+        "payment_terms": 0,
+        "is_emailed": False,
+        "reminders_sent": 0,
+    }
+
+    def row(self, world: World, index: int) -> Record:
+        draw = world.draw(self.name, index)
+        customer_id, customer_name = world.customer(draw)
+        status = _STATUSES[draw[6] % 8]
+        total = sum(quantity * cents for quantity, cents in _lines(draw)) / 100
+        balance = 0.0 if status in ("paid", "void") else total
+        if status == "partially_paid":
+            balance = round(total / 4, 2)
+        terms = (0, 15, 30, 45)[draw[7] % 4]
+        moment = world.created(index)
+        issued, due = day(moment), day(moment + terms * 86_400)
+        paid = day(moment + 864_000) if status in ("paid", "partially_paid") else ""
+        created = stamp(moment)
+        modified = stamp(world.modified(index, draw))
+        number = f"INV-{index + 1:06d}"
+        sent = status != "draft"
+        return {
+            "invoice_id": world.id(self.name, index),
+            "ach_payment_initiated": False,
+            "zcrm_potential_id": "",
+            "zcrm_potential_name": "",
+            "customer_id": customer_id,
+            "customer_name": customer_name,
+            "company_name": f"{customer_name} Ltd" if draw[8] % 5 else "",
+            "status": status,
+            "status_formatted": status.replace("_", " ").title(),
+            "color_code": "",
+            "current_sub_status_id": "",
+            "current_sub_status": status,
+            "invoice_number": number,
+            "reference_number": f"PO-{draw[9]:03d}" if draw[10] % 3 == 0 else "",
+            "date": issued,
+            "date_formatted": day_formatted(issued),
+            "due_date": due,
+            "due_date_formatted": day_formatted(due),
+            "due_days": f"Overdue by {1 + draw[11]} days" if status == "overdue" else "",
+            "currency_id": world.currency_id,
+            "currency_code": "USD",
+            "currency_symbol": "$",
+            "schedule_time": "",
+            "email": f"pay{draw[12]}@example.com" if draw[13] % 2 else "",
+            "template_type": "standard",
+            "template_id": world.fixed_id(501),
+            "no_of_copies": 1,
+            "show_no_of_copies": True,
+            "is_viewed_by_client": False,
+            "has_attachment": False,
+            "client_viewed_time": "",
+            "invoice_url": "",
+            "project_name": "",
+            "billing_address": dict.fromkeys(_ADDRESS, ""),
+            "shipping_address": dict.fromkeys(_ADDRESS, ""),
+            "country": "",
+            "phone": "",
+            "created_by": "Sam Sandbox",
+            "updated_time": "",
+            "transaction_type": "renewal" if draw[14] % 9 == 0 else "",
+            "total": total,
+            "total_formatted": amount_formatted(total),
+            "balance": balance,
+            "balance_formatted": amount_formatted(balance),
+            "unprocessed_payment_amount": 0.0,
+            "created_time": created,
+            "created_time_formatted": day_formatted(created),
+            "last_modified_time": modified,
+            "last_modified_time_formatted": day_formatted(modified),
+            "is_emailed": sent,
+            "is_viewed_in_mail": False,
+            "mail_first_viewed_time": "",
+            "mail_last_viewed_time": "",
+            "reminders_sent": draw[15] % 3 if sent else 0,
+            "last_reminder_sent_date": "",
+            "payment_expected_date": "",
+            "last_payment_date": paid,
+            **custom_fields(world, draw),
+            "documents": "",
+            "salesperson_id": "",
+            "salesperson_name": "",
+            "shipping_charge": 0.0,
+            "adjustment": 0.0,
+            "write_off_amount": 0.0,
+            "exchange_rate": 1.0,
+            "tax_percentage": "",
+            "location_id": world.fixed_id(601),
+            "location_name": "Head Office",
+            "tags": [],
+        }
+
+    def detail(self, world: World, index: int, row: Record) -> Record:
+        list_only = ("company_name", "country", "phone", "documents", "project_name", "due_days")
+        shared = {
+            name: value
+            for name, value in row.items()
+            if name not in list_only and not name.startswith(("mail_", "zcrm_"))
+        }
+        draw = world.draw(self.name, index)
+        terms = (0, 15, 30, 45)[draw[7] % 4]
+        return {
+            **shared,
+            "is_pre_gst": "",
+            "place_of_supply": "",
+            "payment_terms": terms,
+            "payment_terms_label": f"Net {terms}" if terms else "Due on Receipt",
+            "contact_persons": [],
+            "contact_persons_associated": [],
+            "price_precision": 2,
+            "discount": 0.0,
+            "discount_amount": 0.0,
+            "discount_percent": 0.0,
+            "is_discount_before_tax": True,
+            "discount_type": "item_level",
+            "is_inclusive_tax": False,
+            "recurring_invoice_id": "",
+            "line_items": _line_items(world, index, draw),
+            "sub_total": row["total"],
+            "sub_total_formatted": row["total_formatted"],
+            "tax_total": 0.0,
+            "taxes": [],
+            "tax_amount_withheld": 0.0,
+            "payment_made": round(row["total"] - row["balance"], 2),
+            "credits_applied": 0.0,
+            "payment_reminder_enabled": True,
+            "allow_partial_payments": False,
+            "payment_options": {"payment_gateways": []},
+            "adjustment_description": "Adjustment",
+            "notes": "",
+            "terms": "",
+            "template_name": "Standard Template",
+            "attachment_name": "",
+            "can_send_in_mail": False,
+            "can_send_invoice_sms": True,
+            "invoice_source": "Client",
+            "documents": [],
+            "page_width": "8.27in",
+            "page_height": "11.69in",
+            "created_by_id": world.user_id,
+            "last_modified_by_id": world.user_id,
+            "estimate_id": "",
+            "sales_channel": "direct_sales",
+        }
+
+    def settle(self, world: World, state: Record) -> None:
+        settle_custom_fields(world, state)
+        lines: list[Any] = state.get("line_items") or []
+        settled = [_settled_line(world, state, line, order) for order, line in enumerate(lines, 1)]
+        state["line_items"] = settled
+        sub_total = sum((_exact(line["item_total"]) for line in settled), Decimal(0))
+        extra = _exact(state["shipping_charge"]) + _exact(state["adjustment"])
+        total = sub_total + extra - _exact(state["discount_amount"])
+        balance = total - _exact(state["payment_made"])
+        state["sub_total"], state["total"] = _money(sub_total), _money(total)
+        state["balance"] = _money(Decimal(0) if state["status"] == "void" else balance)
+        for name in ("sub_total", "total", "balance"):
+            state[f"{name}_formatted"] = amount_formatted(state[name])
+        state["date"] = state["date"] or state["created_time"][:10]
+        terms = timedelta(days=int(state["payment_terms"] or 0))
+        state["due_date"] = state["due_date"] or str(date.fromisoformat(state["date"]) + terms)
+        for name in ("date", "due_date"):
+            state[f"{name}_formatted"] = day_formatted(state[name])
+        state["current_sub_status"] = state["status"]
+        state["status_formatted"] = str(state["status"]).replace("_", " ").title()
+
+    def fresh(self, world: World, index: int) -> Record:
+        undated = {"date": "", "due_date": "", "due_days": "", "current_sub_status": "draft"}
+        return super().fresh(world, index) | undated
+
+    def matches(self, record: Record, filter_by: str) -> bool:
+        if filter_by == "Date.PaymentExpectedDate":
+            return bool(record["payment_expected_date"])
+        wanted = filter_by.removeprefix("Status.").lower()
+        return wanted == "all" or has_status(
+            record, {"partiallypaid": "partially_paid"}.get(wanted, wanted)
+        )
+
+
+def has_status(record: Record, wanted: str) -> bool:
+    """``unpaid`` covers everything that was sent and not wholly paid."""
+    status: str = record["status"]
+    return status in _UNPAID if wanted == "unpaid" else status == wanted
+
+
+def _lines(draw: bytes) -> list[tuple[int, int]]:
+    """(quantity, price in cents) of each seeded line."""
+    count = 1 + draw[16] % 4
+    return [
+        (1 + draw[17 + line] % 9, 100 + int.from_bytes(draw[20 + line : 22 + line], "big") * 7)
+        for line in range(count)
+    ]
+
+
+def _line_items(world: World, index: int, draw: bytes) -> list[Record]:
+    items = world.size(Items.name)
+    rows: list[Record] = []
+    for order, (quantity, cents) in enumerate(_lines(draw), 1):
+        item = int.from_bytes(draw[8 + order : 11 + order], "big") % items if items else None
+        rows.append(
+            _line(
+                item_id=world.id(Items.name, item) if item is not None else "",
+                line_item_id=world.id(Invoices.name, index, 100 + order),
+                name=item_name(world, item) if item is not None else "Work",
+                order=order,
+                quantity=float(quantity),
+                rate=cents / 100,
+                total=quantity * cents / 100,
+            )
+        )
+    return rows
+
+
+def _line(
+    *, item_id: str, line_item_id: str, name: str, order: int, quantity: Any, rate: Any, total: Any
+) -> Record:
+    return {
+        "line_item_id": line_item_id,
+        "item_id": item_id,
+        "item_type": "sales",
+        "product_type": "goods",
+        "name": name,
+        "item_name": name,
+        "description": "",
+        "item_order": order,
+        "bcy_rate": rate,
+        "rate": rate,
+        "rate_formatted": amount_formatted(rate),
+        "quantity": quantity,
+        "unit": "",
+        "discount": 0.0,
+        "discount_amount": 0.0,
+        **dict.fromkeys(("tax_id", "tax_name", "tax_type", "tax_percentage"), ""),
+        "item_total": total,
+        "item_total_formatted": amount_formatted(total),
+        **dict.fromkeys(("project_id", "project_name", "expense_id", "header_id"), ""),
+        "time_entry_ids": [],
+        "documents": [],
+        "tags": [],
+        "item_custom_fields": [],
+        "line_item_category": "",
+    }
+
+
+def _settled_line(world: World, state: Record, line: Record, order: int) -> Record:
+    """A line that a caller sent, with what follows from it; what it sent stays."""
+    quantity = _exact(line.get("quantity", 1))
+    rate = _exact(line.get("rate", 0))
+    total = _money(quantity * rate - _exact(line.get("discount_amount", 0)))
+    made = _line(
+        item_id=str(line.get("item_id", "")),
+        line_item_id=str(int(state["invoice_id"]) + 99 + order),
+        name=str(line.get("name", "")),
+        order=order,
+        quantity=_pointed(quantity),
+        rate=_pointed(rate),
+        total=total,
+    )
+    kept = ("quantity", "rate", "item_total", "item_order", "item_total_formatted")
+    sent = {name: value for name, value in line.items() if value is not None and name not in kept}
+    return made | sent
+
+
+def _exact(value: Any) -> Decimal:
+    """An amount as sent (a number or text) without passing through a float's binary form."""
+    return Decimal(str(value)) if value not in ("", None) else Decimal(0)
+
+
+def _pointed(value: Decimal) -> Decimal:
+    """With a decimal point, as every amount on the wire."""
+    exponent = value.as_tuple().exponent
+    whole = isinstance(exponent, int) and exponent >= 0
+    return value.quantize(Decimal("0.1")) if whole else value
+
+
+def _money(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)

@@ -1,0 +1,441 @@
+"""The sandbox: a real HTTP server on loopback that behaves as Zoho is known to behave.
+
+A request travels: lag on the way in - arrival (judged by the limits and recorded) - fault, if a
+rule wants one - token - organization - the API over the store - lag on the way out - reply. Work
+takes effect at the arrival; only the answer is late. A request that was refused for its limits was
+neither looked at nor carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+
+from zoho_async.operation import PRODUCTS
+from zoho_async.sandbox import books
+from zoho_async.sandbox.accounts import Accounts, TokenRules
+from zoho_async.sandbox.faults import INSTEAD, Fault, Faults, instead, spoil
+from zoho_async.sandbox.limits import Judge, LimitRules, Verdict, Window
+from zoho_async.sandbox.replies import ENCODER, JSON_TYPE, ApiRefusal, Reply, invalid_field
+from zoho_async.sandbox.store import Store
+from zoho_async.sandbox.world import World
+
+Lag: TypeAlias = float | tuple[float, float]
+
+log: Final = logging.getLogger("zoho_async.sandbox")
+
+_BODY: Final = msgspec.json.Decoder(float_hook=Decimal)
+_OWN: Final = "/__sandbox__/"
+_SCHEME: Final = "Zoho-oauthtoken "
+_ACCOUNT: Final = "@account"
+
+
+class Arrival(msgspec.Struct):
+    """One API request that reached the sandbox; status 0 and code None until it is answered.
+
+    ``time`` is the sandbox's clock in seconds; ``organization`` is None where none was named.
+    """
+
+    time: float
+    organization: str | None
+    method: str
+    path: str
+    query: dict[str, str]
+    status: int = 0
+    code: int | None = None
+
+
+class Sandbox:
+    """A local Zoho with one user, some organizations and any number of records.
+
+    Use as an async context manager; ``url`` is known inside. ``sizes`` are the rows of each
+    ``product.resource``. ``latency`` is how late replies leave, ``inbound`` how late requests
+    arrive, in seconds: one figure or a (low, high) pair, drawn from the seed. ``minute`` is the
+    length of Zoho's minute, ``block`` of the block for exceeding it. ``limits`` and ``tokens``
+    hold every other rule and may be changed while it runs, as may ``latency``, ``inbound``,
+    ``faults`` and ``quota_headers``. ``now`` is its clock (monotonic seconds).
+    """
+
+    client_id: Final = "1000.SANDBOXCLIENT"
+    client_secret: Final = "sandbox-client-secret"
+    refresh_token: Final = "1000.sandbox-refresh-token"
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        sizes: Mapping[str, int] | None = None,
+        organization: str = "10234695",
+        organizations: Sequence[str] | None = None,
+        minute: float = 60.0,
+        window: Window = "rolling",
+        per_minute: int = 100,
+        in_flight: int = 10,
+        per_day: int = 10_000,
+        latency: Lag = 0.0,
+        inbound: Lag = 0.0,
+        block: float = 900.0,
+        token_life: float = 3600.0,
+        quota_headers: bool = True,
+        faults: Sequence[Fault] = (),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.seed = seed
+        self.organization = organization
+        self.latency: Lag = latency
+        self.inbound: Lag = inbound
+        self.quota_headers = quota_headers
+        self.limits = LimitRules(
+            per_minute=per_minute,
+            minute=minute,
+            window=window,
+            per_day=per_day,
+            in_flight=in_flight,
+            block=block,
+        )
+        self.tokens = TokenRules(life=token_life)
+        self.faults: list[Fault] = list(faults)
+        self.arrivals: list[Arrival] = []
+        self.url = ""
+        self._now = now
+        self._judge = Judge(self.limits, now())
+        self._faults = Faults(self.faults, seed)
+        self._chance = random.Random(seed)
+        self._accounts = Accounts(
+            rules=self.tokens,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            refresh_token=self.refresh_token,
+            seed=seed,
+        )
+        names = list(dict.fromkeys([organization, *(organizations or ())]))
+        self._stores = {name: Store(World(seed, name, sizes or {})) for name in names}
+        self._address = host, port
+        self._runner: web.ServerRunner | None = None
+
+    # -- life -----------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Sandbox:
+        server = web.Server(self._handle, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        await self._runner.setup()
+        host, port = self._address
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        bound = self._runner.addresses[0]
+        self.url = f"http://{host}:{bound[1]}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # -- for tests ------------------------------------------------------------------------------
+
+    @property
+    def accounts_url(self) -> str:
+        """Where tokens are given: the same server."""
+        return self.url
+
+    @property
+    def calls(self) -> int:
+        """API requests that arrived, refused ones included."""
+        return len(self.arrivals)
+
+    @property
+    def refused(self) -> int:
+        """Requests that the limits refused (not those that a fault refused)."""
+        return sum(account.refused for account in self._judge.accounts.values())
+
+    @property
+    def token_requests(self) -> int:
+        """Requests for an access token, successful or not."""
+        return self._accounts.requests
+
+    @property
+    def most_in_minute(self) -> int:
+        """The most calls of one organization that were let in within a minute."""
+        return max((each.most_in_minute for each in self._judge.accounts.values()), default=0)
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most calls of one organization that were being answered at a time."""
+        return max((each.most_in_flight for each in self._judge.accounts.values()), default=0)
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point a client here."""
+        return {
+            "ZOHO_CLIENT_ID": self.client_id,
+            "ZOHO_CLIENT_SECRET": self.client_secret,
+            "ZOHO_REFRESH_TOKEN": self.refresh_token,
+            "ZOHO_ORGANIZATION_ID": self.organization,
+            "ZOHO_REGION": "us",
+            "ZOHO_BASE_URL": self.url,
+            "ZOHO_ACCOUNTS_URL": self.accounts_url,
+        }
+
+    def truth(self, resource: str, organization: str | None = None) -> list[bytes]:
+        """The rows of a list as it sends them, in ``created_time`` order.
+
+        Raises `KeyError` for a resource or organization that is not here.
+        """
+        if resource.removeprefix("books.") == "organizations":
+            return books.organization_rows(list(self._stores.values()))
+        collection = self.store(organization).collection(resource)
+        return [collection.encoded_row(index) for index in collection.indexes()]
+
+    def store(self, organization: str | None = None) -> Store:
+        """An organization's records: ``.collection(resource)`` adds, changes and removes them."""
+        return self._stores[organization or self.organization]
+
+    def revoke_tokens(self) -> None:
+        """End every access token; the refresh token stays good."""
+        self._accounts.revoke_tokens()
+
+    def state(self) -> dict[str, Any]:
+        """Counts, as ``/__sandbox__/state`` tells them."""
+        statuses: dict[str, int] = {}
+        for arrival in self.arrivals:
+            key = f"{arrival.status}/{arrival.code}"
+            statuses[key] = statuses.get(key, 0) + 1
+        return {
+            "calls": self.calls,
+            "refused": self.refused,
+            "token_requests": self.token_requests,
+            "most_in_minute": self.most_in_minute,
+            "most_in_flight": self.most_in_flight,
+            "answers": statuses,
+            "faults": [{"kind": fault.kind, "hits": fault.hits} for fault in self.faults],
+        }
+
+    # -- requests -------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(_OWN):
+            return await self._own(request)
+        if request.path == "/oauth/v2/token":
+            return await self._token(request)
+        await self._lag(self.inbound)
+        fault = self._faults.pick(request.method, request.path)
+        if fault is not None and fault.kind == "drop_unread":
+            return _hang_up(request)
+        now = self._now()
+        organization = _organization(request)
+        arrival = Arrival(now, organization, request.method, request.path, dict(request.query))
+        self.arrivals.append(arrival)
+        account = organization or _ACCOUNT
+        verdict = self._judge.arrive(account, now)
+        try:
+            reply = await self._reply(request, arrival, verdict, fault)
+            if self.quota_headers:
+                reply.headers.update(self._quota(account))
+            await self._lag(self.latency)
+        finally:
+            if verdict is None:
+                self._judge.leave(account)
+        arrival.status, arrival.code = reply.status, reply.code
+        if fault is not None and fault.kind in ("drop", "drop_undone"):
+            arrival.status = 0
+            return _hang_up(request)
+        if fault is not None and fault.kind == "slow":
+            return await _slowly(request, reply, fault.seconds)
+        return _response(reply)
+
+    async def _reply(
+        self,
+        request: web.BaseRequest,
+        arrival: Arrival,
+        verdict: Verdict | None,
+        fault: Fault | None,
+    ) -> Reply:
+        try:
+            if verdict is not None:
+                return _refused(verdict)
+            if fault is not None and fault.kind in INSTEAD:
+                return instead(fault)
+            body = await request.read()
+            parts = self._admitted(request, arrival)
+            call = books.Call(
+                method=request.method,
+                parts=parts,
+                params=arrival.query,
+                headers=request.headers,
+                body=_body(request, body),
+            )
+            store = self._stores[arrival.organization or self.organization]
+            reply = await books.answer(call, store, list(self._stores.values()))
+        except ApiRefusal as refusal:
+            if refusal.code in (5, 1000) and refusal.status in (404, 501):
+                log.warning("refused %s %s: %s", request.method, request.path, refusal.message)
+            reply = refusal.reply()
+        return reply if fault is None else spoil(fault, reply)
+
+    def _admitted(self, request: web.BaseRequest, arrival: Arrival) -> tuple[str, ...]:
+        """The path below Books' base, if token and organization are right."""
+        base, _, below = request.path.partition("/v3/")
+        if f"{base}/v3" != PRODUCTS["books"].base_path:
+            raise ApiRefusal(404, 5, "Invalid URL Passed")
+        parts = tuple(below.split("/"))
+        self._check_token(request, parts)
+        if parts[0] == "organizations":
+            return parts
+        if arrival.organization is None:
+            if len(self._stores) > 1:
+                text = "You belong to several organizations: organization_id must name one."
+                raise ApiRefusal(400, 6024, text, error_info=list(self._stores))
+        elif arrival.organization not in self._stores:
+            text = "This user is not associated with the organization."
+            raise ApiRefusal(400, 6041, text)
+        return parts
+
+    def _check_token(self, request: web.BaseRequest, parts: Sequence[str]) -> None:
+        header = request.headers.get("Authorization", "")
+        if not header.startswith(_SCHEME):
+            raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
+        state = self._accounts.state(header.removeprefix(_SCHEME), self._now())
+        if state == "unknown":
+            raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
+        scope = self.tokens.scope
+        lacking = "fullaccess" not in scope and not _covers(
+            scope, books.scope_of(request.method, parts)
+        )
+        if state == "dead" or lacking:
+            raise ApiRefusal(401, 57, "You are not authorized to perform this operation")
+
+    async def _token(self, request: web.BaseRequest) -> web.StreamResponse:
+        fault = self._faults.pick(request.method, request.path)
+        if fault is not None and fault.kind == "drop_unread":
+            return _hang_up(request)
+        form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+        await self._lag(self.latency)
+        if request.method != "POST":
+            return _response(Reply(status=405, body=b"{}"))
+        if fault is not None and fault.kind in ("status", "status_html"):
+            return _response(instead(fault))
+        asked = {**request.query, **form}
+        reply = self._accounts.answer(asked, now=self._now(), api_domain=self.url)
+        if fault is not None and fault.kind in ("drop", "drop_undone"):
+            return _hang_up(request)
+        return _response(reply if fault is None else spoil(fault, reply))
+
+    async def _own(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What is not Zoho's: counts and the truth, for tests in another process."""
+        match request.path.removeprefix(_OWN).split("/"):
+            case ["state"]:
+                body = ENCODER.encode(self.state())
+            case ["arrivals"]:
+                body = b"".join(ENCODER.encode(each) + b"\n" for each in self.arrivals)
+            case ["faults"] if request.method == "POST":
+                self.faults.append(msgspec.json.decode(await request.read(), type=Fault))
+                body = b"{}"
+            case ["truth", resource]:
+                try:
+                    rows = self.truth(resource, request.query.get("organization"))
+                except KeyError:
+                    return web.Response(status=404, text="no such resource or organization\n")
+                body = b"".join(row + b"\n" for row in rows)
+            case _:
+                return web.Response(status=404, text="no such page\n")
+        return web.Response(body=body, content_type="application/json")
+
+    def _quota(self, account: str) -> dict[str, str]:
+        limit, remaining, reset = self._judge.quota(account, self._now())
+        return {
+            "X-Rate-Limit-Limit": str(limit),
+            "X-Rate-Limit-Remaining": str(remaining),
+            "X-Rate-Limit-Reset": str(int(reset)),
+        }
+
+    async def _lag(self, lag: Lag) -> None:
+        seconds = lag if isinstance(lag, int | float) else self._chance.uniform(*lag)
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+def _organization(request: web.BaseRequest) -> str | None:
+    """The organization that a request names, or None; lists of organizations name none."""
+    if request.path.startswith("/books/v3/organizations"):
+        return None
+    return request.query.get("organization_id") or None
+
+
+def _body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
+    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one."""
+    if request.content_type == "application/x-www-form-urlencoded":
+        text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
+        if text is None and request.method in ("POST", "PUT"):
+            raise invalid_field("JSONString")
+        body = (text or "").encode()
+    elif request.content_type.startswith("multipart/"):
+        return {}
+    if not body.strip():
+        return {}
+    try:
+        decoded = _BODY.decode(body)
+    except msgspec.DecodeError:
+        raise ApiRefusal(400, 1038, "JSON is not well formed") from None
+    if not isinstance(decoded, dict):
+        raise ApiRefusal(400, 1038, "JSON is not well formed")
+    return decoded
+
+
+def _covers(granted: str, needed: str) -> bool:
+    """Whether scopes like ``ZohoBooks.invoices.ALL`` allow one like ``ZohoBooks.invoices.READ``."""
+    scopes = {scope.strip().lower() for scope in granted.split(",")}
+    wanted = needed.lower()
+    return not wanted or wanted in scopes or f"{wanted.rpartition('.')[0]}.all" in scopes
+
+
+def _refused(verdict: Verdict) -> Reply:
+    body = ENCODER.encode({"code": verdict.code, "message": verdict.message})
+    seconds = verdict.retry_after
+    headers = {} if seconds is None else {"Retry-After": str(max(1, round(seconds)))}
+    return Reply(status=429, code=verdict.code, body=body, headers=headers)
+
+
+def _response(reply: Reply) -> web.Response:
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    return web.Response(status=reply.status, body=reply.content(), headers=headers)
+
+
+def _hang_up(request: web.BaseRequest) -> web.StreamResponse:
+    """Close the connection without an answer; what is returned is never sent."""
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
+
+
+async def _slowly(request: web.BaseRequest, reply: Reply, seconds: float) -> web.StreamResponse:
+    """Send a body in ten pieces, evenly over ``seconds``."""
+    body = reply.content()
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    response.content_type = JSON_TYPE.partition(";")[0]
+    response.content_length = len(body)
+    await response.prepare(request)
+    step = max(1, -(-len(body) // 10))
+    for start in range(0, len(body), step):
+        await response.write(body[start : start + step])
+        await asyncio.sleep(seconds / 10)
+    await response.write_eof()
+    return response

@@ -1,0 +1,183 @@
+"""One organization's made-up facts: everything follows from a seed and a row's number.
+
+Row ``i`` of a resource is a function of (seed, organization, resource, ``i``), so a list of any
+length costs nothing until it is read, and a test knows the truth without asking the server. Ids
+are 18 or 19 digits and ascend with ``created_time``; two neighbours share one second, as records
+made by an import do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, Final
+
+ZONE: Final = timezone(timedelta(hours=-3))
+
+#: The rows that an organization has where nobody says otherwise.
+SIZES: Final[dict[str, int]] = {
+    "books.contacts": 1_500,
+    "books.items": 600,
+    "books.invoices": 6_000,
+    "books.projects": 120,
+}
+
+_FIRST_MOMENT: Final = 1_672_574_400  # 2023-01-01T09:00:00-0300
+_PAIR_SECONDS: Final = 180
+_NUMBERS: Final[dict[str, int]] = {
+    "books.contacts": 1,
+    "books.items": 2,
+    "books.invoices": 3,
+    "books.projects": 4,
+}
+_ID_STEP: Final = 1_000
+
+_FIRST: Final = (
+    *("Adams", "Brook", "Calder", "Dumont", "Ellery", "Fjord", "Grant", "Hollis"),
+    *("Ibarra", "Jansen", "Kestrel", "Lindqvist", "Moreau", "Núñez", "Oakes", "Pereira"),
+    *("Quill", "Rossi", "Sørensen", "Tanaka", "Ünal", "Vega", "Wójcik", "株式会社"),
+)
+_SECOND: Final = (
+    *("Bakery", "Logistics", "Studio", "Foods", "Textiles", "Optics", "Motors", "Farms"),
+    *("Print", "Labs", "& Sons", "Trading", '"Quoted" Goods', "Back\\slash", "Energy", "Zoë"),
+)
+_REGIONS: Final = ("North", "South", "East", "West", "")
+
+
+class World:
+    """The fixed part of one organization: how its ids, times and draws come out."""
+
+    def __init__(self, seed: int, organization: str, sizes: Mapping[str, int]) -> None:
+        self.seed = seed
+        self.organization = organization
+        given = {name if "." in name else f"books.{name}": n for name, n in sizes.items()}
+        self.sizes = SIZES | given
+        self._key = f"{seed}/{organization}/"
+        first = int.from_bytes(self.draw("organization", 0)[:4], "big")
+        digits = 1_000_000 if first % 2 else 100_000
+        self.prefix = str(digits + first // 2 % (9 * digits))
+        self.currency_id = self.fixed_id(101)
+        self.user_id = self.fixed_id(1)
+
+    def draw(self, resource: str, index: int) -> bytes:
+        """32 bytes that decide everything about a row."""
+        return blake2b(f"{self._key}{resource}/{index}".encode(), digest_size=32).digest()
+
+    def size(self, resource: str) -> int:
+        """How many rows the seed makes of ``product.resource``."""
+        return self.sizes.get(resource, 0)
+
+    def id(self, resource: str, index: int, part: int = 1) -> str:
+        """The id of row ``index``; a ``part`` from 2 to 999 names a thing inside it."""
+        tail = _NUMBERS[resource] * 10_000_000_000 + index * _ID_STEP + part
+        return f"{self.prefix}{tail:012d}"
+
+    def index(self, resource: str, record_id: str) -> int | None:
+        """The row number behind an id, or None where no row can have it."""
+        tail = record_id.removeprefix(self.prefix)
+        if len(tail) != 12 or len(record_id) != len(self.prefix) + 12:
+            return None
+        if not (tail.isascii() and tail.isdigit()):
+            return None
+        index, part = divmod(int(tail) - _NUMBERS[resource] * 10_000_000_000, _ID_STEP)
+        return index if part == 1 and 0 <= index < 10_000_000 else None
+
+    def fixed_id(self, number: int) -> str:
+        """The id of a thing that every organization has (its currency, its user)."""
+        return f"{self.prefix}{88_000 + number:012d}"
+
+    def created(self, index: int) -> int:
+        """When row ``index`` was made, in seconds since 1970."""
+        pair = index // 2
+        return _FIRST_MOMENT + pair * _PAIR_SECONDS + pair * 2_654_435_761 % _PAIR_SECONDS
+
+    def modified(self, index: int, draw: bytes) -> int:
+        """When row ``index`` was last changed: three of ten were, some time after."""
+        if draw[28] % 10 >= 3:
+            return self.created(index)
+        return self.created(index) + int.from_bytes(draw[29:32], "big") % 5_000_000
+
+    def party(self, index: int, draw: bytes) -> str:
+        """The name of a company, different for every row."""
+        return f"{_FIRST[draw[0] % 24]} {_SECOND[draw[1] % 16]} {index}"
+
+    def customer(self, draw: bytes) -> tuple[str, str]:
+        """The id and name of the contact that a document is for; ("", "") where there is none.
+
+        The last fifth of the contacts has no documents, so that some can be deleted.
+        """
+        index = self.customer_index(draw)
+        if index is None:
+            return "", ""
+        name = self.party(index, self.draw("books.contacts", index))
+        return self.id("books.contacts", index), name
+
+    def customer_index(self, draw: bytes) -> int | None:
+        busy = self.size("books.contacts") * 4 // 5
+        return int.from_bytes(draw[2:5], "big") % busy if busy else None
+
+
+def stamp(moment: int) -> str:
+    """``2026-06-09T09:45:19-0400``, as the wire has it."""
+    text = datetime.fromtimestamp(moment, ZONE).isoformat()
+    return text[:22] + text[23:]
+
+
+def day(moment: int) -> str:
+    """``2026-06-09``."""
+    return datetime.fromtimestamp(moment, ZONE).date().isoformat()
+
+
+def day_formatted(date: str) -> str:
+    """``09/06/2026``: how this organization's people read a date."""
+    return f"{date[8:10]}/{date[5:7]}/{date[:4]}" if date else ""
+
+
+def amount_formatted(amount: float | Decimal) -> str:
+    return f"${amount:,.2f}"
+
+
+def custom_fields(world: World, draw: bytes) -> dict[str, Any]:
+    """A record's custom fields, in all three ways at once; half of the records have none."""
+    if draw[24] % 2:
+        return {"custom_fields": [], "custom_field_hash": {}}
+    region = _REGIONS[draw[25] % 5]
+    score = draw[26]
+    renewal = day(_FIRST_MOMENT + draw[27] * 86_400)
+    return custom_field_forms(
+        [
+            (world.fixed_id(701), "Region", "cf_region", "string", region, region),
+            (world.fixed_id(703), "Score", "cf_score", "number", str(score), score),
+            (
+                world.fixed_id(705),
+                "Renewal",
+                "cf_renewal",
+                "date",
+                day_formatted(renewal),
+                renewal,
+            ),
+        ]
+    )
+
+
+def custom_field_forms(fields: list[tuple[str, str, str, str, str, Any]]) -> dict[str, Any]:
+    """The three forms of (id, label, api name, data type, formatted, value) fields."""
+    rows: list[dict[str, Any]] = []
+    flat: dict[str, Any] = {}
+    for index, (field_id, label, name, data_type, formatted, value) in enumerate(fields, 1):
+        rows.append(
+            {
+                "customfield_id": field_id,
+                "index": index,
+                "label": label,
+                "api_name": name,
+                "data_type": data_type,
+                "value": value,
+                "value_formatted": formatted,
+            }
+        )
+        flat[name] = formatted
+        flat[f"{name}_unformatted"] = value
+    return {"custom_fields": rows, "custom_field_hash": flat, **flat}
