@@ -1,0 +1,95 @@
+"""What a list is asked: the caller's parameters, and those that a walk adds.
+
+Whatever the caller gave is sent as it is. A walk adds the page's number and size, the order in
+which rows move least while others edit, and with its first page the wish to have the rows counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from zoho_async.call import path_of
+from zoho_async.operation import ListOperation
+
+T = TypeVar("T")
+
+#: Parameters that choose, order or count the rows of a page without leaving any row out.
+_NOT_FILTERS: Final = frozenset(
+    {"page", "per_page", "sort_column", "sort_order", "response_option"}
+)
+
+#: Lists whose ``has_more_page`` has been seen false with rows left, filtered or not.
+_END_EARLY: Final = frozenset({"/chartofaccounts"})
+
+
+class Listing(msgspec.Struct, Generic[T], frozen=True):
+    """One list of one caller. ``query`` holds only what was given."""
+
+    operation: ListOperation[T]
+    ids: tuple[str | int, ...]
+    query: dict[str, object]
+
+    @property
+    def path(self) -> str:
+        """The operation's path with the ids in it. Raises `ValueError` for an empty id."""
+        return path_of(self.operation.path, self.ids)
+
+    @property
+    def first(self) -> int:
+        """The page to begin with: the caller's own, or 1."""
+        return max(1, _whole(self.query.get("page")) or 1)
+
+    @property
+    def per_page(self) -> int:
+        """Rows on a full page."""
+        return _whole(self.query.get("per_page")) or self.operation.max_per_page
+
+    @property
+    def complete(self) -> bool:
+        """Whether a walk must prove that the end is the end (see `plan`)."""
+        narrowed = any(
+            name not in _NOT_FILTERS and not _everything(value)
+            for name, value in self.query.items()
+        )
+        return not narrowed or self.operation.path in _END_EARLY
+
+    def asked(self, page: int, *, counting: bool = False) -> dict[str, object]:
+        """The parameters for page number ``page`` of a walk; ``counting`` asks for the total."""
+        if not self.operation.paged:
+            return self.query
+        asked = self.query | {"page": page, "per_page": self.per_page}
+        if self.operation.order and not {"sort_column", "sort_order"} & self.query.keys():
+            asked |= {"sort_column": self.operation.order, "sort_order": "A"}
+        if counting and self.operation.totals:
+            asked.setdefault("response_option", 1)
+        return asked
+
+
+def listing(
+    operation: ListOperation[T], ids: Sequence[str | int], query: Mapping[str, object] | None
+) -> Listing[T]:
+    """The list that ``operation`` answers for ``ids`` and whatever ``query`` gives a value."""
+    given = {
+        name: value
+        for name, value in (query or {}).items()
+        if value is not None and value is not UNSET
+    }
+    return Listing(operation, tuple(ids), given)
+
+
+def _whole(value: object) -> int | None:
+    """A count that a caller may have given as text, or None where it is none."""
+    try:
+        number = int(value) if isinstance(value, int | str) else 0
+    except ValueError:
+        return None
+    return number if number > 0 else None
+
+
+def _everything(value: Any) -> bool:
+    """Whether this is a ``filter_by`` that hides nothing, such as ``Status.All``."""
+    return isinstance(value, str) and value.endswith(".All")

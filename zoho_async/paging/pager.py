@@ -1,0 +1,244 @@
+"""What a list function returns: one page when awaited, every row when iterated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from zoho_async.operation import ListOperation
+from zoho_async.paging.listing import listing
+from zoho_async.paging.walk import PageSource, Reading, Sheet, Turned, Walk, fetch
+from zoho_async.wire import PageContext, Record, raw_page, row_id
+
+T = TypeVar("T")
+P = TypeVar("P", covariant=True)
+
+
+class Page(Generic[T]):
+    """One page of a list: its ``rows``, where it stands, and what else came with it.
+
+    Iterating over it and ``len()`` are those of ``rows``. ``context`` is empty where Zoho sent
+    none. ``number`` counts from 1.
+    """
+
+    __slots__ = ("_extra", "context", "number", "rows")
+
+    def __init__(
+        self,
+        rows: list[T],
+        context: PageContext | None,
+        number: int,
+        extra: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.rows: Final = rows
+        self.context: Final = PageContext() if context is None else context
+        self.number: Final = number
+        self._extra: Final = extra
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The undocumented keys of the reply that held this page."""
+        return self._extra()
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<Page {self.number} of {len(self.rows)} rows>"
+
+
+class RowsPage(msgspec.Struct, frozen=True):
+    """A page of rows as Zoho wrote them, repeated rows included.
+
+    ``ids`` are those of ``rows``, "" for a row that has none. ``total`` is the number of rows in
+    the whole list where Zoho counted them.
+    """
+
+    number: int
+    rows: list[msgspec.Raw]
+    ids: list[str]
+    context: PageContext | None
+    total: int | None
+
+
+class _Iteration:
+    """What iterating over rows and over pages share: one walk, and how it ends."""
+
+    def __init__(self, walk: Walk[Any]) -> None:
+        self._walk: Final = walk
+
+    async def aclose(self) -> None:
+        """End the iteration: nothing more is sent, no task stays."""
+        await self._walk.aclose()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class RowIterator(_Iteration, Generic[P]):
+    """The rows of a list, each once; leaving the loop ends the fetching.
+
+    Several tasks may read from one iterator: each row goes to one of them. After an exception it
+    can be asked again, and goes on where it stood. Keep it in ``async with`` if it may outlive its
+    loop.
+    """
+
+    def __init__(self, walk: Walk[Any], rows: Callable[[Turned[Any]], Iterator[P]]) -> None:
+        super().__init__(walk)
+        self._rows_of: Final = rows
+        self._rows: Iterator[P] = iter(())
+
+    def __aiter__(self) -> RowIterator[P]:
+        return self
+
+    async def __aenter__(self) -> RowIterator[P]:
+        return self
+
+    async def __anext__(self) -> P:
+        for row in self._rows:
+            return row
+        async with self._walk.turn:
+            while True:
+                # Another task may have turned the page while this one waited for its turn.
+                for row in self._rows:
+                    return row
+                page = await self._walk.next()
+                if page is None:
+                    raise StopAsyncIteration
+                self._rows = self._rows_of(page)
+
+    async def aclose(self) -> None:
+        self._rows = iter(())
+        await super().aclose()
+
+
+class PageIterator(_Iteration, Generic[P]):
+    """The pages of a list, in order; as `RowIterator` in all else."""
+
+    def __init__(self, walk: Walk[Any], page: Callable[[Turned[Any]], P]) -> None:
+        super().__init__(walk)
+        self._page_of: Final = page
+
+    def __aiter__(self) -> PageIterator[P]:
+        return self
+
+    async def __aenter__(self) -> PageIterator[P]:
+        return self
+
+    async def __anext__(self) -> P:
+        async with self._walk.turn:
+            page = await self._walk.next()
+        if page is None:
+            raise StopAsyncIteration
+        return self._page_of(page)
+
+
+class Pager(Generic[T]):
+    """A list that was asked for: ``await`` it for one page, ``async for`` it for every row.
+
+    Awaited, it is the page that the parameters name, in Zoho's own order. Iterated, it is every row
+    from the page that the parameters name (or the first) to the end of the list, each once by its
+    id, in the order in which rows move least while others edit; pages are fetched ahead within the
+    organization's limits. A ``sort_column`` or ``sort_order`` of the caller's wins over that order;
+    rows that change their place in it while the list is read may then be missed. Each ``await`` and
+    each loop reads anew.
+
+    Both raise what `Session.call` raises. An error of a page comes after the rows before it.
+    """
+
+    def __init__(
+        self,
+        zoho: PageSource,
+        operation: ListOperation[T],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+    ) -> None:
+        self._zoho: Final = zoho
+        self._listing: Final = listing(operation, ids, query)
+
+    def __repr__(self) -> str:
+        return f"<Pager of {self._listing.operation.name}>"
+
+    def __await__(self) -> Generator[Any, None, Page[T]]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Page[T]:
+        listing = self._listing
+        fetched = await fetch(self._zoho, listing, self._records(), listing.query)
+        sheet = fetched.sheet
+        return Page(sheet.rows, sheet.context, listing.first, sheet.extra)
+
+    def __aiter__(self) -> RowIterator[T]:
+        return RowIterator(self._walk(self._records()), lambda page: iter(page.fresh))
+
+    def pages(self) -> PageIterator[Page[T]]:
+        """The same rows page by page. The first page comes even if the list is empty."""
+        return PageIterator(
+            self._walk(self._records()),
+            lambda page: Page(page.fresh, page.context, page.number, page.extra),
+        )
+
+    def raw(self) -> RowIterator[bytes]:
+        """The same rows as the bytes that Zoho wrote, nothing decoded."""
+        return RowIterator(self._walk(self._raws()), lambda page: map(bytes, page.fresh))
+
+    def raw_pages(self, *, first: int = 1) -> PageIterator[RowsPage]:
+        """Pages of rows as bytes from page ``first`` on, repeated rows left in, for exports.
+
+        The first page comes even if it is empty.
+        """
+        return PageIterator(
+            self._walk(self._raws(), first),
+            lambda page: RowsPage(page.number, page.rows, page.ids, page.context, page.total),
+        )
+
+    def _walk(self, reading: Reading[Any], first: int | None = None) -> Walk[Any]:
+        return Walk(self._zoho, self._listing, reading, first or self._listing.first)
+
+    def _records(self) -> Reading[T]:
+        """Rows as records."""
+        operation, decoder = self._listing.operation, self._zoho.decoder
+
+        def sheet(body: bytes) -> Sheet[T]:
+            page = decoder.page(operation, body)
+            return Sheet(page.rows, page.context, lambda: page.extra)
+
+        return Reading(sheet, _id_of(operation))
+
+    def _raws(self) -> Reading[msgspec.Raw]:
+        """Rows as their bytes."""
+        operation = self._listing.operation
+
+        def sheet(body: bytes) -> Sheet[msgspec.Raw]:
+            page = raw_page(operation, body)
+            return Sheet(page.rows, page.context, dict)
+
+        return Reading(sheet, lambda row: row_id(operation, row))
+
+
+def _id_of(operation: ListOperation[T]) -> Callable[[T], str]:
+    """How to get the id of a record: from its field, or from what no field was described for."""
+    name = operation.row_id
+    if not name:
+        return lambda _: ""
+    for field in msgspec.structs.fields(operation.row):  # type: ignore[arg-type]
+        if field.encode_name == name:
+            attribute = field.name
+            return lambda row: str(getattr(row, attribute, None) or "")
+
+    def undescribed(row: T) -> str:
+        return str(row.extra.get(name) or "") if isinstance(row, Record) else ""
+
+    return undescribed

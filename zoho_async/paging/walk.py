@@ -1,0 +1,391 @@
+"""The walk: pages fetched ahead of their reader, handed over in order.
+
+The model. One reader asks for page after page. The first is fetched in the reader's own call, by
+the session's own options. From then on pages that the `Plan` allows are fetched by tasks that the
+session owns, as bulk calls that wait as long as it takes; each arrival and each reading lets the
+plan decide anew. An error stays with its page until the reader gets there.
+
+The invariant: *look-ahead lives only as long as someone reads.* A task knows the session and the
+question, never the walk; the walk alone knows its tasks, and is known only to its reader. So when
+the reader goes, the walk goes, and its end cancels the tasks:
+
+- ``break`` or an exception in the loop's body drops the iterator, and with it the walk, at once;
+- an error or a cancellation while the reader waits here cancels before it is passed on;
+- when the task that read last has ended, its walk is cancelled even if something (a traceback, a
+  variable) still holds the iterator.
+
+A cancelled task goes no further than the ``await`` it stands at, so no further page is sent.
+
+A walk that failed or was cancelled never claims to be at its end: asked again, it goes on with the
+page that is due. Several tasks may read from one walk; they take turns.
+
+What is not known: whether a reader that still holds its iterator after leaving the loop will come
+back. Until it goes, the pages that were under way are fetched and kept, `MOST_AHEAD` at most;
+``aclose()`` or ``async with`` says so at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from zoho_async.errors import Request, SessionClosed, UnreadableReply
+from zoho_async.events import Event, Paged
+from zoho_async.limits import Lane
+from zoho_async.operation import ListOperation
+from zoho_async.paging.listing import Listing
+from zoho_async.paging.plan import Plan, depth
+from zoho_async.paging.seen import Seen
+from zoho_async.transport import Answer
+from zoho_async.wire import Decoder, PageContext, Unreadable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: What stands in a row's id field where the row has none.
+_NO_IDS: Final = {"-1": ""}
+
+#: How much one reply moves the measured latency.
+_LATENCY_WEIGHT: Final = 0.25
+
+
+class PageSource(Protocol):
+    """What paging needs of a `Session`."""
+
+    @property
+    def organization(self) -> str | None: ...
+
+    @property
+    def decoder(self) -> Decoder: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    def with_options(self, *, lane: Lane, max_wait: float | None) -> PageSource: ...
+
+    async def fetch_page(
+        self,
+        operation: ListOperation[Any],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+    ) -> Answer: ...
+
+    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]: ...
+
+    def observe(self, event: Event) -> None: ...
+
+
+class Sheet(msgspec.Struct, Generic[R], frozen=True):
+    """A page's rows as they came, and what came with them."""
+
+    rows: list[R]
+    context: PageContext | None
+    extra: Callable[[], dict[str, Any]]
+
+
+class Turned(msgspec.Struct, Generic[R], frozen=True):
+    """A page at its turn: all its ``rows`` with their ``ids``, and the ``fresh`` among them."""
+
+    number: int
+    rows: list[R]
+    ids: list[str]
+    fresh: list[R]
+    context: PageContext | None
+    total: int | None
+    extra: Callable[[], dict[str, Any]]
+
+
+class Fetched(msgspec.Struct, Generic[R], frozen=True):
+    """A page that came in ``seconds``, any wait for the limits left out."""
+
+    sheet: Sheet[R]
+    seconds: float
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    """An error that waits for its turn; as a value, because nobody may ever come for it."""
+
+    error: Exception
+
+
+_Outcome: TypeAlias = Fetched[R] | _Failed
+
+
+class Reading(msgspec.Struct, Generic[R], frozen=True):
+    """How a walk reads bodies: into a sheet (raises `Unreadable`), and a row's id ("": none)."""
+
+    sheet: Callable[[bytes], Sheet[R]]
+    row_id: Callable[[R], str]
+
+
+class Walk(Generic[R]):
+    """A walk through ``listing`` from page ``first`` on, its bodies read by ``reading``."""
+
+    def __init__(
+        self, zoho: PageSource, listing: Listing[Any], reading: Reading[R], first: int
+    ) -> None:
+        self._zoho: Final = zoho
+        self._patient: Final = zoho.with_options(lane="bulk", max_wait=None)
+        self._listing: Final = listing
+        self._reading: Final = reading
+        self._plan: Final = Plan(
+            first=first,
+            per_page=listing.per_page,
+            complete=listing.complete,
+            numbered=listing.operation.paged,
+        )
+        self._begun = False
+        self._closed = False
+        self._seen: Final = Seen()
+        self._last_rows: list[R] = []
+        self._latency = 0.0
+        self._total: int | None = None
+        self._tasks: dict[int, asyncio.Task[_Outcome[R]]] = {}
+        self._leaving: set[asyncio.Task[_Outcome[R]]] = set()
+        self._reader: asyncio.Task[Any] | None = None
+        self._reader_gone: Final = functools.partial(_leave, weakref.ref(self))
+        self.turn: Final = asyncio.Lock()  # readers hold it while they ask for a page
+
+    # -- the reader's side ------------------------------------------------------------------
+
+    async def next(self) -> Turned[R] | None:
+        """The next page that brings anything, or None at the end; the caller holds ``turn``.
+
+        The first page is handed over even if it is empty. Raises what the fetching raised.
+        """
+        while not (self._closed or self._plan.done):
+            self._follow(asyncio.current_task())
+            try:
+                fetched = await self._due()
+            except BaseException:
+                await self._settle()
+                raise
+            if fetched is None:
+                break
+            page = self._take(fetched)
+            if page is not None:
+                return page
+        await self.aclose()
+        return None
+
+    async def aclose(self) -> None:
+        """Leave the list: nothing more is sent, no task stays, and `next` gives None."""
+        self._closed = True
+        self._follow(None)
+        await self._settle()
+
+    async def _due(self) -> Fetched[R] | None:
+        """The page whose turn it is, fetched already or now; None if `aclose` came meanwhile."""
+        number = self._plan.turn
+        if not self._begun:
+            query = self._listing.asked(number, counting=True)
+            first = await fetch(self._zoho, self._listing, self._reading, query)
+            self._note(number, first)
+            return first
+        task = self._tasks.get(number) or self._start(number)
+        await asyncio.wait((task,))
+        self._tasks.pop(number, None)
+        if task.cancelled():
+            if self._closed:
+                return None
+            raise SessionClosed
+        outcome = task.result()
+        if isinstance(outcome, _Failed):
+            try:
+                raise outcome.error
+            finally:  # no cycle of an error, its traceback and this frame
+                del outcome, task
+        return outcome
+
+    def _take(self, fetched: Fetched[R]) -> Turned[R] | None:
+        """Count the page in; None if it has nothing to show."""
+        sheet, number, first = fetched.sheet, self._plan.turn, not self._begun
+        self._begun = True
+        rows = sheet.rows
+        ids = [_NO_IDS.get(row_id, row_id) for row_id in map(self._reading.row_id, rows)]
+        fresh = [row for row, row_id in zip(rows, ids, strict=True) if self._seen.add(row_id)]
+        # Rows without ids can only be known again as a whole page.
+        repeated = not any(ids) and rows == self._last_rows
+        self._last_rows = rows
+        context = sheet.context
+        has_more = None if context is None else bool(context.has_more_page)
+        self._plan.read(rows=len(rows), fresh=0 if repeated else len(fresh), has_more=has_more)
+        self._zoho.observe(
+            Paged(
+                path=self._listing.path,
+                organization=self._zoho.organization,
+                page=number,
+                rows=len(rows),
+                fresh=len(fresh),
+                has_more_page=bool(has_more),
+            )
+        )
+        if self._plan.done:
+            self._cancel_all()
+        else:
+            self._look_ahead()
+        if not first and (not rows or (repeated and self._plan.done)):
+            return None
+        return Turned(number, rows, ids, fresh, context, self._total, sheet.extra)
+
+    # -- look-ahead -------------------------------------------------------------------------
+
+    def _look_ahead(self) -> None:
+        """Start what the plan allows now, unless a page failed that the reader has yet to meet.
+
+        That the session was closed the reader finds out as well.
+        """
+        if self._closed or self._failed_ahead():
+            return
+        horizon = self._plan.horizon(depth(self._patient.rate, self._latency))
+        for number in range(self._plan.turn, horizon + 1):
+            if number not in self._tasks:
+                try:
+                    self._start(number)
+                except SessionClosed:
+                    return
+
+    def _start(self, number: int) -> asyncio.Task[_Outcome[R]]:
+        operation = self._listing.operation
+        task = self._patient.start(
+            _ahead(self._patient, self._listing, self._reading, number),
+            name=f"page {number} of {operation.name}",
+        )
+        self._tasks[number] = task
+        task.add_done_callback(functools.partial(_arrived, weakref.ref(self), number))
+        return task
+
+    def arrived(self, number: int, task: asyncio.Task[_Outcome[R]]) -> None:
+        """A task of ours is done: learn from it, and go on unless it failed."""
+        self._leaving.discard(task)
+        if self._tasks.get(number) is not task or task.cancelled():
+            return
+        outcome = task.result()
+        if isinstance(outcome, _Failed):
+            return
+        self._note(number, outcome)
+        for page in [page for page in self._tasks if page > self._plan.limit]:
+            self._cancel(page)
+        self._look_ahead()
+
+    def _note(self, number: int, fetched: Fetched[R]) -> None:
+        rows, context = fetched.sheet.rows, fetched.sheet.context
+        if not self._begun:
+            self._latency = fetched.seconds
+            self._total = None if context is None else context.total
+            if context is not None and context.total is not None:
+                self._plan.counted(context.total, context.per_page)
+        self._latency += (fetched.seconds - self._latency) * _LATENCY_WEIGHT
+        has_more = context is not None and bool(context.has_more_page)
+        self._plan.arrived(number, rows=len(rows), has_more=has_more)
+
+    def _failed_ahead(self) -> bool:
+        return any(
+            task.done() and not task.cancelled() and isinstance(task.result(), _Failed)
+            for task in self._tasks.values()
+        )
+
+    # -- the end of look-ahead --------------------------------------------------------------
+
+    def _cancel(self, number: int) -> None:
+        task = self._tasks.pop(number)
+        if task.cancel():
+            self._leaving.add(task)
+
+    def _cancel_all(self) -> None:
+        for number in list(self._tasks):
+            self._cancel(number)
+
+    async def _settle(self) -> None:
+        """Cancel look-ahead and see it gone."""
+        self._cancel_all()
+        if self._leaving:
+            await asyncio.wait(self._leaving.copy())
+
+    def _follow(self, reader: asyncio.Task[Any] | None) -> None:
+        """Tie look-ahead to the life of the task that reads."""
+        if reader is self._reader:
+            return
+        if self._reader is not None:
+            self._reader.remove_done_callback(self._reader_gone)
+        self._reader = reader
+        if reader is not None:
+            reader.add_done_callback(self._reader_gone)
+
+    def left(self) -> None:
+        """The task that read last has ended."""
+        self._reader = None
+        if not self.turn.locked():
+            self._cancel_all()
+
+    def __del__(self) -> None:
+        tasks = list(getattr(self, "_tasks", {}).values())
+        reader = getattr(self, "_reader", None)
+        if reader is not None:
+            _on_its_loop(reader, functools.partial(_forget, reader, self._reader_gone))
+        if tasks:
+            _on_its_loop(tasks[0], functools.partial(_cancel_each, tasks))
+
+
+async def fetch(
+    zoho: PageSource, listing: Listing[Any], reading: Reading[R], query: Mapping[str, object]
+) -> Fetched[R]:
+    """One page, decoded. Raises what the session raises, and `UnreadableReply`."""
+    operation = listing.operation
+    answer = await zoho.fetch_page(operation, ids=listing.ids, query=query)
+    try:
+        return Fetched(reading.sheet(answer.body), answer.seconds)
+    except Unreadable as problem:
+        organization = None if operation.per_user else zoho.organization
+        request = Request("GET", listing.path, organization)
+        raise UnreadableReply(request, str(problem), answer.status) from None
+
+
+async def _ahead(
+    zoho: PageSource, listing: Listing[Any], reading: Reading[R], number: int
+) -> _Outcome[R]:
+    """A page before its turn. It must not know its walk, which would then never be dropped."""
+    try:
+        return await fetch(zoho, listing, reading, listing.asked(number))
+    except Exception as error:
+        return _Failed(error)
+
+
+def _arrived(walk: weakref.ref[Walk[R]], number: int, task: asyncio.Task[_Outcome[R]]) -> None:
+    alive = walk()
+    if alive is not None:
+        alive.arrived(number, task)
+
+
+def _leave(walk: weakref.ref[Walk[Any]], _: asyncio.Task[Any]) -> None:
+    alive = walk()
+    if alive is not None:
+        alive.left()
+
+
+def _on_its_loop(task: asyncio.Task[Any], action: Callable[[], None]) -> None:
+    """Act on a task now, or soon where a collector drops the walk elsewhere than on its loop."""
+    loop = task.get_loop()
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is loop:
+        action()
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(action)
+
+
+def _forget(reader: asyncio.Task[Any], callback: Callable[[asyncio.Task[Any]], None]) -> None:
+    reader.remove_done_callback(callback)
+
+
+def _cancel_each(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
