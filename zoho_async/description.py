@@ -70,8 +70,12 @@ class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     @property
     def top_level(self) -> bool:
-        """Whether this is a list that hangs below no other record."""
-        return self.answer == "list" and "{" not in self.path
+        """Whether this is a list that hangs below no other record and needs no argument."""
+        return (
+            self.answer == "list"
+            and "{" not in self.path
+            and not any(parameter.required for parameter in self.query)
+        )
 
 
 class Description(msgspec.Struct, frozen=True):

@@ -1,0 +1,104 @@
+"""Writes ``description.json``: what `zoho_async.description` tells the sandbox and the export."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from zoho_async.codegen.functions import Function, Parameter
+from zoho_async.codegen.kinds import Place, kind_of
+from zoho_async.codegen.model import Model
+from zoho_async.codegen.spec import Node
+from zoho_async.codegen.structs import Family, Member, Objects, Shape
+from zoho_async.description import Description, Field, OperationFacts
+
+_UPSERT: Final = (
+    Field(name="X-Unique-Identifier-Key", kind="text", required=True),
+    Field(name="X-Unique-Identifier-Value", kind="text", required=True),
+    Field(name="X-Upsert", kind="boolean"),
+)
+
+
+def describe(models: list[Model], objects: dict[tuple[str, str], Objects]) -> bytes:
+    """The packed description; ``objects`` by (product, resource)."""
+    facts = tuple(
+        _facts(model, function, objects[model.product, resource.name])
+        for model in models
+        for resource in model.resources
+        for function in resource.functions
+    )
+    packed = msgspec.json.encode(Description(operations=facts))
+    return re.sub(rb'(\{"name":"[a-z]+\.[a-z_]+\.[a-z_]+",)', rb"\n\1", packed) + b"\n"
+
+
+def _facts(model: Model, function: Function, objects: Objects) -> OperationFacts:
+    shape = model.replies.shapes.get(function.result)
+    query = [*function.batches, *function.uploads, *function.query]
+    if function.paged:
+        query += [Parameter(name, name, "integer") for name in ("page", "per_page")]
+    body = model.inputs.shapes.get(function.body)
+    return OperationFacts(
+        name=function.full_name,
+        method=function.call.method,
+        path=function.path,
+        answer=function.answer,
+        scope=function.scope,
+        key=function.key,
+        status=function.status,
+        query=tuple(_parameter(each) for each in query),
+        headers=_UPSERT if function.upsert else (),
+        body=_fields(function.body_nodes, body, model.inputs, objects, "body"),
+        reply=_fields(function.reply, shape, model.replies, objects, "reply"),
+        row_id=function.row_id,
+        order=function.order,
+        paged=function.paged,
+        totals=function.totals,
+        max_per_page=function.max_per_page,
+        per_user=function.per_user,
+    )
+
+
+def _parameter(parameter: Parameter) -> Field:
+    return Field(
+        name=parameter.name,
+        kind=parameter.kind,
+        required=parameter.required,
+        allowed=parameter.allowed,
+        max_length=parameter.max_length,
+        element=parameter.element,
+        variants=parameter.variants,
+    )
+
+
+def _fields(
+    nodes: tuple[Node, ...],
+    shape: Shape | None,
+    family: Family,
+    objects: Objects,
+    place: Place,
+    depth: int = 0,
+) -> tuple[Field, ...]:
+    """The fields that one call describes, with the kinds that their struct gives them."""
+    fields: list[Field] = []
+    for node in nodes:
+        known = shape.members.get(node.name) if shape else None
+        if place == "body" and node.read_only:
+            continue
+        member = known or Member(node.name, kind_of(node, place))
+        inner = objects.get((node.items or node).object, ())
+        held = family.shapes.get(member.struct)
+        below = _fields(inner, held, family, objects, place, depth + 1) if depth < 6 else ()
+        fields.append(
+            Field(
+                name=node.name,
+                kind=member.kind,
+                required=node.required,
+                allowed=member.allowed,
+                max_length=node.max_length,
+                element=None if below else member.element,
+                fields=below,
+            )
+        )
+    return tuple(fields)

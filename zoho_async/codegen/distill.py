@@ -1,0 +1,221 @@
+"""OpenAPI files in, facts out. The only step that reads YAML, and the only one to need PyYAML.
+
+The files are uneven: properties that are references to one-line schemas, examples of another type
+than the field's, organization ids declared or not, parameters named twice, operations without an
+id. Everything is resolved here into the plain tree of `spec`, in the order of the file, so that
+the same file always gives the same facts. References that lead back into themselves end as
+objects without fields.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from zoho_async.codegen import prose
+from zoho_async.codegen.spec import Call, Content, Looks, Node, Source
+
+METHODS: Final = ("get", "post", "put", "delete", "patch")
+_ARTICLES: Final = frozenset({"a", "an", "the"})
+
+
+def read(reference: Path, product: str, resource: str) -> Source:
+    """Distil one file of ``reference``/openapi. Raises `FileNotFoundError` where it is absent."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    path = reference / "openapi" / product / f"{resource}.yml"
+    document = yaml.load(path.read_text(encoding="utf-8"), loader)
+    return distill(document, product=product, resource=resource)
+
+
+def resources(reference: Path, product: str) -> list[str]:
+    """The names of a product's files."""
+    return sorted(path.stem for path in (reference / "openapi" / product).glob("*.yml"))
+
+
+def distill(document: Mapping[str, Any], *, product: str, resource: str) -> Source:
+    """The facts of one parsed OpenAPI document."""
+    return _File(document).source(product, resource)
+
+
+def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every (METHOD, path, operation) of a parsed document, in its order."""
+    for path, entry in document["paths"].items():
+        for method, operation in entry.items():
+            if method in METHODS:
+                shared = entry.get("parameters", [])
+                parameters = [*shared, *operation.get("parameters", [])]
+                yield method.upper(), path, {**operation, "parameters": parameters}
+
+
+class _File:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self.objects: dict[str, tuple[Node, ...]] = {}
+        self._known: dict[tuple[Node, ...], str] = {}
+
+    def source(self, product: str, resource: str) -> Source:
+        calls = tuple(self._call(*each) for each in operations(self.document))
+        return Source(product=product, resource=resource, calls=calls, objects=self.objects)
+
+    def _call(self, method: str, path: str, operation: Mapping[str, Any]) -> Call:
+        name = operation.get("operationId") or _slug(operation["summary"])
+        parameters: dict[str, dict[str, Node]] = {"path": {}, "query": {}, "header": {}}
+        for each in operation["parameters"]:
+            parameter, _ = self._resolve(each, ())
+            node = self._parameter(parameter)
+            parameters[parameter["in"]].setdefault(node.name, node)
+        organization = parameters["query"].pop("organization_id", None)
+        status, reply = self._reply(name, operation["responses"])
+        return Call(
+            id=name,
+            method=method,
+            path=path,
+            scope=",".join(s for each in operation["security"] for v in each.values() for s in v),
+            status=status,
+            batch=prose.batch_limit(str(operation.get("description", ""))),
+            organization=organization is not None,
+            ids=tuple(parameters["path"].values()),
+            query=tuple(parameters["query"].values()),
+            headers=tuple(parameters["header"].values()),
+            body=self._contents(f"{name}.body", operation.get("requestBody") or {}),
+            reply=reply,
+        )
+
+    def _reply(self, name: str, replies: Mapping[Any, Any]) -> tuple[int, tuple[Content, ...]]:
+        status = min(int(code) for code in replies if str(code).startswith("2"))
+        answer = next(value for code, value in replies.items() if int(code) == status)
+        return status, self._contents(f"{name}.reply", answer)
+
+    def _contents(self, where: str, holder: Mapping[str, Any]) -> tuple[Content, ...]:
+        contents = (holder.get("content") or {}).items()
+        return tuple(
+            Content(media=media, node=self._node("", each.get("schema", {}), where, ()))
+            for media, each in contents
+        )
+
+    def _parameter(self, parameter: Mapping[str, Any]) -> Node:
+        outer = {key: parameter[key] for key in ("description", "example") if key in parameter}
+        schema, seen = self._resolve(parameter.get("schema", {}), ())
+        node = self._node(parameter["name"].strip(), {**schema, **outer}, "", seen)
+        required = parameter.get("required") is True
+        regions = _words(parameter.get("x-node_available_in"))
+        return msgspec.structs.replace(node, required=required, regions=regions or node.regions)
+
+    def _node(self, name: str, schema: Any, where: str, seen: tuple[str, ...]) -> Node:
+        schema, seen = self._resolve(schema, seen)
+        schema = self._joined(schema, seen)
+        text = str(schema.get("description", ""))
+        properties = schema.get("properties") or {}
+        kind = str(schema.get("type") or ("object" if properties else ""))
+        items = schema.get("items")
+        return Node(
+            name=name,
+            type=kind,
+            format=str(schema.get("format", "")),
+            looks=looks(schema.get("example", schema.get("default"))),
+            read_only=schema.get("readOnly") is True,
+            allowed=_words(schema.get("enum")) or prose.allowed_values(text),
+            variants=prose.variants(name, text) if name else (),
+            max_length=_whole(schema.get("maxLength")) or prose.max_length(text),
+            max_items=_whole(schema.get("maxItems")),
+            regions=_words(schema.get("x-node_available_in")),
+            object=self._object(properties, schema.get("required"), where, seen),
+            items=self._node("", items, where, seen) if kind == "array" and items else None,
+        )
+
+    def _object(
+        self, properties: Mapping[str, Any], required: Any, where: str, seen: tuple[str, ...]
+    ) -> str:
+        """The name in `objects` of an object with these properties; "" where it has none."""
+        if not properties:
+            return ""
+        needed = frozenset(_words(required)) if isinstance(required, list) else frozenset[str]()
+        nodes: list[Node] = []
+        for name, schema in properties.items():
+            node = self._node(str(name).strip(), schema, f"{where}.{str(name).strip()}", seen)
+            nodes.append(msgspec.structs.replace(node, required=node.name in needed))
+        fields = tuple(nodes)
+        known = self._known.setdefault(fields, where)
+        self.objects[known] = fields
+        return known
+
+    def _joined(self, schema: Mapping[str, Any], seen: tuple[str, ...]) -> Mapping[str, Any]:
+        """A schema with the properties of its alternatives (allOf, oneOf, anyOf) laid together."""
+        parts = [part for key in ("allOf", "oneOf", "anyOf") for part in schema.get(key, ())]
+        if not parts:
+            return schema
+        joined = dict(schema)
+        properties = dict(schema.get("properties") or {})
+        for part in parts:
+            other, deeper = self._resolve(part, seen)
+            other = self._joined(other, deeper)
+            properties = {**(other.get("properties") or {}), **properties}
+            for key in ("type", "items", "format", "example"):
+                if key in other:
+                    joined.setdefault(key, other[key])
+        return {**joined, "properties": properties}
+
+    def _resolve(self, value: Any, seen: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """What a reference stands for; nothing where it leads back into itself or nowhere."""
+        while isinstance(value, dict) and "$ref" in value:
+            target = str(value["$ref"])
+            if target in seen:
+                return {}, seen
+            seen = (*seen, target)
+            _, _, section, name = target.split("/")
+            value = self.document["components"].get(section, {}).get(name, {})
+        return (value if isinstance(value, dict) else {}), seen
+
+
+def looks(example: Any) -> Looks:
+    """The form of an example."""
+    forms: tuple[tuple[type, Looks], ...] = (
+        (bool, "boolean"),
+        (float, "decimal"),
+        (datetime.datetime, "time"),
+        (datetime.date, "date"),
+        (list, "list"),
+        (dict, "object"),
+    )
+    for kind, form in forms:
+        if isinstance(example, kind):
+            return form
+    if example is None:
+        return ""
+    text = str(example).strip()
+    patterns: tuple[tuple[str, Looks], ...] = (
+        (r"", "blank"),
+        (r"-?\d{10,}", "digits"),
+        (r"-?\d+", "integer"),
+        (r"-?\d[\d,]*\.\d+", "decimal"),
+        (r"\d{4}-\d{1,2}-\d{1,2}", "date"),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?.*", "time"),
+        (r"\d{1,3}:\d\d", "clock"),
+        (r"(?i:true|false)", "truth"),
+    )
+    return next((form for pattern, form in patterns if re.fullmatch(pattern, text)), "text")
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """The entries of a list as text, each once; nothing where there is no list."""
+    if not isinstance(value, list):
+        return ()
+    words = (str(each).lower() if isinstance(each, bool) else str(each).strip() for each in value)
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _slug(summary: str) -> str:
+    """An operation's name from its title, for files that give no operationId."""
+    words = re.findall(r"[a-z0-9]+", summary.lower().replace("'s", ""))
+    return "_".join(word for word in words if word not in _ARTICLES)

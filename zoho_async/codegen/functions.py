@@ -1,0 +1,389 @@
+"""From described calls to functions: what each takes, what it answers, and which struct that is.
+
+The answer is read off the envelope. Beside code and message it may hold one object (a *record*),
+rows (a *list*, when the call is a GET), several values (a struct of them), nothing (*done*), or it
+is a document (*file*).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from zoho_async.codegen import naming, words
+from zoho_async.codegen.kinds import element_of, kind_of
+from zoho_async.codegen.overrides import CallFix, Overrides, Twin
+from zoho_async.codegen.spec import Call, Node, Source
+from zoho_async.codegen.structs import Family, Shape, alike
+from zoho_async.description import Answer, Kind
+
+_ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "status_code"})
+_VAGUE: Final = frozenset({"data", "info", "results", "result", "response", "details"})
+_PAGING: Final = frozenset({"page", "per_page"})
+_VERBS: Final = frozenset(
+    "list get create update upsert delete add remove apply send generate preview bulk".split()
+)
+_JSON: Final = "application/json"
+
+
+@dataclass
+class Parameter:
+    """An argument: ``name`` as Zoho writes it, ``argument`` as Python does."""
+
+    name: str
+    argument: str
+    kind: Kind
+    element: Kind | None = None
+    required: bool = False
+    allowed: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    max_length: int | None = None
+
+
+@dataclass
+class Function:
+    """One operation as a function of ours, and what the corrections made of it."""
+
+    name: str
+    call: Call
+    product: str
+    resource: str
+    noun: str
+    answer: Answer
+    result: str = ""
+    key: str = ""
+    row_id: str = ""
+    order: str = ""
+    paged: bool = False
+    totals: bool = False
+    per_user: bool = False
+    max_per_page: int = 200
+    accept: str = _JSON
+    scope: str = ""
+    path: str = ""
+    status: int = 200
+    batch: int | None = None
+    purpose: str = ""
+    body: str = ""
+    body_many: bool = False
+    upsert: bool = False
+    ids: list[Parameter] = field(default_factory=list[Parameter])
+    batches: list[Parameter] = field(default_factory=list[Parameter])
+    query: list[Parameter] = field(default_factory=list[Parameter])
+    uploads: list[Parameter] = field(default_factory=list[Parameter])
+    fixed: dict[str, str] = field(default_factory=dict[str, str])
+    twins: list[Twin] = field(default_factory=list[Twin])
+    reply: tuple[Node, ...] = ()
+    body_nodes: tuple[Node, ...] = ()
+    corrected: bool = False
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.product}.{self.resource}.{self.name}"
+
+
+class Reader:
+    """Reads the calls of one source; its structs go into the two families."""
+
+    def __init__(
+        self, source: Source, overrides: Overrides, replies: Family, inputs: Family
+    ) -> None:
+        self.source = source
+        self.resource = words.snake(source.resource)
+        self._where = f"{source.product}.{source.resource}"
+        given = overrides.noun_of(self._where)
+        self.noun = given or words.singular(self.resource)
+        self.main = words.camel(self.noun)
+        self._overrides = overrides
+        self._replies = replies
+        self._inputs = inputs
+        self._by_object: dict[str, str] = {}
+
+    def functions(self) -> list[Function]:
+        """Every call of the source as a function, in the source's order."""
+        calls = self.source.calls
+        named = naming.names(calls, self.noun, self._given_name)
+        functions = [self._function(call, named[call.id]) for call in calls]
+        for function in functions:
+            self._unlist(function, {other.name for other in functions})
+        return functions
+
+    def _unlist(self, function: Function, taken: set[str]) -> None:
+        """A ``list`` function gives a `Pager`; where no rows are described it is a ``get``."""
+        verb, _, rest = function.name.partition("_")
+        if verb == "list" and function.answer != "list":
+            shorter = f"get_{rest}" if rest else "get_all"
+            name = f"get_all_{rest}" if rest and shorter in taken else shorter
+            function.name = name
+
+    def _given_name(self, call: Call) -> str | None:
+        return self._overrides.name_of(f"{self._where}.{call.id}")
+
+    def _function(self, call: Call, name: str) -> Function:
+        fixes = self._overrides.of_call(f"{self._where}.{call.id}")
+        given = self._given_name(call)
+        function = Function(
+            name=name,
+            call=call,
+            product=self.source.product,
+            resource=self.resource,
+            noun=self.noun,
+            answer="done",
+            scope=call.scope,
+            path=call.path,
+            status=call.status,
+            batch=call.batch,
+            upsert=naming.is_upsert(call),
+            corrected=bool(fixes or given),
+        )
+        for fix in fixes:
+            _apply(function, fix)
+        self._parameters(function, fixes)
+        self._read_body(function, fixes)
+        self._read_answer(function, fixes)
+        return function
+
+    # -- what it takes ------------------------------------------------------------------------
+
+    def _parameters(self, function: Function, fixes: list[CallFix]) -> None:
+        call = function.call
+        described = {node.name: node for node in call.ids}
+        for name in re.findall(r"{:?([^}]+)}", function.path):
+            node = described.get(name, Node(name=name, type="string"))
+            kind: Kind = "id" if name.endswith("id") else "text"
+            argument = words.identifier(name)
+            function.ids.append(Parameter(node.name, argument, kind, required=True))
+        dropped = {name for fix in fixes for name in fix.drop}
+        nodes = [node for node in call.query if node.name not in dropped | function.fixed.keys()]
+        nodes += [node for node in self._form_fields(call) if node.name not in dropped]
+        names = {node.name for node in nodes}
+        for node in nodes:
+            if not any(node.name in other.variants for other in nodes if other is not node):
+                self._parameter(function, node, names)
+        for fix in fixes:
+            for extra in fix.query:
+                function.query.append(
+                    Parameter(
+                        extra.name,
+                        words.identifier(extra.name),
+                        extra.kind,
+                        extra.element,
+                        extra.required,
+                        extra.allowed,
+                    )
+                )
+            if fix.upload and all(upload.name != fix.upload for upload in function.uploads):
+                argument = words.identifier(fix.upload)
+                function.uploads.append(Parameter(fix.upload, argument, "any", required=True))
+        if any(each.name == "sort_column" for each in function.query) and all(
+            each.name != "sort_order" for each in function.query
+        ):
+            at = [each.name for each in function.query].index("sort_column") + 1
+            order = Parameter("sort_order", "sort_order", "text", allowed=("A", "D"))
+            function.query.insert(at, order)
+
+    def _form_fields(self, call: Call) -> tuple[Node, ...]:
+        """The fields of a multipart form; all but its files travel in the query."""
+        forms = [each for each in call.body if each.media == "multipart/form-data"]
+        return tuple(n for each in forms for n in self.source.objects.get(each.node.object, ()))
+
+    def _parameter(self, function: Function, node: Node, names: set[str]) -> None:
+        kind = kind_of(node, "query")
+        parameter = Parameter(
+            name=node.name,
+            argument=words.identifier(node.name),
+            kind=kind,
+            element=element_of(node, "query") if kind == "list" else None,
+            required=node.required,
+            allowed=() if kind == "boolean" else node.allowed,
+            variants=tuple(
+                dict.fromkeys(
+                    [*node.variants, *(each for each in names if each in node.variants)]
+                )
+            ),
+            max_length=node.max_length,
+        )
+        if node.format == "binary" or node.name in {"attachment", "attachments", "receipt"}:
+            parameter.required = node.required
+            function.uploads.append(parameter)
+        elif kind == "list" and (node.required or node.name == f"{self.noun}_ids"):
+            parameter.required = True
+            function.batches.append(parameter)
+        else:
+            function.query.append(parameter)
+
+    def _read_body(self, function: Function, fixes: list[CallFix]) -> None:
+        for content in function.call.body:
+            if content.media == "multipart/form-data":
+                continue
+            node = content.node
+            inner = node.items if node.type == "array" and node.items else node
+            fields = self.source.objects.get(inner.object, ())
+            function.body_nodes = fields
+            function.body_many = node.type == "array"
+            function.body = self._input(function, fields) if fields else "raw"
+        for fix in fixes:
+            function.body = fix.body if fix.body is not None else function.body
+
+    def _input(self, function: Function, fields: tuple[Node, ...]) -> str:
+        objects = self.source.objects
+        noun = _noun(function.name)
+        for holder in (noun, f"{noun}s"):
+            shared = self._inputs.shared(holder, fields, self.resource)
+            if shared:
+                return self._inputs.add(*shared, fields, objects).name
+        present = {node.name for node in fields}
+        main = self._inputs.shapes.get(f"{self.main}Input")
+        if not noun or (main and len(present & main.members.keys()) > 0.8 * len(main.members)):
+            return self._inputs.add(f"{self.main}Input", self.resource, fields, objects).name
+        name = self._inputs.named(self.main, noun)
+        known = self._inputs.shapes.get(name)
+        if known is not None and not alike(known, present):
+            name = self._inputs.named(self.main, function.name)
+        return self._inputs.add(name, self.resource, fields, objects).name
+
+    # -- what it answers ----------------------------------------------------------------------
+
+    def _read_answer(self, function: Function, fixes: list[CallFix]) -> None:
+        files = [each.media for each in function.call.reply if each.media != _JSON]
+        shapes = [each.node for each in function.call.reply if each.media == _JSON]
+        envelope = self.source.objects.get(shapes[0].object, ()) if shapes else ()
+        record = next((fix.record for fix in reversed(fixes) if fix.record), None)
+        held = {node.name: node for node in envelope if node.name not in _ENVELOPE}
+        if function.answer == "file" or (files and not held):
+            self._answers_file(function, files)
+        elif record is not None:
+            self._answers_known(function, record, envelope)
+        elif held:
+            self._answers_values(function, held, envelope)
+        for fix in fixes:
+            for name in ("answer", "row_id", "order", "paged", "totals", "max_per_page"):
+                value = getattr(fix, name)
+                if value is not None:
+                    setattr(function, name, value)
+
+    def _answers_file(self, function: Function, files: list[str]) -> None:
+        function.answer = "file"
+        if function.accept == _JSON:
+            function.accept = ", ".join(files) or "*/*"
+
+    def _answers_known(self, function: Function, record: str, envelope: tuple[Node, ...]) -> None:
+        """An answer that no description details, but whose struct the overrides know."""
+        shape = self._replies.shapes.get(record)
+        if shape is None:
+            raise LookupError(f"{function.full_name}: no struct {record!r} is known at this point")
+        function.answer = "list" if function.name.startswith("list") else "record"
+        function.result = record
+        self._top_level(function, shape, envelope)
+
+    def _answers_values(
+        self, function: Function, held: dict[str, Node], envelope: tuple[Node, ...]
+    ) -> None:
+        objects = self.source.objects
+        nodes = list(held.values())
+        rows = [node for node in nodes if node.type == "array" and node.items is not None]
+        one = nodes[0] if len(nodes) == 1 else None
+        paged = any(node.name == "page_context" for node in envelope)
+        if function.call.method == "GET" and rows and (one is not None or (paged and rows)):
+            item = rows[0].items
+            fields = objects.get(item.object, ()) if item else ()
+            if fields:
+                function.answer, function.key = "list", rows[0].name
+                function.reply = fields
+                shape = self._record(function, rows[0].name, item.object if item else "", fields)
+                function.result = shape.name
+                self._top_level(function, shape, envelope)
+                return
+        if one is not None and one.object:
+            function.answer, function.key = "record", one.name
+            function.reply = objects[one.object]
+            shape = self._record(function, one.name, one.object, function.reply)
+            function.result = shape.name
+            self._top_level(function, shape, envelope)
+            return
+        function.answer, function.reply = "values", tuple(nodes)
+        noun = one.name if one is not None else f"{_noun(function.name) or function.name}_result"
+        name = self._replies.named(self.main, noun)
+        name = f"{name}Result" if name == self.main else name
+        shape = self._replies.add(name, self.resource, function.reply, objects, self.main)
+        shape.base = "Record"
+        function.result = shape.name
+
+    def _record(
+        self, function: Function, key: str, origin: str, fields: tuple[Node, ...]
+    ) -> Shape:
+        """The struct of the object under an envelope key."""
+        objects = self.source.objects
+        if words.singular(words.snake(key)) in {self.noun, self.noun.replace("_", "")}:
+            return self._replies.add(self.main, self.resource, fields, objects)
+        if key in _VAGUE:
+            noun = _noun(function.name) or function.name
+            name = self._by_object.setdefault(origin, self._replies.named(self.main, noun))
+            return self._replies.add(name, self.resource, fields, objects)
+        shared = self._replies.shared(key, fields, self.resource)
+        if shared:
+            return self._replies.add(*shared, fields, objects)
+        one = words.singular(words.snake(key))
+        name, home = self._replies.nested(one, (self.main,), fields, self.resource)
+        return self._replies.add(name, home, fields, objects)
+
+    def _top_level(self, function: Function, shape: Shape, envelope: tuple[Node, ...]) -> None:
+        shape.base = "Record"
+        if not shape.row_id:
+            shape.row_id = own_id(shape, self.noun if shape.name == self.main else function.key)
+        if function.answer == "list":
+            self._list_facts(function, shape, envelope)
+
+    def _list_facts(self, function: Function, shape: Shape, envelope: tuple[Node, ...]) -> None:
+        function.row_id = shape.row_id
+        described = {node.name for node in function.call.query}
+        function.paged = bool(described & _PAGING) or any(
+            node.name == "page_context" for node in envelope
+        )
+        sorts = [each for each in function.query if each.name == "sort_column"]
+        if any("created_time" in each.allowed for each in sorts):
+            function.order = "created_time"
+        function.totals = "response_option" in described
+        function.query = [each for each in function.query if each.name not in _PAGING]
+
+
+def own_id(shape: Shape, noun: str) -> str:
+    """The field that names a record: ``invoice_id`` of an invoice; "" where it has none."""
+    ids = [name for name, member in shape.members.items() if member.kind in {"id", "text"}]
+    joined = words.singular(words.snake(noun)).replace("_", "")
+    for name in ids:
+        if name.endswith("_id") and name.removesuffix("_id").replace("_", "") == joined:
+            return name
+    endings = [name for name in ids if name.endswith("_id")]
+    for name in endings:
+        if joined.endswith(name.removesuffix("_id").replace("_", "")):
+            return name
+    return ids[0] if ids and ids[0].endswith("_id") else ""
+
+
+def _noun(name: str) -> str:
+    """What a function is about, without its verb: ``add_comment`` -> ``comment``."""
+    tokens = name.split("_")
+    many = tokens[0] == "bulk"
+    while tokens and tokens[0] in _VERBS:
+        tokens.pop(0)
+    return "_".join(["bulk", *tokens] if many and tokens else tokens)
+
+
+def _apply(function: Function, fix: CallFix) -> None:
+    """Take over the plain facts of a correction."""
+    plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path", "purpose")
+    for name in plain:
+        value = getattr(fix, name)
+        if value is not None:
+            setattr(function, name, value)
+    function.fixed.update(fix.fixed)
+    function.twins.extend(fix.twins)
+
+
+def replaced(node: Node, **changes: object) -> Node:
+    """A described value with some facts changed."""
+    return msgspec.structs.replace(node, **changes)

@@ -1,0 +1,116 @@
+"""What kind of value a field really holds.
+
+The description's own types cannot be believed alone: 63 ids are integers in it, 11 are booleans,
+money is a string here and an integer there, dates are strings. A name and the form of its example
+say more. The rules below are read from the top; the first that fits decides. What they get wrong
+stands in the overrides.
+
+- ``*_id`` is an id, ``*_formatted`` and ``*_number`` a text, whatever the type.
+- Dates and times need both the name and an example (or format) that reads like one.
+- Numbers are decimals unless the name counts something; whole numbers are integers unless the name
+  speaks of money or quantities; text that speaks of money and looks like a number is a decimal.
+- ``true`` and ``false`` are booleans, also where they stand in quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+from zoho_async.codegen.spec import Node
+from zoho_async.description import Kind
+
+Place: TypeAlias = Literal["reply", "body", "query"]
+
+_MONEY: Final = frozenset(
+    "adjustment amount balance bcy charge charges commission cost credits debit discount fcy fee "
+    "hours_rate limit made multiplier paid payable percent percentage price quantity rate rates "
+    "receivable refund roundoff stock subtotal tax total value variance weight".split()
+) - {"limit", "tax", "value"}
+_COUNTS: Final = frozenset(
+    "ahead count day days decimals digits duration index install interval level month months "
+    "occurrences order page pages places position precision priority size status step terms type "
+    "uses version year years".split()
+)
+_FLAGS: Final = ("is_", "has_", "can_", "allow_", "show_", "ignore_", "should_", "enable_", "send")
+_MOMENTS: Final = frozenset({"created_time", "last_modified_time", "updated_time", "modified_time"})
+
+#: When descriptions disagree about a field, the kind that says more wins.
+_RANK: Final[tuple[Kind, ...]] = (
+    "any", "text", "boolean", "integer", "decimal", "date", "time", "object", "list", "id"
+)  # fmt: skip
+
+
+def kind_of(node: Node, place: Place = "reply") -> Kind:
+    """The kind of a described value; ``place`` is where it stands."""
+    name, last = node.name.lower(), node.name.lower().rpartition("_")[2]
+    if node.type == "array":
+        return "list"
+    if node.type == "object" or node.object:
+        return "object"
+    if place == "query" and name.endswith("_ids"):
+        return "list"
+    if name.endswith("_formatted"):
+        return "text"
+    if name == "id" or (name.endswith("_id") and not name.startswith(("is_", "has_"))):
+        return "text" if node.looks == "text" else "id"
+    if name.endswith(("_number", "_no")) and node.type in {"string", "integer", "number"}:
+        return "text"
+    return _moment(node, name, last) or _number(node, last) or _flag(node, name) or _other(node)
+
+
+def element_of(node: Node, place: Place = "reply") -> Kind:
+    """The kind of a list's elements."""
+    if node.name.lower().endswith("_ids") and "mail_" not in node.name.lower():
+        return "id"
+    if node.items is None or not node.items.type:
+        return "any"
+    return kind_of(node.items, place)
+
+
+def agreed(kinds: Iterable[Kind]) -> Kind:
+    """The kind of a field that several replies describe."""
+    return max(kinds, key=_RANK.index)
+
+
+def _moment(node: Node, name: str, last: str) -> Kind | None:
+    if node.looks == "clock":
+        return "text"
+    named_date = last in {"date", "on"} or name.startswith("date") or "_date_" in name
+    if (named_date or node.format == "date") and node.type == "string":
+        if node.looks in {"date", "", "blank"} and last not in {"on", "format"}:
+            return "date"
+        if node.looks == "time":
+            return "time"
+    if node.type in {"string", ""} and (last == "time" or node.format == "date-time"):
+        plain = name in _MOMENTS or node.format == "date-time"
+        if node.looks == "time" or (plain and node.looks in {"", "blank"}):
+            return "time"
+    return None
+
+
+def _number(node: Node, last: str) -> Kind | None:
+    if node.type == "number" or node.format in {"double", "float"}:
+        counts = last in _COUNTS and node.looks in {"integer", "", "digits"}
+        return "integer" if counts else "decimal"
+    if node.type == "integer":
+        return "decimal" if last in _MONEY or node.looks == "decimal" else "integer"
+    numeric = node.looks in {"decimal", "integer", "", "blank"}
+    if node.type == "string" and last in _MONEY and numeric and not node.allowed:
+        return "decimal"
+    return None
+
+
+def _flag(node: Node, name: str) -> Kind | None:
+    words = set(node.allowed) == {"true", "false"}
+    if node.type == "boolean" or node.looks == "boolean" or words:
+        return "boolean"
+    if node.looks == "truth" and name.startswith(_FLAGS):
+        return "boolean"
+    return None
+
+
+def _other(node: Node) -> Kind:
+    if node.type == "string":
+        return "text"
+    return "any"

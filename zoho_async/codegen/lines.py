@@ -1,0 +1,103 @@
+"""Pieces of Python source, laid out as the project's formatter lays them out."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+WIDTH: Final = 100
+
+
+def docstring(text: str, indent: str = "") -> list[str]:
+    """A docstring; paragraphs are set apart by empty lines and wrapped."""
+    paragraphs = [part for part in text.split("\n\n") if part.strip()]
+    only = f'{indent}"""{paragraphs[0]}"""'
+    if len(paragraphs) == 1 and len(only) <= WIDTH:
+        return [only]
+    lines: list[str] = []
+    for number, paragraph in enumerate(paragraphs):
+        room = WIDTH - len(indent) - (3 if number == 0 else 0)
+        wrapped = textwrap.wrap(" ".join(paragraph.split()), room, break_long_words=False)
+        lines += ([""] if number else []) + [f"{indent}{line}" for line in wrapped]
+    lines[0] = f'{indent}"""{lines[0].strip()}'
+    return [*lines, f'{indent}"""']
+
+
+def imported(module: str, names: Iterable[str]) -> list[str]:
+    """``from module import names``, in the order that the linter asks for."""
+    ordered = in_order(set(names))
+    if not ordered:
+        return []
+    line = f"from {module} import {', '.join(ordered)}"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names as sorted imports have them: constants, classes, then the rest."""
+
+    def key(name: str) -> tuple[int, str]:
+        bare = name.partition(" as ")[0]
+        kind = 0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2
+        return kind, name
+
+    return sorted(names, key=key)
+
+
+def literal(values: Sequence[str]) -> str:
+    """``Literal["a", "b"]`` in one line."""
+    return f"Literal[{', '.join(quoted(value) for value in values)}]"
+
+
+def alias(name: str, values: Sequence[str]) -> list[str]:
+    """A name for a ``Literal`` too long to stand where it is used."""
+    line = f"{name}: TypeAlias = {literal(values)}"
+    if len(line) <= WIDTH:
+        return [line]
+    inner = f"    {', '.join(quoted(value) for value in values)}"
+    if len(inner) <= WIDTH:
+        return [f"{name}: TypeAlias = Literal[", inner, "]"]
+    return [
+        f"{name}: TypeAlias = Literal[",
+        *(f"    {quoted(value)}," for value in values),
+        "]",
+    ]
+
+
+def quoted(text: str) -> str:
+    """A string literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def mapping(pairs: Sequence[tuple[str, str]], spread: str = "") -> tuple[str, list[str]]:
+    """A dict as one line and as many lines (without indentation)."""
+    parts = [f"{quoted(key)}: {value}" for key, value in pairs]
+    if spread:
+        parts.append(f"**({spread} or {{}})")
+    return "{" + ", ".join(parts) + "}", ["{", *(f"    {part}," for part in parts), "}"]
+
+
+def called(
+    head: str, arguments: Sequence[tuple[str, list[str]]], indent: str, tail: str = ")"
+) -> list[str]:
+    """``head(arguments)``: each argument as one line and, where it may be broken, as many.
+
+    The call stands in one line when that fits, with one argument a line when not.
+    """
+    flat = f"{indent}{head}({', '.join(short for short, _ in arguments)}{tail}"
+    if len(flat) <= WIDTH:
+        return [flat]
+    joined = f"{indent}    {', '.join(short for short, _ in arguments)}"
+    if len(joined) <= WIDTH:
+        return [f"{indent}{head}(", joined, f"{indent}{tail}"]
+    lines = [f"{indent}{head}("]
+    for short, many in arguments:
+        if len(indent) + 5 + len(short) <= WIDTH or not many:
+            lines.append(f"{indent}    {short},")
+        else:
+            lines += [f"{indent}    {line}" for line in many[:-1]]
+            lines.append(f"{indent}    {many[-1]},")
+    return [*lines, f"{indent}{tail}"]

@@ -1,0 +1,170 @@
+"""A product as it will be written: its functions and structs, with the corrections applied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast, get_args
+
+from zoho_async.codegen.functions import Function, Reader
+from zoho_async.codegen.overrides import FieldFix, Overrides
+from zoho_async.codegen.spec import Source
+from zoho_async.codegen.structs import SHARED, Family, Member, Shape
+from zoho_async.description import Kind
+
+
+@dataclass
+class Resource:
+    """One module: ``name`` as a module's, ``main`` the struct of its records."""
+
+    name: str
+    source: str
+    main: str
+    noun: str
+    functions: list[Function]
+
+
+@dataclass
+class Model:
+    """A product. ``merged`` names operations that stand for another one with the same request."""
+
+    product: str
+    resources: list[Resource]
+    replies: Family
+    inputs: Family
+    merged: dict[str, str]
+
+    def shapes(self, home: str) -> list[Shape]:
+        """The structs of a module of types, those that others hold first."""
+        return [*self.replies.in_order(home), *self.inputs.in_order(home)]
+
+    def functions(self) -> list[Function]:
+        return [function for resource in self.resources for function in resource.functions]
+
+
+class ModelError(Exception):
+    """The description and the overrides do not make a product together."""
+
+
+def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Model:
+    """A product from its distilled files. Raises `ModelError` for what cannot be written."""
+    replies = Family(product, overrides, "reply")
+    inputs = Family(product, overrides, "body")
+    for fix in overrides.fields:
+        if fix.of.startswith(f"{product}."):
+            _announce(fix, replies)
+    readers = [Reader(source, overrides, replies, inputs) for source in sources]
+    resources = [
+        Resource(
+            name=reader.resource,
+            source=reader.source.resource,
+            main=reader.main,
+            noun=reader.noun,
+            functions=reader.functions(),
+        )
+        for reader in readers
+    ]
+    for fix in overrides.fields:
+        if fix.of.startswith(f"{product}."):
+            _correct(fix, replies, inputs, overrides)
+    merged = _merge(resources)
+    model = Model(product, resources, replies, inputs, merged)
+    _check_names(model)
+    return model
+
+
+def same_request(method: str, path: str) -> tuple[str, str]:
+    """What makes two operations one: the method and the path, whatever its ids are called."""
+    return method, re.sub(r"{[^}]*}", "{}", path)
+
+
+def _merge(resources: Sequence[Resource]) -> dict[str, str]:
+    """Drop operations that two files describe, keeping the one whose answer is described best."""
+    best: dict[tuple[str, str], Function] = {}
+    for resource in resources:
+        for function in resource.functions:
+            request = same_request(function.call.method, function.path)
+            known = best.get(request)
+            if known is None or len(function.reply) > len(known.reply):
+                best[request] = function
+    merged: dict[str, str] = {}
+    for resource in resources:
+        for function in resource.functions:
+            kept = best[same_request(function.call.method, function.path)]
+            if kept is not function:
+                merged[f"{function.full_name} ({function.call.id})"] = kept.full_name
+        resource.functions = [
+            function
+            for function in resource.functions
+            if best[same_request(function.call.method, function.path)] is function
+        ]
+    return merged
+
+
+def _announce(fix: FieldFix, replies: Family) -> None:
+    """Make room for a struct that only the overrides know."""
+    product, home, name = fix.of.split(".")
+    del product
+    if fix.add and not fix.kinds and home.startswith("+"):
+        replies.shapes[name] = Shape(name=name, home=home.removeprefix("+"), base="Part")
+        for field, kind in fix.add.items():
+            replies.shapes[name].members[field] = member_of(field, kind, replies)
+
+
+def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides) -> None:
+    _, home, name = fix.of.split(".")
+    shape = (inputs if name.endswith("Input") else replies).shapes.get(name)
+    if shape is None or shape.home != home.removeprefix("+"):
+        return
+    for field, text in fix.add.items():
+        if field not in shape.members or home.startswith("+"):
+            shape.members.setdefault(field, member_of(field, text, replies))
+            overrides.use(f"fields: {fix.of}.{field}")
+    for field, text in fix.kinds.items():
+        known = shape.members.get(field)
+        wanted = member_of(field, text, replies)
+        if known is not None and (known.kind, known.element, known.struct) != (
+            wanted.kind,
+            wanted.element,
+            wanted.struct,
+        ):
+            known.kind, known.element, known.struct = wanted.kind, wanted.element, wanted.struct
+            known.allowed = known.allowed if wanted.kind == "text" else ()
+            overrides.use(f"fields: {fix.of}.{field}")
+
+
+def member_of(name: str, text: str, replies: Family) -> Member:
+    """A field by its kind as the overrides write it: ``decimal``, ``list:id``, ``Address``."""
+    outer, _, inner = text.partition(":")
+    what = inner if outer == "list" and inner else outer
+    struct = what if what in replies.shapes else ""
+    if not struct and what not in get_args(Kind):
+        raise ModelError(f"{text!r} of field {name!r} is neither a kind nor a struct")
+    kind: Kind = "object" if struct else cast(Kind, what)
+    if outer != "list":
+        return Member(name, kind, struct=struct)
+    return Member(name, "list", kind if inner else "any", struct=struct)
+
+
+def _check_names(model: Model) -> None:
+    for resource in model.resources:
+        seen: dict[str, str] = {}
+        for function in resource.functions:
+            twins = [twin.name for twin in function.twins]
+            for name in (function.name, *twins):
+                if name in seen:
+                    raise ModelError(
+                        f"{model.product}.{resource.name}.{name} names both {seen[name]} "
+                        f"and {function.call.id}: give one of them another name in the overrides"
+                    )
+                seen[name] = function.call.id
+    both = model.replies.shapes.keys() & model.inputs.shapes.keys()
+    if both:
+        raise ModelError(f"structs and inputs share names: {', '.join(sorted(both))}")
+    for family in (model.replies, model.inputs):
+        for shape in family.shapes.values():
+            for member in shape.members.values():
+                held = family.shapes.get(member.struct)
+                if held is not None and held.home not in {shape.home, SHARED}:
+                    raise ModelError(f"{shape.name}.{member.name} holds a struct of {held.home}")

@@ -1,0 +1,100 @@
+"""Names of functions: the documents' verbs, without the noun that the module already says.
+
+``list_invoices`` in ``invoices`` becomes ``list``, ``mark_invoice_sent`` becomes ``mark_as_sent``.
+An operation on many records whose name then meets the one for a single record is the ``bulk_`` one
+(Zoho's own word). Where that does not settle it the whole operationId stays, until the overrides
+say better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from zoho_async.codegen import words
+from zoho_async.codegen.spec import Call
+
+#: Words before or after a noun that make it the name of something else.
+_BEFORE: Final = frozenset({"recurring", "retainer", "sales", "purchase", "credit", "delivery"})
+_AFTER: Final = frozenset({"person", "persons", "entry", "entries"})
+_FILLERS: Final = frozenset({"to", "of", "for", "from", "in", "on", "with", "an", "a", "the"})
+_KEYED: Final = ("_using_custom_field", "_using_a_custom_field")
+
+
+def names(calls: Sequence[Call], noun: str, given: Callable[[Call], str | None]) -> dict[str, str]:
+    """The name of each call's function by the call's id; ``given`` looks into the overrides."""
+    fixed = {call.id: given(call) for call in calls}
+    raw = {call.id: fixed[call.id] or _short(call, noun) for call in calls}
+    taken: dict[str, list[Call]] = {}
+    for call in calls:
+        taken.setdefault(raw[call.id], []).append(call)
+    for name, rivals in taken.items():
+        if len(rivals) < 2:
+            continue
+        for call in rivals:
+            if fixed[call.id]:
+                continue
+            if _is_bulk(call, noun) and f"bulk_{name}" not in taken:
+                raw[call.id] = f"bulk_{name}"
+            elif any(not _is_bulk(rival, noun) for rival in rivals if rival is not call):
+                raw[call.id] = words.function_name(call.id)
+    return raw
+
+
+def is_upsert(call: Call) -> bool:
+    """Whether a call finds its record by the value of a unique field."""
+    return any(header.name.lower() == "x-unique-identifier-key" for header in call.headers)
+
+
+def _short(call: Call, noun: str) -> str:
+    name = words.snake(call.id)
+    if is_upsert(call):
+        return "upsert"
+    for ending in _KEYED:
+        name = name.removesuffix(ending)
+    tokens = _without_noun(name.split("_"), noun)
+    while len(tokens) > 1 and tokens[-1] in _FILLERS:
+        tokens.pop()
+    if tokens[0] == "mark" and len(tokens) == 2:
+        tokens.insert(1, "as")
+    return words.function_name("_".join(tokens))
+
+
+def _without_noun(tokens: list[str], noun: str) -> list[str]:
+    for form in _forms(noun):
+        for at in range(1, len(tokens) - len(form) + 1):
+            if tokens[at : at + len(form)] != form or tokens[at - 1] in _BEFORE:
+                continue
+            after = tokens[at + len(form) : at + len(form) + 1]
+            if not (after and after[0] in _AFTER):
+                return tokens[:at] + tokens[at + len(form) :]
+    return tokens
+
+
+def _forms(noun: str) -> list[list[str]]:
+    """The noun's ways to be written, longest first: plural and singular, apart and joined."""
+    parts = noun.split("_")
+    apart = [*parts[:-1], plural(parts[-1])]
+    return [apart, parts, ["".join(apart)], ["".join(parts)]]
+
+
+def plural(noun: str) -> str:
+    """``invoice`` -> ``invoices``."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def _is_bulk(call: Call, noun: str) -> bool:
+    return any(node.name.endswith("_ids") and node.required for node in call.query) or any(
+        form in ("_".join(_forms(noun)[0]), _forms(noun)[2][0]) for form in _windows(call.id)
+    )
+
+
+def _windows(name: str) -> list[str]:
+    tokens = words.snake(name).split("_")
+    return [
+        "_".join(tokens[start:end])
+        for start in range(len(tokens))
+        for end in range(start + 1, len(tokens) + 1)
+    ]

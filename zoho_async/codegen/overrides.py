@@ -1,0 +1,211 @@
+"""Corrections to the description, from one file, each with its reason and its evidence.
+
+`Overrides` hands them out and remembers which were asked for; `unused` names those that changed
+nothing, because the description moved on or a name was mistyped. Both are errors: a correction
+that no longer corrects hides what it once meant.
+
+The file (TOML) knows these tables; all but ``names`` take ``reason`` and ``evidence``:
+
+``[[calls]]``
+    ``of`` names operations (``books.invoices.get_invoice``) or a pattern of them; every other key
+    is a field of `CallFix`.
+``[[names]]``
+    ``to`` maps operations to the names of their functions.
+``[[fields]]``
+    ``of`` names a struct (``books.contacts.Contact``); ``add`` gives fields that no description
+    has, ``kinds`` corrects kinds. A kind is one of `description.Kind`, ``list:KIND``, or the name
+    of a struct, alone or after ``list:``.
+``[[shared]]``
+    Objects that are one struct: the names of the fields that hold them, and the fields that all
+    of them have. ``home`` keeps it to one resource.
+``[[resources]]``
+    What a file's records are called where its name does not say.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from zoho_async.description import Answer, Kind
+
+FILE: Final = Path(__file__).parent / "overrides.toml"
+
+
+class Because(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a correction is made, and where that can be seen."""
+
+    reason: str
+    evidence: str
+
+
+class Extra(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A query parameter that the description lacks."""
+
+    name: str
+    kind: Kind = "text"
+    element: Kind | None = None
+    allowed: tuple[str, ...] = ()
+    required: bool = False
+
+
+class Twin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A second function for the same operation, which answers a document."""
+
+    name: str
+    accept: str
+    fixed: dict[str, str] = {}
+    purpose: str = ""
+
+
+class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be changed of some operations; what is left out stays as described.
+
+    ``key`` and ``record`` give an undescribed answer the envelope key and the struct that it
+    holds; ``drop`` takes query parameters away, ``query`` adds some; ``fixed`` are parameters that
+    are always sent; ``upload`` names the multipart field of a file; ``purpose`` is the docstring's
+    first line.
+    """
+
+    of: str | tuple[str, ...]
+    answer: Answer | None = None
+    key: str | None = None
+    record: str | None = None
+    row_id: str | None = None
+    order: str | None = None
+    paged: bool | None = None
+    totals: bool | None = None
+    per_user: bool | None = None
+    max_per_page: int | None = None
+    accept: str | None = None
+    status: int | None = None
+    batch: int | None = None
+    scope: str | None = None
+    path: str | None = None
+    body: str | None = None
+    upload: str | None = None
+    purpose: str | None = None
+    drop: tuple[str, ...] = ()
+    query: tuple[Extra, ...] = ()
+    fixed: dict[str, str] = {}
+    twins: tuple[Twin, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        return (self.of,) if isinstance(self.of, str) else self.of
+
+
+class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names of functions."""
+
+    to: dict[str, str]
+
+
+class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be changed of a struct."""
+
+    of: str
+    add: dict[str, str] = {}
+    kinds: dict[str, str] = {}
+
+
+class SharedFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One struct for several fields; ``home`` is its resource, or ``shared`` for all of them."""
+
+    product: str
+    home: str = "shared"
+    name: str
+    held_by: tuple[str, ...]
+    marks: tuple[str, ...]
+
+
+class ResourceFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``of`` is ``product.file``; ``noun`` the singular of its records."""
+
+    of: str
+    noun: str
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    calls: tuple[CallFix, ...] = ()
+    names: tuple[NameFix, ...] = ()
+    fields: tuple[FieldFix, ...] = ()
+    shared: tuple[SharedFix, ...] = ()
+    resources: tuple[ResourceFix, ...] = ()
+
+
+class Overrides:
+    """The corrections, and which of them have found what they correct."""
+
+    def __init__(self, text: str) -> None:
+        file = msgspec.convert(tomllib.loads(text), _File)
+        self.calls: Final = file.calls
+        self.fields: Final = file.fields
+        self._shared: Final = file.shared
+        self._names: Final = {of: name for fix in file.names for of, name in fix.to.items()}
+        self._nouns: Final = {fix.of: fix.noun for fix in file.resources}
+        self._used: set[str] = set()
+
+    @classmethod
+    def read(cls, path: Path = FILE) -> Overrides:
+        """Raises `msgspec.ValidationError` or `tomllib.TOMLDecodeError` for a file that is not one."""
+        return cls(path.read_text(encoding="utf-8"))
+
+    def of_call(self, name: str) -> list[CallFix]:
+        """The corrections of an operation, in the order of the file."""
+        found: list[CallFix] = []
+        for fix in self.calls:
+            for pattern in fix.names():
+                if fnmatch.fnmatchcase(name, pattern):
+                    self._used.add(f"calls: {pattern}")
+                    found.append(fix)
+                    break
+        return found
+
+    def name_of(self, name: str) -> str | None:
+        """The function's name for an operation, if one was given."""
+        if name in self._names:
+            self._used.add(f"names: {name}")
+        return self._names.get(name)
+
+    def noun_of(self, resource: str) -> str | None:
+        """The singular of a file's records, if one was given."""
+        if resource in self._nouns:
+            self._used.add(f"resources: {resource}")
+        return self._nouns.get(resource)
+
+    def shared_of(
+        self, product: str, home: str, field: str, members: Iterable[str]
+    ) -> tuple[str, str] | None:
+        """The name and home of the shared struct that an object under ``field`` is, if any."""
+        present = frozenset(members)
+        for fix in self._shared:
+            fits = fix.product == product and fix.home in {"shared", home} and field in fix.held_by
+            if fits and present.issuperset(fix.marks):
+                self._used.add(f"shared: {product}.{fix.name}: {field}")
+                return fix.name, fix.home
+        return None
+
+    def use(self, mark: str) -> None:
+        """Take note that a correction of a field changed something."""
+        self._used.add(mark)
+
+    def unused(self, products: Iterable[str]) -> list[str]:
+        """The corrections for these products that changed nothing."""
+        known = frozenset(products)
+        marks = [f"calls: {pattern}" for fix in self.calls for pattern in fix.names()]
+        marks += [f"names: {name}" for name in self._names]
+        marks += [f"resources: {name}" for name in self._nouns]
+        marks += [
+            f"shared: {fix.product}.{fix.name}: {field}"
+            for fix in self._shared
+            for field in fix.held_by
+        ]
+        for fix in self.fields:
+            marks += [f"fields: {fix.of}.{field}" for field in (*fix.add, *fix.kinds)]
+        ours = (mark for mark in marks if mark.partition(": ")[2].partition(".")[0] in known)
+        return [mark for mark in ours if mark not in self._used]

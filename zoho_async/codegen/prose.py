@@ -1,0 +1,73 @@
+"""Facts that the description keeps in its sentences: allowed values, lengths, variants, batches.
+
+Most of Zoho's enumerations stand in prose ("Allowed Values: <code>a</code>, <code>b</code> and ...").
+Each function here takes such a text and gives back the fact alone, or nothing when in doubt: a
+value list that is too short would refuse what Zoho takes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_ALLOWED: Final = re.compile(
+    r"(?:allowed|supported|possible|permitted)\s*(?:<\w+>)?\s*(?:values?|statuses|types?)",
+    re.IGNORECASE,
+)
+_REGIONAL: Final = re.compile(r"\bfor\s+(?:<b>|<strong>)?\s*(?:UAE|Bahrain|UK|MX)\b", re.IGNORECASE)
+_LEAD: Final = re.compile(r"(?:\s|for|<strong>|</strong>|<b>|</b>|<code>\w+</code>\s*(?=</strong>))*")
+_GAP: Final = re.compile(
+    r"(?:\s|[,:;.&/|-]|</?br\s*/?>|</?b>|</?strong>|\band\b|\bor\b|\bare\b|\bis\b|\bas\b|\bhere\b|\([^()]*\))*"
+)
+_CODE: Final = re.compile(r"<code>\s*([^<]*?)\s*</code>|`([^`]+)`")
+_VALUE: Final = re.compile(r"[A-Za-z0-9][\w.+/-]*(?: [\w.+/-]+){0,3}\Z")
+_LENGTH: Final = re.compile(
+    r"max(?:imum)?[\s-]*length(?:\s+allowed)?(?:\s+(?:is|of))?\s*[:\[]?\s*\[?\s*(\d+)", re.IGNORECASE
+)
+_BATCH: Final = re.compile(
+    r"(?:max(?:imum)?(?: of)?|(?:up)?to) (\d+) (?!char|days|files|documents|MB)\w+", re.IGNORECASE
+)
+_SUFFIXES: Final = (
+    "startswith|contains|start|end|before|after|less_than|less_equals|greater_than|greater_equals"
+    "|not_in|in"
+)
+
+
+def allowed_values(text: str) -> tuple[str, ...]:
+    """The values that a text enumerates after "Allowed values" and its like, in its order."""
+    found: dict[str, None] = {}
+    for start in _ALLOWED.finditer(text):
+        at = start.end()
+        lead = _LEAD.match(text, at)
+        at = lead.end() if lead else at
+        while True:
+            gap = _GAP.match(text, at)
+            code = _CODE.match(text, gap.end() if gap else at)
+            if code is None:
+                break
+            for value in re.split(r"\s*,\s*|\s+and\s+", code.group(1) or code.group(2) or ""):
+                if not _VALUE.match(value):
+                    return ()
+                found[value] = None
+            at = code.end()
+    if _REGIONAL.search(text) or len(found) < 2:
+        return ()
+    return tuple(found)
+
+
+def max_length(text: str) -> int | None:
+    """The greatest number of characters that a text allows."""
+    found = _LENGTH.search(text)
+    return int(found.group(1)) if found else None
+
+
+def batch_limit(text: str) -> int | None:
+    """The greatest number of records that a text allows in one call."""
+    found = _BATCH.search(text)
+    return int(found.group(1)) if found else None
+
+
+def variants(name: str, text: str) -> tuple[str, ...]:
+    """The suffixed parameters of a filter (``date_after``) that its text names, in its order."""
+    found = re.findall(rf"\b{re.escape(name)}_(?:{_SUFFIXES})\b", text)
+    return tuple(dict.fromkeys(found))

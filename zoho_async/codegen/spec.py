@@ -1,0 +1,119 @@
+"""The distilled description: what one OpenAPI file says, as facts and without its sentences.
+
+A file becomes a `Source`: its calls, and a table of the objects that requests and replies are made
+of. Objects with the same fields stand there once, so that a record that five replies repeat is
+written down once. Nothing is interpreted here that another reader could see differently: types are
+the file's own words, and an example leaves only its form behind (`Node.looks`). What the types
+*should* be is decided later, by `kinds` and by the overrides.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+#: The form of an example. ``digits`` is a whole number of ten digits or more (an id), ``truth`` the
+#: words true and false as text, ``clock`` an HH:mm, ``blank`` nothing but spaces.
+Looks: TypeAlias = Literal[
+    "",
+    "blank",
+    "boolean",
+    "clock",
+    "date",
+    "decimal",
+    "digits",
+    "integer",
+    "list",
+    "object",
+    "text",
+    "time",
+    "truth",
+]
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A field, a parameter or an array's element, as described.
+
+    ``object`` names an entry of `Source.objects`. ``regions`` are the editions that know the field;
+    none means all of them. ``variants`` are suffixed parameters that the text names.
+    """
+
+    name: str = ""
+    type: str = ""
+    format: str = ""
+    looks: Looks = ""
+    required: bool = False
+    read_only: bool = False
+    allowed: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    max_length: int | None = None
+    max_items: int | None = None
+    regions: tuple[str, ...] = ()
+    object: str = ""
+    items: Node | None = None
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """A request body or a reply in one media type."""
+
+    media: str
+    node: Node
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One operation.
+
+    ``batch`` is the greatest number of ids that the text allows in a call; ``organization`` says
+    that the call declares the parameter that names the organization.
+    """
+
+    id: str
+    method: str
+    path: str
+    scope: str = ""
+    status: int = 200
+    batch: int | None = None
+    organization: bool = False
+    ids: tuple[Node, ...] = ()
+    query: tuple[Node, ...] = ()
+    headers: tuple[Node, ...] = ()
+    body: tuple[Content, ...] = ()
+    reply: tuple[Content, ...] = ()
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of the description. ``objects`` holds the fields of every object in it."""
+
+    product: str
+    resource: str
+    calls: tuple[Call, ...]
+    objects: dict[str, tuple[Node, ...]]
+
+
+SPEC: Final = Path(__file__).parent / "spec"
+_WIDTH: Final = 100
+
+
+def load(product: str, folder: Path = SPEC) -> list[Source]:
+    """The distilled files of a product, by name of resource."""
+    files = sorted((folder / product).glob("*.json"))
+    return [msgspec.json.decode(file.read_bytes(), type=Source) for file in files]
+
+
+def dump(source: Source) -> str:
+    """A source as JSON with one fact a line, so that a change of the description reads well."""
+    return _lines(msgspec.to_builtins(source), "") + "\n"
+
+
+def _lines(value: Any, indent: str) -> str:
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(flat) + len(indent) < _WIDTH or not isinstance(value, dict | list | tuple):
+        return flat
+    deeper = indent + " "
+    if isinstance(value, dict):
+        rows = [f"{deeper}{json.dumps(key)}: {_lines(item, deeper)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(rows) + "\n" + indent + "}"
+    return "[\n" + ",\n".join(deeper + _lines(item, deeper) for item in value) + "\n" + indent + "]"

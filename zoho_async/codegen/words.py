@@ -1,0 +1,85 @@
+"""Words: from Zoho's names to ours (singular and plural, CamelCase, names that Python allows)."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from typing import Final
+
+_SAME: Final = frozenset(
+    {"sms", "status", "address", "tax", "series", "details", "address_info", "news", "data", "gst"}
+)
+_IRREGULAR: Final = {
+    "addresses": "address",
+    "taxes": "tax",
+    "branches": "branch",
+    "batches": "batch",
+    "statuses": "status",
+    "currencies": "currency",
+    "entries": "entry",
+    "boxes": "box",
+    "people": "person",
+}
+#: Names that a struct's body may not bind: the annotations below them would see the field.
+_TAKEN: Final = frozenset(dir(builtins)) & {
+    "bool", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple", "type"
+} | {"dt", "msgspec", "extra", "of"}  # fmt: skip
+
+
+def singular(name: str) -> str:
+    """``line_items`` -> ``line_item``; a word without a plural stays."""
+    head, _, last = name.rpartition("_")
+    if last in _IRREGULAR:
+        last = _IRREGULAR[last]
+    elif last.endswith("ies") and len(last) > 4:
+        last = last[:-3] + "y"
+    elif last.endswith("sses") or last.endswith("shes") or last.endswith("ches"):
+        last = last[:-2]
+    elif last.endswith("s") and not last.endswith(("ss", "us", "is")) and last not in _SAME:
+        last = last[:-1]
+    return f"{head}_{last}" if head else last
+
+
+def camel(name: str) -> str:
+    """``line_item`` -> ``LineItem``."""
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name) if word)
+
+
+def snake(name: str) -> str:
+    """``X-Upsert``, ``startTrial``, ``LineItem`` -> ``x_upsert``, ``start_trial``, ``line_item``."""
+    broken = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", broken.lower()).strip("_")
+
+
+def identifier(name: str) -> str:
+    """A name that Python allows for an argument."""
+    safe = snake(name) or "value"
+    if safe[0].isdigit():
+        safe = f"_{safe}"
+    return f"{safe}_" if keyword.iskeyword(safe) or safe in {"zoho", "list"} else safe
+
+
+def function_name(name: str) -> str:
+    """A name that Python allows for a function of a module, where ``list`` may be one."""
+    safe = snake(name)
+    return f"{safe}_" if keyword.iskeyword(safe) else safe
+
+
+def attribute(name: str) -> str:
+    """A name that Python allows for a field of a struct, without hiding what annotations use."""
+    safe = re.sub(r"\W+", "_", name.strip())
+    if not safe or safe[0].isdigit() or safe.startswith("_"):
+        safe = f"field_{safe.strip('_')}"
+    return f"{safe}_" if keyword.iskeyword(safe) or safe in _TAKEN else safe
+
+
+def phrase(name: str) -> str:
+    """``line_items`` -> ``line items``."""
+    return name.replace("_", " ").strip()
+
+
+def article(noun: str) -> str:
+    """``an invoice``, ``a contact``."""
+    vowel = noun[:1].lower() in "aeio" or noun[:2].lower() == "un"
+    return f"{'an' if vowel else 'a'} {noun}"

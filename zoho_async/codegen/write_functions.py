@@ -1,0 +1,343 @@
+"""Writes ``<resource>.py``: a function for each operation, which binds its arguments and calls.
+
+Whatever two functions would both do belongs in the session, the pager or the wire; what stands
+here is names, types and words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from zoho_async.codegen import prosaic, words
+from zoho_async.codegen.functions import Function, Parameter
+from zoho_async.codegen.lines import alias, called, docstring, imported, in_order, literal, mapping, quoted
+from zoho_async.codegen.model import Model, Resource
+from zoho_async.codegen.overrides import Twin
+from zoho_async.description import Kind
+
+_ARGUMENTS: Final[dict[Kind, str]] = {
+    "id": "str | int",
+    "text": "str",
+    "decimal": "Decimal | int",
+    "integer": "int",
+    "boolean": "bool",
+    "date": "dt.date",
+    "time": "dt.datetime",
+    "object": "str",
+    "list": "Sequence[str]",
+    "any": "str",
+}
+_NONE: Final[list[str]] = []
+
+
+@dataclass
+class _Module:
+    model: Model
+    resource: Resource
+    used: set[str] = field(default_factory=set[str])
+    aliases: dict[tuple[str, ...], str] = field(default_factory=dict[tuple[str, ...], str])
+
+    def function(self, function: Function) -> list[str]:
+        constant = f"_{function.name.upper()}"
+        if function.answer == "list":
+            return self._list(function, constant)
+        if function.answer == "file":
+            return self._file(function, function.name, constant, function.fixed, function.purpose)
+        return self._call(function, constant)
+
+    def constants(self, function: Function) -> list[str]:
+        """The `Operation` of a function, and those of its twins."""
+        lines = self._constant(function, function.name, function.accept)
+        for twin in function.twins:
+            lines += self._constant(function, twin.name, twin.accept)
+        return lines
+
+    def twin(self, function: Function, twin: Twin) -> list[str]:
+        fixed = {**function.fixed, **twin.fixed}
+        return self._file(function, twin.name, f"_{twin.name.upper()}", fixed, twin.purpose)
+
+    def _constant(self, function: Function, name: str, accept: str) -> list[str]:
+        product = self.model.product.upper()
+        self.used.add(product)
+        is_file = name != function.name or function.answer == "file"
+        facts: list[tuple[str, str]] = [
+            ("name", quoted(f"{self.model.product}.{self.resource.name}.{name}")),
+            ("product", product),
+        ]
+        if function.answer == "list":
+            return self._list_constant(function, facts)
+        self.used.add("Operation")
+        result = "bytes" if is_file else self._result(function)
+        facts += [
+            ("method", quoted(function.call.method)),
+            ("path", quoted(_plain(function.path))),
+            ("result", result),
+            ("scope", quoted(function.scope)),
+        ]
+        if function.key and not is_file:
+            facts.append(("key", quoted(function.key)))
+        if accept != "application/json":
+            facts.append(("accept", quoted(accept)))
+        if function.upsert:
+            facts.append(("repeatable", "True"))
+        if function.per_user:
+            facts.append(("per_user", "True"))
+        arguments = [(f"{key}={value}", _NONE) for key, value in facts]
+        return called(f"_{name.upper()} = Operation", arguments, "")
+
+    def _list_constant(self, function: Function, facts: list[tuple[str, str]]) -> list[str]:
+        self.used.add("ListOperation")
+        facts += [
+            ("path", quoted(_plain(function.path))),
+            ("row", self._result(function)),
+            ("key", quoted(function.key)),
+            ("row_id", quoted(function.row_id)),
+            ("scope", quoted(function.scope)),
+        ]
+        if function.order:
+            facts.append(("order", quoted(function.order)))
+        if not function.paged:
+            facts.append(("paged", "False"))
+        if function.max_per_page != 200:
+            facts.append(("max_per_page", str(function.max_per_page)))
+        if function.totals:
+            facts.append(("totals", "True"))
+        if function.per_user:
+            facts.append(("per_user", "True"))
+        arguments = [(f"{key}={value}", _NONE) for key, value in facts]
+        return called(f"_{function.name.upper()} = ListOperation", arguments, "")
+
+    def _result(self, function: Function) -> str:
+        name = function.result or "Done"
+        self.used.add(name if name == "Done" else f"struct:{name}")
+        return name
+
+    # -- functions ----------------------------------------------------------------------------
+
+    def _list(self, function: Function, constant: str) -> list[str]:
+        self.used.add("Pager")
+        row = self._result(function)
+        extra = self._paging(function)
+        head = self._head(function, function.name, f"Pager[{row}]", extra, is_async=False)
+        pairs = self._pairs(function, function.fixed, extra)
+        arguments = self._arguments(function, constant, pairs)
+        return [
+            *head,
+            *docstring(prosaic.of(function), "    "),
+            *called("return Pager", [("zoho", _NONE), *arguments], "    "),
+        ]
+
+    def _file(
+        self, function: Function, name: str, constant: str, fixed: dict[str, str], purpose: str
+    ) -> list[str]:
+        self.used.add("Download")
+        head = self._head(function, name, "Download", [], fixed=fixed)
+        arguments = self._arguments(function, constant, self._pairs(function, fixed, []))
+        return [
+            *head,
+            *docstring(prosaic.of(function, name, purpose), "    "),
+            *called("return await zoho.download", arguments, "    "),
+        ]
+
+    def _call(self, function: Function, constant: str) -> list[str]:
+        head = self._head(function, function.name, self._result(function), [])
+        pairs = self._pairs(function, function.fixed, [])
+        arguments = self._arguments(function, constant, pairs)
+        if function.body:
+            arguments.append((f"body={self._body_name(function)}", _NONE))
+        if function.upsert:
+            headers = [
+                ("X-Unique-Identifier-Key", "key"),
+                ("X-Unique-Identifier-Value", "value"),
+                ("X-Upsert", "True"),
+            ]
+            flat, many = mapping(headers)
+            arguments.append((f"headers={flat}", [f"headers={many[0]}", *many[1:]]))
+        if function.uploads:
+            flat, many = mapping([(each.name, each.argument) for each in function.uploads])
+            arguments.append((f"files={flat}", [f"files={many[0]}", *many[1:]]))
+        return [
+            *head,
+            *docstring(prosaic.of(function), "    "),
+            *called("return await zoho.call", arguments, "    "),
+        ]
+
+    def _arguments(
+        self, function: Function, constant: str, pairs: list[tuple[str, str]]
+    ) -> list[tuple[str, list[str]]]:
+        arguments = [(constant, _NONE)]
+        if function.ids:
+            ids = ", ".join(each.argument for each in function.ids)
+            comma = "," if len(function.ids) == 1 else ""
+            arguments.append((f"ids=({ids}{comma})", _NONE))
+        if pairs:
+            flat, many = mapping(pairs, "extra_query")
+            arguments.append((f"query={flat}", [f"query={many[0]}", *many[1:]]))
+        else:
+            arguments.append(("query=extra_query", _NONE))
+        return arguments
+
+    def _head(
+        self,
+        function: Function,
+        name: str,
+        result: str,
+        extra: list[Parameter],
+        *,
+        is_async: bool = True,
+        fixed: dict[str, str] | None = None,
+    ) -> list[str]:
+        self.used.add("Session")
+        fixed = function.fixed if fixed is None else fixed
+        first = ["zoho: Session"]
+        first += [f"{each.argument}: {self._plain_type(each)}" for each in function.ids]
+        for each in function.batches:
+            self.used.add("Sequence")
+            first.append(f"{each.argument}: Sequence[str | int]")
+        if function.body and function.answer != "file":
+            first.append(f"{self._body_name(function)}: {self._body_type(function)}")
+        named: list[str] = []
+        if function.upsert:
+            named += ["key: str", "value: str"]
+        if function.answer != "file" and name == function.name:
+            named += [self._upload(each) for each in function.uploads]
+        for each in (*function.query, *extra):
+            if each.name not in fixed:
+                named += self._keywords(function, each)
+        self.used.add("Mapping")
+        named.append("extra_query: Mapping[str, object] | None = None")
+        needed = [each for each in named if "=" not in each]
+        optional = [each for each in named if "=" in each]
+        keyword = f"{'async ' if is_async else ''}def {name}"
+        parts = [*first, "*", *needed, *optional]
+        return called(keyword, [(part, _NONE) for part in parts], "", f") -> {result}:")
+
+    def _upload(self, parameter: Parameter) -> str:
+        self.used.add("Upload")
+        many = "Upload" if parameter.required else "Upload | None = None"
+        return f"{parameter.argument}: {many}"
+
+    def _keywords(self, function: Function, parameter: Parameter) -> list[str]:
+        type_ = self._type(function, parameter)
+        suffix = "" if parameter.required else " | None = None"
+        lines = [f"{parameter.argument}: {type_}{suffix}"]
+        lines += [f"{words.identifier(each)}: {type_} | None = None" for each in parameter.variants]
+        return lines
+
+    def _plain_type(self, parameter: Parameter) -> str:
+        return "str | int" if parameter.kind == "id" else "str"
+
+    def _type(self, function: Function, parameter: Parameter) -> str:
+        if parameter.allowed and parameter.kind == "text":
+            self.used.add("Literal")
+            short = literal(parameter.allowed)
+            if len(short) <= 60:
+                return short
+            name = words.camel(f"{function.name}_{words.snake(parameter.name)}")
+            self.used.add("TypeAlias")
+            return self.aliases.setdefault(parameter.allowed, name)
+        if parameter.kind == "list" and parameter.element == "id":
+            self.used.add("Sequence")
+            return "Sequence[str | int]"
+        text = _ARGUMENTS[parameter.kind]
+        for word in ("Decimal", "dt.", "Sequence"):
+            if word in text:
+                self.used.add(word)
+        return text
+
+    def _pairs(
+        self, function: Function, fixed: dict[str, str], extra: list[Parameter]
+    ) -> list[tuple[str, str]]:
+        pairs = [(each.name, each.argument) for each in function.batches]
+        for each in (*function.query, *extra):
+            if each.name not in fixed:
+                pairs.append((each.name, each.argument))
+                pairs += [(variant, words.identifier(variant)) for variant in each.variants]
+        return [*pairs, *((name, quoted(value)) for name, value in fixed.items())]
+
+    def _paging(self, function: Function) -> list[Parameter]:
+        if not function.paged:
+            return []
+        return [Parameter(name, name, "integer") for name in ("page", "per_page")]
+
+    def _body_name(self, function: Function) -> str:
+        if function.body == "raw":
+            return "body"
+        noun = words.snake(function.body.removesuffix("Input"))
+        main = f"{self.resource.noun}_"
+        short = noun.removeprefix(main) or noun
+        taken = {each.argument for each in (*function.ids, *function.batches, *function.query)}
+        name = words.identifier(f"{short}s" if function.body_many else short)
+        return f"{name}_input" if name in taken else name
+
+    def _body_type(self, function: Function) -> str:
+        if function.body == "raw":
+            self.used |= {"Mapping", "Any"}
+            return "Mapping[str, Any]"
+        self.used.add(f"struct:{function.body}")
+        if function.body_many:
+            self.used.add("Sequence")
+            return f"Sequence[{function.body}]"
+        return function.body
+
+
+def functions_module(model: Model, resource: Resource) -> str:
+    """The source of ``<resource>.py``."""
+    module = _Module(model, resource)
+    constants: list[str] = []
+    functions: list[str] = []
+    names: list[str] = []
+    for function in resource.functions:
+        constants += module.constants(function)
+        functions += ["", "", *module.function(function)]
+        names.append(function.name)
+        for twin in function.twins:
+            functions += ["", "", *module.twin(function, twin)]
+            names.append(twin.name)
+    own = {shape.name for shape in model.shapes(resource.name)}
+    lines = [
+        f"# Generated by zoho_async.codegen from spec/{model.product}/{resource.source}.json and "
+        "overrides.toml. Do not edit.",
+        *docstring(prosaic.of_module(model.product, resource)),
+        "",
+        *_imports(module, own),
+        "",
+        *_exported([*names, *own]),
+    ]
+    for values, name in module.aliases.items():
+        lines += ["", *alias(name, values)]
+    return "\n".join([*lines, "", *constants, *functions]) + "\n"
+
+
+def _imports(module: _Module, own: set[str]) -> list[str]:
+    used = module.used
+    product = module.model.product
+    home = module.resource.name
+    structs = {mark.removeprefix("struct:") for mark in used if mark.startswith("struct:")}
+    plain = ["import datetime as dt"] if "dt." in used else []
+    standard = [
+        *imported("collections.abc", used & {"Mapping", "Sequence"}),
+        *imported("decimal", used & {"Decimal"}),
+        *imported("typing", used & {"Any", "Literal", "TypeAlias"}),
+    ]
+    constants = used & {product.upper(), "ListOperation", "Operation"}
+    ours = [
+        *imported(f"zoho_async.{product}.types.{home}", own),
+        *imported(f"zoho_async.{product}.types.shared", structs - own),
+        *imported("zoho_async.files", used & {"Download", "Upload"}),
+        *imported("zoho_async.operation", constants),
+        *imported("zoho_async.paging", used & {"Pager"}),
+        *imported("zoho_async.session", used & {"Session"}),
+        *imported("zoho_async.wire", used & {"Done"}),
+    ]
+    return [*plain, *standard, "", *ours]
+
+
+def _exported(names: list[str]) -> list[str]:
+    return ["__all__ = [", *(f"    {quoted(name)}," for name in in_order(names)), "]"]
+
+
+def _plain(path: str) -> str:
+    """A path whose ids have plain names: ``{:contact_id}`` -> ``{contact_id}``."""
+    return path.replace("{:", "{")

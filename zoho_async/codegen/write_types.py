@@ -1,0 +1,193 @@
+"""Writes ``types/<resource>.py``: the structs of a resource, and nothing that does anything."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from zoho_async.codegen import words
+from zoho_async.codegen.lines import WIDTH, alias, docstring, imported, literal, quoted
+from zoho_async.codegen.model import Model, Resource
+from zoho_async.codegen.structs import SHARED, Member, Shape
+from zoho_async.description import Kind
+
+_REPLY: Final[dict[Kind, str]] = {
+    "id": "str",
+    "text": "str",
+    "decimal": "Decimal",
+    "integer": "int",
+    "boolean": "bool",
+    "date": "dt.date",
+    "time": "Moment",
+    "object": "dict[str, Any]",
+    "list": "list[Any]",
+    "any": "Any",
+}
+_INPUT: Final[dict[Kind, str]] = {
+    **_REPLY,
+    "id": "str | int",
+    "decimal": "Decimal | int",
+    "time": "dt.datetime",
+    "object": "Mapping[str, Any]",
+    "list": "Sequence[Any]",
+}
+
+
+class _Module:
+    """A module of structs as it grows: its aliases, its classes, and the names they use."""
+
+    def __init__(self, model: Model, home: str) -> None:
+        self.model = model
+        self.home = home
+        self.aliases: dict[tuple[str, ...], str] = {}
+        self.used: set[str] = set()
+        self.defined: set[str] = set()
+
+    def struct(self, shape: Shape) -> list[str]:
+        lines = [f"class {shape.name}({shape.base}):", *docstring(_about(shape, self.model), "    ")]
+        body: list[str] = []
+        for member in shape.members.values():
+            body += self._field(shape, member)
+        self.used.add(shape.base)
+        self.defined.add(shape.name)
+        return [*lines, "", *body] if body else lines
+
+    def _field(self, shape: Shape, member: Member) -> list[str]:
+        name = words.attribute(member.name)
+        is_input = shape.base == "Input"
+        type_ = self._input(shape, member) if is_input else self._reply(member)
+        if not is_input and member.name == shape.row_id:
+            declared, value = "str", '""'
+        elif is_input:
+            declared, value = f"{type_} | None | UnsetType", "UNSET"
+            self.used |= {"UNSET", "UnsetType"}
+        else:
+            declared, value = ("Any", "None") if type_ == "Any" else (f"{type_} | None", "None")
+        if is_input and type_ == "Any":
+            declared = "Any"
+        if name != member.name:
+            self.used.add("msgspec")
+            value = f"msgspec.field(default={value}, name={quoted(member.name)})"
+        line = f"    {name}: {declared} = {value}"
+        note = _note(member) if is_input else ""
+        noted = f"{line}  # {note}" if note else line
+        if len(noted) <= WIDTH:
+            return [noted]
+        above = [f"    # {note}"] if note else []
+        if len(line) <= WIDTH:
+            return [*above, line]
+        return [*above, f"    {name}: {declared} = (", f"        {value}", "    )"]
+
+    def _reply(self, member: Member) -> str:
+        if member.struct:
+            inner = self._struct(member.struct)
+            return f"list[{inner}]" if member.kind == "list" else inner
+        if member.kind == "list" and member.element not in {None, "any"}:
+            return f"list[{self._take(_REPLY[member.element or 'any'])}]"
+        return self._take(_REPLY[member.kind])
+
+    def _input(self, shape: Shape, member: Member) -> str:
+        if member.struct:
+            inner = self._struct(member.struct)
+            return f"Sequence[{inner}]" if self._is_list(member) else inner
+        if member.kind == "list" and member.element not in {None, "any"}:
+            self.used.add("Sequence")
+            inner = self._values(shape, member) or self._take(_INPUT[member.element or "any"])
+            return f"Sequence[{inner}]"
+        return self._values(shape, member) or self._take(_INPUT[member.kind])
+
+    def _is_list(self, member: Member) -> bool:
+        if member.kind == "list":
+            self.used.add("Sequence")
+        return member.kind == "list"
+
+    def _values(self, shape: Shape, member: Member) -> str:
+        """The type of a field whose values the description names."""
+        if not member.allowed or (member.element or member.kind) != "text":
+            return ""
+        self.used.add("Literal")
+        short = literal(member.allowed)
+        if len(short) <= 48:
+            return short
+        name = words.camel(f"{shape.name.removesuffix('Input')}_{member.name}")
+        known = self.aliases.setdefault(member.allowed, name)
+        self.used.add("TypeAlias")
+        return known
+
+    def _struct(self, name: str) -> str:
+        self.used.add(f"struct:{name}")
+        shapes = {**self.model.replies.shapes, **self.model.inputs.shapes}
+        later = shapes[name].home == self.home and name not in self.defined
+        return f'"{name}"' if later else name
+
+    def _take(self, text: str) -> str:
+        for word in ("Decimal", "dt.", "Moment", "Any", "Mapping", "Sequence"):
+            if word in text:
+                self.used.add(word)
+        return text
+
+
+def types_module(model: Model, home: str, resource: Resource | None) -> str:
+    """The source of ``types/<home>.py``."""
+    module = _Module(model, home)
+    structs = [module.struct(shape) for shape in model.shapes(home)]
+    origin = f"spec/{model.product}/{resource.source}.json" if resource else f"spec/{model.product}"
+    title = model.product.capitalize()
+    if resource is None:
+        about = f"Objects that stand in many records of Zoho {title}."
+    else:
+        records = words.phrase(resource.name)
+        about = f"What Zoho {title} answers and takes for {records}."
+    lines = [
+        f"# Generated by zoho_async.codegen from {origin} and overrides.toml. Do not edit.",
+        *docstring(about),
+        "",
+        *_imports(module, model, home),
+    ]
+    for values, name in module.aliases.items():
+        lines += ["", *alias(name, values)] if lines[-1] != "]" else alias(name, values)
+    for struct in structs:
+        lines += ["", "", *struct]
+    return "\n".join(lines) + "\n"
+
+
+def _imports(module: _Module, model: Model, home: str) -> list[str]:
+    used = module.used
+    plain = ["import datetime as dt"] if "dt." in used else []
+    standard = [
+        *imported("collections.abc", used & {"Mapping", "Sequence"}),
+        *imported("decimal", used & {"Decimal"}),
+        *imported("typing", used & {"Any", "Literal", "TypeAlias"}),
+    ]
+    third = ["import msgspec"] if "msgspec" in used else []
+    third += imported("msgspec", used & {"UNSET", "UnsetType"})
+    shapes = {**model.replies.shapes, **model.inputs.shapes}
+    held = {mark.removeprefix("struct:") for mark in used if mark.startswith("struct:")}
+    shared = {name for name in held if shapes[name].home == SHARED} if home != SHARED else set[str]()
+    ours = [
+        *imported(f"zoho_async.{model.product}.types.shared", shared),
+        *imported("zoho_async.wire", used & {"Input", "Moment", "Part", "Record"}),
+    ]
+    groups = [group for group in (plain + standard, third, ours) if group]
+    return [line for group in groups for line in (*group, "")][:-1]
+
+
+def _about(shape: Shape, model: Model) -> str:
+    """One line about a struct."""
+    noun = words.phrase(words.snake(shape.name.removesuffix("Input")))
+    if shape.base == "Input":
+        return f"What may be sent of {words.article(noun)}."
+    if shape.row_id:
+        return f"{words.article(noun).capitalize()}; ``{shape.row_id}`` names it."
+    return f"{words.article(noun).capitalize()}."
+
+
+def _note(member: Member) -> str:
+    """What the description says of an input's field beyond its type."""
+    notes: list[str] = []
+    if member.max_length:
+        notes.append(f"at most {member.max_length} characters")
+    if member.max_items:
+        notes.append(f"at most {member.max_items}")
+    if member.regions and len(member.regions) <= 8:
+        notes.append(f"editions: {', '.join(member.regions)}")
+    return "; ".join(notes)
