@@ -20,10 +20,7 @@ PER_PAGE = 3
 class FakePage:
     def __init__(self, number: int, ids: list[int]) -> None:
         self.number = number
-        self.ids = ids
-
-    def __len__(self) -> int:
-        return len(self.ids)
+        self.rows = ids
 
 
 class FakeList:
@@ -52,13 +49,15 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     landing.open()
 
     async def known(page: FakePage) -> bool:
-        return landing.saw(str(page.ids[0]), b"")
+        return landing.saw(str(page.rows[0]), b"")
 
     walk = pages_from(landing.position.page, listing.pages, known)
     async for page in walk:
         if pages == 0:
             break
-        landing.land(page.number, [b"%d" % one for one in page.ids], [str(one) for one in page.ids])
+        landing.land(
+            page.number, [b"%d" % one for one in page.rows], [str(one) for one in page.rows]
+        )
         pages = None if pages is None else pages - 1
     await walk.aclose()
     landing.close()

@@ -299,5 +299,5 @@ def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _host(url: str) -> str:
-    """The host that the checkpoint names; without its port, which a sandbox finds anew each time."""
+    """The host that the checkpoint names, without its port: a sandbox gets another each time."""
     return urlsplit(url).hostname or url

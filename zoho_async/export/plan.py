@@ -2,8 +2,8 @@
 
 A page holds at most ``per_page`` rows, and an empty list still takes a call to be known empty, so
 ``max(1, ceil(rows / per_page))`` is the least for ``rows`` rows. Where Zoho counts the rows the
-plan is exact. Where it does not, only the pages up to the next are certain; the page past the end
-that proves the end is not counted as certain.
+plan is exact. Where it does not, a list that seems to end on its first page takes one page more
+that proves the end, and of a longer one only the next page is certain.
 
 Bulk calls pass a token bucket that is full at the start (``burst``) and refills steadily, so that
 ``calls`` of them take as long as the refilling of all but the first ``burst``.
@@ -22,12 +22,15 @@ def least_calls(rows: int, per_page: int) -> int:
 def calls_ahead(
     total: int | None, *, per_page: int, page: int, rows: int, more: bool | None
 ) -> tuple[int, bool]:
-    """Calls from page ``page`` (just read, with ``rows`` rows) on, and whether that is exact."""
+    """Calls from page ``page`` (just read, with ``rows`` rows) on, and whether that is exact.
+
+    ``more`` is the page's ``has_more_page``, None where the list says nothing of pages.
+    """
     if total is not None:
         return max(1, math.ceil(total / per_page) - page + 1), True
-    if more is False and rows < per_page:
+    if more is None and rows < per_page:
         return 1, True
-    return 2, False
+    return 2, more is False
 
 
 def estimated_seconds(calls: int, *, rate: float, burst: int) -> float:

@@ -131,7 +131,7 @@ class Reading:
             per_page=self.facts.max_per_page,
             page=page.number,
             rows=len(page.rows),
-            more=page.context.has_more_page,
+            more=None if page.context is None else page.context.has_more_page,
         )
         rows = page.total
         if rows is None and self.exact:

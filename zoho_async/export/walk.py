@@ -13,7 +13,7 @@ list has without an interruption: a row that moves while it is read can be misse
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
@@ -24,7 +24,8 @@ class NumberedPage(Protocol):
     @property
     def number(self) -> int: ...
 
-    def __len__(self) -> int: ...
+    @property
+    def rows(self) -> Sequence[object]: ...
 
 
 P = TypeVar("P", bound=NumberedPage)
@@ -44,7 +45,7 @@ async def pages_from(
     while True:
         async with aclosing(pages(first)) as walk:
             page = await anext(walk, None)
-            if page is not None and (first == 1 or (len(page) and await starts_known(page))):
+            if page is not None and (first == 1 or (page.rows and await starts_known(page))):
                 yield page
                 async for page in walk:
                     yield page

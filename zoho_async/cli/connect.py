@@ -1,0 +1,97 @@
+"""The session that an order of the command line needs: a real account, or a sandbox of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from zoho_async.cli.state import ledger_path, open_ledger
+from zoho_async.errors import ConfigurationError
+from zoho_async.events import Observer
+from zoho_async.limits import Ledger, Limits, MemoryLedger
+from zoho_async.sandbox import Sandbox
+from zoho_async.session import Session
+
+#: What ``--sandbox`` holds: the lists of a small firm, the same rows every time.
+SANDBOX_SIZES: Final = {
+    "books.contacts": 1_500,
+    "books.items": 1_000,
+    "books.invoices": 6_000,
+    "books.projects": 300,
+}
+SANDBOX_SEED: Final = 1
+
+_ZOHO_MINUTE: Final = 60.0
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to call, and how fast. ``minute`` is for sandboxes whose minute is a shorter one."""
+
+    sandbox: bool = False
+    organization: str | None = None
+    region: str | None = None
+    limit: int = 90
+    burst: int = 10
+    minute: float | None = None
+    ledger: Path | None = None
+
+
+@asynccontextmanager
+async def connected(
+    wanted: Connection, environ: Mapping[str, str], observer: Observer
+) -> AsyncGenerator[Session]:
+    """The session, with all that stands behind it. Raises `ConfigurationError`."""
+    async with AsyncExitStack() as stack:
+        limits = _limits(wanted)
+        ledger: Ledger
+        if wanted.sandbox:
+            if wanted.organization or wanted.region:
+                raise ConfigurationError(
+                    "--sandbox has its own organization: leave out --organization and --region"
+                )
+            sandbox = Sandbox(
+                seed=SANDBOX_SEED, sizes=SANDBOX_SIZES, minute=wanted.minute or _ZOHO_MINUTE
+            )
+            await stack.enter_async_context(sandbox)
+            environ = sandbox.environment()
+            ledger = MemoryLedger()
+        else:
+            environ = _settings(wanted, environ)
+            ledger = open_ledger(wanted.ledger or ledger_path(environ))
+        stack.push_async_callback(ledger.close)
+        session = Session.from_env(environ, limits=limits, ledger=ledger, observer=observer)
+        yield await stack.enter_async_context(session)
+
+
+def _limits(wanted: Connection) -> Limits:
+    if wanted.minute is None:
+        return Limits(limit=wanted.limit, burst=wanted.burst)
+    return Limits(
+        limit=wanted.limit,
+        burst=wanted.burst,
+        window=wanted.minute,
+        linger=min(30.0, wanted.minute / 2),
+    )
+
+
+def _settings(wanted: Connection, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the options of the command line in it."""
+    options = {"ZOHO_ORGANIZATION_ID": wanted.organization, "ZOHO_REGION": wanted.region}
+    settings = {**environ, **{name: value for name, value in options.items() if value}}
+    host = urlsplit(settings.get("ZOHO_BASE_URL", "")).hostname
+    if wanted.minute is not None and host not in _LOOPBACK:
+        raise ConfigurationError(
+            "--minute is for sandboxes only: Zoho's minute has 60 seconds; leave it out"
+        )
+    if not settings.get("ZOHO_ORGANIZATION_ID"):
+        raise ConfigurationError(
+            "no organization is named: set ZOHO_ORGANIZATION_ID or give --organization "
+            "(its id is in Zoho's web app under the organization's name)"
+        )
+    return settings

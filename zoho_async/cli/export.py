@@ -1,0 +1,162 @@
+"""``zoho-async export``: runs an `Export`, shows it, and ends with an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import anyio
+import msgspec
+from rich.console import Console
+
+from zoho_async.cli import outcome, report
+from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.lines import Lines
+from zoho_async.cli.outcome import Interrupted
+from zoho_async.cli.progress import Tracker
+from zoho_async.cli.terminal import Terminal
+from zoho_async.errors import ConfigurationError, ZohoError
+from zoho_async.export import Export, ExportEvent, Summary
+from zoho_async.export.catalog import check_filters, exportable, resolve
+from zoho_async.session import Session
+
+#: Seconds between two looks at the limits.
+_LOOK: Final = 0.5
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asks to be exported."""
+
+    resources: tuple[str, ...]
+    to: Path
+    filters: Sequence[str] = ()
+    fresh: bool = False
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, event: ExportEvent) -> None:
+        """Show what ``event`` tells."""
+        ...
+
+    def tick(self) -> None:
+        """Time has passed."""
+        ...
+
+
+def export(
+    order: Order,
+    wanted: Connection,
+    *,
+    environ: Mapping[str, str],
+    command: Sequence[str],
+    json: bool,
+) -> int:
+    """Carry out ``order`` and tell its end; the exit code.
+
+    ``command`` are the arguments that the process was given: with them it can go on.
+    """
+    run = _Run(order, wanted, environ)
+    error = run.carry_out()
+    code = outcome.DONE if error is None else outcome.exit_code(error)
+    summary = run.summary
+    failed = [] if summary is None else [one for one in summary.resources if one.error]
+    sentence = str(error) if error is not None else None
+    if error is None and failed:
+        code = outcome.FAILED
+        sentence = f"not exported: {', '.join(one.resource for one in failed)}"
+    if isinstance(error, Interrupted):
+        sentence = "interrupted; what was written stays"
+    go_on = None
+    if summary is not None and not summary.done and code != outcome.USAGE:
+        go_on = shlex.join(["zoho-async", *(one for one in command if one != "--fresh")])
+    if summary is not None and not json:
+        print("\n".join(report.as_lines(summary)))
+    for one in failed:
+        print(f"zoho-async: {one.resource}: {one.error}", file=sys.stderr)
+    if sentence:
+        print(f"zoho-async: {sentence}", file=sys.stderr)
+    if go_on:
+        print(f"go on with: {go_on}", file=sys.stderr)
+    if json:
+        print(report.as_json(summary, code=code, error=sentence, go_on=go_on))
+    return code
+
+
+class _Run:
+    """One run; ``summary`` is there as soon as the job ended after it had begun."""
+
+    def __init__(self, order: Order, wanted: Connection, environ: Mapping[str, str]) -> None:
+        self.summary: Summary | None = None
+        self._order: Final = order
+        self._wanted: Final = wanted
+        self._environ: Final = environ
+        self._tracker: Final = Tracker()
+
+    def carry_out(self) -> ZohoError | Interrupted | None:
+        """Run to the end; what ended it early."""
+        try:
+            asyncio.run(interruptible(self._export()))
+        except (ZohoError, Interrupted) as error:
+            return error
+        return None
+
+    async def _export(self) -> None:
+        order = self._order
+        filters = parse_filters(order.filters)
+        check_filters(filters, resolve(order.resources, exportable()))
+        async with connected(self._wanted, self._environ, self._tracker.called) as zoho:
+            job = Export(zoho, order.resources, to=order.to, filters=filters, fresh=order.fresh)
+            try:
+                async with job:
+                    await self._follow(job, zoho)
+            finally:
+                with suppress(RuntimeError):  # it never began
+                    self.summary = job.summary
+
+    async def _follow(self, job: Export, zoho: Session) -> None:
+        tracker = self._tracker
+        tracker.rate = zoho.rate
+        with _display(tracker) as display:
+            looking = zoho.start(_look(zoho, tracker, display), name="display")
+            try:
+                async for event in job:
+                    tracker.exported(event)
+                    display.show(event)
+            finally:
+                looking.cancel()
+
+
+async def _look(zoho: Session, tracker: Tracker, display: Display) -> None:
+    while True:
+        tracker.snapshot = await zoho.snapshot()
+        display.tick()
+        await anyio.sleep(_LOOK)
+
+
+def _display(tracker: Tracker) -> Display:
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return Terminal(tracker, console)
+    return Lines(tracker, sys.stderr)
+
+
+def parse_filters(texts: Sequence[str]) -> dict[str, str]:
+    """``["status=overdue"]`` as a mapping. Raises `ConfigurationError` for what is none."""
+    filters: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ConfigurationError(f"--filter takes name=value, got {text!r}")
+        filters[name] = value
+    return filters

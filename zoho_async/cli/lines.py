@@ -1,0 +1,67 @@
+"""Progress where there is no terminal: plain lines, few enough for a log."""
+
+from __future__ import annotations
+
+from typing import Final, TextIO
+
+from zoho_async.cli.progress import Tracker
+from zoho_async.cli.wording import count, seconds
+from zoho_async.export import ExportEvent, Planned, ResourceDone, ResourceFailed
+
+#: Seconds between two lines of figures.
+EVERY: Final = 5.0
+
+
+class Lines:
+    """Writes the plan, each end of a resource, and the figures every few seconds."""
+
+    def __init__(self, tracker: Tracker, stream: TextIO) -> None:
+        self._tracker: Final = tracker
+        self._stream: Final = stream
+        self._told = 0.0
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.flush()
+
+    def show(self, event: ExportEvent) -> None:
+        """Write what ``event`` is worth."""
+        if isinstance(event, Planned):
+            for line in plan_lines(event):
+                self._write(line)
+        elif isinstance(event, ResourceDone):
+            self._write(f"{event.resource} done: {count(event.rows, 'row')}")
+        elif isinstance(event, ResourceFailed):
+            self._write(f"{event.resource} failed: {event.error}")
+
+    def tick(self) -> None:
+        """Write the figures if it is time to."""
+        if self._tracker.plan and self._tracker.elapsed - self._told >= EVERY:
+            self._told = self._tracker.elapsed
+            self._write(", ".join(self._tracker.figures()))
+
+    def _write(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+def plan_lines(plan: Planned) -> list[str]:
+    """The plan: a line for each resource, and the sum with the time."""
+    width = max((len(one.resource) for one in plan.resources), default=0)
+    lines: list[str] = []
+    for one in plan.resources:
+        rows = "rows unknown" if one.rows is None else count(one.rows, "row")
+        calls = f"{count(one.calls)}{'' if one.rows is not None else ' or more'}"
+        line = f"  {one.resource:<{width}}  {rows:>14}  {calls:>6} calls"
+        if one.finished:
+            line += "  (complete from the interrupted run)"
+        elif one.rows_before:
+            line += f"  ({count(one.rows_before, 'row')} there from the interrupted run)"
+        lines.append(line)
+    least = "" if plan.exact else "at least "
+    lines.append(
+        f"plan: {least}{count(plan.rows, 'row')} in {least}{count(plan.calls, 'call')}, "
+        f"{least or 'about '}{seconds(plan.seconds)}"
+    )
+    return lines

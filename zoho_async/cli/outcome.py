@@ -1,0 +1,54 @@
+"""How the command ends: its exit codes, and which failure is which."""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+from zoho_async.errors import (
+    ConfigurationError,
+    DailyLimitReply,
+    DailyQuotaExceeded,
+    InvalidClient,
+    InvalidGrant,
+    InvalidToken,
+    OrganizationError,
+)
+from zoho_async.export import CheckpointRefused, ExportRunning
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+QUOTA: Final = 3
+INTERRUPTED: Final = 128 + signal.SIGINT
+
+
+class Interrupted(Exception):
+    """The process was asked to stop by the signal ``number``."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number: Final = number
+
+    @property
+    def exit_code(self) -> int:
+        """As shells have it: 128 and the signal's number."""
+        return 128 + self.number
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that ``error`` means."""
+    if isinstance(error, Interrupted):
+        return error.exit_code
+    if isinstance(error, DailyQuotaExceeded | DailyLimitReply):
+        return QUOTA
+    wrong = (
+        ConfigurationError,
+        InvalidClient,
+        InvalidGrant,
+        InvalidToken,
+        OrganizationError,
+        CheckpointRefused,
+        ExportRunning,
+    )
+    return USAGE if isinstance(error, wrong) else FAILED

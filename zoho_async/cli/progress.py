@@ -1,0 +1,158 @@
+"""What a person wants to know of a running export, gathered from its events and the limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from zoho_async import events
+from zoho_async.cli.wording import count, seconds
+from zoho_async.export import (
+    ExportEvent,
+    Planned,
+    PlannedResource,
+    Progress,
+    ResourceDone,
+    ResourceFailed,
+)
+from zoho_async.limits import Snapshot
+
+
+class Standing(msgspec.Struct, kw_only=True):
+    """One resource as it stands: ``rows`` in its file, of ``total`` where that is known."""
+
+    resource: str
+    file: Path
+    rows: int = 0
+    total: int | None = None
+    state: str = "reading"
+    error: str = ""
+
+
+class Tracker:
+    """Keeps the figures up to date; whoever displays them reads them when it likes.
+
+    ``rate`` is the steady rate of the limits in calls a second, 0 until it is known.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.rate = 0.0
+        self.resources: Final[dict[str, Standing]] = {}
+        self.plan: Planned | None = None
+        self.snapshot: Snapshot | None = None
+        self.calls = 0
+        self.refused = 0
+        self._now: Final = now
+        self._started: Final = now()
+        self._rows_before = 0
+
+    # -- what happens -------------------------------------------------------------------------
+
+    def exported(self, event: ExportEvent) -> None:
+        """Take in what the export tells."""
+        if isinstance(event, Planned):
+            self.plan = event
+            for planned in event.resources:
+                self._plan(planned)
+        elif isinstance(event, Progress):
+            standing = self.resources[event.resource]
+            standing.rows = event.rows
+        elif isinstance(event, ResourceDone):
+            standing = self.resources[event.resource]
+            standing.rows, standing.total, standing.state = event.rows, event.rows, "done"
+        else:
+            self._fail(event)
+
+    def _plan(self, planned: PlannedResource) -> None:
+        self._rows_before += planned.rows_before
+        self.resources[planned.resource] = Standing(
+            resource=planned.resource,
+            file=planned.file,
+            rows=planned.rows_before,
+            total=planned.rows,
+            state="done before" if planned.finished else "reading",
+        )
+
+    def _fail(self, event: ResourceFailed) -> None:
+        standing = self.resources.setdefault(
+            event.resource, Standing(resource=event.resource, file=Path())
+        )
+        standing.state, standing.error = "failed", str(event.error)
+
+    def called(self, event: events.Event) -> None:
+        """Take in what the session's observer is told."""
+        if isinstance(event, events.Called):
+            self.calls += 1
+        elif isinstance(event, events.Refused):
+            self.refused += 1
+
+    # -- figures ------------------------------------------------------------------------------
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._now() - self._started
+
+    @property
+    def rows(self) -> int:
+        return sum(one.rows for one in self.resources.values())
+
+    @property
+    def total(self) -> int | None:
+        """Rows of all resources, None where one of them is not known."""
+        totals = [one.total for one in self.resources.values()]
+        known = [total for total in totals if total is not None]
+        return sum(known) if len(known) == len(totals) else None
+
+    @property
+    def calls_ahead(self) -> int | None:
+        """Calls still to make, None where that is not known."""
+        if self.plan is None or not self.plan.exact:
+            return None
+        return max(0, self.plan.calls - self.calls)
+
+    @property
+    def to_go(self) -> float | None:
+        """Seconds that the calls ahead take, None where that is not known."""
+        ahead = self.calls_ahead
+        if ahead is None or self.rate <= 0:
+            return None
+        blocked = self.snapshot.blocked_for if self.snapshot else 0.0
+        return blocked + ahead / self.rate
+
+    @property
+    def rows_a_second(self) -> float:
+        """Rows that this run has written, by its time so far."""
+        return (self.rows - self._rows_before) / max(self.elapsed, 0.001)
+
+    def figures(self) -> list[str]:
+        """The figures of the whole job, most wanted first."""
+        total, calls = self.total, self.plan.calls if self.plan and self.plan.exact else None
+        parts = [
+            f"{count(self.rows)} of {count(total, 'row')}" if total else count(self.rows, "row"),
+            f"{count(self.calls)} of {count(calls, 'call')}"
+            if calls
+            else count(self.calls, "call"),
+            f"{self.rows_a_second:,.0f} rows/s",
+        ]
+        if self.refused:
+            parts.append(f"{self.refused} refused")
+        parts += self._limits()
+        if self.to_go is not None:
+            parts.append(f"{seconds(self.to_go)} to go")
+        return parts
+
+    def _limits(self) -> list[str]:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return []
+        parts = [f"minute {snapshot.minute_used} of {snapshot.limit}"]
+        if snapshot.day_remaining is not None:
+            parts.append(f"day {count(snapshot.day_remaining)} left")
+        if snapshot.blocked_for > 0:
+            parts.append(f"blocked for {seconds(snapshot.blocked_for)}")
+        return parts

@@ -1,0 +1,88 @@
+"""What an export has to say at its end: to people, and with ``--json`` to programs.
+
+The object of ``--json`` has these keys; later versions may add some, and take none away:
+
+- ``status``: ``done``, ``failed``, ``refused`` (bad usage or configuration), ``quota`` or
+  ``interrupted``; ``exit_code``; ``error``: one sentence or null;
+  ``continue``: the command with which to go on, or null
+- ``organization``, ``directory``, ``seconds``
+- ``rows`` (in the files), ``rows_new`` (written by this run), ``calls`` (made by this run),
+  ``least_calls`` (with which the new rows could have been read), ``refused`` (calls that Zoho
+  refused for its limits)
+- ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``),
+  ``rows``, ``rows_new``, ``total`` (Zoho's own count or null), ``bytes``, ``pages`` (read by this
+  run), ``least_calls``, ``error`` (or null)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from zoho_async.cli import outcome
+from zoho_async.cli.wording import count, seconds, size
+from zoho_async.export import ResourceSummary, Summary
+
+_STATUS: Final = {
+    outcome.DONE: "done",
+    outcome.FAILED: "failed",
+    outcome.USAGE: "refused",
+    outcome.QUOTA: "quota",
+}
+
+
+def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str | None) -> str:
+    """The object of ``--json`` on one line. Without a summary nothing was begun."""
+    told: dict[str, Any] = {
+        "status": _STATUS.get(code, "interrupted"),
+        "exit_code": code,
+        "error": error,
+        "continue": go_on,
+        "organization": None,
+        "directory": None,
+        "seconds": 0.0,
+        "rows": 0,
+        "rows_new": 0,
+        "calls": 0,
+        "least_calls": 0,
+        "refused": 0,
+        "resources": [],
+    }
+    if summary is not None:
+        told |= {
+            "organization": summary.organization,
+            "directory": str(summary.directory),
+            "seconds": round(summary.seconds, 3),
+            "rows": summary.rows,
+            "rows_new": summary.rows_new,
+            "calls": summary.calls,
+            "least_calls": summary.least_calls,
+            "refused": summary.refused,
+            "resources": [
+                msgspec.structs.asdict(one) | {"file": str(one.file)} for one in summary.resources
+            ],
+        }
+    return msgspec.json.encode(told).decode()
+
+
+def as_lines(summary: Summary) -> list[str]:
+    """The end of an export, for people."""
+    width = max((len(str(one.file)) for one in summary.resources), default=0)
+    lines = [_resource(one, width) for one in summary.resources]
+    head = "done: " if summary.done else "stopped: "
+    rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
+    if summary.rows_new != summary.rows:
+        rows += f", {count(summary.rows_new)} of them by this run"
+    lines.append(
+        f"{rows}; {count(summary.calls, 'call')} made, {count(summary.least_calls)} the least "
+        f"possible, {count(summary.refused)} refused"
+    )
+    return lines
+
+
+def _resource(one: ResourceSummary, width: int) -> str:
+    line = f"  {one.file!s:<{width}}  {count(one.rows, 'row'):>14}  {size(one.bytes):>9}"
+    if one.status == "done" and one.total is not None and one.total != one.rows:
+        return line + f"  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
+    return line if one.status == "done" else f"{line}  {one.status}"

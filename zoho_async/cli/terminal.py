@@ -1,0 +1,83 @@
+"""Progress in a terminal: a bar for each resource and the figures of the job below."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from zoho_async.cli.lines import plan_lines
+from zoho_async.cli.progress import Standing, Tracker
+from zoho_async.cli.wording import count
+from zoho_async.export import ExportEvent, Planned
+
+#: Resources shown at once; what is done gives way to what is not.
+_MOST: Final = 16
+
+
+class Terminal:
+    """Redraws a few times a second by itself while it is entered."""
+
+    def __init__(self, tracker: Tracker, console: Console) -> None:
+        self._tracker: Final = tracker
+        self._console: Final = console
+        self._spinner: Final = Spinner("dots", text="reading the first pages")
+        self._live: Final = Live(
+            console=console, refresh_per_second=8, get_renderable=self._render, transient=False
+        )
+
+    def __enter__(self) -> Terminal:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, event: ExportEvent) -> None:
+        """Print what should stay on the screen; the rest is drawn from the tracker."""
+        if isinstance(event, Planned):
+            for line in plan_lines(event):
+                self._console.print(Text(line))
+
+    def tick(self) -> None:
+        """Nothing: the display redraws by itself."""
+
+    def _render(self) -> RenderableType:
+        if self._tracker.plan is None:
+            return self._spinner
+        figures = Text("  ".join(self._tracker.figures()), style="dim", overflow="fold")
+        return Group(self._bars(), figures)
+
+    def _bars(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(width=24)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        standing = list(self._tracker.resources.values())
+        shown = sorted(standing, key=lambda one: one.state != "reading")[:_MOST]
+        for one in (one for one in standing if one in shown):
+            table.add_row(one.resource, self._bar(one), self._rows(one), self._state(one))
+        if len(standing) > len(shown):
+            table.add_row(f"and {len(standing) - len(shown)} more")
+        return table
+
+    def _bar(self, one: Standing) -> RenderableType:
+        if one.total is None and one.state == "reading":
+            return ProgressBar(total=None, pulse=True, width=24)
+        return ProgressBar(total=one.total or 1, completed=one.rows if one.total else 1)
+
+    def _rows(self, one: Standing) -> str:
+        if one.total is None or one.rows == one.total:
+            return count(one.rows, "row")
+        return f"{count(one.rows)} of {count(one.total, 'row')}"
+
+    def _state(self, one: Standing) -> Text:
+        if one.state == "failed":
+            return Text(one.error, style="red")
+        return Text("" if one.state == "reading" else one.state, style="green")
