@@ -19,7 +19,7 @@ from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox import queries
 from zoho_async.sandbox.records import organizations
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply, invalid_field, success
+from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply, invalid, invalid_field, success
 from zoho_async.sandbox.store import Collection, Store
 
 _LOCATION: Final = "/api/v3"
@@ -29,6 +29,9 @@ _PATHS: Final = {
     "invoices": "books.invoices",
     "projects": "books.projects",
 }
+_OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
+_OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
+_MOST_ITEM_IDS: Final = 100
 _NO_FACTS: Final = OperationFacts(name="", method="", path="", answer="done")
 
 
@@ -44,30 +47,27 @@ class Call(msgspec.Struct, frozen=True):
 
 @functools.cache
 def _facts() -> dict[str, OperationFacts]:
-    try:
-        return {operation.name: operation for operation in description.load().operations}
-    except FileNotFoundError:
-        return {}
+    return {operation.name: operation for operation in description.load().operations}
 
 
 @functools.cache
-def _shapes() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Every described path of Books, as method and pattern."""
+def _shapes() -> tuple[tuple[re.Pattern[str], OperationFacts], ...]:
+    """Every described path of Books as a pattern, those with fewer ids first."""
+    described = [each for each in _facts().values() if each.product == "books"]
+    described.sort(key=lambda operation: operation.path.count("{"))
     return tuple(
-        (operation.method, re.compile(re.sub(r"\{[^}]+\}", "[^/]+", operation.path)))
-        for operation in _facts().values()
-        if operation.product == "books"
+        (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", operation.path)), operation)
+        for operation in described
     )
 
 
-def scope_of(method: str, parts: Sequence[str]) -> str:
-    """The OAuth scope that the description names for a request; "" where it names none."""
+def described(method: str, parts: Sequence[str]) -> OperationFacts | None:
+    """The operation of the description that a request asks for, if there is one."""
     path = "/" + "/".join(parts)
-    for operation in _facts().values():
-        shape = re.sub(r"\{[^}]+\}", "[^/]+", operation.path)
-        if operation.method == method and re.fullmatch(shape, path):
-            return operation.scope
-    return ""
+    for shape, operation in _shapes():
+        if operation.method == method and shape.fullmatch(path):
+            return operation
+    return None
 
 
 async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
@@ -76,13 +76,13 @@ async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
     Raises `ApiRefusal`.
     """
     if call.parts and call.parts[0] == "organizations":
-        return _organizations(call, every)
+        return _organizations(call, store, every)
     name = _PATHS.get(call.parts[0]) if call.parts else None
     if name is not None:
         collection = store.collection(name)
         match call.method, call.parts[1:]:
             case "GET", ():
-                facts = _facts().get(f"{name}.list", _NO_FACTS)
+                facts = _facts()[f"{name}.list"]
                 query = queries.understand(collection, facts, call.params)
                 return await queries.answer(collection, query, collection.resource.key)
             case "POST", ():
@@ -102,20 +102,40 @@ async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
                 return _verb(collection, _found(collection, record_id), "/".join(verb))
             case _:
                 pass
-    return _unanswered(call)
+    if call.method == "GET" and call.parts == ("itemdetails",):
+        return _item_details(call, store.collection("books.items"))
+    return _unanswered(call, store)
 
 
-def _unanswered(call: Call) -> Reply:
-    path = "/" + "/".join(call.parts)
-    if any(method == call.method and shape.fullmatch(path) for method, shape in _shapes()):
+def _item_details(call: Call, items: Collection) -> Reply:
+    """Several items at once, in full; ids that are not there are left out."""
+    wanted = [each for each in call.params.get("item_ids", "").split(",") if each]
+    if not 0 < len(wanted) <= _MOST_ITEM_IDS:
+        raise invalid("item_ids")
+    found = [index for item_id in wanted if (index := items.find(item_id)) is not None]
+    return success("success", {"items": [items.detail(index) for index in found]})
+
+
+def _unanswered(call: Call, store: Store) -> Reply:
+    """What is described but not played: lists inside a record are empty, the rest says so."""
+    operation = described(call.method, call.parts)
+    if operation is None:
+        raise ApiRefusal(404, 5, "Invalid URL Passed")
+    if operation.answer != "list":
         raise ApiRefusal(501, 1000, "This operation is not part of the sandbox yet.")
-    raise ApiRefusal(404, 5, "Invalid URL Passed")
+    name = _PATHS.get(call.parts[0])
+    if name is not None and operation.path.startswith(f"/{call.parts[0]}/{{"):
+        _found(store.collection(name), call.parts[1])
+    values: dict[str, Any] = {operation.key: []}
+    if operation.paged:
+        values["page_context"] = {"page": 1, "per_page": 200, "has_more_page": False}
+    return success("success", values)
 
 
-def _organizations(call: Call, every: Sequence[Store]) -> Reply:
+def _organizations(call: Call, own: Store, every: Sequence[Store]) -> Reply:
     names = [store.world.organization for store in every]
     match call.method, call.parts[1:]:
-        case "GET", ():
+        case "GET", () | ("user",):
             rows = [organizations.row(store.world, names) for store in every]
             return success("success", {"organizations": rows})
         case "GET", (wanted,) if wanted.isdigit():
@@ -125,7 +145,7 @@ def _organizations(call: Call, every: Sequence[Store]) -> Reply:
                     return success("success", {"organization": record})
             raise ApiRefusal(404, 1002, "Organization does not exist.")
         case _:
-            return _unanswered(call)
+            return _unanswered(call, own)
 
 
 def _found(collection: Collection, record_id: str) -> int:
@@ -141,7 +161,8 @@ def _found(collection: Collection, record_id: str) -> int:
 
 def _create(call: Call, store: Store, collection: Collection) -> Reply:
     resource = collection.resource
-    fields = _accepted(collection, call.body, f"{resource.name}.create", whole=True)
+    fresh = resource.fresh(collection.world, collection.next_index)
+    fields = _accepted(collection, call.body, f"{resource.name}.create", fresh, whole=True)
     fields = _checked(store, collection, fields, None)
     if resource.name == "books.invoices" and not fields.get("invoice_number"):
         fields["invoice_number"] = f"INV-{collection.next_index + 1:06d}"
@@ -157,7 +178,8 @@ def _create(call: Call, store: Store, collection: Collection) -> Reply:
 
 def _update(call: Call, store: Store, collection: Collection, index: int) -> Reply:
     resource = collection.resource
-    fields = _accepted(collection, call.body, f"{resource.name}.update", whole=False)
+    state = collection.state(index)
+    fields = _accepted(collection, call.body, f"{resource.name}.update", state, whole=False)
     collection.change(index, _checked(store, collection, fields, index))
     return success(resource.saved, {resource.single: collection.detail(index)})
 
@@ -192,7 +214,8 @@ def _clone(call: Call, collection: Collection, index: int) -> Reply:
     original = collection.state(index)
     for name in (resource.id_field, "created_time", "last_modified_time"):
         del original[name]
-    made = collection.add(original | _accepted(collection, call.body, "", whole=False))
+    changes = _accepted(collection, call.body, "", original, whole=False)
+    made = collection.add(original | changes)
     return success(
         "Project has been cloned successfully.",
         {resource.single: collection.detail(made)},
@@ -221,14 +244,18 @@ def _has_documents(store: Store, contacts: Collection, index: int) -> bool:
 # -- what a body may hold -----------------------------------------------------------------------
 
 
-def _accepted(collection: Collection, body: Record, name: str, *, whole: bool) -> Record:
-    """The fields of a body that the record has, in the types of the wire; others are dropped."""
+def _accepted(
+    collection: Collection, body: Record, name: str, state: Record, *, whole: bool
+) -> Record:
+    """The fields of a body that the record has, in the types of the wire; others are dropped.
+
+    ``state`` is the record before; ``whole`` asks for everything that is required.
+    """
     facts = _facts().get(name, _NO_FACTS)
     known = {field.name: field for field in facts.body}
     for field in facts.body:
         if whole and field.required and body.get(field.name) in (None, ""):
             raise _missing(field.name)
-    state = collection.resource.fresh(collection.world, collection.next_index)
     accepted: Record = {}
     for field_name, value in body.items():
         if field_name == collection.resource.id_field:
@@ -251,15 +278,25 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
     described = field is not None and field.kind == "decimal"
     if described or isinstance(state.get(name), float | Decimal):
         return _amount(name, value)
+    if name in _OBJECT_LISTS or name in _OBJECTS:
+        return _of_shape(name, value, state)
     if field is None:
         return value
     if field.allowed and value != "" and str(value) not in field.allowed:
         raise invalid_field(name)
     if field.max_length is not None and isinstance(value, str) and len(value) > field.max_length:
         raise invalid_field(name)
-    if field.kind in ("list", "object") and not isinstance(value, list | dict):
-        raise invalid_field(name)
     return str(value) if field.kind == "id" else value
+
+
+def _of_shape(name: str, value: Any, state: Record) -> Any:
+    """Lines and custom fields are lists of objects, addresses are objects; nothing else will do."""
+    try:
+        if name in _OBJECTS:
+            return {**state[name], **msgspec.convert(value or {}, dict[str, Any])}
+        return msgspec.convert(value or [], list[dict[str, Any]])
+    except msgspec.ValidationError:
+        raise invalid_field(name) from None
 
 
 def _amount(name: str, value: Any) -> Decimal | str:
@@ -287,7 +324,8 @@ def _checked(store: Store, collection: Collection, fields: Record, index: int | 
         case "books.invoices":
             text = "Invoice Number already exists."
             _unique(collection, fields, index, "invoice_number", 1001, text)
-            for line in fields.get("line_items") or []:
+            lines: list[Record] = fields.get("line_items") or []
+            for line in lines:
                 item_id = line.get("item_id")
                 if item_id and not store.exists("books.items", item_id):
                     raise ApiRefusal(400, 2006, "Item does not exist.")

@@ -33,6 +33,7 @@ FaultKind: TypeAlias = Literal[
     "last_page",
     "repeat_rows",
     "slow",
+    "broken_body",
     "odd",
 ]
 
@@ -44,7 +45,7 @@ INSTEAD: Final[frozenset[str]] = frozenset(
 _HTML: Final = (
     b"<html><head><title>Zoho</title></head><body><h1>Service unavailable</h1></body></html>"
 )
-_EXACT: Final = msgspec.json.Decoder(float_hook=Decimal)
+_EXACT: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 class Fault(msgspec.Struct, kw_only=True):
@@ -59,6 +60,7 @@ class Fault(msgspec.Struct, kw_only=True):
     - ``empty``, ``cut``, ``html``: HTTP 200 with no body, half of it, or a page of HTML.
     - ``last_page``: ``has_more_page`` is false. ``repeat_rows``: the page's first ``rows`` rows
       come a second time at its end.
+    - ``broken_body``: half of the body comes, then the connection closes.
     - ``slow``: the body takes ``seconds`` to arrive.
     - ``odd``: ``field`` holds ``value`` in every row or record of the answer.
     """
@@ -152,8 +154,10 @@ def _refusal(status: int, code: int, message: str, headers: dict[str, str]) -> R
 def _with_odd_value(body: bytes, field: str, value: Any) -> bytes:
     envelope = _EXACT.decode(body)
     for key, part in envelope.items():
-        records = part if isinstance(part, list) else [part]
+        if key == "page_context" or not isinstance(part, list | dict):
+            continue
+        records = msgspec.convert([part] if isinstance(part, dict) else part, list[dict[str, Any]])
         for record in records:
-            if key != "page_context" and isinstance(record, dict):
-                record[field] = value
+            record[field] = value
+        envelope[key] = records[0] if isinstance(part, dict) else records
     return ENCODER.encode(envelope)

@@ -67,7 +67,7 @@ def understand(collection: Collection, facts: OperationFacts, params: Mapping[st
     if params.get("sort_column"):
         allowed = known["sort_column"].allowed if "sort_column" in known else ()
         column, order = params["sort_column"], "A"
-        if column not in (allowed or ("created_time",)):
+        if column not in allowed:
             raise invalid("sort_column")
     if params.get("sort_order"):
         if params["sort_order"] not in _ORDERS:
@@ -274,10 +274,11 @@ def _values(record: Record, field: str) -> list[Any]:
         lines = record["line_items"]
         return [line[inner] for line in lines] if lines else [record[field]]
     if field == "address":
-        parts = [record["billing_address"], record["shipping_address"]]
-        return [text for part in parts if isinstance(part, dict) for text in part.values()]
+        parts: list[Record] = [record["billing_address"], record["shipping_address"]]
+        return [text for part in parts for text in part.values()]
     if field == "custom_field":
-        return [row["value"] for row in record["custom_fields"] or []]
+        rows: list[Record] = record["custom_fields"] or []
+        return [row["value"] for row in rows]
     return [record[field]]
 
 

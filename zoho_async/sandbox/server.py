@@ -13,7 +13,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -24,9 +23,17 @@ from aiohttp import web
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import books
 from zoho_async.sandbox.accounts import Accounts, TokenRules
+from zoho_async.sandbox.exchange import (
+    body_of,
+    broken_off,
+    hang_up,
+    organization_of,
+    response,
+    slowly,
+)
 from zoho_async.sandbox.faults import INSTEAD, Fault, Faults, instead, spoil
 from zoho_async.sandbox.limits import Judge, LimitRules, Verdict, Window
-from zoho_async.sandbox.replies import ENCODER, JSON_TYPE, ApiRefusal, Reply, invalid_field
+from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply
 from zoho_async.sandbox.store import Store
 from zoho_async.sandbox.world import World
 
@@ -34,7 +41,6 @@ Lag: TypeAlias = float | tuple[float, float]
 
 log: Final = logging.getLogger("zoho_async.sandbox")
 
-_BODY: Final = msgspec.json.Decoder(float_hook=Decimal)
 _OWN: Final = "/__sandbox__/"
 _SCHEME: Final = "Zoho-oauthtoken "
 _ACCOUNT: Final = "@account"
@@ -239,9 +245,9 @@ class Sandbox:
         await self._lag(self.inbound)
         fault = self._faults.pick(request.method, request.path)
         if fault is not None and fault.kind == "drop_unread":
-            return _hang_up(request)
+            return hang_up(request)
         now = self._now()
-        organization = _organization(request)
+        organization = organization_of(request)
         arrival = Arrival(now, organization, request.method, request.path, dict(request.query))
         self.arrivals.append(arrival)
         account = organization or _ACCOUNT
@@ -257,10 +263,12 @@ class Sandbox:
         arrival.status, arrival.code = reply.status, reply.code
         if fault is not None and fault.kind in ("drop", "drop_undone"):
             arrival.status = 0
-            return _hang_up(request)
+            return hang_up(request)
         if fault is not None and fault.kind == "slow":
-            return await _slowly(request, reply, fault.seconds)
-        return _response(reply)
+            return await slowly(request, reply, fault.seconds)
+        if fault is not None and fault.kind == "broken_body":
+            return await broken_off(request, reply)
+        return response(reply)
 
     async def _reply(
         self,
@@ -281,7 +289,7 @@ class Sandbox:
                 parts=parts,
                 params=arrival.query,
                 headers=request.headers,
-                body=_body(request, body),
+                body=body_of(request, body),
             )
             store = self._stores[arrival.organization or self.organization]
             reply = await books.answer(call, store, list(self._stores.values()))
@@ -317,8 +325,11 @@ class Sandbox:
         if state == "unknown":
             raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
         scope = self.tokens.scope
-        lacking = "fullaccess" not in scope and not _covers(
-            scope, books.scope_of(request.method, parts)
+        operation = books.described(request.method, parts)
+        lacking = (
+            "fullaccess" not in scope
+            and operation is not None
+            and not _covers(scope, operation.scope)
         )
         if state == "dead" or lacking:
             raise ApiRefusal(401, 57, "You are not authorized to perform this operation")
@@ -326,18 +337,18 @@ class Sandbox:
     async def _token(self, request: web.BaseRequest) -> web.StreamResponse:
         fault = self._faults.pick(request.method, request.path)
         if fault is not None and fault.kind == "drop_unread":
-            return _hang_up(request)
+            return hang_up(request)
         form = dict(parse_qsl((await request.read()).decode(errors="replace")))
         await self._lag(self.latency)
         if request.method != "POST":
-            return _response(Reply(status=405, body=b"{}"))
+            return response(Reply(status=405, body=b"{}"))
         if fault is not None and fault.kind in ("status", "status_html"):
-            return _response(instead(fault))
+            return response(instead(fault))
         asked = {**request.query, **form}
         reply = self._accounts.answer(asked, now=self._now(), api_domain=self.url)
         if fault is not None and fault.kind in ("drop", "drop_undone"):
-            return _hang_up(request)
-        return _response(reply if fault is None else spoil(fault, reply))
+            return hang_up(request)
+        return response(reply if fault is None else spoil(fault, reply))
 
     async def _own(self, request: web.BaseRequest) -> web.StreamResponse:
         """What is not Zoho's: counts and the truth, for tests in another process."""
@@ -373,33 +384,6 @@ class Sandbox:
             await asyncio.sleep(seconds)
 
 
-def _organization(request: web.BaseRequest) -> str | None:
-    """The organization that a request names, or None; lists of organizations name none."""
-    if request.path.startswith("/books/v3/organizations"):
-        return None
-    return request.query.get("organization_id") or None
-
-
-def _body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
-    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one."""
-    if request.content_type == "application/x-www-form-urlencoded":
-        text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
-        if text is None and request.method in ("POST", "PUT"):
-            raise invalid_field("JSONString")
-        body = (text or "").encode()
-    elif request.content_type.startswith("multipart/"):
-        return {}
-    if not body.strip():
-        return {}
-    try:
-        decoded = _BODY.decode(body)
-    except msgspec.DecodeError:
-        raise ApiRefusal(400, 1038, "JSON is not well formed") from None
-    if not isinstance(decoded, dict):
-        raise ApiRefusal(400, 1038, "JSON is not well formed")
-    return decoded
-
-
 def _covers(granted: str, needed: str) -> bool:
     """Whether scopes like ``ZohoBooks.invoices.ALL`` allow one like ``ZohoBooks.invoices.READ``."""
     scopes = {scope.strip().lower() for scope in granted.split(",")}
@@ -412,30 +396,3 @@ def _refused(verdict: Verdict) -> Reply:
     seconds = verdict.retry_after
     headers = {} if seconds is None else {"Retry-After": str(max(1, round(seconds)))}
     return Reply(status=429, code=verdict.code, body=body, headers=headers)
-
-
-def _response(reply: Reply) -> web.Response:
-    headers = {"Content-Type": reply.content_type, **reply.headers}
-    return web.Response(status=reply.status, body=reply.content(), headers=headers)
-
-
-def _hang_up(request: web.BaseRequest) -> web.StreamResponse:
-    """Close the connection without an answer; what is returned is never sent."""
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()
-
-
-async def _slowly(request: web.BaseRequest, reply: Reply, seconds: float) -> web.StreamResponse:
-    """Send a body in ten pieces, evenly over ``seconds``."""
-    body = reply.content()
-    response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    response.content_type = JSON_TYPE.partition(";")[0]
-    response.content_length = len(body)
-    await response.prepare(request)
-    step = max(1, -(-len(body) // 10))
-    for start in range(0, len(body), step):
-        await response.write(body[start : start + step])
-        await asyncio.sleep(seconds / 10)
-    await response.write_eof()
-    return response

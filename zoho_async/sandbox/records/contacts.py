@@ -23,6 +23,7 @@ _TEMPLATES: Final = tuple(
     )
     for part in ("id", "name")
 )
+_OF_PRIMARY: Final = ("first_name", "last_name", "email", "phone", "mobile")
 _ADDRESS: Final = (
     *("attention", "address", "street2", "city", "state_code", "state"),
     *("zip", "country", "county", "country_code", "phone", "fax"),
@@ -203,10 +204,15 @@ class Contacts(Resource):
         settle_custom_fields(world, state)
         state["customer_name"] = state["vendor_name"] = state["contact_name"]
         state["contact_type_formatted"] = str(state["contact_type"]).capitalize()
-        for part in ("billing_address", "shipping_address"):
-            given = state.get(part)
-            blank = _address(world.fixed_id(901)) | {"address_id": ""}
-            state[part] = {**blank, **(given if isinstance(given, dict) else {})}
+        terms = state["payment_terms"]
+        state["payment_terms_label"] = f"Net {terms}" if terms else "Due on Receipt"
+        persons: list[Record] = state["contact_persons"]
+        for number, person in enumerate(persons):
+            person.setdefault("contact_person_id", str(int(state["contact_id"]) + 10 + number))
+            person.setdefault("is_primary_contact", number == 0)
+            if person["is_primary_contact"]:
+                state["primary_contact_id"] = person["contact_person_id"]
+                state.update({name: person.get(name, "") for name in _OF_PRIMARY})
 
     def matches(self, record: Record, filter_by: str) -> bool:
         if filter_by in ("Invoice.OverDue", "Invoice.Unpaid"):

@@ -212,7 +212,9 @@ class Invoices(Resource):
         for name in ("sub_total", "total", "balance"):
             state[f"{name}_formatted"] = amount_formatted(state[name])
         state["date"] = state["date"] or state["created_time"][:10]
-        terms = timedelta(days=int(state["payment_terms"] or 0))
+        days = int(state["payment_terms"] or 0)
+        state["payment_terms_label"] = f"Net {days}" if days else "Due on Receipt"
+        terms = timedelta(days=days)
         state["due_date"] = state["due_date"] or str(date.fromisoformat(state["date"]) + terms)
         for name in ("date", "due_date"):
             state[f"{name}_formatted"] = day_formatted(state[name])

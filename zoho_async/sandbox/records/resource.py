@@ -65,7 +65,7 @@ class Resource(ABC):
 
 def settle_custom_fields(world: World, state: Record) -> None:
     """Bring ``custom_fields`` that a caller sent into all three forms."""
-    sent = state.get("custom_fields") or []
+    sent: list[Record] = state.get("custom_fields") or []
     for name in [name for name in state if name.startswith("cf_")]:
         del state[name]
     fields: list[tuple[str, str, str, str, str, Any]] = []
@@ -73,7 +73,7 @@ def settle_custom_fields(world: World, state: Record) -> None:
         label = str(field.get("label") or f"Field {number + 1}")
         name = str(field.get("api_name") or "cf_" + label.lower().replace(" ", "_"))
         field_id = str(field.get("customfield_id") or world.fixed_id(801 + 2 * number))
-        value = field.get("value", "")
+        value: Any = field.get("value", "")
         fields.append(
             (field_id, label, name, str(field.get("data_type") or "string"), str(value), value)
         )
