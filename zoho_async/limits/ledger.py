@@ -1,0 +1,136 @@
+"""Where the usage of organizations is kept, and the ledger in memory.
+
+A ledger does one thing at a time to one organization: it lets a call in or says why not, or notes
+how a call ended. Each is one operation, so that a ledger on a server needs one round trip for it.
+Everything that goes in or out is a duration or a plain value; the moments stay inside, because a
+shared ledger has its own clock. Keys name API host and organization, never a secret.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from zoho_async.clock import Clock
+from zoho_async.limits import state
+from zoho_async.limits.figures import Lane, Limits, Snapshot
+from zoho_async.limits.state import Denial, Ending, Usage
+
+
+class Ledger(Protocol):
+    """What a scheduler asks of the place where usage is kept.
+
+    ``poll`` is how long a waiter may sleep before it asks again, in seconds, because others can
+    change the ledger unseen; None where `watch` tells of every change.
+    """
+
+    poll: float | None
+
+    async def take(
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+    ) -> int | Denial:
+        """A place for one call, by its number, or why there is none.
+
+        Cancelled at any moment, it leaves no place taken.
+        """
+        ...
+
+    async def settle(
+        self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
+    ) -> float:
+        """Note how the call in ``place`` ended; the seconds for which nothing may be sent now.
+
+        Once called it takes effect, even if the caller is cancelled while it waits.
+        """
+        ...
+
+    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+        """The usage as it stands."""
+        ...
+
+    def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have ``wake`` called, from any thread, when a call of ``key`` ends.
+
+        Returns what stops it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections. Usage that is kept elsewhere stays."""
+        ...
+
+
+class _Entry:
+    """One key's usage and those who wait for it to change."""
+
+    __slots__ = ("usage", "watchers")
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self.watchers: set[Callable[[], None]] = set()
+
+
+class MemoryLedger:
+    """Usage in this process's memory: shared by all its threads and loops, lost when it ends.
+
+    So it is not for programs that are started again and again: a new process would know nothing
+    of the calls that the last one made in the same minute.
+    """
+
+    poll: float | None = None
+
+    def __init__(self) -> None:
+        self._lock: Final = threading.Lock()
+        self._entries: Final[dict[str, _Entry]] = {}
+
+    def _open(self, key: str) -> _Entry:
+        found = self._entries.get(key)
+        if found is None:
+            found = self._entries[key] = _Entry()
+        return found
+
+    async def take(
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+    ) -> int | Denial:
+        with self._lock:
+            usage = self._open(key).usage
+            whole = self._open(account).usage
+            return state.take(usage, whole, lane, limits, clock.monotonic(), clock.time(), "")
+
+    async def settle(
+        self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
+    ) -> float:
+        with self._lock:
+            own = self._open(key)
+            whole = self._open(account).usage
+            now, wall = clock.monotonic(), clock.time()
+            blocked_for = state.settle(own.usage, whole, place, ending, limits, now, wall)
+            watchers = tuple(own.watchers) if own.watchers else ()
+        for wake in watchers:
+            wake()
+        return blocked_for
+
+    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+        with self._lock:
+            usage = self._open(key).usage
+            whole = self._open(account).usage
+            return state.view(usage, whole, limits, clock.monotonic(), clock.time())
+
+    def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
+        with self._lock:
+            watchers = self._open(key).watchers
+            watchers.add(wake)
+
+        def forget() -> None:
+            with self._lock:
+                watchers.discard(wake)
+
+        return forget
+
+    async def close(self) -> None:
+        """Nothing to let go of: the usage stays for whoever comes next in this process."""
+
+
+#: The process's own ledger, found by every session that names no other.
+MEMORY: Final = MemoryLedger()

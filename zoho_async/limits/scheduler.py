@@ -1,0 +1,398 @@
+"""Who may send now, and who is next: the waiting side of one organization's limits.
+
+The ledger decides whether a call may go; this decides whose call asks. There is no background task:
+the first of each lane, its *head*, asks the ledger in its own task, and sleeps until the moment the
+ledger named or until something changed. Everybody else sleeps without a timer until the head leaves
+and wakes its successor. Whoever is cancelled, wherever it stands, hands its part on.
+
+Two lanes, and so two heads. The interactive one goes first; when both could go, every
+`BULK_SHARE`-th admission is the bulk one's. Bulk calls come evenly: the bulk head takes a token
+from the bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
+with a head that is cancelled, and none runs out while the head waits.
+
+A head that the day alone holds up (bulk may not touch the reserve) does not hold up the other lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import msgspec
+
+from zoho_async.clock import Clock
+from zoho_async.errors import WaitTooLong
+from zoho_async.events import Observer, Refused, Waited
+from zoho_async.limits.deadlines import Deadlines
+from zoho_async.limits.figures import Lane, Limits, Snapshot
+from zoho_async.limits.ledger import Ledger
+from zoho_async.limits.line import Line, exhausted, why
+from zoho_async.limits.slot import Slot
+from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.turns import Waiter
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+#: While both lanes wait, one admission in so many is bulk.
+BULK_SHARE: Final = 4
+
+
+class Scheduler:
+    """The limits of one organization, as one event loop meets them. Made by `scheduler`."""
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        account: str,
+        limits: Limits,
+        ledger: Ledger,
+        clock: Clock,
+        observer: Observer | None,
+    ) -> None:
+        organization = key.rpartition("/")[2]
+        self.key: Final = key
+        self.account: Final = account
+        self.organization: Final = None if organization.startswith("@") else organization
+        self.clock: Clock = clock
+        self.observer = observer
+        self._ledger: Final = ledger
+        self._loop: Final = asyncio.get_running_loop()
+        self._interactive: Final = Line("interactive", self._loop)
+        self._bulk: Final = Line("bulk", self._loop)
+        self._deadlines: Final = Deadlines(self._loop, clock, self._expire)
+        self._bucket: AsyncLimiter | None = None
+        self._limits = limits
+        self._paced = limits.burst < limits.limit
+        self._streak = 0
+        self._admitted = 0
+        self._refused = 0
+        self._waited = 0.0
+
+    @property
+    def limits(self) -> Limits:
+        """What this organization may be sent. Setting it wakes those who wait."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        if limits == self._limits:
+            return
+        self._limits = limits
+        self._bucket = None
+        self._paced = limits.burst < limits.limit
+        self._wake()
+
+    @property
+    def rate(self) -> float:
+        """Steady bulk calls a second when replies take no time."""
+        return self._limits.rate
+
+    async def admit(
+        self,
+        lane: Lane = "interactive",
+        *,
+        max_wait: float | None = 60.0,
+        caller: object = None,
+        wait_for_reset: bool = False,
+    ) -> Slot:
+        """Wait for the right to send one request.
+
+        ``caller`` is whose turn it is to be: calls of one lane with different callers take turns.
+        ``max_wait`` is in seconds, None for as long as it takes. ``wait_for_reset`` waits for the
+        next day where this one's calls are used up.
+
+        Raises `WaitTooLong` as soon as the wait is known to exceed ``max_wait``, or when it did,
+        and `DailyQuotaExceeded`.
+        """
+        line = self._bulk if lane == "bulk" else self._interactive
+        now = self.clock.monotonic()
+        deadline = math.inf if max_wait is None else now + max_wait
+        waiter = Waiter(caller, now, deadline, wait_for_reset)
+        if line.head is None:
+            line.head = waiter
+        else:
+            await self._stand_behind(line, waiter, now)
+        try:
+            return await self._lead(line, waiter)
+        finally:
+            self._pass_on(line)
+
+    async def snapshot(self) -> Snapshot:
+        """How the limits stand now."""
+        shared = await self._ledger.look(self.key, self.account, self._limits, self.clock)
+        return msgspec.structs.replace(
+            shared,
+            waiting={
+                line.lane: len(line.behind) + (line.head is not None)
+                for line in (self._interactive, self._bulk)
+            },
+            admitted=self._admitted,
+            refused=self._refused,
+            waited_seconds=self._waited,
+        )
+
+    async def settle(self, place: int, ending: Ending) -> None:
+        """For slots: their call ended."""
+        settling = self._ledger.settle(
+            self.key, self.account, place, ending, self._limits, self.clock
+        )
+        blocked_for = 0.0
+        try:
+            blocked_for = await settling
+        finally:
+            self._wake()
+            if ending.refusal is not None:
+                self._refused += 1
+                if self.observer is not None:
+                    code = ending.refusal.code
+                    self.observer(
+                        Refused(organization=self.organization, code=code, blocked_for=blocked_for)
+                    )
+
+    # -- behind the head --------------------------------------------------------------------------
+
+    async def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> None:
+        """Sleep until ``waiter`` is the head of its line."""
+        self._refuse_hopeless(line, waiter, now)
+        waiter.waited = True
+        waiter.turn = self._loop.create_future()
+        line.behind.push(waiter)
+        if waiter.deadline < math.inf:
+            self._deadlines.add(waiter)
+        try:
+            verdict = await waiter.turn
+        except BaseException:
+            if line.head is waiter:
+                self._pass_on(line)  # it became the head and was cancelled in the same moment
+            else:
+                line.behind.discard(waiter)
+            raise
+        finally:
+            self._deadlines.discard(waiter)
+        if verdict is not None:
+            raise verdict
+
+    def _refuse_hopeless(self, line: Line, waiter: Waiter, now: float) -> None:
+        """Raise for a call that cannot be admitted in time, as far as that is known already."""
+        if line.denial is not None and line.parked and not waiter.patient:
+            raise exhausted(line.denial)
+        least = self._least_wait(line, line.behind.of(waiter.caller) + 1, now)
+        if now + least > waiter.deadline:
+            raise WaitTooLong(least, why(line.denial))
+
+    def _least_wait(self, line: Line, ahead: int, now: float) -> float:
+        """Seconds that pass at least while ``ahead`` calls of ``line`` go first."""
+        limits = self._limits
+        known = max(0.0, line.until - now)
+        if line is self._interactive or not self._paced:
+            # The head waits for its place already; then a whole minute for every ``limit`` calls.
+            return known + ahead // limits.limit * limits.window
+        saved = 0 if line.pacing else limits.burst + 1
+        return max(known, (ahead - saved) / limits.rate)
+
+    def _expire(self, waiter: Waiter) -> None:
+        """The deadline of one who stands behind a head has passed."""
+        for line in (self._interactive, self._bulk):
+            line.behind.discard(waiter)
+        waited = waiter.deadline - waiter.since
+        waiter.resolve(WaitTooLong(waited, "calls that came earlier"))
+
+    def _send_away(self, line: Line, denial: Denial) -> None:
+        """The head has learnt of a long wait that some of those behind it will not want."""
+        for waiter in list(line.behind):
+            verdict: Exception | None = None
+            if denial.reason == "day" and not waiter.patient:
+                verdict = exhausted(denial)
+            elif denial.wait is not None and line.until > waiter.deadline:
+                verdict = WaitTooLong(denial.wait, why(denial))
+            if verdict is not None:
+                line.behind.discard(waiter)
+                waiter.resolve(verdict)
+
+    # -- the head ---------------------------------------------------------------------------------
+
+    async def _lead(self, line: Line, waiter: Waiter) -> Slot:
+        """Ask for a place until there is one."""
+        forget: Callable[[], None] | None = None
+        other = self._interactive if line is self._bulk else self._bulk
+        try:
+            while True:
+                if line is self._bulk and self._paced and not line.token:
+                    await self._take_token(line, waiter)
+                if self._others_turn(line):
+                    self._check_patience(waiter, other.until, other.denial)
+                    await self._sleep(line, waiter, None)
+                    continue
+                line.changed = False
+                answer = await self._ledger.take(
+                    self.key, self.account, line.lane, self._limits, self.clock
+                )
+                if not isinstance(answer, Denial):
+                    return self._admit(line, waiter, answer)
+                self._turn_down(line, other, waiter, answer)
+                if forget is None:
+                    # What changed before somebody watched is seen by asking once more.
+                    forget = self._ledger.watch(self.key, line.told)
+                    continue
+                if not line.changed:
+                    await self._sleep(line, waiter, answer)
+        finally:
+            if forget is not None:
+                forget()
+
+    def _admit(self, line: Line, waiter: Waiter, place: int) -> Slot:
+        if line is self._bulk:
+            line.token = False
+            self._streak = 0
+        else:
+            self._streak = self._streak + 1 if self._ready(self._bulk) else 0
+        line.clear()
+        self._admitted += 1
+        waited = self.clock.monotonic() - waiter.since if waiter.waited else 0.0
+        if waited > 0:
+            self._waited += waited
+            if self.observer is not None:
+                self.observer(
+                    Waited(organization=self.organization, lane=line.lane, seconds=waited)
+                )
+        return Slot(self, place)
+
+    def _turn_down(self, line: Line, other: Line, waiter: Waiter, denial: Denial) -> None:
+        """Note a denial; raise where the head does not want to wait for so long."""
+        now = self.clock.monotonic()
+        before = line.until
+        line.deny(denial, now)
+        if line.parked:
+            other.wake()
+        if denial.reason in ("block", "day") and abs(line.until - before) > 1.0:
+            self._send_away(line, denial)
+        if line.parked and not waiter.patient:
+            raise exhausted(denial)
+        self._check_patience(waiter, line.until, denial)
+
+    def _check_patience(self, waiter: Waiter, until: float, denial: Denial | None) -> None:
+        now = self.clock.monotonic()
+        if until > waiter.deadline or now >= waiter.deadline:
+            raise WaitTooLong(max(until - now, now - waiter.since), why(denial))
+
+    async def _take_token(self, line: Line, waiter: Waiter) -> None:
+        """Have the lane hold a token of the bucket."""
+        bucket = self._bucket
+        if bucket is None:
+            bucket = self._bucket = _bucket(self._limits)
+        if bucket.has_capacity():
+            await bucket.acquire()
+        else:
+            waiter.waited = True
+            line.pacing = True
+            left = None if waiter.deadline == math.inf else self._left(waiter)
+            try:
+                async with asyncio.timeout(left):
+                    await bucket.acquire()
+            except TimeoutError:
+                waited = self.clock.monotonic() - waiter.since
+                raise WaitTooLong(waited, "the even pace of bulk calls") from None
+            finally:
+                line.pacing = False
+        line.token = True
+
+    async def _sleep(self, line: Line, waiter: Waiter, denial: Denial | None) -> None:
+        """Until something changed, or the moment that ``denial`` names, or the deadline."""
+        waiter.waited = True
+        seconds = self._left(waiter)
+        if denial is not None:
+            poll = self._ledger.poll
+            if denial.wait is not None:
+                seconds = min(seconds, denial.wait, math.inf if poll is None else poll * 20)
+            elif denial.again is not None or poll is not None:
+                seconds = min(seconds, denial.again or math.inf, poll or math.inf)
+        line.pause = pause = self._loop.create_future()
+        timer = None
+        if seconds < math.inf:
+            timer = self._loop.call_later(seconds, line.wake)
+        try:
+            await pause
+        finally:
+            line.pause = None
+            if timer is not None:
+                timer.cancel()
+
+    def _left(self, waiter: Waiter) -> float:
+        return max(0.0, waiter.deadline - self.clock.monotonic())
+
+    # -- between the lanes ------------------------------------------------------------------------
+
+    def _ready(self, line: Line) -> bool:
+        """Whether the head of ``line`` would go if only there were a place."""
+        if line.head is None or line.parked:
+            return False
+        return line is self._interactive or line.token or not self._paced
+
+    def _others_turn(self, line: Line) -> bool:
+        if line is self._bulk:
+            return self._ready(self._interactive) and self._streak < BULK_SHARE - 1
+        return self._ready(self._bulk) and self._streak >= BULK_SHARE - 1
+
+    def _pass_on(self, line: Line) -> None:
+        """The head leaves, admitted or not: the next one leads, and the other lane looks again."""
+        line.clear()
+        while True:
+            line.head = following = line.behind.pop()
+            if following is None or following.resolve(None):
+                break
+        other = self._interactive if line is self._bulk else self._bulk
+        if other.head is not None:
+            other.wake()
+
+    def _wake(self) -> None:
+        if self._interactive.head is not None:
+            self._interactive.wake()
+        if self._bulk.head is not None:
+            self._bulk.wake()
+
+
+def _bucket(limits: Limits) -> AsyncLimiter:
+    """A bucket that lets ``limit`` calls into the first minute and keeps ``burst`` places free."""
+    from aiolimiter import AsyncLimiter  # costs 10 ms, and only bulk needs it
+
+    return AsyncLimiter(limits.burst, limits.burst / limits.rate)
+
+
+_schedulers: Final[
+    WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[Ledger, str], Scheduler]]
+] = WeakKeyDictionary()
+
+
+def scheduler(
+    key: str,
+    *,
+    account: str,
+    limits: Limits,
+    ledger: Ledger,
+    clock: Clock,
+    observer: Observer | None,
+) -> Scheduler:
+    """The scheduler of ``key`` in the running loop: one for everybody who shares ``ledger``.
+
+    ``key`` is ``host/organization``, ``account`` is ``host/@client``, and both are the latter for
+    calls that name no organization. Where callers differ, the newest limits and observer hold.
+    """
+    loop = asyncio.get_running_loop()
+    known = _schedulers.get(loop)
+    if known is None:
+        known = _schedulers[loop] = WeakValueDictionary()
+    found = known.get((ledger, key))
+    if found is None:
+        found = known[ledger, key] = Scheduler(
+            key, account=account, limits=limits, ledger=ledger, clock=clock, observer=observer
+        )
+        return found
+    found.limits = limits
+    if observer is not None:
+        found.observer = observer
+    return found

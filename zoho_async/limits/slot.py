@@ -1,0 +1,61 @@
+"""The right to send one request, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from zoho_async.clock import Clock
+from zoho_async.limits.figures import Quota, Refusal
+from zoho_async.limits.state import Ending
+
+
+class Settler(Protocol):
+    """Who takes slots back."""
+
+    clock: Clock
+
+    async def settle(self, place: int, ending: Ending) -> None: ...
+
+
+class Slot:
+    """One admission: one request on the wire.
+
+    Call `sent` right before the request is written, and then exactly one of `replied`, `lost` and
+    `unsent`; whatever comes after the first of them does nothing. All may be awaited in a shielded
+    cancel scope, and take effect even where the wait for them is cancelled.
+    """
+
+    __slots__ = ("_place", "_sent", "_settled", "_settler")
+
+    def __init__(self, settler: Settler, place: int) -> None:
+        self._settler: Final = settler
+        self._place: Final = place
+        self._sent: float | None = None
+        self._settled = False
+
+    def sent(self) -> None:
+        """The request is about to be written: from here on it may arrive."""
+        self._sent = self._settler.clock.monotonic()
+
+    async def replied(self, *, quota: Quota | None = None, refusal: Refusal | None = None) -> None:
+        """A reply came, with these figures: the place is free again a ``window`` from now."""
+        if not self._settled:
+            self._settled = True
+            ending = Ending("replied", self._since_sent(), quota, refusal)
+            await self._settler.settle(self._place, ending)
+
+    async def lost(self) -> None:
+        """It was sent and nobody will read a reply: the place waits ``linger`` longer."""
+        if not self._settled:
+            self._settled = True
+            await self._settler.settle(self._place, Ending("lost", self._since_sent()))
+
+    async def unsent(self) -> None:
+        """It was never sent: the place is free at once, as if it had never been taken."""
+        if not self._settled:
+            self._settled = True
+            await self._settler.settle(self._place, Ending("unsent"))
+
+    def _since_sent(self) -> float:
+        """Seconds; a caller that forgot to say when it sent is taken to have sent just now."""
+        return 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent

@@ -1,0 +1,325 @@
+"""The usage of one organization, and what each event does to it: plain values and pure functions.
+
+Every ledger keeps these values and calls these functions, so that all of them decide alike. ``now``
+is monotonic, ``wall`` the wall clock, both in seconds; whoever calls reads the clocks.
+
+A call is in exactly one of three places. It is *open* from its admission until its caller says how
+it ended; it is *held* in the minute from then until no window can hold both it and a new call; then
+it is forgotten. A call that ended without a reply may still be at work on Zoho's side, so it also
+counts in flight (*abandoned*) for as long again as slow replies take, at most ``linger``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush, nsmallest
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from zoho_async.limits import crowd as crowds
+from zoho_async.limits import day as days
+from zoho_async.limits import gate as gates
+from zoho_async.limits.crowd import Crowd
+from zoho_async.limits.day import Day
+from zoho_async.limits.figures import Lane, Limits, Quota, Refusal, Snapshot
+from zoho_async.limits.gate import NEVER, Gate
+
+#: Two machines' clocks may run apart by a thousandth and still be called synchronized, so a minute
+#: here lasts that much longer than Zoho's.
+DRIFT: Final = 1.001
+#: An open place whose owner cannot be asked counts as its owner's last after so many ``linger``.
+LAPSE: Final = 10.0
+
+Reason: TypeAlias = Literal["block", "slow_start", "day", "minute", "in_flight"]
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An open call: when it was admitted (monotonic) and which process owns it."""
+
+    taken: float
+    owner: str
+
+
+class Usage(msgspec.Struct):
+    """All that is known of one organization.
+
+    ``held`` and ``abandoned`` are heaps of the moments (monotonic) when calls leave them; ``open``
+    is by the number of the place; ``slowest`` is how long slow replies lately took, in seconds.
+    """
+
+    held: list[float] = []
+    open: dict[int, Place] = {}
+    abandoned: list[float] = []
+    serial: int = 0
+    slowest: float = 0.0
+    started: float = NEVER
+    gate: Gate = msgspec.field(default_factory=Gate)
+    crowd: Crowd = msgspec.field(default_factory=Crowd)
+    day: Day = msgspec.field(default_factory=Day)
+
+
+class Denial(msgspec.Struct, frozen=True):
+    """Not now. ``wait`` is in seconds, None where it depends on replies to come.
+
+    ``reset_at`` (wall clock) is set where the day is used up and its end is known. ``again`` is
+    when to ask again at the latest, where that is not for the end of ``wait`` or a reply.
+    """
+
+    reason: Reason
+    wait: float | None
+    reset_at: float | None = None
+    again: float | None = None
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a call ended, and how long ago it was sent (seconds)."""
+
+    how: Literal["replied", "lost", "unsent"]
+    since_sent: float = 0.0
+    quota: Quota | None = None
+    refusal: Refusal | None = None
+
+
+def take(
+    usage: Usage, account: Usage, lane: Lane, limits: Limits, now: float, wall: float, owner: str
+) -> int | Denial:
+    """A place for one call of ``lane``, by its number, or why there is none now.
+
+    ``account`` is the usage of the account that the organization belongs to, for its gate.
+    """
+    _pass_time(usage, now, wall)
+    gate = usage.gate if usage.gate.opens >= account.gate.opens else account.gate
+    if now < gate.opens:
+        return Denial("block", gate.opens - now)
+    probing = False
+    day = usage.day
+    if day.spent or day.left is not None or day.limit is not None or limits.day is not None:
+        kept = days.kept_from(lane, day, limits)
+        remaining = days.left(day, limits)
+        if remaining is not None and remaining <= kept:
+            denial = _spent_day(usage, kept, wall)
+            if denial is not None:
+                return denial
+            probing = True
+    if gates.slow(gate, now, limits.window):
+        apart = gates.spacing(gate, now, limits.limit, limits.window)
+        if now < usage.started + apart:
+            return Denial("slow_start", usage.started + apart - now)
+    denial = _full(usage, limits, now)
+    if denial is not None:
+        return denial
+    usage.serial = place = usage.serial + 1
+    usage.open[place] = Place(now, owner)
+    usage.started = now
+    days.count(day, 1)
+    if probing:
+        day.probe = place
+        day.probe_at = wall + days.PROBE_EVERY * limits.window
+    return place
+
+
+def _pass_time(usage: Usage, now: float, wall: float) -> None:
+    held = usage.held
+    while held and held[0] <= now:
+        heappop(held)
+    abandoned = usage.abandoned
+    while abandoned and abandoned[0] <= now:
+        heappop(abandoned)
+    day = usage.day
+    if day.reset_at is not None or day.hour != wall // days.HOUR:
+        days.turn(day, now, wall, len(usage.open))
+
+
+def _spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
+    """Why nothing goes on a day without calls left, or None where this call may probe it."""
+    opens_at = days.opens_at(usage.day, kept)
+    if opens_at is not None:
+        return Denial("day", max(0.0, opens_at - wall), opens_at)
+    if wall < usage.day.probe_at:
+        return Denial("day", usage.day.probe_at - wall)
+    return Denial("day", None) if usage.open else None
+
+
+def _full(usage: Usage, limits: Limits, now: float) -> Denial | None:
+    """Whether the minute is full, or too many calls are in flight."""
+    held = usage.held
+    over = len(held) + len(usage.open) - limits.limit + 1
+    if over > 0:
+        return Denial("minute", _frees_in(held, over, now))
+    crowd = usage.crowd
+    if now < crowd.opens:
+        return Denial("in_flight", crowd.opens - now)
+    most = limits.in_flight
+    allowed = crowds.cap(crowd, most, now, limits.window) if crowd.cap else most
+    if len(usage.open) + len(usage.abandoned) < allowed:
+        return None
+    waits = [until - now for until in usage.abandoned[:1]]
+    growth = crowds.grows_in(crowd, most, now, limits.window)
+    if growth is not None:
+        waits.append(growth)
+    again = min(waits) if waits else None
+    # A reply may come sooner than either; without open calls none will.
+    return Denial("in_flight", None if usage.open else again, again=again)
+
+
+def _frees_in(held: list[float], over: int, now: float) -> float | None:
+    """Seconds until ``over`` places of the minute are free; None where open calls hold them."""
+    if over > len(held):
+        return None
+    return (held[0] if over == 1 else nsmallest(over, held)[-1]) - now
+
+
+def settle(
+    usage: Usage,
+    account: Usage,
+    place: int,
+    ending: Ending,
+    limits: Limits,
+    now: float,
+    wall: float,
+) -> float:
+    """The call in ``place`` ended; the seconds for which nothing may be sent now, as it told."""
+    opened = usage.open.pop(place, None)
+    if ending.how == "unsent":
+        if opened is not None:
+            _undo(usage, place)
+        return 0.0
+    sent = now - ending.since_sent
+    # What an answer proves of the time since another is judged by the admission: it comes first.
+    began = sent if opened is None else min(sent, opened.taken)
+    if ending.how == "lost":
+        _abandon(usage, sent, now, limits)
+        return 0.0
+    heappush(usage.held, now + limits.window * DRIFT)
+    usage.slowest = max(ending.since_sent, usage.slowest * 0.95)
+    day = usage.day
+    probing = day.probe == place
+    blocked_for = 0.0
+    if ending.refusal is None:
+        if usage.crowd.strikes:
+            crowds.forgive(usage.crowd, began)
+        if probing:
+            days.renew(day, began, wall, len(usage.open))
+    if ending.quota is not None:
+        quota = ending.quota
+        not_the_day = days.learn(
+            day, quota, began, now, wall, limits, len(usage.open), probing and not ending.refusal
+        )
+        if not_the_day:
+            blocked_for = _block(usage.gate, None, began, now, limits)
+    if ending.refusal is not None:
+        blocked_for = _refused(usage, account, ending, limits, began, now, wall)
+    return blocked_for
+
+
+def _undo(usage: Usage, place: int) -> None:
+    days.count(usage.day, -1)
+    if usage.day.probe == place:
+        usage.day.probe_at = 0.0
+
+
+def _abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
+    """Nobody will read the reply of a call sent at ``sent``: it arrives within ``linger``."""
+    arrives = sent + limits.linger
+    heappush(usage.held, arrives + limits.window * DRIFT)
+    busy = min(arrives, now + 2 * usage.slowest) if usage.slowest else arrives
+    if busy > now:
+        heappush(usage.abandoned, busy)
+
+
+def _refused(
+    usage: Usage,
+    account: Usage,
+    ending: Ending,
+    limits: Limits,
+    began: float,
+    now: float,
+    wall: float,
+) -> float:
+    refusal = ending.refusal or Refusal()
+    quota = ending.quota
+    kind = refusal.kind
+    if kind == "in_flight":
+        most = limits.in_flight
+        crowds.shrink(usage.crowd, refusal.retry_after, began, now, limits.window, most)
+        return max(0.0, usage.crowd.opens - now)
+    if kind == "day":
+        if quota is None or quota.remaining is None or quota.remaining <= 0:
+            days.spend(usage.day, refusal, began, now - ending.since_sent, wall, limits)
+            opens_at = days.opens_at(usage.day, 0)
+            until = usage.day.probe_at if opens_at is None else opens_at
+            return max(0.0, until - wall)
+        kind = "organization"
+    if limits.block_scope != "code":
+        kind = limits.block_scope
+    gate = account.gate if kind == "account" else usage.gate
+    return _block(gate, refusal.retry_after, began, now, limits)
+
+
+def _block(
+    gate: Gate, retry_after: float | None, began: float, now: float, limits: Limits
+) -> float:
+    gates.close(gate, retry_after, began, now, limits.window)
+    return max(0.0, gate.opens - now)
+
+
+def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
+    """The usage as it stands, for people to read."""
+    _pass_time(usage, now, wall)
+    day = usage.day
+    over = len(usage.held) + len(usage.open) - limits.limit + 1
+    remaining = days.left(day, limits)
+    return Snapshot(
+        minute_used=len(usage.held) + len(usage.open),
+        limit=limits.limit,
+        next_place_in=_frees_in(usage.held, over, now) if over > 0 else 0.0,
+        in_flight=len(usage.open) + len(usage.abandoned),
+        cap=crowds.cap(usage.crowd, limits.in_flight, now, limits.window),
+        day_used=day.used,
+        day_limit=days.total(day, limits),
+        day_remaining=None if remaining is None else max(0, remaining),
+        day_reset_in=None if day.reset_at is None else day.reset_at - wall,
+        blocked_for=max(0.0, usage.gate.opens - now, account.gate.opens - now),
+    )
+
+
+# -- what a ledger that outlives its processes needs ----------------------------------------------
+
+
+def bury(usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now: float) -> bool:
+    """Abandon the open calls of processes that are gone; True when there were any.
+
+    When a process ended nobody knows, so its calls may have been sent as late as now, but none
+    later than `LAPSE` times ``linger`` after their admission: no caller sits on a place so long.
+    The same holds for an owner of whom ``alive`` cannot tell (None).
+    """
+    verdicts = {owner: alive(owner) for owner in {place.owner for place in usage.open.values()}}
+    lapse = LAPSE * limits.linger
+    gone = [
+        number
+        for number, place in usage.open.items()
+        if (verdict := verdicts[place.owner]) is False
+        or (verdict is None and now >= place.taken + lapse)
+    ]
+    for number in gone:
+        taken = usage.open.pop(number).taken
+        _abandon(usage, min(now, taken + lapse), now, limits)
+    return bool(gone)
+
+
+def shift(usage: Usage, seconds: float) -> None:
+    """Move every monotonic moment: the machine was started anew and counts from another zero."""
+    for heap in (usage.held, usage.abandoned):
+        heap[:] = [moment + seconds for moment in heap]
+        heapify(heap)
+    usage.open = {
+        number: Place(place.taken + seconds, place.owner) for number, place in usage.open.items()
+    }
+    usage.started += seconds
+    usage.gate.closed += seconds
+    usage.gate.opens += seconds
+    usage.crowd.shrunk += seconds
+    usage.crowd.opens += seconds
+    usage.day.renewed += seconds
+    usage.day.refused += seconds

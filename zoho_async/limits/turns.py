@@ -1,0 +1,90 @@
+"""Who is next: callers take turns, each caller's calls in their order.
+
+One caller with ten thousand calls waiting gets as many turns as one with three. Putting in, taking
+the next and dropping out cost the same however many wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from typing import Final
+
+
+class Waiter:
+    """One call to be admitted; ``turn`` is resolved with None for its turn, or why it has none.
+
+    ``patient`` waits for the next day where this one is used up; ``waited`` says that it slept.
+    ``deadline`` is on the scheduler's clock (monotonic), infinite for one that waits forever.
+    """
+
+    __slots__ = ("caller", "deadline", "patient", "since", "turn", "waited")
+
+    def __init__(self, caller: Hashable, since: float, deadline: float, patient: bool) -> None:
+        self.caller: Final = caller
+        self.since: Final = since
+        self.deadline: Final = deadline
+        self.patient: Final = patient
+        self.turn: asyncio.Future[Exception | None] | None = None
+        self.waited = False
+
+    def resolve(self, verdict: Exception | None) -> bool:
+        """Wake it; False for one that was cancelled or woken before."""
+        if self.turn is None or self.turn.done():
+            return False
+        self.turn.set_result(verdict)
+        return True
+
+
+class Turns:
+    """The waiters of one lane."""
+
+    __slots__ = ("_callers", "_count")
+
+    def __init__(self) -> None:
+        # Ordered dicts and not lists or plain dicts: their first entry goes at constant cost.
+        self._callers: Final[OrderedDict[Hashable, OrderedDict[Waiter, None]]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Waiter]:
+        for own in self._callers.values():
+            yield from own
+
+    def of(self, caller: Hashable) -> int:
+        """How many calls of ``caller`` wait."""
+        own = self._callers.get(caller)
+        return len(own) if own else 0
+
+    def push(self, waiter: Waiter) -> None:
+        own = self._callers.get(waiter.caller)
+        if own is None:
+            own = self._callers[waiter.caller] = OrderedDict()
+        own[waiter] = None
+        self._count += 1
+
+    def pop(self) -> Waiter | None:
+        """The next waiter, taken out; its caller goes to the end of the round."""
+        if not self._callers:
+            return None
+        caller, own = next(iter(self._callers.items()))
+        waiter, _ = own.popitem(last=False)
+        self._count -= 1
+        if own:
+            self._callers.move_to_end(caller)
+        else:
+            del self._callers[caller]
+        return waiter
+
+    def discard(self, waiter: Waiter) -> None:
+        """Take ``waiter`` out, if it is still there."""
+        own = self._callers.get(waiter.caller)
+        if own is None or waiter not in own:
+            return
+        del own[waiter]
+        self._count -= 1
+        if not own:
+            del self._callers[waiter.caller]
