@@ -233,10 +233,11 @@ def _id_of(operation: ListOperation[T]) -> Callable[[T], str]:
     name = operation.row_id
     if not name:
         return lambda _: ""
-    for field in msgspec.structs.fields(operation.row):  # type: ignore[arg-type]
-        if field.encode_name == name:
-            attribute = field.name
-            return lambda row: str(getattr(row, attribute, None) or "")
+    sent: tuple[str, ...] = getattr(operation.row, "__struct_encode_fields__", ())
+    if name in sent:
+        fields: tuple[str, ...] = getattr(operation.row, "__struct_fields__", ())
+        attribute = fields[sent.index(name)]
+        return lambda row: str(getattr(row, attribute) or "")
 
     def undescribed(row: T) -> str:
         return str(row.extra.get(name) or "") if isinstance(row, Record) else ""
