@@ -13,7 +13,7 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -26,12 +26,18 @@ _ARTICLES: Final = frozenset({"a", "an", "the"})
 
 def read(reference: Path, product: str, resource: str) -> Source:
     """Distil one file of ``reference``/openapi. Raises `FileNotFoundError` where it is absent."""
+    found = document(reference, product, resource)
+    return distill(found, product=product, resource=resource)
+
+
+def document(reference: Path, product: str, resource: str) -> dict[str, Any]:
+    """One parsed file of ``reference``/openapi."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     path = reference / "openapi" / product / f"{resource}.yml"
-    document = yaml.load(path.read_text(encoding="utf-8"), loader)
-    return distill(document, product=product, resource=resource)
+    parsed: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader)
+    return parsed
 
 
 def resources(reference: Path, product: str) -> list[str]:
@@ -39,24 +45,24 @@ def resources(reference: Path, product: str) -> list[str]:
     return sorted(path.stem for path in (reference / "openapi" / product).glob("*.yml"))
 
 
-def distill(document: Mapping[str, Any], *, product: str, resource: str) -> Source:
+def distill(parsed: Mapping[str, Any], *, product: str, resource: str) -> Source:
     """The facts of one parsed OpenAPI document."""
-    return _File(document).source(product, resource)
+    return _File(parsed).source(product, resource)
 
 
-def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def operations(parsed: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every (METHOD, path, operation) of a parsed document, in its order."""
-    for path, entry in document["paths"].items():
-        for method, operation in entry.items():
+    for path, entry in parsed["paths"].items():
+        for method, operation in _dict(entry).items():
             if method in METHODS:
-                shared = entry.get("parameters", [])
-                parameters = [*shared, *operation.get("parameters", [])]
+                shared = _list(entry.get("parameters"))
+                parameters = [*shared, *_list(operation.get("parameters"))]
                 yield method.upper(), path, {**operation, "parameters": parameters}
 
 
 class _File:
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.document = document
+    def __init__(self, parsed: Mapping[str, Any]) -> None:
+        self.document = parsed
         self.objects: dict[str, tuple[Node, ...]] = {}
         self._known: dict[tuple[Node, ...], str] = {}
 
@@ -84,7 +90,7 @@ class _File:
             ids=tuple(parameters["path"].values()),
             query=tuple(parameters["query"].values()),
             headers=tuple(parameters["header"].values()),
-            body=self._contents(f"{name}.body", operation.get("requestBody") or {}),
+            body=self._contents(f"{name}.body", _dict(operation.get("requestBody"))),
             reply=reply,
         )
 
@@ -94,10 +100,10 @@ class _File:
         return status, self._contents(f"{name}.reply", answer)
 
     def _contents(self, where: str, holder: Mapping[str, Any]) -> tuple[Content, ...]:
-        contents = (holder.get("content") or {}).items()
+        contents = _dict(holder.get("content"))
         return tuple(
-            Content(media=media, node=self._node("", each.get("schema", {}), where, ()))
-            for media, each in contents
+            Content(media=media, node=self._node("", _dict(each).get("schema"), where, ()))
+            for media, each in contents.items()
         )
 
     def _parameter(self, parameter: Mapping[str, Any]) -> Node:
@@ -112,7 +118,7 @@ class _File:
         schema, seen = self._resolve(schema, seen)
         schema = self._joined(schema, seen)
         text = str(schema.get("description", ""))
-        properties = schema.get("properties") or {}
+        properties = _dict(schema.get("properties"))
         kind = str(schema.get("type") or ("object" if properties else ""))
         items = schema.get("items")
         return Node(
@@ -136,7 +142,7 @@ class _File:
         """The name in `objects` of an object with these properties; "" where it has none."""
         if not properties:
             return ""
-        needed = frozenset(_words(required)) if isinstance(required, list) else frozenset[str]()
+        needed = frozenset(_words(required))
         nodes: list[Node] = []
         for name, schema in properties.items():
             node = self._node(str(name).strip(), schema, f"{where}.{str(name).strip()}", seen)
@@ -148,15 +154,15 @@ class _File:
 
     def _joined(self, schema: Mapping[str, Any], seen: tuple[str, ...]) -> Mapping[str, Any]:
         """A schema with the properties of its alternatives (allOf, oneOf, anyOf) laid together."""
-        parts = [part for key in ("allOf", "oneOf", "anyOf") for part in schema.get(key, ())]
+        parts = [part for key in ("allOf", "oneOf", "anyOf") for part in _list(schema.get(key))]
         if not parts:
             return schema
         joined = dict(schema)
-        properties = dict(schema.get("properties") or {})
+        properties = _dict(schema.get("properties"))
         for part in parts:
-            other, deeper = self._resolve(part, seen)
-            other = self._joined(other, deeper)
-            properties = {**(other.get("properties") or {}), **properties}
+            resolved, deeper = self._resolve(part, seen)
+            other = self._joined(resolved, deeper)
+            properties = {**_dict(other.get("properties")), **properties}
             for key in ("type", "items", "format", "example"):
                 if key in other:
                     joined.setdefault(key, other[key])
@@ -164,14 +170,14 @@ class _File:
 
     def _resolve(self, value: Any, seen: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """What a reference stands for; nothing where it leads back into itself or nowhere."""
-        while isinstance(value, dict) and "$ref" in value:
+        while "$ref" in _dict(value):
             target = str(value["$ref"])
             if target in seen:
                 return {}, seen
             seen = (*seen, target)
             _, _, section, name = target.split("/")
-            value = self.document["components"].get(section, {}).get(name, {})
-        return (value if isinstance(value, dict) else {}), seen
+            value = _dict(self.document["components"].get(section)).get(name)
+        return _dict(value), seen
 
 
 def looks(example: Any) -> Looks:
@@ -200,15 +206,30 @@ def looks(example: Any) -> Looks:
         (r"\d{1,3}:\d\d", "clock"),
         (r"(?i:true|false)", "truth"),
     )
-    return next((form for pattern, form in patterns if re.fullmatch(pattern, text)), "text")
+    for pattern, form in patterns:
+        if re.fullmatch(pattern, text):
+            return form
+    return "text"
 
 
 def _words(value: Any) -> tuple[str, ...]:
     """The entries of a list as text, each once; nothing where there is no list."""
-    if not isinstance(value, list):
-        return ()
-    words = (str(each).lower() if isinstance(each, bool) else str(each).strip() for each in value)
+    words = [
+        str(each).lower() if each is True or each is False else str(each).strip()
+        for each in _list(value)
+    ]
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    """An object of the document; an empty one where there is none."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    """An array of the document; an empty one where there is none."""
+    found: list[Any] = value if isinstance(value, list) else []
+    return found
 
 
 def _whole(value: Any) -> int | None:

@@ -24,7 +24,21 @@ _ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "statu
 _VAGUE: Final = frozenset({"data", "info", "results", "result", "response", "details"})
 _PAGING: Final = frozenset({"page", "per_page"})
 _VERBS: Final = frozenset(
-    "list get create update upsert delete add remove apply send generate preview bulk".split()
+    [
+        "list",
+        "get",
+        "create",
+        "update",
+        "upsert",
+        "delete",
+        "add",
+        "remove",
+        "apply",
+        "send",
+        "generate",
+        "preview",
+        "bulk",
+    ]
 )
 _JSON: Final = "application/json"
 
@@ -200,9 +214,7 @@ class Reader:
             required=node.required,
             allowed=() if kind == "boolean" else node.allowed,
             variants=tuple(
-                dict.fromkeys(
-                    [*node.variants, *(each for each in names if each in node.variants)]
-                )
+                dict.fromkeys([*node.variants, *(each for each in names if each in node.variants)])
             ),
             max_length=node.max_length,
         )
@@ -312,9 +324,7 @@ class Reader:
         shape.base = "Record"
         function.result = shape.name
 
-    def _record(
-        self, function: Function, key: str, origin: str, fields: tuple[Node, ...]
-    ) -> Shape:
+    def _record(self, function: Function, key: str, origin: str, fields: tuple[Node, ...]) -> Shape:
         """The struct of the object under an envelope key."""
         objects = self.source.objects
         if words.singular(words.snake(key)) in {self.noun, self.noun.replace("_", "")}:

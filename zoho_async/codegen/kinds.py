@@ -23,14 +23,77 @@ from zoho_async.description import Kind
 Place: TypeAlias = Literal["reply", "body", "query"]
 
 _MONEY: Final = frozenset(
-    "adjustment amount balance bcy charge charges commission cost credits debit discount fcy fee "
-    "hours_rate limit made multiplier paid payable percent percentage price quantity rate rates "
-    "receivable refund roundoff stock subtotal tax total value variance weight".split()
+    [
+        "adjustment",
+        "amount",
+        "balance",
+        "bcy",
+        "charge",
+        "charges",
+        "commission",
+        "cost",
+        "credits",
+        "debit",
+        "discount",
+        "fcy",
+        "fee",
+        "hours_rate",
+        "limit",
+        "made",
+        "multiplier",
+        "paid",
+        "payable",
+        "percent",
+        "percentage",
+        "price",
+        "quantity",
+        "rate",
+        "rates",
+        "receivable",
+        "refund",
+        "roundoff",
+        "stock",
+        "subtotal",
+        "tax",
+        "total",
+        "value",
+        "variance",
+        "weight",
+    ]
 ) - {"limit", "tax", "value"}
 _COUNTS: Final = frozenset(
-    "ahead count day days decimals digits duration index install interval level month months "
-    "occurrences order page pages places position precision priority size status step terms type "
-    "uses version year years".split()
+    [
+        "ahead",
+        "count",
+        "day",
+        "days",
+        "decimals",
+        "digits",
+        "duration",
+        "index",
+        "install",
+        "interval",
+        "level",
+        "month",
+        "months",
+        "occurrences",
+        "order",
+        "page",
+        "pages",
+        "places",
+        "position",
+        "precision",
+        "priority",
+        "size",
+        "status",
+        "step",
+        "terms",
+        "type",
+        "uses",
+        "version",
+        "year",
+        "years",
+    ]
 )
 _FLAGS: Final = ("is_", "has_", "can_", "allow_", "show_", "ignore_", "should_", "enable_", "send")
 _MOMENTS: Final = frozenset({"created_time", "last_modified_time", "updated_time", "modified_time"})

@@ -152,7 +152,7 @@ class Overrides:
 
     @classmethod
     def read(cls, path: Path = FILE) -> Overrides:
-        """Raises `msgspec.ValidationError` or `tomllib.TOMLDecodeError` for a file that is not one."""
+        """Raises `msgspec.ValidationError` or `tomllib.TOMLDecodeError` for other contents."""
         return cls(path.read_text(encoding="utf-8"))
 
     def of_call(self, name: str) -> list[CallFix]:

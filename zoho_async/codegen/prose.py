@@ -1,6 +1,6 @@
 """Facts that the description keeps in its sentences: allowed values, lengths, variants, batches.
 
-Most of Zoho's enumerations stand in prose ("Allowed Values: <code>a</code>, <code>b</code> and ...").
+Most of Zoho's enumerations stand in prose ("Allowed Values: <code>a</code>, <code>b</code>").
 Each function here takes such a text and gives back the fact alone, or nothing when in doubt: a
 value list that is too short would refuse what Zoho takes.
 """
@@ -15,14 +15,17 @@ _ALLOWED: Final = re.compile(
     re.IGNORECASE,
 )
 _REGIONAL: Final = re.compile(r"\bfor\s+(?:<b>|<strong>)?\s*(?:UAE|Bahrain|UK|MX)\b", re.IGNORECASE)
-_LEAD: Final = re.compile(r"(?:\s|for|<strong>|</strong>|<b>|</b>|<code>\w+</code>\s*(?=</strong>))*")
+_LEAD: Final = re.compile(
+    r"(?:\s|for|<strong>|</strong>|<b>|</b>|<code>\w+</code>\s*(?=</strong>))*"
+)
 _GAP: Final = re.compile(
     r"(?:\s|[,:;.&/|-]|</?br\s*/?>|</?b>|</?strong>|\band\b|\bor\b|\bare\b|\bis\b|\bas\b|\bhere\b|\([^()]*\))*"
 )
 _CODE: Final = re.compile(r"<code>\s*([^<]*?)\s*</code>|`([^`]+)`")
 _VALUE: Final = re.compile(r"[A-Za-z0-9][\w.+/-]*(?: [\w.+/-]+){0,3}\Z")
 _LENGTH: Final = re.compile(
-    r"max(?:imum)?[\s-]*length(?:\s+allowed)?(?:\s+(?:is|of))?\s*[:\[]?\s*\[?\s*(\d+)", re.IGNORECASE
+    r"max(?:imum)?[\s-]*length(?:\s+allowed)?(?:\s+(?:is|of))?\s*[:\[]?\s*\[?\s*(\d+)",
+    re.IGNORECASE,
 )
 _BATCH: Final = re.compile(
     r"(?:max(?:imum)?(?: of)?|(?:up)?to) (\d+) (?!char|days|files|documents|MB)\w+", re.IGNORECASE

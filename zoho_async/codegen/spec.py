@@ -10,8 +10,9 @@ the file's own words, and an example leaves only its form behind (`Node.looks`).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -114,6 +115,8 @@ def _lines(value: Any, indent: str) -> str:
         return flat
     deeper = indent + " "
     if isinstance(value, dict):
-        rows = [f"{deeper}{json.dumps(key)}: {_lines(item, deeper)}" for key, item in value.items()]
+        items = cast(dict[str, Any], value).items()
+        rows = [f"{deeper}{json.dumps(key)}: {_lines(item, deeper)}" for key, item in items]
         return "{\n" + ",\n".join(rows) + "\n" + indent + "}"
-    return "[\n" + ",\n".join(deeper + _lines(item, deeper) for item in value) + "\n" + indent + "]"
+    rows = [deeper + _lines(item, deeper) for item in cast(Sequence[Any], value)]
+    return "[\n" + ",\n".join(rows) + "\n" + indent + "]"

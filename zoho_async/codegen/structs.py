@@ -3,9 +3,9 @@
 Every reply describes its own copy of a record: an invoice stands in five of them, each time with
 other fields. A `Family` lays the copies together. An object is named after its resource and the
 field that holds it (``InvoiceLineItem``); two objects under one name are the same object when they
-have more than half of the smaller one's fields in common, otherwise the later one takes the name of its
-parent as well (``InvoiceLineItemTag``). Objects that stand in many resources, such as addresses,
-are named in the overrides and stand in ``types/shared.py``.
+have more than half of the smaller one's fields in common, otherwise the later one takes the name
+of its parent as well (``InvoiceLineItemTag``). Objects that stand in many resources, such as
+addresses, are named in the overrides and stand in ``types/shared.py``.
 
 Replies and inputs are two families: what is sent has fewer fields, and none of the read-only ones.
 """
@@ -88,7 +88,7 @@ class Family:
         objects: Objects,
         main: str | None = None,
     ) -> Shape:
-        """Lay an object's fields into the struct ``name``; what it holds is named after ``main``."""
+        """Lay an object's fields into the struct ``name``; ``main`` names what it holds."""
         line = (name,) if main is None else (main, name)
         return self._lay(name, home, home, fields, objects, line)
 
@@ -154,9 +154,7 @@ class Family:
                 shape.needed[node.name] = None
         return shape
 
-    def _member(
-        self, node: Node, home: str, objects: Objects, parents: tuple[str, ...]
-    ) -> Member:
+    def _member(self, node: Node, home: str, objects: Objects, parents: tuple[str, ...]) -> Member:
         kind = kind_of(node, self._place)
         inner = node.items if kind == "list" and node.items else node
         member = Member(
@@ -172,7 +170,6 @@ class Family:
         if fields and len(parents) < 8:
             member.struct = self._below(node.name, kind == "list", fields, home, objects, parents)
         return member
-
 
     def _below(
         self,

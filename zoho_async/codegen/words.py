@@ -34,7 +34,7 @@ def singular(name: str) -> str:
         last = _IRREGULAR[last]
     elif last.endswith("ies") and len(last) > 4:
         last = last[:-3] + "y"
-    elif last.endswith("sses") or last.endswith("shes") or last.endswith("ches"):
+    elif last.endswith(("sses", "shes", "ches")):
         last = last[:-2]
     elif last.endswith("s") and not last.endswith(("ss", "us", "is")) and last not in _SAME:
         last = last[:-1]
@@ -47,7 +47,7 @@ def camel(name: str) -> str:
 
 
 def snake(name: str) -> str:
-    """``X-Upsert``, ``startTrial``, ``LineItem`` -> ``x_upsert``, ``start_trial``, ``line_item``."""
+    """``X-Upsert``, ``startTrial`` -> ``x_upsert``, ``start_trial``."""
     broken = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^a-z0-9]+", "_", broken.lower()).strip("_")
 

@@ -1,0 +1,126 @@
+"""``python -m zoho_async.codegen``: write the product modules, or check them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from zoho_async.codegen import check, distill, generate, spec
+from zoho_async.codegen.model import Model, ModelError
+
+_HELP: Final = """\
+Without a word it writes zoho_async/<product>/ and zoho_async/description.json from
+codegen/spec/ and codegen/overrides.toml.
+
+To change what is generated: correct codegen/overrides.toml (each table is explained in
+codegen/overrides.py), run it, and look at the difference. To take in a new edition of
+Zoho's files: `distill`, then the same.
+
+examples:
+  python -m zoho_async.codegen                                 write what differs
+  python -m zoho_async.codegen --check                         compare only; exit 1 if it differs
+  python -m zoho_async.codegen distill                         read the files that spec/ holds anew
+  python -m zoho_async.codegen distill --resource books/bills  take in another one
+"""
+_REFERENCE: Final = Path("../shared/reference")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 1 what is on disk differs, 2 the input is wrong."""
+    given = _parser().parse_args(arguments)
+    reference: Path = given.reference
+    try:
+        if given.step == "distill":
+            return _distill(reference, given.resource)
+        if given.check:
+            return _check(reference)
+        return _generate()
+    except ModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m zoho_async.codegen",
+        description="The generator of zoho_async's product modules.",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("step", nargs="?", choices=["generate", "distill"], default="generate")
+    parser.add_argument("--check", action="store_true", help="write nothing; say what differs")
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        default=_REFERENCE,
+        metavar="DIR",
+        help="where Zoho's files are, in openapi/<product>/*.yml (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resource",
+        action="append",
+        default=[],
+        metavar="PRODUCT/FILE",
+        help="a file to distil, again and again if need be (default: those that spec/ holds)",
+    )
+    return parser
+
+
+def _distill(reference: Path, wanted: Sequence[str]) -> int:
+    held = sorted(spec.SPEC.glob("*/*.json"))
+    names = list(wanted) or [f"{path.parent.name}/{path.stem}" for path in held]
+    for name in names:
+        product, _, resource = name.partition("/")
+        try:
+            source = distill.read(reference, product, resource)
+        except FileNotFoundError as error:
+            print(f"error: {error.filename} is not there; see --reference", file=sys.stderr)
+            return 2
+        target = spec.SPEC / product / f"{resource}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(spec.dump(source), encoding="utf-8")
+        print(f"{name}: {len(source.calls)} operations, {len(source.objects)} objects")
+    return 0
+
+
+def _generate() -> int:
+    built = generate.models()
+    changed = generate.write(generate.texts(built))
+    for path in changed:
+        print(f"wrote {path}")
+    print(_summary(built) if changed else f"nothing to write: {_summary(built)}")
+    return 0
+
+
+def _check(reference: Path) -> int:
+    built = generate.models()
+    faults = [f"differs: {path}" for path in generate.differences(generate.texts(built))]
+    there = (reference / "openapi").is_dir()
+    for model in built:
+        for line in check.report(model):
+            print(line)
+        if there:
+            faults += [f"missing: {each}" for each in check.missing(model, reference)]
+            faults += [f"distil again: {each}" for each in check.stale(model, reference)]
+    if there:
+        print(f"compared with {reference}/openapi")
+    else:
+        print(f"not compared with Zoho's files: {reference}/openapi is not there")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    print(f"{len(faults)} faults" if faults else f"as generated: {_summary(built)}")
+    return 1 if faults else 0
+
+
+def _summary(built: Sequence[Model]) -> str:
+    functions = sum(len(model.functions()) for model in built)
+    resources = sum(len(model.resources) for model in built)
+    structs = sum(len(model.replies.shapes) + len(model.inputs.shapes) for model in built)
+    return f"{functions} operations in {resources} resources, {structs} structs"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
