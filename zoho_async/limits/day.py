@@ -69,12 +69,23 @@ def renew(day: Day, now: float, wall: float, in_flight: int) -> None:
     day.probe_at = 0.0
 
 
-def count(day: Day, calls: int) -> None:
-    """``calls`` more (or, below zero, fewer) were admitted in this hour."""
-    day.used = max(0, day.used + calls)
-    day.hours[day.hour] = max(0, day.hours.get(day.hour, 0) + calls)
+def count(day: Day) -> None:
+    """One more call was admitted in this hour."""
+    day.used += 1
+    day.hours[day.hour] = day.hours.get(day.hour, 0) + 1
     if day.left is not None:
-        day.left -= calls
+        day.left -= 1
+
+
+def uncount(day: Day) -> None:
+    """One call that was admitted is never sent."""
+    if day.used:
+        day.used -= 1
+    # It may have been counted in an hour that is over; then that hour keeps it.
+    if day.hours.get(day.hour):
+        day.hours[day.hour] -= 1
+    if day.left is not None:
+        day.left += 1
 
 
 def total(day: Day, limits: Limits) -> int | None:

@@ -110,6 +110,10 @@ class Scheduler:
         and `DailyQuotaExceeded`.
         """
         line = self._bulk if lane == "bulk" else self._interactive
+        if self._nobody_waits() and (line is self._interactive or not self._paced):
+            answer = await self._ledger.take(self.key, self.account, lane, self._limits, self.clock)
+            if not isinstance(answer, Denial):
+                return self._admit(line, None, answer)
         now = self.clock.monotonic()
         deadline = math.inf if max_wait is None else now + max_wait
         waiter = Waiter(caller, now, deadline, wait_for_reset)
@@ -138,21 +142,23 @@ class Scheduler:
 
     async def settle(self, place: int, ending: Ending) -> None:
         """For slots: their call ended."""
-        settling = self._ledger.settle(
-            self.key, self.account, place, ending, self._limits, self.clock
-        )
         blocked_for = 0.0
         try:
-            blocked_for = await settling
+            blocked_for = await self._ledger.settle(
+                self.key, self.account, place, ending, self._limits, self.clock
+            )
         finally:
-            self._wake()
+            if not self._nobody_waits():
+                self._wake()
             if ending.refusal is not None:
-                self._refused += 1
-                if self.observer is not None:
-                    code = ending.refusal.code
-                    self.observer(
-                        Refused(organization=self.organization, code=code, blocked_for=blocked_for)
-                    )
+                self._note_refusal(ending.refusal.code, blocked_for)
+
+    def _note_refusal(self, code: int | None, blocked_for: float) -> None:
+        self._refused += 1
+        if self.observer is not None:
+            self.observer(
+                Refused(organization=self.organization, code=code, blocked_for=blocked_for)
+            )
 
     # -- behind the head --------------------------------------------------------------------------
 
@@ -245,16 +251,15 @@ class Scheduler:
             if forget is not None:
                 forget()
 
-    def _admit(self, line: Line, waiter: Waiter, place: int) -> Slot:
+    def _admit(self, line: Line, waiter: Waiter | None, place: int) -> Slot:
         if line is self._bulk:
             line.token = False
             self._streak = 0
-        else:
+        elif self._bulk.head is not None:
             self._streak = self._streak + 1 if self._ready(self._bulk) else 0
-        line.clear()
         self._admitted += 1
-        waited = self.clock.monotonic() - waiter.since if waiter.waited else 0.0
-        if waited > 0:
+        if waiter is not None and waiter.waited:
+            waited = self.clock.monotonic() - waiter.since
             self._waited += waited
             if self.observer is not None:
                 self.observer(
@@ -326,6 +331,9 @@ class Scheduler:
         return max(0.0, waiter.deadline - self.clock.monotonic())
 
     # -- between the lanes ------------------------------------------------------------------------
+
+    def _nobody_waits(self) -> bool:
+        return self._interactive.head is None and self._bulk.head is None
 
     def _ready(self, line: Line) -> bool:
         """Whether the head of ``line`` would go if only there were a place."""

@@ -102,7 +102,7 @@ def take(
             if denial is not None:
                 return denial
             probing = True
-    if gates.slow(gate, now, limits.window):
+    if gate.strikes and gates.slow(gate, now, limits.window):
         apart = gates.spacing(gate, now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
@@ -112,7 +112,7 @@ def take(
     usage.serial = place = usage.serial + 1
     usage.open[place] = Place(now, owner)
     usage.started = now
-    days.count(day, 1)
+    days.count(day)
     if probing:
         day.probe = place
         day.probe_at = wall + days.PROBE_EVERY * limits.window
@@ -185,36 +185,53 @@ def settle(
         if opened is not None:
             _undo(usage, place)
         return 0.0
-    sent = now - ending.since_sent
-    # What an answer proves of the time since another is judged by the admission: it comes first.
-    began = sent if opened is None else min(sent, opened.taken)
     if ending.how == "lost":
-        _abandon(usage, sent, now, limits)
+        _abandon(usage, now - ending.since_sent, now, limits)
         return 0.0
     heappush(usage.held, now + limits.window * DRIFT)
-    usage.slowest = max(ending.since_sent, usage.slowest * 0.95)
-    day = usage.day
-    probing = day.probe == place
+    if usage.slowest > 0:
+        usage.slowest *= 0.95
+    if ending.since_sent > usage.slowest:
+        usage.slowest = ending.since_sent
+    if ending.quota or ending.refusal or usage.crowd.strikes or usage.day.probe == place:
+        began = now - ending.since_sent
+        if opened is not None:
+            # What an answer proves is judged by the admission, which came first.
+            began = min(began, opened.taken)
+        return _heed(usage, account, place, ending, limits, began, now, wall)
+    return 0.0
+
+
+def _heed(
+    usage: Usage,
+    account: Usage,
+    place: int,
+    ending: Ending,
+    limits: Limits,
+    began: float,
+    now: float,
+    wall: float,
+) -> float:
+    """What a reply tells beyond having come, of a call admitted at ``began``."""
+    day, open_calls = usage.day, len(usage.open)
+    accepted = ending.refusal is None
+    probing = accepted and day.probe == place
+    if accepted:
+        crowds.forgive(usage.crowd, began)
+    if probing:
+        days.renew(day, began, wall, open_calls)
     blocked_for = 0.0
-    if ending.refusal is None:
-        if usage.crowd.strikes:
-            crowds.forgive(usage.crowd, began)
-        if probing:
-            days.renew(day, began, wall, len(usage.open))
-    if ending.quota is not None:
-        quota = ending.quota
-        not_the_day = days.learn(
-            day, quota, began, now, wall, limits, len(usage.open), probing and not ending.refusal
-        )
-        if not_the_day:
-            blocked_for = _block(usage.gate, None, began, now, limits)
+    if ending.quota is not None and days.learn(
+        day, ending.quota, began, now, wall, limits, open_calls, probing
+    ):
+        blocked_for = _block(usage.gate, None, began, now, limits)
     if ending.refusal is not None:
         blocked_for = _refused(usage, account, ending, limits, began, now, wall)
     return blocked_for
 
 
 def _undo(usage: Usage, place: int) -> None:
-    days.count(usage.day, -1)
+    days.uncount(usage.day)
     if usage.day.probe == place:
         usage.day.probe_at = 0.0
 
