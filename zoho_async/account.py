@@ -89,6 +89,7 @@ class Account:
         self._proxies: dict[str, str | None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._budgets: dict[str | None, RetryBudget] = {}
+        self._schedulers: dict[str, Scheduler] = {}
         self._closed = False
         self._tokens: Final = TokenSource(
             self._fetch_token, lambda work: self.start(work, name="token renewal"), clock, retry
@@ -115,14 +116,19 @@ class Account:
         """The scheduler of ``organization``, or the account's own for calls that name none."""
         host = urlsplit(self._api_url).netloc
         account = f"{host}/@{self._credentials.client_id}"
-        return scheduler(
-            f"{host}/{organization}" if organization else account,
-            account=account,
-            limits=self._limits,
-            ledger=self._ledger,
-            clock=self._clock,
-            observer=self._observer,
-        )
+        key = f"{host}/{organization}" if organization else account
+        # Kept here because the pace of bulk calls lives only as long as its scheduler.
+        found = self._schedulers.get(key)
+        if found is None:
+            found = self._schedulers[key] = scheduler(
+                key,
+                account=account,
+                limits=self._limits,
+                ledger=self._ledger,
+                clock=self._clock,
+                observer=self._observer,
+            )
+        return found
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Run ``work`` as a task that `aclose` ends. Raises `SessionClosed` after that."""
@@ -158,23 +164,22 @@ class Account:
             attempt += 1
             try:
                 token, slot = await self._admitted(call)
-            except LimitError as error:
-                raise error from last
-            error: ZohoError | None
+            except LimitError as limited:
+                raise limited from last
             try:
-                answer, error = await self._attempt(call, token, slot, attempt)
+                answer, refused = await self._attempt(call, token, slot, attempt)
             except TransportError as broken:
-                error = broken
+                last = broken
             else:
-                if error is None:
+                if refused is None:
                     return answer
+                last = refused
             # "not authorized" may be a token that died early: one new token tells.
-            if isinstance(error, NotAuthorized) and not renewed and self._tokens.refused(token):
+            if isinstance(last, NotAuthorized) and not renewed and self._tokens.refused(token):
                 renewed = True
                 attempt -= 1
-                continue
-            await self._before_another(call, error, attempt, budget)
-            last = error
+            else:
+                await self._before_another(call, last, attempt, budget)
 
     # -- one attempt ------------------------------------------------------------------------
 

@@ -29,8 +29,9 @@ from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import PRODUCTS, ListOperation, Operation
 from zoho_async.retry import Policy
 from zoho_async.transport import Answer
-from zoho_async.wire import Decoder, encode, raw_json
+from zoho_async.wire import Decoder, encode
 from zoho_async.wire import query as query_of
+from zoho_async.wire.text import untyped
 
 T = TypeVar("T")
 
@@ -248,16 +249,6 @@ class Session:
         answer = await self._account.send(self._call(operation, ids, query, UNSET, headers, None))
         return Download(answer.body, answer.content_type, _file_name(answer, operation.name))
 
-    async def fetch(
-        self,
-        operation: ListOperation[Any],
-        *,
-        ids: Sequence[str | int] = (),
-        query: Mapping[str, object] | None = None,
-    ) -> bytes:
-        """The body of one page of a list, known to be a success."""
-        return (await self.fetch_page(operation, ids=ids, query=query)).body
-
     async def fetch_page(
         self,
         operation: ListOperation[Any],
@@ -265,7 +256,7 @@ class Session:
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
     ) -> Answer:
-        """The same with the time it took, by which `Pager` measures how far to look ahead."""
+        """The reply that holds one page of a list, known to be a success; `Pager` reads it."""
         call = Call(
             request=self._request("GET", path_of(operation.path, ids), operation.per_user),
             product=operation.product,
@@ -308,7 +299,7 @@ class Session:
             headers=query_of(headers or {}),
             body=None if body is UNSET else encode(body),
         )
-        return raw_json((await self._account.send(call)).body)
+        return untyped((await self._account.send(call)).body)
 
     def _call(
         self,
