@@ -54,13 +54,12 @@ class Fitter(Generic[S]):
         self._struct = struct
         self._loose = Loose()
 
-    def fit(self, sent: Any, lost: Lost) -> S:
-        """The record of ``sent``, which is changed on the way. Raises only what ``lost`` raises."""
-        if not is_object(sent):
-            if not is_blank(sent):
-                lost("", "object", json_kind(sent))
+    def fit(self, row: Any, lost: Lost) -> S:
+        """The record of ``row``, which is changed on the way. Raises only what ``lost`` raises."""
+        if not is_object(row):
+            if not is_blank(row):
+                lost("", "object", json_kind(row))
             return self._struct()
-        row = sent
         _refit_fields(row, self._loose, "", lost)
         try:
             return msgspec.convert(row, self._struct)
@@ -127,7 +126,8 @@ def _learn(row: dict[str, Any], struct: type[msgspec.Struct], loose: Loose) -> N
 def _refit_fields(row: dict[str, Any], loose: Loose, path: str, lost: Lost) -> None:
     for name, shape in loose.fields.items():
         if name in row:
-            fitted = _refit(row[name], shape, f"{path}{name}", lost)
+            value = row[name]
+            fitted = _UNFIT if is_blank(value) else _refit(value, shape, f"{path}{name}", lost)
             if fitted is _UNFIT:
                 del row[name]
             else:
@@ -141,8 +141,6 @@ def _refit_fields(row: dict[str, Any], loose: Loose, path: str, lost: Lost) -> N
 
 def _refit(value: Any, shape: Shape, path: str, lost: Lost) -> Any:
     """``value`` in its shape, if it can be brought there without loss; otherwise `_UNFIT`."""
-    if is_blank(value):
-        return _UNFIT
     if shape.struct is not None and is_object(value):
         return value  # what is inside it is refitted by itself
     if shape.element is not None and is_array(value):
@@ -151,19 +149,16 @@ def _refit(value: Any, shape: Shape, path: str, lost: Lost) -> Any:
         fitted = _refit_plain(value, shape)
         if fitted is not _UNFIT:
             return fitted
-    lost(path, shape.kind, json_kind(value))
+    if shape.struct is None or not is_blank(value):
+        lost(path, shape.kind, json_kind(value))
     return _UNFIT
 
 
 def _refit_elements(values: list[Any], shape: Shape, path: str, lost: Lost) -> Any:
-    path = f"{path}[]"
-    fitted = [_refit(value, shape, path, lost) for value in values]
+    fitted = [_refit(value, shape, f"{path}[]", lost) for value in values]
     if shape.struct is not None:  # an empty part keeps the others in their places
         return [{} if value is _UNFIT else value for value in fitted]
-    if _UNFIT not in fitted:
-        return fitted
-    lost(path, shape.kind, json_kind(values[fitted.index(_UNFIT)]))
-    return _UNFIT
+    return _UNFIT if _UNFIT in fitted else fitted
 
 
 def _refit_plain(value: Any, shape: Shape) -> Any:

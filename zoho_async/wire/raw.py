@@ -21,6 +21,7 @@ from zoho_async.wire.text import (
     untyped_object,
 )
 
+_ABSENT: Final = msgspec.Raw()
 _ROWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -41,8 +42,8 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
     except UNDECODABLE:
         untyped_object(body)  # raises, unless it is only to be mended
         reply = _envelope(operation.key).decode(mended(body))
-    context = None if reply.context is None else _context(reply.context, body)
-    if reply.rows is None and context is None and operation.paged:
+    context = None if reply.context is _ABSENT else _context(reply.context, body)
+    if reply.rows is _ABSENT and context is None and operation.paged:
         raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
     return RawPage(_rows(reply.rows, operation.key), context)
 
@@ -58,8 +59,8 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
     return "" if found is None else str(found)
 
 
-def _rows(raw: msgspec.Raw | None, key: str) -> list[msgspec.Raw]:
-    if raw is None:
+def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw]:
+    if raw is _ABSENT:
         return []
     try:
         return _ROWS.decode(raw)
@@ -84,12 +85,11 @@ def _heedless(field: str, expected: str, found: str) -> None:
 
 @functools.cache
 def _envelope(key: str) -> msgspec.json.Decoder[Any]:
-    rows = msgspec.field(name=key, default=None)
-    context = msgspec.field(name=CONTEXT, default=None)
+    rows = msgspec.field(name=key, default=_ABSENT)
+    context = msgspec.field(name=CONTEXT, default=_ABSENT)
     return msgspec.json.Decoder(
         msgspec.defstruct(
-            "RawReply",
-            [("rows", msgspec.Raw | None, rows), ("context", msgspec.Raw | None, context)],
+            "RawReply", [("rows", msgspec.Raw, rows), ("context", msgspec.Raw, context)]
         )
     )
 
