@@ -72,6 +72,7 @@ class Zoho:
         self.events: list[Event] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.errors: dict[int, Exception] = {}
+        self.slow: dict[int, float] = {}
         self.quiet: set[int] = set()
         self.eternal = False
         self.closed = False
@@ -104,7 +105,7 @@ class Zoho:
         self.origin.free_at = max(self.origin.free_at, loop.time()) + 1 / self.rate
         await asyncio.sleep(self.origin.free_at - 1 / self.rate - loop.time())
         self.log.append((number, self.lane, asked))
-        await asyncio.sleep(self.latency)
+        await asyncio.sleep(self.slow.get(number, self.latency))
         if number in self.errors:
             raise self.errors[number]
         return Answer(200, {}, self.body(number, asked), self.latency)
@@ -558,6 +559,26 @@ async def test_several_tasks_may_share_one_iterator() -> None:
     assert all(done)
     assert sorted(str(name) for part in done for name in part) == sorted(map(str, all_names(zoho)))
     await nothing_follows(zoho)
+
+
+async def test_reading_each_row_in_a_task_of_its_own_fetches_no_page_twice() -> None:
+    zoho = Zoho(1000)
+    rows = aiter(Pager(zoho, COUNTED))
+    for _ in range(1000):
+        await asyncio.create_task(anext(rows))
+        await asyncio.sleep(0.01)
+    assert zoho.pages == [1, 2, 3, 4, 5]
+
+
+async def test_pages_that_had_come_before_a_timeout_are_not_fetched_again() -> None:
+    zoho = Zoho(1000)
+    rows = aiter(Pager(zoho, COUNTED))
+    zoho.slow[2] = 1000
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(names(rows), 10)
+    zoho.slow.clear()
+    assert len(await names(rows)) == 800
+    assert sorted(zoho.pages) == [1, 2, 2, 3, 4, 5]
 
 
 # -- errors -------------------------------------------------------------------------------------

@@ -11,17 +11,19 @@ the reader goes, the walk goes, and its end cancels the tasks:
 
 - ``break`` or an exception in the loop's body drops the iterator, and with it the walk, at once;
 - an error or a cancellation while the reader waits here cancels before it is passed on;
-- when the task that read last has ended, its walk is cancelled even if something (a traceback, a
+- when the task that read last was cancelled, its walk is too, even if something (a traceback, a
   variable) still holds the iterator.
 
 A cancelled task goes no further than the ``await`` it stands at, so no further page is sent.
 
 A walk that failed or was cancelled never claims to be at its end: asked again, it goes on with the
-page that is due. Several tasks may read from one walk; they take turns.
+page that is due, and pages that had come are not asked for again. Several tasks may read from one
+walk; they take turns.
 
 What is not known: whether a reader that still holds its iterator after leaving the loop will come
 back. Until it goes, the pages that were under way are fetched and kept, `MOST_AHEAD` at most;
-``aclose()`` or ``async with`` says so at once.
+``aclose()`` or ``async with`` says so at once. (That the reading task has ended says nothing: each
+row may be read in a task of its own.)
 """
 
 from __future__ import annotations
@@ -179,6 +181,7 @@ class Walk(Generic[R]):
         self._closed = True
         self._follow(None)
         await self._settle()
+        self._tasks.clear()
 
     async def _due(self) -> Fetched[R] | None:
         """The page whose turn it is, fetched already or now; None if `aclose` came meanwhile."""
@@ -211,8 +214,9 @@ class Walk(Generic[R]):
         ids = [_NO_IDS.get(row_id, row_id) for row_id in map(self._reading.row_id, rows)]
         fresh = [row for row, row_id in zip(rows, ids, strict=True) if self._seen.add(row_id)]
         # Rows without ids can only be known again as a whole page.
-        repeated = not any(ids) and rows == self._last_rows
-        self._last_rows = rows
+        nameless = not any(ids)
+        repeated = nameless and rows == self._last_rows
+        self._last_rows = rows if nameless else []
         context = sheet.context
         has_more = None if context is None else bool(context.has_more_page)
         self._plan.read(rows=len(rows), fresh=0 if repeated else len(fresh), has_more=has_more)
@@ -294,8 +298,10 @@ class Walk(Generic[R]):
     # -- the end of look-ahead --------------------------------------------------------------
 
     def _cancel(self, number: int) -> None:
-        task = self._tasks.pop(number)
+        """Cancel a page that is under way; one that has come stays."""
+        task = self._tasks[number]
         if task.cancel():
+            del self._tasks[number]
             self._leaving.add(task)
 
     def _cancel_all(self) -> None:
@@ -318,10 +324,10 @@ class Walk(Generic[R]):
         if reader is not None:
             reader.add_done_callback(self._reader_gone)
 
-    def left(self) -> None:
-        """The task that read last has ended."""
+    def left(self, reader: asyncio.Task[Any]) -> None:
+        """The task that read last has ended; if another one waits here, it is read on."""
         self._reader = None
-        if not self.turn.locked():
+        if reader.cancelled() and not self.turn.locked():
             self._cancel_all()
 
     def __del__(self) -> None:
@@ -363,10 +369,10 @@ def _arrived(walk: weakref.ref[Walk[R]], number: int, task: asyncio.Task[_Outcom
         alive.arrived(number, task)
 
 
-def _leave(walk: weakref.ref[Walk[Any]], _: asyncio.Task[Any]) -> None:
+def _leave(walk: weakref.ref[Walk[Any]], reader: asyncio.Task[Any]) -> None:
     alive = walk()
     if alive is not None:
-        alive.left()
+        alive.left(reader)
 
 
 def _on_its_loop(task: asyncio.Task[Any], action: Callable[[], None]) -> None:
