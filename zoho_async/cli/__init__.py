@@ -38,4 +38,4 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run())

@@ -1,87 +1,42 @@
-"""The command line: subcommands, options, and what is said of wrong ones."""
+"""The command line: its subcommands, and what is said of wrong usage."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import App, CycloptsError, Group, Parameter
-from rich.console import Console
+from cyclopts import App, CycloptsError, Parameter
 
 from zoho_async import __version__
-from zoho_async.cli import outcome
+from zoho_async.cli import options, outcome
 from zoho_async.cli.connect import SANDBOX_SEED, Connection
 from zoho_async.errors import ZohoError
-
-_LIMITS: Final = Group("Limits", sort_key=2)
-_ACCOUNT: Final = Group("Account", sort_key=1)
 
 app: Final = App(
     name="zoho-async",
     version=__version__,
     help="Export Zoho Books: every row once, within Zoho's limits, resumable.",
+    help_epilogue="Try it without an account: `zoho-async export --sandbox --to demo`",
     help_format="markdown",
     default_parameter=Parameter(negative=""),
 )
 
-#: The arguments of this process, for the sentence that says how to go on.
-_arguments: list[str] = []
 
-
-@app.command
+@app.command(help_epilogue=options.EXPORT_EPILOGUE)
 def export(
-    *resources: Annotated[
-        str,
-        Parameter(help="What to export, such as `invoices contacts`. None: every list there is."),
-    ],
-    to: Annotated[Path, Parameter(help="Directory for the files, `DIR/books/invoices.jsonl`.")],
-    sandbox: Annotated[
-        bool, Parameter(help="Export a made-up firm from a local sandbox; needs no account.")
-    ] = False,
-    json: Annotated[
-        bool, Parameter(help="Print one JSON object at the end on stdout, and nothing else there.")
-    ] = False,
-    filter: Annotated[
-        tuple[str, ...],
-        Parameter(help="`name=value` for every list, such as `status=overdue`; may be repeated."),
-    ] = (),
-    fresh: Annotated[
-        bool, Parameter(help="Start anew instead of going on with an interrupted export.")
-    ] = False,
-    organization: Annotated[
-        str | None, Parameter(group=_ACCOUNT, help="Organization id; else `ZOHO_ORGANIZATION_ID`.")
-    ] = None,
-    region: Annotated[
-        str | None,
-        Parameter(
-            group=_ACCOUNT,
-            help="Data center of the account (`us`, `eu`, `in`, ...); else `ZOHO_REGION`.",
-        ),
-    ] = None,
-    limit: Annotated[
-        int,
-        Parameter(
-            group=_LIMITS, help="Calls a minute; Zoho allows 100 to all who use the organization."
-        ),
-    ] = 90,
-    burst: Annotated[
-        int, Parameter(group=_LIMITS, help="Calls that may go together; the rest comes evenly.")
-    ] = 10,
-    ledger: Annotated[
-        Path | None,
-        Parameter(
-            group=_LIMITS,
-            help="File that remembers calls across runs; else `ZOHO_ASYNC_LEDGER`, "
-            "else a file in the user's state directory.",
-        ),
-    ] = None,
-    minute: Annotated[
-        float | None,
-        Parameter(group=_LIMITS, help="Seconds in a sandbox's minute; for sandboxes only."),
-    ] = None,
+    *resources: options.Resource,
+    to: options.To,
+    sandbox: options.InSandbox = False,
+    json: options.AsJson = False,
+    filter: options.Filters = (),
+    fresh: options.Fresh = False,
+    organization: options.Organization = None,
+    region: options.Region = None,
+    limit: options.Limit = 90,
+    burst: options.Burst = 10,
+    ledger: options.LedgerFile = None,
+    minute: options.SandboxMinute = None,
 ) -> int:
     """Export lists of an organization as JSON Lines, each row as Zoho wrote it, once.
 
@@ -90,17 +45,6 @@ def export(
 
     An interrupted export goes on when the same command is run again; a finished one starts
     anew, and the old files stay until the new ones are complete.
-
-    Examples:
-
-    - Try it: `zoho-async export --sandbox --to demo`
-    - Everything: `zoho-async export --to backup`
-    - Two lists: `zoho-async export invoices contacts --to backup`
-    - Some rows: `zoho-async export invoices --filter status=overdue --to overdue`
-    - In a script: `zoho-async export --to backup --json | jq .rows`
-
-    Exit codes: 0 done; 1 failed; 2 bad usage or configuration; 3 the day's calls are used up,
-    run it again after the reset; 130 interrupted.
     """
     from zoho_async.cli.export import Order
     from zoho_async.cli.export import export as carry_out
@@ -117,7 +61,7 @@ def export(
             ledger=ledger,
         ),
         environ=os.environ,
-        command=_arguments,
+        command=sys.argv[1:],
         json=json,
     )
 
@@ -132,65 +76,53 @@ def resources() -> int:
     return outcome.DONE
 
 
-@app.command
+@app.command(help_epilogue="For example: `zoho-async sandbox --size invoices=20000 --minute 5`")
 def sandbox(
     *,
-    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
-    seed: Annotated[int, Parameter(help="Decides every record.")] = SANDBOX_SEED,
-    size: Annotated[
-        tuple[str, ...], Parameter(help="`RESOURCE=ROWS`, such as `invoices=200`; may be repeated.")
-    ] = (),
-    minute: Annotated[float, Parameter(help="Seconds in its minute.")] = 60.0,
-    latency: Annotated[float, Parameter(help="Seconds until a reply leaves.")] = 0.0,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8080,
+    seed: options.Seed = SANDBOX_SEED,
+    size: options.Sizes = (),
+    minute: options.Minute = 60.0,
+    latency: options.Latency = 0.0,
 ) -> int:
-    """Serve a local Zoho with made-up data, and print the environment that points clients at it.
-
-    Examples:
-
-    - `zoho-async sandbox --port 8080`
-    - A large one with a short minute: `zoho-async sandbox --size invoices=100000 --minute 2`
-    """
+    """Serve a local Zoho with made-up data, and print the environment that points clients at it."""
     from zoho_async.cli.sandbox import parse_sizes, serve
     from zoho_async.sandbox import Sandbox
 
-    served = Sandbox(
-        seed=seed,
-        sizes=parse_sizes(size),
-        minute=minute,
-        latency=latency,
-        host=host,
+    sizes = parse_sizes(size)
+    return serve(
+        Sandbox(seed=seed, sizes=sizes, minute=minute, latency=latency, host=host, port=port),
         port=port,
     )
-    return serve(served, port=port)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Carry out a command line; the exit code. Whatever is wrong with it is one sentence."""
-    _arguments[:] = arguments
+def run() -> int:
+    """Carry out the process's command line; the exit code. What is wrong is one sentence."""
     try:
         code = app(
-            arguments,
-            error_console=Console(stderr=True),
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
+            sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as wrong:
-        print(f"zoho-async: {_sentence(wrong)}", file=sys.stderr)
+        _say(_sentence(wrong))
         return outcome.USAGE
     except ZohoError as error:
-        print(f"zoho-async: {error}", file=sys.stderr)
+        _say(str(error))
         return outcome.exit_code(error)
     except KeyboardInterrupt:
         return outcome.INTERRUPTED
-    except BrokenPipeError:  # whoever read stdout has gone
+    except BrokenPipeError:  # whoever read stdout has gone; nothing more may be written there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return outcome.FAILED
     return code if isinstance(code, int) else outcome.DONE
 
 
+def _say(sentence: str) -> None:
+    print(f"zoho-async: {sentence}", file=sys.stderr)
+
+
 def _sentence(wrong: CycloptsError) -> str:
     """cyclopts' own words on one line, and where to learn more."""
     text = " ".join(str(wrong).split()).rstrip(".")
-    return f"{text}; `zoho-async --help` shows how"
+    command = " ".join(["zoho-async", *(wrong.command_chain or ())])
+    return f"{text} (`{command} --help` shows how)"

@@ -66,7 +66,13 @@ async def connected(
             ledger = open_ledger(wanted.ledger or ledger_path(environ))
         stack.push_async_callback(ledger.close)
         session = Session.from_env(environ, limits=limits, ledger=ledger, observer=observer)
-        yield await stack.enter_async_context(session)
+        await stack.enter_async_context(session)
+        if session.organization is None:
+            raise ConfigurationError(
+                "no organization is named: set ZOHO_ORGANIZATION_ID or give --organization "
+                "(its id is in Zoho's web app under the organization's name)"
+            )
+        yield session
 
 
 def _limits(wanted: Connection) -> Limits:
@@ -88,10 +94,5 @@ def _settings(wanted: Connection, environ: Mapping[str, str]) -> dict[str, str]:
     if wanted.minute is not None and host not in _LOOPBACK:
         raise ConfigurationError(
             "--minute is for sandboxes only: Zoho's minute has 60 seconds; leave it out"
-        )
-    if not settings.get("ZOHO_ORGANIZATION_ID"):
-        raise ConfigurationError(
-            "no organization is named: set ZOHO_ORGANIZATION_ID or give --organization "
-            "(its id is in Zoho's web app under the organization's name)"
         )
     return settings

@@ -68,8 +68,10 @@ def export(
     """
     run = _Run(order, wanted, environ)
     error = run.carry_out()
-    code = outcome.DONE if error is None else outcome.exit_code(error)
     summary = run.summary
+    code = outcome.DONE
+    if error is not None:
+        code = outcome.exit_code(error, began=summary is not None)
     failed = [] if summary is None else [one for one in summary.resources if one.error]
     sentence = str(error) if error is not None else None
     if error is None and failed:

@@ -52,8 +52,8 @@ def plan_lines(plan: Planned) -> list[str]:
     lines: list[str] = []
     for one in plan.resources:
         rows = "rows unknown" if one.rows is None else count(one.rows, "row")
-        calls = f"{count(one.calls)}{'' if one.rows is not None else ' or more'}"
-        line = f"  {one.resource:<{width}}  {rows:>14}  {calls:>6} calls"
+        more = "" if one.rows is not None else " or more"
+        line = f"  {one.resource:<{width}}  {rows:>14}  {count(one.calls, 'call'):>9}{more}"
         if one.finished:
             line += "  (complete from the interrupted run)"
         elif one.rows_before:

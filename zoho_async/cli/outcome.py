@@ -14,7 +14,7 @@ from zoho_async.errors import (
     InvalidToken,
     OrganizationError,
 )
-from zoho_async.export import CheckpointRefused, ExportRunning
+from zoho_async.export import CheckpointRefused, DestinationError, ExportRunning
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -36,8 +36,8 @@ class Interrupted(Exception):
         return 128 + self.number
 
 
-def exit_code(error: BaseException) -> int:
-    """The exit code that ``error`` means."""
+def exit_code(error: BaseException, *, began: bool = False) -> int:
+    """The exit code that ``error`` means; ``began`` says that there was work done before it."""
     if isinstance(error, Interrupted):
         return error.exit_code
     if isinstance(error, DailyQuotaExceeded | DailyLimitReply):
@@ -51,4 +51,6 @@ def exit_code(error: BaseException) -> int:
         CheckpointRefused,
         ExportRunning,
     )
-    return USAGE if isinstance(error, wrong) else FAILED
+    if isinstance(error, wrong) or (isinstance(error, DestinationError) and not began):
+        return USAGE
+    return FAILED

@@ -292,10 +292,12 @@ class _Gate:
         await self._open.wait()
 
 
-def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first(several: BaseException) -> BaseException:
     """What ended the job: the first of the failures, out of anyio's wrapping."""
-    one = several.exceptions[0]
-    return _first(one) if isinstance(one, BaseExceptionGroup) else one
+    while isinstance(several, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = several
+        several = group.exceptions[0]
+    return several
 
 
 def _host(url: str) -> str:

@@ -1,0 +1,96 @@
+"""The options of the subcommands: their types and what ``--help`` says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+from cyclopts import Group, Parameter
+
+_ACCOUNT: Final = Group("Account", sort_key=1)
+_LIMITS: Final = Group("Limits", sort_key=2)
+
+
+def _said(text: str, group: Group | None = None, *, default: bool = False) -> Parameter:
+    """An option's help; ``default`` shows its default too."""
+    if group is None:
+        return Parameter(help=text, show_default=default)
+    return Parameter(help=text, show_default=default, group=group)
+
+
+# -- export -------------------------------------------------------------------------------------
+
+Resource: TypeAlias = Annotated[
+    str, _said("What to export, such as `invoices contacts`. None: every list there is.")
+]
+To: TypeAlias = Annotated[Path, _said("Directory for the files, `DIR/books/invoices.jsonl`.")]
+InSandbox: TypeAlias = Annotated[
+    bool, _said("Export a made-up firm from a local sandbox; needs no account.")
+]
+AsJson: TypeAlias = Annotated[
+    bool, _said("Print one JSON object at the end on stdout, and nothing else there.")
+]
+Filters: TypeAlias = Annotated[
+    tuple[str, ...],
+    _said("`NAME=VALUE` for every list, such as `status=overdue`; may be repeated."),
+]
+Fresh: TypeAlias = Annotated[
+    bool, _said("Start anew instead of going on with an interrupted export.")
+]
+Organization: TypeAlias = Annotated[
+    str | None, _said("Organization id; else `ZOHO_ORGANIZATION_ID`.", _ACCOUNT)
+]
+Region: TypeAlias = Annotated[
+    str | None,
+    _said("Data center of the account (`us`, `eu`, `in`, ...); else `ZOHO_REGION`.", _ACCOUNT),
+]
+Limit: TypeAlias = Annotated[
+    int,
+    _said(
+        "Calls a minute; Zoho allows 100 to all who use the organization.", _LIMITS, default=True
+    ),
+]
+Burst: TypeAlias = Annotated[
+    int, _said("Calls that may go together; the rest comes evenly.", _LIMITS, default=True)
+]
+LedgerFile: TypeAlias = Annotated[
+    Path | None,
+    _said(
+        "File that remembers calls across runs; else `ZOHO_ASYNC_LEDGER`, else a file in the "
+        "user's state directory.",
+        _LIMITS,
+    ),
+]
+SandboxMinute: TypeAlias = Annotated[
+    float | None, _said("Seconds in the sandbox's minute; for sandboxes only.", _LIMITS)
+]
+
+EXPORT_EPILOGUE: Final = """
+**Examples**
+
+- everything: `zoho-async export --to backup`
+- two lists: `zoho-async export invoices contacts --to backup`
+- some rows: `zoho-async export invoices --filter status=overdue --to overdue`
+- in a script: `zoho-async export --to backup --json | jq .rows`
+
+**Exit codes**
+
+- 0: done
+- 1: failed; running the same again may help
+- 2: bad usage or configuration
+- 3: the day's calls are used up; run the same again after the reset
+- 130: interrupted (143 by SIGTERM); run the same again to go on
+"""
+
+# -- sandbox ------------------------------------------------------------------------------------
+
+Host: TypeAlias = Annotated[str, _said("Address to listen on.", default=True)]
+Port: TypeAlias = Annotated[int, _said("Port to listen on; 0 takes a free one.", default=True)]
+Seed: TypeAlias = Annotated[int, _said("Decides every record.", default=True)]
+Sizes: TypeAlias = Annotated[
+    tuple[str, ...], _said("`RESOURCE=ROWS`, such as `invoices=200`; may be repeated.")
+]
+Minute: TypeAlias = Annotated[
+    float, _said("Seconds in its minute: clients must know (`export --minute`).", default=True)
+]
+Latency: TypeAlias = Annotated[float, _said("Seconds until a reply leaves.", default=True)]
