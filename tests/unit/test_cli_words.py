@@ -1,0 +1,261 @@
+"""What the command says while it runs and at its end, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from zoho_async.cli import outcome, report
+from zoho_async.cli.lines import Lines, plan_lines
+from zoho_async.cli.progress import Tracker
+from zoho_async.cli.state import ledger_path, state_directory
+from zoho_async.cli.wording import count, seconds, size
+from zoho_async.errors import (
+    ConfigurationError,
+    DailyQuotaExceeded,
+    InvalidGrant,
+    NotConnected,
+    Request,
+    WaitTooLong,
+    reply_error,
+)
+from zoho_async.events import Called
+from zoho_async.export import (
+    CheckpointRefused,
+    DestinationError,
+    Planned,
+    PlannedResource,
+    Progress,
+    ResourceDone,
+    ResourceFailed,
+    ResourceSummary,
+    Summary,
+)
+from zoho_async.limits import Snapshot
+
+FILE = Path("out/books/invoices.jsonl")
+CALLED = Called(
+    method="GET",
+    path="/invoices",
+    organization="1",
+    status=200,
+    code=None,
+    seconds=0.1,
+    attempt=1,
+)
+
+
+def planned(*, rows: int | None = 6000, before: int = 0, finished: bool = False) -> Planned:
+    one = PlannedResource(
+        resource="books.invoices",
+        file=FILE,
+        rows=rows,
+        calls=0 if finished else 30,
+        rows_before=before,
+        finished=finished,
+    )
+    return Planned(
+        resources=(one,), rows=rows or 0, calls=one.calls, seconds=15.0, exact=rows is not None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (count(1500, "row"), "1,500 rows"),
+        (count(1, "row"), "1 row"),
+        (size(999), "999 B"),
+        (size(1_234_567), "1.2 MB"),
+        (seconds(7.2), "8 s"),
+        (seconds(65), "1 min 05 s"),
+        (seconds(7800), "2 h 10 min"),
+    ],
+)
+def test_numbers_read_as_people_write_them(text: str, expected: str) -> None:
+    assert text == expected
+
+
+def test_the_figures_tell_rows_calls_rate_minute_day_and_time_to_go() -> None:
+    time = [0.0]
+    tracker = Tracker(lambda: time[0])
+    tracker.rate = 2.0
+    tracker.exported(planned())
+    for page in range(1, 11):
+        tracker.called(CALLED)
+        tracker.exported(
+            Progress(resource="books.invoices", page=page, rows=page * 200, total=6000, bytes=1)
+        )
+    time[0] = 4.0
+    tracker.snapshot = Snapshot(
+        minute_used=12,
+        limit=90,
+        next_place_in=0.0,
+        in_flight=1,
+        cap=10,
+        day_used=12,
+        day_limit=10_000,
+        day_remaining=9_988,
+        day_reset_in=60.0,
+        blocked_for=0.0,
+    )
+    assert tracker.figures() == [
+        "2,000 of 6,000 rows",
+        "10 of 30 calls",
+        "500 rows/s",
+        "minute 12 of 90",
+        "day 9,988 left",
+        "10 s to go",
+    ]
+
+
+def test_rows_of_an_interrupted_run_do_not_count_into_the_rate() -> None:
+    tracker = Tracker(lambda: 10.0)
+    tracker.exported(planned(before=4000))
+    assert tracker.rows == 4000
+    assert tracker.rows_a_second == 0
+
+
+def test_without_a_count_neither_total_nor_time_is_made_up() -> None:
+    tracker = Tracker(lambda: 1.0)
+    tracker.rate = 2.0
+    tracker.exported(planned(rows=None))
+    assert tracker.total is None
+    assert tracker.to_go is None
+
+
+def test_the_plan_names_each_resource_and_the_sum() -> None:
+    assert plan_lines(planned()) == [
+        "  books.invoices      6,000 rows   30 calls",
+        "plan: 6,000 rows in 30 calls, about 15 s",
+    ]
+    assert "or more" in plan_lines(planned(rows=None))[0]
+    assert "at least" in plan_lines(planned(rows=None))[-1]
+    assert "4,000 rows there" in plan_lines(planned(before=4000))[0]
+    assert "complete from" in plan_lines(planned(finished=True))[0]
+
+
+def test_without_a_terminal_lines_come_every_few_seconds_and_for_each_resource() -> None:
+    time = [0.0]
+    stream = io.StringIO()
+    tracker = Tracker(lambda: time[0])
+    with Lines(tracker, stream) as lines:
+        for event in (
+            planned(),
+            ResourceDone(resource="books.invoices", file=FILE, rows=6000, total=6000, bytes=9),
+        ):
+            tracker.exported(event)
+            lines.show(event)
+        for tick in range(24):
+            time[0] = tick / 2
+            lines.tick()
+    told = stream.getvalue().splitlines()
+    assert told[2] == "books.invoices done: 6,000 rows"
+    assert len(told) == 3 + 2
+
+
+def test_a_list_that_fails_is_told_and_the_others_go_on() -> None:
+    error = reply_error(Request("GET", "/invoices", "1"), 401, 57, "not authorized", scope="S.READ")
+    tracker = Tracker()
+    tracker.exported(planned())
+    stream = io.StringIO()
+    event = ResourceFailed(resource="books.invoices", error=error)
+    tracker.exported(event)
+    Lines(tracker, stream).show(event)
+    assert "needs S.READ" in stream.getvalue()
+    assert tracker.resources["books.invoices"].state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError("x"), 2),
+        (CheckpointRefused("x"), 2),
+        (InvalidGrant("x"), 2),
+        (DailyQuotaExceeded(datetime(2026, 1, 1, tzinfo=UTC)), 3),
+        (reply_error(Request("GET", "/x"), 429, 45, ""), 3),
+        (WaitTooLong(70), 1),
+        (NotConnected(Request("GET", "/x"), "refused"), 1),
+        (DestinationError(Path("x"), "No space left on device"), 1),
+        (outcome.Interrupted(2), 130),
+        (outcome.Interrupted(15), 143),
+    ],
+)
+def test_the_exit_code_tells_what_can_be_done(error: BaseException, code: int) -> None:
+    assert outcome.exit_code(error, began=True) == code
+
+
+def test_a_directory_that_cannot_be_written_from_the_start_is_bad_usage() -> None:
+    assert outcome.exit_code(DestinationError(Path("x"), "Permission denied")) == 2
+
+
+def summary(*, rows: int, total: int | None, done: bool = True) -> Summary:
+    one = ResourceSummary(
+        resource="books.invoices",
+        file=FILE,
+        status="done" if done else "partial",
+        rows=rows,
+        rows_new=rows,
+        total=total,
+        bytes=1_234_567,
+        pages=30,
+        least_calls=30,
+    )
+    return Summary(
+        organization="10234695",
+        directory=Path("out"),
+        resources=(one,),
+        done=done,
+        rows=rows,
+        rows_new=rows,
+        calls=31,
+        least_calls=30,
+        refused=0,
+        seconds=15.04,
+    )
+
+
+def test_the_end_tells_rows_calls_the_least_possible_refusals_and_time() -> None:
+    assert report.as_lines(summary(rows=6000, total=6000)) == [
+        "  out/books/invoices.jsonl      6,000 rows     1.2 MB",
+        "done: 6,000 rows in 16 s; 31 calls made, 30 the least possible, 0 refused",
+    ]
+    assert "Zoho counted 6,001" in report.as_lines(summary(rows=6000, total=6001))[0]
+    assert report.as_lines(summary(rows=10, total=6000, done=False))[0].endswith("partial")
+
+
+def test_programs_get_the_same_as_an_object_with_keys_that_stay() -> None:
+    told = json.loads(
+        report.as_json(summary(rows=6000, total=6000), code=0, error=None, go_on=None)
+    )
+    assert told["status"] == "done"
+    assert (told["rows"], told["calls"], told["least_calls"], told["refused"]) == (6000, 31, 30, 0)
+    assert told["resources"][0]["file"] == str(FILE)
+    nothing = json.loads(report.as_json(None, code=2, error="no", go_on=None))
+    assert nothing["status"] == "refused"
+    assert nothing.keys() == told.keys()
+    documented = report.__doc__ or ""
+    assert all(f"``{key}``" in documented for key in [*told, *told["resources"][0]])
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "expected"),
+    [
+        ({"HOME": "/home/x"}, "linux", "/home/x/.local/state/zoho-async"),
+        ({"HOME": "/home/x", "XDG_STATE_HOME": "/state"}, "linux", "/state/zoho-async"),
+        ({"HOME": "/home/x", "XDG_STATE_HOME": "rel"}, "linux", "/home/x/.local/state/zoho-async"),
+        ({"HOME": "/Users/x"}, "darwin", "/Users/x/Library/Application Support/zoho-async"),
+        ({"LOCALAPPDATA": "C:/x"}, "win32", "C:/x/zoho-async"),
+    ],
+)
+def test_the_limits_are_remembered_where_the_platform_keeps_state(
+    environ: dict[str, str], platform: str, expected: str
+) -> None:
+    assert state_directory(environ, platform) == Path(expected)
+
+
+def test_the_ledger_can_be_moved_by_the_environment() -> None:
+    assert ledger_path({"ZOHO_ASYNC_LEDGER": "/x/y.sqlite"}) == Path("/x/y.sqlite")
