@@ -31,6 +31,8 @@ _PATHS: Final = {
 }
 _OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
 _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
+_ID: Final = re.compile(r"\{\w+_id\}")
+_NAME: Final = re.compile(r"\{\w+\}")
 _MOST_ITEM_IDS: Final = 100
 _NO_FACTS: Final = OperationFacts(name="", method="", path="", answer="done")
 
@@ -56,7 +58,7 @@ def _shapes() -> tuple[tuple[re.Pattern[str], OperationFacts], ...]:
     described = [each for each in _facts().values() if each.product == "books"]
     described.sort(key=lambda operation: operation.path.count("{"))
     return tuple(
-        (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", operation.path)), operation)
+        (re.compile(_NAME.sub(r"[^/]+", _ID.sub(r"\\d+", operation.path))), operation)
         for operation in described
     )
 

@@ -129,6 +129,7 @@ class Sandbox:
         names = list(dict.fromkeys([organization, *(organizations or ())]))
         self._stores = {name: Store(World(seed, name, sizes or {})) for name in names}
         self._address = host, port
+        self._something_arrived = asyncio.Event()
         self._runner: web.ServerRunner | None = None
 
     # -- life -----------------------------------------------------------------------------------
@@ -215,6 +216,12 @@ class Sandbox:
         """An organization's records: ``.collection(resource)`` adds, changes and removes them."""
         return self._stores[organization or self.organization]
 
+    async def arrived(self, count: int) -> None:
+        """Wait until ``count`` API requests have arrived in all, answered or not."""
+        while len(self.arrivals) < count:
+            self._something_arrived.clear()
+            await self._something_arrived.wait()
+
     def revoke_tokens(self) -> None:
         """End every access token; the refresh token stays good."""
         self._accounts.revoke_tokens()
@@ -250,6 +257,7 @@ class Sandbox:
         organization = organization_of(request)
         arrival = Arrival(now, organization, request.method, request.path, dict(request.query))
         self.arrivals.append(arrival)
+        self._something_arrived.set()
         account = organization or _ACCOUNT
         verdict = self._judge.arrive(account, now)
         try:

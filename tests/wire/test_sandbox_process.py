@@ -1,0 +1,77 @@
+"""The sandbox in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from zoho_async.sandbox import Sandbox
+
+
+@asynccontextmanager
+async def started(*options: str) -> AsyncIterator[tuple[Process, dict[str, Any]]]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "zoho_async.sandbox", *options),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        yield process, json.loads(await process.stdout.readline())
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_it_says_where_it_is_and_ends_clean_when_told(how: signal.Signals) -> None:
+    async with started("--size", "invoices=3") as (process, said):
+        assert said["environment"]["ZOHO_BASE_URL"] == said["url"]
+        async with aiohttp.ClientSession() as http, http.get(f"{said['url']}/books/v3/x") as reply:
+            assert reply.status == 401
+        process.send_signal(how)
+        _, errors = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in errors
+        assert b"Warning" not in errors
+
+
+async def test_it_tells_its_counts_and_the_truth_to_tests_elsewhere() -> None:
+    options = ("--seed", "9", "--size", "books.invoices=12", "--organization", "5", "--tokens", "3")
+    async with started(*options) as (_, said), aiohttp.ClientSession() as http:
+        url = said["url"]
+        async with http.get(f"{url}/books/v3/projects?organization_id=5") as reply:
+            assert reply.status == 401
+        async with http.get(f"{url}/__sandbox__/state") as reply:
+            state = await reply.json()
+        assert (state["calls"], state["refused"], state["answers"]) == (1, 0, {"401/14": 1})
+        async with http.get(f"{url}/__sandbox__/truth/books.invoices") as reply:
+            rows = (await reply.read()).splitlines()
+        twin = Sandbox(seed=9, sizes={"invoices": 12}, organization="5")
+        assert rows == twin.truth("books.invoices")
+        async with http.get(f"{url}/__sandbox__/arrivals") as reply:
+            assert json.loads(await reply.read())["path"] == "/books/v3/projects"
+        async with http.get(f"{url}/__sandbox__/truth/nothing") as reply:
+            assert reply.status == 404
+
+
+async def test_a_taken_port_is_one_sentence_and_exit_code_1() -> None:
+    async with Sandbox() as zoho:
+        port = zoho.url.rpartition(":")[2]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "zoho_async.sandbox", "--port", port), stdout=PIPE, stderr=PIPE
+        )
+        _, errors = await process.communicate()
+        assert process.returncode == 1
+        assert errors.decode().startswith(f"cannot listen on 127.0.0.1:{port}")
+        assert len(errors.splitlines()) == 1
