@@ -14,10 +14,10 @@ from zoho_async.paging.walk import PageSource, Reading, Sheet, Turned, Walk, fet
 from zoho_async.wire import PageContext, Record, raw_page, row_id
 
 T = TypeVar("T")
-P = TypeVar("P", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Page(Generic[T]):
+class Page(Generic[T_co]):
     """One page of a list: its ``rows``, where it stands, and what else came with it.
 
     Iterating over it and ``len()`` are those of ``rows``. ``context`` is empty where Zoho sent
@@ -28,7 +28,7 @@ class Page(Generic[T]):
 
     def __init__(
         self,
-        rows: list[T],
+        rows: list[T_co],
         context: PageContext | None,
         number: int,
         extra: Callable[[], dict[str, Any]],
@@ -43,7 +43,7 @@ class Page(Generic[T]):
         """The undocumented keys of the reply that held this page."""
         return self._extra()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[T_co]:
         return iter(self.rows)
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class _Iteration:
         await self.aclose()
 
 
-class RowIterator(_Iteration, Generic[P]):
+class RowIterator(_Iteration, Generic[T_co]):
     """The rows of a list, each once; leaving the loop ends the fetching.
 
     Several tasks may read from one iterator: each row goes to one of them. After an exception it
@@ -94,18 +94,18 @@ class RowIterator(_Iteration, Generic[P]):
     loop.
     """
 
-    def __init__(self, walk: Walk[Any], rows: Callable[[Turned[Any]], Iterator[P]]) -> None:
+    def __init__(self, walk: Walk[Any], rows: Callable[[Turned[Any]], Iterator[T_co]]) -> None:
         super().__init__(walk)
         self._rows_of: Final = rows
-        self._rows: Iterator[P] = iter(())
+        self._rows: Iterator[T_co] = iter(())
 
-    def __aiter__(self) -> RowIterator[P]:
+    def __aiter__(self) -> RowIterator[T_co]:
         return self
 
-    async def __aenter__(self) -> RowIterator[P]:
+    async def __aenter__(self) -> RowIterator[T_co]:
         return self
 
-    async def __anext__(self) -> P:
+    async def __anext__(self) -> T_co:
         for row in self._rows:
             return row
         async with self._walk.turn:
@@ -123,20 +123,20 @@ class RowIterator(_Iteration, Generic[P]):
         await super().aclose()
 
 
-class PageIterator(_Iteration, Generic[P]):
+class PageIterator(_Iteration, Generic[T_co]):
     """The pages of a list, in order; as `RowIterator` in all else."""
 
-    def __init__(self, walk: Walk[Any], page: Callable[[Turned[Any]], P]) -> None:
+    def __init__(self, walk: Walk[Any], page: Callable[[Turned[Any]], T_co]) -> None:
         super().__init__(walk)
         self._page_of: Final = page
 
-    def __aiter__(self) -> PageIterator[P]:
+    def __aiter__(self) -> PageIterator[T_co]:
         return self
 
-    async def __aenter__(self) -> PageIterator[P]:
+    async def __aenter__(self) -> PageIterator[T_co]:
         return self
 
-    async def __anext__(self) -> P:
+    async def __anext__(self) -> T_co:
         async with self._walk.turn:
             page = await self._walk.next()
         if page is None:
@@ -144,7 +144,7 @@ class PageIterator(_Iteration, Generic[P]):
         return self._page_of(page)
 
 
-class Pager(Generic[T]):
+class Pager(Generic[T_co]):
     """A list that was asked for: ``await`` it for one page, ``async for`` it for every row.
 
     Awaited, it is the page that the parameters name, in Zoho's own order. Iterated, it is every row
@@ -160,7 +160,7 @@ class Pager(Generic[T]):
     def __init__(
         self,
         zoho: PageSource,
-        operation: ListOperation[T],
+        operation: ListOperation[T_co],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
@@ -171,19 +171,19 @@ class Pager(Generic[T]):
     def __repr__(self) -> str:
         return f"<Pager of {self._listing.operation.name}>"
 
-    def __await__(self) -> Generator[Any, None, Page[T]]:
+    def __await__(self) -> Generator[Any, None, Page[T_co]]:
         return self._awaited().__await__()
 
-    async def _awaited(self) -> Page[T]:
+    async def _awaited(self) -> Page[T_co]:
         listing = self._listing
         fetched = await fetch(self._zoho, listing, self._records(), listing.query)
         sheet = fetched.sheet
         return Page(sheet.rows, sheet.context, listing.first, sheet.extra)
 
-    def __aiter__(self) -> RowIterator[T]:
+    def __aiter__(self) -> RowIterator[T_co]:
         return RowIterator(self._walk(self._records()), lambda page: iter(page.fresh))
 
-    def pages(self) -> PageIterator[Page[T]]:
+    def pages(self) -> PageIterator[Page[T_co]]:
         """The same rows page by page. The first page comes even if the list is empty."""
         return PageIterator(
             self._walk(self._records()),
@@ -207,11 +207,11 @@ class Pager(Generic[T]):
     def _walk(self, reading: Reading[Any], first: int | None = None) -> Walk[Any]:
         return Walk(self._zoho, self._listing, reading, first or self._listing.first)
 
-    def _records(self) -> Reading[T]:
+    def _records(self) -> Reading[T_co]:
         """Rows as records."""
         operation, decoder = self._listing.operation, self._zoho.decoder
 
-        def sheet(body: bytes) -> Sheet[T]:
+        def sheet(body: bytes) -> Sheet[T_co]:
             page = decoder.page(operation, body)
             return Sheet(page.rows, page.context, lambda: page.extra)
 
