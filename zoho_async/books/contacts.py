@@ -12,9 +12,8 @@ from zoho_async.books.types.contacts import (
     ContactCardInput,
     ContactComment,
     ContactCommentInput,
-    ContactCommunicationPreference,
-    ContactCommunicationPreferenceInput,
     ContactCreditnoteRefund,
+    ContactCurrencySummary,
     ContactDefaultTemplates,
     ContactDefaultTemplatesInput,
     ContactEmailInput,
@@ -25,6 +24,8 @@ from zoho_async.books.types.contacts import (
     ContactOpeningBalance,
     ContactOpeningBalanceInput,
     ContactPerson,
+    ContactPersonCommunicationPreference,
+    ContactPersonCommunicationPreferenceInput,
     ContactPersonInput,
     ContactRecurringInvoice,
     ContactStatementEmail,
@@ -33,6 +34,7 @@ from zoho_async.books.types.contacts import (
     ContactUnusedCreditsReceivable,
 )
 from zoho_async.books.types.shared import Address, AddressInput
+from zoho_async.files import Download, Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
@@ -44,9 +46,8 @@ __all__ = [
     "ContactCardInput",
     "ContactComment",
     "ContactCommentInput",
-    "ContactCommunicationPreference",
-    "ContactCommunicationPreferenceInput",
     "ContactCreditnoteRefund",
+    "ContactCurrencySummary",
     "ContactDefaultTemplates",
     "ContactDefaultTemplatesInput",
     "ContactEmailInput",
@@ -57,6 +58,8 @@ __all__ = [
     "ContactOpeningBalance",
     "ContactOpeningBalanceInput",
     "ContactPerson",
+    "ContactPersonCommunicationPreference",
+    "ContactPersonCommunicationPreferenceInput",
     "ContactPersonInput",
     "ContactRecurringInvoice",
     "ContactStatementEmail",
@@ -109,7 +112,6 @@ __all__ = [
     "get_client_review_email",
     "get_contact_person",
     "get_contact_person_of_contact",
-    "get_contact_persons",
     "get_document",
     "get_email",
     "get_income_and_expense",
@@ -130,6 +132,7 @@ __all__ = [
     "list_addresses",
     "list_autobill_recurring_invoices",
     "list_comments",
+    "list_contact_persons",
     "list_refunds",
     "list_unused_retainer_payments",
     "mark_address_as_billing",
@@ -593,8 +596,9 @@ _GET_CONTACT_PERSON = Operation(
     product=BOOKS,
     method="GET",
     path="/contacts/contactpersons/{contactperson_id}",
-    result=Done,
+    result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
+    key="contact_person",
 )
 _UPDATE_CONTACT_PERSON = Operation(
     name="books.contacts.update_contact_person",
@@ -612,12 +616,13 @@ _DELETE_CONTACT_PERSON = Operation(
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
 )
-_GET_CONTACT_PERSONS = Operation(
-    name="books.contacts.get_contact_persons",
+_LIST_CONTACT_PERSONS = ListOperation(
+    name="books.contacts.list_contact_persons",
     product=BOOKS,
-    method="GET",
     path="/contacts/{contact_id}/contactpersons",
-    result=Done,
+    row=ContactPerson,
+    key="contact_persons",
+    row_id="contact_person_id",
     scope="ZohoBooks.contacts.READ",
 )
 _GET_CONTACT_PERSON_OF_CONTACT = Operation(
@@ -625,8 +630,9 @@ _GET_CONTACT_PERSON_OF_CONTACT = Operation(
     product=BOOKS,
     method="GET",
     path="/contacts/{contact_id}/contactpersons/{contactperson_id}",
-    result=Done,
+    result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
+    key="contact_person",
 )
 _MARK_CONTACT_PERSON_AS_PRIMARY = Operation(
     name="books.contacts.mark_contact_person_as_primary",
@@ -681,8 +687,9 @@ _GET_DOCUMENT = Operation(
     product=BOOKS,
     method="GET",
     path="/contacts/{contact_id}/documents/{document_id}",
-    result=Done,
+    result=bytes,
     scope="ZohoBooks.contacts.READ",
+    accept="*/*",
 )
 _UPDATE_DOCUMENT = Operation(
     name="books.contacts.update_document",
@@ -1024,6 +1031,7 @@ def list(
     zcrm_contact_id: str | int | None = None,
     zcrm_account_id: str | int | None = None,
     zcrm_vendor_id: str | int | None = None,
+    last_modified_time: dt.datetime | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -1066,6 +1074,7 @@ def list(
             "zcrm_contact_id": zcrm_contact_id,
             "zcrm_account_id": zcrm_account_id,
             "zcrm_vendor_id": zcrm_vendor_id,
+            "last_modified_time": last_modified_time,
             "page": page,
             "per_page": per_page,
             **(extra_query or {}),
@@ -1322,7 +1331,6 @@ async def email_statement(
     *,
     start_date: dt.date | None = None,
     end_date: dt.date | None = None,
-    multipart_or_formdata: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Email statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
@@ -1332,12 +1340,7 @@ async def email_statement(
     return await zoho.call(
         _EMAIL_STATEMENT,
         ids=(contact_id,),
-        query={
-            "start_date": start_date,
-            "end_date": end_date,
-            "multipart_or_formdata": multipart_or_formdata,
-            **(extra_query or {}),
-        },
+        query={"start_date": start_date, "end_date": end_date, **(extra_query or {})},
         body=email_statement,
     )
 
@@ -1755,8 +1758,8 @@ async def create_contact_person(
 
 async def get_contact_person(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> Done:
-    """Get contact person. What it answers is not described: see ``extra`` of the answer.
+) -> ContactPerson:
+    """Get contact person.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1789,15 +1792,24 @@ async def delete_contact_person(
     return await zoho.call(_DELETE_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query)
 
 
-async def get_contact_persons(
-    zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> Done:
-    """Get contact persons of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+def list_contact_persons(
+    zoho: Session,
+    contact_id: str | int,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    extra_query: Mapping[str, object] | None = None,
+) -> Pager[ContactPerson]:
+    """Contact persons of a contact. Iterating goes through all pages.
 
     Scope: ZohoBooks.contacts.READ.
     """
-    return await zoho.call(_GET_CONTACT_PERSONS, ids=(contact_id,), query=extra_query)
+    return Pager(
+        zoho,
+        _LIST_CONTACT_PERSONS,
+        ids=(contact_id,),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
+    )
 
 
 async def get_contact_person_of_contact(
@@ -1806,9 +1818,8 @@ async def get_contact_person_of_contact(
     contactperson_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
-    """Get contact person of contact of a contact. What it answers is not described: see ``extra``
-    of the answer.
+) -> ContactPerson:
+    """Get contact person of contact of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1893,12 +1904,12 @@ async def get_document(
     document_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
-    """Get document of a contact. What it answers is not described: see ``extra`` of the answer.
+) -> Download:
+    """A document of a contact, as a file.
 
     Scope: ZohoBooks.contacts.READ.
     """
-    return await zoho.call(_GET_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
+    return await zoho.download(_GET_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
 
 async def update_document(
@@ -2079,13 +2090,19 @@ async def verify_saved_address(
 
 
 async def add_attachment(
-    zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    contact_id: str | int,
+    *,
+    attachment: Upload,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add attachment of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_ADD_ATTACHMENT, ids=(contact_id,), query=extra_query)
+    return await zoho.call(
+        _ADD_ATTACHMENT, ids=(contact_id,), query=extra_query, files={"attachment": attachment}
+    )
 
 
 async def merge(

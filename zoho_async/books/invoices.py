@@ -148,6 +148,7 @@ __all__ = [
     "delete_payment",
     "delete_substatus",
     "disable_payment_reminder",
+    "download_document",
     "email",
     "enable_payment_reminder",
     "export_pdf",
@@ -165,11 +166,13 @@ __all__ = [
     "get_einvoice",
     "get_einvoices",
     "get_email",
+    "get_html",
     "get_metadata",
     "get_packing_slips",
     "get_payment_qr",
     "get_payment_qr_status",
     "get_payment_reminder",
+    "get_pdf",
     "get_qr_code",
     "get_signature_template",
     "get_sms",
@@ -279,6 +282,24 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.READ",
     key="invoice",
+)
+_GET_PDF = Operation(
+    name="books.invoices.get_pdf",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
+_GET_HTML = Operation(
+    name="books.invoices.get_html",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="text/html",
 )
 _DELETE = Operation(
     name="books.invoices.delete",
@@ -401,16 +422,18 @@ _EXPORT_PDF = Operation(
     product=BOOKS,
     method="GET",
     path="/invoices/pdf",
-    result=Done,
+    result=bytes,
     scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
 )
 _PRINT_PDF = Operation(
     name="books.invoices.print_pdf",
     product=BOOKS,
     method="GET",
     path="/invoices/print",
-    result=Done,
+    result=bytes,
     scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
 )
 _DISABLE_PAYMENT_REMINDER = Operation(
     name="books.invoices.disable_payment_reminder",
@@ -527,8 +550,9 @@ _GET_ATTACHMENT = Operation(
     product=BOOKS,
     method="GET",
     path="/invoices/{invoice_id}/attachment",
-    result=Done,
+    result=bytes,
     scope="ZohoBooks.invoices.READ",
+    accept="*/*",
 )
 _ADD_ATTACHMENT = Operation(
     name="books.invoices.add_attachment",
@@ -562,6 +586,15 @@ _GET_DOCUMENT = Operation(
     result=InvoiceDocument,
     scope="ZohoBooks.invoices.READ",
     key="document",
+)
+_DOWNLOAD_DOCUMENT = Operation(
+    name="books.invoices.download_document",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/documents/{document_id}",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="*/*",
 )
 _DELETE_DOCUMENT = Operation(
     name="books.invoices.delete_document",
@@ -668,16 +701,18 @@ _GET_DELIVERY_NOTES = Operation(
     product=BOOKS,
     method="GET",
     path="/invoices/deliverynotes",
-    result=Done,
+    result=bytes,
     scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
 )
 _GET_PACKING_SLIPS = Operation(
     name="books.invoices.get_packing_slips",
     product=BOOKS,
     method="GET",
     path="/invoices/packingslips",
-    result=Done,
+    result=bytes,
     scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
 )
 _APPROVE_FINALLY = Operation(
     name="books.invoices.approve_finally",
@@ -1346,19 +1381,36 @@ async def update(
 
 
 async def get(
-    zoho: Session,
-    invoice_id: str | int,
-    *,
-    print: bool | None = None,
-    accept: Literal["json", "pdf", "html"] | None = None,
-    extra_query: Mapping[str, object] | None = None,
+    zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Invoice:
     """One invoice with all its fields.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.call(
-        _GET, ids=(invoice_id,), query={"print": print, "accept": accept, **(extra_query or {})}
+    return await zoho.call(_GET, ids=(invoice_id,), query={"accept": "json", **(extra_query or {})})
+
+
+async def get_pdf(
+    zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
+) -> Download:
+    """An invoice as a PDF.
+
+    Scope: ZohoBooks.invoices.READ.
+    """
+    return await zoho.download(
+        _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
+    )
+
+
+async def get_html(
+    zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
+) -> Download:
+    """An invoice as a page of HTML.
+
+    Scope: ZohoBooks.invoices.READ.
+    """
+    return await zoho.download(
+        _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
     )
 
 
@@ -1562,13 +1614,14 @@ async def export_pdf(
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
-    """Export pdf. At most 25 ids a call. What it answers is not described: see ``extra`` of the
-    answer.
+) -> Download:
+    """The PDFs of many invoices in one document. At most 25 ids a call.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.call(_EXPORT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+    return await zoho.download(
+        _EXPORT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    )
 
 
 async def print_pdf(
@@ -1576,13 +1629,14 @@ async def print_pdf(
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
-    """Print pdf. At most 25 ids a call. What it answers is not described: see ``extra`` of the
-    answer.
+) -> Download:
+    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.call(_PRINT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+    return await zoho.download(
+        _PRINT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    )
 
 
 async def disable_payment_reminder(
@@ -1751,12 +1805,12 @@ async def get_attachment(
     *,
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
-    """Get attachment of an invoice. What it answers is not described: see ``extra`` of the answer.
+) -> Download:
+    """The file attached to an invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.call(
+    return await zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -1765,7 +1819,7 @@ async def add_attachment(
     zoho: Session,
     invoice_id: str | int,
     *,
-    attachment: Upload | None = None,
+    attachment: Upload,
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
@@ -1814,18 +1868,27 @@ async def get_document(
     invoice_id: str | int,
     document_id: str | int,
     *,
-    responseformat: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceDocument:
     """Get document of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.call(
-        _GET_DOCUMENT,
-        ids=(invoice_id, document_id),
-        query={"responseformat": responseformat, **(extra_query or {})},
-    )
+    return await zoho.call(_GET_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
+
+
+async def download_document(
+    zoho: Session,
+    invoice_id: str | int,
+    document_id: str | int,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+) -> Download:
+    """A document of an invoice, as a file.
+
+    Scope: ZohoBooks.invoices.READ.
+    """
+    return await zoho.download(_DOWNLOAD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
 
 async def delete_document(
@@ -2019,22 +2082,21 @@ async def get_delivery_notes(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
-    accept: str,
     print: bool | None = None,
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
-    """Get delivery notes. What it answers is not described: see ``extra`` of the answer.
+) -> Download:
+    """Get delivery notes.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.call(
+    return await zoho.download(
         _GET_DELIVERY_NOTES,
         query={
             "invoice_ids": invoice_ids,
             "print": print,
-            "accept": accept,
             "no_of_copies": no_of_copies,
+            "accept": "pdf",
             **(extra_query or {}),
         },
     )
@@ -2044,22 +2106,21 @@ async def get_packing_slips(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
-    accept: str,
     print: bool | None = None,
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
-    """Get packing slips. What it answers is not described: see ``extra`` of the answer.
+) -> Download:
+    """Get packing slips.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.call(
+    return await zoho.download(
         _GET_PACKING_SLIPS,
         query={
             "invoice_ids": invoice_ids,
             "print": print,
-            "accept": accept,
             "no_of_copies": no_of_copies,
+            "accept": "pdf",
             **(extra_query or {}),
         },
     )
@@ -2389,7 +2450,7 @@ async def upload_digital_signature(
     zoho: Session,
     invoice_id: str | int,
     *,
-    attachment: Upload | None = None,
+    attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Upload digital signature of an invoice.
@@ -2409,7 +2470,7 @@ async def upload_document(
     invoice_id: str | int,
     document_id: str | int,
     *,
-    attachment: Upload | None = None,
+    attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Upload document of an invoice.

@@ -50,13 +50,29 @@ def _facts(model: Model, function: Function, objects: Objects) -> OperationFacts
         query=tuple(_parameter(each) for each in query),
         headers=_UPSERT if function.upsert else (),
         body=_fields(function.body_nodes, body, model.inputs, objects, "body"),
-        reply=_fields(function.reply, shape, model.replies, objects, "reply"),
+        reply=_fields(function.reply, shape, model.replies, objects, "reply")
+        or _known(shape, model.replies),
         row_id=function.row_id,
         order=function.order,
         paged=function.paged,
         totals=function.totals,
         max_per_page=function.max_per_page,
         per_user=function.per_user,
+    )
+
+
+def _known(shape: Shape | None, family: Family, depth: int = 0) -> tuple[Field, ...]:
+    """The fields of an answer that no description details, by its struct."""
+    if shape is None or depth > 6:
+        return ()
+    return tuple(
+        Field(
+            name=member.name,
+            kind=member.kind,
+            element=None if member.struct else member.element,
+            fields=_known(family.shapes.get(member.struct), family, depth + 1),
+        )
+        for member in shape.members.values()
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -228,8 +228,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     """An array of the document; an empty one where there is none."""
-    found: list[Any] = value if isinstance(value, list) else []
-    return found
+    return [*cast(Iterable[Any], value)] if isinstance(value, list) else []
 
 
 def _whole(value: Any) -> int | None:

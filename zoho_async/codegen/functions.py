@@ -192,6 +192,9 @@ class Reader:
             if fix.upload and all(upload.name != fix.upload for upload in function.uploads):
                 argument = words.identifier(fix.upload)
                 function.uploads.append(Parameter(fix.upload, argument, "any", required=True))
+        if not function.call.body:
+            for upload in function.uploads:
+                upload.required = True
         if any(each.name == "sort_column" for each in function.query) and all(
             each.name != "sort_order" for each in function.query
         ):

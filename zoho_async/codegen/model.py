@@ -103,27 +103,27 @@ def _merge(resources: Sequence[Resource]) -> dict[str, str]:
 
 
 def _announce(fix: FieldFix, replies: Family) -> None:
-    """Make room for a struct that only the overrides know."""
-    product, home, name = fix.of.split(".")
-    del product
-    if fix.add and not fix.kinds and home.startswith("+"):
-        replies.shapes[name] = Shape(name=name, home=home.removeprefix("+"), base="Part")
+    """Make a struct that only the overrides know."""
+    _, home, name = fix.of.split(".")
+    if fix.new:
+        shape = replies.shapes[name] = Shape(name=name, home=home, base="Part")
         for field, kind in fix.add.items():
-            replies.shapes[name].members[field] = member_of(field, kind, replies)
+            shape.members[field] = member_of(field, kind, replies)
 
 
 def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides) -> None:
     _, home, name = fix.of.split(".")
-    shape = (inputs if name.endswith("Input") else replies).shapes.get(name)
-    if shape is None or shape.home != home.removeprefix("+"):
+    family = inputs if name.endswith("Input") else replies
+    shape = family.shapes.get(name)
+    if shape is None or shape.home != home:
         return
     for field, text in fix.add.items():
-        if field not in shape.members or home.startswith("+"):
-            shape.members.setdefault(field, member_of(field, text, replies))
+        if field not in shape.members or fix.new:
+            shape.members.setdefault(field, member_of(field, text, family))
             overrides.use(f"fields: {fix.of}.{field}")
     for field, text in fix.kinds.items():
         known = shape.members.get(field)
-        wanted = member_of(field, text, replies)
+        wanted = member_of(field, text, family)
         if known is not None and (known.kind, known.element, known.struct) != (
             wanted.kind,
             wanted.element,
@@ -134,11 +134,11 @@ def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Override
             overrides.use(f"fields: {fix.of}.{field}")
 
 
-def member_of(name: str, text: str, replies: Family) -> Member:
+def member_of(name: str, text: str, family: Family) -> Member:
     """A field by its kind as the overrides write it: ``decimal``, ``list:id``, ``Address``."""
     outer, _, inner = text.partition(":")
     what = inner if outer == "list" and inner else outer
-    struct = what if what in replies.shapes else ""
+    struct = what if what in family.shapes else ""
     if not struct and what not in get_args(Kind):
         raise ModelError(f"{text!r} of field {name!r} is neither a kind nor a struct")
     kind: Kind = "object" if struct else cast(Kind, what)

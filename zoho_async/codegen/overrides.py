@@ -106,9 +106,10 @@ class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be changed of a struct."""
+    """What is to be changed of a struct; ``new`` makes one that no description has."""
 
     of: str
+    new: bool = False
     add: dict[str, str] = {}
     kinds: dict[str, str] = {}
 

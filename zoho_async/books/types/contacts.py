@@ -4,7 +4,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
@@ -13,6 +13,7 @@ from zoho_async.books.types.shared import (
     AddressInput,
     CustomField,
     CustomFieldInput,
+    Tag,
     TagInput,
 )
 from zoho_async.wire import Input, Moment, Part, Record
@@ -56,6 +57,21 @@ ContactTaxRegime: TypeAlias = Literal[
 ContactGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
 
+class ContactCurrencySummary(Part, frozen=True, kw_only=True):
+    """A contact currency summary."""
+
+    currency_id: str | None = None
+    currency_code: str | None = None
+    currency_symbol: str | None = None
+    price_precision: int | None = None
+    is_base_currency: bool | None = None
+    currency_name_formatted: str | None = None
+    outstanding_receivable_amount: Decimal | None = None
+    unused_credits_receivable_amount: Decimal | None = None
+    outstanding_payable_amount: Decimal | None = None
+    unused_credits_payable_amount: Decimal | None = None
+
+
 class ContactOpeningBalance(Part, frozen=True, kw_only=True):
     """A contact opening balance."""
 
@@ -64,17 +80,17 @@ class ContactOpeningBalance(Part, frozen=True, kw_only=True):
     opening_balance_amount: Decimal | None = None
 
 
-class ContactCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A contact communication preference."""
+class ContactPersonCommunicationPreference(Part, frozen=True, kw_only=True):
+    """A contact person communication preference."""
 
     is_sms_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
-class ContactPerson(Part, frozen=True, kw_only=True):
-    """A contact person."""
+class ContactPerson(Record, frozen=True, kw_only=True):
+    """A contact person; ``contact_person_id`` names it."""
 
-    contact_person_id: str | None = None
+    contact_person_id: str = ""
     salutation: str | None = None
     first_name: str | None = None
     last_name: str | None = None
@@ -85,7 +101,7 @@ class ContactPerson(Part, frozen=True, kw_only=True):
     department: str | None = None
     skype: str | None = None
     is_primary_contact: bool | None = None
-    communication_preference: ContactCommunicationPreference | None = None
+    communication_preference: ContactPersonCommunicationPreference | None = None
     enable_portal: bool | None = None
 
 
@@ -111,6 +127,16 @@ class ContactDefaultTemplates(Part, frozen=True, kw_only=True):
     statement_template_id: str | None = None
     payment_remittance_email_template_id: str | None = None
     bill_template_id: str | None = None
+    statement_template_name: str | None = None
+    bill_template_name: str | None = None
+    estimate_template_name: str | None = None
+    creditnote_template_name: str | None = None
+    paymentthankyou_template_name: str | None = None
+    invoice_email_template_name: str | None = None
+    estimate_email_template_name: str | None = None
+    creditnote_email_template_name: str | None = None
+    paymentthankyou_email_template_name: str | None = None
+    payment_remittance_email_template_name: str | None = None
 
 
 class Contact(Record, frozen=True, kw_only=True):
@@ -177,6 +203,70 @@ class Contact(Record, frozen=True, kw_only=True):
     email: str | None = None
     phone: str | None = None
     mobile: str | None = None
+    ach_supported: bool | None = None
+    addresses: list[Address] | None = None
+    allow_parent_for_payment_and_view: bool | None = None
+    associated_with_square: bool | None = None
+    bank_accounts: list[Any] | None = None
+    can_show_customer_ob: bool | None = None
+    can_show_vendor_ob: bool | None = None
+    cards: list[Any] | None = None
+    checks: list[Any] | None = None
+    company_id: str | None = None
+    consent_date: dt.date | None = None
+    contact_category: str | None = None
+    contact_salutation: str | None = None
+    contact_tax_information: str | None = None
+    contact_type_formatted: str | None = None
+    created_by_name: str | None = None
+    created_date: str | None = None
+    created_time_formatted: str | None = None
+    credit_limit_exceeded_amount: Decimal | None = None
+    crm_owner_id: str | None = None
+    custom_field_hash: dict[str, Any] | None = None
+    customer_currency_summaries: list[ContactCurrencySummary] | None = None
+    customer_name: str | None = None
+    department: str | None = None
+    designation: str | None = None
+    documents: list[Any] | None = None
+    entity_address_id: str | None = None
+    exchange_rate: Decimal | None = None
+    has_attachment: bool | None = None
+    invited_by: str | None = None
+    is_bcy_only_contact: bool | None = None
+    is_client_review_asked: bool | None = None
+    is_client_review_settings_enabled: bool | None = None
+    is_consent_agreed: bool | None = None
+    is_credit_limit_migration_completed: bool | None = None
+    is_crm_customer: bool | None = None
+    is_sms_enabled: bool | None = None
+    language_code_formatted: str | None = None
+    last_modified_time_formatted: str | None = None
+    opening_balance_amount: Decimal | None = None
+    opening_balance_amount_bcy: Decimal | None = None
+    outstanding_ob_payable_amount: Decimal | None = None
+    outstanding_ob_receivable_amount: Decimal | None = None
+    outstanding_payable_amount: Decimal | None = None
+    outstanding_payable_amount_bcy: Decimal | None = None
+    owner_name: str | None = None
+    payment_terms_id: str | None = None
+    portal_receipt_count: int | None = None
+    portal_status: str | None = None
+    portal_status_formatted: str | None = None
+    price_precision: int | None = None
+    pricebook_name: str | None = None
+    sales_channel: str | None = None
+    siret_number: str | None = None
+    source: str | None = None
+    tags: list[Tag] | None = None
+    unused_credits_payable_amount: Decimal | None = None
+    unused_credits_payable_amount_bcy: Decimal | None = None
+    unused_retainer_payments: Decimal | None = None
+    vendor_name: str | None = None
+    vpa_list: list[Any] | None = None
+    zcrm_account_id: str | None = None
+    zcrm_contact_id: str | None = None
+    zohopeople_client_id: str | None = None
 
 
 class ContactRecurringInvoice(Record, frozen=True, kw_only=True):
@@ -267,8 +357,8 @@ class ContactUnusedCreditsReceivable(Record, frozen=True, kw_only=True):
     description: str | None = None
 
 
-class ContactCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a contact communication preference."""
+class ContactPersonCommunicationPreferenceInput(Input, kw_only=True):
+    """What may be sent of a contact person communication preference."""
 
     is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
@@ -287,7 +377,7 @@ class ContactPersonInput(Input, kw_only=True):
     department: str | UnsetType | None = UNSET  # at most 50 characters
     skype: str | UnsetType | None = UNSET  # at most 50 characters
     is_primary_contact: bool | UnsetType | None = UNSET
-    communication_preference: ContactCommunicationPreferenceInput | UnsetType | None = UNSET
+    communication_preference: ContactPersonCommunicationPreferenceInput | UnsetType | None = UNSET
     enable_portal: bool | UnsetType | None = UNSET
     contact_person_id: str | int | UnsetType | None = UNSET
     mobile_country_code: str | UnsetType | None = UNSET

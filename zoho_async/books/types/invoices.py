@@ -219,6 +219,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     salesorder_id: str | None = None
     salesorder_number: str | None = None
     salesorders: InvoiceSalesorders | None = None
+    contact_persons: list[str] | None = None
 
 
 class InvoiceError(Part, frozen=True, kw_only=True):
@@ -445,6 +446,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
     salesorder_item_id: str | int | UnsetType | None = UNSET
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    line_item_id: str | int | UnsetType | None = UNSET
 
 
 class InvoicePaymentGatewayInput(Input, kw_only=True):
@@ -474,7 +476,7 @@ class InvoiceInput(Input, kw_only=True):
 
     customer_id: str | int | UnsetType | None = UNSET
     currency_id: str | int | UnsetType | None = UNSET
-    contact_persons: Sequence[str] | UnsetType | None = UNSET
+    contact_persons: Sequence[str | int] | UnsetType | None = UNSET
     contact_persons_associated: (
         Sequence[InvoiceContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET

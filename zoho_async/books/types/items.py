@@ -27,7 +27,7 @@ class ItemLocation(Part, frozen=True, kw_only=True):
     location_name: str | None = None
     status: str | None = None
     is_primary: bool | None = None
-    location_stock_on_hand: str | None = None
+    location_stock_on_hand: Decimal | None = None
     location_available_stock: Decimal | None = None
     location_actual_available_stock: Decimal | None = None
 
@@ -48,7 +48,7 @@ class Item(Record, frozen=True, kw_only=True):
     hsn_or_sac: str | None = None
     sat_item_key_code: str | None = None
     unitkey_code: str | None = None
-    tax_percentage: str | None = None
+    tax_percentage: Decimal | None = None
     tax_type: str | None = None
     sku: str | None = None
     product_type: str | None = None
@@ -82,7 +82,7 @@ class ItemInput(Input, kw_only=True):
     locations: Sequence[ItemLocationInput] | UnsetType | None = UNSET
     purchase_tax_rule_id: str | int | UnsetType | None = UNSET  # editions: mx, ke, za
     sales_tax_rule_id: str | int | UnsetType | None = UNSET  # editions: mx, ke, za
-    tax_percentage: str | UnsetType | None = UNSET
+    tax_percentage: Decimal | int | UnsetType | None = UNSET
     sku: str | UnsetType | None = UNSET
     product_type: Literal["goods", "service", "digital_service"] | UnsetType | None = UNSET
     hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
@@ -102,7 +102,7 @@ class ItemInput(Input, kw_only=True):
     purchase_account_id: str | int | UnsetType | None = UNSET
     inventory_account_id: str | int | UnsetType | None = UNSET
     vendor_id: str | int | UnsetType | None = UNSET
-    reorder_level: str | UnsetType | None = UNSET
+    reorder_level: Decimal | int | UnsetType | None = UNSET
     # editions: in
     item_tax_preferences: Sequence[ItemTaxPreferenceInput] | UnsetType | None = UNSET
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET

@@ -55,7 +55,7 @@ class Organization(Record, frozen=True, kw_only=True):
     language_code: str | None = None
     date_format: str | None = None
     field_separator: str | None = None
-    fiscal_year_start_month: int | None = None
+    fiscal_year_start_month: str | None = None
     tax_group_enabled: bool | None = None
     user_status: str | None = None
     contact_name: str | None = None

@@ -2,6 +2,7 @@
 """Objects that stand in many records of Zoho Books."""
 
 from decimal import Decimal
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
@@ -12,9 +13,12 @@ class CustomField(Part, frozen=True, kw_only=True):
     """A custom field."""
 
     index: int | None = None
-    value: str | None = None
+    value: Any = None
     label: str | None = None
     customfield_id: str | None = None
+    data_type: str | None = None
+    show_on_pdf: bool | None = None
+    show_in_all_pdf: bool | None = None
 
 
 class Address(Record, frozen=True, kw_only=True):
@@ -31,6 +35,10 @@ class Address(Record, frozen=True, kw_only=True):
     fax: str | None = None
     phone: str | None = None
     address_id: str = ""
+    county: str | None = None
+    country_code: str | None = None
+    latitude: Decimal | None = None
+    longitude: Decimal | None = None
 
 
 class Tag(Part, frozen=True, kw_only=True):
@@ -77,6 +85,6 @@ class CustomFieldInput(Input, kw_only=True):
     """What may be sent of a custom field."""
 
     index: int | UnsetType | None = UNSET
-    value: str | UnsetType | None = UNSET
+    value: Any | UnsetType = UNSET
     label: str | UnsetType | None = UNSET
     customfield_id: str | int | UnsetType | None = UNSET
