@@ -42,7 +42,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         These are the undocumented fields, the originals of values that did not fit their type, and
         both for nested objects under the names of their parents: a list has one ``dict`` for each
         element then, ``{}`` where an element holds nothing more. Numbers are `Decimal` or ``int``.
-        Empty for a record that did not come from a reply.
+        Empty for a record that did not come from a reply, and for one inside another record, whose
+        own ``extra`` holds it.
         """
         beside = self.__dict__
         if _EXTRA not in beside:
