@@ -64,6 +64,8 @@ class World:
         self.prefix = str(digits + first // 2 % (9 * digits))
         self.currency_id = self.fixed_id(101)
         self.user_id = self.fixed_id(1)
+        self._customers: dict[int, tuple[str, str]] = {}
+        self._custom_fields: dict[tuple[int, int], dict[str, Any]] = {}
 
     def draw(self, resource: str, index: int) -> bytes:
         """32 bytes that decide everything about a row."""
@@ -112,15 +114,39 @@ class World:
 
         The last fifth of the contacts has no documents, so that some can be deleted.
         """
-        index = self.customer_index(draw)
-        if index is None:
-            return "", ""
-        name = self.party(index, self.draw("books.contacts", index))
-        return self.id("books.contacts", index), name
-
-    def customer_index(self, draw: bytes) -> int | None:
         busy = self.size("books.contacts") * 4 // 5
-        return int.from_bytes(draw[2:5], "big") % busy if busy else None
+        if not busy:
+            return "", ""
+        index = int.from_bytes(draw[2:5], "big") % busy
+        known = self._customers.get(index)
+        if known is None:
+            name = self.party(index, self.draw("books.contacts", index))
+            known = self._customers[index] = (self.id("books.contacts", index), name)
+        return known
+
+    def custom_fields(self, draw: bytes) -> dict[str, Any]:
+        """A record's custom fields, in all three ways at once; half of the records have none.
+
+        Records with the same values share the objects inside: replace them, never change them.
+        """
+        if draw[24] % 2:
+            return {"custom_fields": [], "custom_field_hash": {}}
+        values = draw[25] % 5, draw[26]
+        known = self._custom_fields.get(values)
+        if known is None:
+            known = self._custom_fields[values] = self._custom_fields_of(*values)
+        return known
+
+    def _custom_fields_of(self, region: int, score: int) -> dict[str, Any]:
+        area, renewal = _REGIONS[region], day(_FIRST_MOMENT + score * 86_400)
+        formatted = day_formatted(renewal)
+        return custom_field_forms(
+            [
+                (self.fixed_id(701), "Region", "cf_region", "string", area, area),
+                (self.fixed_id(703), "Score", "cf_score", "number", str(score), score),
+                (self.fixed_id(705), "Renewal", "cf_renewal", "date", formatted, renewal),
+            ]
+        )
 
 
 def stamp(moment: int) -> str:
@@ -148,29 +174,6 @@ def day_formatted(day: str) -> str:
 
 def amount_formatted(amount: float | Decimal) -> str:
     return f"${amount:,.2f}"
-
-
-def custom_fields(world: World, draw: bytes) -> dict[str, Any]:
-    """A record's custom fields, in all three ways at once; half of the records have none."""
-    if draw[24] % 2:
-        return {"custom_fields": [], "custom_field_hash": {}}
-    region = _REGIONS[draw[25] % 5]
-    score = draw[26]
-    renewal = day(_FIRST_MOMENT + draw[27] * 86_400)
-    return custom_field_forms(
-        [
-            (world.fixed_id(701), "Region", "cf_region", "string", region, region),
-            (world.fixed_id(703), "Score", "cf_score", "number", str(score), score),
-            (
-                world.fixed_id(705),
-                "Renewal",
-                "cf_renewal",
-                "date",
-                day_formatted(renewal),
-                renewal,
-            ),
-        ]
-    )
 
 
 def custom_field_forms(fields: list[tuple[str, str, str, str, str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from zoho_async.sandbox.records.resource import (
     Resource,
     settle_custom_fields,
 )
-from zoho_async.sandbox.world import World, custom_fields, day_formatted, stamp
+from zoho_async.sandbox.world import World, day_formatted, stamp
 
 _GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise", "", "")
 _TEMPLATES: Final = tuple(
@@ -116,7 +116,7 @@ class Contacts(Resource):
             "created_time_formatted": day_formatted(created),
             "last_modified_time": modified,
             "last_modified_time_formatted": day_formatted(modified),
-            **custom_fields(world, draw),
+            **world.custom_fields(draw),
             "ach_supported": False,
             "has_attachment": False,
         }

@@ -11,7 +11,6 @@ from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_
 from zoho_async.sandbox.world import (
     World,
     amount_formatted,
-    custom_fields,
     day,
     day_formatted,
     stamp,
@@ -131,7 +130,7 @@ class Invoices(Resource):
             "last_reminder_sent_date": "",
             "payment_expected_date": "",
             "last_payment_date": paid,
-            **custom_fields(world, draw),
+            **world.custom_fields(draw),
             "documents": "",
             "salesperson_id": "",
             "salesperson_name": "",

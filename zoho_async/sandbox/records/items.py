@@ -15,7 +15,6 @@ from zoho_async.sandbox.records.resource import (
 from zoho_async.sandbox.world import (
     World,
     amount_formatted,
-    custom_fields,
     day_formatted,
     stamp,
 )
@@ -107,7 +106,7 @@ class Items(Resource):
             "image_name": "",
             "image_type": "",
             "reorder_level": "",
-            **custom_fields(world, draw),
+            **world.custom_fields(draw),
             "created_time": created,
             "created_time_formatted": day_formatted(created),
             "last_modified_time": modified,
