@@ -1036,8 +1036,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """Contacts. Iterating goes through all pages in order of ``created_time``; with a
-    ``sort_column`` of yours, rows that others change meanwhile may be missed.
+    """List contacts; iterating reads every page, in order of ``created_time``. With a
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1113,7 +1113,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete contacts.
+    """Delete many contacts.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1127,7 +1127,7 @@ async def assign_owner(
     owner_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Assign owner of a contact.
+    """Assign an owner to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1143,7 +1143,7 @@ async def bulk_assign_owner(
     owner_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Assign owner of many contacts.
+    """Assign an owner to many contacts.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1159,7 +1159,7 @@ async def bulk_track_for_tax_form(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Track for tax form of many contacts.
+    """Track payments to many contacts for the US form 1099.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1177,7 +1177,7 @@ async def verify_bank_account(
     second_deposit_amount: Decimal | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Verify bank account of a contact.
+    """Verify a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1202,7 +1202,7 @@ async def verify_address(
     postal_code: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Verify address. What it answers is not described: see ``extra`` of the answer.
+    """Check an address that is not saved. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1226,7 +1226,7 @@ def list_autobill_recurring_invoices(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactRecurringInvoice]:
-    """Autobill recurring invoices of a contact. Zoho answers them all at once.
+    """List recurring invoices that are charged to a card of a contact, which come all at once.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1297,7 +1297,7 @@ async def enable_portal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable portal of a contact. Needs ``contact_persons``.
+    """Enable a portal of a contact. Needs ``contact_persons``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1307,7 +1307,7 @@ async def enable_portal(
 async def enable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable payment reminder of a contact.
+    """Enable a payment reminder of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1317,7 +1317,7 @@ async def enable_payment_reminder(
 async def disable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable payment reminder of a contact.
+    """Disable a payment reminder of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1333,7 +1333,7 @@ async def email_statement(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1353,7 +1353,7 @@ async def get_statement_email(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactStatementEmail:
-    """Get statement email of a contact.
+    """A statement email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1367,7 +1367,7 @@ async def get_statement_email(
 async def get_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get email of a contact. What it answers is not described: see ``extra`` of the answer.
+    """An email of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1402,7 +1402,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """Comments of a contact. Iterating goes through all pages.
+    """List comments of a contact; iterating reads every page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1421,7 +1421,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add comment of a contact.
+    """Add a comment to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1431,7 +1431,7 @@ async def add_comment(
 def list_addresses(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Address]:
-    """Addresses of a contact. Zoho answers them all at once.
+    """List addresses of a contact, which come all at once.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1445,7 +1445,7 @@ async def add_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Add address of a contact.
+    """Add an address to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1460,7 +1460,7 @@ async def update_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Update address of a contact. Needs ``address_id``.
+    """Update an address of a contact. Needs ``address_id``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1476,7 +1476,7 @@ async def delete_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete address of a contact.
+    """Delete an address of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1491,7 +1491,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactCreditnoteRefund]:
-    """Refunds of a contact. Iterating goes through all pages.
+    """List refunds of a contact's credit notes; iterating reads every page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1506,7 +1506,7 @@ def list_refunds(
 async def track_for_tax_form(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Track for tax form of a contact.
+    """Track payments to a contact for the US form 1099.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1516,7 +1516,7 @@ async def track_for_tax_form(
 async def untrack_for_tax_form(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Untrack for tax form of a contact.
+    """Stop tracking payments to a contact for the US form 1099.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1530,7 +1530,7 @@ def list_unused_retainer_payments(
     currency_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactUnusedCreditsReceivable]:
-    """Unused retainer payments of a contact. Zoho answers them all at once.
+    """List unused retainer payments of a contact, which come all at once.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1549,7 +1549,7 @@ async def add_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add bank account of a contact.
+    """Add a bank account to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1565,7 +1565,7 @@ async def get_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Get bank account of a contact. What it answers is not described: see ``extra`` of the answer.
+    """A bank account of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1580,7 +1580,7 @@ async def update_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update bank account of a contact.
+    """Update a bank account of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1599,7 +1599,7 @@ async def delete_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete bank account of a contact.
+    """Delete a bank account of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1615,7 +1615,7 @@ async def approve_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve bank account of a contact.
+    """Approve a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1631,7 +1631,7 @@ async def decline_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Decline bank account of a contact.
+    """Decline a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1643,8 +1643,7 @@ async def decline_bank_account(
 async def get_bank_accounts(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get bank accounts of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """Bank accounts of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1654,7 +1653,7 @@ async def get_bank_accounts(
 async def get_all_bank_accounts(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get all bank accounts. What it answers is not described: see ``extra`` of the answer.
+    """The bank accounts of all contacts. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1668,7 +1667,7 @@ async def add_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add card of a contact.
+    """Add a card to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1682,7 +1681,7 @@ async def get_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Get card of a contact. What it answers is not described: see ``extra`` of the answer.
+    """A card of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1697,7 +1696,7 @@ async def update_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update card of a contact.
+    """Update a card of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1711,7 +1710,7 @@ async def delete_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete card of a contact.
+    """Delete a card of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1721,7 +1720,7 @@ async def delete_card(
 async def get_cards(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get cards of a contact. What it answers is not described: see ``extra`` of the answer.
+    """Cards of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1729,7 +1728,7 @@ async def get_cards(
 
 
 async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Get card count. What it answers is not described: see ``extra`` of the answer.
+    """A card count. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1739,7 +1738,7 @@ async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | N
 async def get_all_contact_persons(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get all contact persons. What it answers is not described: see ``extra`` of the answer.
+    """The contact persons of all contacts. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1749,7 +1748,7 @@ async def get_all_contact_persons(
 async def create_contact_person(
     zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Create contact person.
+    """Create a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1759,7 +1758,7 @@ async def create_contact_person(
 async def get_contact_person(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ContactPerson:
-    """Get contact person.
+    """A contact person, by its own id.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1773,7 +1772,7 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update contact person.
+    """Update a contact person.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1785,7 +1784,7 @@ async def update_contact_person(
 async def delete_contact_person(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete contact person.
+    """Delete a contact person.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1800,7 +1799,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """Contact persons of a contact. Iterating goes through all pages.
+    """List contact persons of a contact; iterating reads every page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1819,7 +1818,7 @@ async def get_contact_person_of_contact(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Get contact person of contact of a contact.
+    """A contact person, by its contact and its own id.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1831,7 +1830,7 @@ async def get_contact_person_of_contact(
 async def mark_contact_person_as_primary(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mark contact person as primary.
+    """Mark a contact person as primary.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1843,7 +1842,7 @@ async def mark_contact_person_as_primary(
 async def invite_contact_person_to_portal(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Invite contact person to portal.
+    """Invite a contact person to portal.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1855,7 +1854,7 @@ async def invite_contact_person_to_portal(
 async def resend_contact_person_portal_invite(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Resend contact person portal invite.
+    """Resend a contact person portal invite.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1867,7 +1866,7 @@ async def resend_contact_person_portal_invite(
 async def enable_contact_person_sms(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable contact person sms.
+    """Enable contact person SMS.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1877,7 +1876,7 @@ async def enable_contact_person_sms(
 async def disable_contact_person_sms(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable contact person sms.
+    """Disable contact person SMS.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1891,7 +1890,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete comment of a contact.
+    """Delete a comment of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1919,7 +1918,7 @@ async def update_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update document of a contact.
+    """Update a document of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1933,7 +1932,7 @@ async def delete_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete document of a contact.
+    """Delete a document of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1971,7 +1970,7 @@ async def delete_tag(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete tag of a contact.
+    """Delete a tag of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
     """
@@ -1981,7 +1980,7 @@ async def delete_tag(
 async def get_tax_info(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get tax info of a contact. What it answers is not described: see ``extra`` of the answer.
+    """Tax info of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1995,7 +1994,7 @@ async def add_tax_info(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add tax info of a contact.
+    """Add tax info to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2036,7 +2035,7 @@ async def delete_tax_info(
 async def get_all_addresses(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get all addresses. What it answers is not described: see ``extra`` of the answer.
+    """The addresses of all contacts. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2050,7 +2049,7 @@ async def mark_address_as_billing(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark address as billing of a contact.
+    """Mark an address of a contact as billing.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2066,7 +2065,7 @@ async def mark_address_as_shipping(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark address as shipping of a contact.
+    """Mark an address of a contact as shipping.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2082,7 +2081,7 @@ async def verify_saved_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Verify saved address of a contact.
+    """Check a saved address of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2096,7 +2095,7 @@ async def add_attachment(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add attachment of a contact.
+    """Add an attachment to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2108,7 +2107,7 @@ async def add_attachment(
 async def merge(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Merge a contact.
+    """Merge a contact into another.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2118,7 +2117,7 @@ async def merge(
 async def verify_einvoice(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Verify einvoice of a contact.
+    """Verify an e-invoice of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2128,7 +2127,7 @@ async def verify_einvoice(
 async def disable_portal(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable portal of a contact.
+    """Disable a portal of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2136,7 +2135,7 @@ async def disable_portal(
 
 
 async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Get sms of many contacts. What it answers is not described: see ``extra`` of the answer.
+    """SMS of many contacts. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2144,7 +2143,7 @@ async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | Non
 
 
 async def bulk_send_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Send sms of many contacts.
+    """Send SMS of many contacts.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2154,7 +2153,7 @@ async def bulk_send_sms(zoho: Session, *, extra_query: Mapping[str, object] | No
 async def get_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get sms of a contact. What it answers is not described: see ``extra`` of the answer.
+    """SMS of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2164,7 +2163,7 @@ async def get_sms(
 async def send_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send sms of a contact.
+    """Send SMS of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2174,7 +2173,7 @@ async def send_sms(
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get by reference. What it answers is not described: see ``extra`` of the answer.
+    """A contact by reference. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2184,7 +2183,7 @@ async def get_by_reference(
 async def get_statement(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get statement of a contact. What it answers is not described: see ``extra`` of the answer.
+    """A statement of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2194,8 +2193,7 @@ async def get_statement(
 async def get_unpaid_invoices(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get unpaid invoices of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """Unpaid invoices of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2205,8 +2203,7 @@ async def get_unpaid_invoices(
 async def get_unused_credits(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get unused credits of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """Unused credits of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2216,8 +2213,7 @@ async def get_unused_credits(
 async def get_payment_refunds(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get payment refunds of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """Payment refunds of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2227,8 +2223,7 @@ async def get_payment_refunds(
 async def get_income_and_expense(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get income and expense of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """An income and expense of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2238,8 +2233,7 @@ async def get_income_and_expense(
 async def get_profit_and_loss(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get profit and loss of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """Profit and loss of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2249,8 +2243,7 @@ async def get_profit_and_loss(
 async def get_inventory_summary(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get inventory summary of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """An inventory summary of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2260,8 +2253,7 @@ async def get_inventory_summary(
 async def get_opening_balances(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get opening balances of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """Opening balances of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -2271,7 +2263,7 @@ async def get_opening_balances(
 async def update_trn_status(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update trn status of a contact.
+    """Update a TRN status of a contact.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -2281,8 +2273,7 @@ async def update_trn_status(
 async def get_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get client review email of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """A client review email of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2292,7 +2283,7 @@ async def get_client_review_email(
 async def send_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send client review email of a contact.
+    """Send a client review email of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2302,8 +2293,7 @@ async def send_client_review_email(
 async def get_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get payment method email of a contact. What it answers is not described: see ``extra`` of the
-    answer.
+    """A payment method email of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2313,7 +2303,7 @@ async def get_payment_method_email(
 async def send_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send payment method email of a contact.
+    """Send a payment method email of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2323,8 +2313,7 @@ async def send_payment_method_email(
 async def get_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get vendor statement email of a contact. What it answers is not described: see ``extra`` of
-    the answer.
+    """A vendor statement email of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2334,7 +2323,7 @@ async def get_vendor_statement_email(
 async def send_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send vendor statement email of a contact.
+    """Send a vendor statement email of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """

@@ -1259,8 +1259,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """Invoices. Iterating goes through all pages in order of ``created_time``; with a
-    ``sort_column`` of yours, rows that others change meanwhile may be missed.
+    """List invoices; iterating reads every page, in order of ``created_time``. With a
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1349,7 +1349,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete invoices.
+    """Delete many invoices.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1461,7 +1461,7 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email invoices. At most 10 ids a call.
+    """Email many invoices. At most 10 ids a call.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1473,7 +1473,7 @@ async def bulk_email(
 async def create_from_sales_order(
     zoho: Session, *, salesorder_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> Invoice:
-    """Create from sales order.
+    """Create an invoice from sales order.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1488,7 +1488,7 @@ async def bulk_map_with_sales_order(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceErrors:
-    """Map with sales order of many invoices.
+    """Map many invoices with sales order.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1524,7 +1524,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceEmail:
-    """Get email of an invoice.
+    """An email of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1571,7 +1571,7 @@ async def send_payment_reminder(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send payment reminder of an invoice. Needs ``cc_mail_ids``.
+    """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1587,7 +1587,7 @@ async def send_payment_reminder(
 async def get_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmail:
-    """Get payment reminder of an invoice.
+    """A payment reminder of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1600,7 +1600,7 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send payment reminder of many invoices. At most 10 ids a call.
+    """Send a payment reminder of many invoices. At most 10 ids a call.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1642,7 +1642,7 @@ async def print_pdf(
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable payment reminder of an invoice.
+    """Disable a payment reminder of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1652,7 +1652,7 @@ async def disable_payment_reminder(
 async def enable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable payment reminder of an invoice.
+    """Enable a payment reminder of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1662,7 +1662,7 @@ async def enable_payment_reminder(
 async def write_off(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Write off of an invoice.
+    """Write off the balance of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1672,7 +1672,7 @@ async def write_off(
 async def cancel_write_off(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel write off of an invoice.
+    """Take back the write-off of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1686,7 +1686,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update billing address of an invoice.
+    """Update a billing address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1702,7 +1702,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update shipping address of an invoice.
+    """Update a shipping address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1714,7 +1714,7 @@ async def update_shipping_address(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """Templates. Zoho answers them all at once.
+    """List templates, which come all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1728,7 +1728,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update template of an invoice.
+    """Update a template of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1738,7 +1738,7 @@ async def update_template(
 def list_payments(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoicePayment]:
-    """Payments of an invoice. Zoho answers them all at once.
+    """List payments of an invoice, which come all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1748,7 +1748,7 @@ def list_payments(
 def list_credits_applied(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceCredit]:
-    """Credits applied of an invoice. Zoho answers them all at once.
+    """List credits applied of an invoice, which come all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1762,7 +1762,7 @@ async def apply_credits(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply credits of an invoice. Needs ``invoice_payments`` and ``apply_creditnotes``.
+    """Apply credits to an invoice. Needs ``invoice_payments`` and ``apply_creditnotes``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1776,7 +1776,7 @@ async def delete_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete payment of an invoice.
+    """Delete a payment of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1790,7 +1790,7 @@ async def delete_applied_credit(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete applied credit of an invoice.
+    """Delete an applied credit of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1823,7 +1823,7 @@ async def add_attachment(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add attachment of an invoice.
+    """Add an attachment to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1842,7 +1842,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update attachment preference of an invoice.
+    """Update an attachment preference of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1856,7 +1856,7 @@ async def update_attachment_preference(
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete attachment of an invoice.
+    """Delete an attachment of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1870,7 +1870,7 @@ async def get_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceDocument:
-    """Get document of an invoice.
+    """A document of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1898,7 +1898,7 @@ async def delete_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete document of an invoice.
+    """Delete a document of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1912,7 +1912,7 @@ async def add_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add document of an invoice.
+    """Add a document to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1922,7 +1922,7 @@ async def add_document(
 async def delete_expense_receipt(
     zoho: Session, expense_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete expense receipt.
+    """Delete the receipt of an expense that was invoiced.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1948,7 +1948,7 @@ async def update_custom_fields(
 def list_comments(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceComment]:
-    """Comments of an invoice. Zoho answers them all at once.
+    """List comments of an invoice, which come all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1962,7 +1962,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add comment of an invoice.
+    """Add a comment to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1977,7 +1977,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceComment:
-    """Update comment of an invoice.
+    """Update a comment of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1993,7 +1993,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete comment of an invoice.
+    """Delete a comment of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -2009,7 +2009,7 @@ async def generate_payment_link(
     expiry_time: str,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoicePaymentLink:
-    """Generate payment link.
+    """Make a link under which an invoice can be paid until ``expiry_time``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -2031,7 +2031,7 @@ async def bulk_approve(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve invoices.
+    """Approve many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2046,7 +2046,7 @@ async def bulk_void(
     unmap_salesorder: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Void invoices.
+    """Void many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2068,7 +2068,7 @@ async def bulk_create_from_projects(
     invoice_number: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create from projects of many invoices.
+    """Create many invoices from projects.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2086,7 +2086,7 @@ async def get_delivery_notes(
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Get delivery notes.
+    """The delivery notes of many invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2110,7 +2110,7 @@ async def get_packing_slips(
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Get packing slips.
+    """The packing slips of many invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2129,7 +2129,7 @@ async def get_packing_slips(
 async def approve_finally(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve finally of an invoice.
+    """Approve an invoice as the last approver.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2162,7 +2162,7 @@ async def send_by_post(
     contact_person_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send by post of an invoice.
+    """Send an invoice by post.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2180,7 +2180,7 @@ async def add_online_payment_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add online payment bank account of an invoice.
+    """Add an online payment bank account to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2199,7 +2199,7 @@ async def apply_price_book(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply price book of an invoice.
+    """Apply a price book to an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2212,7 +2212,7 @@ async def bulk_submit(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Submit invoices.
+    """Submit many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2240,7 +2240,7 @@ async def bulk_write_off(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Write off of many invoices.
+    """Write off the balances of many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2270,7 +2270,7 @@ async def bulk_unship(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Unship invoices.
+    """Unship many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2283,7 +2283,7 @@ async def bulk_create_from_estimates(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create from estimates of many invoices.
+    """Create many invoices from estimates.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2295,7 +2295,8 @@ async def bulk_create_from_estimates(
 async def preview_coupons(
     zoho: Session, invoice: InvoiceInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Preview coupons. Needs ``customer_id`` and ``line_items``.
+    """Show what coupons do to an invoice that is not created yet. Needs ``customer_id`` and
+    ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2305,7 +2306,7 @@ async def preview_coupons(
 async def bulk_unmap_from_sales_orders(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Unmap from sales orders of many invoices.
+    """Unmap many invoices from sales orders.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2318,7 +2319,7 @@ async def get_dashboard(
     invoice_agent: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Get dashboard. What it answers is not described: see ``extra`` of the answer.
+    """A dashboard. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2330,7 +2331,7 @@ async def get_dashboard(
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get by reference. What it answers is not described: see ``extra`` of the answer.
+    """An invoice by reference. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2340,8 +2341,7 @@ async def get_by_reference(
 async def get_custom_fields(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get custom fields of an invoice. What it answers is not described: see ``extra`` of the
-    answer.
+    """Custom fields of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2351,8 +2351,7 @@ async def get_custom_fields(
 async def get_advanced_tracking_details(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get advanced tracking details of an invoice. What it answers is not described: see ``extra``
-    of the answer.
+    """Advanced tracking details of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2378,7 +2377,7 @@ async def update_advanced_tracking_details(
 async def print_delivery_note(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """Print delivery note of an invoice.
+    """The delivery note of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2388,7 +2387,7 @@ async def print_delivery_note(
 async def print_packing_slip(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """Print packing slip of an invoice.
+    """The packing slip of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2398,7 +2397,7 @@ async def print_packing_slip(
 async def get_qr_code(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get qr code of an invoice. What it answers is not described: see ``extra`` of the answer.
+    """A QR code of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2408,7 +2407,7 @@ async def get_qr_code(
 async def get_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get sms of an invoice. What it answers is not described: see ``extra`` of the answer.
+    """SMS of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2418,7 +2417,7 @@ async def get_sms(
 async def send_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send sms of an invoice.
+    """Send SMS of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2428,8 +2427,7 @@ async def send_sms(
 async def get_signature_template(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get signature template of an invoice. What it answers is not described: see ``extra`` of the
-    answer.
+    """A signature template of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2439,7 +2437,7 @@ async def get_signature_template(
 async def add_digital_signature(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Add digital signature of an invoice.
+    """Add a digital signature to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2453,7 +2451,7 @@ async def upload_digital_signature(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Upload digital signature of an invoice.
+    """Upload a digital signature to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2473,7 +2471,7 @@ async def upload_document(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Upload document of an invoice.
+    """Upload a document to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2488,7 +2486,7 @@ async def upload_document(
 async def update_cfdi_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update cfdi status of an invoice.
+    """Update a CFDI status of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2522,7 +2520,7 @@ async def apply_substatus(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply substatus of an invoice.
+    """Apply a substatus to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2536,7 +2534,7 @@ async def delete_substatus(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete substatus of an invoice.
+    """Delete a substatus of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -2550,7 +2548,7 @@ async def delete_line_item(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete line item of an invoice.
+    """Delete a line item of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -2564,7 +2562,7 @@ async def schedule_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Schedule email of an invoice.
+    """Schedule an email of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2576,7 +2574,7 @@ async def schedule_email(
 async def cancel_scheduled_email(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel scheduled email of an invoice.
+    """Cancel a scheduled email of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -2586,7 +2584,7 @@ async def cancel_scheduled_email(
 async def force_pay(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Force pay of an invoice.
+    """Charge an invoice to the customer's saved payment method now.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2596,7 +2594,7 @@ async def force_pay(
 async def mail_pdf(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mail pdf of an invoice.
+    """Email the PDF of an invoice to the customer.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2610,7 +2608,7 @@ async def create_synchronous_online_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create synchronous online payment of an invoice.
+    """Create a synchronous online payment of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2629,7 +2627,7 @@ async def create_asynchronous_online_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create asynchronous online payment of an invoice.
+    """Create an asynchronous online payment of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2644,7 +2642,7 @@ async def create_asynchronous_online_payment(
 async def get_payment_qr(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get payment qr of an invoice. What it answers is not described: see ``extra`` of the answer.
+    """A payment QR of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2654,8 +2652,7 @@ async def get_payment_qr(
 async def get_payment_qr_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get payment qr status of an invoice. What it answers is not described: see ``extra`` of the
-    answer.
+    """A payment QR status of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2675,7 +2672,7 @@ async def send_dunning_notifications(
 async def send_retry_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send retry sms of an invoice.
+    """Send retry SMS of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2689,7 +2686,7 @@ async def get_metadata(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Get metadata of an invoice. What it answers is not described: see ``extra`` of the answer.
+    """Metadata of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2711,7 +2708,7 @@ async def update_metadata(
 
 
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Get einvoices. What it answers is not described: see ``extra`` of the answer.
+    """E-invoices. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2721,7 +2718,7 @@ async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | No
 async def bulk_push_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push einvoice of many invoices.
+    """Push an e-invoice of many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2731,7 +2728,7 @@ async def bulk_push_einvoice(
 async def bulk_cancel_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel einvoice of many invoices.
+    """Cancel an e-invoice of many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2741,7 +2738,7 @@ async def bulk_cancel_einvoice(
 async def get_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Get einvoice of an invoice. What it answers is not described: see ``extra`` of the answer.
+    """An e-invoice of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2751,7 +2748,7 @@ async def get_einvoice(
 async def push_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push einvoice of an invoice.
+    """Push an e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2761,7 +2758,7 @@ async def push_einvoice(
 async def cancel_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel einvoice of an invoice.
+    """Cancel an e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2771,7 +2768,7 @@ async def cancel_einvoice(
 async def fetch_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Fetch einvoice of an invoice.
+    """Fetch an e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2781,7 +2778,7 @@ async def fetch_einvoice(
 async def delete_einvoice_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete einvoice status of an invoice.
+    """Delete an e-invoice status of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -2795,7 +2792,7 @@ async def mark_einvoice_as_pushed(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark einvoice as pushed of an invoice.
+    """Mark an e-invoice of an invoice as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2807,7 +2804,7 @@ async def mark_einvoice_as_pushed(
 async def mark_einvoice_as_cancelled(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mark einvoice as cancelled of an invoice.
+    """Mark an e-invoice of an invoice as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2817,7 +2814,7 @@ async def mark_einvoice_as_cancelled(
 async def recall_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Recall einvoice of an invoice.
+    """Recall an e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2827,7 +2824,7 @@ async def recall_einvoice(
 async def update_einvoice_payment_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update einvoice payment status of an invoice.
+    """Update an e-invoice payment status of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2837,7 +2834,7 @@ async def update_einvoice_payment_status(
 async def cancel_einvoice_and_invoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel einvoice and invoice of an invoice.
+    """Cancel an e-invoice together with its invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """

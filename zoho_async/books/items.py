@@ -197,7 +197,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """Items. Iterating goes through all pages.
+    """List items; iterating reads every page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -263,7 +263,8 @@ async def upsert(
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """Details. At most 100 ids a call. Zoho answers them all at once.
+    """List items by their ids, each with all its fields, which come all at once. At most 100 ids a
+    call.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -343,7 +344,7 @@ async def mark_as_inactive(
 async def bulk_add_to_portal(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Add to portal of many items.
+    """Add many items to portal.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -353,7 +354,7 @@ async def bulk_add_to_portal(
 async def add_to_portal(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Add to portal of an item.
+    """Add an item to portal.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -363,7 +364,7 @@ async def add_to_portal(
 async def remove_from_portal(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Remove from portal of an item.
+    """Remove an item from portal.
 
     Scope: ZohoBooks.settings.CREATE.
     """

@@ -166,7 +166,7 @@ async def create(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """Organizations. Zoho answers them all at once.
+    """List organizations, which come all at once.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -208,7 +208,8 @@ def list_for_user(
     app_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Organization]:
-    """For user. Zoho answers them all at once.
+    """List the organizations of the user, or of the user with another email, which come all at
+    once.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -228,7 +229,7 @@ def list_for_user(
 
 
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Get address. What it answers is not described: see ``extra`` of the answer.
+    """An address. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -241,7 +242,7 @@ async def create_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Create address.
+    """Create an address.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -255,7 +256,7 @@ async def update_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Update address.
+    """Update an address.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -265,7 +266,7 @@ async def update_address(
 async def delete_address(
     zoho: Session, address_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete address.
+    """Delete an address.
 
     Scope: ZohoBooks.settings.DELETE.
     """
@@ -279,7 +280,7 @@ async def copy_settings(
     settings_to_copy: str,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Copy settings of an organization.
+    """Copy settings from another organization.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -293,7 +294,7 @@ async def copy_settings(
 async def downgrade_to_invoice(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Downgrade to invoice of an organization.
+    """Move an organization from Books to Invoice.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -303,7 +304,7 @@ async def downgrade_to_invoice(
 async def upgrade_to_books(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Upgrade to books of an organization.
+    """Move an organization from Invoice to Books.
 
     Scope: ZohoBooks.settings.CREATE.
     """

@@ -309,8 +309,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """Projects. Iterating goes through all pages in order of ``created_time``; with a
-    ``sort_column`` of yours, rows that others change meanwhile may be missed.
+    """List projects; iterating reads every page, in order of ``created_time``. With a
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -431,7 +431,7 @@ async def add_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add user of a project. Needs ``cost_rate``.
+    """Add a user to a project. Needs ``cost_rate``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -441,7 +441,7 @@ async def add_user(
 def list_users(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[ProjectUser]:
-    """Users of a project. Zoho answers them all at once.
+    """List users of a project, which come all at once.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -455,7 +455,7 @@ async def invite_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite user of a project. Needs ``user_name`` and ``email``.
+    """Invite a user to a project. Needs ``user_name`` and ``email``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -470,7 +470,7 @@ async def update_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Update user of a project.
+    """Update a user of a project.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -484,7 +484,7 @@ async def get_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUser:
-    """Get user of a project.
+    """A user of a project.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -498,7 +498,7 @@ async def delete_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete user of a project.
+    """Delete a user of a project.
 
     Scope: ZohoBooks.projects.DELETE.
     """
@@ -512,7 +512,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add comment of a project. Needs ``description``.
+    """Add a comment to a project. Needs ``description``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -522,7 +522,7 @@ async def add_comment(
 def list_comments(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[ProjectComment]:
-    """Comments of a project. Zoho answers them all at once.
+    """List comments of a project, which come all at once.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -536,7 +536,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete comment of a project.
+    """Delete a comment of a project.
 
     Scope: ZohoBooks.projects.DELETE.
     """
@@ -553,8 +553,8 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """Invoices of a project. Iterating goes through all pages in order of ``created_time``; with a
-    ``sort_column`` of yours, rows that others change meanwhile may be missed.
+    """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -579,7 +579,7 @@ async def add_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Add task of a project. Needs ``task_name``.
+    """Add a task to a project. Needs ``task_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -594,7 +594,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectTask]:
-    """Tasks of a project. Iterating goes through all pages.
+    """List tasks of a project; iterating reads every page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -614,7 +614,7 @@ async def update_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Update task of a project. Needs ``task_name``.
+    """Update a task of a project. Needs ``task_name``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -628,7 +628,7 @@ async def get_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Get task of a project.
+    """A task of a project.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -642,7 +642,7 @@ async def delete_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete task of a project.
+    """Delete a task of a project.
 
     Scope: ZohoBooks.projects.DELETE.
     """

@@ -150,6 +150,7 @@ class Reader:
             path=call.path,
             status=call.status,
             batch=call.batch,
+            purpose=self._overrides.purpose_of(f"{self._where}.{call.id}") or "",
             upsert=naming.is_upsert(call),
             corrected=bool(fixes or given),
         )
@@ -388,7 +389,7 @@ def _noun(name: str) -> str:
 
 def _apply(function: Function, fix: CallFix) -> None:
     """Take over the plain facts of a correction."""
-    plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path", "purpose")
+    plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path")
     for name in plain:
         value = getattr(fix, name)
         if value is not None:

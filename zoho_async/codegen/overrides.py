@@ -4,13 +4,15 @@
 nothing, because the description moved on or a name was mistyped. Both are errors: a correction
 that no longer corrects hides what it once meant.
 
-The file (TOML) knows these tables; all but ``names`` take ``reason`` and ``evidence``:
+The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
 
 ``[[calls]]``
     ``of`` names operations (``books.invoices.get_invoice``) or a pattern of them; every other key
     is a field of `CallFix`.
 ``[[names]]``
     ``to`` maps operations to the names of their functions.
+``[[purposes]]``
+    ``to`` maps operations to the first lines of their docstrings.
 ``[[fields]]``
     ``of`` names a struct (``books.contacts.Contact``); ``add`` gives fields that no description
     has, ``kinds`` corrects kinds. A kind is one of `description.Kind`, ``list:KIND``, or the name
@@ -68,8 +70,7 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``key`` and ``record`` give an undescribed answer the envelope key and the struct that it
     holds; ``drop`` takes query parameters away, ``query`` adds some; ``fixed`` are parameters that
-    are always sent; ``upload`` names the multipart field of a file; ``purpose`` is the docstring's
-    first line.
+    are always sent; ``upload`` names the multipart field of a file.
     """
 
     of: str | tuple[str, ...]
@@ -89,7 +90,6 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str | None = None
     body: str | None = None
     upload: str | None = None
-    purpose: str | None = None
     drop: tuple[str, ...] = ()
     query: tuple[Extra, ...] = ()
     fixed: dict[str, str] = {}
@@ -97,6 +97,12 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def names(self) -> tuple[str, ...]:
         return (self.of,) if isinstance(self.of, str) else self.of
+
+
+class PurposeFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """First lines of docstrings."""
+
+    to: dict[str, str]
 
 
 class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +140,7 @@ class ResourceFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calls: tuple[CallFix, ...] = ()
     names: tuple[NameFix, ...] = ()
+    purposes: tuple[PurposeFix, ...] = ()
     fields: tuple[FieldFix, ...] = ()
     shared: tuple[SharedFix, ...] = ()
     resources: tuple[ResourceFix, ...] = ()
@@ -148,6 +155,7 @@ class Overrides:
         self.fields: Final = file.fields
         self._shared: Final = file.shared
         self._names: Final = {of: name for fix in file.names for of, name in fix.to.items()}
+        self._purposes: Final = {of: text for fix in file.purposes for of, text in fix.to.items()}
         self._nouns: Final = {fix.of: fix.noun for fix in file.resources}
         self._used: set[str] = set()
 
@@ -172,6 +180,12 @@ class Overrides:
         if name in self._names:
             self._used.add(f"names: {name}")
         return self._names.get(name)
+
+    def purpose_of(self, name: str) -> str | None:
+        """The first line of a function's docstring, if one was given."""
+        if name in self._purposes:
+            self._used.add(f"purposes: {name}")
+        return self._purposes.get(name)
 
     def noun_of(self, resource: str) -> str | None:
         """The singular of a file's records, if one was given."""
@@ -200,6 +214,7 @@ class Overrides:
         known = frozenset(products)
         marks = [f"calls: {pattern}" for fix in self.calls for pattern in fix.names()]
         marks += [f"names: {name}" for name in self._names]
+        marks += [f"purposes: {name}" for name in self._purposes]
         marks += [f"resources: {name}" for name in self._nouns]
         marks += [
             f"shared: {fix.product}.{fix.name}: {field}"

@@ -20,6 +20,19 @@ _PLAIN: Final = {
         "there is none. Doing so twice does no harm."
     ),
 }
+_TOWARDS: Final = frozenset({"add", "apply", "assign", "invite", "upload"})
+_PREPOSITIONS: Final = frozenset({"as", "by", "for", "from", "in", "off", "of", "to", "with"})
+_UNCOUNTED: Final = frozenset({"info", "metadata", "sms", "income", "loss"})
+_SPELT: Final = {
+    "cfdi": "CFDI",
+    "einvoice": "e-invoice",
+    "einvoices": "e-invoices",
+    "html": "HTML",
+    "pdf": "PDF",
+    "qr": "QR",
+    "sms": "SMS",
+    "trn": "TRN",
+}
 
 
 def of_module(product: str, resource: Resource) -> str:
@@ -34,50 +47,63 @@ def of(function: Function, name: str = "", purpose: str = "") -> str:
     needed = [node.name for node in function.body_nodes if node.required]
     if needed and function.body != "raw" and not function.body_many:
         parts[0] += f" Needs {_listed(needed)}."
+    if function.answer == "list":
+        parts[0] = parts[0].removesuffix(".") + _walk(function)
     if function.batch:
         parts[0] += f" At most {function.batch} ids a call."
-    if function.answer == "list":
-        parts[0] += _walk(function)
     if function.answer == "done" and function.call.method == "GET":
-        parts[0] += " What it answers is not described: see ``extra`` of the answer."
+        parts[0] += " The answer is not described: find it in ``extra``."
     scopes = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (*parts, scopes) if part)
 
 
 def _purpose(function: Function, name: str) -> str:
+    """What a function does, from its name and from whether it names one record or many."""
     noun = words.phrase(function.noun)
     one, many = words.article(noun), words.phrase(plural(function.noun))
     if name in _PLAIN:
         return _PLAIN[name].format(one=one, noun=noun, many=many)
     if name == "list":
-        return f"{many.capitalize()}."
+        return f"List {many}"
     is_bulk = name.startswith("bulk_")
     verb, _, rest = name.removeprefix("bulk_").partition("_")
-    said = f"{verb} {words.phrase(rest)}".strip()
-    whose = ""
-    if is_bulk:
-        whose = f" of many {many}"
-    elif any(each.argument == f"{function.noun}_id" for each in function.ids):
-        whose = f" of {one}"
-    if verb == "list":
-        return f"{words.phrase(rest).capitalize()}{whose}."
-    if verb == "mark" and rest.startswith("as_"):
-        target = f"many {many}" if is_bulk else one
-        return f"Mark {target} {words.phrase(rest)}."
-    if not rest:
-        return f"{verb.capitalize()} {many if is_bulk else one}."
-    return f"{said.capitalize()}{whose}."
+    is_of_one = any(each.argument == f"{function.noun}_id" for each in function.ids)
+    owner = f"many {many}" if is_bulk else one
+    head, tail = _split(rest)
+    if not head:
+        said = f"{verb} {owner} {tail}" if verb != "get" else f"{owner} {tail}"
+    else:
+        thing = head if verb == "list" else _counted(head)
+        joint = "to" if verb in _TOWARDS else "of"
+        whose = f" {joint} {owner}" if is_bulk or is_of_one else ""
+        said = f"{thing}{whose} {tail}" if verb == "get" else f"{verb} {thing}{whose} {tail}"
+    said = " ".join(_SPELT.get(word, word) for word in said.split())
+    return said[:1].upper() + said[1:] + ("" if verb == "list" else ".")
+
+
+def _split(rest: str) -> tuple[str, str]:
+    """What a verb acts on, and what follows from a preposition on."""
+    tokens = rest.split("_") if rest else []
+    at = next((n for n, token in enumerate(tokens) if token in _PREPOSITIONS), len(tokens))
+    return " ".join(tokens[:at]), " ".join(tokens[at:])
+
+
+def _counted(thing: str) -> str:
+    """A noun with its article, where it takes one."""
+    last = thing.rpartition(" ")[2]
+    is_many = last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    return thing if is_many or last in _UNCOUNTED else words.article(thing)
 
 
 def _walk(function: Function) -> str:
     if not function.paged:
-        return " Zoho answers them all at once."
+        return ", which come all at once."
     if function.order:
         return (
-            f" Iterating goes through all pages in order of ``{function.order}``; with a "
-            "``sort_column`` of yours, rows that others change meanwhile may be missed."
+            f"; iterating reads every page, in order of ``{function.order}``. With a "
+            "``sort_column`` of yours rows can move between pages meanwhile and be missed."
         )
-    return " Iterating goes through all pages."
+    return "; iterating reads every page."
 
 
 def _listed(names: list[str]) -> str:

@@ -19,7 +19,8 @@ _LEAD: Final = re.compile(
     r"(?:\s|for|<strong>|</strong>|<b>|</b>|<code>\w+</code>\s*(?=</strong>))*"
 )
 _GAP: Final = re.compile(
-    r"(?:\s|[,:;.&/|-]|</?br\s*/?>|</?b>|</?strong>|\band\b|\bor\b|\bare\b|\bis\b|\bas\b|\bhere\b|for (?:as|des)cending|\([^()]*\))*"
+    r"(?:\s|[,:;.&/|-]|</?(?:br|b|strong)\s*/?>|\b(?:and|or|are|is|as|here)\b"
+    r"|for (?:as|des)cending|\([^()]*\))*"
 )
 _CODE: Final = re.compile(r"<code>\s*([^<]*?)\s*</code>|`([^`]+)`")
 _VALUE: Final = re.compile(r"[A-Za-z0-9][\w.+/-]*(?: [\w.+/-]+){0,3}\Z")

@@ -128,6 +128,7 @@ class ContactDefaultTemplates(Part, frozen=True, kw_only=True):
     payment_remittance_email_template_id: str | None = None
     bill_template_id: str | None = None
     statement_template_name: str | None = None
+    invoice_template_name: str | None = None
     bill_template_name: str | None = None
     estimate_template_name: str | None = None
     creditnote_template_name: str | None = None
