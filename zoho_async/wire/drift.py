@@ -34,6 +34,9 @@ class Drift(Mapping[tuple[str, str], int]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __repr__(self) -> str:
+        return repr(self._rows)
+
     @contextmanager
     def row(self, record: str) -> Generator[Lost]:
         """What to tell of the losses of one row, in which a field counts once."""
