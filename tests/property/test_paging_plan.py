@@ -208,20 +208,24 @@ def test_the_depth_keeps_the_limits_busy_and_memory_bounded(rate: float, latency
     assert pages == MOST_AHEAD or pages >= rate * latency + 1
 
 
-@given(
-    st.lists(
-        st.one_of(
-            st.integers(0, 50).map(str),
-            st.integers(10**17, 10**21).map(str),
-            st.sampled_from(["007", "-1", "a", "٣", "18446744073709551616"]),
-        )
-    )
+ids = st.one_of(
+    st.integers(0, 50).map(str),
+    st.integers(10**17, 10**21).map(str),
+    st.sampled_from(["007", "-1", "a", "٣", "9999999999999999999", "18446744073709551616"]),
 )
-def test_an_id_is_new_exactly_once(ids: list[str]) -> None:
+in_order = st.lists(st.integers(1, 10**19 - 1), unique=True).map(
+    lambda page: [*map(str, sorted(page))]
+)
+
+
+@given(st.lists(st.lists(ids) | in_order))
+def test_an_id_is_new_exactly_once(pages: list[list[str]]) -> None:
     seen, truth = Seen(), set[str]()
-    for row_id in ids:
-        assert seen.add(row_id) == (row_id not in truth)
-        truth.add(row_id)
+    for page in pages:
+        new = seen.add_all(page)
+        for row_id, is_new in zip(page, new, strict=True):
+            assert is_new == (row_id not in truth)
+            truth.add(row_id)
     assert len(seen) == len(truth)
 
 

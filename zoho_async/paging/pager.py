@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
@@ -215,7 +216,8 @@ class Pager(Generic[T_co]):
             page = decoder.page(operation, body)
             return Sheet(page.rows, page.context, lambda: page.extra)
 
-        return Reading(sheet, _id_of(operation))
+        id_of = _id_of(operation)
+        return Reading(sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)])
 
     def _raws(self) -> Reading[msgspec.Raw]:
         """Rows as their bytes."""
@@ -225,21 +227,16 @@ class Pager(Generic[T_co]):
             page = raw_page(operation, body)
             return Sheet(page.rows, page.context, dict)
 
-        return Reading(sheet, lambda row: row_id(operation, row))
+        return Reading(sheet, lambda rows: [row_id(operation, row) for row in rows])
 
 
-def _id_of(operation: ListOperation[T]) -> Callable[[T], str]:
+def _id_of(operation: ListOperation[T]) -> Callable[[T], object]:
     """How to get the id of a record: from its field, or from what no field was described for."""
     name = operation.row_id
     if not name:
-        return lambda _: ""
+        return lambda _: None
     sent: tuple[str, ...] = getattr(operation.row, "__struct_encode_fields__", ())
     if name in sent:
         fields: tuple[str, ...] = getattr(operation.row, "__struct_fields__", ())
-        attribute = fields[sent.index(name)]
-        return lambda row: str(getattr(row, attribute) or "")
-
-    def undescribed(row: T) -> str:
-        return str(row.extra.get(name) or "") if isinstance(row, Record) else ""
-
-    return undescribed
+        return operator.attrgetter(fields[sent.index(name)])
+    return lambda row: row.extra.get(name) if isinstance(row, Record) else None

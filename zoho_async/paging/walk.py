@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
@@ -49,8 +50,8 @@ from zoho_async.wire import Decoder, PageContext, Unreadable
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: What stands in a row's id field where the row has none.
-_NO_IDS: Final = {"-1": ""}
+#: Stands in the id field of a row that has none, as "" does.
+_NO_ID: Final = "-1"
 
 #: How much one reply moves the measured latency.
 _LATENCY_WEIGHT: Final = 0.25
@@ -120,10 +121,10 @@ _Outcome: TypeAlias = Fetched[R] | _Failed
 
 
 class Reading(msgspec.Struct, Generic[R], frozen=True):
-    """How a walk reads bodies: into a sheet (raises `Unreadable`), and a row's id ("": none)."""
+    """How a walk reads bodies: into a sheet (raises `Unreadable`), and rows' ids ("": none)."""
 
     sheet: Callable[[bytes], Sheet[R]]
-    row_id: Callable[[R], str]
+    ids: Callable[[list[R]], list[str]]
 
 
 class Walk(Generic[R]):
@@ -211,8 +212,11 @@ class Walk(Generic[R]):
         sheet, number, first = fetched.sheet, self._plan.turn, not self._begun
         self._begun = True
         rows = sheet.rows
-        ids = [_NO_IDS.get(row_id, row_id) for row_id in map(self._reading.row_id, rows)]
-        fresh = [row for row, row_id in zip(rows, ids, strict=True) if self._seen.add(row_id)]
+        ids = self._reading.ids(rows)
+        if _NO_ID in ids:
+            ids = ["" if row_id == _NO_ID else row_id for row_id in ids]
+        new = self._seen.add_all(ids)
+        fresh = rows if all(new) else list(itertools.compress(rows, new))
         # Rows without ids can only be known again as a whole page.
         nameless = not any(ids)
         repeated = nameless and rows == self._last_rows
