@@ -286,7 +286,15 @@ def test_a_page_keeps_its_context_and_what_else_the_envelope_held() -> None:
     assert page.extra == {"totals": {"balance": Decimal("1.50")}}
 
 
-@pytest.mark.parametrize("body", [b'{"code":0,"invoices":[]}', b'{"code":0,"invoices":""}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code":0,"invoices":[]}',
+        b'{"code":0,"invoices":""}',
+        b'{"code":0,"invoices":"  "}',
+        rb'{"code":0,"invoices":"","message":"\ud83d"}',
+    ],
+)
 def test_a_list_of_nothing_is_empty(body: bytes) -> None:
     assert Decoder().page(LIST, body).rows == []
     assert raw_page(LIST, body).rows == []
@@ -341,8 +349,9 @@ def test_several_values_come_as_one_struct_whose_records_have_their_own_extra() 
 
 
 def test_a_reading_reply_without_its_value_is_unreadable() -> None:
-    with pytest.raises(Unreadable, match="invoice"):
-        Decoder().value(call(Invoice, "invoice"), b'{"code":0,"message":"success"}')
+    for rest in (b"}", b',"invoice":""}', b',"invoice":"  "}', rb',"damage":"\ud83d"}'):
+        with pytest.raises(Unreadable, match="invoice"):
+            Decoder().value(call(Invoice, "invoice"), b'{"code":0,"message":"success"' + rest)
 
 
 def test_a_write_whose_reply_holds_no_value_was_done_all_the_same() -> None:

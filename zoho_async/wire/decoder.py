@@ -113,14 +113,17 @@ class Decoder:
 
     def _loose_value(self, result: Any, key: str, body: bytes) -> Any:
         reply = untyped_object(without_blanks(body))
-        return self._fit(reply.get(key) if key else reply, result)
+        value = reply.get(key) if key else reply
+        return None if is_blank(value) else self._fit(value, result)
 
     def _loose_page(self, operation: ListOperation[T], body: bytes) -> tuple[Any, Any]:
         reply = untyped_object(without_blanks(body))
         rows, context = reply.get(operation.key, msgspec.UNSET), reply.get(CONTEXT)
         if is_array(rows):
             rows = [self._fit(row, operation.row) for row in rows]
-        elif rows is not msgspec.UNSET and not is_blank(rows):
+        elif is_blank(rows):
+            rows = []
+        elif rows is not msgspec.UNSET:
             raise Unreadable(f"{operation.key!r} is no list in this reply")
         return rows, self._fit(context, PageContext) if is_object(context) else None
 
