@@ -1,0 +1,1 @@
+"""What the client costs beside the floor, measured in one run: ``python -m benchmarks``."""
