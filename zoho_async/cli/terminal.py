@@ -28,7 +28,7 @@ class Terminal:
         self._console: Final = console
         self._spinner: Final = Spinner("dots", text="reading the first pages")
         self._live: Final = Live(
-            console=console, refresh_per_second=8, get_renderable=self._render, transient=False
+            console=console, refresh_per_second=8, get_renderable=self._render, transient=True
         )
 
     def __enter__(self) -> Terminal:

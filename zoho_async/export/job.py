@@ -169,7 +169,7 @@ class Export:
                         group.start_soon(self._read, reading, send, planned)
                 await self._finish()
         except BaseExceptionGroup as several:
-            raise _first(several) from None
+            raise several.exceptions[0] from None  # the first failure ended the others
         finally:
             with anyio.CancelScope(shield=True):
                 send.close()
@@ -290,14 +290,6 @@ class _Gate:
             await self._then()
             self._open.set()
         await self._open.wait()
-
-
-def _first(several: BaseException) -> BaseException:
-    """What ended the job: the first of the failures, out of anyio's wrapping."""
-    while isinstance(several, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = several
-        several = group.exceptions[0]
-    return several
 
 
 def _host(url: str) -> str:

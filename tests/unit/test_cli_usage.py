@@ -1,0 +1,161 @@
+"""Bad usage of the command gets one clear sentence, a code of its own, and no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zoho_async import __version__
+from zoho_async.cli.app import run
+
+ACCOUNT = {
+    "ZOHO_CLIENT_ID": "1000.CLIENT",
+    "ZOHO_CLIENT_SECRET": "the-secret",
+    "ZOHO_REFRESH_TOKEN": "1000.the-refresh-token",
+}
+ORGANIZATION = {"ZOHO_ORGANIZATION_ID": "10234695"}
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Runs the command in this process: its exit code, stdout and stderr."""
+
+    def carry_out(*arguments: str, **environ: str) -> tuple[int, str, str]:
+        for name in (*ACCOUNT, "ZOHO_ORGANIZATION_ID", "ZOHO_REGION", "ZOHO_BASE_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("ZOHO_ASYNC_LEDGER", str(tmp_path / "limits.sqlite"))
+        monkeypatch.setattr(sys, "argv", ["zoho-async", *arguments])
+        code = run()
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return carry_out
+
+
+def assert_one_sentence(told: tuple[int, str, str], *words: str) -> None:
+    code, out, err = told
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("zoho-async: ")
+    for word in words:
+        assert word in err
+    assert "Traceback" not in err
+    assert not any(secret in err for secret in ACCOUNT.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["exprt"], ["exprt", "export"]),
+        (["export"], ["--to", "--help"]),
+        (["export", "--to", "x", "--limti", "3"], ["--limti", "--limit"]),
+        (["export", "--to", "x", "--limit", "many"], ["--limit", "many"]),
+        (["export", "--to", "x", "--sandbox", "--limit", "0"], ["limit", "at least 1"]),
+        (["export", "--to", "x", "--sandbox", "--burst", "91"], ["burst", "90"]),
+        (["export", "invoces", "--to", "x", "--sandbox"], ["invoces", "did you mean invoices"]),
+        (["export", "xyzzy", "--to", "x", "--sandbox"], ["xyzzy", "zoho-async resources"]),
+        (["export", "--to", "x", "--sandbox", "--filter", "status"], ["name=value", "status"]),
+        (["export", "items", "--to", "x", "--sandbox", "--filter", "statsu=1"], ["statsu"]),
+        (["export", "--to", "x", "--sandbox", "--region", "eu"], ["--sandbox", "--region"]),
+        (["sandbox", "--size", "invoices"], ["--size", "RESOURCE=ROWS"]),
+    ],
+)
+def test_wrong_arguments_are_told_with_what_to_do(
+    command: Command, arguments: list[str], words: list[str]
+) -> None:
+    assert_one_sentence(command(*arguments), *words)
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({}, ["ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN"]),
+        ({**ACCOUNT, "ZOHO_CLIENT_SECRET": ""}, ["ZOHO_CLIENT_SECRET"]),
+        (ACCOUNT, ["ZOHO_ORGANIZATION_ID", "--organization"]),
+        ({**ACCOUNT, "ZOHO_ORGANIZATION_ID": "my firm"}, ["my firm", "no id"]),
+        ({**ACCOUNT, **ORGANIZATION, "ZOHO_REGION": "mars"}, ["mars", "us, eu, in"]),
+        ({**ACCOUNT, **ORGANIZATION, "ZOHO_REGION": "uk"}, ["uk", "ZOHO_BASE_URL"]),
+        ({**ACCOUNT, **ORGANIZATION, "ZOHO_BASE_URL": "http://x.example"}, ["https"]),
+    ],
+)
+def test_a_wrong_environment_is_told_with_what_to_do(
+    command: Command, tmp_path: Path, environ: dict[str, str], words: list[str]
+) -> None:
+    assert_one_sentence(command("export", "--to", str(tmp_path / "out"), **environ), *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_zohos_own_minute_cannot_be_shortened(command: Command, tmp_path: Path) -> None:
+    told = command("export", "--to", str(tmp_path), "--minute", "5", **ACCOUNT, **ORGANIZATION)
+    assert_one_sentence(told, "--minute", "sandboxes only")
+
+
+def test_a_directory_that_is_a_file_is_told(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    told = command("export", "items", "--to", str(tmp_path / "file"), "--sandbox")
+    assert_one_sentence(told, "cannot write", "choose another directory")
+
+
+def test_a_ledger_that_cannot_be_kept_is_told(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    told = command(
+        *("export", "--to", str(tmp_path / "out"), "--ledger", str(tmp_path / "file" / "l.sqlite")),
+        **ACCOUNT,
+        **ORGANIZATION,
+    )
+    assert_one_sentence(told, "limits", "--ledger")
+
+
+def test_the_version_and_the_resources_are_told(command: Command) -> None:
+    assert command("--version") == (0, f"{__version__}\n", "")
+    code, out, _ = command("resources")
+    assert (code, "books.invoices" in out.splitlines()) == (0, True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["export", "--help"], ["sandbox", "--help"]])
+def test_help_teaches_by_example(command: Command, arguments: list[str]) -> None:
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    assert "zoho-async export --sandbox --to" in out or "zoho-async " in out
+
+
+def test_help_tells_the_exit_codes(command: Command) -> None:
+    _, out, _ = command("export", "--help")
+    assert all(f"{code}: " in out for code in (0, 1, 2, 3, 130))
+
+
+def test_the_library_loads_nothing_of_the_command() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, zoho_async; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not {"zoho_async.cli", "zoho_async.export", "cyclopts", "rich"} & set(loaded)
+
+
+def test_without_its_extra_the_command_says_how_to_get_it() -> None:
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.modules['cyclopts'] = None\nfrom zoho_async.cli import main; main()",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "zoho-async[cli]" in ended.stderr

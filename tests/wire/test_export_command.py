@@ -1,0 +1,229 @@
+"""The command as a person or a script runs it: its own process, a sandbox in another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SIZES = {"books.contacts": 1_500, "books.items": 1_000, "books.invoices": 6_000}
+ROWS = sum(SIZES.values())
+
+
+class Server:
+    """A sandbox in its own process, and commands that are pointed at it."""
+
+    def __init__(self, environ: dict[str, str], minute: float, home: Path) -> None:
+        self.url = environ["ZOHO_BASE_URL"]
+        self.environ = environ | {"XDG_STATE_HOME": str(home / "state")}
+        self.to = home / "out"
+        self.minute = minute
+
+    def asked(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.url}/__sandbox__/{path}") as reply:
+            body: bytes = reply.read()
+        return body
+
+    def state(self) -> dict[str, Any]:
+        counts: dict[str, Any] = json.loads(self.asked("state"))
+        return counts
+
+    async def started(self, *options: str, **environ: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "zoho_async.cli", "export", *SIZES),
+            *("--to", str(self.to), "--minute", str(self.minute), *options),
+            env={**os.environ, **self.environ, **environ},
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+
+    async def ended(self, *options: str, **environ: str) -> tuple[int | None, str, str]:
+        process = await self.started(*options, **environ)
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    def assert_whole(self) -> None:
+        """The files hold the server's rows, byte for byte; nothing was refused."""
+        for resource in SIZES:
+            truth = self.asked(f"truth/{resource}")
+            written = (self.to / f"{resource.replace('.', '/')}.jsonl").read_bytes()
+            if resource == "books.items":  # a list without a steady order
+                assert sorted(written.splitlines()) == sorted(truth.splitlines())
+            else:
+                assert written == truth
+        state = self.state()
+        assert state["refused"] == 0
+        assert state["most_in_minute"] <= 90
+
+
+@asynccontextmanager
+async def serving(home: Path, *, minute: float, latency: str = "0") -> AsyncGenerator[Server]:
+    options = [f"--size={resource}={rows}" for resource, rows in SIZES.items()]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "zoho_async.sandbox", "--minute", str(minute), "--tokens", "100"),
+        *("--latency", latency, *options),
+        stdout=PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        said = json.loads(await process.stdout.readline())
+        yield Server(said["environment"], minute, home)
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def line_with(stream: asyncio.StreamReader | None, words: str) -> str:
+    assert stream is not None
+    async for line in stream:
+        if words in line.decode():
+            return line.decode()
+    raise AssertionError(f"the command never said {words!r}")
+
+
+async def test_the_command_exports_all_rows_and_says_what_it_took(tmp_path: Path) -> None:
+    async with serving(tmp_path, minute=1) as server:
+        code, out, err = await server.ended()
+        assert (code, "Traceback" in err) == (0, False)
+        server.assert_whole()
+        assert "plan: 8,500 rows in 43 calls" in err
+        assert "books.invoices done: 6,000 rows" in err
+        assert "done: 8,500 rows" in out
+        assert "43 calls made, 43 the least possible, 0 refused" in out
+
+
+async def test_for_programs_stdout_holds_one_object_and_nothing_else(tmp_path: Path) -> None:
+    async with serving(tmp_path, minute=1) as server:
+        code, out, _ = await server.ended("--json")
+        told = json.loads(out)
+        assert (code, out.count("\n"), told["status"], told["exit_code"]) == (0, 1, "done", 0)
+        assert (told["rows"], told["calls"], told["least_calls"]) == (ROWS, 43, 43)
+        assert (told["refused"], told["error"], told["continue"]) == (0, None, None)
+        assert {one["resource"]: one["rows"] for one in told["resources"]} == SIZES
+        server.assert_whole()
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
+    tmp_path: Path, how: signal.Signals, code: int
+) -> None:
+    async with serving(tmp_path, minute=4) as server:
+        process = await server.started("--fresh")
+        await line_with(process.stderr, "plan:")
+        process.send_signal(how)
+        out, err = (text.decode() for text in await process.communicate())
+        assert process.returncode == code
+        assert "Traceback" not in err
+        assert "stopped: " in out
+        advice = err[err.index("go on with: ") :].removeprefix("go on with: ")
+        arguments = shlex.split(advice)
+        assert arguments[:2] == ["zoho-async", "export"]
+        assert "--fresh" not in arguments
+        command = [sys.executable, "-m", "zoho_async.cli", *arguments[1:], "--json"]
+        following = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, **server.environ}, stdout=PIPE, stderr=PIPE
+        )
+        told = json.loads((await following.communicate())[0])
+        assert told["rows"] == ROWS
+        assert told["rows_new"] < ROWS
+        server.assert_whole()
+
+
+async def killed_at_random(server: Server, kills: int, chance: random.Random) -> None:
+    """Kill the command ``kills`` times, each time a random while after its first word."""
+    for _ in range(kills):
+        process = await server.started()
+        if chance.random() < 0.8:
+            await line_with(process.stderr, "plan:")
+        try:
+            await asyncio.wait_for(process.wait(), chance.uniform(0, server.minute / 2))
+        except TimeoutError:
+            process.kill()
+        await process.communicate()
+
+
+async def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_rows(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, minute=2, latency="0:0.1") as server:
+        await killed_at_random(server, 3, random.Random(7))
+        code, _, err = await server.ended()
+        assert code == 0, err
+        server.assert_whole()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_killed_twenty_times_it_ends_with_the_same_rows(tmp_path: Path, seed: int) -> None:
+    async with serving(tmp_path, minute=6, latency="0:0.5") as server:
+        await killed_at_random(server, 20, random.Random(seed))
+        code, _, err = await server.ended()
+        assert code == 0, err
+        server.assert_whole()
+
+
+async def test_a_wrong_credential_gets_a_sentence_that_keeps_the_secret(tmp_path: Path) -> None:
+    async with serving(tmp_path, minute=1) as server:
+        for wrong in ("ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_CLIENT_ID"):
+            code, out, err = await server.ended("--json", **{wrong: "very-wrong-secret"})
+            assert code == 2, err
+            assert "Traceback" not in err
+            assert "very-wrong-secret" not in err + out
+            assert json.loads(out)["status"] == "refused"
+        assert server.state()["calls"] == 0
+
+
+async def test_another_organization_into_the_same_directory_is_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path, minute=1) as server:
+        await server.ended()
+        before = {path: path.read_bytes() for path in server.to.rglob("*.jsonl")}
+        code, out, err = await server.ended("--organization", "20345678")
+        assert (code, out) == (2, "")
+        assert "organization 10234695" in err
+        assert "choose another directory" in err
+        assert {path: path.read_bytes() for path in server.to.rglob("*.jsonl")} == before
+
+
+async def test_a_second_command_into_the_same_directory_says_so_and_stops(tmp_path: Path) -> None:
+    async with serving(tmp_path, minute=4) as server:
+        first = await server.started()
+        await line_with(first.stderr, "plan:")
+        code, _, err = await server.ended()
+        assert code == 2
+        assert "another export is running" in err
+        await first.communicate()
+        assert first.returncode == 0
+        server.assert_whole()
+
+
+def test_the_sandbox_command_prints_an_environment_to_paste() -> None:
+    command = (sys.executable, "-m", "zoho_async.cli", "sandbox", "--port", "0")
+    process = subprocess.Popen(
+        [*command, "--size", "invoices=3"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        printed = [process.stdout.readline().split("=", 1) for _ in range(7)]
+        environ = {name.removeprefix("export "): shlex.split(value)[0] for name, value in printed}
+        with urllib.request.urlopen(f"{environ['ZOHO_BASE_URL']}/__sandbox__/state") as reply:
+            assert json.loads(reply.read())["calls"] == 0
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 0
+    assert "Traceback" not in err
