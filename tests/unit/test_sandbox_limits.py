@@ -34,6 +34,13 @@ def test_a_fixed_minute_forgets_at_its_border() -> None:
     assert refused is not None
 
 
+def test_a_fixed_minute_may_be_half_over_at_the_start() -> None:
+    court = judge(per_minute=1, window="fixed", phase=30.0, in_flight=100)
+    assert court.arrive("a", 29.0) is None
+    assert court.arrive("a", 30.0) is None
+    assert court.arrive("a", 89.0) is not None
+
+
 def test_no_rolling_minute_ever_holds_more_than_the_limit() -> None:
     chance = random.Random(3)
     court = judge(per_minute=20, minute=10.0, block=0.0, block_growth=0.0, in_flight=10**6)

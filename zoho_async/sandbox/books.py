@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
 
 from zoho_async import description
-from zoho_async.description import Field, OperationFacts
+from zoho_async.description import OperationFacts
 from zoho_async.sandbox import queries
+from zoho_async.sandbox.bodies import accepted, missing_field
 from zoho_async.sandbox.records import organizations
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply, invalid, invalid_field, success
@@ -29,12 +29,9 @@ _PATHS: Final = {
     "invoices": "books.invoices",
     "projects": "books.projects",
 }
-_OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
-_OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
 _ID: Final = re.compile(r"\{\w+_id\}")
 _NAME: Final = re.compile(r"\{\w+\}")
 _MOST_ITEM_IDS: Final = 100
-_NO_FACTS: Final = OperationFacts(name="", method="", path="", answer="done")
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -164,7 +161,7 @@ def _found(collection: Collection, record_id: str) -> int:
 def _create(call: Call, store: Store, collection: Collection) -> Reply:
     resource = collection.resource
     fresh = resource.fresh(collection.world, collection.next_index)
-    fields = _accepted(collection, call.body, f"{resource.name}.create", fresh, whole=True)
+    fields = accepted(call.body, _facts()[f"{resource.name}.create"], fresh, whole=True)
     fields = _checked(store, collection, fields, None)
     if resource.name == "books.invoices" and not fields.get("invoice_number"):
         fields["invoice_number"] = f"INV-{collection.next_index + 1:06d}"
@@ -181,7 +178,7 @@ def _create(call: Call, store: Store, collection: Collection) -> Reply:
 def _update(call: Call, store: Store, collection: Collection, index: int) -> Reply:
     resource = collection.resource
     state = collection.state(index)
-    fields = _accepted(collection, call.body, f"{resource.name}.update", state, whole=False)
+    fields = accepted(call.body, _facts()[f"{resource.name}.update"], state, whole=False)
     collection.change(index, _checked(store, collection, fields, index))
     return success(resource.saved, {resource.single: collection.detail(index)})
 
@@ -216,7 +213,7 @@ def _clone(call: Call, collection: Collection, index: int) -> Reply:
     original = collection.state(index)
     for name in (resource.id_field, "created_time", "last_modified_time"):
         del original[name]
-    changes = _accepted(collection, call.body, "", original, whole=False)
+    changes = accepted(call.body, _facts()[f"{resource.name}.update"], original, whole=False)
     made = collection.add(original | changes)
     return success(
         "Project has been cloned successfully.",
@@ -243,77 +240,7 @@ def _has_documents(store: Store, contacts: Collection, index: int) -> bool:
     return any(record["customer_id"] == contact["contact_id"] for record in written)
 
 
-# -- what a body may hold -----------------------------------------------------------------------
-
-
-def _accepted(
-    collection: Collection, body: Record, name: str, state: Record, *, whole: bool
-) -> Record:
-    """The fields of a body that the record has, in the types of the wire; others are dropped.
-
-    ``state`` is the record before; ``whole`` asks for everything that is required.
-    """
-    facts = _facts().get(name, _NO_FACTS)
-    known = {field.name: field for field in facts.body}
-    for field in facts.body:
-        if whole and field.required and body.get(field.name) in (None, ""):
-            raise _missing(field.name)
-    accepted: Record = {}
-    for field_name, value in body.items():
-        if field_name == collection.resource.id_field:
-            continue
-        if field_name in state or field_name in known:
-            accepted[field_name] = _taken(field_name, value, known.get(field_name), state)
-    return accepted
-
-
-def _missing(field: str) -> ApiRefusal:
-    if field == "contact_name":
-        return ApiRefusal(400, 3013, "Enter a valid Contact Name.")
-    return invalid_field(field)
-
-
-def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
-    """A value as the store keeps it: null is a blank, amounts are decimals with a point."""
-    if value is None:
-        return ""
-    described = field is not None and field.kind == "decimal"
-    if described or isinstance(state.get(name), float | Decimal):
-        return _amount(name, value)
-    if name in _OBJECT_LISTS or name in _OBJECTS:
-        return _of_shape(name, value, state)
-    if field is None:
-        return value
-    if field.allowed and value != "" and str(value) not in field.allowed:
-        raise invalid_field(name)
-    if field.max_length is not None and isinstance(value, str) and len(value) > field.max_length:
-        raise invalid_field(name)
-    return str(value) if field.kind == "id" else value
-
-
-def _of_shape(name: str, value: Any, state: Record) -> Any:
-    """Lines and custom fields are lists of objects, addresses are objects; nothing else will do."""
-    try:
-        if name in _OBJECTS:
-            return {**state[name], **msgspec.convert(value or {}, dict[str, Any])}
-        return msgspec.convert(value or [], list[dict[str, Any]])
-    except msgspec.ValidationError:
-        raise invalid_field(name) from None
-
-
-def _amount(name: str, value: Any) -> Decimal | str:
-    if value == "":
-        return ""
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        raise invalid_field(name) from None
-    if not amount.is_finite():
-        raise invalid_field(name)
-    exponent = amount.as_tuple().exponent
-    return (
-        amount.quantize(Decimal("0.1")) if isinstance(exponent, int) and exponent >= 0 else amount
-    )
+# -- the rules of the modules --------------------------------------------------------------------
 
 
 def _checked(store: Store, collection: Collection, fields: Record, index: int | None) -> Record:
@@ -348,7 +275,7 @@ def _unique(
     wanted = fields.get(name)
     if not wanted:
         if index is None and collection.resource.name == "books.contacts":
-            raise _missing(name)
+            raise missing_field(name)
         return
     for other in collection.with_value(name, wanted):
         if other != index:

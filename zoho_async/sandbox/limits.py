@@ -25,12 +25,14 @@ class LimitRules(msgspec.Struct, kw_only=True):
 
     ``minute_code`` is 44 (blocks its organization) or 43 (blocks every organization of the
     account). A try during a block moves its end ``block_growth`` blocks further, up to
-    ``longest_block`` from then. ``day_left`` is how long the first day lasts (None: a whole one).
+    ``longest_block`` from then. ``phase`` is how much of a fixed minute is over at the start,
+    ``day_left`` how long the first day lasts (None: a whole one).
     """
 
     per_minute: int = 100
     minute: float = 60.0
     window: Window = "rolling"
+    phase: float = 0.0
     per_day: int = 10_000
     day: float = 86_400.0
     day_left: float | None = None
@@ -140,7 +142,7 @@ class Judge:
     def _turn_minute(self, account: Account, now: float) -> None:
         while account.times and account.times[0] <= now - self.rules.minute:
             account.times.popleft()
-        number = int((now - self.started) // self.rules.minute)
+        number = int((now - self.started + self.rules.phase) // self.rules.minute)
         if number != account.fixed_window:
             account.fixed_window, account.fixed_count = number, 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -82,3 +83,10 @@ def success(
     """``{code: 0, message, **values}``."""
     body = ENCODER.encode({"code": 0, "message": message, **(values or {})})
     return Reply(status=status, body=body, headers=headers or {})
+
+
+def pointed(amount: Decimal) -> Decimal:
+    """With a decimal point, as every amount on the wire."""
+    exponent = amount.as_tuple().exponent
+    whole = isinstance(exponent, int) and exponent >= 0
+    return Decimal(f"{amount:f}.0") if whole else amount

@@ -61,7 +61,8 @@ class Collection:
         if state is None:
             return self.resource.row(self.world, index)
         names = self._names_of_rows()
-        return {name: value for name, value in state.items() if name in names or name[:3] == "cf_"}
+        row = {name: value for name, value in state.items() if name in names or name[:3] == "cf_"}
+        return row | self.resource.row_differs
 
     def encoded_row(self, index: int) -> bytes:
         """The list form as the wire has it."""

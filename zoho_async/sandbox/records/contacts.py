@@ -143,7 +143,7 @@ class Contacts(Resource):
             "owner_name": "",
             "documents": [],
             "is_crm_customer": False,
-            "primary_contact_id": "",
+            "primary_contact_id": id_(self.name, index, 5) if row["first_name"] else "",
             **dict.fromkeys(("zcrm_account_id", "zcrm_contact_id", "crm_owner_id"), ""),
             "payment_terms_id": "",
             "credit_limit_exceeded_amount": 0.0,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 
 from zoho_async.sandbox.records.items import Items, item_name
 from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
+from zoho_async.sandbox.replies import pointed
 from zoho_async.sandbox.world import (
     World,
     amount_formatted,
@@ -32,6 +33,7 @@ class Invoices(Resource):
     report_name: ClassVar[str] = "Invoices"
     default_sort: ClassVar[tuple[str, str]] = ("created_time", "D")
     searched: ClassVar[tuple[str, ...]] = ("invoice_number", "reference_number", "customer_name")
+    row_differs: ClassVar[Record] = {"documents": ""}
     added: ClassVar[str] = "The invoice has been created."
     saved: ClassVar[str] = "Invoice information has been updated."
     deleted: ClassVar[str] = "The invoice has been deleted."
@@ -308,8 +310,8 @@ def _settled_line(world: World, state: Record, line: Record, order: int) -> Reco
         line_item_id=str(int(state["invoice_id"]) + 99 + order),
         name=str(line.get("name", "")),
         order=order,
-        quantity=_pointed(quantity),
-        rate=_pointed(rate),
+        quantity=pointed(quantity),
+        rate=pointed(rate),
         total=total,
     )
     kept = ("quantity", "rate", "item_total", "item_order", "item_total_formatted")
@@ -322,12 +324,8 @@ def _exact(value: Any) -> Decimal:
     return Decimal(str(value)) if value not in ("", None) else Decimal(0)
 
 
-def _pointed(value: Decimal) -> Decimal:
-    """With a decimal point, as every amount on the wire."""
-    exponent = value.as_tuple().exponent
-    whole = isinstance(exponent, int) and exponent >= 0
-    return value.quantize(Decimal("0.1")) if whole else value
-
-
 def _money(value: Decimal) -> Decimal:
-    return value.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+    """In cents, and as short as the wire has it: ``46.0``, ``46.5``, ``46.25``."""
+    cents = value.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+    text = f"{cents:f}"
+    return Decimal(text[:-1] if text.endswith("0") else text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final, TypeAlias
 
-from zoho_async.sandbox.world import World, custom_field_forms
+from zoho_async.sandbox.world import World, custom_field_forms, day_formatted
 
 Record: TypeAlias = dict[str, Any]
 
@@ -28,6 +28,8 @@ class Resource(ABC):
     default_sort: ClassVar[tuple[str, str]]
     searched: ClassVar[tuple[str, ...]]
     blanks: ClassVar[Record]
+    #: Fields that both forms have and rows hold in another type.
+    row_differs: ClassVar[Record] = {}
     added: ClassVar[str]
     saved: ClassVar[str]
     deleted: ClassVar[str]
@@ -74,9 +76,9 @@ def settle_custom_fields(world: World, state: Record) -> None:
         name = str(field.get("api_name") or "cf_" + label.lower().replace(" ", "_"))
         field_id = str(field.get("customfield_id") or world.fixed_id(801 + 2 * number))
         value: Any = field.get("value", "")
-        fields.append(
-            (field_id, label, name, str(field.get("data_type") or "string"), str(value), value)
-        )
+        data_type = str(field.get("data_type") or "string")
+        formatted = day_formatted(str(value)) if data_type == "date" else str(value)
+        fields.append((field_id, label, name, data_type, formatted, value))
     state.update(custom_field_forms(fields))
 
 
