@@ -22,14 +22,14 @@ from zoho_async.account import Account
 from zoho_async.auth import Credentials
 from zoho_async.call import Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError, Request
+from zoho_async.errors import ConfigurationError, Request, UnreadableReply
 from zoho_async.events import Event, Observer
 from zoho_async.files import Download, Upload
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import PRODUCTS, ListOperation, Operation
 from zoho_async.retry import Policy
 from zoho_async.transport import Answer
-from zoho_async.wire import Decoder, encode
+from zoho_async.wire import Decoder, Unreadable, encode
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
 
@@ -235,7 +235,10 @@ class Session:
         """
         call = self._call(operation, ids, query, body, headers, files)
         answer = await self._account.send(call)
-        return self._decoder.value(operation, answer.body)
+        try:
+            return self._decoder.value(operation, answer.body)
+        except Unreadable as problem:
+            raise UnreadableReply(call.request, str(problem), answer.status) from None
 
     async def download(
         self,

@@ -24,12 +24,15 @@ from zoho_async.errors import (
     NotConnected,
     ServerError,
     SessionClosed,
+    UnreadableReply,
     WaitTooLong,
     ZohoError,
 )
 from zoho_async.events import Called, Event, Refreshed, Retried
 from zoho_async.limits import MemoryLedger
+from zoho_async.operation import BOOKS, Operation
 from zoho_async.retry import Policy
+from zoho_async.wire import Done
 
 ACCOUNTS = "https://accounts.zoho.com/oauth/v2/token"
 ANYTHING = re.compile(r"https://www\.zohoapis\.com/books/v3/.*")
@@ -147,6 +150,23 @@ async def test_a_read_outlives_passing_faults(
         "ConnectionBroken",
     ]
     assert sum(isinstance(event, Called) for event in events) == 4
+
+
+async def test_a_reply_without_its_value_is_an_error_that_names_the_call(
+    mocked: aioresponses, zoho: Session
+) -> None:
+    token(mocked)
+    mocked.get(ANYTHING, payload=OK)
+    operation = Operation(
+        name="books.things.get",
+        product=BOOKS,
+        method="GET",
+        path="/things/{thing_id}",
+        result=Done,
+        key="thing",
+    )
+    with pytest.raises(UnreadableReply, match=r"GET /things/7 .*'thing'"):
+        await zoho.call(operation, ids=[7])
 
 
 async def test_a_read_is_given_up_after_four_tries(mocked: aioresponses, zoho: Session) -> None:
