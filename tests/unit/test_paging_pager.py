@@ -319,6 +319,13 @@ async def test_a_filtered_read_that_ends_on_a_short_page_is_not_checked() -> Non
     assert zoho.pages == [1, 1, 2]
 
 
+async def test_the_chart_of_accounts_is_checked_even_with_a_filter() -> None:
+    zoho = Zoho(30)
+    accounts = msgspec.structs.replace(THINGS, path="/chartofaccounts")
+    await names(aiter(Pager(zoho, accounts, query={"last_modified_time": "2026-01-01"})))
+    assert zoho.pages == [1, 2]
+
+
 # -- look-ahead ---------------------------------------------------------------------------------
 
 

@@ -1,67 +1,61 @@
-"""The ids of the rows that a walk has met, in 8 bytes a row where they come in order.
+"""The ids of the rows that a walk has met, at little more than their own digits' cost.
 
 Zoho's ids are numbers of 18 or 19 digits that grow with time, and a walk in ``created_time`` order
-meets them mostly ascending. So the ids that exceed all before them are kept as plain 64-bit
-integers in one sorted array, where a look-up is a bisection and most pages need none. Whatever
-comes out of order, or is no such number, goes into a set. In the worst order this is only that set.
+meets them mostly ascending. So a page whose ids ascend beyond all such pages before is kept as one
+text, and whether an id stands in one of those is found by the pages' first ids, without a set of
+strings (a sixth of the memory, and quicker). The ids of every other page go into a set: in the
+worst order this is only that set. The order is that of text, which is right for any ids.
 """
 
 from __future__ import annotations
 
 import operator
-import re
-from array import array
-from bisect import bisect_left
+from bisect import bisect_right
 from typing import Final
 
-#: What an integer of 64 bits gives back unchanged: "007" and "7" are two ids.
-_plain: Final = re.compile("[1-9][0-9]{0,18}").fullmatch
+_BETWEEN: Final = "\n"
 
 
 class Seen:
     """Remembers row ids. ``""`` is no id: it is new every time."""
 
-    __slots__ = ("_ascending", "_largest", "_others")
+    __slots__ = ("_firsts", "_largest", "_others", "_pages")
 
     def __init__(self) -> None:
-        self._ascending: Final = array("Q")
-        self._largest = 0
+        self._pages: Final[list[str]] = []
+        self._firsts: Final[list[str]] = []
+        self._largest = ""
         self._others: Final[set[str]] = set()
 
     def add_all(self, row_ids: list[str]) -> list[bool]:
         """Remember the ids of a page; for each, whether it was not there before."""
         if self._appended(row_ids):
             return [True] * len(row_ids)
-        return [self.add(row_id) for row_id in row_ids]
+        return [self._add(row_id) for row_id in row_ids]
 
-    def add(self, row_id: str) -> bool:
-        """Remember ``row_id``; whether it was not there before."""
+    def _appended(self, row_ids: list[str]) -> bool:
+        """Take ids that ascend beyond all pages taken so; False if these do not."""
+        if not all(map(operator.lt, [self._largest, *row_ids], row_ids)):
+            return False
+        text = _BETWEEN.join(["", *row_ids, ""])
+        if not self._others.isdisjoint(row_ids) or text.count(_BETWEEN) != len(row_ids) + 1:
+            return False
+        if row_ids:
+            self._pages.append(text)
+            self._firsts.append(row_ids[0])
+            self._largest = row_ids[-1]
+        return True
+
+    def _add(self, row_id: str) -> bool:
         if not row_id:
             return True
-        if _plain(row_id):
-            number = int(row_id)
-            if number > self._largest:
-                self._ascending.append(number)
-                self._largest = number
-                return True
-            place = bisect_left(self._ascending, number)
-            if self._ascending[place] == number:
-                return False
-        if row_id in self._others:
+        if row_id in self._others or self._on_a_page(row_id):
             return False
         self._others.add(row_id)
         return True
 
-    def _appended(self, row_ids: list[str]) -> bool:
-        """Take ids that ascend beyond all before in one go; False if these do not."""
-        if not row_ids or not all(map(_plain, row_ids)):
+    def _on_a_page(self, row_id: str) -> bool:
+        if row_id > self._largest or _BETWEEN in row_id:
             return False
-        numbers = list(map(int, row_ids))
-        if not all(map(operator.lt, [self._largest, *numbers], numbers)):
-            return False
-        self._ascending.extend(numbers)
-        self._largest = numbers[-1]
-        return True
-
-    def __len__(self) -> int:
-        return len(self._ascending) + len(self._others)
+        page = bisect_right(self._firsts, row_id) - 1
+        return page >= 0 and f"{_BETWEEN}{row_id}{_BETWEEN}" in self._pages[page]
