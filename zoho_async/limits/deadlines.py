@@ -16,6 +16,10 @@ from zoho_async.clock import Clock
 from zoho_async.limits.turns import Waiter
 
 
+#: No timer is set for less, in seconds: rounding could keep it ringing just before its moment.
+TICK: Final = 0.001
+
+
 class Deadlines:
     """Calls ``expire`` with each waiter whose deadline passes before it is discarded."""
 
@@ -63,7 +67,7 @@ class Deadlines:
         while self._heap and self._heap[0][2] not in self._live:
             heappop(self._heap)
         if self._heap:
-            delay = max(0.0, self._heap[0][0] - self._clock.monotonic())
+            delay = max(TICK, self._heap[0][0] - self._clock.monotonic())
             self._timer = self._loop.call_later(delay, self._ring)
 
     def _ring(self) -> None:

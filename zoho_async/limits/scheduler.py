@@ -26,7 +26,7 @@ import msgspec
 from zoho_async.clock import Clock
 from zoho_async.errors import WaitTooLong
 from zoho_async.events import Observer, Refused, Waited
-from zoho_async.limits.deadlines import Deadlines
+from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.figures import Lane, Limits, Snapshot
 from zoho_async.limits.ledger import Ledger
 from zoho_async.limits.line import Line, exhausted, why
@@ -319,7 +319,7 @@ class Scheduler:
         line.pause = pause = self._loop.create_future()
         timer = None
         if seconds < math.inf:
-            timer = self._loop.call_later(seconds, line.wake)
+            timer = self._loop.call_later(max(seconds, TICK), line.wake)
         try:
             await pause
         finally:

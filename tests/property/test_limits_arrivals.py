@@ -1,0 +1,255 @@
+"""What the server sees, for any history of calls: the promise of the limits.
+
+A server is simulated over a real scheduler on simulated time. Requests take any time to get there
+and replies any time to come back; callers give up before, while and after sending; abandoned
+requests arrive as late as `linger` allows. Then the server's own list of arrivals is judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from bisect import bisect_left
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import looptime
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from zoho_async.clock import LoopClock
+from zoho_async.errors import LimitError
+from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal, Scheduler, scheduler
+
+WINDOW = 10.0
+LINGER = 4.0
+#: Longer than anything here may last; reaching it means that somebody was forgotten.
+FOREVER = 1e6
+
+Fate = Literal["reply", "abandon", "unsent"]
+
+
+@dataclass
+class Call:
+    """One call's life, in seconds; what it does is settled before it starts."""
+
+    start: float
+    lane: Lane
+    caller: int
+    prepare: float
+    out: float
+    back: float
+    fate: Fate
+    abandon_after: float
+    gives_up: float | None
+    max_wait: float | None
+    code: int | None
+    retry_after: float | None
+    quota: int | None
+
+
+@dataclass
+class Server:
+    """Counts what arrives, and what the client has in flight."""
+
+    arrivals: list[float] = field(default_factory=list)
+    sent: list[float] = field(default_factory=list)
+    blocks: list[tuple[float, float]] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    ended: int = 0
+
+
+seconds = st.floats(0, 12, allow_nan=False).map(lambda value: round(value, 3))
+short = st.floats(0, LINGER, allow_nan=False).map(lambda value: round(value, 3))
+
+calls = st.builds(
+    Call,
+    start=st.one_of(st.just(0.0), st.floats(0, 40).map(lambda value: round(value, 2))),
+    lane=st.sampled_from(["interactive", "bulk"]),
+    caller=st.integers(0, 2),
+    prepare=st.one_of(st.just(0.0), short),
+    out=st.one_of(st.just(0.0), short),
+    back=st.one_of(st.just(0.0), seconds),
+    fate=st.sampled_from(["reply", "reply", "reply", "abandon", "unsent"]),
+    abandon_after=short,
+    gives_up=st.one_of(st.none(), st.none(), seconds),
+    max_wait=st.one_of(st.none(), seconds),
+    code=st.sampled_from([None] * 12 + [44, 1070, 43]),
+    retry_after=st.one_of(st.none(), st.floats(0.5, 30).map(lambda value: round(value, 1))),
+    quota=st.one_of(st.none(), st.none(), st.integers(0, 200)),
+)
+
+limits_of_all_kinds = st.integers(1, 6).flatmap(
+    lambda limit: st.builds(
+        Limits,
+        limit=st.just(limit),
+        burst=st.integers(1, limit),
+        window=st.just(WINDOW),
+        linger=st.just(LINGER),
+        in_flight=st.integers(1, 5),
+    )
+)
+
+
+async def live(limiter: Scheduler, server: Server, call: Call) -> None:
+    """One caller, from asking to the end, whatever happens."""
+    clock = limiter.clock
+    await asyncio.sleep(call.start)
+    try:
+        async with asyncio.timeout(call.gives_up):
+            slot = await limiter.admit(call.lane, max_wait=call.max_wait, caller=call.caller)
+    except (LimitError, TimeoutError):
+        server.ended += 1
+        return
+    server.in_flight += 1
+    server.most_in_flight = max(server.most_in_flight, server.in_flight)
+    await asyncio.sleep(call.prepare)
+    if call.fate == "unsent":
+        server.in_flight -= 1
+        await slot.unsent()
+    else:
+        sent = clock.monotonic()
+        slot.sent()
+        server.sent.append(sent)
+        server.arrivals.append(sent + call.out)
+        if call.fate == "abandon":
+            await asyncio.sleep(call.abandon_after)
+            server.in_flight -= 1
+            await slot.lost()
+        else:
+            await asyncio.sleep(call.out + call.back)
+            server.in_flight -= 1
+            refusal = None if call.code is None else Refusal(call.code, call.retry_after)
+            quota = None if call.quota is None else Quota(1000, call.quota, 600.0)
+            await slot.replied(quota=quota, refusal=refusal)
+            if call.code in (43, 44):
+                now = clock.monotonic()
+                lasts = (await limiter.snapshot()).blocked_for
+                server.blocks.append((now, now + lasts))
+    server.ended += 1
+
+
+def on_simulated_time(work: Coroutine[Any, Any, None]) -> None:
+    loop = looptime.new_event_loop(start=0)
+    try:
+        loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
+def worst_window(arrivals: Sequence[float], window: float) -> int:
+    """The most arrivals in any half-open window: every alignment of a fixed minute is one."""
+    ordered = sorted(arrivals)
+    return max(
+        (bisect_left(ordered, start + window) - at for at, start in enumerate(ordered)), default=0
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(limits=limits_of_all_kinds, history=st.lists(calls, min_size=1, max_size=40))
+def test_no_window_ever_sees_more_arrivals_than_the_limit(
+    limits: Limits, history: list[Call]
+) -> None:
+    server = Server()
+
+    async def run() -> None:
+        limiter = scheduler(
+            "api/1",
+            account="api/@me",
+            limits=limits,
+            ledger=MemoryLedger(),
+            clock=LoopClock(),
+            observer=None,
+        )
+        async with asyncio.timeout(FOREVER):
+            await asyncio.gather(*(live(limiter, server, call) for call in history))
+        # Nobody is left behind, and nothing of those who left.
+        await asyncio.sleep(0)
+        seen = await limiter.snapshot()
+        assert seen.waiting == {"interactive": 0, "bulk": 0}
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await asyncio.sleep(FOREVER)
+        seen = await limiter.snapshot()
+        assert (seen.minute_used, seen.in_flight) == (0, 0)
+
+    on_simulated_time(run())
+    assert server.ended == len(history)
+    assert worst_window(server.arrivals, limits.window) <= limits.limit
+    assert server.most_in_flight <= limits.in_flight
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(limits=limits_of_all_kinds, history=st.lists(calls, min_size=5, max_size=30))
+def test_nothing_is_admitted_while_a_block_lasts(limits: Limits, history: list[Call]) -> None:
+    server = Server()
+    for call in history:
+        call.prepare = 0.0  # what is admitted is sent at once
+
+    async def run() -> None:
+        limiter = scheduler(
+            "api/1",
+            account="api/@me",
+            limits=limits,
+            ledger=MemoryLedger(),
+            clock=LoopClock(),
+            observer=None,
+        )
+        async with asyncio.timeout(FOREVER):
+            await asyncio.gather(*(live(limiter, server, call) for call in history))
+
+    on_simulated_time(run())
+    for closed, opened in server.blocks:
+        assert not [sent for sent in server.sent if closed < sent < opened - 1e-6]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    queues=st.dictionaries(st.integers(0, 5), st.integers(1, 12), min_size=2),
+    lane=st.sampled_from(["interactive", "bulk"]),
+)
+def test_callers_of_one_lane_take_turns(queues: dict[int, int], lane: Lane) -> None:
+    """Whoever asked first, no caller is more than one turn ahead of another that still waits."""
+    order: list[int] = []
+    limits = Limits(limit=1, burst=1, window=WINDOW)
+
+    async def run() -> None:
+        limiter = scheduler(
+            "api/1",
+            account="api/@me",
+            limits=limits,
+            ledger=MemoryLedger(),
+            clock=LoopClock(),
+            observer=None,
+        )
+        first = await limiter.admit()  # so that everyone else has to wait
+
+        async def one(caller: int) -> None:
+            slot = await limiter.admit(lane, max_wait=None, caller=caller)
+            order.append(caller)
+            await slot.replied()
+
+        tasks = [
+            asyncio.create_task(one(caller))
+            for caller, waiting in queues.items()
+            for _ in range(waiting)
+        ]
+        await asyncio.sleep(0)
+        await first.replied()
+        await asyncio.gather(*tasks)
+
+    on_simulated_time(run())
+    head, *others = order  # the head stood first before anyone took turns
+    left = dict(queues)
+    left[head] -= 1
+    served = dict.fromkeys(queues, 0)
+    for caller in others:
+        served[caller] += 1
+        left[caller] -= 1
+        waiting = [one for one in queues if left[one] > 0]
+        assert all(served[caller] <= served[one] + 1 for one in waiting)
+
+
+def test_simulated_loops_leave_nothing_to_collect() -> None:
+    gc.collect()  # a task destroyed while pending would be told here, as an error
