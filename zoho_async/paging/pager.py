@@ -11,7 +11,8 @@ import msgspec
 
 from zoho_async.operation import ListOperation
 from zoho_async.paging.listing import listing
-from zoho_async.paging.walk import PageSource, Reading, Sheet, Turned, Walk, fetch
+from zoho_async.paging.source import PageSource, Reading, Sheet, fetch
+from zoho_async.paging.walk import Turned, Walk
 from zoho_async.wire import PageContext, Record, raw_page, row_id
 
 T = TypeVar("T")

@@ -32,22 +32,19 @@ import asyncio
 import functools
 import itertools
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from zoho_async.errors import Request, SessionClosed, UnreadableReply
-from zoho_async.events import Event, Paged
-from zoho_async.limits import Lane
-from zoho_async.operation import ListOperation
+from zoho_async.errors import SessionClosed
+from zoho_async.events import Paged
 from zoho_async.paging.listing import Listing
 from zoho_async.paging.plan import Plan, depth
 from zoho_async.paging.seen import Seen
-from zoho_async.transport import Answer
-from zoho_async.wire import Decoder, PageContext, Unreadable
+from zoho_async.paging.source import Fetched, PageSource, Reading, fetch
+from zoho_async.wire import PageContext
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 #: Stands in the id field of a row that has none, as "" does.
@@ -55,41 +52,6 @@ _NO_ID: Final = "-1"
 
 #: How much one reply moves the measured latency.
 _LATENCY_WEIGHT: Final = 0.25
-
-
-class PageSource(Protocol):
-    """What paging needs of a `Session`."""
-
-    @property
-    def organization(self) -> str | None: ...
-
-    @property
-    def decoder(self) -> Decoder: ...
-
-    @property
-    def rate(self) -> float: ...
-
-    def with_options(self, *, lane: Lane, max_wait: float | None) -> PageSource: ...
-
-    async def fetch_page(
-        self,
-        operation: ListOperation[Any],
-        *,
-        ids: Sequence[str | int] = (),
-        query: Mapping[str, object] | None = None,
-    ) -> Answer: ...
-
-    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]: ...
-
-    def observe(self, event: Event) -> None: ...
-
-
-class Sheet(msgspec.Struct, Generic[R], frozen=True):
-    """A page's rows as they came, and what came with them."""
-
-    rows: list[R]
-    context: PageContext | None
-    extra: Callable[[], dict[str, Any]]
 
 
 class Turned(msgspec.Struct, Generic[R], frozen=True):
@@ -104,13 +66,6 @@ class Turned(msgspec.Struct, Generic[R], frozen=True):
     extra: Callable[[], dict[str, Any]]
 
 
-class Fetched(msgspec.Struct, Generic[R], frozen=True):
-    """A page that came in ``seconds``, any wait for the limits left out."""
-
-    sheet: Sheet[R]
-    seconds: float
-
-
 class _Failed(msgspec.Struct, frozen=True):
     """An error that waits for its turn; as a value, because nobody may ever come for it."""
 
@@ -118,13 +73,6 @@ class _Failed(msgspec.Struct, frozen=True):
 
 
 _Outcome: TypeAlias = Fetched[R] | _Failed
-
-
-class Reading(msgspec.Struct, Generic[R], frozen=True):
-    """How a walk reads bodies: into a sheet (raises `Unreadable`), and rows' ids ("": none)."""
-
-    sheet: Callable[[bytes], Sheet[R]]
-    ids: Callable[[list[R]], list[str]]
 
 
 class Walk(Generic[R]):
@@ -341,20 +289,6 @@ class Walk(Generic[R]):
             _on_its_loop(reader, functools.partial(_forget, reader, self._reader_gone))
         if tasks:
             _on_its_loop(tasks[0], functools.partial(_cancel_each, tasks))
-
-
-async def fetch(
-    zoho: PageSource, listing: Listing[Any], reading: Reading[R], query: Mapping[str, object]
-) -> Fetched[R]:
-    """One page, decoded. Raises what the session raises, and `UnreadableReply`."""
-    operation = listing.operation
-    answer = await zoho.fetch_page(operation, ids=listing.ids, query=query)
-    try:
-        return Fetched(reading.sheet(answer.body), answer.seconds)
-    except Unreadable as problem:
-        organization = None if operation.per_user else zoho.organization
-        request = Request("GET", listing.path, organization)
-        raise UnreadableReply(request, str(problem), answer.status) from None
 
 
 async def _ahead(

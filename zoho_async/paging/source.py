@@ -1,0 +1,83 @@
+"""One page: asked of a session, and read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from zoho_async.errors import Request, UnreadableReply
+from zoho_async.events import Event
+from zoho_async.limits import Lane
+from zoho_async.operation import ListOperation
+from zoho_async.paging.listing import Listing
+from zoho_async.transport import Answer
+from zoho_async.wire import Decoder, PageContext, Unreadable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class PageSource(Protocol):
+    """What paging needs of a `Session`."""
+
+    @property
+    def organization(self) -> str | None: ...
+
+    @property
+    def decoder(self) -> Decoder: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    def with_options(self, *, lane: Lane, max_wait: float | None) -> PageSource: ...
+
+    async def fetch_page(
+        self,
+        operation: ListOperation[Any],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+    ) -> Answer: ...
+
+    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]: ...
+
+    def observe(self, event: Event) -> None: ...
+
+
+class Sheet(msgspec.Struct, Generic[R], frozen=True):
+    """A page's rows as they came, and what came with them."""
+
+    rows: list[R]
+    context: PageContext | None
+    extra: Callable[[], dict[str, Any]]
+
+
+class Reading(msgspec.Struct, Generic[R], frozen=True):
+    """How a walk reads bodies: into a sheet (raises `Unreadable`), and rows' ids ("": none)."""
+
+    sheet: Callable[[bytes], Sheet[R]]
+    ids: Callable[[list[R]], list[str]]
+
+
+class Fetched(msgspec.Struct, Generic[R], frozen=True):
+    """A page that came in ``seconds``, any wait for the limits left out."""
+
+    sheet: Sheet[R]
+    seconds: float
+
+
+async def fetch(
+    zoho: PageSource, listing: Listing[Any], reading: Reading[R], query: Mapping[str, object]
+) -> Fetched[R]:
+    """One page, decoded. Raises what the session raises, and `UnreadableReply`."""
+    operation = listing.operation
+    answer = await zoho.fetch_page(operation, ids=listing.ids, query=query)
+    try:
+        return Fetched(reading.sheet(answer.body), answer.seconds)
+    except Unreadable as problem:
+        organization = None if operation.per_user else zoho.organization
+        request = Request("GET", listing.path, organization)
+        raise UnreadableReply(request, str(problem), answer.status) from None
