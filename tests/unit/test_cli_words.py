@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from zoho_async.cli import outcome, report
+from zoho_async.cli.export import day_note
 from zoho_async.cli.lines import Lines, plan_lines
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.state import ledger_path, state_directory
+from zoho_async.cli.terminal import Terminal
 from zoho_async.cli.wording import count, seconds, size
 from zoho_async.errors import (
     ConfigurationError,
@@ -259,3 +262,56 @@ def test_the_limits_are_remembered_where_the_platform_keeps_state(
 
 def test_the_ledger_can_be_moved_by_the_environment() -> None:
     assert ledger_path({"ZOHO_ASYNC_LEDGER": "/x/y.sqlite"}) == Path("/x/y.sqlite")
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_terminal_shows_a_bar_for_each_resource_and_the_figures(width: int) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=width, record=True)
+    tracker = Tracker(lambda: 2.0)
+    with Terminal(tracker, screen) as terminal:
+        tracker.exported(planned())
+        terminal.show(planned())
+        terminal.note("the day has 3 calls left")
+        tracker.exported(Progress(resource="books.invoices", page=1, rows=200, total=6000, bytes=1))
+    told = screen.export_text()
+    for words in ("plan: 6,000 rows in 30 calls", "books.invoices", "200 of 6,000", "rows/s"):
+        assert words in told
+
+
+def test_a_plan_beyond_the_days_calls_is_told_at_once() -> None:
+    left = Snapshot(
+        minute_used=0,
+        limit=90,
+        next_place_in=0.0,
+        in_flight=0,
+        cap=10,
+        day_used=990,
+        day_limit=1000,
+        day_remaining=10,
+        day_reset_in=60.0,
+        blocked_for=0.0,
+    )
+    assert "10 calls left" in day_note(planned(), left)
+    assert day_note(planned(finished=True), left) == ""
+    assert day_note(planned(), None) == ""
+
+
+def test_a_block_is_told_while_the_first_pages_wait() -> None:
+    tracker = Tracker()
+    tracker.snapshot = Snapshot(
+        minute_used=0,
+        limit=90,
+        next_place_in=None,
+        in_flight=0,
+        cap=10,
+        day_used=0,
+        day_limit=None,
+        day_remaining=None,
+        day_reset_in=None,
+        blocked_for=840.0,
+    )
+    assert tracker.figures() == [
+        "reading the first pages",
+        "minute 0 of 90",
+        "blocked for 14 min 00 s",
+    ]

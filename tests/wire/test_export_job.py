@@ -57,9 +57,9 @@ async def session(zoho: Sandbox, ledger: MemoryLedger | None = None) -> AsyncGen
 
 
 async def export(
-    zoho: Session, to: Path, resources: Sequence[str] = (), **options: bool
+    zoho: Session, to: Path, resources: Sequence[str] = (), *, fresh: bool = False
 ) -> tuple[list[ExportEvent], Summary]:
-    async with Export(zoho, resources, to=to, **options) as job:
+    async with Export(zoho, resources, to=to, fresh=fresh) as job:
         events = [event async for event in job]
     return events, job.summary
 

@@ -21,9 +21,11 @@ from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.terminal import Terminal
+from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError, ZohoError
-from zoho_async.export import Export, ExportEvent, Summary
+from zoho_async.export import Export, ExportEvent, Planned, Summary
 from zoho_async.export.catalog import check_filters, exportable, resolve
+from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
 #: Seconds between two looks at the limits.
@@ -47,6 +49,10 @@ class Display(Protocol):
 
     def show(self, event: ExportEvent) -> None:
         """Show what ``event`` tells."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say ``text`` once."""
         ...
 
     def tick(self) -> None:
@@ -108,15 +114,15 @@ class _Run:
     def carry_out(self) -> ZohoError | Interrupted | None:
         """Run to the end; what ended it early."""
         try:
-            asyncio.run(interruptible(self._export()))
+            filters = parse_filters(self._order.filters)
+            check_filters(filters, resolve(self._order.resources, exportable()))
+            asyncio.run(interruptible(self._export(filters)))
         except (ZohoError, Interrupted) as error:
             return error
         return None
 
-    async def _export(self) -> None:
+    async def _export(self, filters: Mapping[str, str]) -> None:
         order = self._order
-        filters = parse_filters(order.filters)
-        check_filters(filters, resolve(order.resources, exportable()))
         async with connected(self._wanted, self._environ, self._tracker.called) as zoho:
             job = Export(zoho, order.resources, to=order.to, filters=filters, fresh=order.fresh)
             try:
@@ -135,6 +141,8 @@ class _Run:
                 async for event in job:
                     tracker.exported(event)
                     display.show(event)
+                    if isinstance(event, Planned) and (note := day_note(event, tracker.snapshot)):
+                        display.note(note)
             finally:
                 looking.cancel()
 
@@ -144,6 +152,17 @@ async def _look(zoho: Session, tracker: Tracker, display: Display) -> None:
         tracker.snapshot = await zoho.snapshot()
         display.tick()
         await anyio.sleep(_LOOK)
+
+
+def day_note(plan: Planned, snapshot: Snapshot | None) -> str:
+    """What to say of a plan that the day's calls do not suffice for, else ""."""
+    left = snapshot.day_remaining if snapshot else None
+    if left is None or plan.calls <= left:
+        return ""
+    return (
+        f"the day has {count(left, 'call')} left: the export will stop there and go on "
+        "when the same command is run after the reset"
+    )
 
 
 def _display(tracker: Tracker) -> Display:

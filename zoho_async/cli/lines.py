@@ -36,9 +36,13 @@ class Lines:
         elif isinstance(event, ResourceFailed):
             self._write(f"{event.resource} failed: {event.error}")
 
+    def note(self, text: str) -> None:
+        """Write ``text``."""
+        self._write(text)
+
     def tick(self) -> None:
         """Write the figures if it is time to."""
-        if self._tracker.plan and self._tracker.elapsed - self._told >= EVERY:
+        if self._tracker.elapsed - self._told >= EVERY:
             self._told = self._tracker.elapsed
             self._write(", ".join(self._tracker.figures()))
 

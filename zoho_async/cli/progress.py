@@ -131,7 +131,9 @@ class Tracker:
 
     def figures(self) -> list[str]:
         """The figures of the whole job, most wanted first."""
-        total, calls = self.total, self.plan.calls if self.plan and self.plan.exact else None
+        if self.plan is None:
+            return ["reading the first pages", *self._limits()]
+        total, calls = self.total, self.plan.calls if self.plan.exact else None
         parts = [
             f"{count(self.rows)} of {count(total, 'row')}" if total else count(self.rows, "row"),
             f"{count(self.calls)} of {count(calls, 'call')}"

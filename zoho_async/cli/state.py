@@ -42,6 +42,7 @@ def open_ledger(path: Path) -> SqliteLedger:
     """The ledger at ``path``, made where there is none. Raises `ConfigurationError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
         return SqliteLedger(path)
     except OSError as problem:
         raise ConfigurationError(

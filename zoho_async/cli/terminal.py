@@ -26,7 +26,7 @@ class Terminal:
     def __init__(self, tracker: Tracker, console: Console) -> None:
         self._tracker: Final = tracker
         self._console: Final = console
-        self._spinner: Final = Spinner("dots", text="reading the first pages")
+        self._spinner: Final = Spinner("dots")
         self._live: Final = Live(
             console=console, refresh_per_second=8, get_renderable=self._render, transient=True
         )
@@ -44,13 +44,18 @@ class Terminal:
             for line in plan_lines(event):
                 self._console.print(Text(line))
 
+    def note(self, text: str) -> None:
+        """Print ``text``."""
+        self._console.print(Text(text, style="yellow"))
+
     def tick(self) -> None:
         """Nothing: the display redraws by itself."""
 
     def _render(self) -> RenderableType:
-        if self._tracker.plan is None:
-            return self._spinner
         figures = Text("  ".join(self._tracker.figures()), style="dim", overflow="fold")
+        if self._tracker.plan is None:
+            self._spinner.update(text=figures)
+            return self._spinner
         return Group(self._bars(), figures)
 
     def _bars(self) -> Table:

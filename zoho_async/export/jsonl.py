@@ -53,7 +53,9 @@ class JsonLines:
         promised is not there and the list must be read anew.
         """
         self.close()
-        self.part.parent.mkdir(parents=True, exist_ok=True)
+        if not self.part.parent.exists():
+            self.part.parent.mkdir(parents=True)
+            sync_directory(self.part.parent.parent)
         descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         if os.fstat(descriptor).st_size < length:
             os.close(descriptor)
