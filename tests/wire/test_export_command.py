@@ -70,11 +70,11 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(home: Path, *, minute: float, latency: str = "0") -> AsyncGenerator[Server]:
-    options = [f"--size={resource}={rows}" for resource, rows in SIZES.items()]
+async def serving(home: Path, *options: str, minute: float) -> AsyncGenerator[Server]:
+    sizes = [f"--size={resource}={rows}" for resource, rows in SIZES.items()]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "zoho_async.sandbox", "--minute", str(minute), "--tokens", "100"),
-        *("--latency", latency, *options),
+        *(*sizes, *options),
         stdout=PIPE,
     )
     assert process.stdout is not None
@@ -158,7 +158,7 @@ async def killed_at_random(server: Server, kills: int, chance: random.Random) ->
 async def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_rows(
     tmp_path: Path,
 ) -> None:
-    async with serving(tmp_path, minute=2, latency="0:0.1") as server:
+    async with serving(tmp_path, "--latency", "0:0.1", minute=2) as server:
         await killed_at_random(server, 3, random.Random(7))
         code, _, err = await server.ended()
         assert code == 0, err
@@ -168,11 +168,25 @@ async def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_rows
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_killed_twenty_times_it_ends_with_the_same_rows(tmp_path: Path, seed: int) -> None:
-    async with serving(tmp_path, minute=6, latency="0:0.5") as server:
+    async with serving(tmp_path, "--latency", "0:0.5", minute=6) as server:
         await killed_at_random(server, 20, random.Random(seed))
         code, _, err = await server.ended()
         assert code == 0, err
         server.assert_whole()
+
+
+async def test_the_days_quota_has_an_exit_code_of_its_own_and_can_be_gone_on_from(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, "--per-day", "20", minute=1) as server:
+        code, out, err = await server.ended("--json")
+        told = json.loads(out)
+        assert (code, told["status"]) == (3, "quota"), err
+        assert told["continue"].startswith("zoho-async export")
+        assert 0 < told["rows"] < ROWS
+        code, out, err = await server.ended()
+        assert (code, "used up" in err) == (3, True)
+        assert server.state()["calls"] <= 21
 
 
 async def test_a_wrong_credential_gets_a_sentence_that_keeps_the_secret(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ MINUTE = 1.0
 
 
 def sandbox(**rules: object) -> Sandbox:
-    return Sandbox(sizes=SIZES, **({"minute": MINUTE} | rules))  # type: ignore[arg-type]  # passed on
+    return Sandbox(**({"sizes": SIZES, "minute": MINUTE} | rules))  # type: ignore[arg-type]  # passed on
 
 
 @asynccontextmanager
@@ -114,6 +114,23 @@ async def test_no_call_is_refused_whatever_the_latency(
         async with Session.from_env(environ, limits=limits, ledger=MemoryLedger()) as zoho:
             await export(zoho, tmp_path)
         assert_whole(server, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("window", ["rolling", "fixed"])
+@pytest.mark.parametrize("latency", [0.02, 0.3, 2.0])
+async def test_a_large_export_fits_the_limits_at_every_distance(
+    tmp_path: Path, latency: float, window: str
+) -> None:
+    large = {"books.contacts": 4_000, "books.items": 2_000, "books.invoices": 20_000}
+    async with sandbox(sizes=large, minute=6.0, latency=latency, window=window) as server:
+        async with session(server) as zoho:
+            _, summary = await export(zoho, tmp_path)
+        assert (server.refused, summary.refused) == (0, 0)
+        assert summary.calls == summary.least_calls == server.calls
+        for resource in ("books.contacts", "books.invoices"):
+            assert lines(tmp_path, resource) == server.truth(resource)
+        assert sorted(lines(tmp_path, "books.items")) == sorted(server.truth("books.items"))
 
 
 @pytest.mark.parametrize("pages", [0, 1, 3, 7, 9])
