@@ -137,8 +137,8 @@ def test_the_plan_names_each_resource_and_the_sum() -> None:
     ]
     assert "or more" in plan_lines(planned(rows=None))[0]
     assert "at least" in plan_lines(planned(rows=None))[-1]
-    assert "4,000 rows there" in plan_lines(planned(before=4000))[0]
-    assert "complete from" in plan_lines(planned(finished=True))[0]
+    assert "4,000 there already" in plan_lines(planned(before=4000))[0]
+    assert "complete already" in plan_lines(planned(finished=True))[0]
 
 
 def test_without_a_terminal_lines_come_every_few_seconds_and_for_each_resource() -> None:
@@ -224,7 +224,8 @@ def summary(*, rows: int, total: int | None, done: bool = True) -> Summary:
 def test_the_end_tells_rows_calls_the_least_possible_refusals_and_time() -> None:
     assert report.as_lines(summary(rows=6000, total=6000)) == [
         "  out/books/invoices.jsonl      6,000 rows     1.2 MB",
-        "done: 6,000 rows in 16 s; 31 calls made, 30 the least possible, 0 refused",
+        "done: 6,000 rows in 16 s",
+        "31 calls made, 30 the least possible, 0 refused",
     ]
     assert "Zoho counted 6,001" in report.as_lines(summary(rows=6000, total=6001))[0]
     assert report.as_lines(summary(rows=10, total=6000, done=False))[0].endswith("partial")

@@ -59,9 +59,9 @@ def plan_lines(plan: Planned) -> list[str]:
         more = "" if one.rows is not None else " or more"
         line = f"  {one.resource:<{width}}  {rows:>14}  {count(one.calls, 'call'):>9}{more}"
         if one.finished:
-            line += "  (complete from the interrupted run)"
+            line += "  (complete already)"
         elif one.rows_before:
-            line += f"  ({count(one.rows_before, 'row')} there from the interrupted run)"
+            line += f"  ({count(one.rows_before)} there already)"
         lines.append(line)
     least = "" if plan.exact else "at least "
     lines.append(

@@ -74,11 +74,11 @@ def as_lines(summary: Summary) -> list[str]:
     rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
     if summary.rows_new != summary.rows:
         rows += f", {count(summary.rows_new)} of them by this run"
-    lines.append(
-        f"{rows}; {count(summary.calls, 'call')} made, {count(summary.least_calls)} the least "
-        f"possible, {count(summary.refused)} refused"
+    calls = (
+        f"{count(summary.calls, 'call')} made, {count(summary.least_calls)} the least possible, "
+        f"{count(summary.refused)} refused"
     )
-    return lines
+    return [*lines, rows, calls]
 
 
 def _resource(one: ResourceSummary, width: int) -> str:
