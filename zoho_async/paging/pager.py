@@ -202,12 +202,15 @@ class Pager(Generic[T_co]):
         The first page comes even if it is empty.
         """
         return PageIterator(
-            self._walk(self._raws(), first),
+            self._walk(self._raws(), first, whole=True),
             lambda page: RowsPage(page.number, page.rows, page.ids, page.context, page.total),
         )
 
-    def _walk(self, reading: Reading[Any], first: int | None = None) -> Walk[Any]:
-        return Walk(self._zoho, self._listing, reading, first or self._listing.first)
+    def _walk(
+        self, reading: Reading[Any], first: int | None = None, *, whole: bool = False
+    ) -> Walk[Any]:
+        first = first or self._listing.first
+        return Walk(self._zoho, self._listing, reading, first, whole=whole)
 
     def _records(self) -> Reading[T_co]:
         """Rows as records."""

@@ -29,7 +29,9 @@ What holds, for every history of arrivals (the property tests walk through them)
    asked for, and the depth never exceeds `MOST_AHEAD`.
 
 How deep to look ahead is Little's law: ``rate x latency`` calls are on their way when the limits
-are kept busy, and one more waits for its turn.
+are kept busy, and one more waits for its turn. A reader who means to read the whole list (an
+export) loses nothing by more, and gains where places come in bursts rather than evenly: it has
+`MOST_AHEAD` from the start, two more than may be in flight.
 
 What is not known: whether ``total`` counts what a filter hides, and whether every list that has a
 ``page_context`` honours ``page``. Both only cost calls.
@@ -42,7 +44,7 @@ import sys
 from typing import Final
 
 #: The most pages that are asked for and not yet read, for memory's sake.
-MOST_AHEAD: Final = 8
+MOST_AHEAD: Final = 12
 
 #: Pages in a row without a single new row that end a list which claims to go on.
 _REPEATS: Final = 3

@@ -40,7 +40,7 @@ import msgspec
 from zoho_async.errors import SessionClosed
 from zoho_async.events import Paged
 from zoho_async.paging.listing import Listing
-from zoho_async.paging.plan import Plan, depth
+from zoho_async.paging.plan import MOST_AHEAD, Plan, depth
 from zoho_async.paging.seen import Seen
 from zoho_async.paging.source import Fetched, PageSource, Reading, fetch
 from zoho_async.wire import PageContext
@@ -76,15 +76,25 @@ _Outcome: TypeAlias = Fetched[R] | _Failed
 
 
 class Walk(Generic[R]):
-    """A walk through ``listing`` from page ``first`` on, its bodies read by ``reading``."""
+    """A walk through ``listing`` from page ``first`` on, its bodies read by ``reading``.
+
+    ``whole`` says that the reader means to read it to its end.
+    """
 
     def __init__(
-        self, zoho: PageSource, listing: Listing[Any], reading: Reading[R], first: int
+        self,
+        zoho: PageSource,
+        listing: Listing[Any],
+        reading: Reading[R],
+        first: int,
+        *,
+        whole: bool,
     ) -> None:
         self._zoho: Final = zoho
         self._patient: Final = zoho.with_options(lane="bulk", max_wait=None)
         self._listing: Final = listing
         self._reading: Final = reading
+        self._whole: Final = whole
         self._plan: Final = Plan(
             first=first,
             per_page=listing.per_page,
@@ -199,7 +209,8 @@ class Walk(Generic[R]):
         """
         if self._closed or self._failed_ahead():
             return
-        horizon = self._plan.horizon(depth(self._patient.rate, self._latency))
+        ahead = MOST_AHEAD if self._whole else depth(self._patient.rate, self._latency)
+        horizon = self._plan.horizon(ahead)
         for number in range(self._plan.turn, horizon + 1):
             if number not in self._tasks:
                 try:
