@@ -1,0 +1,71 @@
+"""The first promise, at the server: exports far beyond one minute's calls, none refused."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from zoho_async import Limits, Session
+from zoho_async.export import Export
+from zoho_async.limits import MemoryLedger
+from zoho_async.sandbox import Sandbox
+
+
+async def _exported(sandbox: Sandbox, to: Path, limits: Limits) -> float:
+    """Export all invoices; the rows are the sandbox's own, byte for byte. Returns seconds."""
+    began = time.monotonic()
+    session = Session.from_env(sandbox.environment(), limits=limits, ledger=MemoryLedger())
+    async with session as zoho, Export(zoho, ["invoices"], to=to) as job:
+        async for _ in job:
+            pass
+    seconds = time.monotonic() - began
+    assert sandbox.refused == 0
+    rows = (to / "books" / "invoices.jsonl").read_bytes()
+    assert rows == b"".join(row + b"\n" for row in sandbox.truth("books.invoices"))
+    return seconds
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("window", ["rolling", "fixed"])
+@pytest.mark.parametrize("latency", [0.02, 0.3, 2.0])
+async def test_no_call_is_refused_over_many_minutes(
+    tmp_path: Path, latency: float, window: str
+) -> None:
+    """A minute of 6 s, so that 150 calls take more than one of them."""
+    sandbox = Sandbox(
+        sizes={"books.invoices": 30_000},
+        latency=latency,
+        minute=6.0,
+        window=window,  # type: ignore[arg-type] # parametrized
+    )
+    async with sandbox:
+        limits = Limits(window=6.0, linger=3.0)
+        seconds = await _exported(sandbox, tmp_path, limits)
+        assert sandbox.calls == 150
+        print(f"{window}, {latency} s: 150 calls in {seconds:.1f} s of 6 s minutes")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_a_hundred_calls_in_a_real_minute_take_what_the_limits_ask(tmp_path: Path) -> None:
+    """Limit 90 and burst 10 let 100 calls through in 67.5 s; a reply takes 0.3 s."""
+    async with Sandbox(sizes={"books.invoices": 20_000}, latency=0.3) as sandbox:
+        seconds = await _exported(sandbox, tmp_path, Limits())
+        print(f"100 calls in {seconds:.1f} s")
+        assert 67.5 <= seconds <= 67.8 * 1.02
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_a_job_that_has_the_organization_to_itself_uses_the_whole_window(
+    tmp_path: Path,
+) -> None:
+    """With limit and burst 100 the 101st call goes a window after the first reply."""
+    async with Sandbox(sizes={"books.invoices": 40_000}, latency=0.3, minute=10.0) as sandbox:
+        seconds = await _exported(sandbox, tmp_path, Limits(limit=100, burst=100, window=10.0))
+        print(f"200 calls in {seconds:.1f} s of 10 s minutes")
+        assert sandbox.most_in_minute == 100
+        assert 10.0 <= seconds <= 16.5
