@@ -215,7 +215,9 @@ async def test_a_second_command_into_the_same_directory_says_so_and_stops(tmp_pa
     async with serving(tmp_path, minute=4) as server:
         first = await server.started()
         await line_with(first.stderr, "plan:")
+        first.send_signal(signal.SIGSTOP)  # so that it is still at it, however slow the second
         code, _, err = await server.ended()
+        first.send_signal(signal.SIGCONT)
         assert code == 2
         assert "another export is running" in err
         await first.communicate()

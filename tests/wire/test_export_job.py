@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-from collections.abc import AsyncGenerator, Sequence
+import os
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from zoho_async.export import (
     Summary,
     UnknownResource,
 )
+from zoho_async.export.jsonl import JsonLines
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
@@ -270,6 +273,42 @@ async def test_the_days_quota_ends_the_run_and_the_next_day_goes_on(tmp_path: Pa
         assert server.refused <= 1  # the call that learned of it
         for resource in ORDERED:
             assert lines(tmp_path, resource) == server.truth(resource)
+
+
+async def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = JsonLines.append
+    room = 3
+
+    def until_full(self: JsonLines, rows: Iterable[bytes]) -> int:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            append(self, [b"half a page"])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return append(self, rows)
+
+    async with sandbox() as server, session(server) as zoho:
+        with monkeypatch.context() as disk:
+            disk.setattr(JsonLines, "append", until_full)
+            with pytest.raises(DestinationError, match="No space left on device"):
+                await export(zoho, tmp_path)
+        await export(zoho, tmp_path)
+        assert_whole(server, tmp_path)
+
+
+async def test_an_export_is_entered_once(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        job = Export(zoho, ["items"], to=tmp_path)
+        async with job:
+            with pytest.raises(RuntimeError, match="not ended"):
+                _ = job.summary
+            await job.wait()
+        with pytest.raises(RuntimeError, match="entered once"):
+            await job.__aenter__()
+        with pytest.raises(RuntimeError, match="async with"):
+            await Export(zoho, ["items"], to=tmp_path).wait()
 
 
 async def test_two_runs_into_one_directory_do_not_mix(tmp_path: Path) -> None:

@@ -111,6 +111,8 @@ class Export:
         return self._summary
 
     async def __aenter__(self) -> Export:
+        if self._task is not None:
+            raise RuntimeError("an export is entered once; make another one")
         await self._blocking(self._open)
         send, self._events = anyio.create_memory_object_stream[ExportEvent](_EVENTS_AHEAD)
         self._task = self._zoho.start(self._run(send), name="export")
@@ -127,6 +129,8 @@ class Export:
             self._scope.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.exception()  # who left early did not ask for it
             self._events.close()
 
     def __aiter__(self) -> AsyncIterator[ExportEvent]:
@@ -145,7 +149,7 @@ class Export:
             pass
         assert self._task is not None
         await asyncio.wait([self._task])
-        if self._task.cancelled() or (self._scope.cancel_called and self._summary is None):
+        if self._task.cancelled():
             raise SessionClosed
         self._task.result()
         return self.summary

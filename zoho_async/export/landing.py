@@ -65,8 +65,8 @@ class Landing:
             if position is not None and position.request != self._request:
                 raise CheckpointRefused(
                     f"{self._checkpoint.directory} holds an unfinished export of {self.resource} "
-                    "with other filters; use the same filters to go on, start anew with --fresh, "
-                    "or choose another directory"
+                    "that was asked for differently (other filters, or another version); ask the "
+                    "same to go on, start anew with --fresh, or choose another directory"
                 )
             if position is None or (not position.complete and not self._goes_on(position)):
                 position = self._checkpoint.begin(self.resource, self._request)
