@@ -109,7 +109,8 @@ class _File:
     def _parameter(self, parameter: Mapping[str, Any]) -> Node:
         outer = {key: parameter[key] for key in ("description", "example") if key in parameter}
         schema, seen = self._resolve(parameter.get("schema", {}), ())
-        node = self._node(parameter["name"].strip(), {**schema, **outer}, "", seen)
+        name = str(parameter["name"]).strip()
+        node = self._node(name, {**schema, **outer}, f"parameter.{name}", seen)
         required = parameter.get("required") is True
         regions = _words(parameter.get("x-node_available_in"))
         return msgspec.structs.replace(node, required=required, regions=regions or node.regions)
@@ -148,9 +149,11 @@ class _File:
             node = self._node(str(name).strip(), schema, f"{where}.{str(name).strip()}", seen)
             nodes.append(msgspec.structs.replace(node, required=node.name in needed))
         fields = tuple(nodes)
-        known = self._known.setdefault(fields, where)
-        self.objects[known] = fields
-        return known
+        if fields not in self._known:
+            rivals = sum(name.partition("#")[0] == where for name in self.objects)
+            self._known[fields] = f"{where}#{rivals + 1}" if rivals else where
+            self.objects[self._known[fields]] = fields
+        return self._known[fields]
 
     def _joined(self, schema: Mapping[str, Any], seen: tuple[str, ...]) -> Mapping[str, Any]:
         """A schema with the properties of its alternatives (allOf, oneOf, anyOf) laid together."""
@@ -158,11 +161,12 @@ class _File:
         if not parts:
             return schema
         joined = dict(schema)
-        properties = _dict(schema.get("properties"))
+        properties = {**_dict(schema.get("properties"))}
         for part in parts:
             resolved, deeper = self._resolve(part, seen)
             other = self._joined(resolved, deeper)
-            properties = {**_dict(other.get("properties")), **properties}
+            for name, value in _dict(other.get("properties")).items():
+                properties.setdefault(name, value)
             for key in ("type", "items", "format", "example"):
                 if key in other:
                     joined.setdefault(key, other[key])

@@ -174,10 +174,9 @@ class Reader:
         dropped = {name for fix in fixes for name in fix.drop}
         nodes = [node for node in call.query if node.name not in dropped | function.fixed.keys()]
         nodes += [node for node in self._form_fields(call) if node.name not in dropped]
-        names = {node.name for node in nodes}
         for node in nodes:
             if not any(node.name in other.variants for other in nodes if other is not node):
-                self._parameter(function, node, names)
+                self._parameter(function, node)
         for fix in fixes:
             for extra in fix.query:
                 function.query.append(
@@ -208,7 +207,7 @@ class Reader:
         forms = [each for each in call.body if each.media == "multipart/form-data"]
         return tuple(n for each in forms for n in self.source.objects.get(each.node.object, ()))
 
-    def _parameter(self, function: Function, node: Node, names: set[str]) -> None:
+    def _parameter(self, function: Function, node: Node) -> None:
         kind = kind_of(node, "query")
         parameter = Parameter(
             name=node.name,
@@ -217,9 +216,7 @@ class Reader:
             element=element_of(node, "query") if kind == "list" else None,
             required=node.required,
             allowed=() if kind == "boolean" else node.allowed,
-            variants=tuple(
-                dict.fromkeys([*node.variants, *(each for each in names if each in node.variants)])
-            ),
+            variants=node.variants,
             max_length=node.max_length,
         )
         if node.format == "binary" or node.name in {"attachment", "attachments", "receipt"}:

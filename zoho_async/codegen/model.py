@@ -167,4 +167,7 @@ def _check_names(model: Model) -> None:
             for member in shape.members.values():
                 held = family.shapes.get(member.struct)
                 if held is not None and held.home not in {shape.home, SHARED}:
-                    raise ModelError(f"{shape.name}.{member.name} holds a struct of {held.home}")
+                    raise ModelError(
+                        f"{model.product}.{shape.home}: {shape.name}.{member.name} holds "
+                        f"{held.name} of {held.home}: make that a [[shared]] struct"
+                    )

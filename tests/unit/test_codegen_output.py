@@ -1,0 +1,340 @@
+"""What stands in the tree is what the generator makes, complete, and fit to be used."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+
+from zoho_async.codegen import check, generate, model, spec
+from zoho_async.codegen.__main__ import main
+from zoho_async.codegen.model import Model, ModelError
+from zoho_async.codegen.overrides import Overrides
+from zoho_async.description import Field, OperationFacts, load
+from zoho_async.files import Upload
+from zoho_async.operation import ListOperation, Operation
+from zoho_async.paging import Pager
+from zoho_async.session import Session
+from zoho_async.wire import Input, Record
+
+REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
+RESOURCES = ("contacts", "invoices", "items", "organizations", "projects")
+
+needs_reference = pytest.mark.skipif(
+    not (REFERENCE / "openapi").is_dir(), reason=f"Zoho's files are not there ({REFERENCE})"
+)
+
+
+@pytest.fixture(scope="module")
+def books() -> Model:
+    (built,) = generate.models()
+    return built
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(f"zoho_async.books.{name}")
+
+
+def functions(name: str) -> dict[str, Callable[..., Any]]:
+    found = vars(module(name))
+    return {each: found[each] for each in found["__all__"] if inspect.isfunction(found[each])}
+
+
+def structs() -> list[type[msgspec.Struct]]:
+    homes = [module(f"types.{name}") for name in ("shared", *RESOURCES)]
+    return [
+        value
+        for home in homes
+        for value in vars(home).values()
+        if inspect.isclass(value)
+        and issubclass(value, msgspec.Struct)
+        and value.__module__ == home.__name__
+    ]
+
+
+# -- what stands in the tree ------------------------------------------------------------------
+
+
+def test_the_tree_holds_what_the_generator_makes(books: Model) -> None:
+    assert generate.differences(generate.texts([books])) == []
+
+
+def test_generating_twice_gives_the_same(books: Model) -> None:
+    assert generate.texts([books]) == generate.texts(generate.models())
+
+
+def test_a_changed_and_a_foreign_file_are_named(books: Model, tmp_path: Path) -> None:
+    files = generate.texts([books])
+    generate.write(files, tmp_path)
+    assert generate.differences(files, tmp_path) == []
+    (tmp_path / "books" / "items.py").write_text("changed", encoding="utf-8")
+    (tmp_path / "books" / "own.py").write_text("by hand", encoding="utf-8")
+    assert generate.differences(files, tmp_path) == [
+        "books/items.py",
+        "books/own.py (nothing generates it)",
+    ]
+
+
+def test_generated_code_is_formatted_as_the_project_is() -> None:
+    folder = str(generate.PACKAGE / "books")
+    for command in (["check", "-q"], ["format", "--check", "-q"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, folder], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_reference
+def test_no_operation_of_the_official_files_is_missing(books: Model) -> None:
+    assert check.missing(books, REFERENCE) == []
+    assert len(books.functions()) + len(books.merged) == 259
+
+
+@needs_reference
+def test_the_facts_are_those_of_the_official_files(books: Model) -> None:
+    assert check.stale(books, REFERENCE) == []
+
+
+@needs_reference
+def test_a_missing_operation_is_found(books: Model) -> None:
+    whole = books.resources[0].functions
+    try:
+        books.resources[0].functions = whole[1:]
+        assert check.missing(books, REFERENCE) == ["books/contacts.yml: POST /contacts"]
+    finally:
+        books.resources[0].functions = whole
+
+
+def test_the_check_says_what_was_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", "--reference", "/nowhere"]) == 0
+    said = capsys.readouterr().out
+    assert "books.invoices: 112 operations" in said
+    assert "corrected mark_invoice_void -> void" in said
+    assert "not compared with Zoho's files" in said
+
+
+# -- corrections ------------------------------------------------------------------------------
+
+
+def build(overrides: str) -> tuple[Model, Overrides]:
+    read = Overrides(overrides)
+    items = [source for source in spec.load("books") if source.resource == "items"]
+    return model.build("books", items, read), read
+
+
+def test_a_correction_of_nothing_is_told() -> None:
+    _, overrides = build(
+        """
+        [[calls]]
+        of = "books.items.no_such_item"
+        totals = true
+        reason = "r"
+        evidence = "e"
+
+        [[fields]]
+        of = "books.items.Item"
+        kinds = { rate = "decimal", no_such_field = "text" }
+        reason = "r"
+        evidence = "e"
+        """
+    )
+    assert overrides.unused(["books"]) == [
+        "calls: books.items.no_such_item",
+        "fields: books.items.Item.rate",
+        "fields: books.items.Item.no_such_field",
+    ]
+
+
+def test_a_correction_without_a_reason_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="reason"):
+        Overrides('[[calls]]\nof = "books.items.get_item"\nevidence = "e"')
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    with pytest.raises(ModelError, match="names both"):
+        build(
+            """
+            [[names]]
+            reason = "r"
+            evidence = "e"
+            to = { "books.items.get_item" = "fetch", "books.items.delete_item" = "fetch" }
+            """
+        )
+
+
+def test_every_correction_gives_reason_and_evidence() -> None:
+    overrides = Overrides.read()
+    assert all(fix.reason and fix.evidence for fix in (*overrides.calls, *overrides.fields))
+
+
+# -- structs ----------------------------------------------------------------------------------
+
+
+def test_every_struct_can_be_decoded() -> None:
+    for struct in structs():
+        msgspec.json.Decoder(struct)
+        assert struct.__doc__
+
+
+def test_a_record_without_fields_has_an_id_that_is_text_and_nothing_else() -> None:
+    records = [struct for struct in structs() if issubclass(struct, Record)]
+    assert records
+    for record in records:
+        values = msgspec.structs.asdict(record())
+        assert set(map(type, values.values())) <= {str, type(None)}
+        assert all(value == "" for value in values.values() if value is not None)
+
+
+def test_an_empty_input_sends_nothing() -> None:
+    inputs = [struct for struct in structs() if issubclass(struct, Input)]
+    assert inputs
+    for struct in inputs:
+        assert msgspec.json.encode(struct()) == b"{}"
+
+
+def test_money_is_exact_and_never_a_float() -> None:
+    for struct in structs():
+        for field in msgspec.structs.fields(struct):
+            assert "float" not in str(field.type), (struct, field.name)
+
+
+# -- functions --------------------------------------------------------------------------------
+
+
+class Wire:
+    """Takes the place of a session and keeps what the functions hand over."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Operation[Any] | ListOperation[Any], dict[str, Any]]] = []
+
+    async def call(self, operation: Operation[Any], **given: Any) -> None:
+        self.calls.append((operation, given))
+
+    async def download(self, operation: Operation[Any], **given: Any) -> None:
+        self.calls.append((operation, given))
+
+
+def argument(name: str, annotation: object) -> object:
+    text = str(annotation)
+    if name in {"key", "value"} or "Literal" in text:
+        return name
+    if "Upload" in text:
+        return Upload("a.pdf", b"%PDF")
+    return ["1", "2"] if "Sequence" in text else f"the {name}"
+
+
+async def handed_over(
+    monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any]
+) -> tuple[Operation[Any] | ListOperation[Any], dict[str, Any]]:
+    """What a function gives to the session when every argument is given."""
+    wire = Wire()
+
+    def remember(
+        self: Pager[Any], zoho: Session, operation: ListOperation[Any], **given: Any
+    ) -> None:
+        wire.calls.append((operation, given))
+
+    monkeypatch.setattr(Pager, "__init__", remember)
+    zoho, *parameters = inspect.signature(function).parameters.values()
+    assert zoho.name == "zoho"
+    positional = [
+        argument(each.name, each.annotation)
+        for each in parameters
+        if each.kind is each.POSITIONAL_OR_KEYWORD
+    ]
+    named = {
+        each.name: {"beyond": "yes"}
+        if each.name == "extra_query"
+        else argument(each.name, each.annotation)
+        for each in parameters
+        if each.kind is each.KEYWORD_ONLY
+    }
+    answer = function(wire, *positional, **named)
+    if inspect.isawaitable(answer) and inspect.iscoroutine(answer):
+        await answer
+    ((operation, given),) = wire.calls
+    return operation, given
+
+
+def known(fields: Sequence[Field]) -> set[str]:
+    return {name for field in fields for name in (field.name, *field.variants)}
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+async def test_every_function_hands_all_its_arguments_to_its_operation(
+    resource: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described: Mapping[str, OperationFacts] = {each.name: each for each in load().operations}
+    for name, function in functions(resource).items():
+        operation, given = await handed_over(monkeypatch, function)
+        assert operation.name == f"books.{resource}.{name}"
+        assert len(given.get("ids", ())) == operation.path.count("{")
+        query: dict[str, Any] = dict(given.get("query") or {})
+        assert query.pop("beyond") == "yes"
+        assert all(value is not None for value in query.values())
+        if operation.name not in described:
+            continue  # a second form of another operation
+        facts = described[operation.name]
+        uploads = set(given.get("files") or ())
+        fixed = {"accept"} & query.keys()
+        assert set(query) - fixed | uploads == known(facts.query)
+        assert ("body" in given) == bool(facts.body) or facts.method in {"POST", "PUT"}
+        assert facts.path == operation.path
+        assert facts.scope == operation.scope
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_every_function_says_what_it_does_and_which_scope_it_needs(resource: str) -> None:
+    for name, function in functions(resource).items():
+        said = inspect.getdoc(function) or ""
+        assert said[0].isupper(), name
+        assert "Scope: ZohoBooks." in said, name
+        assert not any(letter.isdigit() for letter in name), name
+
+
+def test_lists_are_pagers_and_everything_else_is_awaited() -> None:
+    for resource in RESOURCES:
+        for name, function in functions(resource).items():
+            assert name.startswith("list") != inspect.iscoroutinefunction(function), name
+
+
+def test_an_upsert_names_its_field_and_may_be_repeated() -> None:
+    found = vars(module("contacts"))["_UPSERT"]
+    assert found.repeatable
+    assert not vars(module("contacts"))["_UPDATE"].repeatable
+
+
+def test_the_packed_description_has_every_operation_once() -> None:
+    operations = load().operations
+    assert len({each.name for each in operations}) == len(operations) == 259
+    assert len({(each.method, each.path) for each in operations}) == 259
+
+
+def test_the_top_level_lists_say_how_they_page() -> None:
+    lists = {each.name: each for each in load().operations if each.top_level}
+    assert lists["books.contacts.list"].order == "created_time"
+    assert lists["books.contacts.list"].totals
+    assert lists["books.items.list"].order == ""
+    assert not lists["books.organizations.list"].paged
+    assert lists["books.organizations.list"].per_user
+    assert "books.items.list_details" not in lists
+
+
+def test_importing_the_product_loads_no_resource() -> None:
+    program = (
+        "import json, sys, zoho_async.books\n"
+        "print(json.dumps([name for name in sys.modules if name.startswith('zoho_async.books')]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == ["zoho_async.books"]
