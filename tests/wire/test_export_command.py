@@ -122,7 +122,7 @@ async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
 ) -> None:
     async with serving(tmp_path, minute=4) as server:
         process = await server.started("--fresh")
-        await line_with(process.stderr, "plan:")
+        await line_with(process.stderr, " done: ")
         process.send_signal(how)
         out, err = (text.decode() for text in await process.communicate())
         assert process.returncode == code
