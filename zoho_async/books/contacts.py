@@ -188,6 +188,7 @@ ListSortColumn: TypeAlias = Literal[
     "last_modified_time",
 ]
 
+
 _CREATE = Operation(
     name="books.contacts.create",
     product=BOOKS,
@@ -196,796 +197,6 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.CREATE",
     key="contact",
-)
-_LIST = ListOperation(
-    name="books.contacts.list",
-    product=BOOKS,
-    path="/contacts",
-    row=Contact,
-    key="contacts",
-    row_id="contact_id",
-    scope="ZohoBooks.contacts.READ",
-    order="created_time",
-    totals=True,
-)
-_UPSERT = Operation(
-    name="books.contacts.upsert",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts",
-    result=Contact,
-    scope="ZohoBooks.contacts.UPDATE",
-    key="contact",
-    repeatable=True,
-)
-_BULK_DELETE = Operation(
-    name="books.contacts.bulk_delete",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_ASSIGN_OWNER = Operation(
-    name="books.contacts.assign_owner",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/owner",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_BULK_ASSIGN_OWNER = Operation(
-    name="books.contacts.bulk_assign_owner",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/owner",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_BULK_TRACK_FOR_TAX_FORM = Operation(
-    name="books.contacts.bulk_track_for_tax_form",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/track1099",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_VERIFY_BANK_ACCOUNT = Operation(
-    name="books.contacts.verify_bank_account",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/bankaccount/{bank_account_id}/verify",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_VERIFY_ADDRESS = Operation(
-    name="books.contacts.verify_address",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/address/verify",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_LIST_AUTOBILL_RECURRING_INVOICES = ListOperation(
-    name="books.contacts.list_autobill_recurring_invoices",
-    product=BOOKS,
-    path="/contacts/{contact_id}/card/{card_id}/recurringinvoices",
-    row=ContactRecurringInvoice,
-    key="recurring_invoices",
-    row_id="recurring_invoice_id",
-    scope="ZohoBooks.contacts.READ",
-    paged=False,
-)
-_UPDATE = Operation(
-    name="books.contacts.update",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/{contact_id}",
-    result=Contact,
-    scope="ZohoBooks.contacts.UPDATE",
-    key="contact",
-)
-_GET = Operation(
-    name="books.contacts.get",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}",
-    result=Contact,
-    scope="ZohoBooks.contacts.READ",
-    key="contact",
-)
-_DELETE = Operation(
-    name="books.contacts.delete",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_MARK_AS_ACTIVE = Operation(
-    name="books.contacts.mark_as_active",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/active",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_MARK_AS_INACTIVE = Operation(
-    name="books.contacts.mark_as_inactive",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/inactive",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_ENABLE_PORTAL = Operation(
-    name="books.contacts.enable_portal",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/portal/enable",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_ENABLE_PAYMENT_REMINDER = Operation(
-    name="books.contacts.enable_payment_reminder",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/paymentreminder/enable",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_DISABLE_PAYMENT_REMINDER = Operation(
-    name="books.contacts.disable_payment_reminder",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/paymentreminder/disable",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_EMAIL_STATEMENT = Operation(
-    name="books.contacts.email_statement",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/statements/email",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_STATEMENT_EMAIL = Operation(
-    name="books.contacts.get_statement_email",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/statements/email",
-    result=ContactStatementEmail,
-    scope="ZohoBooks.contacts.READ",
-    key="data",
-)
-_GET_EMAIL = Operation(
-    name="books.contacts.get_email",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/email",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_EMAIL = Operation(
-    name="books.contacts.email",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/email",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_LIST_COMMENTS = ListOperation(
-    name="books.contacts.list_comments",
-    product=BOOKS,
-    path="/contacts/{contact_id}/comments",
-    row=ContactComment,
-    key="contact_comments",
-    row_id="comment_id",
-    scope="ZohoBooks.contacts.READ",
-)
-_ADD_COMMENT = Operation(
-    name="books.contacts.add_comment",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/comments",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_LIST_ADDRESSES = ListOperation(
-    name="books.contacts.list_addresses",
-    product=BOOKS,
-    path="/contacts/{contact_id}/address",
-    row=Address,
-    key="addresses",
-    row_id="address_id",
-    scope="ZohoBooks.contacts.READ",
-    paged=False,
-)
-_ADD_ADDRESS = Operation(
-    name="books.contacts.add_address",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/address",
-    result=Address,
-    scope="ZohoBooks.contacts.CREATE",
-    key="address_info",
-)
-_UPDATE_ADDRESS = Operation(
-    name="books.contacts.update_address",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/{contact_id}/address/{address_id}",
-    result=Address,
-    scope="ZohoBooks.contacts.UPDATE",
-    key="address_info",
-)
-_DELETE_ADDRESS = Operation(
-    name="books.contacts.delete_address",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}/address/{address_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_LIST_REFUNDS = ListOperation(
-    name="books.contacts.list_refunds",
-    product=BOOKS,
-    path="/contacts/{contact_id}/refunds",
-    row=ContactCreditnoteRefund,
-    key="creditnote_refunds",
-    row_id="creditnote_refund_id",
-    scope="ZohoBooks.contacts.READ",
-)
-_TRACK_FOR_TAX_FORM = Operation(
-    name="books.contacts.track_for_tax_form",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/track1099",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_UNTRACK_FOR_TAX_FORM = Operation(
-    name="books.contacts.untrack_for_tax_form",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/untrack1099",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_LIST_UNUSED_RETAINER_PAYMENTS = ListOperation(
-    name="books.contacts.list_unused_retainer_payments",
-    product=BOOKS,
-    path="/contacts/{contact_id}/receivables/unusedretainerpayments",
-    row=ContactUnusedCreditsReceivable,
-    key="unused_credits_receivable",
-    row_id="payment_id",
-    scope="ZohoBooks.contacts.READ",
-    paged=False,
-)
-_ADD_BANK_ACCOUNT = Operation(
-    name="books.contacts.add_bank_account",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/bankaccount",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_BANK_ACCOUNT = Operation(
-    name="books.contacts.get_bank_account",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_UPDATE_BANK_ACCOUNT = Operation(
-    name="books.contacts.update_bank_account",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.UPDATE",
-)
-_DELETE_BANK_ACCOUNT = Operation(
-    name="books.contacts.delete_bank_account",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_APPROVE_BANK_ACCOUNT = Operation(
-    name="books.contacts.approve_bank_account",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/bankaccount/{bank_account_id}/approve",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_DECLINE_BANK_ACCOUNT = Operation(
-    name="books.contacts.decline_bank_account",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/bankaccount/{bank_account_id}/decline",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_BANK_ACCOUNTS = Operation(
-    name="books.contacts.get_bank_accounts",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/bankaccounts",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_ALL_BANK_ACCOUNTS = Operation(
-    name="books.contacts.get_all_bank_accounts",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/bankaccounts",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_ADD_CARD = Operation(
-    name="books.contacts.add_card",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/card",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_CARD = Operation(
-    name="books.contacts.get_card",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/card/{card_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_UPDATE_CARD = Operation(
-    name="books.contacts.update_card",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/{contact_id}/card/{card_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.UPDATE",
-)
-_DELETE_CARD = Operation(
-    name="books.contacts.delete_card",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}/card/{card_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_GET_CARDS = Operation(
-    name="books.contacts.get_cards",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/cards",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_CARD_COUNT = Operation(
-    name="books.contacts.get_card_count",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/cardcount",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_ALL_CONTACT_PERSONS = Operation(
-    name="books.contacts.get_all_contact_persons",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/contactpersons",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_CREATE_CONTACT_PERSON = Operation(
-    name="books.contacts.create_contact_person",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/contactpersons",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_CONTACT_PERSON = Operation(
-    name="books.contacts.get_contact_person",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/contactpersons/{contactperson_id}",
-    result=ContactPerson,
-    scope="ZohoBooks.contacts.READ",
-    key="contact_person",
-)
-_UPDATE_CONTACT_PERSON = Operation(
-    name="books.contacts.update_contact_person",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/contactpersons/{contactperson_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.UPDATE",
-)
-_DELETE_CONTACT_PERSON = Operation(
-    name="books.contacts.delete_contact_person",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/contactpersons/{contactperson_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_LIST_CONTACT_PERSONS = ListOperation(
-    name="books.contacts.list_contact_persons",
-    product=BOOKS,
-    path="/contacts/{contact_id}/contactpersons",
-    row=ContactPerson,
-    key="contact_persons",
-    row_id="contact_person_id",
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_CONTACT_PERSON_OF_CONTACT = Operation(
-    name="books.contacts.get_contact_person_of_contact",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/contactpersons/{contactperson_id}",
-    result=ContactPerson,
-    scope="ZohoBooks.contacts.READ",
-    key="contact_person",
-)
-_MARK_CONTACT_PERSON_AS_PRIMARY = Operation(
-    name="books.contacts.mark_contact_person_as_primary",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/contactpersons/{contactperson_id}/primary",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_INVITE_CONTACT_PERSON_TO_PORTAL = Operation(
-    name="books.contacts.invite_contact_person_to_portal",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/contactpersons/{contactperson_id}/portal/invite",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_RESEND_CONTACT_PERSON_PORTAL_INVITE = Operation(
-    name="books.contacts.resend_contact_person_portal_invite",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/contactpersons/{contactperson_id}/portal/invite/resend",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_ENABLE_CONTACT_PERSON_SMS = Operation(
-    name="books.contacts.enable_contact_person_sms",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/contactpersons/{contactperson_id}/sms/enable",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_DISABLE_CONTACT_PERSON_SMS = Operation(
-    name="books.contacts.disable_contact_person_sms",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/contactpersons/{contactperson_id}/sms/disable",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_DELETE_COMMENT = Operation(
-    name="books.contacts.delete_comment",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}/comments/{comment_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_GET_DOCUMENT = Operation(
-    name="books.contacts.get_document",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/documents/{document_id}",
-    result=bytes,
-    scope="ZohoBooks.contacts.READ",
-    accept="*/*",
-)
-_UPDATE_DOCUMENT = Operation(
-    name="books.contacts.update_document",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/{contact_id}/documents/{document_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.UPDATE",
-)
-_DELETE_DOCUMENT = Operation(
-    name="books.contacts.delete_document",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}/documents/{document_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_RESTORE_DOCUMENTS = Operation(
-    name="books.contacts.restore_documents",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/documents/restore",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_UPDATE_TAGS = Operation(
-    name="books.contacts.update_tags",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/{contact_id}/tags",
-    result=Done,
-    scope="ZohoBooks.contacts.UPDATE",
-)
-_DELETE_TAG = Operation(
-    name="books.contacts.delete_tag",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}/tags/{tag_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_GET_TAX_INFO = Operation(
-    name="books.contacts.get_tax_info",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/taxinfo",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_ADD_TAX_INFO = Operation(
-    name="books.contacts.add_tax_info",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/taxinfo",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_UPDATE_TAX_INFO = Operation(
-    name="books.contacts.update_tax_info",
-    product=BOOKS,
-    method="PUT",
-    path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.UPDATE",
-)
-_DELETE_TAX_INFO = Operation(
-    name="books.contacts.delete_tax_info",
-    product=BOOKS,
-    method="DELETE",
-    path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.DELETE",
-)
-_GET_ALL_ADDRESSES = Operation(
-    name="books.contacts.get_all_addresses",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/address",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_MARK_ADDRESS_AS_BILLING = Operation(
-    name="books.contacts.mark_address_as_billing",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/address/{address_id}/markasbilling",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_MARK_ADDRESS_AS_SHIPPING = Operation(
-    name="books.contacts.mark_address_as_shipping",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/address/{address_id}/markasshipping",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_VERIFY_SAVED_ADDRESS = Operation(
-    name="books.contacts.verify_saved_address",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/address/{address_id}/verify",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_ADD_ATTACHMENT = Operation(
-    name="books.contacts.add_attachment",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/attachment",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_MERGE = Operation(
-    name="books.contacts.merge",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/merge",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_VERIFY_EINVOICE = Operation(
-    name="books.contacts.verify_einvoice",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/einvoice/verify",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_DISABLE_PORTAL = Operation(
-    name="books.contacts.disable_portal",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/portal/disable",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_BULK_GET_SMS = Operation(
-    name="books.contacts.bulk_get_sms",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/sms",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_BULK_SEND_SMS = Operation(
-    name="books.contacts.bulk_send_sms",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/sms",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_SMS = Operation(
-    name="books.contacts.get_sms",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/sms",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_SEND_SMS = Operation(
-    name="books.contacts.send_sms",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/sms",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_BY_REFERENCE = Operation(
-    name="books.contacts.get_by_reference",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/reference/{reference_id}",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_STATEMENT = Operation(
-    name="books.contacts.get_statement",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/statements",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_UNPAID_INVOICES = Operation(
-    name="books.contacts.get_unpaid_invoices",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/unpaidinvoices",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_UNUSED_CREDITS = Operation(
-    name="books.contacts.get_unused_credits",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/receivables/unusedcredits",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_PAYMENT_REFUNDS = Operation(
-    name="books.contacts.get_payment_refunds",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/paymentrefunds",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_INCOME_AND_EXPENSE = Operation(
-    name="books.contacts.get_income_and_expense",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/incomeandexpense",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_PROFIT_AND_LOSS = Operation(
-    name="books.contacts.get_profit_and_loss",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/profitandloss",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_INVENTORY_SUMMARY = Operation(
-    name="books.contacts.get_inventory_summary",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/inventorysummary",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_GET_OPENING_BALANCES = Operation(
-    name="books.contacts.get_opening_balances",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/openingbalances",
-    result=Done,
-    scope="ZohoBooks.settings.READ",
-)
-_UPDATE_TRN_STATUS = Operation(
-    name="books.contacts.update_trn_status",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/trnstatus",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_GET_CLIENT_REVIEW_EMAIL = Operation(
-    name="books.contacts.get_client_review_email",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/clientreviews/email",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_SEND_CLIENT_REVIEW_EMAIL = Operation(
-    name="books.contacts.send_client_review_email",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/clientreviews/email",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_PAYMENT_METHOD_EMAIL = Operation(
-    name="books.contacts.get_payment_method_email",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/paymentmethod/email",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_SEND_PAYMENT_METHOD_EMAIL = Operation(
-    name="books.contacts.send_payment_method_email",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/paymentmethod/email",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
-)
-_GET_VENDOR_STATEMENT_EMAIL = Operation(
-    name="books.contacts.get_vendor_statement_email",
-    product=BOOKS,
-    method="GET",
-    path="/contacts/{contact_id}/vendorstatements/email",
-    result=Done,
-    scope="ZohoBooks.contacts.READ",
-)
-_SEND_VENDOR_STATEMENT_EMAIL = Operation(
-    name="books.contacts.send_vendor_statement_email",
-    product=BOOKS,
-    method="POST",
-    path="/contacts/{contact_id}/vendorstatements/email",
-    result=Done,
-    scope="ZohoBooks.contacts.CREATE",
 )
 
 
@@ -997,6 +208,19 @@ async def create(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=contact)
+
+
+_LIST = ListOperation(
+    name="books.contacts.list",
+    product=BOOKS,
+    path="/contacts",
+    row=Contact,
+    key="contacts",
+    row_id="contact_id",
+    scope="ZohoBooks.contacts.READ",
+    order="created_time",
+    totals=True,
+)
 
 
 def list(
@@ -1082,6 +306,18 @@ def list(
     )
 
 
+_UPSERT = Operation(
+    name="books.contacts.upsert",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts",
+    result=Contact,
+    scope="ZohoBooks.contacts.UPDATE",
+    key="contact",
+    repeatable=True,
+)
+
+
 async def upsert(
     zoho: Session,
     contact: ContactInput,
@@ -1107,6 +343,16 @@ async def upsert(
     )
 
 
+_BULK_DELETE = Operation(
+    name="books.contacts.bulk_delete",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def bulk_delete(
     zoho: Session,
     contact_ids: Sequence[str | int],
@@ -1118,6 +364,16 @@ async def bulk_delete(
     Scope: ZohoBooks.contacts.DELETE.
     """
     return await zoho.call(_BULK_DELETE, query={"contact_ids": contact_ids, **(extra_query or {})})
+
+
+_ASSIGN_OWNER = Operation(
+    name="books.contacts.assign_owner",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/owner",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def assign_owner(
@@ -1134,6 +390,16 @@ async def assign_owner(
     return await zoho.call(
         _ASSIGN_OWNER, ids=(contact_id,), query={"owner_id": owner_id, **(extra_query or {})}
     )
+
+
+_BULK_ASSIGN_OWNER = Operation(
+    name="books.contacts.bulk_assign_owner",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/owner",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def bulk_assign_owner(
@@ -1153,6 +419,16 @@ async def bulk_assign_owner(
     )
 
 
+_BULK_TRACK_FOR_TAX_FORM = Operation(
+    name="books.contacts.bulk_track_for_tax_form",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/track1099",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def bulk_track_for_tax_form(
     zoho: Session,
     contact_ids: Sequence[str | int],
@@ -1166,6 +442,16 @@ async def bulk_track_for_tax_form(
     return await zoho.call(
         _BULK_TRACK_FOR_TAX_FORM, query={"contact_ids": contact_ids, **(extra_query or {})}
     )
+
+
+_VERIFY_BANK_ACCOUNT = Operation(
+    name="books.contacts.verify_bank_account",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/bankaccount/{bank_account_id}/verify",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def verify_bank_account(
@@ -1190,6 +476,16 @@ async def verify_bank_account(
             **(extra_query or {}),
         },
     )
+
+
+_VERIFY_ADDRESS = Operation(
+    name="books.contacts.verify_address",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/address/verify",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def verify_address(
@@ -1219,6 +515,18 @@ async def verify_address(
     )
 
 
+_LIST_AUTOBILL_RECURRING_INVOICES = ListOperation(
+    name="books.contacts.list_autobill_recurring_invoices",
+    product=BOOKS,
+    path="/contacts/{contact_id}/card/{card_id}/recurringinvoices",
+    row=ContactRecurringInvoice,
+    key="recurring_invoices",
+    row_id="recurring_invoice_id",
+    scope="ZohoBooks.contacts.READ",
+    paged=False,
+)
+
+
 def list_autobill_recurring_invoices(
     zoho: Session,
     contact_id: str | int,
@@ -1233,6 +541,17 @@ def list_autobill_recurring_invoices(
     return Pager(
         zoho, _LIST_AUTOBILL_RECURRING_INVOICES, ids=(contact_id, card_id), query=extra_query
     )
+
+
+_UPDATE = Operation(
+    name="books.contacts.update",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/{contact_id}",
+    result=Contact,
+    scope="ZohoBooks.contacts.UPDATE",
+    key="contact",
+)
 
 
 async def update(
@@ -1250,6 +569,17 @@ async def update(
     return await zoho.call(_UPDATE, ids=(contact_id,), query=extra_query, body=contact)
 
 
+_GET = Operation(
+    name="books.contacts.get",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}",
+    result=Contact,
+    scope="ZohoBooks.contacts.READ",
+    key="contact",
+)
+
+
 async def get(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Contact:
@@ -1258,6 +588,16 @@ async def get(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET, ids=(contact_id,), query=extra_query)
+
+
+_DELETE = Operation(
+    name="books.contacts.delete",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
 
 
 async def delete(
@@ -1270,6 +610,16 @@ async def delete(
     return await zoho.call(_DELETE, ids=(contact_id,), query=extra_query)
 
 
+_MARK_AS_ACTIVE = Operation(
+    name="books.contacts.mark_as_active",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/active",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def mark_as_active(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1280,6 +630,16 @@ async def mark_as_active(
     return await zoho.call(_MARK_AS_ACTIVE, ids=(contact_id,), query=extra_query)
 
 
+_MARK_AS_INACTIVE = Operation(
+    name="books.contacts.mark_as_inactive",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/inactive",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def mark_as_inactive(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1288,6 +648,16 @@ async def mark_as_inactive(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(contact_id,), query=extra_query)
+
+
+_ENABLE_PORTAL = Operation(
+    name="books.contacts.enable_portal",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/portal/enable",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def enable_portal(
@@ -1304,6 +674,16 @@ async def enable_portal(
     return await zoho.call(_ENABLE_PORTAL, ids=(contact_id,), query=extra_query, body=enable_portal)
 
 
+_ENABLE_PAYMENT_REMINDER = Operation(
+    name="books.contacts.enable_payment_reminder",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/paymentreminder/enable",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def enable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1314,6 +694,16 @@ async def enable_payment_reminder(
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
 
 
+_DISABLE_PAYMENT_REMINDER = Operation(
+    name="books.contacts.disable_payment_reminder",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/paymentreminder/disable",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def disable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1322,6 +712,16 @@ async def disable_payment_reminder(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
+
+
+_EMAIL_STATEMENT = Operation(
+    name="books.contacts.email_statement",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/statements/email",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def email_statement(
@@ -1345,6 +745,17 @@ async def email_statement(
     )
 
 
+_GET_STATEMENT_EMAIL = Operation(
+    name="books.contacts.get_statement_email",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/statements/email",
+    result=ContactStatementEmail,
+    scope="ZohoBooks.contacts.READ",
+    key="data",
+)
+
+
 async def get_statement_email(
     zoho: Session,
     contact_id: str | int,
@@ -1364,6 +775,16 @@ async def get_statement_email(
     )
 
 
+_GET_EMAIL = Operation(
+    name="books.contacts.get_email",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/email",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1372,6 +793,16 @@ async def get_email(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_EMAIL, ids=(contact_id,), query=extra_query)
+
+
+_EMAIL = Operation(
+    name="books.contacts.email",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/email",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def email(
@@ -1394,6 +825,17 @@ async def email(
     )
 
 
+_LIST_COMMENTS = ListOperation(
+    name="books.contacts.list_comments",
+    product=BOOKS,
+    path="/contacts/{contact_id}/comments",
+    row=ContactComment,
+    key="contact_comments",
+    row_id="comment_id",
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 def list_comments(
     zoho: Session,
     contact_id: str | int,
@@ -1414,6 +856,16 @@ def list_comments(
     )
 
 
+_ADD_COMMENT = Operation(
+    name="books.contacts.add_comment",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/comments",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def add_comment(
     zoho: Session,
     contact_id: str | int,
@@ -1428,6 +880,18 @@ async def add_comment(
     return await zoho.call(_ADD_COMMENT, ids=(contact_id,), query=extra_query, body=comment)
 
 
+_LIST_ADDRESSES = ListOperation(
+    name="books.contacts.list_addresses",
+    product=BOOKS,
+    path="/contacts/{contact_id}/address",
+    row=Address,
+    key="addresses",
+    row_id="address_id",
+    scope="ZohoBooks.contacts.READ",
+    paged=False,
+)
+
+
 def list_addresses(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Address]:
@@ -1436,6 +900,17 @@ def list_addresses(
     Scope: ZohoBooks.contacts.READ.
     """
     return Pager(zoho, _LIST_ADDRESSES, ids=(contact_id,), query=extra_query)
+
+
+_ADD_ADDRESS = Operation(
+    name="books.contacts.add_address",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/address",
+    result=Address,
+    scope="ZohoBooks.contacts.CREATE",
+    key="address_info",
+)
 
 
 async def add_address(
@@ -1450,6 +925,17 @@ async def add_address(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address)
+
+
+_UPDATE_ADDRESS = Operation(
+    name="books.contacts.update_address",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/{contact_id}/address/{address_id}",
+    result=Address,
+    scope="ZohoBooks.contacts.UPDATE",
+    key="address_info",
+)
 
 
 async def update_address(
@@ -1469,6 +955,16 @@ async def update_address(
     )
 
 
+_DELETE_ADDRESS = Operation(
+    name="books.contacts.delete_address",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}/address/{address_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def delete_address(
     zoho: Session,
     contact_id: str | int,
@@ -1481,6 +977,17 @@ async def delete_address(
     Scope: ZohoBooks.contacts.DELETE.
     """
     return await zoho.call(_DELETE_ADDRESS, ids=(contact_id, address_id), query=extra_query)
+
+
+_LIST_REFUNDS = ListOperation(
+    name="books.contacts.list_refunds",
+    product=BOOKS,
+    path="/contacts/{contact_id}/refunds",
+    row=ContactCreditnoteRefund,
+    key="creditnote_refunds",
+    row_id="creditnote_refund_id",
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 def list_refunds(
@@ -1503,6 +1010,16 @@ def list_refunds(
     )
 
 
+_TRACK_FOR_TAX_FORM = Operation(
+    name="books.contacts.track_for_tax_form",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/track1099",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def track_for_tax_form(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1513,6 +1030,16 @@ async def track_for_tax_form(
     return await zoho.call(_TRACK_FOR_TAX_FORM, ids=(contact_id,), query=extra_query)
 
 
+_UNTRACK_FOR_TAX_FORM = Operation(
+    name="books.contacts.untrack_for_tax_form",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/untrack1099",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def untrack_for_tax_form(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1521,6 +1048,18 @@ async def untrack_for_tax_form(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_UNTRACK_FOR_TAX_FORM, ids=(contact_id,), query=extra_query)
+
+
+_LIST_UNUSED_RETAINER_PAYMENTS = ListOperation(
+    name="books.contacts.list_unused_retainer_payments",
+    product=BOOKS,
+    path="/contacts/{contact_id}/receivables/unusedretainerpayments",
+    row=ContactUnusedCreditsReceivable,
+    key="unused_credits_receivable",
+    row_id="payment_id",
+    scope="ZohoBooks.contacts.READ",
+    paged=False,
+)
 
 
 def list_unused_retainer_payments(
@@ -1542,6 +1081,16 @@ def list_unused_retainer_payments(
     )
 
 
+_ADD_BANK_ACCOUNT = Operation(
+    name="books.contacts.add_bank_account",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/bankaccount",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def add_bank_account(
     zoho: Session,
     contact_id: str | int,
@@ -1558,6 +1107,16 @@ async def add_bank_account(
     )
 
 
+_GET_BANK_ACCOUNT = Operation(
+    name="books.contacts.get_bank_account",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_bank_account(
     zoho: Session,
     contact_id: str | int,
@@ -1570,6 +1129,16 @@ async def get_bank_account(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query)
+
+
+_UPDATE_BANK_ACCOUNT = Operation(
+    name="books.contacts.update_bank_account",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.UPDATE",
+)
 
 
 async def update_bank_account(
@@ -1592,6 +1161,16 @@ async def update_bank_account(
     )
 
 
+_DELETE_BANK_ACCOUNT = Operation(
+    name="books.contacts.delete_bank_account",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def delete_bank_account(
     zoho: Session,
     contact_id: str | int,
@@ -1606,6 +1185,16 @@ async def delete_bank_account(
     return await zoho.call(
         _DELETE_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query
     )
+
+
+_APPROVE_BANK_ACCOUNT = Operation(
+    name="books.contacts.approve_bank_account",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/bankaccount/{bank_account_id}/approve",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def approve_bank_account(
@@ -1624,6 +1213,16 @@ async def approve_bank_account(
     )
 
 
+_DECLINE_BANK_ACCOUNT = Operation(
+    name="books.contacts.decline_bank_account",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/bankaccount/{bank_account_id}/decline",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def decline_bank_account(
     zoho: Session,
     contact_id: str | int,
@@ -1640,6 +1239,16 @@ async def decline_bank_account(
     )
 
 
+_GET_BANK_ACCOUNTS = Operation(
+    name="books.contacts.get_bank_accounts",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/bankaccounts",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_bank_accounts(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1650,6 +1259,16 @@ async def get_bank_accounts(
     return await zoho.call(_GET_BANK_ACCOUNTS, ids=(contact_id,), query=extra_query)
 
 
+_GET_ALL_BANK_ACCOUNTS = Operation(
+    name="books.contacts.get_all_bank_accounts",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/bankaccounts",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_all_bank_accounts(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1658,6 +1277,16 @@ async def get_all_bank_accounts(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_ALL_BANK_ACCOUNTS, query=extra_query)
+
+
+_ADD_CARD = Operation(
+    name="books.contacts.add_card",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/card",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def add_card(
@@ -1674,6 +1303,16 @@ async def add_card(
     return await zoho.call(_ADD_CARD, ids=(contact_id,), query=extra_query, body=card)
 
 
+_GET_CARD = Operation(
+    name="books.contacts.get_card",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/card/{card_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_card(
     zoho: Session,
     contact_id: str | int,
@@ -1686,6 +1325,16 @@ async def get_card(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_CARD, ids=(contact_id, card_id), query=extra_query)
+
+
+_UPDATE_CARD = Operation(
+    name="books.contacts.update_card",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/{contact_id}/card/{card_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.UPDATE",
+)
 
 
 async def update_card(
@@ -1703,6 +1352,16 @@ async def update_card(
     return await zoho.call(_UPDATE_CARD, ids=(contact_id, card_id), query=extra_query, body=card)
 
 
+_DELETE_CARD = Operation(
+    name="books.contacts.delete_card",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}/card/{card_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def delete_card(
     zoho: Session,
     contact_id: str | int,
@@ -1717,6 +1376,16 @@ async def delete_card(
     return await zoho.call(_DELETE_CARD, ids=(contact_id, card_id), query=extra_query)
 
 
+_GET_CARDS = Operation(
+    name="books.contacts.get_cards",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/cards",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_cards(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1727,12 +1396,32 @@ async def get_cards(
     return await zoho.call(_GET_CARDS, ids=(contact_id,), query=extra_query)
 
 
+_GET_CARD_COUNT = Operation(
+    name="books.contacts.get_card_count",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/cardcount",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """A card count. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_CARD_COUNT, query=extra_query)
+
+
+_GET_ALL_CONTACT_PERSONS = Operation(
+    name="books.contacts.get_all_contact_persons",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/contactpersons",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_all_contact_persons(
@@ -1745,6 +1434,16 @@ async def get_all_contact_persons(
     return await zoho.call(_GET_ALL_CONTACT_PERSONS, query=extra_query)
 
 
+_CREATE_CONTACT_PERSON = Operation(
+    name="books.contacts.create_contact_person",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/contactpersons",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def create_contact_person(
     zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1755,6 +1454,17 @@ async def create_contact_person(
     return await zoho.call(_CREATE_CONTACT_PERSON, query=extra_query, body=person)
 
 
+_GET_CONTACT_PERSON = Operation(
+    name="books.contacts.get_contact_person",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/contactpersons/{contactperson_id}",
+    result=ContactPerson,
+    scope="ZohoBooks.contacts.READ",
+    key="contact_person",
+)
+
+
 async def get_contact_person(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ContactPerson:
@@ -1763,6 +1473,16 @@ async def get_contact_person(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query)
+
+
+_UPDATE_CONTACT_PERSON = Operation(
+    name="books.contacts.update_contact_person",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/contactpersons/{contactperson_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.UPDATE",
+)
 
 
 async def update_contact_person(
@@ -1781,6 +1501,16 @@ async def update_contact_person(
     )
 
 
+_DELETE_CONTACT_PERSON = Operation(
+    name="books.contacts.delete_contact_person",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/contactpersons/{contactperson_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def delete_contact_person(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1789,6 +1519,17 @@ async def delete_contact_person(
     Scope: ZohoBooks.contacts.DELETE.
     """
     return await zoho.call(_DELETE_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query)
+
+
+_LIST_CONTACT_PERSONS = ListOperation(
+    name="books.contacts.list_contact_persons",
+    product=BOOKS,
+    path="/contacts/{contact_id}/contactpersons",
+    row=ContactPerson,
+    key="contact_persons",
+    row_id="contact_person_id",
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 def list_contact_persons(
@@ -1811,6 +1552,17 @@ def list_contact_persons(
     )
 
 
+_GET_CONTACT_PERSON_OF_CONTACT = Operation(
+    name="books.contacts.get_contact_person_of_contact",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/contactpersons/{contactperson_id}",
+    result=ContactPerson,
+    scope="ZohoBooks.contacts.READ",
+    key="contact_person",
+)
+
+
 async def get_contact_person_of_contact(
     zoho: Session,
     contact_id: str | int,
@@ -1827,6 +1579,16 @@ async def get_contact_person_of_contact(
     )
 
 
+_MARK_CONTACT_PERSON_AS_PRIMARY = Operation(
+    name="books.contacts.mark_contact_person_as_primary",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/contactpersons/{contactperson_id}/primary",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def mark_contact_person_as_primary(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1837,6 +1599,16 @@ async def mark_contact_person_as_primary(
     return await zoho.call(
         _MARK_CONTACT_PERSON_AS_PRIMARY, ids=(contactperson_id,), query=extra_query
     )
+
+
+_INVITE_CONTACT_PERSON_TO_PORTAL = Operation(
+    name="books.contacts.invite_contact_person_to_portal",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/contactpersons/{contactperson_id}/portal/invite",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def invite_contact_person_to_portal(
@@ -1851,6 +1623,16 @@ async def invite_contact_person_to_portal(
     )
 
 
+_RESEND_CONTACT_PERSON_PORTAL_INVITE = Operation(
+    name="books.contacts.resend_contact_person_portal_invite",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/contactpersons/{contactperson_id}/portal/invite/resend",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def resend_contact_person_portal_invite(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1863,6 +1645,16 @@ async def resend_contact_person_portal_invite(
     )
 
 
+_ENABLE_CONTACT_PERSON_SMS = Operation(
+    name="books.contacts.enable_contact_person_sms",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/contactpersons/{contactperson_id}/sms/enable",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def enable_contact_person_sms(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1873,6 +1665,16 @@ async def enable_contact_person_sms(
     return await zoho.call(_ENABLE_CONTACT_PERSON_SMS, ids=(contactperson_id,), query=extra_query)
 
 
+_DISABLE_CONTACT_PERSON_SMS = Operation(
+    name="books.contacts.disable_contact_person_sms",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/contactpersons/{contactperson_id}/sms/disable",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def disable_contact_person_sms(
     zoho: Session, contactperson_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1881,6 +1683,16 @@ async def disable_contact_person_sms(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_DISABLE_CONTACT_PERSON_SMS, ids=(contactperson_id,), query=extra_query)
+
+
+_DELETE_COMMENT = Operation(
+    name="books.contacts.delete_comment",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}/comments/{comment_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
 
 
 async def delete_comment(
@@ -1897,6 +1709,17 @@ async def delete_comment(
     return await zoho.call(_DELETE_COMMENT, ids=(contact_id, comment_id), query=extra_query)
 
 
+_GET_DOCUMENT = Operation(
+    name="books.contacts.get_document",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/documents/{document_id}",
+    result=bytes,
+    scope="ZohoBooks.contacts.READ",
+    accept="*/*",
+)
+
+
 async def get_document(
     zoho: Session,
     contact_id: str | int,
@@ -1909,6 +1732,16 @@ async def get_document(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.download(_GET_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
+
+
+_UPDATE_DOCUMENT = Operation(
+    name="books.contacts.update_document",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/{contact_id}/documents/{document_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.UPDATE",
+)
 
 
 async def update_document(
@@ -1925,6 +1758,16 @@ async def update_document(
     return await zoho.call(_UPDATE_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
 
+_DELETE_DOCUMENT = Operation(
+    name="books.contacts.delete_document",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}/documents/{document_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def delete_document(
     zoho: Session,
     contact_id: str | int,
@@ -1939,6 +1782,16 @@ async def delete_document(
     return await zoho.call(_DELETE_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
 
+_RESTORE_DOCUMENTS = Operation(
+    name="books.contacts.restore_documents",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/documents/restore",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def restore_documents(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1947,6 +1800,16 @@ async def restore_documents(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_RESTORE_DOCUMENTS, query=extra_query)
+
+
+_UPDATE_TAGS = Operation(
+    name="books.contacts.update_tags",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/{contact_id}/tags",
+    result=Done,
+    scope="ZohoBooks.contacts.UPDATE",
+)
 
 
 async def update_tags(
@@ -1963,6 +1826,16 @@ async def update_tags(
     return await zoho.call(_UPDATE_TAGS, ids=(contact_id,), query=extra_query, body=body)
 
 
+_DELETE_TAG = Operation(
+    name="books.contacts.delete_tag",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}/tags/{tag_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def delete_tag(
     zoho: Session,
     contact_id: str | int,
@@ -1977,6 +1850,16 @@ async def delete_tag(
     return await zoho.call(_DELETE_TAG, ids=(contact_id, tag_id), query=extra_query)
 
 
+_GET_TAX_INFO = Operation(
+    name="books.contacts.get_tax_info",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/taxinfo",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_tax_info(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1985,6 +1868,16 @@ async def get_tax_info(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_TAX_INFO, ids=(contact_id,), query=extra_query)
+
+
+_ADD_TAX_INFO = Operation(
+    name="books.contacts.add_tax_info",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/taxinfo",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def add_tax_info(
@@ -1999,6 +1892,16 @@ async def add_tax_info(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_ADD_TAX_INFO, ids=(contact_id,), query=extra_query, body=body)
+
+
+_UPDATE_TAX_INFO = Operation(
+    name="books.contacts.update_tax_info",
+    product=BOOKS,
+    method="PUT",
+    path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.UPDATE",
+)
 
 
 async def update_tax_info(
@@ -2018,6 +1921,16 @@ async def update_tax_info(
     )
 
 
+_DELETE_TAX_INFO = Operation(
+    name="books.contacts.delete_tax_info",
+    product=BOOKS,
+    method="DELETE",
+    path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.DELETE",
+)
+
+
 async def delete_tax_info(
     zoho: Session,
     contact_id: str | int,
@@ -2032,6 +1945,16 @@ async def delete_tax_info(
     return await zoho.call(_DELETE_TAX_INFO, ids=(contact_id, tax_info_id), query=extra_query)
 
 
+_GET_ALL_ADDRESSES = Operation(
+    name="books.contacts.get_all_addresses",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/address",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_all_addresses(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2040,6 +1963,16 @@ async def get_all_addresses(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_ALL_ADDRESSES, query=extra_query)
+
+
+_MARK_ADDRESS_AS_BILLING = Operation(
+    name="books.contacts.mark_address_as_billing",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/address/{address_id}/markasbilling",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def mark_address_as_billing(
@@ -2058,6 +1991,16 @@ async def mark_address_as_billing(
     )
 
 
+_MARK_ADDRESS_AS_SHIPPING = Operation(
+    name="books.contacts.mark_address_as_shipping",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/address/{address_id}/markasshipping",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def mark_address_as_shipping(
     zoho: Session,
     contact_id: str | int,
@@ -2074,6 +2017,16 @@ async def mark_address_as_shipping(
     )
 
 
+_VERIFY_SAVED_ADDRESS = Operation(
+    name="books.contacts.verify_saved_address",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/address/{address_id}/verify",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def verify_saved_address(
     zoho: Session,
     contact_id: str | int,
@@ -2086,6 +2039,16 @@ async def verify_saved_address(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_VERIFY_SAVED_ADDRESS, ids=(contact_id, address_id), query=extra_query)
+
+
+_ADD_ATTACHMENT = Operation(
+    name="books.contacts.add_attachment",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/attachment",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def add_attachment(
@@ -2104,6 +2067,16 @@ async def add_attachment(
     )
 
 
+_MERGE = Operation(
+    name="books.contacts.merge",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/merge",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def merge(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2112,6 +2085,16 @@ async def merge(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_MERGE, ids=(contact_id,), query=extra_query)
+
+
+_VERIFY_EINVOICE = Operation(
+    name="books.contacts.verify_einvoice",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/einvoice/verify",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def verify_einvoice(
@@ -2124,6 +2107,16 @@ async def verify_einvoice(
     return await zoho.call(_VERIFY_EINVOICE, ids=(contact_id,), query=extra_query)
 
 
+_DISABLE_PORTAL = Operation(
+    name="books.contacts.disable_portal",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/portal/disable",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def disable_portal(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2134,6 +2127,16 @@ async def disable_portal(
     return await zoho.call(_DISABLE_PORTAL, ids=(contact_id,), query=extra_query)
 
 
+_BULK_GET_SMS = Operation(
+    name="books.contacts.bulk_get_sms",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/sms",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """SMS of many contacts. The answer is not described: find it in ``extra``.
 
@@ -2142,12 +2145,32 @@ async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | Non
     return await zoho.call(_BULK_GET_SMS, query=extra_query)
 
 
+_BULK_SEND_SMS = Operation(
+    name="books.contacts.bulk_send_sms",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/sms",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def bulk_send_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Send SMS of many contacts.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_BULK_SEND_SMS, query=extra_query)
+
+
+_GET_SMS = Operation(
+    name="books.contacts.get_sms",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/sms",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_sms(
@@ -2160,6 +2183,16 @@ async def get_sms(
     return await zoho.call(_GET_SMS, ids=(contact_id,), query=extra_query)
 
 
+_SEND_SMS = Operation(
+    name="books.contacts.send_sms",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/sms",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def send_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2168,6 +2201,16 @@ async def send_sms(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_SEND_SMS, ids=(contact_id,), query=extra_query)
+
+
+_GET_BY_REFERENCE = Operation(
+    name="books.contacts.get_by_reference",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/reference/{reference_id}",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_by_reference(
@@ -2180,6 +2223,16 @@ async def get_by_reference(
     return await zoho.call(_GET_BY_REFERENCE, ids=(reference_id,), query=extra_query)
 
 
+_GET_STATEMENT = Operation(
+    name="books.contacts.get_statement",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/statements",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_statement(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2188,6 +2241,16 @@ async def get_statement(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_STATEMENT, ids=(contact_id,), query=extra_query)
+
+
+_GET_UNPAID_INVOICES = Operation(
+    name="books.contacts.get_unpaid_invoices",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/unpaidinvoices",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_unpaid_invoices(
@@ -2200,6 +2263,16 @@ async def get_unpaid_invoices(
     return await zoho.call(_GET_UNPAID_INVOICES, ids=(contact_id,), query=extra_query)
 
 
+_GET_UNUSED_CREDITS = Operation(
+    name="books.contacts.get_unused_credits",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/receivables/unusedcredits",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_unused_credits(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2208,6 +2281,16 @@ async def get_unused_credits(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_UNUSED_CREDITS, ids=(contact_id,), query=extra_query)
+
+
+_GET_PAYMENT_REFUNDS = Operation(
+    name="books.contacts.get_payment_refunds",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/paymentrefunds",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_payment_refunds(
@@ -2220,6 +2303,16 @@ async def get_payment_refunds(
     return await zoho.call(_GET_PAYMENT_REFUNDS, ids=(contact_id,), query=extra_query)
 
 
+_GET_INCOME_AND_EXPENSE = Operation(
+    name="books.contacts.get_income_and_expense",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/incomeandexpense",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_income_and_expense(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2228,6 +2321,16 @@ async def get_income_and_expense(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_INCOME_AND_EXPENSE, ids=(contact_id,), query=extra_query)
+
+
+_GET_PROFIT_AND_LOSS = Operation(
+    name="books.contacts.get_profit_and_loss",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/profitandloss",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_profit_and_loss(
@@ -2240,6 +2343,16 @@ async def get_profit_and_loss(
     return await zoho.call(_GET_PROFIT_AND_LOSS, ids=(contact_id,), query=extra_query)
 
 
+_GET_INVENTORY_SUMMARY = Operation(
+    name="books.contacts.get_inventory_summary",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/inventorysummary",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_inventory_summary(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2248,6 +2361,16 @@ async def get_inventory_summary(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_INVENTORY_SUMMARY, ids=(contact_id,), query=extra_query)
+
+
+_GET_OPENING_BALANCES = Operation(
+    name="books.contacts.get_opening_balances",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/openingbalances",
+    result=Done,
+    scope="ZohoBooks.settings.READ",
+)
 
 
 async def get_opening_balances(
@@ -2260,6 +2383,16 @@ async def get_opening_balances(
     return await zoho.call(_GET_OPENING_BALANCES, ids=(contact_id,), query=extra_query)
 
 
+_UPDATE_TRN_STATUS = Operation(
+    name="books.contacts.update_trn_status",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/trnstatus",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
+
+
 async def update_trn_status(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2268,6 +2401,16 @@ async def update_trn_status(
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(_UPDATE_TRN_STATUS, ids=(contact_id,), query=extra_query)
+
+
+_GET_CLIENT_REVIEW_EMAIL = Operation(
+    name="books.contacts.get_client_review_email",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/clientreviews/email",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_client_review_email(
@@ -2280,6 +2423,16 @@ async def get_client_review_email(
     return await zoho.call(_GET_CLIENT_REVIEW_EMAIL, ids=(contact_id,), query=extra_query)
 
 
+_SEND_CLIENT_REVIEW_EMAIL = Operation(
+    name="books.contacts.send_client_review_email",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/clientreviews/email",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def send_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2288,6 +2441,16 @@ async def send_client_review_email(
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(_SEND_CLIENT_REVIEW_EMAIL, ids=(contact_id,), query=extra_query)
+
+
+_GET_PAYMENT_METHOD_EMAIL = Operation(
+    name="books.contacts.get_payment_method_email",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/paymentmethod/email",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
 
 
 async def get_payment_method_email(
@@ -2300,6 +2463,16 @@ async def get_payment_method_email(
     return await zoho.call(_GET_PAYMENT_METHOD_EMAIL, ids=(contact_id,), query=extra_query)
 
 
+_SEND_PAYMENT_METHOD_EMAIL = Operation(
+    name="books.contacts.send_payment_method_email",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/paymentmethod/email",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
+
+
 async def send_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2310,6 +2483,16 @@ async def send_payment_method_email(
     return await zoho.call(_SEND_PAYMENT_METHOD_EMAIL, ids=(contact_id,), query=extra_query)
 
 
+_GET_VENDOR_STATEMENT_EMAIL = Operation(
+    name="books.contacts.get_vendor_statement_email",
+    product=BOOKS,
+    method="GET",
+    path="/contacts/{contact_id}/vendorstatements/email",
+    result=Done,
+    scope="ZohoBooks.contacts.READ",
+)
+
+
 async def get_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2318,6 +2501,16 @@ async def get_vendor_statement_email(
     Scope: ZohoBooks.contacts.READ.
     """
     return await zoho.call(_GET_VENDOR_STATEMENT_EMAIL, ids=(contact_id,), query=extra_query)
+
+
+_SEND_VENDOR_STATEMENT_EMAIL = Operation(
+    name="books.contacts.send_vendor_statement_email",
+    product=BOOKS,
+    method="POST",
+    path="/contacts/{contact_id}/vendorstatements/email",
+    result=Done,
+    scope="ZohoBooks.contacts.CREATE",
+)
 
 
 async def send_vendor_statement_email(

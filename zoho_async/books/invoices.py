@@ -227,6 +227,7 @@ ListSortColumn: TypeAlias = Literal[
     "customer_name", "invoice_number", "date", "due_date", "total", "balance", "created_time"
 ]
 
+
 _CREATE = Operation(
     name="books.invoices.create",
     product=BOOKS,
@@ -235,950 +236,6 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.CREATE",
     key="invoice",
-)
-_LIST = ListOperation(
-    name="books.invoices.list",
-    product=BOOKS,
-    path="/invoices",
-    row=Invoice,
-    key="invoices",
-    row_id="invoice_id",
-    scope="ZohoBooks.invoices.READ",
-    order="created_time",
-    totals=True,
-)
-_UPSERT = Operation(
-    name="books.invoices.upsert",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices",
-    result=Invoice,
-    scope="ZohoBooks.invoices.UPDATE",
-    key="invoice",
-    repeatable=True,
-)
-_BULK_DELETE = Operation(
-    name="books.invoices.bulk_delete",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_UPDATE = Operation(
-    name="books.invoices.update",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}",
-    result=Invoice,
-    scope="ZohoBooks.invoices.UPDATE",
-    key="invoice",
-)
-_GET = Operation(
-    name="books.invoices.get",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}",
-    result=Invoice,
-    scope="ZohoBooks.invoices.READ",
-    key="invoice",
-)
-_GET_PDF = Operation(
-    name="books.invoices.get_pdf",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="application/pdf",
-)
-_GET_HTML = Operation(
-    name="books.invoices.get_html",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="text/html",
-)
-_DELETE = Operation(
-    name="books.invoices.delete",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_MARK_AS_SENT = Operation(
-    name="books.invoices.mark_as_sent",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/status/sent",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_VOID = Operation(
-    name="books.invoices.void",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/status/void",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_MARK_AS_DRAFT = Operation(
-    name="books.invoices.mark_as_draft",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/status/draft",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_EMAIL = Operation(
-    name="books.invoices.bulk_email",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/email",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_CREATE_FROM_SALES_ORDER = Operation(
-    name="books.invoices.create_from_sales_order",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/fromsalesorder",
-    result=Invoice,
-    scope="ZohoBooks.invoices.CREATE",
-    key="invoice",
-)
-_BULK_MAP_WITH_SALES_ORDER = Operation(
-    name="books.invoices.bulk_map_with_sales_order",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/mapwithorder",
-    result=InvoiceErrors,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_SUBMIT = Operation(
-    name="books.invoices.submit",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/submit",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_APPROVE = Operation(
-    name="books.invoices.approve",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/approve",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_GET_EMAIL = Operation(
-    name="books.invoices.get_email",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/email",
-    result=InvoiceEmail,
-    scope="ZohoBooks.invoices.READ",
-    key="data",
-)
-_EMAIL = Operation(
-    name="books.invoices.email",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/email",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_SEND_PAYMENT_REMINDER = Operation(
-    name="books.invoices.send_payment_reminder",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/paymentreminder",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_GET_PAYMENT_REMINDER = Operation(
-    name="books.invoices.get_payment_reminder",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/paymentreminder",
-    result=InvoiceEmail,
-    scope="ZohoBooks.invoices.READ",
-    key="data",
-)
-_BULK_SEND_PAYMENT_REMINDER = Operation(
-    name="books.invoices.bulk_send_payment_reminder",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/paymentreminder",
-    result=InvoiceBulkPaymentReminder,
-    scope="ZohoBooks.invoices.CREATE",
-    key="info",
-)
-_EXPORT_PDF = Operation(
-    name="books.invoices.export_pdf",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/pdf",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="application/pdf",
-)
-_PRINT_PDF = Operation(
-    name="books.invoices.print_pdf",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/print",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="application/pdf",
-)
-_DISABLE_PAYMENT_REMINDER = Operation(
-    name="books.invoices.disable_payment_reminder",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/paymentreminder/disable",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_ENABLE_PAYMENT_REMINDER = Operation(
-    name="books.invoices.enable_payment_reminder",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/paymentreminder/enable",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_WRITE_OFF = Operation(
-    name="books.invoices.write_off",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/writeoff",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_CANCEL_WRITE_OFF = Operation(
-    name="books.invoices.cancel_write_off",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/writeoff/cancel",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_UPDATE_BILLING_ADDRESS = Operation(
-    name="books.invoices.update_billing_address",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/address/billing",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_UPDATE_SHIPPING_ADDRESS = Operation(
-    name="books.invoices.update_shipping_address",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/address/shipping",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_LIST_TEMPLATES = ListOperation(
-    name="books.invoices.list_templates",
-    product=BOOKS,
-    path="/invoices/templates",
-    row=InvoiceTemplate,
-    key="templates",
-    row_id="template_id",
-    scope="ZohoBooks.invoices.READ",
-    paged=False,
-)
-_UPDATE_TEMPLATE = Operation(
-    name="books.invoices.update_template",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/templates/{template_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_LIST_PAYMENTS = ListOperation(
-    name="books.invoices.list_payments",
-    product=BOOKS,
-    path="/invoices/{invoice_id}/payments",
-    row=InvoicePayment,
-    key="payments",
-    row_id="invoice_payment_id",
-    scope="ZohoBooks.invoices.READ",
-    paged=False,
-)
-_LIST_CREDITS_APPLIED = ListOperation(
-    name="books.invoices.list_credits_applied",
-    product=BOOKS,
-    path="/invoices/{invoice_id}/creditsapplied",
-    row=InvoiceCredit,
-    key="credits",
-    row_id="creditnotes_invoice_id",
-    scope="ZohoBooks.invoices.READ",
-    paged=False,
-)
-_APPLY_CREDITS = Operation(
-    name="books.invoices.apply_credits",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/credits",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_DELETE_PAYMENT = Operation(
-    name="books.invoices.delete_payment",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_DELETE_APPLIED_CREDIT = Operation(
-    name="books.invoices.delete_applied_credit",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_GET_ATTACHMENT = Operation(
-    name="books.invoices.get_attachment",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/attachment",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="*/*",
-)
-_ADD_ATTACHMENT = Operation(
-    name="books.invoices.add_attachment",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/attachment",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_UPDATE_ATTACHMENT_PREFERENCE = Operation(
-    name="books.invoices.update_attachment_preference",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/attachment",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_DELETE_ATTACHMENT = Operation(
-    name="books.invoices.delete_attachment",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/attachment",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_GET_DOCUMENT = Operation(
-    name="books.invoices.get_document",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/documents/{document_id}",
-    result=InvoiceDocument,
-    scope="ZohoBooks.invoices.READ",
-    key="document",
-)
-_DOWNLOAD_DOCUMENT = Operation(
-    name="books.invoices.download_document",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/documents/{document_id}",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="*/*",
-)
-_DELETE_DOCUMENT = Operation(
-    name="books.invoices.delete_document",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/documents/{document_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_ADD_DOCUMENT = Operation(
-    name="books.invoices.add_document",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/documents/{document_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_DELETE_EXPENSE_RECEIPT = Operation(
-    name="books.invoices.delete_expense_receipt",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/expenses/{expense_id}/receipt",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_UPDATE_CUSTOM_FIELDS = Operation(
-    name="books.invoices.update_custom_fields",
-    product=BOOKS,
-    method="PUT",
-    path="/invoice/{invoice_id}/customfields",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_LIST_COMMENTS = ListOperation(
-    name="books.invoices.list_comments",
-    product=BOOKS,
-    path="/invoices/{invoice_id}/comments",
-    row=InvoiceComment,
-    key="comments",
-    row_id="comment_id",
-    scope="ZohoBooks.invoices.READ",
-    paged=False,
-)
-_ADD_COMMENT = Operation(
-    name="books.invoices.add_comment",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/comments",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_UPDATE_COMMENT = Operation(
-    name="books.invoices.update_comment",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/comments/{comment_id}",
-    result=InvoiceComment,
-    scope="ZohoBooks.invoices.UPDATE",
-    key="comment",
-)
-_DELETE_COMMENT = Operation(
-    name="books.invoices.delete_comment",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/comments/{comment_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_GENERATE_PAYMENT_LINK = Operation(
-    name="books.invoices.generate_payment_link",
-    product=BOOKS,
-    method="GET",
-    path="/share/paymentlink",
-    result=InvoicePaymentLink,
-    scope="ZohoBooks.settings.READ",
-    key="data",
-)
-_BULK_APPROVE = Operation(
-    name="books.invoices.bulk_approve",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/approve",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_VOID = Operation(
-    name="books.invoices.bulk_void",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/status/void",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_CREATE_FROM_PROJECTS = Operation(
-    name="books.invoices.bulk_create_from_projects",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/fromprojects",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_GET_DELIVERY_NOTES = Operation(
-    name="books.invoices.get_delivery_notes",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/deliverynotes",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="application/pdf",
-)
-_GET_PACKING_SLIPS = Operation(
-    name="books.invoices.get_packing_slips",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/packingslips",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="application/pdf",
-)
-_APPROVE_FINALLY = Operation(
-    name="books.invoices.approve_finally",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/approve/final",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_REJECT = Operation(
-    name="books.invoices.reject",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/reject",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_SEND_BY_POST = Operation(
-    name="books.invoices.send_by_post",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/snailmail",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_ADD_ONLINE_PAYMENT_BANK_ACCOUNT = Operation(
-    name="books.invoices.add_online_payment_bank_account",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/onlinepayments/bankaccount",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_APPLY_PRICE_BOOK = Operation(
-    name="books.invoices.apply_price_book",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/pricebooks/{pricebook_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_BULK_SUBMIT = Operation(
-    name="books.invoices.bulk_submit",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/submit",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_MARK_AS_SENT = Operation(
-    name="books.invoices.bulk_mark_as_sent",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/status/sent",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_WRITE_OFF = Operation(
-    name="books.invoices.bulk_write_off",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/writeoff",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_MARK_AS_SHIPPED = Operation(
-    name="books.invoices.bulk_mark_as_shipped",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/markasshipped",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_UNSHIP = Operation(
-    name="books.invoices.bulk_unship",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/unship",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_CREATE_FROM_ESTIMATES = Operation(
-    name="books.invoices.bulk_create_from_estimates",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/fromestimates",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_PREVIEW_COUPONS = Operation(
-    name="books.invoices.preview_coupons",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/coupons/preview",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_UNMAP_FROM_SALES_ORDERS = Operation(
-    name="books.invoices.bulk_unmap_from_sales_orders",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/unmap/salesorders",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_GET_DASHBOARD = Operation(
-    name="books.invoices.get_dashboard",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/dashboard",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_GET_BY_REFERENCE = Operation(
-    name="books.invoices.get_by_reference",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/reference/{reference_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_GET_CUSTOM_FIELDS = Operation(
-    name="books.invoices.get_custom_fields",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/customfields",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_GET_ADVANCED_TRACKING_DETAILS = Operation(
-    name="books.invoices.get_advanced_tracking_details",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/advancedtrackingdetails",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_UPDATE_ADVANCED_TRACKING_DETAILS = Operation(
-    name="books.invoices.update_advanced_tracking_details",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/advancedtrackingdetails",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_PRINT_DELIVERY_NOTE = Operation(
-    name="books.invoices.print_delivery_note",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/deliverynote/print",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="application/pdf",
-)
-_PRINT_PACKING_SLIP = Operation(
-    name="books.invoices.print_packing_slip",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/packingslip/print",
-    result=bytes,
-    scope="ZohoBooks.invoices.READ",
-    accept="application/pdf",
-)
-_GET_QR_CODE = Operation(
-    name="books.invoices.get_qr_code",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/qrcode",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_GET_SMS = Operation(
-    name="books.invoices.get_sms",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/sms",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_SEND_SMS = Operation(
-    name="books.invoices.send_sms",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/sms",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_GET_SIGNATURE_TEMPLATE = Operation(
-    name="books.invoices.get_signature_template",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/dsign/template",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_ADD_DIGITAL_SIGNATURE = Operation(
-    name="books.invoices.add_digital_signature",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/dsign",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_UPLOAD_DIGITAL_SIGNATURE = Operation(
-    name="books.invoices.upload_digital_signature",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/dsign/upload",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_UPLOAD_DOCUMENT = Operation(
-    name="books.invoices.upload_document",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/documents/{document_id}/upload",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_UPDATE_CFDI_STATUS = Operation(
-    name="books.invoices.update_cfdi_status",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/cfdi/status",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_CANCEL = Operation(
-    name="books.invoices.cancel",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/status/cancel",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_MARK_AS_READY_TO_PUSH = Operation(
-    name="books.invoices.mark_as_ready_to_push",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/status/readytopush",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_APPLY_SUBSTATUS = Operation(
-    name="books.invoices.apply_substatus",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/substatus/{substatus_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_DELETE_SUBSTATUS = Operation(
-    name="books.invoices.delete_substatus",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/substatus/{substatus_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_DELETE_LINE_ITEM = Operation(
-    name="books.invoices.delete_line_item",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/lineitems/{line_item_id}",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_SCHEDULE_EMAIL = Operation(
-    name="books.invoices.schedule_email",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/email/schedule",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_CANCEL_SCHEDULED_EMAIL = Operation(
-    name="books.invoices.cancel_scheduled_email",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/email/schedule",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_FORCE_PAY = Operation(
-    name="books.invoices.force_pay",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/forcepay",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_MAIL_PDF = Operation(
-    name="books.invoices.mail_pdf",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/mailpdf",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_CREATE_SYNCHRONOUS_ONLINE_PAYMENT = Operation(
-    name="books.invoices.create_synchronous_online_payment",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/onlinepayments/synchronous",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_CREATE_ASYNCHRONOUS_ONLINE_PAYMENT = Operation(
-    name="books.invoices.create_asynchronous_online_payment",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/onlinepayments/asynchronous",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_GET_PAYMENT_QR = Operation(
-    name="books.invoices.get_payment_qr",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/onlinepayments/qr",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_GET_PAYMENT_QR_STATUS = Operation(
-    name="books.invoices.get_payment_qr_status",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/onlinepayments/qr/status",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_SEND_DUNNING_NOTIFICATIONS = Operation(
-    name="books.invoices.send_dunning_notifications",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/senddunningnotifications",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_SEND_RETRY_SMS = Operation(
-    name="books.invoices.send_retry_sms",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/sendretrysms",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_GET_METADATA = Operation(
-    name="books.invoices.get_metadata",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/metadata/{metadata_name}",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_UPDATE_METADATA = Operation(
-    name="books.invoices.update_metadata",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/metadata/{metadata_name}",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_GET_EINVOICES = Operation(
-    name="books.invoices.get_einvoices",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/einvoice",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_BULK_PUSH_EINVOICE = Operation(
-    name="books.invoices.bulk_push_einvoice",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/einvoice/push",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_BULK_CANCEL_EINVOICE = Operation(
-    name="books.invoices.bulk_cancel_einvoice",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/einvoice/cancel",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_GET_EINVOICE = Operation(
-    name="books.invoices.get_einvoice",
-    product=BOOKS,
-    method="GET",
-    path="/invoices/{invoice_id}/einvoice",
-    result=Done,
-    scope="ZohoBooks.invoices.READ",
-)
-_PUSH_EINVOICE = Operation(
-    name="books.invoices.push_einvoice",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/einvoice/push",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_CANCEL_EINVOICE = Operation(
-    name="books.invoices.cancel_einvoice",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/einvoice/cancel",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_FETCH_EINVOICE = Operation(
-    name="books.invoices.fetch_einvoice",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/einvoice/fetch",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_DELETE_EINVOICE_STATUS = Operation(
-    name="books.invoices.delete_einvoice_status",
-    product=BOOKS,
-    method="DELETE",
-    path="/invoices/{invoice_id}/einvoice/status",
-    result=Done,
-    scope="ZohoBooks.invoices.DELETE",
-)
-_MARK_EINVOICE_AS_PUSHED = Operation(
-    name="books.invoices.mark_einvoice_as_pushed",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/einvoice/status/push",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_MARK_EINVOICE_AS_CANCELLED = Operation(
-    name="books.invoices.mark_einvoice_as_cancelled",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/einvoice/status/cancel",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_RECALL_EINVOICE = Operation(
-    name="books.invoices.recall_einvoice",
-    product=BOOKS,
-    method="POST",
-    path="/invoices/{invoice_id}/einvoice/status/recall",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
-)
-_UPDATE_EINVOICE_PAYMENT_STATUS = Operation(
-    name="books.invoices.update_einvoice_payment_status",
-    product=BOOKS,
-    method="PUT",
-    path="/invoices/{invoice_id}/einvoice/paymentstatus",
-    result=Done,
-    scope="ZohoBooks.invoices.UPDATE",
-)
-_CANCEL_EINVOICE_AND_INVOICE = Operation(
-    name="books.invoices.cancel_einvoice_and_invoice",
-    product=BOOKS,
-    method="POST",
-    path="/einvoices/invoices/{invoice_id}/cancel",
-    result=Done,
-    scope="ZohoBooks.invoices.CREATE",
 )
 
 
@@ -1207,6 +264,19 @@ async def create(
         },
         body=invoice,
     )
+
+
+_LIST = ListOperation(
+    name="books.invoices.list",
+    product=BOOKS,
+    path="/invoices",
+    row=Invoice,
+    key="invoices",
+    row_id="invoice_id",
+    scope="ZohoBooks.invoices.READ",
+    order="created_time",
+    totals=True,
+)
 
 
 def list(
@@ -1318,6 +388,18 @@ def list(
     )
 
 
+_UPSERT = Operation(
+    name="books.invoices.upsert",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices",
+    result=Invoice,
+    scope="ZohoBooks.invoices.UPDATE",
+    key="invoice",
+    repeatable=True,
+)
+
+
 async def upsert(
     zoho: Session,
     invoice: InvoiceInput,
@@ -1343,6 +425,16 @@ async def upsert(
     )
 
 
+_BULK_DELETE = Operation(
+    name="books.invoices.bulk_delete",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def bulk_delete(
     zoho: Session,
     invoice_ids: Sequence[str | int],
@@ -1354,6 +446,17 @@ async def bulk_delete(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_BULK_DELETE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+
+
+_UPDATE = Operation(
+    name="books.invoices.update",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}",
+    result=Invoice,
+    scope="ZohoBooks.invoices.UPDATE",
+    key="invoice",
+)
 
 
 async def update(
@@ -1380,6 +483,17 @@ async def update(
     )
 
 
+_GET = Operation(
+    name="books.invoices.get",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}",
+    result=Invoice,
+    scope="ZohoBooks.invoices.READ",
+    key="invoice",
+)
+
+
 async def get(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Invoice:
@@ -1388,6 +502,17 @@ async def get(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.call(_GET, ids=(invoice_id,), query={"accept": "json", **(extra_query or {})})
+
+
+_GET_PDF = Operation(
+    name="books.invoices.get_pdf",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
 
 
 async def get_pdf(
@@ -1402,6 +527,17 @@ async def get_pdf(
     )
 
 
+_GET_HTML = Operation(
+    name="books.invoices.get_html",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="text/html",
+)
+
+
 async def get_html(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
@@ -1414,6 +550,16 @@ async def get_html(
     )
 
 
+_DELETE = Operation(
+    name="books.invoices.delete",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1422,6 +568,16 @@ async def delete(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_DELETE, ids=(invoice_id,), query=extra_query)
+
+
+_MARK_AS_SENT = Operation(
+    name="books.invoices.mark_as_sent",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/status/sent",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def mark_as_sent(
@@ -1434,6 +590,16 @@ async def mark_as_sent(
     return await zoho.call(_MARK_AS_SENT, ids=(invoice_id,), query=extra_query)
 
 
+_VOID = Operation(
+    name="books.invoices.void",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/status/void",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def void(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1444,6 +610,16 @@ async def void(
     return await zoho.call(_VOID, ids=(invoice_id,), query=extra_query)
 
 
+_MARK_AS_DRAFT = Operation(
+    name="books.invoices.mark_as_draft",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/status/draft",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def mark_as_draft(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1452,6 +628,16 @@ async def mark_as_draft(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(invoice_id,), query=extra_query)
+
+
+_BULK_EMAIL = Operation(
+    name="books.invoices.bulk_email",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/email",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def bulk_email(
@@ -1470,6 +656,17 @@ async def bulk_email(
     )
 
 
+_CREATE_FROM_SALES_ORDER = Operation(
+    name="books.invoices.create_from_sales_order",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/fromsalesorder",
+    result=Invoice,
+    scope="ZohoBooks.invoices.CREATE",
+    key="invoice",
+)
+
+
 async def create_from_sales_order(
     zoho: Session, *, salesorder_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> Invoice:
@@ -1480,6 +677,16 @@ async def create_from_sales_order(
     return await zoho.call(
         _CREATE_FROM_SALES_ORDER, query={"salesorder_id": salesorder_id, **(extra_query or {})}
     )
+
+
+_BULK_MAP_WITH_SALES_ORDER = Operation(
+    name="books.invoices.bulk_map_with_sales_order",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/mapwithorder",
+    result=InvoiceErrors,
+    scope="ZohoBooks.invoices.UPDATE",
+)
 
 
 async def bulk_map_with_sales_order(
@@ -1497,6 +704,16 @@ async def bulk_map_with_sales_order(
     )
 
 
+_SUBMIT = Operation(
+    name="books.invoices.submit",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/submit",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def submit(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1507,6 +724,16 @@ async def submit(
     return await zoho.call(_SUBMIT, ids=(invoice_id,), query=extra_query)
 
 
+_APPROVE = Operation(
+    name="books.invoices.approve",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/approve",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def approve(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1515,6 +742,17 @@ async def approve(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_APPROVE, ids=(invoice_id,), query=extra_query)
+
+
+_GET_EMAIL = Operation(
+    name="books.invoices.get_email",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/email",
+    result=InvoiceEmail,
+    scope="ZohoBooks.invoices.READ",
+    key="data",
+)
 
 
 async def get_email(
@@ -1533,6 +771,16 @@ async def get_email(
         ids=(invoice_id,),
         query={"email_template_id": email_template_id, **(extra_query or {})},
     )
+
+
+_EMAIL = Operation(
+    name="books.invoices.email",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/email",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def email(
@@ -1562,6 +810,16 @@ async def email(
     )
 
 
+_SEND_PAYMENT_REMINDER = Operation(
+    name="books.invoices.send_payment_reminder",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/paymentreminder",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def send_payment_reminder(
     zoho: Session,
     invoice_id: str | int,
@@ -1584,6 +842,17 @@ async def send_payment_reminder(
     )
 
 
+_GET_PAYMENT_REMINDER = Operation(
+    name="books.invoices.get_payment_reminder",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/paymentreminder",
+    result=InvoiceEmail,
+    scope="ZohoBooks.invoices.READ",
+    key="data",
+)
+
+
 async def get_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmail:
@@ -1592,6 +861,17 @@ async def get_payment_reminder(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.call(_GET_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
+
+
+_BULK_SEND_PAYMENT_REMINDER = Operation(
+    name="books.invoices.bulk_send_payment_reminder",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/paymentreminder",
+    result=InvoiceBulkPaymentReminder,
+    scope="ZohoBooks.invoices.CREATE",
+    key="info",
+)
 
 
 async def bulk_send_payment_reminder(
@@ -1609,6 +889,17 @@ async def bulk_send_payment_reminder(
     )
 
 
+_EXPORT_PDF = Operation(
+    name="books.invoices.export_pdf",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/pdf",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
+
+
 async def export_pdf(
     zoho: Session,
     invoice_ids: Sequence[str | int],
@@ -1622,6 +913,17 @@ async def export_pdf(
     return await zoho.download(
         _EXPORT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
+
+
+_PRINT_PDF = Operation(
+    name="books.invoices.print_pdf",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/print",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
 
 
 async def print_pdf(
@@ -1639,6 +941,16 @@ async def print_pdf(
     )
 
 
+_DISABLE_PAYMENT_REMINDER = Operation(
+    name="books.invoices.disable_payment_reminder",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/paymentreminder/disable",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1647,6 +959,16 @@ async def disable_payment_reminder(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
+
+
+_ENABLE_PAYMENT_REMINDER = Operation(
+    name="books.invoices.enable_payment_reminder",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/paymentreminder/enable",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def enable_payment_reminder(
@@ -1659,6 +981,16 @@ async def enable_payment_reminder(
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
 
+_WRITE_OFF = Operation(
+    name="books.invoices.write_off",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/writeoff",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def write_off(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1669,6 +1001,16 @@ async def write_off(
     return await zoho.call(_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
 
+_CANCEL_WRITE_OFF = Operation(
+    name="books.invoices.cancel_write_off",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/writeoff/cancel",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def cancel_write_off(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1677,6 +1019,16 @@ async def cancel_write_off(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
+
+
+_UPDATE_BILLING_ADDRESS = Operation(
+    name="books.invoices.update_billing_address",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/address/billing",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
 
 
 async def update_billing_address(
@@ -1695,6 +1047,16 @@ async def update_billing_address(
     )
 
 
+_UPDATE_SHIPPING_ADDRESS = Operation(
+    name="books.invoices.update_shipping_address",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/address/shipping",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
+
+
 async def update_shipping_address(
     zoho: Session,
     invoice_id: str | int,
@@ -1711,6 +1073,18 @@ async def update_shipping_address(
     )
 
 
+_LIST_TEMPLATES = ListOperation(
+    name="books.invoices.list_templates",
+    product=BOOKS,
+    path="/invoices/templates",
+    row=InvoiceTemplate,
+    key="templates",
+    row_id="template_id",
+    scope="ZohoBooks.invoices.READ",
+    paged=False,
+)
+
+
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
@@ -1719,6 +1093,16 @@ def list_templates(
     Scope: ZohoBooks.invoices.READ.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
+
+
+_UPDATE_TEMPLATE = Operation(
+    name="books.invoices.update_template",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/templates/{template_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
 
 
 async def update_template(
@@ -1735,6 +1119,18 @@ async def update_template(
     return await zoho.call(_UPDATE_TEMPLATE, ids=(invoice_id, template_id), query=extra_query)
 
 
+_LIST_PAYMENTS = ListOperation(
+    name="books.invoices.list_payments",
+    product=BOOKS,
+    path="/invoices/{invoice_id}/payments",
+    row=InvoicePayment,
+    key="payments",
+    row_id="invoice_payment_id",
+    scope="ZohoBooks.invoices.READ",
+    paged=False,
+)
+
+
 def list_payments(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoicePayment]:
@@ -1745,6 +1141,18 @@ def list_payments(
     return Pager(zoho, _LIST_PAYMENTS, ids=(invoice_id,), query=extra_query)
 
 
+_LIST_CREDITS_APPLIED = ListOperation(
+    name="books.invoices.list_credits_applied",
+    product=BOOKS,
+    path="/invoices/{invoice_id}/creditsapplied",
+    row=InvoiceCredit,
+    key="credits",
+    row_id="creditnotes_invoice_id",
+    scope="ZohoBooks.invoices.READ",
+    paged=False,
+)
+
+
 def list_credits_applied(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceCredit]:
@@ -1753,6 +1161,16 @@ def list_credits_applied(
     Scope: ZohoBooks.invoices.READ.
     """
     return Pager(zoho, _LIST_CREDITS_APPLIED, ids=(invoice_id,), query=extra_query)
+
+
+_APPLY_CREDITS = Operation(
+    name="books.invoices.apply_credits",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/credits",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def apply_credits(
@@ -1769,6 +1187,16 @@ async def apply_credits(
     return await zoho.call(_APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits)
 
 
+_DELETE_PAYMENT = Operation(
+    name="books.invoices.delete_payment",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete_payment(
     zoho: Session,
     invoice_id: str | int,
@@ -1781,6 +1209,16 @@ async def delete_payment(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_DELETE_PAYMENT, ids=(invoice_id, invoice_payment_id), query=extra_query)
+
+
+_DELETE_APPLIED_CREDIT = Operation(
+    name="books.invoices.delete_applied_credit",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
 
 
 async def delete_applied_credit(
@@ -1799,6 +1237,17 @@ async def delete_applied_credit(
     )
 
 
+_GET_ATTACHMENT = Operation(
+    name="books.invoices.get_attachment",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/attachment",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="*/*",
+)
+
+
 async def get_attachment(
     zoho: Session,
     invoice_id: str | int,
@@ -1813,6 +1262,16 @@ async def get_attachment(
     return await zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
     )
+
+
+_ADD_ATTACHMENT = Operation(
+    name="books.invoices.add_attachment",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/attachment",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def add_attachment(
@@ -1835,6 +1294,16 @@ async def add_attachment(
     )
 
 
+_UPDATE_ATTACHMENT_PREFERENCE = Operation(
+    name="books.invoices.update_attachment_preference",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/attachment",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
+
+
 async def update_attachment_preference(
     zoho: Session,
     invoice_id: str | int,
@@ -1853,6 +1322,16 @@ async def update_attachment_preference(
     )
 
 
+_DELETE_ATTACHMENT = Operation(
+    name="books.invoices.delete_attachment",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/attachment",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1861,6 +1340,17 @@ async def delete_attachment(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(invoice_id,), query=extra_query)
+
+
+_GET_DOCUMENT = Operation(
+    name="books.invoices.get_document",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/documents/{document_id}",
+    result=InvoiceDocument,
+    scope="ZohoBooks.invoices.READ",
+    key="document",
+)
 
 
 async def get_document(
@@ -1877,6 +1367,17 @@ async def get_document(
     return await zoho.call(_GET_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
 
+_DOWNLOAD_DOCUMENT = Operation(
+    name="books.invoices.download_document",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/documents/{document_id}",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="*/*",
+)
+
+
 async def download_document(
     zoho: Session,
     invoice_id: str | int,
@@ -1889,6 +1390,16 @@ async def download_document(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.download(_DOWNLOAD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
+
+
+_DELETE_DOCUMENT = Operation(
+    name="books.invoices.delete_document",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/documents/{document_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
 
 
 async def delete_document(
@@ -1905,6 +1416,16 @@ async def delete_document(
     return await zoho.call(_DELETE_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
 
+_ADD_DOCUMENT = Operation(
+    name="books.invoices.add_document",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/documents/{document_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def add_document(
     zoho: Session,
     invoice_id: str | int,
@@ -1919,6 +1440,16 @@ async def add_document(
     return await zoho.call(_ADD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
 
+_DELETE_EXPENSE_RECEIPT = Operation(
+    name="books.invoices.delete_expense_receipt",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/expenses/{expense_id}/receipt",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete_expense_receipt(
     zoho: Session, expense_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -1927,6 +1458,16 @@ async def delete_expense_receipt(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_DELETE_EXPENSE_RECEIPT, ids=(expense_id,), query=extra_query)
+
+
+_UPDATE_CUSTOM_FIELDS = Operation(
+    name="books.invoices.update_custom_fields",
+    product=BOOKS,
+    method="PUT",
+    path="/invoice/{invoice_id}/customfields",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
 
 
 async def update_custom_fields(
@@ -1945,6 +1486,18 @@ async def update_custom_fields(
     )
 
 
+_LIST_COMMENTS = ListOperation(
+    name="books.invoices.list_comments",
+    product=BOOKS,
+    path="/invoices/{invoice_id}/comments",
+    row=InvoiceComment,
+    key="comments",
+    row_id="comment_id",
+    scope="ZohoBooks.invoices.READ",
+    paged=False,
+)
+
+
 def list_comments(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceComment]:
@@ -1953,6 +1506,16 @@ def list_comments(
     Scope: ZohoBooks.invoices.READ.
     """
     return Pager(zoho, _LIST_COMMENTS, ids=(invoice_id,), query=extra_query)
+
+
+_ADD_COMMENT = Operation(
+    name="books.invoices.add_comment",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/comments",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def add_comment(
@@ -1967,6 +1530,17 @@ async def add_comment(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_ADD_COMMENT, ids=(invoice_id,), query=extra_query, body=comment)
+
+
+_UPDATE_COMMENT = Operation(
+    name="books.invoices.update_comment",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/comments/{comment_id}",
+    result=InvoiceComment,
+    scope="ZohoBooks.invoices.UPDATE",
+    key="comment",
+)
 
 
 async def update_comment(
@@ -1986,6 +1560,16 @@ async def update_comment(
     )
 
 
+_DELETE_COMMENT = Operation(
+    name="books.invoices.delete_comment",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/comments/{comment_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete_comment(
     zoho: Session,
     invoice_id: str | int,
@@ -1998,6 +1582,17 @@ async def delete_comment(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(invoice_id, comment_id), query=extra_query)
+
+
+_GENERATE_PAYMENT_LINK = Operation(
+    name="books.invoices.generate_payment_link",
+    product=BOOKS,
+    method="GET",
+    path="/share/paymentlink",
+    result=InvoicePaymentLink,
+    scope="ZohoBooks.settings.READ",
+    key="data",
+)
 
 
 async def generate_payment_link(
@@ -2025,6 +1620,16 @@ async def generate_payment_link(
     )
 
 
+_BULK_APPROVE = Operation(
+    name="books.invoices.bulk_approve",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/approve",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def bulk_approve(
     zoho: Session,
     invoice_ids: Sequence[str | int],
@@ -2036,6 +1641,16 @@ async def bulk_approve(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_BULK_APPROVE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+
+
+_BULK_VOID = Operation(
+    name="books.invoices.bulk_void",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/status/void",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def bulk_void(
@@ -2061,6 +1676,16 @@ async def bulk_void(
     )
 
 
+_BULK_CREATE_FROM_PROJECTS = Operation(
+    name="books.invoices.bulk_create_from_projects",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/fromprojects",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def bulk_create_from_projects(
     zoho: Session,
     *,
@@ -2076,6 +1701,17 @@ async def bulk_create_from_projects(
         _BULK_CREATE_FROM_PROJECTS,
         query={"project_ids": project_ids, "invoice_number": invoice_number, **(extra_query or {})},
     )
+
+
+_GET_DELIVERY_NOTES = Operation(
+    name="books.invoices.get_delivery_notes",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/deliverynotes",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
 
 
 async def get_delivery_notes(
@@ -2102,6 +1738,17 @@ async def get_delivery_notes(
     )
 
 
+_GET_PACKING_SLIPS = Operation(
+    name="books.invoices.get_packing_slips",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/packingslips",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
+
+
 async def get_packing_slips(
     zoho: Session,
     invoice_ids: Sequence[str | int],
@@ -2126,6 +1773,16 @@ async def get_packing_slips(
     )
 
 
+_APPROVE_FINALLY = Operation(
+    name="books.invoices.approve_finally",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/approve/final",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def approve_finally(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2134,6 +1791,16 @@ async def approve_finally(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(invoice_id,), query=extra_query)
+
+
+_REJECT = Operation(
+    name="books.invoices.reject",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/reject",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def reject(
@@ -2155,6 +1822,16 @@ async def reject(
     )
 
 
+_SEND_BY_POST = Operation(
+    name="books.invoices.send_by_post",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/snailmail",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def send_by_post(
     zoho: Session,
     invoice_id: str | int,
@@ -2171,6 +1848,16 @@ async def send_by_post(
         ids=(invoice_id,),
         query={"contact_person_id": contact_person_id, **(extra_query or {})},
     )
+
+
+_ADD_ONLINE_PAYMENT_BANK_ACCOUNT = Operation(
+    name="books.invoices.add_online_payment_bank_account",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/onlinepayments/bankaccount",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def add_online_payment_bank_account(
@@ -2192,6 +1879,16 @@ async def add_online_payment_bank_account(
     )
 
 
+_APPLY_PRICE_BOOK = Operation(
+    name="books.invoices.apply_price_book",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/pricebooks/{pricebook_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
+
+
 async def apply_price_book(
     zoho: Session,
     invoice_id: str | int,
@@ -2206,6 +1903,16 @@ async def apply_price_book(
     return await zoho.call(_APPLY_PRICE_BOOK, ids=(invoice_id, pricebook_id), query=extra_query)
 
 
+_BULK_SUBMIT = Operation(
+    name="books.invoices.bulk_submit",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/submit",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def bulk_submit(
     zoho: Session,
     invoice_ids: Sequence[str | int],
@@ -2217,6 +1924,16 @@ async def bulk_submit(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_BULK_SUBMIT, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+
+
+_BULK_MARK_AS_SENT = Operation(
+    name="books.invoices.bulk_mark_as_sent",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/status/sent",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def bulk_mark_as_sent(
@@ -2234,6 +1951,16 @@ async def bulk_mark_as_sent(
     )
 
 
+_BULK_WRITE_OFF = Operation(
+    name="books.invoices.bulk_write_off",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/writeoff",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def bulk_write_off(
     zoho: Session,
     invoice_ids: Sequence[str | int],
@@ -2247,6 +1974,16 @@ async def bulk_write_off(
     return await zoho.call(
         _BULK_WRITE_OFF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
+
+
+_BULK_MARK_AS_SHIPPED = Operation(
+    name="books.invoices.bulk_mark_as_shipped",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/markasshipped",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def bulk_mark_as_shipped(
@@ -2264,6 +2001,16 @@ async def bulk_mark_as_shipped(
     )
 
 
+_BULK_UNSHIP = Operation(
+    name="books.invoices.bulk_unship",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/unship",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def bulk_unship(
     zoho: Session,
     invoice_ids: Sequence[str | int],
@@ -2275,6 +2022,16 @@ async def bulk_unship(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_BULK_UNSHIP, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+
+
+_BULK_CREATE_FROM_ESTIMATES = Operation(
+    name="books.invoices.bulk_create_from_estimates",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/fromestimates",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def bulk_create_from_estimates(
@@ -2292,6 +2049,16 @@ async def bulk_create_from_estimates(
     )
 
 
+_PREVIEW_COUPONS = Operation(
+    name="books.invoices.preview_coupons",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/coupons/preview",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def preview_coupons(
     zoho: Session, invoice: InvoiceInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2303,6 +2070,16 @@ async def preview_coupons(
     return await zoho.call(_PREVIEW_COUPONS, query=extra_query, body=invoice)
 
 
+_BULK_UNMAP_FROM_SALES_ORDERS = Operation(
+    name="books.invoices.bulk_unmap_from_sales_orders",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/unmap/salesorders",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
+
+
 async def bulk_unmap_from_sales_orders(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2311,6 +2088,16 @@ async def bulk_unmap_from_sales_orders(
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(_BULK_UNMAP_FROM_SALES_ORDERS, query=extra_query)
+
+
+_GET_DASHBOARD = Operation(
+    name="books.invoices.get_dashboard",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/dashboard",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
 
 
 async def get_dashboard(
@@ -2328,6 +2115,16 @@ async def get_dashboard(
     )
 
 
+_GET_BY_REFERENCE = Operation(
+    name="books.invoices.get_by_reference",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/reference/{reference_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
+
+
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2336,6 +2133,16 @@ async def get_by_reference(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.call(_GET_BY_REFERENCE, ids=(reference_id,), query=extra_query)
+
+
+_GET_CUSTOM_FIELDS = Operation(
+    name="books.invoices.get_custom_fields",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/customfields",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
 
 
 async def get_custom_fields(
@@ -2348,6 +2155,16 @@ async def get_custom_fields(
     return await zoho.call(_GET_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query)
 
 
+_GET_ADVANCED_TRACKING_DETAILS = Operation(
+    name="books.invoices.get_advanced_tracking_details",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/advancedtrackingdetails",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
+
+
 async def get_advanced_tracking_details(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2356,6 +2173,16 @@ async def get_advanced_tracking_details(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.call(_GET_ADVANCED_TRACKING_DETAILS, ids=(invoice_id,), query=extra_query)
+
+
+_UPDATE_ADVANCED_TRACKING_DETAILS = Operation(
+    name="books.invoices.update_advanced_tracking_details",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/advancedtrackingdetails",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
 
 
 async def update_advanced_tracking_details(
@@ -2374,6 +2201,17 @@ async def update_advanced_tracking_details(
     )
 
 
+_PRINT_DELIVERY_NOTE = Operation(
+    name="books.invoices.print_delivery_note",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/deliverynote/print",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
+
+
 async def print_delivery_note(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
@@ -2382,6 +2220,17 @@ async def print_delivery_note(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.download(_PRINT_DELIVERY_NOTE, ids=(invoice_id,), query=extra_query)
+
+
+_PRINT_PACKING_SLIP = Operation(
+    name="books.invoices.print_packing_slip",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/packingslip/print",
+    result=bytes,
+    scope="ZohoBooks.invoices.READ",
+    accept="application/pdf",
+)
 
 
 async def print_packing_slip(
@@ -2394,6 +2243,16 @@ async def print_packing_slip(
     return await zoho.download(_PRINT_PACKING_SLIP, ids=(invoice_id,), query=extra_query)
 
 
+_GET_QR_CODE = Operation(
+    name="books.invoices.get_qr_code",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/qrcode",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
+
+
 async def get_qr_code(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2402,6 +2261,16 @@ async def get_qr_code(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.call(_GET_QR_CODE, ids=(invoice_id,), query=extra_query)
+
+
+_GET_SMS = Operation(
+    name="books.invoices.get_sms",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/sms",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
 
 
 async def get_sms(
@@ -2414,6 +2283,16 @@ async def get_sms(
     return await zoho.call(_GET_SMS, ids=(invoice_id,), query=extra_query)
 
 
+_SEND_SMS = Operation(
+    name="books.invoices.send_sms",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/sms",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def send_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2422,6 +2301,16 @@ async def send_sms(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_SEND_SMS, ids=(invoice_id,), query=extra_query)
+
+
+_GET_SIGNATURE_TEMPLATE = Operation(
+    name="books.invoices.get_signature_template",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/dsign/template",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
 
 
 async def get_signature_template(
@@ -2434,6 +2323,16 @@ async def get_signature_template(
     return await zoho.call(_GET_SIGNATURE_TEMPLATE, ids=(invoice_id,), query=extra_query)
 
 
+_ADD_DIGITAL_SIGNATURE = Operation(
+    name="books.invoices.add_digital_signature",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/dsign",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def add_digital_signature(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2442,6 +2341,16 @@ async def add_digital_signature(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_ADD_DIGITAL_SIGNATURE, ids=(invoice_id,), query=extra_query)
+
+
+_UPLOAD_DIGITAL_SIGNATURE = Operation(
+    name="books.invoices.upload_digital_signature",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/dsign/upload",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def upload_digital_signature(
@@ -2461,6 +2370,16 @@ async def upload_digital_signature(
         query=extra_query,
         files={"attachment": attachment},
     )
+
+
+_UPLOAD_DOCUMENT = Operation(
+    name="books.invoices.upload_document",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/documents/{document_id}/upload",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def upload_document(
@@ -2483,6 +2402,16 @@ async def upload_document(
     )
 
 
+_UPDATE_CFDI_STATUS = Operation(
+    name="books.invoices.update_cfdi_status",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/cfdi/status",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def update_cfdi_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2491,6 +2420,16 @@ async def update_cfdi_status(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_UPDATE_CFDI_STATUS, ids=(invoice_id,), query=extra_query)
+
+
+_CANCEL = Operation(
+    name="books.invoices.cancel",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/status/cancel",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def cancel(
@@ -2503,6 +2442,16 @@ async def cancel(
     return await zoho.call(_CANCEL, ids=(invoice_id,), query=extra_query)
 
 
+_MARK_AS_READY_TO_PUSH = Operation(
+    name="books.invoices.mark_as_ready_to_push",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/status/readytopush",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def mark_as_ready_to_push(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2511,6 +2460,16 @@ async def mark_as_ready_to_push(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_MARK_AS_READY_TO_PUSH, ids=(invoice_id,), query=extra_query)
+
+
+_APPLY_SUBSTATUS = Operation(
+    name="books.invoices.apply_substatus",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/substatus/{substatus_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def apply_substatus(
@@ -2527,6 +2486,16 @@ async def apply_substatus(
     return await zoho.call(_APPLY_SUBSTATUS, ids=(invoice_id, substatus_id), query=extra_query)
 
 
+_DELETE_SUBSTATUS = Operation(
+    name="books.invoices.delete_substatus",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/substatus/{substatus_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete_substatus(
     zoho: Session,
     invoice_id: str | int,
@@ -2541,6 +2510,16 @@ async def delete_substatus(
     return await zoho.call(_DELETE_SUBSTATUS, ids=(invoice_id, substatus_id), query=extra_query)
 
 
+_DELETE_LINE_ITEM = Operation(
+    name="books.invoices.delete_line_item",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/lineitems/{line_item_id}",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete_line_item(
     zoho: Session,
     invoice_id: str | int,
@@ -2553,6 +2532,16 @@ async def delete_line_item(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_DELETE_LINE_ITEM, ids=(invoice_id, line_item_id), query=extra_query)
+
+
+_SCHEDULE_EMAIL = Operation(
+    name="books.invoices.schedule_email",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/email/schedule",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def schedule_email(
@@ -2571,6 +2560,16 @@ async def schedule_email(
     )
 
 
+_CANCEL_SCHEDULED_EMAIL = Operation(
+    name="books.invoices.cancel_scheduled_email",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/email/schedule",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def cancel_scheduled_email(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2579,6 +2578,16 @@ async def cancel_scheduled_email(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_CANCEL_SCHEDULED_EMAIL, ids=(invoice_id,), query=extra_query)
+
+
+_FORCE_PAY = Operation(
+    name="books.invoices.force_pay",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/forcepay",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def force_pay(
@@ -2591,6 +2600,16 @@ async def force_pay(
     return await zoho.call(_FORCE_PAY, ids=(invoice_id,), query=extra_query)
 
 
+_MAIL_PDF = Operation(
+    name="books.invoices.mail_pdf",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/mailpdf",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def mail_pdf(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2599,6 +2618,16 @@ async def mail_pdf(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_MAIL_PDF, ids=(invoice_id,), query=extra_query)
+
+
+_CREATE_SYNCHRONOUS_ONLINE_PAYMENT = Operation(
+    name="books.invoices.create_synchronous_online_payment",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/onlinepayments/synchronous",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def create_synchronous_online_payment(
@@ -2620,6 +2649,16 @@ async def create_synchronous_online_payment(
     )
 
 
+_CREATE_ASYNCHRONOUS_ONLINE_PAYMENT = Operation(
+    name="books.invoices.create_asynchronous_online_payment",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/onlinepayments/asynchronous",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def create_asynchronous_online_payment(
     zoho: Session,
     invoice_id: str | int,
@@ -2639,6 +2678,16 @@ async def create_asynchronous_online_payment(
     )
 
 
+_GET_PAYMENT_QR = Operation(
+    name="books.invoices.get_payment_qr",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/onlinepayments/qr",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
+
+
 async def get_payment_qr(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2647,6 +2696,16 @@ async def get_payment_qr(
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.call(_GET_PAYMENT_QR, ids=(invoice_id,), query=extra_query)
+
+
+_GET_PAYMENT_QR_STATUS = Operation(
+    name="books.invoices.get_payment_qr_status",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/onlinepayments/qr/status",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
 
 
 async def get_payment_qr_status(
@@ -2659,6 +2718,16 @@ async def get_payment_qr_status(
     return await zoho.call(_GET_PAYMENT_QR_STATUS, ids=(invoice_id,), query=extra_query)
 
 
+_SEND_DUNNING_NOTIFICATIONS = Operation(
+    name="books.invoices.send_dunning_notifications",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/senddunningnotifications",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def send_dunning_notifications(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2669,6 +2738,16 @@ async def send_dunning_notifications(
     return await zoho.call(_SEND_DUNNING_NOTIFICATIONS, ids=(invoice_id,), query=extra_query)
 
 
+_SEND_RETRY_SMS = Operation(
+    name="books.invoices.send_retry_sms",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/sendretrysms",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def send_retry_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2677,6 +2756,16 @@ async def send_retry_sms(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_SEND_RETRY_SMS, ids=(invoice_id,), query=extra_query)
+
+
+_GET_METADATA = Operation(
+    name="books.invoices.get_metadata",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/metadata/{metadata_name}",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
 
 
 async def get_metadata(
@@ -2693,6 +2782,16 @@ async def get_metadata(
     return await zoho.call(_GET_METADATA, ids=(invoice_id, metadata_name), query=extra_query)
 
 
+_UPDATE_METADATA = Operation(
+    name="books.invoices.update_metadata",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/metadata/{metadata_name}",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
+
+
 async def update_metadata(
     zoho: Session,
     invoice_id: str | int,
@@ -2707,12 +2806,32 @@ async def update_metadata(
     return await zoho.call(_UPDATE_METADATA, ids=(invoice_id, metadata_name), query=extra_query)
 
 
+_GET_EINVOICES = Operation(
+    name="books.invoices.get_einvoices",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/einvoice",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
+
+
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """E-invoices. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
     return await zoho.call(_GET_EINVOICES, query=extra_query)
+
+
+_BULK_PUSH_EINVOICE = Operation(
+    name="books.invoices.bulk_push_einvoice",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/einvoice/push",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def bulk_push_einvoice(
@@ -2725,6 +2844,16 @@ async def bulk_push_einvoice(
     return await zoho.call(_BULK_PUSH_EINVOICE, query=extra_query)
 
 
+_BULK_CANCEL_EINVOICE = Operation(
+    name="books.invoices.bulk_cancel_einvoice",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/einvoice/cancel",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def bulk_cancel_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2733,6 +2862,16 @@ async def bulk_cancel_einvoice(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_BULK_CANCEL_EINVOICE, query=extra_query)
+
+
+_GET_EINVOICE = Operation(
+    name="books.invoices.get_einvoice",
+    product=BOOKS,
+    method="GET",
+    path="/invoices/{invoice_id}/einvoice",
+    result=Done,
+    scope="ZohoBooks.invoices.READ",
+)
 
 
 async def get_einvoice(
@@ -2745,6 +2884,16 @@ async def get_einvoice(
     return await zoho.call(_GET_EINVOICE, ids=(invoice_id,), query=extra_query)
 
 
+_PUSH_EINVOICE = Operation(
+    name="books.invoices.push_einvoice",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/einvoice/push",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def push_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2753,6 +2902,16 @@ async def push_einvoice(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_PUSH_EINVOICE, ids=(invoice_id,), query=extra_query)
+
+
+_CANCEL_EINVOICE = Operation(
+    name="books.invoices.cancel_einvoice",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/einvoice/cancel",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def cancel_einvoice(
@@ -2765,6 +2924,16 @@ async def cancel_einvoice(
     return await zoho.call(_CANCEL_EINVOICE, ids=(invoice_id,), query=extra_query)
 
 
+_FETCH_EINVOICE = Operation(
+    name="books.invoices.fetch_einvoice",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/einvoice/fetch",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def fetch_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2775,6 +2944,16 @@ async def fetch_einvoice(
     return await zoho.call(_FETCH_EINVOICE, ids=(invoice_id,), query=extra_query)
 
 
+_DELETE_EINVOICE_STATUS = Operation(
+    name="books.invoices.delete_einvoice_status",
+    product=BOOKS,
+    method="DELETE",
+    path="/invoices/{invoice_id}/einvoice/status",
+    result=Done,
+    scope="ZohoBooks.invoices.DELETE",
+)
+
+
 async def delete_einvoice_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2783,6 +2962,16 @@ async def delete_einvoice_status(
     Scope: ZohoBooks.invoices.DELETE.
     """
     return await zoho.call(_DELETE_EINVOICE_STATUS, ids=(invoice_id,), query=extra_query)
+
+
+_MARK_EINVOICE_AS_PUSHED = Operation(
+    name="books.invoices.mark_einvoice_as_pushed",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/einvoice/status/push",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def mark_einvoice_as_pushed(
@@ -2801,6 +2990,16 @@ async def mark_einvoice_as_pushed(
     )
 
 
+_MARK_EINVOICE_AS_CANCELLED = Operation(
+    name="books.invoices.mark_einvoice_as_cancelled",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/einvoice/status/cancel",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
+
+
 async def mark_einvoice_as_cancelled(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2809,6 +3008,16 @@ async def mark_einvoice_as_cancelled(
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(_MARK_EINVOICE_AS_CANCELLED, ids=(invoice_id,), query=extra_query)
+
+
+_RECALL_EINVOICE = Operation(
+    name="books.invoices.recall_einvoice",
+    product=BOOKS,
+    method="POST",
+    path="/invoices/{invoice_id}/einvoice/status/recall",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def recall_einvoice(
@@ -2821,6 +3030,16 @@ async def recall_einvoice(
     return await zoho.call(_RECALL_EINVOICE, ids=(invoice_id,), query=extra_query)
 
 
+_UPDATE_EINVOICE_PAYMENT_STATUS = Operation(
+    name="books.invoices.update_einvoice_payment_status",
+    product=BOOKS,
+    method="PUT",
+    path="/invoices/{invoice_id}/einvoice/paymentstatus",
+    result=Done,
+    scope="ZohoBooks.invoices.UPDATE",
+)
+
+
 async def update_einvoice_payment_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -2829,6 +3048,16 @@ async def update_einvoice_payment_status(
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(_UPDATE_EINVOICE_PAYMENT_STATUS, ids=(invoice_id,), query=extra_query)
+
+
+_CANCEL_EINVOICE_AND_INVOICE = Operation(
+    name="books.invoices.cancel_einvoice_and_invoice",
+    product=BOOKS,
+    method="POST",
+    path="/einvoices/invoices/{invoice_id}/cancel",
+    result=Done,
+    scope="ZohoBooks.invoices.CREATE",
+)
 
 
 async def cancel_einvoice_and_invoice(

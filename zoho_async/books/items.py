@@ -42,6 +42,7 @@ __all__ = [
     "upsert",
 ]
 
+
 _CREATE = Operation(
     name="books.items.create",
     product=BOOKS,
@@ -50,110 +51,6 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoBooks.settings.CREATE",
     key="item",
-)
-_LIST = ListOperation(
-    name="books.items.list",
-    product=BOOKS,
-    path="/items",
-    row=Item,
-    key="items",
-    row_id="item_id",
-    scope="ZohoBooks.settings.READ",
-    totals=True,
-)
-_UPSERT = Operation(
-    name="books.items.upsert",
-    product=BOOKS,
-    method="PUT",
-    path="/items",
-    result=Item,
-    scope="ZohoBooks.settings.UPDATE",
-    key="item",
-    repeatable=True,
-)
-_LIST_DETAILS = ListOperation(
-    name="books.items.list_details",
-    product=BOOKS,
-    path="/itemdetails",
-    row=Item,
-    key="items",
-    row_id="item_id",
-    scope="ZohoBooks.settings.READ",
-    paged=False,
-)
-_UPDATE = Operation(
-    name="books.items.update",
-    product=BOOKS,
-    method="PUT",
-    path="/items/{item_id}",
-    result=Item,
-    scope="ZohoBooks.settings.UPDATE",
-    key="item",
-)
-_GET = Operation(
-    name="books.items.get",
-    product=BOOKS,
-    method="GET",
-    path="/items/{item_id}",
-    result=Item,
-    scope="ZohoBooks.settings.READ",
-    key="item",
-)
-_DELETE = Operation(
-    name="books.items.delete",
-    product=BOOKS,
-    method="DELETE",
-    path="/items/{item_id}",
-    result=Done,
-    scope="ZohoBooks.settings.DELETE",
-)
-_UPDATE_CUSTOM_FIELDS = Operation(
-    name="books.items.update_custom_fields",
-    product=BOOKS,
-    method="PUT",
-    path="/item/{item_id}/customfields",
-    result=Done,
-    scope="ZohoBooks.settings.UPDATE",
-)
-_MARK_AS_ACTIVE = Operation(
-    name="books.items.mark_as_active",
-    product=BOOKS,
-    method="POST",
-    path="/items/{item_id}/active",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_MARK_AS_INACTIVE = Operation(
-    name="books.items.mark_as_inactive",
-    product=BOOKS,
-    method="POST",
-    path="/items/{item_id}/inactive",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_BULK_ADD_TO_PORTAL = Operation(
-    name="books.items.bulk_add_to_portal",
-    product=BOOKS,
-    method="POST",
-    path="/items/addtoportal",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_ADD_TO_PORTAL = Operation(
-    name="books.items.add_to_portal",
-    product=BOOKS,
-    method="POST",
-    path="/items/{item_id}/addtoportal",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_REMOVE_FROM_PORTAL = Operation(
-    name="books.items.remove_from_portal",
-    product=BOOKS,
-    method="POST",
-    path="/items/{item_id}/removefromportal",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
 )
 
 
@@ -165,6 +62,18 @@ async def create(
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=item)
+
+
+_LIST = ListOperation(
+    name="books.items.list",
+    product=BOOKS,
+    path="/items",
+    row=Item,
+    key="items",
+    row_id="item_id",
+    scope="ZohoBooks.settings.READ",
+    totals=True,
+)
 
 
 def list(
@@ -235,6 +144,18 @@ def list(
     )
 
 
+_UPSERT = Operation(
+    name="books.items.upsert",
+    product=BOOKS,
+    method="PUT",
+    path="/items",
+    result=Item,
+    scope="ZohoBooks.settings.UPDATE",
+    key="item",
+    repeatable=True,
+)
+
+
 async def upsert(
     zoho: Session,
     item: ItemInput,
@@ -260,6 +181,18 @@ async def upsert(
     )
 
 
+_LIST_DETAILS = ListOperation(
+    name="books.items.list_details",
+    product=BOOKS,
+    path="/itemdetails",
+    row=Item,
+    key="items",
+    row_id="item_id",
+    scope="ZohoBooks.settings.READ",
+    paged=False,
+)
+
+
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
@@ -269,6 +202,17 @@ def list_details(
     Scope: ZohoBooks.settings.READ.
     """
     return Pager(zoho, _LIST_DETAILS, query={"item_ids": item_ids, **(extra_query or {})})
+
+
+_UPDATE = Operation(
+    name="books.items.update",
+    product=BOOKS,
+    method="PUT",
+    path="/items/{item_id}",
+    result=Item,
+    scope="ZohoBooks.settings.UPDATE",
+    key="item",
+)
 
 
 async def update(
@@ -285,6 +229,17 @@ async def update(
     return await zoho.call(_UPDATE, ids=(item_id,), query=extra_query, body=item)
 
 
+_GET = Operation(
+    name="books.items.get",
+    product=BOOKS,
+    method="GET",
+    path="/items/{item_id}",
+    result=Item,
+    scope="ZohoBooks.settings.READ",
+    key="item",
+)
+
+
 async def get(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Item:
@@ -295,6 +250,16 @@ async def get(
     return await zoho.call(_GET, ids=(item_id,), query=extra_query)
 
 
+_DELETE = Operation(
+    name="books.items.delete",
+    product=BOOKS,
+    method="DELETE",
+    path="/items/{item_id}",
+    result=Done,
+    scope="ZohoBooks.settings.DELETE",
+)
+
+
 async def delete(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -303,6 +268,16 @@ async def delete(
     Scope: ZohoBooks.settings.DELETE.
     """
     return await zoho.call(_DELETE, ids=(item_id,), query=extra_query)
+
+
+_UPDATE_CUSTOM_FIELDS = Operation(
+    name="books.items.update_custom_fields",
+    product=BOOKS,
+    method="PUT",
+    path="/item/{item_id}/customfields",
+    result=Done,
+    scope="ZohoBooks.settings.UPDATE",
+)
 
 
 async def update_custom_fields(
@@ -321,6 +296,16 @@ async def update_custom_fields(
     )
 
 
+_MARK_AS_ACTIVE = Operation(
+    name="books.items.mark_as_active",
+    product=BOOKS,
+    method="POST",
+    path="/items/{item_id}/active",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
+
+
 async def mark_as_active(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -329,6 +314,16 @@ async def mark_as_active(
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(item_id,), query=extra_query)
+
+
+_MARK_AS_INACTIVE = Operation(
+    name="books.items.mark_as_inactive",
+    product=BOOKS,
+    method="POST",
+    path="/items/{item_id}/inactive",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
 
 
 async def mark_as_inactive(
@@ -341,6 +336,16 @@ async def mark_as_inactive(
     return await zoho.call(_MARK_AS_INACTIVE, ids=(item_id,), query=extra_query)
 
 
+_BULK_ADD_TO_PORTAL = Operation(
+    name="books.items.bulk_add_to_portal",
+    product=BOOKS,
+    method="POST",
+    path="/items/addtoportal",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
+
+
 async def bulk_add_to_portal(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -351,6 +356,16 @@ async def bulk_add_to_portal(
     return await zoho.call(_BULK_ADD_TO_PORTAL, query={"item_ids": item_ids, **(extra_query or {})})
 
 
+_ADD_TO_PORTAL = Operation(
+    name="books.items.add_to_portal",
+    product=BOOKS,
+    method="POST",
+    path="/items/{item_id}/addtoportal",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
+
+
 async def add_to_portal(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -359,6 +374,16 @@ async def add_to_portal(
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(_ADD_TO_PORTAL, ids=(item_id,), query=extra_query)
+
+
+_REMOVE_FROM_PORTAL = Operation(
+    name="books.items.remove_from_portal",
+    product=BOOKS,
+    method="POST",
+    path="/items/{item_id}/removefromportal",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
 
 
 async def remove_from_portal(

@@ -34,6 +34,7 @@ __all__ = [
     "upgrade_to_books",
 ]
 
+
 _CREATE = Operation(
     name="books.organizations.create",
     product=BOOKS,
@@ -43,112 +44,6 @@ _CREATE = Operation(
     scope="ZohoBooks.settings.CREATE",
     key="organization",
     per_user=True,
-)
-_LIST = ListOperation(
-    name="books.organizations.list",
-    product=BOOKS,
-    path="/organizations",
-    row=Organization,
-    key="organizations",
-    row_id="organization_id",
-    scope="ZohoBooks.settings.READ",
-    paged=False,
-    per_user=True,
-)
-_UPDATE = Operation(
-    name="books.organizations.update",
-    product=BOOKS,
-    method="PUT",
-    path="/organizations/{organization_id}",
-    result=Organization,
-    scope="ZohoBooks.settings.UPDATE",
-    key="organization",
-)
-_GET = Operation(
-    name="books.organizations.get",
-    product=BOOKS,
-    method="GET",
-    path="/organizations/{organization_id}",
-    result=Organization,
-    scope="ZohoBooks.settings.READ",
-    key="organization",
-)
-_LIST_FOR_USER = ListOperation(
-    name="books.organizations.list_for_user",
-    product=BOOKS,
-    path="/organizations/user",
-    row=Organization,
-    key="organizations",
-    row_id="organization_id",
-    scope="ZohoBooks.settings.READ",
-    paged=False,
-    per_user=True,
-)
-_GET_ADDRESS = Operation(
-    name="books.organizations.get_address",
-    product=BOOKS,
-    method="GET",
-    path="/organizations/address",
-    result=Done,
-    scope="ZohoBooks.settings.READ",
-)
-_CREATE_ADDRESS = Operation(
-    name="books.organizations.create_address",
-    product=BOOKS,
-    method="POST",
-    path="/organizations/address",
-    result=OrganizationAddress,
-    scope="ZohoBooks.settings.CREATE",
-    key="organization_address",
-)
-_UPDATE_ADDRESS = Operation(
-    name="books.organizations.update_address",
-    product=BOOKS,
-    method="PUT",
-    path="/organizations/address/{address_id}",
-    result=OrganizationAddress,
-    scope="ZohoBooks.settings.UPDATE",
-    key="organization_address",
-)
-_DELETE_ADDRESS = Operation(
-    name="books.organizations.delete_address",
-    product=BOOKS,
-    method="DELETE",
-    path="/organizations/address/{address_id}",
-    result=Done,
-    scope="ZohoBooks.settings.DELETE",
-)
-_COPY_SETTINGS = Operation(
-    name="books.organizations.copy_settings",
-    product=BOOKS,
-    method="POST",
-    path="/organizations/{organization_id}/copysettings",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_DOWNGRADE_TO_INVOICE = Operation(
-    name="books.organizations.downgrade_to_invoice",
-    product=BOOKS,
-    method="POST",
-    path="/organizations/{organization_id}/downgradetoinvoice",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_UPGRADE_TO_BOOKS = Operation(
-    name="books.organizations.upgrade_to_books",
-    product=BOOKS,
-    method="POST",
-    path="/organizations/{organization_id}/upgradetobooks",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
-)
-_MARK_AS_INACTIVE = Operation(
-    name="books.organizations.mark_as_inactive",
-    product=BOOKS,
-    method="POST",
-    path="/organizations/{organization_id}/inactive",
-    result=Done,
-    scope="ZohoBooks.settings.CREATE",
 )
 
 
@@ -165,12 +60,36 @@ async def create(
     return await zoho.call(_CREATE, query=extra_query, body=organization)
 
 
+_LIST = ListOperation(
+    name="books.organizations.list",
+    product=BOOKS,
+    path="/organizations",
+    row=Organization,
+    key="organizations",
+    row_id="organization_id",
+    scope="ZohoBooks.settings.READ",
+    paged=False,
+    per_user=True,
+)
+
+
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
     """List organizations, which come all at once.
 
     Scope: ZohoBooks.settings.READ.
     """
     return Pager(zoho, _LIST, query=extra_query)
+
+
+_UPDATE = Operation(
+    name="books.organizations.update",
+    product=BOOKS,
+    method="PUT",
+    path="/organizations/{organization_id}",
+    result=Organization,
+    scope="ZohoBooks.settings.UPDATE",
+    key="organization",
+)
 
 
 async def update(
@@ -187,6 +106,17 @@ async def update(
     return await zoho.call(_UPDATE, ids=(organization_id,), query=extra_query, body=organization)
 
 
+_GET = Operation(
+    name="books.organizations.get",
+    product=BOOKS,
+    method="GET",
+    path="/organizations/{organization_id}",
+    result=Organization,
+    scope="ZohoBooks.settings.READ",
+    key="organization",
+)
+
+
 async def get(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Organization:
@@ -195,6 +125,19 @@ async def get(
     Scope: ZohoBooks.settings.READ.
     """
     return await zoho.call(_GET, ids=(organization_id,), query=extra_query)
+
+
+_LIST_FOR_USER = ListOperation(
+    name="books.organizations.list_for_user",
+    product=BOOKS,
+    path="/organizations/user",
+    row=Organization,
+    key="organizations",
+    row_id="organization_id",
+    scope="ZohoBooks.settings.READ",
+    paged=False,
+    per_user=True,
+)
 
 
 def list_for_user(
@@ -228,12 +171,33 @@ def list_for_user(
     )
 
 
+_GET_ADDRESS = Operation(
+    name="books.organizations.get_address",
+    product=BOOKS,
+    method="GET",
+    path="/organizations/address",
+    result=Done,
+    scope="ZohoBooks.settings.READ",
+)
+
+
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """An address. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
     return await zoho.call(_GET_ADDRESS, query=extra_query)
+
+
+_CREATE_ADDRESS = Operation(
+    name="books.organizations.create_address",
+    product=BOOKS,
+    method="POST",
+    path="/organizations/address",
+    result=OrganizationAddress,
+    scope="ZohoBooks.settings.CREATE",
+    key="organization_address",
+)
 
 
 async def create_address(
@@ -247,6 +211,17 @@ async def create_address(
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(_CREATE_ADDRESS, query=extra_query, body=address)
+
+
+_UPDATE_ADDRESS = Operation(
+    name="books.organizations.update_address",
+    product=BOOKS,
+    method="PUT",
+    path="/organizations/address/{address_id}",
+    result=OrganizationAddress,
+    scope="ZohoBooks.settings.UPDATE",
+    key="organization_address",
+)
 
 
 async def update_address(
@@ -263,6 +238,16 @@ async def update_address(
     return await zoho.call(_UPDATE_ADDRESS, ids=(address_id,), query=extra_query, body=address)
 
 
+_DELETE_ADDRESS = Operation(
+    name="books.organizations.delete_address",
+    product=BOOKS,
+    method="DELETE",
+    path="/organizations/address/{address_id}",
+    result=Done,
+    scope="ZohoBooks.settings.DELETE",
+)
+
+
 async def delete_address(
     zoho: Session, address_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -271,6 +256,16 @@ async def delete_address(
     Scope: ZohoBooks.settings.DELETE.
     """
     return await zoho.call(_DELETE_ADDRESS, ids=(address_id,), query=extra_query)
+
+
+_COPY_SETTINGS = Operation(
+    name="books.organizations.copy_settings",
+    product=BOOKS,
+    method="POST",
+    path="/organizations/{organization_id}/copysettings",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
 
 
 async def copy_settings(
@@ -291,6 +286,16 @@ async def copy_settings(
     )
 
 
+_DOWNGRADE_TO_INVOICE = Operation(
+    name="books.organizations.downgrade_to_invoice",
+    product=BOOKS,
+    method="POST",
+    path="/organizations/{organization_id}/downgradetoinvoice",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
+
+
 async def downgrade_to_invoice(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -301,6 +306,16 @@ async def downgrade_to_invoice(
     return await zoho.call(_DOWNGRADE_TO_INVOICE, ids=(organization_id,), query=extra_query)
 
 
+_UPGRADE_TO_BOOKS = Operation(
+    name="books.organizations.upgrade_to_books",
+    product=BOOKS,
+    method="POST",
+    path="/organizations/{organization_id}/upgradetobooks",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
+
+
 async def upgrade_to_books(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -309,6 +324,16 @@ async def upgrade_to_books(
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(_UPGRADE_TO_BOOKS, ids=(organization_id,), query=extra_query)
+
+
+_MARK_AS_INACTIVE = Operation(
+    name="books.organizations.mark_as_inactive",
+    product=BOOKS,
+    method="POST",
+    path="/organizations/{organization_id}/inactive",
+    result=Done,
+    scope="ZohoBooks.settings.CREATE",
+)
 
 
 async def mark_as_inactive(

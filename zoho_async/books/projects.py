@@ -74,6 +74,7 @@ ListInvoicesSortColumn: TypeAlias = Literal[
     "invoice_number", "date", "total", "balance", "created_time"
 ]
 
+
 _CREATE = Operation(
     name="books.projects.create",
     product=BOOKS,
@@ -82,209 +83,6 @@ _CREATE = Operation(
     result=Project,
     scope="ZohoBooks.projects.CREATE",
     key="project",
-)
-_LIST = ListOperation(
-    name="books.projects.list",
-    product=BOOKS,
-    path="/projects",
-    row=Project,
-    key="projects",
-    row_id="project_id",
-    scope="ZohoBooks.projects.READ",
-    order="created_time",
-    totals=True,
-)
-_UPSERT = Operation(
-    name="books.projects.upsert",
-    product=BOOKS,
-    method="PUT",
-    path="/projects",
-    result=Project,
-    scope="ZohoBooks.projects.UPDATE",
-    key="project",
-    repeatable=True,
-)
-_UPDATE = Operation(
-    name="books.projects.update",
-    product=BOOKS,
-    method="PUT",
-    path="/projects/{project_id}",
-    result=Project,
-    scope="ZohoBooks.projects.UPDATE",
-    key="project",
-)
-_GET = Operation(
-    name="books.projects.get",
-    product=BOOKS,
-    method="GET",
-    path="/projects/{project_id}",
-    result=Project,
-    scope="ZohoBooks.projects.READ",
-    key="project",
-)
-_DELETE = Operation(
-    name="books.projects.delete",
-    product=BOOKS,
-    method="DELETE",
-    path="/projects/{project_id}",
-    result=Done,
-    scope="ZohoBooks.projects.DELETE",
-)
-_MARK_AS_ACTIVE = Operation(
-    name="books.projects.mark_as_active",
-    product=BOOKS,
-    method="POST",
-    path="/projects/{project_id}/active",
-    result=Done,
-    scope="ZohoBooks.projects.CREATE",
-)
-_MARK_AS_INACTIVE = Operation(
-    name="books.projects.mark_as_inactive",
-    product=BOOKS,
-    method="POST",
-    path="/projects/{project_id}/inactive",
-    result=Done,
-    scope="ZohoBooks.projects.CREATE",
-)
-_CLONE = Operation(
-    name="books.projects.clone",
-    product=BOOKS,
-    method="POST",
-    path="/projects/{project_id}/clone",
-    result=Project,
-    scope="ZohoBooks.projects.CREATE",
-    key="project",
-)
-_ADD_USER = Operation(
-    name="books.projects.add_user",
-    product=BOOKS,
-    method="POST",
-    path="/projects/{project_id}/users",
-    result=ProjectUsers,
-    scope="ZohoBooks.projects.CREATE",
-)
-_LIST_USERS = ListOperation(
-    name="books.projects.list_users",
-    product=BOOKS,
-    path="/projects/{project_id}/users",
-    row=ProjectUser,
-    key="users",
-    row_id="user_id",
-    scope="ZohoBooks.projects.READ",
-    paged=False,
-)
-_INVITE_USER = Operation(
-    name="books.projects.invite_user",
-    product=BOOKS,
-    method="POST",
-    path="/projects/{project_id}/users/invite",
-    result=ProjectUsers,
-    scope="ZohoBooks.projects.CREATE",
-)
-_UPDATE_USER = Operation(
-    name="books.projects.update_user",
-    product=BOOKS,
-    method="PUT",
-    path="/projects/{project_id}/users/{user_id}",
-    result=ProjectUsers,
-    scope="ZohoBooks.projects.UPDATE",
-)
-_GET_USER = Operation(
-    name="books.projects.get_user",
-    product=BOOKS,
-    method="GET",
-    path="/projects/{project_id}/users/{user_id}",
-    result=ProjectUser,
-    scope="ZohoBooks.projects.READ",
-    key="user",
-)
-_DELETE_USER = Operation(
-    name="books.projects.delete_user",
-    product=BOOKS,
-    method="DELETE",
-    path="/projects/{project_id}/users/{user_id}",
-    result=Done,
-    scope="ZohoBooks.projects.DELETE",
-)
-_ADD_COMMENT = Operation(
-    name="books.projects.add_comment",
-    product=BOOKS,
-    method="POST",
-    path="/projects/{project_id}/comments",
-    result=ProjectComments,
-    scope="ZohoBooks.projects.CREATE",
-)
-_LIST_COMMENTS = ListOperation(
-    name="books.projects.list_comments",
-    product=BOOKS,
-    path="/projects/{project_id}/comments",
-    row=ProjectComment,
-    key="comments",
-    row_id="comment_id",
-    scope="ZohoBooks.projects.READ",
-    paged=False,
-)
-_DELETE_COMMENT = Operation(
-    name="books.projects.delete_comment",
-    product=BOOKS,
-    method="DELETE",
-    path="/projects/{project_id}/comments/{comment_id}",
-    result=Done,
-    scope="ZohoBooks.projects.DELETE",
-)
-_LIST_INVOICES = ListOperation(
-    name="books.projects.list_invoices",
-    product=BOOKS,
-    path="/projects/{project_id}/invoices",
-    row=ProjectInvoice,
-    key="invoices",
-    row_id="invoice_id",
-    scope="ZohoBooks.projects.READ",
-    order="created_time",
-)
-_ADD_TASK = Operation(
-    name="books.projects.add_task",
-    product=BOOKS,
-    method="POST",
-    path="/projects/{project_id}/tasks",
-    result=ProjectTask,
-    scope="ZohoBooks.projects.CREATE",
-    key="task",
-)
-_LIST_TASKS = ListOperation(
-    name="books.projects.list_tasks",
-    product=BOOKS,
-    path="/projects/{project_id}/tasks",
-    row=ProjectTask,
-    key="tasks",
-    row_id="task_id",
-    scope="ZohoBooks.projects.READ",
-)
-_UPDATE_TASK = Operation(
-    name="books.projects.update_task",
-    product=BOOKS,
-    method="PUT",
-    path="/projects/{project_id}/tasks/{task_id}",
-    result=ProjectTask,
-    scope="ZohoBooks.projects.UPDATE",
-    key="task",
-)
-_GET_TASK = Operation(
-    name="books.projects.get_task",
-    product=BOOKS,
-    method="GET",
-    path="/projects/{project_id}/tasks/{task_id}",
-    result=ProjectTask,
-    scope="ZohoBooks.projects.READ",
-    key="task",
-)
-_DELETE_TASK = Operation(
-    name="books.projects.delete_task",
-    product=BOOKS,
-    method="DELETE",
-    path="/projects/{project_id}/tasks/{task_id}",
-    result=Done,
-    scope="ZohoBooks.projects.DELETE",
 )
 
 
@@ -296,6 +94,19 @@ async def create(
     Scope: ZohoBooks.projects.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=project)
+
+
+_LIST = ListOperation(
+    name="books.projects.list",
+    product=BOOKS,
+    path="/projects",
+    row=Project,
+    key="projects",
+    row_id="project_id",
+    scope="ZohoBooks.projects.READ",
+    order="created_time",
+    totals=True,
+)
 
 
 def list(
@@ -329,6 +140,18 @@ def list(
     )
 
 
+_UPSERT = Operation(
+    name="books.projects.upsert",
+    product=BOOKS,
+    method="PUT",
+    path="/projects",
+    result=Project,
+    scope="ZohoBooks.projects.UPDATE",
+    key="project",
+    repeatable=True,
+)
+
+
 async def upsert(
     zoho: Session,
     project: ProjectInput,
@@ -355,6 +178,17 @@ async def upsert(
     )
 
 
+_UPDATE = Operation(
+    name="books.projects.update",
+    product=BOOKS,
+    method="PUT",
+    path="/projects/{project_id}",
+    result=Project,
+    scope="ZohoBooks.projects.UPDATE",
+    key="project",
+)
+
+
 async def update(
     zoho: Session,
     project_id: str | int,
@@ -370,6 +204,17 @@ async def update(
     return await zoho.call(_UPDATE, ids=(project_id,), query=extra_query, body=project)
 
 
+_GET = Operation(
+    name="books.projects.get",
+    product=BOOKS,
+    method="GET",
+    path="/projects/{project_id}",
+    result=Project,
+    scope="ZohoBooks.projects.READ",
+    key="project",
+)
+
+
 async def get(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
@@ -378,6 +223,16 @@ async def get(
     Scope: ZohoBooks.projects.READ.
     """
     return await zoho.call(_GET, ids=(project_id,), query=extra_query)
+
+
+_DELETE = Operation(
+    name="books.projects.delete",
+    product=BOOKS,
+    method="DELETE",
+    path="/projects/{project_id}",
+    result=Done,
+    scope="ZohoBooks.projects.DELETE",
+)
 
 
 async def delete(
@@ -390,6 +245,16 @@ async def delete(
     return await zoho.call(_DELETE, ids=(project_id,), query=extra_query)
 
 
+_MARK_AS_ACTIVE = Operation(
+    name="books.projects.mark_as_active",
+    product=BOOKS,
+    method="POST",
+    path="/projects/{project_id}/active",
+    result=Done,
+    scope="ZohoBooks.projects.CREATE",
+)
+
+
 async def mark_as_active(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -400,6 +265,16 @@ async def mark_as_active(
     return await zoho.call(_MARK_AS_ACTIVE, ids=(project_id,), query=extra_query)
 
 
+_MARK_AS_INACTIVE = Operation(
+    name="books.projects.mark_as_inactive",
+    product=BOOKS,
+    method="POST",
+    path="/projects/{project_id}/inactive",
+    result=Done,
+    scope="ZohoBooks.projects.CREATE",
+)
+
+
 async def mark_as_inactive(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
@@ -408,6 +283,17 @@ async def mark_as_inactive(
     Scope: ZohoBooks.projects.CREATE.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(project_id,), query=extra_query)
+
+
+_CLONE = Operation(
+    name="books.projects.clone",
+    product=BOOKS,
+    method="POST",
+    path="/projects/{project_id}/clone",
+    result=Project,
+    scope="ZohoBooks.projects.CREATE",
+    key="project",
+)
 
 
 async def clone(
@@ -424,6 +310,16 @@ async def clone(
     return await zoho.call(_CLONE, ids=(project_id,), query=extra_query, body=clone)
 
 
+_ADD_USER = Operation(
+    name="books.projects.add_user",
+    product=BOOKS,
+    method="POST",
+    path="/projects/{project_id}/users",
+    result=ProjectUsers,
+    scope="ZohoBooks.projects.CREATE",
+)
+
+
 async def add_user(
     zoho: Session,
     project_id: str | int,
@@ -438,6 +334,18 @@ async def add_user(
     return await zoho.call(_ADD_USER, ids=(project_id,), query=extra_query, body=add_user)
 
 
+_LIST_USERS = ListOperation(
+    name="books.projects.list_users",
+    product=BOOKS,
+    path="/projects/{project_id}/users",
+    row=ProjectUser,
+    key="users",
+    row_id="user_id",
+    scope="ZohoBooks.projects.READ",
+    paged=False,
+)
+
+
 def list_users(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[ProjectUser]:
@@ -446,6 +354,16 @@ def list_users(
     Scope: ZohoBooks.projects.READ.
     """
     return Pager(zoho, _LIST_USERS, ids=(project_id,), query=extra_query)
+
+
+_INVITE_USER = Operation(
+    name="books.projects.invite_user",
+    product=BOOKS,
+    method="POST",
+    path="/projects/{project_id}/users/invite",
+    result=ProjectUsers,
+    scope="ZohoBooks.projects.CREATE",
+)
 
 
 async def invite_user(
@@ -460,6 +378,16 @@ async def invite_user(
     Scope: ZohoBooks.projects.CREATE.
     """
     return await zoho.call(_INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user)
+
+
+_UPDATE_USER = Operation(
+    name="books.projects.update_user",
+    product=BOOKS,
+    method="PUT",
+    path="/projects/{project_id}/users/{user_id}",
+    result=ProjectUsers,
+    scope="ZohoBooks.projects.UPDATE",
+)
 
 
 async def update_user(
@@ -477,6 +405,17 @@ async def update_user(
     return await zoho.call(_UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user)
 
 
+_GET_USER = Operation(
+    name="books.projects.get_user",
+    product=BOOKS,
+    method="GET",
+    path="/projects/{project_id}/users/{user_id}",
+    result=ProjectUser,
+    scope="ZohoBooks.projects.READ",
+    key="user",
+)
+
+
 async def get_user(
     zoho: Session,
     project_id: str | int,
@@ -489,6 +428,16 @@ async def get_user(
     Scope: ZohoBooks.projects.READ.
     """
     return await zoho.call(_GET_USER, ids=(project_id, user_id), query=extra_query)
+
+
+_DELETE_USER = Operation(
+    name="books.projects.delete_user",
+    product=BOOKS,
+    method="DELETE",
+    path="/projects/{project_id}/users/{user_id}",
+    result=Done,
+    scope="ZohoBooks.projects.DELETE",
+)
 
 
 async def delete_user(
@@ -505,6 +454,16 @@ async def delete_user(
     return await zoho.call(_DELETE_USER, ids=(project_id, user_id), query=extra_query)
 
 
+_ADD_COMMENT = Operation(
+    name="books.projects.add_comment",
+    product=BOOKS,
+    method="POST",
+    path="/projects/{project_id}/comments",
+    result=ProjectComments,
+    scope="ZohoBooks.projects.CREATE",
+)
+
+
 async def add_comment(
     zoho: Session,
     project_id: str | int,
@@ -519,6 +478,18 @@ async def add_comment(
     return await zoho.call(_ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment)
 
 
+_LIST_COMMENTS = ListOperation(
+    name="books.projects.list_comments",
+    product=BOOKS,
+    path="/projects/{project_id}/comments",
+    row=ProjectComment,
+    key="comments",
+    row_id="comment_id",
+    scope="ZohoBooks.projects.READ",
+    paged=False,
+)
+
+
 def list_comments(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[ProjectComment]:
@@ -527,6 +498,16 @@ def list_comments(
     Scope: ZohoBooks.projects.READ.
     """
     return Pager(zoho, _LIST_COMMENTS, ids=(project_id,), query=extra_query)
+
+
+_DELETE_COMMENT = Operation(
+    name="books.projects.delete_comment",
+    product=BOOKS,
+    method="DELETE",
+    path="/projects/{project_id}/comments/{comment_id}",
+    result=Done,
+    scope="ZohoBooks.projects.DELETE",
+)
 
 
 async def delete_comment(
@@ -541,6 +522,18 @@ async def delete_comment(
     Scope: ZohoBooks.projects.DELETE.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(project_id, comment_id), query=extra_query)
+
+
+_LIST_INVOICES = ListOperation(
+    name="books.projects.list_invoices",
+    product=BOOKS,
+    path="/projects/{project_id}/invoices",
+    row=ProjectInvoice,
+    key="invoices",
+    row_id="invoice_id",
+    scope="ZohoBooks.projects.READ",
+    order="created_time",
+)
 
 
 def list_invoices(
@@ -572,6 +565,17 @@ def list_invoices(
     )
 
 
+_ADD_TASK = Operation(
+    name="books.projects.add_task",
+    product=BOOKS,
+    method="POST",
+    path="/projects/{project_id}/tasks",
+    result=ProjectTask,
+    scope="ZohoBooks.projects.CREATE",
+    key="task",
+)
+
+
 async def add_task(
     zoho: Session,
     project_id: str | int,
@@ -584,6 +588,17 @@ async def add_task(
     Scope: ZohoBooks.projects.CREATE.
     """
     return await zoho.call(_ADD_TASK, ids=(project_id,), query=extra_query, body=task)
+
+
+_LIST_TASKS = ListOperation(
+    name="books.projects.list_tasks",
+    product=BOOKS,
+    path="/projects/{project_id}/tasks",
+    row=ProjectTask,
+    key="tasks",
+    row_id="task_id",
+    scope="ZohoBooks.projects.READ",
+)
 
 
 def list_tasks(
@@ -606,6 +621,17 @@ def list_tasks(
     )
 
 
+_UPDATE_TASK = Operation(
+    name="books.projects.update_task",
+    product=BOOKS,
+    method="PUT",
+    path="/projects/{project_id}/tasks/{task_id}",
+    result=ProjectTask,
+    scope="ZohoBooks.projects.UPDATE",
+    key="task",
+)
+
+
 async def update_task(
     zoho: Session,
     project_id: str | int,
@@ -621,6 +647,17 @@ async def update_task(
     return await zoho.call(_UPDATE_TASK, ids=(project_id, task_id), query=extra_query, body=task)
 
 
+_GET_TASK = Operation(
+    name="books.projects.get_task",
+    product=BOOKS,
+    method="GET",
+    path="/projects/{project_id}/tasks/{task_id}",
+    result=ProjectTask,
+    scope="ZohoBooks.projects.READ",
+    key="task",
+)
+
+
 async def get_task(
     zoho: Session,
     project_id: str | int,
@@ -633,6 +670,16 @@ async def get_task(
     Scope: ZohoBooks.projects.READ.
     """
     return await zoho.call(_GET_TASK, ids=(project_id, task_id), query=extra_query)
+
+
+_DELETE_TASK = Operation(
+    name="books.projects.delete_task",
+    product=BOOKS,
+    method="DELETE",
+    path="/projects/{project_id}/tasks/{task_id}",
+    result=Done,
+    scope="ZohoBooks.projects.DELETE",
+)
 
 
 async def delete_task(

@@ -37,7 +37,7 @@ def stale(model: Model, reference: Path) -> list[str]:
 
 
 def report(model: Model) -> Iterator[str]:
-    """What was merged and what was corrected, an operation a line."""
+    """What was merged and what was corrected, a line each."""
     for resource in model.resources:
         corrected = [each for each in resource.functions if each.corrected]
         yield (
@@ -46,6 +46,8 @@ def report(model: Model) -> Iterator[str]:
         )
         for function in corrected:
             yield f"  corrected {function.call.id} -> {function.name}"
+    for correction in model.corrections:
+        yield f"  corrected {correction}"
     for dropped, kept in model.merged.items():
         yield f"  merged {dropped} into {kept}"
 

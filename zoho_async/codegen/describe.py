@@ -38,6 +38,8 @@ def _facts(model: Model, function: Function, objects: Objects) -> OperationFacts
     query = [*function.batches, *function.uploads, *function.query]
     if function.paged:
         query += [Parameter(name, name, "integer") for name in ("page", "per_page")]
+    fixed = [node for node in function.call.query if node.name in function.fixed]
+    query += [Parameter(node.name, node.name, "text", allowed=node.allowed) for node in fixed]
     body = model.inputs.shapes.get(function.body)
     return OperationFacts(
         name=function.full_name,

@@ -11,8 +11,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from zoho_async.codegen import naming, words
 from zoho_async.codegen.kinds import element_of, kind_of
 from zoho_async.codegen.overrides import CallFix, Overrides, Twin
@@ -393,8 +391,3 @@ def _apply(function: Function, fix: CallFix) -> None:
             setattr(function, name, value)
     function.fixed.update(fix.fixed)
     function.twins.extend(fix.twins)
-
-
-def replaced(node: Node, **changes: object) -> Node:
-    """A described value with some facts changed."""
-    return msgspec.structs.replace(node, **changes)

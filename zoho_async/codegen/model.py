@@ -27,13 +27,18 @@ class Resource:
 
 @dataclass
 class Model:
-    """A product. ``merged`` names operations that stand for another one with the same request."""
+    """A product.
+
+    ``merged`` names operations that stand for another one with the same request; ``corrections``
+    says what the overrides made of structs.
+    """
 
     product: str
     resources: list[Resource]
     replies: Family
     inputs: Family
     merged: dict[str, str]
+    corrections: list[str]
 
     def shapes(self, home: str) -> list[Shape]:
         """The structs of a module of types, those that others hold first."""
@@ -69,7 +74,12 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
         if fix.of.startswith(f"{product}."):
             _correct(fix, replies, inputs, overrides)
     merged = _merge(resources)
-    model = Model(product, resources, replies, inputs, merged)
+    corrections = [
+        f"{fix.of}: {len(fix.add)} fields added, {len(fix.kinds)} given another type"
+        for fix in overrides.fields
+        if fix.of.startswith(f"{product}.")
+    ]
+    model = Model(product, resources, replies, inputs, merged, corrections)
     _check_names(model)
     return model
 

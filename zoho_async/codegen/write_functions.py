@@ -55,18 +55,12 @@ class _Module:
             return self._file(function, function.name, constant, function.fixed, function.purpose)
         return self._call(function, constant)
 
-    def constants(self, function: Function) -> list[str]:
-        """The `Operation` of a function, and those of its twins."""
-        lines = self._constant(function, function.name, function.accept)
-        for twin in function.twins:
-            lines += self._constant(function, twin.name, twin.accept)
-        return lines
-
     def twin(self, function: Function, twin: Twin) -> list[str]:
         fixed = {**function.fixed, **twin.fixed}
         return self._file(function, twin.name, f"_{twin.name.upper()}", fixed, twin.purpose)
 
-    def _constant(self, function: Function, name: str, accept: str) -> list[str]:
+    def constant(self, function: Function, name: str, accept: str) -> list[str]:
+        """The `Operation` of a function, or of its twin ``name``."""
         product = self.model.product.upper()
         self.used.add(product)
         is_file = name != function.name or function.answer == "file"
@@ -294,14 +288,14 @@ class _Module:
 def functions_module(model: Model, resource: Resource) -> str:
     """The source of ``<resource>.py``."""
     module = _Module(model, resource)
-    constants: list[str] = []
     functions: list[str] = []
     names: list[str] = []
     for function in resource.functions:
-        constants += module.constants(function)
+        functions += ["", "", *module.constant(function, function.name, function.accept)]
         functions += ["", "", *module.function(function)]
         names.append(function.name)
         for twin in function.twins:
+            functions += ["", "", *module.constant(function, twin.name, twin.accept)]
             functions += ["", "", *module.twin(function, twin)]
             names.append(twin.name)
     own = {shape.name for shape in model.shapes(resource.name)}
@@ -316,7 +310,7 @@ def functions_module(model: Model, resource: Resource) -> str:
     ]
     for values, name in module.aliases.items():
         lines += ["", *alias(name, values)]
-    return "\n".join([*lines, "", *constants, *functions]) + "\n"
+    return "\n".join([*lines, *functions]) + "\n"
 
 
 def _imports(module: _Module, own: set[str]) -> list[str]:
