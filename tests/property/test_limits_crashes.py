@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import tempfile
 from bisect import bisect_left
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -24,7 +24,7 @@ from zoho_async.limits.state import Denial, Ending
 T = TypeVar("T")
 
 WINDOW = 10.0
-LIMITS = Limits(limit=4, burst=4, window=WINDOW, linger=3.0, in_flight=3)
+LIMITS = Limits(limit=4, burst=4, window=WINDOW, linger=3.0, in_flight=4)
 KEY, ACCOUNT = "api/1", "api/@me"
 EPOCH = 1_790_000_000.0
 
@@ -38,11 +38,11 @@ class Process:
         self.sent: list[tuple[int, float, float]] = []
 
 
-class CrashingProcesses(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name, "limits.db")
+class Machine:
+    """A machine with three processes, and what happens to them; ``true`` is the server's time."""
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder, "limits.db")
         self.true = 1000.0
         self.started_at = 0.0
         self.boot = 0
@@ -52,11 +52,6 @@ class CrashingProcesses(RuleBasedStateMachine):
         self.files: dict[str, SqliteFile] = {}
         for _ in range(3):
             self.start_process()
-
-    def teardown(self) -> None:
-        for file in self.files.values():
-            file.close()
-        self.folder.cleanup()
 
     def start_process(self) -> None:
         self.born += 1
@@ -81,89 +76,100 @@ class CrashingProcesses(RuleBasedStateMachine):
     def settle(self, process: Process, place: int, ending: Ending) -> None:
         self.files[process.name].settle(KEY, ACCOUNT, place, ending, LIMITS, *self.clocks)
 
-    @rule(which=st.integers(0, 2))
-    def admit(self, which: int) -> None:
-        process = self.processes[which]
-        answer = self.take(process)
-        if not isinstance(answer, Denial):
-            process.unsent.append(answer)
-            living = sum(len(one.unsent) + len(one.sent) for one in self.processes)
-            assert living <= LIMITS.in_flight
+    # -- what may happen ----------------------------------------------------------------------
 
-    @rule(which=st.integers(0, 2), delay=st.one_of(st.just(0.0), st.floats(0, LIMITS.linger)))
-    def send(self, which: int, delay: float) -> None:
-        process = self.processes[which]
-        if process.unsent:
+    def admit(self, process: Process, calls: float) -> None:
+        for _ in range(int(calls) + 1):
+            answer = self.take(process)
+            if isinstance(answer, Denial):
+                break
+            process.unsent.append(answer)
+        living = sum(len(one.unsent) + len(one.sent) for one in self.processes)
+        assert living <= LIMITS.in_flight
+
+    def send(self, process: Process, delay: float) -> None:
+        while process.unsent:
             place = process.unsent.pop(0)
             self.arrivals.append(self.true + delay)
             process.sent.append((place, self.true, self.true + delay))
 
-    @rule(which=st.integers(0, 2), back=st.floats(0, 20))
-    def answer(self, which: int, back: float) -> None:
-        process = self.processes[which]
-        if process.sent:
-            place, sent, arrives = process.sent.pop(0)
-            self.true = max(self.true, arrives + back)
-            self.settle(process, place, Ending("replied", self.true - sent))
+    def admit_and_send(self, process: Process, delay: float) -> None:
+        self.admit(process, LIMITS.limit)
+        self.send(process, delay)
 
-    @rule(which=st.integers(0, 2))
-    def give_up(self, which: int) -> None:
-        process = self.processes[which]
+    def answer(self, process: Process, back: float) -> None:
+        for place, sent, arrives in process.sent:
+            self.true = max(self.true, arrives)
+            self.settle(process, place, Ending("replied", self.true - sent))
+        process.sent.clear()
+
+    def give_up(self, process: Process, _: float) -> None:
         if process.sent:
-            place, sent, _ = process.sent.pop(0)
+            place, sent, _arrives = process.sent.pop(0)
             self.settle(process, place, Ending("lost", self.true - sent))
 
-    @rule(which=st.integers(0, 2))
-    def never_send(self, which: int) -> None:
-        process = self.processes[which]
+    def never_send(self, process: Process, _: float) -> None:
         if process.unsent:
             self.settle(process, process.unsent.pop(0), Ending("unsent"))
 
-    @rule(which=st.integers(0, 2))
-    def kill(self, which: int) -> None:
-        self.stop_process(self.processes[which])
+    def kill(self, process: Process, _: float) -> None:
+        self.stop_process(process)
         self.start_process()
 
-    @rule(off=st.sampled_from([0.0, 1.0, 5.0, 4000.0]), uptime=st.sampled_from([0.0, 3.0, 1e5]))
-    def start_the_machine_anew(self, off: float, uptime: float) -> None:
+    def start_anew(self, _process: Process, uptime: float) -> None:
         for process in list(self.processes):
             self.stop_process(process)
-        self.true += off
-        self.started_at = self.true - uptime
+        self.started_at = self.true - 10 * uptime
         self.boot += 1
         for _ in range(3):
             self.start_process()
 
-    @rule(passed=st.one_of(st.floats(0, 2), st.floats(0, 25)))
-    def wait(self, passed: float) -> None:
-        self.true += passed
+    def wait(self, _: Process, fraction: float) -> None:
+        self.true += fraction / LIMITS.linger * (WINDOW * 1.001 + LIMITS.linger)
 
-    @invariant()
-    def no_window_sees_more_than_the_limit(self) -> None:
-        ordered = sorted(self.arrivals)
-        for at, start in enumerate(ordered):
-            assert bisect_left(ordered, start + WINDOW) - at <= LIMITS.limit
-
-    @precondition(lambda self: not any(one.sent or one.unsent for one in self.processes))
-    @rule()
-    def whoever_waits_long_enough_is_admitted(self) -> None:
-        for _ in range(2):  # the first finds those that were killed
-            answer = self.take(self.processes[0])
-            if not isinstance(answer, Denial):
-                self.settle(self.processes[0], answer, Ending("unsent"))
-            self.true += 11 * LIMITS.linger + 2 * WINDOW
-        answer = self.take(self.processes[0])
-        assert not isinstance(answer, Denial)
-        self.settle(self.processes[0], answer, Ending("unsent"))
+    def wait_a_minute(self, _: Process, fraction: float) -> None:
+        self.true += WINDOW * 1.001 + (fraction if fraction < 0.1 else 0.0)
 
 
-TestCrashingProcesses = CrashingProcesses.TestCase
-TestCrashingProcesses.settings = settings(
-    max_examples=150,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+steps = st.tuples(
+    st.sampled_from(
+        [Machine.admit_and_send] * 4
+        + [Machine.wait] * 2
+        + [Machine.wait_a_minute] * 2
+        + [Machine.admit, Machine.send, Machine.answer, Machine.give_up, Machine.never_send]
+        + [Machine.kill, Machine.start_anew]
+    ),
+    st.integers(0, 2),
+    st.one_of(st.just(0.0), st.just(LIMITS.linger), st.floats(0, LIMITS.linger)),
 )
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(story=st.lists(steps, min_size=5, max_size=40))
+def test_no_window_sees_more_than_the_limit_whoever_is_killed(
+    story: list[tuple[Callable[[Machine, Process, float], None], int, float]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(folder)
+        try:
+            for step, which, amount in story:
+                step(machine, machine.processes[which], amount)
+            # The dead do not hold their places for ever.
+            for process in list(machine.processes):
+                machine.kill(process, 0.0)
+            machine.take(machine.processes[0])
+            machine.kill(machine.processes[0], 0.0)
+            machine.take(machine.processes[1])
+            machine.kill(machine.processes[1], 0.0)
+            machine.take(machine.processes[2])
+            machine.true += 2 * (WINDOW + LIMITS.linger)
+            assert not isinstance(machine.take(machine.processes[0]), Denial)
+        finally:
+            for file in machine.files.values():
+                file.close()
+    ordered = sorted(machine.arrivals)
+    for at, start in enumerate(ordered):
+        assert bisect_left(ordered, start + WINDOW) - at <= LIMITS.limit
 
 
 class HeldClock:

@@ -180,6 +180,7 @@ def settle(
     wall: float,
 ) -> float:
     """The call in ``place`` ended; the seconds for which nothing may be sent now, as it told."""
+    _pass_time(usage, now, wall)
     opened = usage.open.pop(place, None)
     if ending.how == "unsent":
         if opened is not None:
