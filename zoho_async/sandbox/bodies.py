@@ -62,6 +62,8 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
         return msgspec.convert(value, list[Any])
     if value is None or value == "":
         return ""
+    if isinstance(value, dict) and isinstance(before, dict):
+        return msgspec.convert(before, dict[str, Any]) | msgspec.convert(value, dict[str, Any])
     if isinstance(value, list | dict):
         raise invalid_field(name)
     if isinstance(before, bool):

@@ -215,7 +215,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     tags: list[Tag] | None = None
     due_days: str | None = None
     schedule_time: str | None = None
-    documents: str | None = None
+    documents: list[Any] | None = None
     salesorder_id: str | None = None
     salesorder_number: str | None = None
     salesorders: InvoiceSalesorders | None = None
