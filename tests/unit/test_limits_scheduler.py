@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -133,10 +135,13 @@ async def test_ten_thousand_waiting_calls_set_no_timer_each() -> None:
     loop = asyncio.get_running_loop()
     timers = loop._scheduled  # type: ignore[attr-defined]  # nothing public counts timers
     assert len(timers) < 10
-    for task in tasks:
+    head, *behind = tasks
+    for task in behind:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*behind, return_exceptions=True)
+    assert (await limiter.snapshot()).waiting == {"interactive": 1, "bulk": 0}
     await slot.unsent()
+    await (await head).unsent()
     assert await nothing_left(limiter)
 
 
@@ -432,6 +437,21 @@ async def test_waits_and_refusals_are_told() -> None:
     assert shown.blocked_for == pytest.approx(30.0)
 
 
+async def test_an_observer_that_fails_costs_no_place() -> None:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+
+    def fails(event: Event) -> None:
+        raise RuntimeError(type(event).__name__)
+
+    limiter = make(Limits(limit=1, burst=1))
+    limiter.observer = fails
+    await (await limiter.admit()).replied()
+    await (await limiter.admit(max_wait=None)).replied(refusal=Refusal(44))
+    assert [str(problem["exception"]) for problem in problems] == ["Waited", "Refused"]
+    assert (await limiter.snapshot()).in_flight == 0
+
+
 async def test_calls_without_an_organization_are_told_as_such() -> None:
     assert make(key="api/@me").organization is None
 
@@ -450,8 +470,6 @@ async def test_everyone_in_a_loop_shares_one_scheduler_and_the_newest_limits() -
 
 def test_loops_of_other_threads_share_the_organization() -> None:
     """A place that one loop frees wakes a caller of another, with no time passing between."""
-    import threading
-
     ledger = MemoryLedger()
     limits = Limits(in_flight=1)
     waits, freed = threading.Event(), threading.Event()
@@ -473,8 +491,10 @@ def test_loops_of_other_threads_share_the_organization() -> None:
         freed.set()
         await slot.replied()
 
+    began = time.monotonic()
     asyncio.run(holder())
     assert freed.is_set()
+    assert time.monotonic() - began < 25.0  # it was woken, and did not sleep to its deadline
 
 
 @pytest.mark.parametrize(

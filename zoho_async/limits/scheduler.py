@@ -157,9 +157,16 @@ class Scheduler:
     def _note_refusal(self, code: int | None, blocked_for: float) -> None:
         self._refused += 1
         if self.observer is not None:
-            self.observer(
-                Refused(organization=self.organization, code=code, blocked_for=blocked_for)
-            )
+            self._tell(Refused(organization=self.organization, code=code, blocked_for=blocked_for))
+
+    def _tell(self, event: Waited | Refused) -> None:
+        """Tell the observer; one that fails must not cost a place that was just taken."""
+        try:
+            if self.observer is not None:
+                self.observer(event)
+        except Exception as error:
+            problem = {"message": "an observer of the limits failed", "exception": error}
+            self._loop.call_exception_handler(problem)
 
     # -- behind the head --------------------------------------------------------------------------
 
@@ -263,9 +270,7 @@ class Scheduler:
             waited = self.clock.monotonic() - waiter.since
             self._waited += waited
             if self.observer is not None:
-                self.observer(
-                    Waited(organization=self.organization, lane=line.lane, seconds=waited)
-                )
+                self._tell(Waited(organization=self.organization, lane=line.lane, seconds=waited))
         return Slot(self, place)
 
     def _turn_down(self, line: Line, other: Line, waiter: Waiter, denial: Denial) -> None:
