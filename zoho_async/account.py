@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -195,7 +196,7 @@ class Account:
             token = self._tokens.current()
             if token is not None and not self._closed:
                 return token, slot
-            await slot.unsent()
+            await _settled(slot.unsent())
 
     async def _attempt(
         self, call: Call, token: AccessToken, slot: Slot, attempt: int
@@ -214,12 +215,11 @@ class Account:
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):
-            await slot.unsent()
+            await _settled(slot.unsent())
             self._called(call, None, None, began, attempt)
             raise
         except BaseException as broken:
-            with anyio.CancelScope(shield=True):
-                await slot.lost()
+            await _settled(slot.lost())
             if isinstance(broken, TransportError):
                 self._called(call, None, None, began, attempt)
             raise
@@ -227,8 +227,7 @@ class Account:
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
-        with anyio.CancelScope(shield=True):
-            await slot.replied(quota=quota_of(answer), refusal=refusal)
+        await _settled(slot.replied(quota=quota_of(answer), refusal=refusal))
         code = error.code if isinstance(error, ReplyError) else None
         self._called(call, answer.status, code, began, attempt)
         return answer, error
@@ -334,3 +333,13 @@ class Account:
             self._api_url = token.api_domain
         self.observe(Refreshed(expires_in=token.expires_in))
         return token
+
+
+async def _settled(settling: Coroutine[Any, Any, None]) -> None:
+    """Give a slot back, cancelled or not.
+
+    A ledger that cannot be written must not cost an answer that is here: a write that took effect
+    would look as if it had not. The next admission meets the same ledger, and raises.
+    """
+    with anyio.CancelScope(shield=True), suppress(ConfigurationError):
+        await settling

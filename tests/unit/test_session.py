@@ -315,6 +315,22 @@ async def test_cancelled_calls_leave_nobody_waiting_and_are_counted_once(
     assert (await zoho.snapshot()).minute_used == 12
 
 
+class _FullDisk(MemoryLedger):
+    """A ledger that can be read but no longer written."""
+
+    async def settle(self, *_: object, **__: object) -> float:
+        raise ConfigurationError("the disk is full")
+
+
+async def test_a_ledger_that_fails_does_not_cost_an_answer(
+    mocked: aioresponses, credentials: Credentials
+) -> None:
+    token(mocked)
+    mocked.post(ANYTHING, payload={**OK, "x": 1})
+    async with Session(credentials, ledger=_FullDisk()) as zoho:
+        assert (await zoho.request("POST", "/x"))["x"] == 1
+
+
 async def test_a_closed_session_says_so_and_leaves_no_task(
     mocked: aioresponses, credentials: Credentials
 ) -> None:
