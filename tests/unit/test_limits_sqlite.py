@@ -141,7 +141,7 @@ def test_calls_of_another_start_of_the_machine_count_as_a_full_minute(tmp_path: 
     before.close()
     after = SqliteFile(tmp_path / "limits.db", boot="two", owner="new")
     denial = after.take(KEY, ACCOUNT, "bulk", limits, 20.0, 1e9 + 40)
-    assert denial == Denial("minute", pytest.approx(60.06))  # type: ignore[arg-type]
+    assert denial == Denial("minute", pytest.approx(60.06))  # type: ignore[arg-type] # equal to floats
     assert after.look(KEY, ACCOUNT, limits, 20.0, 1e9 + 40).minute_used == 3
     assert after.look(KEY, ACCOUNT, limits, 81.0, 1e9 + 101).minute_used == 1
     assert after.look(KEY, ACCOUNT, limits, 111.0, 1e9 + 131).minute_used == 0
