@@ -166,6 +166,7 @@ class Account:
             try:
                 token, slot = await self._admitted(call)
             except LimitError as limited:
+                limited.asked = call.request
                 raise limited from last
             try:
                 answer, refused = await self._attempt(call, token, slot, attempt)

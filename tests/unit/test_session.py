@@ -234,6 +234,7 @@ async def test_after_a_block_nothing_is_sent(mocked: aioresponses, zoho: Session
     with pytest.raises(WaitTooLong) as caught:
         await zoho.request("GET", "/x")
     assert isinstance(caught.value.__cause__, Blocked)
+    assert str(caught.value).startswith("GET /x (organization 10234695): waiting for the end of")
     assert caught.value.seconds > 800
     with pytest.raises(WaitTooLong):
         await zoho.request("GET", "/x")
