@@ -14,17 +14,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 
 from zoho_async import __version__
-from zoho_async.auth import AccessToken, Credentials, TokenSource, access_token
+from zoho_async.auth import AccessToken, AccountsServer, Credentials, TokenSource, refresh
 from zoho_async.call import Call, error_of, quota_of, retry_after
 from zoho_async.clock import Clock
 from zoho_async.errors import (
-    AccountsUnavailable,
     AmbiguousWrite,
     ConfigurationError,
     LimitError,
@@ -32,7 +31,6 @@ from zoho_async.errors import (
     NotConnected,
     RateLimited,
     ReplyError,
-    Request,
     SessionClosed,
     TooManyInFlight,
     TransportError,
@@ -46,8 +44,6 @@ from zoho_async.retry import Policy, RetryBudget, outcome
 from zoho_async.transport import Answer, Transport, proxy_for
 
 T = TypeVar("T")
-
-_TOKEN_PATH: Final = "/oauth/v2/token"
 
 
 class Account:
@@ -76,8 +72,8 @@ class Account:
         self._credentials: Final = credentials
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
         self._api_url: str = self._given_api_url or home.api_url or ""
-        self._accounts_url: Final = checked_url(
-            accounts_url or home.accounts_url, what="the accounts URL"
+        self._accounts: Final = AccountsServer(
+            home.name, url=accounts_url, open_transport=self._open
         )
         self._limits: Final = limits
         self._ledger: Final = ledger
@@ -306,29 +302,8 @@ class Account:
     # -- tokens -----------------------------------------------------------------------------
 
     async def _fetch_token(self) -> AccessToken:
-        """One request to the accounts server; the secrets go in its body, never in a URL."""
-        form = urlencode(
-            {
-                "grant_type": "refresh_token",
-                "client_id": self._credentials.client_id,
-                "client_secret": self._credentials.client_secret,
-                "refresh_token": self._credentials.refresh_token,
-            }
-        )
-        url = self._accounts_url + _TOKEN_PATH
-        try:
-            answer = await self._open().send(
-                Request("POST", _TOKEN_PATH),
-                url,
-                headers={"Content-Type": "application/x-www-form-urlencoded"},
-                body=form.encode(),
-                silence=30.0,
-                total=60.0,
-                proxy=self._proxy(url),
-            )
-        except TransportError as error:
-            raise AccountsUnavailable(f"no access token: {error}") from error
-        token = access_token(answer.status, answer.body)
+        """One request to the accounts server."""
+        token = (await refresh(self._accounts, self._credentials)).access
         # A host that is not in the table must not see the token, whoever names it.
         if self._given_api_url is None and token.api_domain in API_URLS:
             self._api_url = token.api_domain

@@ -234,6 +234,22 @@ class AccountsUnavailable(AuthError):
     """The accounts server could not be reached or answered something unreadable."""
 
 
+class InvalidScope(AuthError):
+    """A scope was asked for that does not exist, or that this client may not have."""
+
+
+class InvalidRedirect(AuthError):
+    """The redirect address is not one that is registered for the client."""
+
+
+class ConsentRefused(AuthError):
+    """The user did not agree, or the answer of the authorization page is not to be trusted."""
+
+
+class TokenStoreError(AuthError):
+    """The place where tokens are shared cannot be used."""
+
+
 # -- what came back did not fit -----------------------------------------------------------------
 
 

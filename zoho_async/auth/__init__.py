@@ -1,7 +1,34 @@
 """OAuth: what proves who calls, and the access tokens that come of it."""
 
-from zoho_async.auth.credentials import Credentials
-from zoho_async.auth.reply import AccessToken, access_token
+from zoho_async.auth.credentials import Client, Credentials
+from zoho_async.auth.grants import (
+    Redirect,
+    authorization_url,
+    client_credentials,
+    console_url,
+    exchange_code,
+    read_redirect,
+    refresh,
+    revoke,
+)
+from zoho_async.auth.reply import AccessToken, Grant, access_token
+from zoho_async.auth.server import AccountsServer
 from zoho_async.auth.tokens import TokenSource
 
-__all__ = ["AccessToken", "Credentials", "TokenSource", "access_token"]
+__all__ = [
+    "AccessToken",
+    "AccountsServer",
+    "Client",
+    "Credentials",
+    "Grant",
+    "Redirect",
+    "TokenSource",
+    "access_token",
+    "authorization_url",
+    "client_credentials",
+    "console_url",
+    "exchange_code",
+    "read_redirect",
+    "refresh",
+    "revoke",
+]
