@@ -20,7 +20,16 @@ import aiohttp
 import anyio
 
 from zoho_async import __version__
-from zoho_async.auth import AccessToken, AccountsServer, Credentials, TokenSource, refresh
+from zoho_async.auth import (
+    AccessToken,
+    AccountsServer,
+    Credentials,
+    MemoryStore,
+    TokenSource,
+    TokenStore,
+    refresh,
+    store_key,
+)
 from zoho_async.call import Call, error_of, quota_of, retry_after
 from zoho_async.clock import Clock
 from zoho_async.errors import (
@@ -62,6 +71,7 @@ class Account:
         connector: aiohttp.BaseConnector | None,
         clock: Clock,
         retry: Policy,
+        tokens: TokenStore | None = None,
     ) -> None:
         home = region(region_name)
         if api_url is None and home.api_url is None:
@@ -88,7 +98,13 @@ class Account:
         self._schedulers: dict[str, Scheduler] = {}
         self._closed = False
         self._tokens: Final = TokenSource(
-            self._fetch_token, lambda work: self.start(work, name="token renewal"), clock, retry
+            self._fetch_token,
+            lambda work: self.start(work, name="token renewal"),
+            clock,
+            retry,
+            store=tokens or MemoryStore(clock=clock),
+            key=store_key(self._accounts.url, credentials),
+            adopted=self._adopt,
         )
 
     # -- what views use ---------------------------------------------------------------------
@@ -102,6 +118,11 @@ class Account:
     def limits(self) -> Limits:
         """What this client may use of each organization's limits."""
         return self._limits
+
+    @property
+    def token_age(self) -> float | None:
+        """The seconds since the current token was given, or None before the first."""
+        return self._tokens.age
 
     def observe(self, event: Event) -> None:
         """Tell the observer, if there is one."""
@@ -171,11 +192,12 @@ class Account:
                     return answer
                 last = refused
             # "not authorized" may be a token that died early: one new token tells.
-            if isinstance(last, NotAuthorized) and not renewed and self._tokens.refused(token):
-                renewed = True
-                attempt -= 1
-            else:
-                await self._before_another(call, last, attempt, budget)
+            if isinstance(last, NotAuthorized) and not renewed:
+                renewed = await self._tokens.refused(token)
+                if renewed:
+                    attempt -= 1
+                    continue
+            await self._before_another(call, last, attempt, budget)
 
     # -- one attempt ------------------------------------------------------------------------
 
@@ -303,9 +325,11 @@ class Account:
 
     async def _fetch_token(self) -> AccessToken:
         """One request to the accounts server."""
-        token = (await refresh(self._accounts, self._credentials)).access
+        grant = await refresh(self._accounts, self._credentials)
+        self.observe(Refreshed(expires_in=grant.access.expires_in))
+        return grant.access
+
+    def _adopt(self, token: AccessToken) -> None:
         # A host that is not in the table must not see the token, whoever names it.
         if self._given_api_url is None and token.api_domain in API_URLS:
             self._api_url = token.api_domain
-        self.observe(Refreshed(expires_in=token.expires_in))
-        return token

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from zoho_async.account import Account
-from zoho_async.auth import Credentials
+from zoho_async.auth import Credentials, TokenStore
 from zoho_async.call import Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError, Request, UnreadableReply
@@ -44,7 +44,9 @@ class Session:
     ``organization`` is the id that calls name (None: the account's own default). ``region`` is a
     name of `regions.REGIONS`; ``api_url`` and ``accounts_url`` overrule its hosts. ``limits`` are
     the organization's limits as far as this client may use them, ``ledger`` is where their use is
-    kept (by default in memory, one for the process). ``observer`` is told of `events`. ``strict``
+    kept (by default in memory, one for the process). ``tokens`` shares access tokens with others
+    who use the same refresh token (by default each session has its own); whoever made it closes it.
+    ``observer`` is told of `events`. ``strict``
     raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
     connector, which stays open. Raises `ConfigurationError` for what cannot work.
     """
@@ -59,6 +61,7 @@ class Session:
         accounts_url: str | None = None,
         limits: Limits | None = None,
         ledger: Ledger | None = None,
+        tokens: TokenStore | None = None,
         observer: Observer | None = None,
         strict: bool = False,
         http: aiohttp.BaseConnector | None = None,
@@ -80,6 +83,7 @@ class Session:
             connector=http,
             clock=clock,
             retry=retry or Policy(),
+            tokens=tokens,
         )
 
     @classmethod
@@ -90,6 +94,7 @@ class Session:
         organization: str | int | None = None,
         limits: Limits | None = None,
         ledger: Ledger | None = None,
+        tokens: TokenStore | None = None,
         observer: Observer | None = None,
         strict: bool = False,
         http: aiohttp.BaseConnector | None = None,
@@ -109,6 +114,7 @@ class Session:
             accounts_url=env.get("ZOHO_ACCOUNTS_URL") or None,
             limits=limits,
             ledger=ledger,
+            tokens=tokens,
             observer=observer,
             strict=strict,
             http=http,
@@ -187,6 +193,11 @@ class Session:
     def api_url(self) -> str:
         """The API host's URL."""
         return self._account.api_url
+
+    @property
+    def token_age(self) -> float | None:
+        """The seconds since the current access token was given, or None before the first call."""
+        return self._account.token_age
 
     @property
     def decoder(self) -> Decoder:

@@ -1,6 +1,7 @@
 """OAuth: what proves who calls, and the access tokens that come of it."""
 
 from zoho_async.auth.credentials import Client, Credentials
+from zoho_async.auth.disk import FileStore, KeyringStore
 from zoho_async.auth.grants import (
     Redirect,
     authorization_url,
@@ -11,8 +12,10 @@ from zoho_async.auth.grants import (
     refresh,
     revoke,
 )
+from zoho_async.auth.redis_store import RedisStore
 from zoho_async.auth.reply import AccessToken, Grant, access_token
 from zoho_async.auth.server import AccountsServer
+from zoho_async.auth.store import MemoryStore, TokenStore, store_key
 from zoho_async.auth.tokens import TokenSource
 
 __all__ = [
@@ -20,9 +23,14 @@ __all__ = [
     "AccountsServer",
     "Client",
     "Credentials",
+    "FileStore",
     "Grant",
+    "KeyringStore",
+    "MemoryStore",
     "Redirect",
+    "RedisStore",
     "TokenSource",
+    "TokenStore",
     "access_token",
     "authorization_url",
     "client_credentials",
@@ -31,4 +39,5 @@ __all__ = [
     "read_redirect",
     "refresh",
     "revoke",
+    "store_key",
 ]

@@ -121,7 +121,6 @@ class Accounts:
 
     def answer(self, form: Mapping[str, str], *, now: float, api_domain: str) -> Reply:
         """Answer ``POST /oauth/v2/token``; ``form`` holds the parameters of body and query."""
-        self.requests += 1
         if form.get("client_id") != self.client_id:
             return _error("invalid_client")
         if form.get("client_secret") != self.client_secret:

@@ -354,6 +354,7 @@ class Sandbox:
         if fault is not None and fault.kind == "drop_unread":
             return hang_up(request)
         form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+        self._accounts.requests += request.path == "/oauth/v2/token"
         await self._lag(self.latency)
         if fault is not None and fault.kind in ("status", "status_html"):
             return response(instead(fault))
