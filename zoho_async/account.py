@@ -50,7 +50,7 @@ from zoho_async.events import Called, Event, Observer, Refreshed, Retried
 from zoho_async.limits import Ledger, Limits, Refusal, Scheduler, Slot, scheduler
 from zoho_async.regions import API_URLS, checked_url, region
 from zoho_async.retry import Policy, RetryBudget, outcome
-from zoho_async.transport import Answer, Transport, proxy_for
+from zoho_async.transport import Answer, Transport, proxy_for, verifies
 
 T = TypeVar("T")
 
@@ -85,6 +85,12 @@ class Account:
         self._accounts: Final = AccountsServer(
             home.name, url=accounts_url, open_transport=self._open
         )
+        secured = any(url.startswith("https:") for url in (self._api_url, self._accounts.url))
+        if connector is not None and secured and not verifies(connector):
+            raise ConfigurationError(
+                "the connector given as http does not verify certificates, and secrets would go to "
+                "whoever answers; give its SSLContext the certificate of your proxy instead"
+            )
         self._limits: Final = limits
         self._ledger: Final = ledger
         self._observer: Final = observer
@@ -113,6 +119,11 @@ class Account:
     def api_url(self) -> str:
         """The API host's URL: as given, else as the token named it, else the region's."""
         return self._api_url
+
+    @property
+    def accounts_url(self) -> str:
+        """The accounts server's URL."""
+        return self._accounts.url
 
     @property
     def limits(self) -> Limits:

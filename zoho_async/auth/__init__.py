@@ -12,6 +12,7 @@ from zoho_async.auth.grants import (
     refresh,
     revoke,
 )
+from zoho_async.auth.profiles import Profile, Profiles, profile_settings, profiles_path
 from zoho_async.auth.redis_store import RedisStore
 from zoho_async.auth.reply import AccessToken, Grant, access_token
 from zoho_async.auth.server import AccountsServer
@@ -27,6 +28,8 @@ __all__ = [
     "Grant",
     "KeyringStore",
     "MemoryStore",
+    "Profile",
+    "Profiles",
     "Redirect",
     "RedisStore",
     "TokenSource",
@@ -36,6 +39,8 @@ __all__ = [
     "client_credentials",
     "console_url",
     "exchange_code",
+    "profile_settings",
+    "profiles_path",
     "read_redirect",
     "refresh",
     "revoke",

@@ -136,6 +136,17 @@ def keep(shared: Shared, now: float, *, holder: str, token: AccessToken, took: f
     return Have(token, token.expires_in - took, took)
 
 
+def bring(shared: Shared, now: float, *, token: AccessToken) -> None:
+    """A token came with a code, without a turn; Zoho counts it all the same."""
+    shared.asked.append(now)
+    keep(shared, now, holder="", token=token, took=0.0)
+
+
+def forget(shared: Shared, now: float) -> None:
+    """The refresh token is no more, nor what came of it; that it was asked for still counts."""
+    shared.token = ""
+
+
 def fail(shared: Shared, now: float, *, holder: str, error: AuthError) -> None:
     """``holder`` was told ``error`` instead. Wrong credentials stay wrong for everyone."""
     if type(error).__name__ in _WRONG:
