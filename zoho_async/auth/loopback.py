@@ -1,13 +1,15 @@
 """The page on this machine that catches the answer of the authorization page.
 
-It listens on loopback only, for one answer. A request without our ``state`` is not that answer,
-whoever made it, and changes nothing. The code is never shown, kept or logged; the page tells
-browsers to keep nothing either.
+It listens on loopback only, on both of its addresses: a browser that resolves ``localhost`` to the
+other one must not reach somebody else's page with our code. It waits for one answer. A request
+without our ``state`` is not that answer, whoever made it, and changes nothing. The code is never
+shown, kept or logged; the page tells browsers to keep nothing either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
 from html import escape
 from typing import Final
@@ -20,6 +22,7 @@ PATH: Final = "/callback"
 
 #: A browser sends its request at once; one that does not is none, after so many seconds.
 _SLOWEST: Final = 10.0
+_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
 
 def redirect_uri(port: int) -> str:
@@ -36,23 +39,28 @@ class Loopback:
     def __init__(self, port: int, *, state: str) -> None:
         self._port: Final = port
         self._state: Final = state
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._query: asyncio.Future[dict[str, str]] | None = None
 
     async def __aenter__(self) -> Loopback:
         self._query = asyncio.get_running_loop().create_future()
-        try:
-            self._server = await asyncio.start_server(self._serve, "localhost", self._port)
-        except OSError:
-            raise ConfigurationError(
-                f"port {self._port} is taken; choose another with --port, and register "
-                "http://localhost:PORT/callback in the API console"
-            ) from None
+        for address in ("127.0.0.1", "::1"):
+            try:
+                server = await asyncio.start_server(self._serve, address, self._port)
+            except OSError as problem:
+                if address == "::1" and problem.errno not in _TAKEN:
+                    continue  # a machine without IPv6
+                await self.__aexit__()
+                raise ConfigurationError(
+                    f"port {self._port} cannot be used; choose another with --port, and register "
+                    f"{redirect_uri(self._port)} with that port in the API console"
+                ) from None
+            self._servers.append(server)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
 
     async def answer(self, timeout: float) -> Redirect:
         """What the authorization page answered.

@@ -103,6 +103,11 @@ class Accounts:
             self._end(holder)
 
     @property
+    def live_tokens(self) -> list[str]:
+        """The access tokens that were given and not ended, whether or not their time is over."""
+        return [token for holder in self._holders() for token in holder.live]
+
+    @property
     def refresh_tokens(self) -> list[str]:
         """Those that work, the oldest first."""
         return list(self._refresh)
