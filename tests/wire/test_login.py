@@ -256,6 +256,51 @@ async def test_a_real_browser_logs_in(tmp_path: Path) -> None:
         assert re.search("works: .*, 1 organization", out)
 
 
+def assert_no_file_holds_a_secret(zoho: Sandbox, folder: Path, keyring: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path != keyring:
+            content = path.read_bytes()
+            assert zoho.client_secret.encode() not in content, path
+            assert not re.search(rb"1000\.[0-9a-f]{32}\.", content), path
+
+
+async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path) -> None:
+    async with Sandbox(sizes={"books.items": 3}) as zoho:
+        ring = tmp_path / "ring.json"
+        backend = {"PYTHON_KEYRING_BACKEND": "tests.wire.ring.Ring", "RING": str(ring)}
+        env = environment(zoho, tmp_path) | backend
+        code = await self_client_code(zoho, "ZohoBooks.settings.READ")
+
+        def person() -> str:
+            at = Terminal(
+                env, "login", "items", "--self-client", "--region", "us", "--organization", "1"
+            )
+            at.shown("Client ID: ")
+            at.type(zoho.client_id)
+            at.shown("Client secret .*: ")
+            at.type(zoho.client_secret)
+            at.shown("Code .*: ")
+            at.type(code)
+            assert at.end() == 0, at.seen
+            return at.seen
+
+        seen = await in_terminal(person)
+        assert "the OS keyring" in seen
+        assert "1 is not among the account's: 10234695" in seen
+        env["ZOHO_ORGANIZATION_ID"] = "10234695"
+        status, out, err = await command(env, "export", "items", "--to", str(tmp_path / "out"))
+        assert status == 0, out + err
+        assert zoho.token_requests == 1
+        held = ring.read_text()
+        assert all(secret in held for secret in (zoho.client_secret, zoho.refresh_tokens[-1]))
+        assert_no_file_holds_a_secret(zoho, tmp_path, ring)
+        status, out, err = await command(env, "logout")
+        assert status == 0, err
+        left = ring.read_text()
+        assert zoho.client_secret not in left
+        assert not re.search(r"1000\.[0-9a-f]{32}\.", left)
+
+
 async def test_nobody_at_the_terminal_is_told(tmp_path: Path) -> None:
     async with Sandbox() as zoho:
         code, out, err = await command(environment(zoho, tmp_path), "login")

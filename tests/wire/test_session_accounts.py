@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ from zoho_async import Session
 from zoho_async.auth import MemoryStore
 from zoho_async.books import invoices, items
 from zoho_async.errors import ConfigurationError, MissingScope, OrganizationError
+from zoho_async.export import Export
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Sandbox
 
@@ -28,6 +30,24 @@ async def test_the_organizations_of_an_account_are_listed_and_worked_through() -
         assert there[0].name in str(there[0])
         pages = [await items.list(account.for_organization(each.id)) for each in there]
         assert len(pages) == 2
+
+
+async def test_a_job_over_all_organizations_of_an_account(tmp_path: Path) -> None:
+    zoho = Sandbox(organization="111", organizations=["111", "222"], sizes={"books.items": 450})
+    async with zoho, session(zoho) as account:
+
+        async def exported(organization: str) -> bytes:
+            view, folder = account.for_organization(organization), tmp_path / organization
+            async with Export(view, ["items"], to=folder) as job:
+                async for _ in job:
+                    pass
+            return (folder / "books/items.jsonl").read_bytes()
+
+        there = [each.id for each in await account.organizations()]
+        files = await asyncio.gather(*map(exported, there))
+        for organization, content in zip(there, files, strict=True):
+            assert sorted(content.splitlines()) == sorted(zoho.truth("books.items", organization))
+        assert zoho.token_requests == 1
 
 
 async def test_no_organization_is_told_with_those_there_are() -> None:
