@@ -149,7 +149,14 @@ async def test_from_nothing_to_a_first_export_by_pasting_a_code(tmp_path: Path) 
 
         code, out, err = await command(env, "whoami")
         assert code == 0, err
-        for word in ("20345678", "ZohoBooks.settings.READ", "us (", "calls used today", "s ago"):
+        for word in (
+            "20345678",
+            "ZohoBooks.settings.READ",
+            "us (",
+            "used today of 10000",
+            " left",
+            "s ago",
+        ):
             assert word in out
         assert not any(secret in out + err for secret in secrets_of(zoho))
         code, out, _ = await command(env, "whoami", "--json")

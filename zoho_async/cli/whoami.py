@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,13 +25,13 @@ from zoho_async.cli import outcome
 from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.prompts import say
 from zoho_async.cli.state import token_store
-from zoho_async.errors import ConfigurationError, InvalidGrant
+from zoho_async.errors import ConfigurationError, InvalidGrant, ReplyError
 from zoho_async.limits import Snapshot
 from zoho_async.organizations import KnownOrganization
 
 
 def whoami(name: str | None, environ: Mapping[str, str], *, json: bool) -> int:
-    """Say who calls, with one call to list the organizations. Raises `ZohoError`."""
+    """Say who calls, with two calls: the organizations, and ours. Raises `ZohoError`."""
     profile = chosen_profile(name, environ)
     found = asyncio.run(_found(name, environ, profile))
     if json:
@@ -90,6 +91,10 @@ async def _found(
     connection = Connection(profile=name)
     async with connected(connection, environ, lambda event: None, organization=False) as zoho:
         organizations = await zoho.organizations()
+        if zoho.organization:
+            # The list belongs to no organization; only a reply about ours tells of its day.
+            with suppress(ReplyError):
+                await zoho.request("GET", f"/organizations/{zoho.organization}")
         snapshot = await zoho.snapshot()
         return {
             "account": settings["ZOHO_CLIENT_ID"],
