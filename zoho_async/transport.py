@@ -69,6 +69,14 @@ async def _never_again(
         raise _Broken(type(error).__name__) from error
 
 
+def verifies(connector: aiohttp.BaseConnector) -> bool:
+    """Whether ``connector`` checks the certificates of those it speaks to (or knows them)."""
+    given: object = getattr(connector, "_ssl", True)
+    if isinstance(given, ssl.SSLContext):
+        return given.verify_mode == ssl.CERT_REQUIRED and given.check_hostname
+    return given is not False
+
+
 class Transport:
     """An aiohttp session under our rules; made on the event loop that uses it.
 
