@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -193,6 +194,7 @@ class Account:
             try:
                 token, slot = await self._admitted(call)
             except LimitError as limited:
+                limited.asked = call.request
                 raise limited from last
             try:
                 answer, refused = await self._attempt(call, token, slot, attempt)
@@ -224,7 +226,7 @@ class Account:
             token = self._tokens.current()
             if token is not None and not self._closed:
                 return token, slot
-            await slot.unsent()
+            await _settled(slot.unsent())
 
     async def _attempt(
         self, call: Call, token: AccessToken, slot: Slot, attempt: int
@@ -243,12 +245,11 @@ class Account:
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):
-            await slot.unsent()
+            await _settled(slot.unsent())
             self._called(call, None, None, began, attempt)
             raise
         except BaseException as broken:
-            with anyio.CancelScope(shield=True):
-                await slot.lost()
+            await _settled(slot.lost())
             if isinstance(broken, TransportError):
                 self._called(call, None, None, began, attempt)
             raise
@@ -256,8 +257,7 @@ class Account:
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
-        with anyio.CancelScope(shield=True):
-            await slot.replied(quota=quota_of(answer), refusal=refusal)
+        await _settled(slot.replied(quota=quota_of(answer), refusal=refusal))
         code = error.code if isinstance(error, ReplyError) else None
         self._called(call, answer.status, code, began, attempt)
         return answer, error
@@ -344,3 +344,13 @@ class Account:
         # A host that is not in the table must not see the token, whoever names it.
         if self._given_api_url is None and token.api_domain in API_URLS:
             self._api_url = token.api_domain
+
+
+async def _settled(settling: Coroutine[Any, Any, None]) -> None:
+    """Give a slot back, cancelled or not.
+
+    A ledger that cannot be written must not cost an answer that is here: a write that took effect
+    would look as if it had not. The next admission meets the same ledger, and raises.
+    """
+    with anyio.CancelScope(shield=True), suppress(ConfigurationError):
+        await settling

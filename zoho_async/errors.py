@@ -60,7 +60,13 @@ class CallError(ZohoError):
 
 
 class LimitError(ZohoError):
-    """The organization's limits do not let this call go now."""
+    """The organization's limits do not let this call go now; ``asked`` says which, if one was."""
+
+    asked: Request | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.asked is None else f"{self.asked}: {text}"
 
 
 class WaitTooLong(LimitError):

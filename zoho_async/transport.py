@@ -90,7 +90,6 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_never_again,),
             headers={"User-Agent": user_agent, "Accept": "application/json"},
-            skip_auto_headers=("Content-Type",),
         )
 
     async def close(self) -> None:
@@ -126,6 +125,8 @@ class Transport:
                 data=body() if callable(body) else body,
                 timeout=timeout,
                 allow_redirects=False,
+                # What has no body has no type either; a form brings its own with its boundary.
+                skip_auto_headers=("Content-Type",) if body is None else None,
                 proxy=proxy,
             ) as response:
                 content = await response.read()

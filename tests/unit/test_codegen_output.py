@@ -84,15 +84,6 @@ def test_a_changed_and_a_foreign_file_are_named(books: Model, tmp_path: Path) ->
     ]
 
 
-def test_generated_code_is_formatted_as_the_project_is() -> None:
-    folder = str(generate.PACKAGE / "books")
-    for command in (["check", "-q"], ["format", "--check", "-q"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, folder], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
 @needs_reference
 def test_no_operation_of_the_official_files_is_missing(books: Model) -> None:
     assert check.missing(books, REFERENCE) == []
