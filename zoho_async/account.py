@@ -112,6 +112,7 @@ class Account:
             store=tokens or MemoryStore(clock=clock),
             key=store_key(self._accounts.url, credentials),
             adopted=self._adopt,
+            refreshed=lambda token: self.observe(Refreshed(expires_in=token.expires_in)),
         )
 
     # -- what views use ---------------------------------------------------------------------
@@ -336,9 +337,7 @@ class Account:
 
     async def _fetch_token(self) -> AccessToken:
         """One request to the accounts server."""
-        grant = await refresh(self._accounts, self._credentials)
-        self.observe(Refreshed(expires_in=grant.access.expires_in))
-        return grant.access
+        return (await refresh(self._accounts, self._credentials)).access
 
     def _adopt(self, token: AccessToken) -> None:
         # A host that is not in the table must not see the token, whoever names it.

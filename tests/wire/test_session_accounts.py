@@ -13,6 +13,7 @@ from zoho_async import Session
 from zoho_async.auth import MemoryStore
 from zoho_async.books import invoices, items
 from zoho_async.errors import ConfigurationError, MissingScope, OrganizationError
+from zoho_async.events import Event, Refreshed
 from zoho_async.export import Export
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Sandbox
@@ -93,6 +94,18 @@ async def test_sessions_that_share_a_store_share_a_token() -> None:
             await asyncio.gather(items.list(one), items.list(other))
             assert zoho.token_requests == 2
             assert one.token_age is not None
+
+
+async def test_an_observer_that_fails_loses_no_token() -> None:
+    def observer(event: Event) -> None:
+        if isinstance(event, Refreshed):
+            raise RuntimeError("the observer's own fault")
+
+    async with Sandbox() as zoho, session(zoho, observer=observer) as account:
+        with pytest.raises(RuntimeError, match="own fault"):
+            await items.list(account)
+        await items.list(account)
+        assert zoho.token_requests == 1
 
 
 @pytest.mark.parametrize("url", ["https://www.zohoapis.com", "http://127.0.0.1:1"])

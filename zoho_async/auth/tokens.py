@@ -48,7 +48,8 @@ class TokenSource:
 
     ``fetch`` makes one request to the accounts server; ``start`` runs it as a task that the session
     owns, so that a caller who is cancelled does not cancel it for the others. ``store`` shares
-    tokens under ``key``. ``adopted`` is told of each token before it is used.
+    tokens under ``key``. ``adopted`` is told of each token before it is used, ``refreshed`` of each
+    that was asked for here, once nothing can lose it any more.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class TokenSource:
         store: TokenStore,
         key: str,
         adopted: Callable[[AccessToken], None] = lambda token: None,
+        refreshed: Callable[[AccessToken], None] = lambda token: None,
     ) -> None:
         self._fetch: Final = fetch
         self._start: Final = start
@@ -68,6 +70,7 @@ class TokenSource:
         self._store: Final = store
         self._key: Final = key
         self._adopted: Final = adopted
+        self._refreshed: Final = refreshed
         self._holder: Final = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._token: AccessToken | None = None
         self._ends = 0.0
@@ -163,9 +166,11 @@ class TokenSource:
                 await self._store.change(self._key, partial(turn.release, holder=self._holder))
             raise
         took = self._clock.monotonic() - began
-        return await self._store.change(
+        have = await self._store.change(
             self._key, partial(turn.keep, holder=self._holder, token=token, took=took)
         )
+        self._refreshed(token)
+        return have
 
     def _keep(self, have: turn.Have, *, at: float) -> AccessToken:
         """Use what was had ``at`` a moment, no later than which its life was counted."""
