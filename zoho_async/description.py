@@ -1,7 +1,7 @@
 """The packed description: Zoho's facts about each operation, for those who need more than types.
 
-The generator writes ``description.json`` beside this module. The sandbox validates and answers by
-it, the export plans by it; plain calls never load it.
+The generator writes a ``description.json`` for each product, beside its modules. The sandbox
+validates and answers by it, the export plans by it; plain calls never load it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from importlib import resources
 from typing import Literal, TypeAlias
 
 import msgspec
+
+from zoho_async.operation import PRODUCTS
 
 #: What a value is. ``id`` is text of digits, ``decimal`` an exact number, ``time`` an aware moment,
 #: ``any`` raw JSON that no description details.
@@ -92,7 +94,15 @@ class Description(msgspec.Struct, frozen=True):
 
 
 @functools.cache
-def load() -> Description:
-    """The description that was packed with this version. Reads a file: call it off the hot path."""
-    packed = resources.files("zoho_async").joinpath("description.json").read_bytes()
-    return msgspec.json.decode(packed, type=Description)
+def load(product: str = "books") -> Description:
+    """What this version knows of a product. Reads a file: call it off the hot path.
+
+    Raises `LookupError` for what is none of the four products.
+    """
+    return msgspec.json.decode(_packed(product), type=Description)
+
+
+def _packed(product: str) -> bytes:
+    if product not in PRODUCTS:
+        raise LookupError(f"{product!r} is no product: {', '.join(PRODUCTS)}")
+    return resources.files("zoho_async").joinpath(product, "description.json").read_bytes()

@@ -523,7 +523,6 @@ _LIST_AUTOBILL_RECURRING_INVOICES = ListOperation(
     key="recurring_invoices",
     row_id="recurring_invoice_id",
     scope="ZohoBooks.contacts.READ",
-    paged=False,
 )
 
 
@@ -532,14 +531,19 @@ def list_autobill_recurring_invoices(
     contact_id: str | int,
     card_id: str | int,
     *,
+    page: int | None = None,
+    per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactRecurringInvoice]:
-    """List recurring invoices that are charged to a card of a contact, which come all at once.
+    """List recurring invoices that are charged to a card of a contact; iterating reads every page.
 
     Scope: ZohoBooks.contacts.READ.
     """
     return Pager(
-        zoho, _LIST_AUTOBILL_RECURRING_INVOICES, ids=(contact_id, card_id), query=extra_query
+        zoho,
+        _LIST_AUTOBILL_RECURRING_INVOICES,
+        ids=(contact_id, card_id),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
 
 
@@ -788,7 +792,7 @@ _GET_EMAIL = Operation(
 async def get_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An email of a contact. The answer is not described: find it in ``extra``.
+    """An email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -888,18 +892,27 @@ _LIST_ADDRESSES = ListOperation(
     key="addresses",
     row_id="address_id",
     scope="ZohoBooks.contacts.READ",
-    paged=False,
 )
 
 
 def list_addresses(
-    zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    contact_id: str | int,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List addresses of a contact, which come all at once.
+    """List addresses of a contact; iterating reads every page.
 
     Scope: ZohoBooks.contacts.READ.
     """
-    return Pager(zoho, _LIST_ADDRESSES, ids=(contact_id,), query=extra_query)
+    return Pager(
+        zoho,
+        _LIST_ADDRESSES,
+        ids=(contact_id,),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
+    )
 
 
 _ADD_ADDRESS = Operation(
@@ -1058,7 +1071,6 @@ _LIST_UNUSED_RETAINER_PAYMENTS = ListOperation(
     key="unused_credits_receivable",
     row_id="payment_id",
     scope="ZohoBooks.contacts.READ",
-    paged=False,
 )
 
 
@@ -1067,9 +1079,11 @@ def list_unused_retainer_payments(
     contact_id: str | int,
     *,
     currency_id: str | int | None = None,
+    page: int | None = None,
+    per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactUnusedCreditsReceivable]:
-    """List unused retainer payments of a contact, which come all at once.
+    """List unused retainer payments of a contact; iterating reads every page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1077,7 +1091,12 @@ def list_unused_retainer_payments(
         zoho,
         _LIST_UNUSED_RETAINER_PAYMENTS,
         ids=(contact_id,),
-        query={"currency_id": currency_id, **(extra_query or {})},
+        query={
+            "currency_id": currency_id,
+            "page": page,
+            "per_page": per_page,
+            **(extra_query or {}),
+        },
     )
 
 
@@ -2416,7 +2435,7 @@ _GET_CLIENT_REVIEW_EMAIL = Operation(
 async def get_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A client review email of a contact. The answer is not described: find it in ``extra``.
+    """A client review email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2456,7 +2475,7 @@ _GET_PAYMENT_METHOD_EMAIL = Operation(
 async def get_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A payment method email of a contact. The answer is not described: find it in ``extra``.
+    """A payment method email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2496,7 +2515,7 @@ _GET_VENDOR_STATEMENT_EMAIL = Operation(
 async def get_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A vendor statement email of a contact. The answer is not described: find it in ``extra``.
+    """A vendor statement email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """

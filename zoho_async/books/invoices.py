@@ -46,6 +46,7 @@ from zoho_async.books.types.invoices import (
     InvoicePaymentOptions,
     InvoicePaymentOptionsInput,
     InvoicePaymentReminderInput,
+    InvoiceReferenceInvoice,
     InvoiceSalesorders,
     InvoiceScheduleEmailInput,
     InvoiceSynchronousOnlinePaymentInput,
@@ -98,6 +99,7 @@ __all__ = [
     "InvoicePaymentOptions",
     "InvoicePaymentOptionsInput",
     "InvoicePaymentReminderInput",
+    "InvoiceReferenceInvoice",
     "InvoiceSalesorders",
     "InvoiceScheduleEmailInput",
     "InvoiceSynchronousOnlinePaymentInput",
@@ -1127,18 +1129,27 @@ _LIST_PAYMENTS = ListOperation(
     key="payments",
     row_id="invoice_payment_id",
     scope="ZohoBooks.invoices.READ",
-    paged=False,
 )
 
 
 def list_payments(
-    zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    invoice_id: str | int,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List payments of an invoice, which come all at once.
+    """List payments of an invoice; iterating reads every page.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return Pager(zoho, _LIST_PAYMENTS, ids=(invoice_id,), query=extra_query)
+    return Pager(
+        zoho,
+        _LIST_PAYMENTS,
+        ids=(invoice_id,),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
+    )
 
 
 _LIST_CREDITS_APPLIED = ListOperation(
@@ -1149,18 +1160,27 @@ _LIST_CREDITS_APPLIED = ListOperation(
     key="credits",
     row_id="creditnotes_invoice_id",
     scope="ZohoBooks.invoices.READ",
-    paged=False,
 )
 
 
 def list_credits_applied(
-    zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    invoice_id: str | int,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List credits applied of an invoice, which come all at once.
+    """List credits applied of an invoice; iterating reads every page.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return Pager(zoho, _LIST_CREDITS_APPLIED, ids=(invoice_id,), query=extra_query)
+    return Pager(
+        zoho,
+        _LIST_CREDITS_APPLIED,
+        ids=(invoice_id,),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
+    )
 
 
 _APPLY_CREDITS = Operation(
@@ -1494,18 +1514,27 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.invoices.READ",
-    paged=False,
 )
 
 
 def list_comments(
-    zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    invoice_id: str | int,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List comments of an invoice, which come all at once.
+    """List comments of an invoice; iterating reads every page.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return Pager(zoho, _LIST_COMMENTS, ids=(invoice_id,), query=extra_query)
+    return Pager(
+        zoho,
+        _LIST_COMMENTS,
+        ids=(invoice_id,),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
+    )
 
 
 _ADD_COMMENT = Operation(

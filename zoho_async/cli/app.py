@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from zoho_async import __version__
 from zoho_async.cli import options, outcome
-from zoho_async.cli.connect import SANDBOX_SEED, Connection
+from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, Connection
 from zoho_async.errors import ZohoError
 
 app: Final = App(
@@ -50,7 +50,12 @@ def export(
     from zoho_async.cli.export import export as carry_out
 
     return carry_out(
-        Order(resources=resources, to=to, filters=filter, fresh=fresh),
+        Order(
+            resources=resources or (SANDBOX_LISTS if sandbox else ()),
+            to=to,
+            filters=filter,
+            fresh=fresh,
+        ),
         Connection(
             sandbox=sandbox,
             organization=organization,

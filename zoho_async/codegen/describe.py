@@ -21,19 +21,17 @@ _UPSERT: Final = (
 )
 
 
-def describe(models: list[Model], objects: dict[tuple[str, str], Objects]) -> bytes:
-    """The packed description; ``objects`` by (product, resource)."""
+def describe(model: Model) -> bytes:
+    """The packed description of a product."""
     facts = tuple(
-        _facts(model, function, objects[model.product, resource.name])
-        for model in models
-        for resource in model.resources
-        for function in resource.functions
+        _facts(model, function) for resource in model.resources for function in resource.functions
     )
     packed = msgspec.json.encode(Description(operations=facts))
     return re.sub(rb'(\{"name":"[a-z]+\.[a-z_]+\.[a-z_]+",)', rb"\n\1", packed) + b"\n"
 
 
-def _facts(model: Model, function: Function, objects: Objects) -> OperationFacts:
+def _facts(model: Model, function: Function) -> OperationFacts:
+    objects = function.objects
     shape = model.replies.shapes.get(function.result)
     query = [*function.batches, *function.uploads, *function.query]
     if function.paged:

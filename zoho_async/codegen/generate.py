@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from zoho_async.codegen import describe, spec, words
+from zoho_async.codegen import describe, spec
 from zoho_async.codegen.lines import docstring
 from zoho_async.codegen.model import Model, ModelError, build
 from zoho_async.codegen.overrides import Overrides
-from zoho_async.codegen.structs import SHARED, Objects
+from zoho_async.codegen.structs import SHARED
 from zoho_async.codegen.write_functions import functions_module
 from zoho_async.codegen.write_types import types_module
 
 #: The products that are generated.
-PRODUCTS: Final = ("books",)
+PRODUCTS: Final = ("books", "invoice", "billing", "inventory")
 PACKAGE: Final = Path(__file__).parent.parent
 
 
@@ -36,12 +36,6 @@ def texts(built: list[Model]) -> dict[Path, str]:
     files: dict[Path, str] = {}
     for model in built:
         files |= _product(model)
-    objects: dict[tuple[str, str], Objects] = {
-        (product, words.snake(source.resource)): source.objects
-        for product in PRODUCTS
-        for source in spec.load(product)
-    }
-    files[Path("description.json")] = describe.describe(built, objects).decode()
     return files
 
 
@@ -56,6 +50,7 @@ def _product(model: Model) -> dict[Path, str]:
             f"Resources: {', '.join(names)}.",
             names,
         ),
+        home / "description.json": describe.describe(model).decode(),
         home / "types/__init__.py": _init(
             model.product, f"The structs of Zoho {title}, one module a resource.", []
         ),

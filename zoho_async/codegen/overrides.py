@@ -19,9 +19,11 @@ The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
     of a struct, alone or after ``list:``.
 ``[[shared]]``
     Objects that are one struct: the names of the fields that hold them, and the fields that all
-    of them have. ``home`` keeps it to one resource.
+    of them have. ``home`` keeps it to one resource, ``product`` to one product.
 ``[[resources]]``
-    What a file's records are called where its name does not say.
+    Names of modules and of their records, where a file's name does not say.
+
+The patterns of ``of`` may leave the product open (``*.*.list_*_templates``).
 """
 
 from __future__ import annotations
@@ -119,11 +121,14 @@ class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     add: dict[str, str] = {}
     kinds: dict[str, str] = {}
 
+    def concerns(self, product: str) -> bool:
+        return self.of.partition(".")[0] in {product, "*"}
+
 
 class SharedFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One struct for several fields; ``home`` is its resource, or ``shared`` for all of them."""
 
-    product: str
+    product: str = "*"
     home: str = "shared"
     name: str
     held_by: tuple[str, ...]
@@ -131,10 +136,18 @@ class SharedFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ResourceFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``of`` is ``product.file``; ``noun`` the singular of its records."""
+    """What a file is about. ``of`` is ``product.file``.
+
+    ``module`` names its module. A ``guest`` stands in the module of another file, and its functions
+    are named in that one's terms. ``noun`` is the singular of the records, ``also`` are other words
+    that the file's operations have for them.
+    """
 
     of: str
-    noun: str
+    module: str = ""
+    guest: bool = False
+    noun: str = ""
+    also: tuple[str, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,7 +169,7 @@ class Overrides:
         self._shared: Final = file.shared
         self._names: Final = {of: name for fix in file.names for of, name in fix.to.items()}
         self._purposes: Final = {of: text for fix in file.purposes for of, text in fix.to.items()}
-        self._nouns: Final = {fix.of: fix.noun for fix in file.resources}
+        self._resources: Final = {fix.of: fix for fix in file.resources}
         self._used: set[str] = set()
 
     @classmethod
@@ -187,11 +200,11 @@ class Overrides:
             self._used.add(f"purposes: {name}")
         return self._purposes.get(name)
 
-    def noun_of(self, resource: str) -> str | None:
-        """The singular of a file's records, if one was given."""
-        if resource in self._nouns:
+    def of_resource(self, resource: str) -> ResourceFix | None:
+        """The names of a file's module and records, if any were given."""
+        if resource in self._resources:
             self._used.add(f"resources: {resource}")
-        return self._nouns.get(resource)
+        return self._resources.get(resource)
 
     def shared_of(
         self, product: str, home: str, field: str, members: Iterable[str]
@@ -199,9 +212,10 @@ class Overrides:
         """The name and home of the shared struct that an object under ``field`` is, if any."""
         present = frozenset(members)
         for fix in self._shared:
-            fits = fix.product == product and fix.home in {"shared", home} and field in fix.held_by
+            fits = fix.product in {product, "*"} and fix.home in {"shared", home}
+            fits = fits and field in fix.held_by
             if fits and present.issuperset(fix.marks):
-                self._used.add(f"shared: {product}.{fix.name}: {field}")
+                self._used.add(f"shared: {fix.product}.{fix.name}: {field}")
                 return fix.name, fix.home
         return None
 
@@ -211,11 +225,11 @@ class Overrides:
 
     def unused(self, products: Iterable[str]) -> list[str]:
         """The corrections for these products that changed nothing."""
-        known = frozenset(products)
+        known = frozenset({*products, "*"})
         marks = [f"calls: {pattern}" for fix in self.calls for pattern in fix.names()]
         marks += [f"names: {name}" for name in self._names]
         marks += [f"purposes: {name}" for name in self._purposes]
-        marks += [f"resources: {name}" for name in self._nouns]
+        marks += [f"resources: {name}" for name in self._resources]
         marks += [
             f"shared: {fix.product}.{fix.name}: {field}"
             for fix in self._shared
