@@ -148,7 +148,8 @@ class Reader:
         return self._overrides.name_of(f"{self._where}.{call.id}")
 
     def _function(self, call: Call, name: str) -> Function:
-        fixes = self._overrides.of_call(f"{self._where}.{call.id}")
+        full_id = f"{self._where}.{call.id}"
+        fixes = [fix for fix in self._overrides.of_call(full_id) if _can_send(call, fix)]
         given = self._given_name(call)
         function = Function(
             name=name,
@@ -161,7 +162,7 @@ class Reader:
             path=call.path,
             status=call.status,
             batch=call.batch,
-            purpose=self._overrides.purpose_of(f"{self._where}.{call.id}") or "",
+            purpose=self._overrides.purpose_of(full_id) or "",
             upsert=naming.is_upsert(call),
             objects=self.source.objects,
             corrected=bool(fixes or given),
@@ -279,6 +280,8 @@ class Reader:
         envelope = self.source.objects.get(shapes[0].object, ()) if shapes else ()
         record = next((fix.record for fix in reversed(fixes) if fix.record), None)
         held = {node.name: node for node in envelope if node.name not in _ENVELOPE}
+        if function.key in held:  # a correction chose one of several keys
+            held = {function.key: held[function.key]}
         if function.answer == "file" or (files and not held):
             self._answers_file(function, files)
         elif record is not None:
@@ -290,7 +293,7 @@ class Reader:
                 function.own_row_id = fix.row_id
             for name in ("answer", "key", "order", "paged", "totals", "max_per_page"):
                 value = getattr(fix, name)
-                if value is not None:
+                if value is not None and (value != "record" or function.key):
                     setattr(function, name, value)
         function.paged = function.paged and function.answer == "list"
 
@@ -366,9 +369,8 @@ class Reader:
 
     def _top_level(self, function: Function, shape: Shape) -> None:
         shape.base = "Record"
-        if not shape.called:
-            own = (self.record, *self.also)
-            shape.called = own if shape.name == self.main else (function.key,)
+        called = (self.record, *self.also) if shape.name == self.main else (function.key,)
+        shape.called += called if called[0] not in shape.called else ()
         if function.answer == "list":
             self._list_facts(function)
 
@@ -380,6 +382,11 @@ class Reader:
             function.order = "created_time"
         function.totals = "response_option" in described
         function.query = [each for each in function.query if each.name not in _PAGING]
+
+
+def _can_send(call: Call, fix: CallFix) -> bool:
+    """Whether a call knows the parameters that a correction always sends."""
+    return fix.fixed.keys() <= {node.name for node in call.query}
 
 
 def own_id(shape: Shape, nouns: Sequence[str]) -> str:

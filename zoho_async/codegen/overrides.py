@@ -23,20 +23,23 @@ The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
 ``[[resources]]``
     Names of modules and of their records, where a file's name does not say.
 
-The patterns of ``of`` may leave the product open (``*.*.list_*_templates``).
+The patterns of ``of`` may leave the product open (``*.list_*_templates``). What is said of Books
+holds for Invoice too, where both have the operation, the file or the struct.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from zoho_async.description import Answer, Kind
+
+T = TypeVar("T")
 
 FILE: Final = Path(__file__).parent / "overrides.toml"
 
@@ -122,7 +125,7 @@ class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kinds: dict[str, str] = {}
 
     def concerns(self, product: str) -> bool:
-        return self.of.partition(".")[0] in {product, "*"}
+        return self.of.partition(".")[0] in {*_and_of_books(product), "*"}
 
 
 class SharedFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,6 +162,12 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     resources: tuple[ResourceFix, ...] = ()
 
 
+def _and_of_books(name: str) -> tuple[str, ...]:
+    """A name and, for what Invoice shares with Books, what it is called there."""
+    product, dot, rest = name.partition(".")
+    return (name, f"books{dot}{rest}") if product == "invoice" else (name,)
+
+
 class Overrides:
     """The corrections, and which of them have found what they correct."""
 
@@ -180,9 +189,10 @@ class Overrides:
     def of_call(self, name: str) -> list[CallFix]:
         """The corrections of an operation, in the order of the file."""
         found: list[CallFix] = []
+        names = _and_of_books(name)
         for fix in self.calls:
             for pattern in fix.names():
-                if fnmatch.fnmatchcase(name, pattern):
+                if any(fnmatch.fnmatchcase(each, pattern) for each in names):
                     self._used.add(f"calls: {pattern}")
                     found.append(fix)
                     break
@@ -190,21 +200,15 @@ class Overrides:
 
     def name_of(self, name: str) -> str | None:
         """The function's name for an operation, if one was given."""
-        if name in self._names:
-            self._used.add(f"names: {name}")
-        return self._names.get(name)
+        return self._first(self._names, "names", name)
 
     def purpose_of(self, name: str) -> str | None:
         """The first line of a function's docstring, if one was given."""
-        if name in self._purposes:
-            self._used.add(f"purposes: {name}")
-        return self._purposes.get(name)
+        return self._first(self._purposes, "purposes", name)
 
     def of_resource(self, resource: str) -> ResourceFix | None:
         """The names of a file's module and records, if any were given."""
-        if resource in self._resources:
-            self._used.add(f"resources: {resource}")
-        return self._resources.get(resource)
+        return self._first(self._resources, "resources", resource)
 
     def shared_of(
         self, product: str, home: str, field: str, members: Iterable[str]
@@ -212,11 +216,18 @@ class Overrides:
         """The name and home of the shared struct that an object under ``field`` is, if any."""
         present = frozenset(members)
         for fix in self._shared:
-            fits = fix.product in {product, "*"} and fix.home in {"shared", home}
-            fits = fits and field in fix.held_by
+            fits = fix.product in _and_of_books(product) or fix.product == "*"
+            fits = fits and fix.home in {"shared", home} and field in fix.held_by
             if fits and present.issuperset(fix.marks):
                 self._used.add(f"shared: {fix.product}.{fix.name}: {field}")
                 return fix.name, fix.home
+        return None
+
+    def _first(self, table: Mapping[str, T], kind: str, name: str) -> T | None:
+        for each in _and_of_books(name):
+            if each in table:
+                self._used.add(f"{kind}: {each}")
+                return table[each]
         return None
 
     def use(self, mark: str) -> None:

@@ -116,10 +116,11 @@ class Decoder:
         reply = untyped_object(without_blanks(body))
         if not key:
             return self._fit(reply, result), ()
-        value, place = reply.get(key), (key,)
-        if is_array(value) and len(value) == 1 and shape_of(result).struct is not None:
+        value: Any = reply.get(key)
+        alone = is_array(value) and len(value) == 1 and is_object(value[0])
+        if alone and shape_of(result).struct is not None:
             return self._fit(value[0], result), (key, 0)
-        return None if is_blank(value) else self._fit(value, result), place
+        return None if is_blank(value) else self._fit(value, result), (key,)
 
     def _loose_page(self, operation: ListOperation[T], body: bytes) -> tuple[Any, Any]:
         reply = untyped_object(without_blanks(body))
