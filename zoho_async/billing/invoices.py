@@ -532,6 +532,7 @@ async def add_attachment(
     invoice_id: str | int,
     *,
     attachment: Upload,
+    can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to an invoice.
@@ -539,7 +540,10 @@ async def add_attachment(
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
     return await zoho.call(
-        _ADD_ATTACHMENT, ids=(invoice_id,), query=extra_query, files={"attachment": attachment}
+        _ADD_ATTACHMENT,
+        ids=(invoice_id,),
+        query={"can_send_in_mail": can_send_in_mail, **(extra_query or {})},
+        files={"attachment": attachment},
     )
 
 

@@ -483,6 +483,7 @@ async def add_bank_reconciliation_attachment(
     reconciliation_id: str | int,
     *,
     attachment: Upload,
+    can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a bank reconciliation attachment.
@@ -492,7 +493,7 @@ async def add_bank_reconciliation_attachment(
     return await zoho.call(
         _ADD_BANK_RECONCILIATION_ATTACHMENT,
         ids=(account_id, reconciliation_id),
-        query=extra_query,
+        query={"can_send_in_mail": can_send_in_mail, **(extra_query or {})},
         files={"attachment": attachment},
     )
 

@@ -210,6 +210,8 @@ class _File:
 
 def looks(example: Any) -> Looks:
     """The form of an example."""
+    if isinstance(example, datetime.datetime) and example.time() == datetime.time():
+        return "date"  # a day that stands without quotes in the file
     forms: tuple[tuple[type, Looks], ...] = (
         (bool, "boolean"),
         (float, "decimal"),
@@ -229,7 +231,7 @@ def looks(example: Any) -> Looks:
         (r"-?\d{10,}", "digits"),
         (r"-?\d+", "integer"),
         (r"-?\d[\d,]*\.\d+", "decimal"),
-        (r"\d{4}-\d{1,2}-\d{1,2}", "date"),
+        (r"\d{4}-\d{1,2}-\d{1,2}(T00:00:00(\.0+)?Z)?", "date"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?.*", "time"),
         (r"\d{1,3}:\d\d", "clock"),
         (r"(?i:true|false)", "truth"),

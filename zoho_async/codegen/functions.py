@@ -110,9 +110,9 @@ class Reader:
         self, source: Source, overrides: Overrides, replies: Family, inputs: Family
     ) -> None:
         self.source = source
-        self._where = f"{source.product}.{source.resource}"
-        given = overrides.of_resource(self._where)
         own_name = words.snake(source.resource)
+        self._where = f"{source.product}.{own_name}"
+        given = overrides.of_resource(self._where)
         self.resource = (given and given.module) or own_name
         self.record = (given and given.noun) or words.singular(self.resource)
         self.is_guest = given is not None and given.guest

@@ -113,7 +113,8 @@ def kind_of(node: Node, place: Place = "reply") -> Kind:
         return "object"
     if place == "query" and name.endswith("_ids"):
         return "list"
-    if name.endswith("_formatted"):
+    written_out = name.endswith("_description") and node.type == "string"
+    if name.endswith("_formatted") or written_out:
         return "text"
     if name == "id" or (name.endswith("_id") and not name.startswith(("is_", "has_"))):
         return "text" if node.looks == "text" else "id"

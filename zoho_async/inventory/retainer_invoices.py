@@ -509,6 +509,7 @@ async def add_attachment(
     retainerinvoice_id: str | int,
     *,
     attachment: Upload,
+    can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment.
@@ -518,7 +519,7 @@ async def add_attachment(
     return await zoho.call(
         _ADD_ATTACHMENT,
         ids=(retainerinvoice_id,),
-        query=extra_query,
+        query={"can_send_in_mail": can_send_in_mail, **(extra_query or {})},
         files={"attachment": attachment},
     )
 

@@ -135,7 +135,7 @@ class Customer(Record, frozen=True, kw_only=True):
     primary_contactperson_id: str | None = None
     can_add_card: bool | None = None
     can_add_bank_account: bool | None = None
-    default_templates: list[CustomerDefaultTemplates] | None = None
+    default_templates: CustomerDefaultTemplates | None = None
     documents: list[CustomerDocument] | None = None
     is_gapps_customer: bool | None = None
     has_attachment: bool | None = None

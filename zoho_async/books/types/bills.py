@@ -251,7 +251,7 @@ class BillComment(Record, frozen=True, kw_only=True):
     commented_by_id: str | None = None
     commented_by: str | None = None
     comment_type: str | None = None
-    date: dt.date | None = None
+    date: str | None = None
     date_description: str | None = None
     time: str | None = None
     operation_type: str | None = None

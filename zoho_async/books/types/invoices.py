@@ -643,7 +643,7 @@ class InvoiceOnlinePaymentBankAccountInput(Input, kw_only=True):
 class InvoiceScheduleEmailInput(Input, kw_only=True):
     """What may be sent of an invoice schedule email."""
 
-    schedule_time: dt.datetime | UnsetType | None = UNSET
+    schedule_time: str | UnsetType | None = UNSET
 
 
 class InvoiceSynchronousOnlinePaymentInput(Input, kw_only=True):

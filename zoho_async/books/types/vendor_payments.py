@@ -119,7 +119,7 @@ class VendorPayment(Record, frozen=True, kw_only=True):
     ach_payment_status: str | None = None
     ach_gw_transaction_id: str | None = None
     tags: list[Tag] | None = None
-    check_details: list[VendorPaymentCheckDetails] | None = None
+    check_details: VendorPaymentCheckDetails | None = None
     custom_fields: list[CustomField] | None = None
     documents: list[str] | None = None
     tax_account_name: str | None = None

@@ -20,7 +20,7 @@ class PutawayComment(Record, frozen=True, kw_only=True):
     commented_by: str | None = None
     comment_type: str | None = None
     date: dt.date | None = None
-    date_description: dt.date | None = None
+    date_description: str | None = None
     time: str | None = None
     operation_type: str | None = None
 

@@ -52,7 +52,7 @@ class RecurringExpense(Record, frozen=True, kw_only=True):
 
     account_id: str | None = None
     recurrence_name: str | None = None
-    start_date: Moment | None = None
+    start_date: dt.date | None = None
     end_date: dt.date | None = None
     is_pre_gst: bool | None = None
     source_of_supply: str | None = None
@@ -100,8 +100,8 @@ class RecurringExpense(Record, frozen=True, kw_only=True):
     tags: list[Tag] | None = None
     line_item: RecurringExpenseLineItem | None = None
     recurring_expense_id: str = ""
-    last_created_date: Moment | None = None
-    next_expense_date: Moment | None = None
+    last_created_date: dt.date | None = None
+    next_expense_date: dt.date | None = None
     account_name: str | None = None
     description: str | None = None
     currency_code: str | None = None
@@ -161,7 +161,7 @@ class RecurringExpenseInput(Input, kw_only=True):
 
     account_id: str | int | UnsetType | None = UNSET
     recurrence_name: str | UnsetType | None = UNSET  # at most 100 characters
-    start_date: dt.datetime | UnsetType | None = UNSET
+    start_date: dt.date | UnsetType | None = UNSET
     end_date: dt.date | UnsetType | None = UNSET
     recurrence_frequency: str | UnsetType | None = UNSET
     repeat_every: str | UnsetType | None = UNSET
