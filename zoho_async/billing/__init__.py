@@ -5,3 +5,11 @@ Resources: addons, bank_accounts, cards, coupons, credit_notes, customers, event
 hosted_pages, invoices, items, payments, plans, products, projects, quotes, recurring_expenses,
 refunds, settings, subscriptions, tasks, time_entries, unbilled_charges.
 """
+
+from zoho_async import description
+from zoho_async.description import Endpoint
+
+
+def operations() -> tuple[Endpoint, ...]:
+    """Every operation: its function, method, path and scope."""
+    return description.operations("billing")

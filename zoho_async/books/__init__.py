@@ -9,3 +9,11 @@ recurring_expenses, recurring_invoices, registers, reporting_tags, retainer_invo
 sales_receipts, tasks, taxes, time_entries, transaction_locking, users, vendor_credits,
 vendor_payments.
 """
+
+from zoho_async import description
+from zoho_async.description import Endpoint
+
+
+def operations() -> tuple[Endpoint, ...]:
+    """Every operation: its function, method, path and scope."""
+    return description.operations("books")

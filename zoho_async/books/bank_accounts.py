@@ -101,6 +101,7 @@ _LIST = ListOperation(
     key="bankaccounts",
     row_id="account_id",
     scope="ZohoBooks.banking.READ",
+    totals=True,
 )
 
 

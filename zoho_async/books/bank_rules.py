@@ -51,6 +51,7 @@ _LIST = ListOperation(
     key="rules",
     row_id="rule_id",
     scope="ZohoBooks.banking.READ",
+    totals=True,
 )
 
 

@@ -138,6 +138,7 @@ _LIST = ListOperation(
     key="banktransactions",
     row_id="transaction_id",
     scope="ZohoBooks.banking.READ",
+    totals=True,
 )
 
 

@@ -87,6 +87,7 @@ _LIST = ListOperation(
     key="base_currency_adjustments",
     row_id="base_currency_adjustment_id",
     scope="ZohoBooks.accountants.READ",
+    totals=True,
 )
 
 
@@ -102,6 +103,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BaseCurrencyAdjustment]:
     """List base currency adjustments; iterating reads every page.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -261,6 +264,7 @@ _LIST_CONTACTS = ListOperation(
     key="contacts",
     row_id="contact_id",
     scope="ZohoBooks.accountants.READ",
+    totals=True,
 )
 
 

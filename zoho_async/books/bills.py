@@ -189,6 +189,7 @@ _LIST = ListOperation(
     row_id="bill_id",
     scope="ZohoBooks.bills.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -246,6 +247,8 @@ def list(
 ) -> Pager[Bill]:
     """List bills; iterating reads every page, in order of ``created_time``. With a ``sort_column``
     of yours rows can move between pages meanwhile and be missed.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.bills.READ.
     """

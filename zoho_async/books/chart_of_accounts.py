@@ -117,6 +117,7 @@ _LIST = ListOperation(
     key="chartofaccounts",
     row_id="account_id",
     scope="ZohoBooks.accountants.READ",
+    totals=True,
 )
 
 
@@ -140,6 +141,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccount]:
     """List chart of accounts; iterating reads every page.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -352,6 +355,7 @@ _LIST_TRANSACTIONS = ListOperation(
     key="transactions",
     row_id="",
     scope="ZohoBooks.accountants.READ",
+    totals=True,
 )
 
 

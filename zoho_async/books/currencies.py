@@ -63,6 +63,7 @@ _LIST = ListOperation(
     key="currencies",
     row_id="currency_id",
     scope="ZohoBooks.settings.READ",
+    totals=True,
 )
 
 

@@ -63,6 +63,7 @@ _LIST = ListOperation(
     key="modules",
     row_id="module_id",
     scope="ZohoBooks.settings.READ",
+    totals=True,
 )
 
 

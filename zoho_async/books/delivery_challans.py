@@ -77,6 +77,7 @@ _LIST = ListOperation(
     row_id="deliverychallan_id",
     scope="ZohoBooks.deliverychallans.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -98,6 +98,7 @@ _LIST = ListOperation(
     row_id="fixed_asset_id",
     scope="ZohoBooks.fixedasset.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -143,12 +143,12 @@ _LIST = ListOperation(
     key="journals",
     row_id="journal_id",
     scope="ZohoBooks.accountants.READ",
+    totals=True,
 )
 
 
 def list(
     zoho: Session,
-    journal_ids: Sequence[str | int],
     *,
     entry_number: str | None = None,
     entry_number_startswith: str | None = None,
@@ -180,6 +180,7 @@ def list(
     account_id: str | int | None = None,
     account_code: str | None = None,
     customview_id: str | int | None = None,
+    journal_ids: Sequence[str | int] | None = None,
     currency: str | None = None,
     tax_id: str | int | None = None,
     tax_exemption_id: str | int | None = None,
@@ -202,7 +203,6 @@ def list(
         zoho,
         _LIST,
         query={
-            "journal_ids": journal_ids,
             "entry_number": entry_number,
             "entry_number_startswith": entry_number_startswith,
             "entry_number_contains": entry_number_contains,
@@ -233,6 +233,7 @@ def list(
             "account_id": account_id,
             "account_code": account_code,
             "customview_id": customview_id,
+            "journal_ids": journal_ids,
             "currency": currency,
             "tax_id": tax_id,
             "tax_exemption_id": tax_exemption_id,
@@ -782,6 +783,7 @@ _LIST_RECURRING_JOURNALS = ListOperation(
     row_id="journal_id",
     scope="ZohoBooks.accountants.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -79,6 +79,7 @@ _LIST = ListOperation(
     key="locations",
     row_id="location_id",
     scope="ZohoBooks.settings.READ",
+    totals=True,
 )
 
 

@@ -148,6 +148,7 @@ _LIST_TRANSACTIONS = ListOperation(
     key="transactions",
     row_id="transaction_id",
     scope="ZohoBooks.settings.READ",
+    totals=True,
 )
 
 

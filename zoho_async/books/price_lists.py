@@ -66,6 +66,7 @@ _LIST = ListOperation(
     key="pricebooks",
     row_id="pricebook_id",
     scope="ZohoBooks.settings.READ",
+    totals=True,
 )
 
 

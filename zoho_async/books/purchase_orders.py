@@ -194,6 +194,7 @@ _LIST = ListOperation(
     row_id="purchaseorder_id",
     scope="ZohoBooks.purchaseorders.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -242,6 +243,8 @@ def list(
 ) -> Pager[PurchaseOrder]:
     """List purchase orders; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """

@@ -77,6 +77,7 @@ _LIST = ListOperation(
     key="recurringbills",
     row_id="recurring_bill_id",
     scope="ZohoBooks.bills.READ",
+    totals=True,
 )
 
 
@@ -137,6 +138,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringBill]:
     """List recurring bills; iterating reads every page.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.bills.READ.
     """

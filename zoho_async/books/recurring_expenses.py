@@ -89,6 +89,7 @@ _LIST = ListOperation(
     row_id="recurring_expense_id",
     scope="ZohoBooks.expenses.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -231,6 +231,7 @@ _LIST = ListOperation(
     row_id="salesorder_id",
     scope="ZohoBooks.salesorders.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -290,12 +291,16 @@ def list(
     last_modified_time: dt.datetime | None = None,
     customview_id: str | int | None = None,
     location_ids: Sequence[str | int] | None = None,
+    salesorder_ids: Sequence[str | int] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
     """List sales orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed. At most 200 ids
+    a call.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -356,6 +361,7 @@ def list(
             "last_modified_time": last_modified_time,
             "customview_id": customview_id,
             "location_ids": location_ids,
+            "salesorder_ids": salesorder_ids,
             "page": page,
             "per_page": per_page,
             "accept": "json",

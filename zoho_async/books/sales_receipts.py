@@ -93,6 +93,7 @@ _LIST = ListOperation(
     key="salesreceipts",
     row_id="sales_receipt_id",
     scope="ZohoBooks.invoices.READ",
+    totals=True,
 )
 
 

@@ -76,6 +76,7 @@ _LIST = ListOperation(
     key="time_entries",
     row_id="time_entry_id",
     scope="ZohoBooks.projects.READ",
+    totals=True,
 )
 
 

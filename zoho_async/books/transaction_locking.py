@@ -150,6 +150,7 @@ _LIST = ListOperation(
     key="transaction_locks",
     row_id="transaction_lock_id",
     scope="ZohoBooks.accountants.READ",
+    totals=True,
 )
 
 

@@ -58,6 +58,7 @@ _LIST = ListOperation(
     key="users",
     row_id="user_id",
     scope="ZohoBooks.settings.READ",
+    totals=True,
 )
 
 

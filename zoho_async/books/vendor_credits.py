@@ -183,6 +183,7 @@ _LIST = ListOperation(
     row_id="vendor_credit_id",
     scope="ZohoBooks.debitnotes.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -229,6 +230,8 @@ def list(
 ) -> Pager[VendorCredit]:
     """List vendor credits; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -703,6 +706,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     row_id="vendor_credit_refund_id",
     scope="ZohoBooks.debitnotes.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -719,6 +723,8 @@ def list_all_refunds(
 ) -> Pager[VendorCreditRefund]:
     """List all refunds; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """

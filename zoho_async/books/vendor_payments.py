@@ -106,6 +106,7 @@ _LIST = ListOperation(
     key="vendorpayments",
     row_id="payment_id",
     scope="ZohoBooks.vendorpayments.READ",
+    totals=True,
 )
 
 
@@ -152,6 +153,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPayment]:
     """List vendor payments; iterating reads every page.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """

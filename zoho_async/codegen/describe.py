@@ -26,7 +26,12 @@ def describe(model: Model) -> bytes:
     facts = tuple(
         _facts(model, function) for resource in model.resources for function in resource.functions
     )
-    packed = msgspec.json.encode(Description(operations=facts))
+    errors = {
+        f"{model.product}.{resource.name}": resource.errors
+        for resource in model.resources
+        if resource.errors
+    }
+    packed = msgspec.json.encode(Description(operations=facts, errors=errors))
     return re.sub(rb'(\{"name":"[a-z]+\.[a-z_]+\.[a-z_]+",)', rb"\n\1", packed) + b"\n"
 
 
@@ -58,6 +63,13 @@ def _facts(model: Model, function: Function) -> OperationFacts:
         totals=function.totals,
         max_per_page=function.max_per_page,
         per_user=function.per_user,
+        changes=function.changes,
+        per_page=function.per_page,
+        details=function.details,
+        batch=function.batch,
+        ignored=function.ignored,
+        alternatives=function.alternatives,
+        unconfirmed=function.call.unconfirmed,
     )
 
 

@@ -40,8 +40,14 @@ _VERBS: Final = frozenset(
         "bulk",
     ]
 )
+#: What corrections say about answers, once those have been read.
+_OF_THE_ANSWER: Final = (
+    *("answer", "key", "order", "paged", "totals", "max_per_page"),
+    *("changes", "per_page", "details"),
+)
 #: Functions that answer the record that their module is about, whatever the key says.
 _OF_THE_RECORD: Final = frozenset({"create", "get", "list", "update", "upsert"})
+_CHANGES: Final = "last_modified_time"
 _JSON: Final = "application/json"
 
 
@@ -67,6 +73,7 @@ class Function:
     call: Call
     product: str
     resource: str
+    source: str
     noun: str
     answer: Answer
     result: str = ""
@@ -96,6 +103,11 @@ class Function:
     reply: tuple[Node, ...] = ()
     body_nodes: tuple[Node, ...] = ()
     objects: Objects = field(default_factory=dict[str, tuple[Node, ...]])
+    changes: str = ""
+    per_page: int = 200
+    details: str = ""
+    ignored: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     corrected: bool = False
 
     @property
@@ -156,6 +168,7 @@ class Reader:
             call=call,
             product=self.source.product,
             resource=self.resource,
+            source=self.source.resource,
             noun=self.noun,
             answer="done",
             scope=call.scope,
@@ -236,11 +249,15 @@ class Reader:
         if node.format == "binary" or node.name in {"attachment", "attachments", "receipt"}:
             parameter.required = node.required
             function.uploads.append(parameter)
-        elif kind == "list" and (node.required or node.name == f"{self.noun}_ids"):
+        elif kind == "list" and (node.required or self._is_batch(function, node)):
             parameter.required = True
             function.batches.append(parameter)
         else:
             function.query.append(parameter)
+
+    def _is_batch(self, function: Function, node: Node) -> bool:
+        """Whether a function works on the records that a parameter names, rather than filters."""
+        return node.name == f"{self.noun}_ids" and function.name != "list"
 
     def _read_body(self, function: Function, fixes: list[CallFix]) -> None:
         for content in function.call.body:
@@ -291,11 +308,12 @@ class Reader:
         for fix in fixes:
             if fix.row_id is not None:
                 function.own_row_id = fix.row_id
-            for name in ("answer", "key", "order", "paged", "totals", "max_per_page"):
+            for name in _OF_THE_ANSWER:
                 value = getattr(fix, name)
                 if value is not None and (value != "record" or function.key):
                     setattr(function, name, value)
         function.paged = function.paged and function.answer == "list"
+        function.totals = function.totals and function.paged and "{" not in function.path
 
     def _answers_file(self, function: Function, files: list[str]) -> None:
         function.answer = "file"
@@ -381,6 +399,8 @@ class Reader:
         if any("created_time" in each.allowed for each in sorts):
             function.order = "created_time"
         function.totals = "response_option" in described
+        if any(each.name == _CHANGES for each in function.query):
+            function.changes = _CHANGES
         function.query = [each for each in function.query if each.name not in _PAGING]
 
 
@@ -441,5 +461,7 @@ def _apply(function: Function, fix: CallFix) -> None:
         value = getattr(fix, name)
         if value is not None:
             setattr(function, name, value)
+    function.ignored += fix.ignored
+    function.alternatives += fix.alternatives
     function.fixed.update(fix.fixed)
     function.twins.extend(fix.twins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from zoho_async.description import Kind
 class Resource:
     """One module: ``name`` as a module's, ``main`` the struct of its records.
 
-    ``source`` is the file that it stands for, ``guests`` are further files that it took in.
+    ``source`` is the file that it stands for, ``guests`` are further files that it took in,
+    ``errors`` the codes that have a meaning of their own in it.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Resource:
     main: str
     noun: str
     functions: list[Function]
+    errors: dict[int, str] = dataclasses.field(default_factory=dict[int, str])
     guests: list[str] = dataclasses.field(default_factory=list[str])
 
 
@@ -73,6 +76,8 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     merged = _merge(resources)
     _prune(resources, replies, inputs)
     _name_rows(resources, replies)
+    _tell_errors(product, resources, overrides)
+    _find_details(resources)
     corrections = [
         f"{fix.of}: {len(fix.add)} fields added, {len(fix.kinds)} given another type"
         for fix in overrides.fields
@@ -105,6 +110,23 @@ def _resources(readers: Sequence[Reader]) -> list[Resource]:
             functions=reader.functions(),
         )
     return [found[name] for name in sorted(found)]
+
+
+def _tell_errors(product: str, resources: Sequence[Resource], overrides: Overrides) -> None:
+    for fix in overrides.errors:
+        for resource in resources:
+            if any(fnmatch.fnmatchcase(f"{product}.{resource.name}", each) for each in fix.of):
+                overrides.use(f"errors: {' '.join(fix.of)}")
+                resource.errors |= {int(code): said for code, said in fix.codes.items()}
+
+
+def _find_details(resources: Sequence[Resource]) -> None:
+    """Let lists name the function that reads their records in full, rather than its call."""
+    for resource in resources:
+        names = {function.call.id: function.full_name for function in resource.functions}
+        for function in resource.functions:
+            if function.details:
+                function.details = names.get(function.details, "")
 
 
 def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
@@ -153,7 +175,8 @@ def _merge(resources: Sequence[Resource]) -> dict[str, str]:
         for function in resource.functions:
             kept = best[same_request(function.call.method, function.path)]
             if kept is not function:
-                merged[f"{function.full_name} ({function.call.id})"] = kept.full_name
+                what = f"{function.call.id} of {function.source} ({function.path})"
+                merged[what] = kept.full_name
         resource.functions = [
             function
             for function in resource.functions
@@ -180,6 +203,10 @@ def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Override
     for field, text in fix.add.items():
         if field not in shape.members or fix.new:
             shape.members.setdefault(field, member_of(field, text, family))
+            overrides.use(f"fields: {fix.of}.{field}")
+    for field in fix.free:
+        if shape.members[field].allowed:
+            shape.members[field].allowed = ()
             overrides.use(f"fields: {fix.of}.{field}")
     for field, text in fix.kinds.items():
         known = shape.members.get(field)

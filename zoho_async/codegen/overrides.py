@@ -20,6 +20,8 @@ The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
 ``[[shared]]``
     Objects that are one struct: the names of the fields that hold them, and the fields that all
     of them have. ``home`` keeps it to one resource, ``product`` to one product.
+``[[errors]]``
+    What error codes mean in some modules (``*.invoices``).
 ``[[resources]]``
     Names of modules and of their records, where a file's name does not say.
 
@@ -75,7 +77,9 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``key`` and ``record`` give an undescribed answer the envelope key and the struct that it
     holds; ``drop`` takes query parameters away, ``query`` adds some; ``fixed`` are parameters that
-    are always sent; ``upload`` names the multipart field of a file.
+    are always sent; ``upload`` names the multipart field of a file. ``totals`` holds for lists that
+    stand below no record; ``details`` is the call of the same file that reads records in full.
+    What else there is has the meaning it has in `description.OperationFacts`.
     """
 
     of: str | tuple[str, ...]
@@ -95,6 +99,11 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str | None = None
     body: str | None = None
     upload: str | None = None
+    changes: str | None = None
+    per_page: int | None = None
+    details: str | None = None
+    ignored: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     query: tuple[Extra, ...] = ()
     fixed: dict[str, str] = {}
@@ -117,12 +126,16 @@ class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be changed of a struct; ``new`` makes one that no description has."""
+    """What is to be changed of a struct; ``new`` makes one that no description has.
+
+    ``free`` are fields that take more values than the description lists.
+    """
 
     of: str
     new: bool = False
     add: dict[str, str] = {}
     kinds: dict[str, str] = {}
+    free: tuple[str, ...] = ()
 
     def concerns(self, product: str) -> bool:
         return self.of.partition(".")[0] in {*_and_of_books(product), "*"}
@@ -153,6 +166,13 @@ class ResourceFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True
     also: tuple[str, ...] = ()
 
 
+class ErrorFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What codes mean in a resource: ``of`` is ``product.module``, or a pattern of them."""
+
+    of: tuple[str, ...]
+    codes: dict[str, str]
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calls: tuple[CallFix, ...] = ()
     names: tuple[NameFix, ...] = ()
@@ -160,6 +180,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     fields: tuple[FieldFix, ...] = ()
     shared: tuple[SharedFix, ...] = ()
     resources: tuple[ResourceFix, ...] = ()
+    errors: tuple[ErrorFix, ...] = ()
 
 
 def _and_of_books(name: str) -> tuple[str, ...]:
@@ -176,6 +197,7 @@ class Overrides:
         self.calls: Final = file.calls
         self.fields: Final = file.fields
         self._shared: Final = file.shared
+        self.errors: Final = file.errors
         self._names: Final = {of: name for fix in file.names for of, name in fix.to.items()}
         self._purposes: Final = {of: text for fix in file.purposes for of, text in fix.to.items()}
         self._resources: Final = {fix.of: fix for fix in file.resources}
@@ -247,6 +269,6 @@ class Overrides:
             for field in fix.held_by
         ]
         for fix in self.fields:
-            marks += [f"fields: {fix.of}.{field}" for field in (*fix.add, *fix.kinds)]
+            marks += [f"fields: {fix.of}.{field}" for field in (*fix.add, *fix.kinds, *fix.free)]
         ours = (mark for mark in marks if mark.partition(": ")[2].partition(".")[0] in known)
         return [mark for mark in ours if mark not in self._used]

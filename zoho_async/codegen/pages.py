@@ -51,6 +51,7 @@ UNCONFIRMED: Final = (
 #: Files of the surface whose operations Books describes in another file now.
 _ELSEWHERE: Final = {"tasks": "projects"}
 _PAGE: Final = "docs/zoho-invoice-v3.txt"
+_BILLING_PAGE: Final = "docs/zoho-billing-v1-invoices.txt"
 _SURFACE: Final = "invoice-surface.csv"
 _CALL: Final = re.compile(r"(GET|POST|PUT|DELETE) (/\S+)")
 _REPLY: Final = re.compile(r"HTTP/1\.1 (\d+).*?charset=UTF-8\s*(\{.*)", re.DOTALL)
@@ -181,6 +182,13 @@ def _arguments(lines: Sequence[str]) -> list[Argument]:
         text = lines[at + 1].strip() if at + 1 < len(lines) else ""
         found.append(Argument(lines[back].strip(), line.strip() == "Required", text))
     return found
+
+
+def billing_requests(reference: Path) -> list[tuple[str, str]]:
+    """Method and path of each operation on the page of Zoho Billing's invoices."""
+    text = (reference / _BILLING_PAGE).read_text(encoding="utf-8")
+    found = re.findall(r'url: "[^"]*/subscriptions/v1(/[^"?]+)[^"]*"\s+type: ([A-Z]+)', text)
+    return [(method, re.sub(r"/\d{6,}", "/{id}", path)) for path, method in found]
 
 
 # -- what the page says, laid over what Books says --------------------------------------------

@@ -38,7 +38,11 @@ _SPELT: Final = {
 def of_module(product: str, resource: Resource) -> str:
     """The docstring of a module of functions."""
     many = words.phrase(plural(resource.noun))
-    return f"{many.capitalize()} of Zoho {product.capitalize()}."
+    about = f"{many.capitalize()} of Zoho {product.capitalize()}."
+    if not resource.errors:
+        return about
+    codes = "; ".join(f"{code} {said}" for code, said in sorted(resource.errors.items()))
+    return f"{about}\n\nError codes of their own: {codes}."
 
 
 def of(function: Function, name: str = "", purpose: str = "") -> str:
@@ -53,8 +57,24 @@ def of(function: Function, name: str = "", purpose: str = "") -> str:
         parts[0] += f" At most {function.batch} ids a call."
     if function.answer == "done" and function.call.method == "GET":
         parts[0] += " The answer is not described: find it in ``extra``."
+    parts += _notes(function)
     scopes = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (*parts, scopes) if part)
+
+
+def _notes(function: Function) -> list[str]:
+    """What is to be known beside the purpose."""
+    notes: list[str] = []
+    if function.ignored:
+        which = "all filters" if "*" in function.ignored else _listed(list(function.ignored))
+        notes.append(f"Zoho takes {which} and does not heed them here.")
+    if function.changes:
+        notes.append(f"``{function.changes}`` asks for what changed since a moment.")
+    if function.alternatives:
+        notes.append(f"Other documents give it as {_listed(list(function.alternatives))}.")
+    if function.call.unconfirmed:
+        notes.append("Unconfirmed: known from Books, and in no document of this product.")
+    return [" ".join(notes)] if notes else []
 
 
 def _purpose(function: Function, name: str) -> str:

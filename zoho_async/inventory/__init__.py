@@ -8,3 +8,11 @@ putaways, replenishments, reporting_tags, retainer_invoices, sales_orders, sales
 serial_numbers, shipment_orders, storage_locations, tasks, taxes, transfer_orders, units, users,
 vendor_credits.
 """
+
+from zoho_async import description
+from zoho_async.description import Endpoint
+
+
+def operations() -> tuple[Endpoint, ...]:
+    """Every operation: its function, method, path and scope."""
+    return description.operations("inventory")

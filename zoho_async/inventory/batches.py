@@ -74,17 +74,18 @@ _LIST = ListOperation(
     key="batches",
     row_id="batch_id",
     scope="ZohoInventory.items.READ",
+    totals=True,
 )
 
 
 def list(
     zoho: Session,
-    batch_ids: Sequence[str | int],
     *,
     item_id: str | int,
     include_empty_batches: bool | None = None,
     warehouse_id: str | int | None = None,
     location_id: str | int | None = None,
+    batch_ids: Sequence[str | int] | None = None,
     search_text: str | None = None,
     status: Literal["active", "inactive"] | None = None,
     filter_by: str | None = None,
@@ -102,11 +103,11 @@ def list(
         zoho,
         _LIST,
         query={
-            "batch_ids": batch_ids,
             "item_id": item_id,
             "include_empty_batches": include_empty_batches,
             "warehouse_id": warehouse_id,
             "location_id": location_id,
+            "batch_ids": batch_ids,
             "search_text": search_text,
             "status": status,
             "filter_by": filter_by,

@@ -85,6 +85,7 @@ _LIST = ListOperation(
     key="bills",
     row_id="bill_id",
     scope="ZohoInventory.bills.READ",
+    totals=True,
 )
 
 
@@ -96,6 +97,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Bill]:
     """List bills; iterating reads every page.
+
+    Zoho takes all filters and does not heed them here.
 
     Scope: ZohoInventory.bills.READ.
     """

@@ -194,6 +194,8 @@ def list(
     """List composite items; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
 
+    ``last_modified_time`` asks for what changed since a moment.
+
     Scope: ZohoInventory.compositeitems.READ.
     """
     return Pager(
@@ -422,6 +424,7 @@ _LIST_ASSEMBLIES = ListOperation(
     row_id="bundle_id",
     scope="ZohoInventory.compositeitems.READ",
     order="created_time",
+    totals=True,
 )
 
 

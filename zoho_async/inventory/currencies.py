@@ -49,6 +49,7 @@ _LIST = ListOperation(
     key="currencies",
     row_id="currency_id",
     scope="ZohoInventory.settings.READ",
+    totals=True,
 )
 
 

@@ -85,6 +85,7 @@ _LIST = ListOperation(
     row_id="deliverychallan_id",
     scope="ZohoInventory.deliverychallans.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -74,6 +74,7 @@ _LIST = ListOperation(
     key="inventory_adjustments",
     row_id="inventory_adjustment_id",
     scope="ZohoInventory.inventoryadjustments.READ",
+    totals=True,
 )
 
 

@@ -71,6 +71,7 @@ _LIST = ListOperation(
     key="itemgroups",
     row_id="group_id",
     scope="ZohoInventory.items.READ",
+    totals=True,
 )
 
 

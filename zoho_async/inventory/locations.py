@@ -84,6 +84,7 @@ _LIST = ListOperation(
     key="locations",
     row_id="location_id",
     scope="ZohoInventory.settings.READ",
+    totals=True,
 )
 
 

@@ -104,6 +104,7 @@ _LIST = ListOperation(
     row_id="moveorder_id",
     scope="ZohoInventory.moveorder.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -88,6 +88,7 @@ _LIST = ListOperation(
     key="packages",
     row_id="package_id",
     scope="ZohoInventory.packages.READ",
+    totals=True,
 )
 
 
@@ -117,6 +118,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Package]:
     """List packages; iterating reads every page.
+
+    Zoho takes ``package_number``, ``salesorder_number`` and ``status`` and does not heed them here.
 
     Scope: ZohoInventory.packages.READ.
     """

@@ -99,6 +99,7 @@ _LIST = ListOperation(
     row_id="picklist_id",
     scope="ZohoInventory.picklists.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -61,6 +61,7 @@ _LIST = ListOperation(
     key="pricebooks",
     row_id="pricebook_id",
     scope="ZohoInventory.settings.READ",
+    totals=True,
 )
 
 

@@ -103,6 +103,7 @@ _LIST = ListOperation(
     key="purchaseorders",
     row_id="purchaseorder_id",
     scope="ZohoInventory.purchaseorders.READ",
+    totals=True,
 )
 
 

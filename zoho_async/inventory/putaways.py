@@ -93,6 +93,7 @@ _LIST = ListOperation(
     key="putaways",
     row_id="putaway_id",
     scope="ZohoInventory.putaway.READ",
+    totals=True,
 )
 
 

@@ -256,6 +256,7 @@ _LIST_TASKS = ListOperation(
     key="replenishment_tasks",
     row_id="replenishment_task_id",
     scope="ZohoInventory.items.READ",
+    totals=True,
 )
 
 

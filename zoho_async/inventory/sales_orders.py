@@ -111,21 +111,32 @@ _LIST = ListOperation(
     key="salesorders",
     row_id="salesorder_id",
     scope="ZohoInventory.salesorders.READ",
+    totals=True,
 )
 
 
 def list(
     zoho: Session,
     *,
+    salesorder_ids: Sequence[str | int] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterating reads every page.
+    """List sales orders; iterating reads every page. At most 200 ids a call.
 
     Scope: ZohoInventory.salesorders.READ.
     """
-    return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
+    return Pager(
+        zoho,
+        _LIST,
+        query={
+            "salesorder_ids": salesorder_ids,
+            "page": page,
+            "per_page": per_page,
+            **(extra_query or {}),
+        },
+    )
 
 
 _BULK_DELETE = Operation(

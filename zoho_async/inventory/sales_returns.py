@@ -94,6 +94,7 @@ _LIST = ListOperation(
     key="salesreturns",
     row_id="salesreturn_id",
     scope="ZohoInventory.salesreturns.READ",
+    totals=True,
 )
 
 
@@ -105,6 +106,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReturn]:
     """List sales returns; iterating reads every page.
+
+    Zoho takes all filters and does not heed them here.
 
     Scope: ZohoInventory.salesreturns.READ.
     """

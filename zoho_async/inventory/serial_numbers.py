@@ -25,6 +25,7 @@ _LIST = ListOperation(
     key="serial_numbers",
     row_id="serialnumber_id",
     scope="ZohoInventory.items.READ",
+    totals=True,
 )
 
 

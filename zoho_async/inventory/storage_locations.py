@@ -181,6 +181,7 @@ _LIST_STORAGE_ZONES = ListOperation(
     key="storage_zones",
     row_id="storage_zone_id",
     scope="ZohoInventory.warehouses.READ",
+    totals=True,
 )
 
 
@@ -362,6 +363,7 @@ _LIST = ListOperation(
     key="storage_locations",
     row_id="storage_id",
     scope="ZohoInventory.warehouses.READ",
+    totals=True,
 )
 
 

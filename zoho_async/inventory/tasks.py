@@ -132,6 +132,7 @@ _LIST = ListOperation(
     row_id="task_id",
     scope="ZohoInventory.settings.READ",
     order="created_time",
+    totals=True,
 )
 
 

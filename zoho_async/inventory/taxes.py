@@ -80,6 +80,7 @@ _LIST = ListOperation(
     key="taxes",
     row_id="tax_id",
     scope="ZohoInventory.settings.READ",
+    totals=True,
 )
 
 
@@ -279,6 +280,7 @@ _LIST_AUTHORITIES = ListOperation(
     key="tax_authorities",
     row_id="tax_authority_id",
     scope="ZohoInventory.settings.READ",
+    totals=True,
 )
 
 
@@ -395,6 +397,7 @@ _LIST_EXEMPTIONS = ListOperation(
     key="tax_exemptions",
     row_id="tax_exemption_id",
     scope="ZohoInventory.settings.READ",
+    totals=True,
 )
 
 

@@ -100,6 +100,7 @@ _LIST = ListOperation(
     row_id="transfer_order_id",
     scope="ZohoInventory.transferorders.READ",
     order="created_time",
+    totals=True,
 )
 
 

@@ -72,6 +72,7 @@ _LIST_GROUPS = ListOperation(
     key="unit_groups",
     row_id="unit_group_id",
     scope="ZohoInventory.items.READ",
+    totals=True,
 )
 
 
@@ -186,6 +187,7 @@ _LIST = ListOperation(
     key="units",
     row_id="unit_id",
     scope="ZohoInventory.items.READ",
+    totals=True,
 )
 
 

@@ -54,6 +54,7 @@ _LIST = ListOperation(
     key="users",
     row_id="user_id",
     scope="ZohoInventory.settings.READ",
+    totals=True,
 )
 
 

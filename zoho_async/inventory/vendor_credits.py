@@ -143,6 +143,7 @@ _LIST = ListOperation(
     row_id="vendor_credit_id",
     scope="ZohoInventory.debitnotes.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -194,6 +195,8 @@ def list(
 ) -> Pager[VendorCredit]:
     """List vendor credits; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -673,6 +676,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     row_id="vendor_credit_refund_id",
     scope="ZohoInventory.debitnotes.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -689,6 +693,8 @@ def list_all_refunds(
 ) -> Pager[VendorCreditRefund]:
     """List all refunds; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoInventory.debitnotes.READ.
     """

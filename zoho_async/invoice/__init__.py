@@ -5,3 +5,11 @@ Resources: contacts, credit_notes, currencies, customer_payments, estimates, exp
 items, price_lists, projects, recurring_expenses, recurring_invoices, retainer_invoices, tasks,
 taxes, time_entries, users.
 """
+
+from zoho_async import description
+from zoho_async.description import Endpoint
+
+
+def operations() -> tuple[Endpoint, ...]:
+    """Every operation: its function, method, path and scope."""
+    return description.operations("invoice")

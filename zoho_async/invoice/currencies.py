@@ -50,6 +50,8 @@ async def create(
 ) -> Currency:
     """Create a currency. Needs ``currency_code`` and ``currency_format``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=currency)
@@ -63,6 +65,7 @@ _LIST = ListOperation(
     key="currencies",
     row_id="currency_id",
     scope="ZohoInvoice.settings.READ",
+    totals=True,
 )
 
 
@@ -75,6 +78,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
     """List currencies; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -106,6 +111,8 @@ async def update(
     """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
     ``currency_format``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(_UPDATE, ids=(currency_id,), query=extra_query, body=currency)
@@ -127,6 +134,8 @@ async def get(
 ) -> Currency:
     """One currency with all its fields.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.READ.
     """
     return await zoho.call(_GET, ids=(currency_id,), query=extra_query)
@@ -146,6 +155,8 @@ async def delete(
     zoho: Session, currency_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Delete a currency.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -176,6 +187,8 @@ def list_exchange_rates(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
     """List exchange rates of a currency; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -214,6 +227,8 @@ async def create_exchange_rate(
 ) -> CurrencyExchangeRate:
     """Create an exchange rate of a currency.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(
@@ -239,6 +254,8 @@ async def get_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
     """An exchange rate of a currency.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -266,6 +283,8 @@ async def update_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Update an exchange rate of a currency.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -295,6 +314,8 @@ async def delete_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete an exchange rate of a currency.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.DELETE.
     """

@@ -86,6 +86,8 @@ async def create(
 ) -> Project:
     """Create a project. Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=project)
@@ -117,6 +119,8 @@ def list(
 ) -> Pager[Project]:
     """List projects; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -159,6 +163,8 @@ async def upsert(
     is none. Doing so twice does no harm. Needs ``project_name``, ``customer_id``,
     ``billing_type`` and ``user_id``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.UPDATE.
     """
     return await zoho.call(
@@ -194,6 +200,8 @@ async def update(
     """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
     ``customer_id``, ``billing_type`` and ``user_id``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.UPDATE.
     """
     return await zoho.call(_UPDATE, ids=(project_id,), query=extra_query, body=project)
@@ -215,6 +223,8 @@ async def get(
 ) -> Project:
     """One project with all its fields.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.READ.
     """
     return await zoho.call(_GET, ids=(project_id,), query=extra_query)
@@ -234,6 +244,8 @@ async def delete(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Delete a project.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -255,6 +267,8 @@ async def mark_as_active(
 ) -> Done:
     """Mark a project as active.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(project_id,), query=extra_query)
@@ -274,6 +288,8 @@ async def mark_as_inactive(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Mark a project as inactive.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -300,6 +316,8 @@ async def clone(
 ) -> Project:
     """Clone a project. Needs ``project_name``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_CLONE, ids=(project_id,), query=extra_query, body=clone)
@@ -323,6 +341,8 @@ async def add_user(
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Add a user to a project. Needs ``cost_rate``.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -349,6 +369,8 @@ def list_users(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
     """List users of a project; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -379,6 +401,8 @@ async def invite_user(
 ) -> ProjectUsers:
     """Invite a user to a project. Needs ``user_name`` and ``email``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user)
@@ -403,6 +427,8 @@ async def update_user(
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Update a user of a project.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -429,6 +455,8 @@ async def get_user(
 ) -> ProjectUser:
     """A user of a project.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.READ.
     """
     return await zoho.call(_GET_USER, ids=(project_id, user_id), query=extra_query)
@@ -453,6 +481,8 @@ async def delete_user(
 ) -> Done:
     """Delete a user of a project.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.DELETE.
     """
     return await zoho.call(_DELETE_USER, ids=(project_id, user_id), query=extra_query)
@@ -476,6 +506,8 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
     """Add a comment to a project. Needs ``description``.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -502,6 +534,8 @@ def list_comments(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
     """List comments of a project; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -532,6 +566,8 @@ async def delete_comment(
 ) -> Done:
     """Delete a comment of a project.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.DELETE.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(project_id, comment_id), query=extra_query)
@@ -561,6 +597,8 @@ def list_invoices(
 ) -> Pager[ProjectInvoice]:
     """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """

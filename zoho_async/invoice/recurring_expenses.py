@@ -75,6 +75,8 @@ async def create(
     """Create a recurring expense. Needs ``account_id``, ``recurrence_name``, ``start_date``,
     ``recurrence_frequency``, ``repeat_every`` and ``amount``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.expenses.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=recurring_expense)
@@ -89,6 +91,7 @@ _LIST = ListOperation(
     row_id="recurring_expense_id",
     scope="ZohoInvoice.expenses.READ",
     order="created_time",
+    totals=True,
 )
 
 
@@ -132,6 +135,8 @@ def list(
 ) -> Pager[RecurringExpense]:
     """List recurring expenses; iterating reads every page, in order of ``created_time``. With a
     ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -201,6 +206,8 @@ async def upsert(
     where there is none. Doing so twice does no harm. Needs ``account_id``, ``recurrence_name``,
     ``start_date``, ``recurrence_frequency``, ``repeat_every`` and ``amount``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.expenses.UPDATE.
     """
     return await zoho.call(
@@ -237,6 +244,8 @@ async def update(
     ``recurrence_name``, ``start_date``, ``recurrence_frequency``, ``repeat_every`` and
     ``amount``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.expenses.UPDATE.
     """
     return await zoho.call(
@@ -263,6 +272,8 @@ async def get(
 ) -> RecurringExpense:
     """One recurring expense with all its fields.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.expenses.READ.
     """
     return await zoho.call(_GET, ids=(recurring_expense_id,), query=extra_query)
@@ -285,6 +296,8 @@ async def delete(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete a recurring expense.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.DELETE.
     """
@@ -309,6 +322,8 @@ async def stop(
 ) -> Done:
     """Stop a recurring expense.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.expenses.CREATE.
     """
     return await zoho.call(_STOP, ids=(recurring_expense_id,), query=extra_query)
@@ -331,6 +346,8 @@ async def resume(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Resume a recurring expense.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -362,6 +379,8 @@ def list_child_expenses(
     """List child expenses of a recurring expense; iterating reads every page, in order of
     ``created_time``. With a ``sort_column`` of yours rows can move between pages meanwhile and
     be missed.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -399,6 +418,8 @@ def list_history(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
     """List history of a recurring expense; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """

@@ -40,6 +40,8 @@ async def add_project(
 ) -> Task:
     """Add a project. Needs ``task_name``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_ADD_PROJECT, ids=(project_id,), query=extra_query, body=project)
@@ -65,6 +67,8 @@ def list_project(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
     """List project; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -97,6 +101,8 @@ async def update_project(
 ) -> Task:
     """Update a project of a task. Needs ``task_name``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.UPDATE.
     """
     return await zoho.call(
@@ -124,6 +130,8 @@ async def get_project(
 ) -> Task:
     """A project of a task.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.READ.
     """
     return await zoho.call(_GET_PROJECT, ids=(project_id, task_id), query=extra_query)
@@ -147,6 +155,8 @@ async def delete_project(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete a project of a task.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.DELETE.
     """

@@ -67,6 +67,8 @@ async def create(
 ) -> Tax:
     """Create a tax.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=tax)
@@ -80,6 +82,7 @@ _LIST = ListOperation(
     key="taxes",
     row_id="tax_id",
     scope="ZohoInvoice.settings.READ",
+    totals=True,
 )
 
 
@@ -91,6 +94,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
     """List taxes; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -117,6 +122,8 @@ async def update(
 ) -> Tax:
     """Change a tax; fields that are not sent stay as they are.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(_UPDATE, ids=(tax_id,), query=extra_query, body=tax)
@@ -138,6 +145,8 @@ async def get(
 ) -> Tax:
     """One tax with all its fields.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.READ.
     """
     return await zoho.call(_GET, ids=(tax_id,), query=extra_query)
@@ -157,6 +166,8 @@ async def delete(
     zoho: Session, tax_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Delete a tax.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -178,6 +189,8 @@ async def get_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
     """A group.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -204,6 +217,8 @@ async def update_group(
 ) -> TaxGroup:
     """Update a group.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(_UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group)
@@ -223,6 +238,8 @@ async def delete_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Delete a group.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -245,6 +262,8 @@ async def create_group(
 ) -> TaxGroup:
     """Create a group.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_CREATE_GROUP, query=extra_query, body=group)
@@ -266,6 +285,8 @@ async def create_authority(
 ) -> TaxAuthority:
     """Create an authority. Needs ``tax_authority_name``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_CREATE_AUTHORITY, query=extra_query, body=authority)
@@ -279,6 +300,7 @@ _LIST_AUTHORITIES = ListOperation(
     key="tax_authorities",
     row_id="tax_authority_id",
     scope="ZohoInvoice.settings.READ",
+    totals=True,
 )
 
 
@@ -290,6 +312,8 @@ def list_authorities(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
     """List authorities; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -318,6 +342,8 @@ async def update_authority(
 ) -> TaxAuthority:
     """Update an authority.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(
@@ -341,6 +367,8 @@ async def get_authority(
 ) -> TaxAuthority:
     """An authority.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.READ.
     """
     return await zoho.call(_GET_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
@@ -360,6 +388,8 @@ async def delete_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Delete an authority.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -382,6 +412,8 @@ async def create_exemption(
 ) -> TaxExemption:
     """Create an exemption. Needs ``tax_exemption_code`` and ``type``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_CREATE_EXEMPTION, query=extra_query, body=exemption)
@@ -395,6 +427,7 @@ _LIST_EXEMPTIONS = ListOperation(
     key="tax_exemptions",
     row_id="tax_exemption_id",
     scope="ZohoInvoice.settings.READ",
+    totals=True,
 )
 
 
@@ -406,6 +439,8 @@ def list_exemptions(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
     """List exemptions; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -434,6 +469,8 @@ async def update_exemption(
 ) -> TaxExemption:
     """Update an exemption. Needs ``tax_exemption_code`` and ``type``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(
@@ -457,6 +494,8 @@ async def get_exemption(
 ) -> TaxExemption:
     """An exemption.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.READ.
     """
     return await zoho.call(_GET_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
@@ -476,6 +515,8 @@ async def delete_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Delete an exemption.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.DELETE.
     """

@@ -63,6 +63,8 @@ async def create(
 ) -> TimeEntry:
     """Create a time entry. Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=time_entry)
@@ -76,6 +78,7 @@ _LIST = ListOperation(
     key="time_entries",
     row_id="time_entry_id",
     scope="ZohoInvoice.projects.READ",
+    totals=True,
 )
 
 
@@ -94,6 +97,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
     """List time entries; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -128,6 +133,8 @@ _BULK_DELETE = Operation(
 async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Delete many time entries.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.DELETE.
     """
     return await zoho.call(_BULK_DELETE, query=extra_query)
@@ -154,6 +161,8 @@ async def update(
     """Change a time entry; fields that are not sent stay as they are. Needs ``project_id``,
     ``task_id``, ``user_id`` and ``log_date``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.UPDATE.
     """
     return await zoho.call(_UPDATE, ids=(time_entry_id,), query=extra_query, body=time_entry)
@@ -175,6 +184,8 @@ async def get(
 ) -> TimeEntry:
     """One time entry with all its fields.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.READ.
     """
     return await zoho.call(_GET, ids=(time_entry_id,), query=extra_query)
@@ -194,6 +205,8 @@ async def delete(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Delete a time entry.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -216,6 +229,8 @@ async def start_timer(
 ) -> TimeEntry:
     """Start a timer of a time entry.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_START_TIMER, ids=(time_entry_id,), query=extra_query)
@@ -237,6 +252,8 @@ async def stop_timer(
 ) -> TimeEntry:
     """Stop a timer.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(_STOP_TIMER, query=extra_query)
@@ -257,6 +274,8 @@ async def get_running_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
     """A running timer.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """

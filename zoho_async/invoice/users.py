@@ -45,6 +45,8 @@ async def create(
 ) -> Done:
     """Create a user. Needs ``name`` and ``email``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_CREATE, query=extra_query, body=user)
@@ -58,6 +60,7 @@ _LIST = ListOperation(
     key="users",
     row_id="user_id",
     scope="ZohoInvoice.settings.READ",
+    totals=True,
 )
 
 
@@ -72,6 +75,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
     """List users; iterating reads every page.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -108,6 +113,8 @@ async def update(
 ) -> Done:
     """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(_UPDATE, ids=(user_id,), query=extra_query, body=user)
@@ -129,6 +136,8 @@ async def get(
 ) -> User:
     """One user with all its fields.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.READ.
     """
     return await zoho.call(_GET, ids=(user_id,), query=extra_query)
@@ -149,6 +158,8 @@ async def delete(
 ) -> Done:
     """Delete a user.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.DELETE.
     """
     return await zoho.call(_DELETE, ids=(user_id,), query=extra_query)
@@ -167,6 +178,8 @@ _GET_CURRENT = Operation(
 
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
     """A current.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -188,6 +201,8 @@ async def invite(
 ) -> Done:
     """Invite a user.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_INVITE, ids=(user_id,), query=extra_query)
@@ -208,6 +223,8 @@ async def mark_as_active(
 ) -> Done:
     """Mark a user as active.
 
+    Unconfirmed: known from Books, and in no document of this product.
+
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(user_id,), query=extra_query)
@@ -227,6 +244,8 @@ async def mark_as_inactive(
     zoho: Session, user_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
     """Mark a user as inactive.
+
+    Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """

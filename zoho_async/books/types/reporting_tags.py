@@ -2,23 +2,11 @@
 """What Zoho Books answers and takes for reporting tags."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from zoho_async.wire import Input, Part, Record
-
-ReportingTagEntityEntityName: TypeAlias = Literal[
-    "customers",
-    "vendors",
-    "items",
-    "banking",
-    "Sales",
-    "Purchases",
-    "Journal",
-    "Inventory Adjustment",
-]
 
 
 class ReportingTagEntity(Part, frozen=True, kw_only=True):
@@ -99,7 +87,7 @@ class ReportingTagTags(Record, frozen=True, kw_only=True):
 class ReportingTagEntityInput(Input, kw_only=True):
     """What may be sent of a reporting tag entity."""
 
-    entity_name: ReportingTagEntityEntityName | UnsetType | None = UNSET
+    entity_name: str | UnsetType | None = UNSET
     is_enabled: bool | UnsetType | None = UNSET
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 BillGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -143,8 +143,8 @@ class Bill(Record, frozen=True, kw_only=True):
     billing_address: list[Address] | None = None
     payments: list[BillPayment] | None = None
     vendor_credits: list[BillVendorCredit] | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
     reference_id: str | None = None
     notes: str | None = None
     terms: str | None = None

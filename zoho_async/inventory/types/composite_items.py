@@ -95,7 +95,7 @@ class CompositeItem(Record, frozen=True, kw_only=True):
     mapped_items: list[CompositeItemMappedItem] | None = None
     item_tax_preferences: list[CompositeItemItemTaxPreference] | None = None
     hsn_or_sac: str | None = None
-    created_time: str | None = None
+    created_time: Moment | None = None
     last_modified_time: Moment | None = None
 
 
@@ -182,7 +182,7 @@ class CompositeItemGetResult(Record, frozen=True, kw_only=True):
     tags: list[Tag] | None = None
     item_tax_preferences: list[CompositeItemItemTaxPreference] | None = None
     hsn_or_sac: str | None = None
-    created_time: str | None = None
+    created_time: Moment | None = None
     last_modified_time: Moment | None = None
 
 
@@ -222,7 +222,7 @@ class CompositeItemAssembliesResult(Record, frozen=True, kw_only=True):
     is_completed: bool | None = None
     line_items: list[CompositeItemLineItem] | None = None
     custom_fields: list[CustomField] | None = None
-    created_time: str | None = None
+    created_time: Moment | None = None
     last_modified_time: Moment | None = None
 
 
@@ -263,7 +263,7 @@ class CompositeItemBundle(Record, frozen=True, kw_only=True):
     location_name: str | None = None
     line_items: list[CompositeItemBundleLineItem] | None = None
     custom_fields: list[CustomField] | None = None
-    created_time: str | None = None
+    created_time: Moment | None = None
     last_modified_time: Moment | None = None
     created_by_id: str | None = None
     project_id: str | None = None

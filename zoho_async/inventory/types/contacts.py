@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, AddressInput, CustomField, CustomFieldInput
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 ContactLanguageCode: TypeAlias = Literal["de", "en", "es", "fr", "it", "ja", "nl", "pt", "sv", "zh"]
 
@@ -134,8 +134,8 @@ class Contact(Record, frozen=True, kw_only=True):
     contact_persons: list[ContactPerson] | None = None
     default_templates: ContactDefaultTemplates | None = None
     notes: str | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
     is_taxable: bool | None = None
     tax_id: str | None = None
     tax_name: str | None = None

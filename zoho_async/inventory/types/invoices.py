@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -238,8 +238,8 @@ class Invoice(Record, frozen=True, kw_only=True):
     custom_fields: list[CustomField] | None = None
     template_id: str | None = None
     template_name: str | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
     attachment_name: str | None = None
     can_send_in_mail: bool | None = None
     salesperson_id: str | None = None

@@ -7,7 +7,7 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ItemGroupItems(Part, frozen=True, kw_only=True):
@@ -105,8 +105,8 @@ class ItemGroup(Record, frozen=True, kw_only=True):
     image_type: str | None = None
     custom_fields: list[CustomField] | None = None
     items: ItemGroupItems | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
 
 
 class ItemGroupGetResult(Record, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ItemLocation(Part, frozen=True, kw_only=True):
@@ -88,8 +88,8 @@ class Item(Record, frozen=True, kw_only=True):
     custom_fields: list[CustomField] | None = None
     is_linked_with_zohocrm: bool | None = None
     is_combo_product: bool | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
 
 
 class ItemOpeningStockBatch(Part, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 
 class PackageContactPerson(Part, frozen=True, kw_only=True):
@@ -126,13 +126,13 @@ class Package(Record, frozen=True, kw_only=True):
 
     billing_address: Address | None = None
     contact_persons: list[PackageContactPerson] | None = None
-    created_time: dt.date | None = None
+    created_time: Moment | None = None
     customer_id: str | None = None
     customer_name: str | None = None
     date: dt.date | None = None
     email: str | None = None
     is_emailed: bool | None = None
-    last_modified_time: dt.date | None = None
+    last_modified_time: Moment | None = None
     line_items: list[PackageLineItem] | None = None
     mobile: str | None = None
     notes: str | None = None

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 PurchaseOrderGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "overseas", "consumer"
@@ -200,8 +200,8 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     template_id: str | None = None
     template_name: str | None = None
     template_type: str | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
     purchasereceives: list[PurchaseOrderPurchasereceive] | None = None
     bills: list[PurchaseOrderBill] | None = None
     gst_treatment: str | None = None

@@ -8,7 +8,7 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 
 class PurchaseReceiveContactPerson(Part, frozen=True, kw_only=True):
@@ -79,8 +79,8 @@ class PurchaseReceive(Record, frozen=True, kw_only=True):
     line_items: list[PurchaseReceiveLineItem] | None = None
     billing_address: list[Address] | None = None
     shipping_address: list[Address] | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
 
 
 class PurchaseReceiveStorageInput(Input, kw_only=True):

@@ -172,8 +172,8 @@ class ReplenishmentConfigurationReplenishmentTask(Record, frozen=True, kw_only=T
     warehouse: str | None = None
     location: str | None = None
     status: str | None = None
-    created_time: dt.date | None = None
-    last_modified_time: dt.date | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
 
 
 class ReplenishmentConfigurationTaskDetailsComment(Part, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 SalesOrderGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -197,8 +197,8 @@ class SalesOrder(Record, frozen=True, kw_only=True):
     template_id: str | None = None
     template_name: str | None = None
     template_type: str | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
     salesperson_id: str | None = None
     salesperson_name: str | None = None
     documents: list[SalesOrderDocument] | None = None

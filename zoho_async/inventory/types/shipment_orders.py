@@ -8,7 +8,7 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, DocumentTax
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ShipmentOrderContactPerson(Part, frozen=True, kw_only=True):
@@ -90,8 +90,8 @@ class ShipmentOrder(Record, frozen=True, kw_only=True):
     template_type: str | None = None
     notes: str | None = None
     shipmentorder_custom_fields: list[ShipmentOrderShipmentorderCustomField] | None = None
-    created_time: str | None = None
-    last_modified_time: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
 
 
 class ShipmentOrderContactPersonInput(Input, kw_only=True):

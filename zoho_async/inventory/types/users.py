@@ -3,7 +3,7 @@
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 
 class UserEmailId(Part, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class User(Record, frozen=True, kw_only=True):
     photo_url: str | None = None
     email_ids: list[UserEmailId] | None = None
     is_claimant: bool | None = None
-    created_time: str | None = None
+    created_time: Moment | None = None
     custom_fields: str | None = None
 
 

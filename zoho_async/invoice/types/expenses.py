@@ -135,7 +135,7 @@ class Expense(Record, frozen=True, kw_only=True):
     tags: list[Tag] | None = None
     bcy_total_without_tax: Decimal | None = None
     total_without_tax: Decimal | None = None
-    created_time: str | None = None
+    created_time: Moment | None = None
     mileage_unit: str | None = None
     line_item: ExpenseLineItem | None = None
 
