@@ -10,12 +10,13 @@ from tests.conformance.official import Described, Parameter, Schema
 from tests.conformance.patches import Patches
 from zoho_async.operation import ListOperation
 
+_FILES: Final = frozenset({"attachment", "receipt", "image", "back_image"})
 JSON: Final = "application/json"
 ORGANIZATION: Final = "10234695"
 
 
 class Case:
-    """``others`` are the parameters that other descriptions of the same operation have.
+    """``others`` are the words in what other descriptions of the same operation say of parameters.
 
     ``problems`` and ``patches`` gather the differences: those that no patch explains, and the rest.
     """
@@ -43,6 +44,11 @@ class Case:
         """Whether the caller of the described operation chooses the form of its answer."""
         accept = self.parameter("accept")
         return accept is not None and "pdf" in f"{accept.text} {accept.example}"
+
+    def goes_with_a_file(self, name: str) -> bool:
+        """Whether ``name`` is described as a field of the form or body that a file comes in."""
+        forms = (self.properties(self.described.form), self.properties(self.described.body))
+        return any(name in form and _FILES & form.keys() for form in forms)
 
     def parameter(self, name: str) -> Parameter | None:
         """The described parameter of the query called ``name``."""

@@ -35,8 +35,11 @@ class Correction:
     """What is corrected of one operation."""
 
     def __init__(self, described: Described) -> None:
-        name = f"{described.product}.{described.file.replace('-', '_')}.{described.name}"
-        self._fixes = [fix for fix in _tables()[0] if _matches(fix["of"], name)]
+        self._fixes = [
+            fix
+            for fix in _tables()[0]
+            if any(_matches(fix["of"], described.product, name) for name in described.names)
+        ]
 
     def _all(self, key: str) -> list[Any]:
         return [fix[key] for fix in self._fixes if fix.get(key)]
@@ -72,6 +75,11 @@ class Correction:
         return any(self._all(key) for key in ("answer", "key", "record", "accept", "twins"))
 
     @property
+    def keys(self) -> frozenset[str]:
+        """The envelope keys that the answer really has."""
+        return frozenset(self._all("key"))
+
+    @property
     def body(self) -> bool:
         return bool(self._all("body"))
 
@@ -81,6 +89,11 @@ def corrected(struct: str, field: str) -> bool:
     return field in _tables()[1].get(struct, frozenset())
 
 
-def _matches(of: str | list[str], name: str) -> bool:
-    patterns = [of] if isinstance(of, str) else of
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def _matches(of: str | list[str], product: str, name: str) -> bool:
+    """Whether a correction is for an operation, whatever its file is called."""
+    for pattern in [of] if isinstance(of, str) else of:
+        wanted, _, rest = pattern.partition(".")
+        last = rest.rpartition(".")[2]
+        if fnmatch.fnmatchcase(product, wanted) and fnmatch.fnmatchcase(name, last):
+            return True
+    return False

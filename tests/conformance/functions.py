@@ -121,7 +121,7 @@ def _functions(product: str, module: ModuleType) -> Iterator[Function]:
             parameters = list(inspect.signature(member).parameters)
             if parameters[:1] == ["zoho"] and not name.startswith("_"):
                 short = module.__name__.removeprefix("zoho_async.")
-                yield _bound(f"{short}.{name}", member, parameters[1:])
+                yield bound(f"{short}.{name}", member, parameters[1:])
 
 
 class _Mark:
@@ -150,7 +150,8 @@ class _Watch:
         return ask
 
 
-def _bound(name: str, function: Callable[..., Any], parameters: list[str]) -> Function:
+def bound(name: str, function: Callable[..., Any], parameters: list[str]) -> Function:
+    """``function``, with the places of its parameters."""
     own = [each for each in parameters if not each.startswith("extra_")]
     marks = {each: _Mark(each) for each in own}
     sent = _ask(function, marks)

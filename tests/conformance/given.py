@@ -107,10 +107,12 @@ class Given:
         elif base or wire in self._described.text:
             self._patches.use("variant in prose")
             return next((each for each in base if wire.startswith(each.name)), _UNDECLARED)
-        elif self._case.is_list and wire in _PAGING:
+        elif wire in _PAGING and (self._case.is_list or "sort_column" in placed):
             self._patches.use("paging not declared")
         elif wire in self._case.others:
             self._patches.use("declared in another file")
+        elif self._case.goes_with_a_file(wire):
+            self._patches.use("beside a file in the query")
         elif self._described.is_page:
             self._patches.use("filled in from Books")
         else:

@@ -19,6 +19,7 @@ from tests.conformance.validation import Validator
 from zoho_async.operation import ListOperation
 from zoho_async.wire import encode
 
+_ENVELOPE: Final = frozenset({"code", "message", "page_context"})
 FILE: Final = b"%PDF-1.4 the content of a document"
 
 
@@ -150,12 +151,8 @@ class Judgement:
         key = self._operation.key
         if not key:
             return
-        if key not in reply:
-            if self._case.correction.answer:
-                self._patches.use("correction: answer")
-                reply[key] = [{}] if self._case.is_list else {}
-            else:
-                self._problems.append(f"{key!r} is not in the reply, which has {', '.join(reply)}")
+        if key not in reply and not self._rename(key, reply):
+            self._problems.append(f"{key!r} is not in the reply, which has {', '.join(reply)}")
             return
         value = reply[key]
         if self._case.is_list and isinstance(value, dict):
@@ -164,6 +161,25 @@ class Judgement:
         elif self._answers_a_record() and isinstance(value, list) and len(value) == 1:
             self._patches.use("a record as a list")
             reply[key] = value[0]
+
+    def _rename(self, key: str, reply: dict[str, Json]) -> bool:
+        """Put the value where the corrections have it; whether they say so."""
+        rest = {name: reply.pop(name) for name in reply.keys() - _ENVELOPE}
+        if key in self._case.correction.keys or (rest and self._case.correction.answer):
+            self._patches.use("correction: answer")
+        elif self._case.correction.answer:
+            self._patches.use("correction: answer")
+            rest = {key: [{}] if self._case.is_list else {}}
+        elif self._described.is_page and not rest:
+            self._patches.use("the page is cut off")
+        elif self._described.is_repeated:
+            self._patches.use("described twice on the page")
+        else:
+            reply.update(rest)
+            return False
+        only = next(iter(rest.values())) if len(rest) == 1 else None
+        reply[key] = only if isinstance(only, (dict, list)) else rest
+        return True
 
     def _answers_a_record(self) -> bool:
         if isinstance(self._operation, ListOperation):

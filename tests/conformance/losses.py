@@ -13,7 +13,7 @@ import msgspec
 from tests.conformance.corrections import corrected
 from tests.conformance.official import Document, Json, Schema
 from tests.conformance.patches import Patches
-from tests.conformance.samples import is_blank, kind_of
+from tests.conformance.samples import MIDNIGHT, is_blank, kind_of
 
 _NOWHERE: Final = object()
 _DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -88,7 +88,9 @@ class Losses:
             self._patches.use("correction: type")
         elif not _is(sent, whole):
             self._patches.use("reply: contradicts its type")
-        elif isinstance(sent, str) and _DATED.match(sent) and not _is_moment(sent):
+        elif isinstance(sent, str) and MIDNIGHT.fullmatch(sent):
+            self._patches.use("example: day as a moment")
+        elif isinstance(sent, str) and _is_no_moment(sent, path):
             self._patches.use("reply: no such moment")
         else:
             yield f"{path}: {sent!r} is as described, and {struct} does not take it"
@@ -165,12 +167,15 @@ def _moment(text: str) -> dt.datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def _is_moment(text: str) -> bool:
-    """Whether ``text`` is a day, or a time with its offset."""
+def _is_no_moment(text: str, path: str) -> bool:
+    """Whether ``text`` looks like a moment and is none, or is a day where a time must be."""
+    if not _DATED.match(text):
+        return False
     try:
-        return bool(dt.date.fromisoformat(text))
+        dt.date.fromisoformat(text)
     except ValueError:
-        return _moment(text) is not None
+        return _moment(text) is None
+    return path.endswith("_time")
 
 
 def _said(value: Any) -> str:

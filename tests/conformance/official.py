@@ -102,7 +102,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 
     product: str
     file: str
-    name: str
+    #: What corrections call it: its own name, and on a page that of Books as well.
+    names: tuple[str, ...]
     method: str
     path: str
     text: str
@@ -115,6 +116,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     #: A page's own examples, where there is no schema that has them.
     body_example: Json = msgspec.UNSET
     reply_example: Json = msgspec.UNSET
+    #: Whether the page has described the same call before.
+    is_repeated: bool = False
 
     @property
     def call(self) -> tuple[str, str]:
@@ -187,7 +190,7 @@ def _operation(
     return Described(
         product=product,
         file=stem,
-        name=found.get("operationId") or _slug(found["summary"]),
+        names=(found.get("operationId") or slug(found["summary"]),),
         method=method.upper(),
         path=path,
         text=" ".join([found["summary"], found["description"], *(p.text for p in parameters)]),
@@ -221,5 +224,6 @@ def _first_of_each(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
     return tuple({(each.place, each.name): each for each in reversed(parameters)}.values())[::-1]
 
 
-def _slug(summary: str) -> str:
+def slug(summary: str) -> str:
+    """The name of an operation that has only a title."""
     return "_".join(re.findall(r"[a-z0-9]+", summary.lower()))

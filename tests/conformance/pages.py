@@ -7,6 +7,7 @@ is held against its examples alone.
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import re
@@ -16,7 +17,17 @@ from typing import Any, Final
 
 import msgspec
 
-from tests.conformance.official import REFERENCE, Described, Document, Json, Parameter
+from tests.conformance.official import (
+    REFERENCE,
+    Described,
+    Document,
+    Json,
+    Parameter,
+    files,
+    nameless,
+    operations,
+    slug,
+)
 
 INVOICE: Final = REFERENCE / "docs" / "zoho-invoice-v3.txt"
 BILLING: Final = REFERENCE / "docs" / "zoho-billing-v1-invoices.txt"
@@ -40,6 +51,9 @@ REPAIRED: Final = {
 }
 
 
+SURFACE: Final = REFERENCE / "invoice-surface.csv"
+
+
 class PageOperation(msgspec.Struct, frozen=True):
     """An operation of a page, and the names of its arguments."""
 
@@ -53,10 +67,19 @@ def invoice_page() -> tuple[PageOperation, ...]:
     text = INVOICE.read_text(encoding="utf-8")
     calls = list(_CALL.finditer(text))
     ends = [*(call.start() for call in calls[1:]), len(text)]
-    return tuple(
-        _operation(call[1], REPAIRED.get(call[2], call[2]), text[call.end() : end])
+    found = [
+        _operation(call, text[: call.start()].split("\n\n")[-3], text[call.end() : end])
         for call, end in zip(calls, ends, strict=True)
-    )
+    ]
+    return tuple(_repeated(found))
+
+
+@functools.cache
+def surface() -> tuple[tuple[str, str, str], ...]:
+    """File, method and nameless path of the operations that Invoice shares with Books."""
+    with SURFACE.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines)
+        return tuple((row["file"], row["method"], nameless(row["path"])) for row in rows)
 
 
 @functools.cache
@@ -71,7 +94,8 @@ def billing_page() -> tuple[PageOperation, ...]:
     )
 
 
-def _operation(method: str, path: str, text: str) -> PageOperation:
+def _operation(call: re.Match[str], title: str, text: str) -> PageOperation:
+    method, path = call[1], REPAIRED.get(call[2], call[2])
     parts = dict(_sections(text))
     reply = parts.get("Response Example", "")
     query = dict(_names(parts.get("Query Parameters", "")))
@@ -85,6 +109,7 @@ def _operation(method: str, path: str, text: str) -> PageOperation:
             "invoice",
             method,
             path,
+            names=(slug(title), *_books().get((method, nameless(path)), ())),
             body=_body(request),
             reply=first_object(reply),
             query=query,
@@ -92,6 +117,17 @@ def _operation(method: str, path: str, text: str) -> PageOperation:
         ),
         frozenset(arguments) if method in ("POST", "PUT") else frozenset(),
     )
+
+
+def _repeated(found: list[PageOperation]) -> Iterator[PageOperation]:
+    seen: set[tuple[str, str]] = set()
+    for each in found:
+        described = each.described
+        repeated = described.call in seen
+        seen.add(described.call)
+        yield PageOperation(
+            msgspec.structs.replace(described, is_repeated=repeated), each.arguments
+        )
 
 
 def _billing_operation(call: re.Match[str], text: str) -> PageOperation:
@@ -105,6 +141,7 @@ def _billing_operation(call: re.Match[str], text: str) -> PageOperation:
             "billing",
             call[2],
             path,
+            names=(),
             body=msgspec.UNSET if body is None else body,
             reply=reply,
             query={},
@@ -119,6 +156,7 @@ def _described(
     method: str,
     path: str,
     *,
+    names: tuple[str, ...],
     body: Json,
     reply: Json,
     query: dict[str, str],
@@ -131,7 +169,7 @@ def _described(
     return Described(
         product=product,
         file="page",
-        name="",
+        names=names,
         method=method,
         path=path,
         text=" ".join(query.values()),
@@ -144,6 +182,17 @@ def _described(
         body_example=body,
         reply_example=reply,
     )
+
+
+@functools.cache
+def _books() -> dict[tuple[str, str], tuple[str, ...]]:
+    """What Books calls its operations, by method and nameless path."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for product, stem in files():
+        if product == "books":
+            for each in operations(product, stem):
+                found[each.call] = (*found.get(each.call, ()), *each.names)
+    return found
 
 
 def _sections(text: str) -> Iterator[tuple[str, str]]:

@@ -23,8 +23,11 @@ KNOWN: Final[dict[str, str]] = {
     "a function for each form": "one operation answers a record or a document by a parameter",
     "undescribed body": "the description has no body where the operation needs one",
     "filled in from Books": "the page has fewer parameters than the same resource of Books",
+    "described twice on the page": "the same call again, with a reply of another shape",
+    "the page is cut off": "the page ends within an operation, which has no reply then",
     # the description's habits
     "file in the query": "files are described as parameters of the query and sent as multipart",
+    "beside a file in the query": "a field of the form; elsewhere a parameter beside the file",
     "form beside a file": "JSON is sent as JSONString where a file is sent too",
     "paging not declared": "lists page whether or not the description says so",
     "variant in prose": "a parameter stands in the description of another",
@@ -34,6 +37,7 @@ KNOWN: Final[dict[str, str]] = {
     "text described as number": "what is a number to the description is text to people",
     "truth described as text": "true and false are booleans",
     "list described as text": "several values joined by commas",
+    "allowed in prose": "a value that the prose allows and the enum does not have",
     "read-only in a request": "ids of lines must be sent back, whatever the description says",
     "page_context in another shape": "it is one object on the wire, and described as a list",
     "page_context beside one record": "copied from a list into the reply for one record",
@@ -56,7 +60,7 @@ KNOWN: Final[dict[str, str]] = {
     "reply: number is an id": "ids that came as numbers read as text",
     "reply: truth as text": "booleans that came as text",
     "reply: contradicts its type": "a value that its own schema refuses is kept in extra",
-    "reply: no such moment": "a time that no calendar has, or one without its offset",
+    "reply: no such moment": "a time that no calendar has, one without its offset, or a day",
     "reply: beyond the fields": "a value without a typed field is kept in extra",
 }
 

@@ -16,7 +16,7 @@ from tests.conformance.patches import Patches
 
 _DEEPEST: Final = 12
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?")
-_MIDNIGHT: Final = re.compile(r"\d{4}-\d\d-\d\dT00:00:00(\.000)?Z")
+MIDNIGHT: Final = re.compile(r"\d{4}-\d\d-\d\dT00:00:00(\.000)?Z")
 ID: Final = "460000000099017"
 IS_AMOUNT: Final = re.compile(r"(amount|balance|discount|percentage|price|quantity|rate|total)$")
 _IS_TRUTH: Final = re.compile(r"(allow|can|has|is|should)_")
@@ -104,7 +104,7 @@ class Requests:
 
     def _day(self, text: str) -> str:
         """A day that the description's own tools turned into a moment."""
-        if not _MIDNIGHT.fullmatch(text):
+        if not MIDNIGHT.fullmatch(text):
             return text
         self._patches.use("example: day as a moment")
         return text[:10]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -59,12 +60,13 @@ async def _proofs(
 ) -> list[tuple[Function, Proof]]:
     """The proofs of the functions of one module: the one that is most as described."""
     others = frozenset(
-        parameter.name
+        word
         for product, stem in _FILES
         if product == described.product
         for each in operations(product, stem)
         if each.call == described.call and each.file != described.file
         for parameter in each.parameters
+        for word in re.findall(r"\w+", parameter.text)
     )
     modules: dict[str, list[tuple[Function, Proof]]] = {}
     for function in candidates:
