@@ -32,6 +32,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _add(value: Any, reports: dict[str, Counter[str]], patches: Counter[str]) -> None:
-    product, found, used, _ = value
+    product, found, used = value
     reports.setdefault(product, Counter()).update(found)
     patches.update(used)

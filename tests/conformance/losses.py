@@ -22,7 +22,7 @@ _DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
 class Losses:
     """Compares results with what was sent; counts where the values are.
 
-    ``typed`` and ``beyond`` count values; ``untyped`` names the described fields without a field.
+    ``typed`` counts the values in typed fields, ``beyond`` those in ``extra``.
     """
 
     def __init__(self, document: Document, patches: Patches) -> None:
@@ -30,7 +30,6 @@ class Losses:
         self._patches: Final = patches
         self.typed = 0
         self.beyond = 0
-        self.untyped: list[str] = []
 
     def of(
         self, sent: Json, shown: Any, beyond: Any, schema: Schema, path: str, struct: str = ""
@@ -74,8 +73,6 @@ class Losses:
             elif _equal(value, rest):
                 self.beyond += 1
                 self._patches.use("reply: beyond the fields")
-                if name in properties:
-                    self.untyped.append(f"{kind} has no field for {place}")
             else:
                 yield f"{place}: {value!r} has no field and is not in extra ({_said(rest)})"
 

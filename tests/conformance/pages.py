@@ -74,12 +74,26 @@ def invoice_page() -> tuple[PageOperation, ...]:
     return tuple(_repeated(found))
 
 
+class Shared(msgspec.Struct, frozen=True):
+    """An operation that Invoice shares with Books, and the parameters that it has there."""
+
+    file: str
+    call: tuple[str, str]
+    query: frozenset[str]
+
+
 @functools.cache
-def surface() -> tuple[tuple[str, str, str], ...]:
-    """File, method and nameless path of the operations that Invoice shares with Books."""
+def surface() -> tuple[Shared, ...]:
+    """The operations that Invoice shares with Books, the pages' own among them."""
     with SURFACE.open(encoding="utf-8", newline="") as lines:
-        rows = csv.DictReader(lines)
-        return tuple((row["file"], row["method"], nameless(row["path"])) for row in rows)
+        return tuple(
+            Shared(
+                row["file"].removesuffix(".yml"),
+                (row["method"], nameless(row["path"])),
+                frozenset(row["query_params"].split(";")),
+            )
+            for row in csv.DictReader(lines)
+        )
 
 
 @functools.cache

@@ -50,6 +50,11 @@ class Proof:
         self.losses: Final = Losses(described.document, self._case.patches)
 
     @property
+    def name(self) -> str:
+        """The function's name."""
+        return self._case.function.name
+
+    @property
     def problems(self) -> list[str]:
         """The differences that no patch explains."""
         return self._case.problems

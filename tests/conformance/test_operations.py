@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +11,7 @@ from tests.conformance.functions import Function, broken, by_call, functions, pr
 from tests.conformance.official import Described, files, operations
 from tests.conformance.proof import Proof, session
 from tests.conformance.server import Server
+from tests.conformance.tally import Tally
 from zoho_async import Credentials, Session
 
 _FILES = files()
@@ -32,32 +32,16 @@ async def test_every_operation_is_as_described(
     known = by_call(product)
     if not any(each.call in known for each in described):
         pytest.skip(f"no function of {product} stands for {stem} yet")
-    report: Counter[str] = Counter({"operations": len(described)})
-    patches: Counter[str] = Counter()
-    faults: list[str] = []
-    untyped: list[str] = []
-    async with (
-        Server() as server,
-        session(credentials, server) as zoho,
-    ):
+    tally = Tally()
+    async with Server() as server, session(credentials, server) as zoho:
         for each in described:
-            proofs = await _proofs(each, known.get(each.call, ()), zoho, server)
-            if not proofs:
-                faults.append(f"{each.where} has no function")
-            for function, proof in proofs:
-                faults += [f"{each.where} ({function.name}): {fault}" for fault in proof.problems]
-                patches += proof.patches.used
-                report["typed"] += proof.losses.typed
-                report["beyond"] += proof.losses.beyond
-                untyped += proof.losses.untyped
-            report["proven"] += bool(proofs) and not any(proof.problems for _, proof in proofs)
-    record_property("conformance", (product, dict(report), dict(patches), untyped))
-    assert not faults, f"{len(faults)} differences\n" + "\n".join(faults)
+            tally.add(each.where, await _proofs(each, known.get(each.call, ()), zoho, server))
+    tally.report(product, record_property)
 
 
 async def _proofs(
     described: Described, candidates: tuple[Function, ...], zoho: Session, server: Server
-) -> list[tuple[Function, Proof]]:
+) -> list[Proof]:
     """The proofs of the functions of one module: the one that is most as described."""
     others = frozenset(
         word
@@ -68,16 +52,16 @@ async def _proofs(
         for parameter in each.parameters
         for word in re.findall(r"\w+", parameter.text)
     )
-    modules: dict[str, list[tuple[Function, Proof]]] = {}
+    modules: dict[str, list[Proof]] = {}
     for function in candidates:
         proof = Proof(described, function, others)
         await proof.run(zoho, server)
-        modules.setdefault(function.module, []).append((function, proof))
+        modules.setdefault(function.module, []).append(proof)
     return min(modules.values(), key=_faults, default=[])
 
 
-def _faults(proofs: list[tuple[Function, Proof]]) -> int:
-    return sum(len(proof.problems) for _, proof in proofs)
+def _faults(proofs: list[Proof]) -> int:
+    return sum(len(proof.problems) for proof in proofs)
 
 
 @pytest.mark.parametrize("product", products())
