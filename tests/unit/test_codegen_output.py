@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from zoho_async.codegen import check, generate, model, spec
+from zoho_async.codegen import check, coverage, generate, model, spec
 from zoho_async.codegen.__main__ import main
 from zoho_async.codegen.model import Model, ModelError
 from zoho_async.codegen.overrides import Overrides
@@ -120,7 +120,7 @@ def test_a_missing_operation_is_found(books: Model) -> None:
     whole = books.resources[0].functions
     try:
         books.resources[0].functions = whole[1:]
-        assert check.missing(books, REFERENCE) == ["books/bank-accounts.yml: POST /bankaccounts"]
+        assert check.missing(books, REFERENCE) == ["books/bank-accounts: POST /bankaccounts"]
     finally:
         books.resources[0].functions = whole
 
@@ -352,3 +352,70 @@ def test_importing_the_product_loads_no_resource() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == ["zoho_async.books"]
+
+
+# -- facts beside the operations --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("product", generate.PRODUCTS)
+def test_every_operation_can_be_looked_up_with_its_module(product: str) -> None:
+    found = module(product).operations()
+    assert len(found) == len(load(product).operations)
+    for each in found:
+        assert each.function in functions(each.module.removeprefix("zoho_async."))
+        assert each.method in {"GET", "POST", "PUT", "DELETE"}
+        assert each.path.startswith("/")
+
+
+def test_a_list_says_what_else_it_can_do() -> None:
+    books, inventory = load("books"), load("inventory")
+    assert books.named("books.invoices.list").changes == "last_modified_time"
+    assert books.named("books.journals.list").changes == ""
+    assert books.named("books.chart_of_accounts.list").per_page == 5000
+    assert books.named("books.items.list").details == "books.items.list_details"
+    assert books.named("books.items.list_details").batch == 100
+    assert inventory.named("inventory.bills.list").ignored == ("*",)
+
+
+def test_rows_that_may_repeat_an_id_have_none() -> None:
+    books, inventory = load("books"), load("inventory")
+    assert books.named("books.chart_of_accounts.list_transactions").row_id == ""
+    assert inventory.named("inventory.items.list_invoices").row_id == ""
+    assert books.named("books.recurring_expenses.list").row_id == "recurring_expense_id"
+
+
+def test_top_level_rows_have_an_id() -> None:
+    for product in generate.PRODUCTS:
+        for each in load(product).operations:
+            if each.top_level and each.name.endswith(".list"):
+                assert each.row_id, each.name
+
+
+def test_error_codes_stand_with_their_resource() -> None:
+    assert load("books").errors["books.items"][2006] == "no such item"
+    assert load("billing").errors["billing.plans"][101002] == "no such plan"
+    assert "2006 no such item" in (module("invoice.items").__doc__ or "")
+
+
+def test_what_only_books_describes_is_marked_in_invoice() -> None:
+    facts = load("invoice")
+    assert facts.named("invoice.projects.list").unconfirmed
+    assert not facts.named("invoice.invoices.list").unconfirmed
+    assert not facts.named("invoice.expenses.create").unconfirmed
+    assert facts.named("invoice.projects.list").scope == "ZohoInvoice.projects.READ"
+    assert "Unconfirmed" in (inspect.getdoc(module("invoice.projects").list) or "")
+
+
+@needs_reference
+def test_the_other_path_of_a_page_is_recorded(built: list[Model]) -> None:
+    billing = load("billing")
+    assert billing.named("billing.invoices.void").alternatives == (
+        "/invoices/{invoice_id}/status/void",
+    )
+    assert check.missing(built[2], REFERENCE) == []
+
+
+def test_the_readme_counts_what_is_generated(built: list[Model]) -> None:
+    text = coverage.README.read_text(encoding="utf-8")
+    assert text == coverage.readme(text, built)
+    assert "| Books v3 | 838 |" in text
