@@ -18,7 +18,15 @@ import msgspec
 from tests.conformance.corrections import corrected
 from tests.conformance.official import Json
 from tests.conformance.patches import Patches
-from tests.conformance.samples import ID, IS_AMOUNT, is_blank, is_id, number_in, text_of
+from tests.conformance.samples import (
+    ID,
+    IS_AMOUNT,
+    is_blank,
+    is_id,
+    number_in,
+    stand_in_text,
+    text_of,
+)
 from zoho_async import Upload
 from zoho_async.wire import Input
 
@@ -140,6 +148,8 @@ class Arguments:
             self._patches.use("example: of another type")
             return text_of(value), text_of(value)
         name = re.split(r"[ .]", where.removesuffix("[]"))[-1]
+        if value == stand_in_text(name):
+            return values[0], values[0]
         if f"<code>{text_of(value)}</code>" in self._prose.get(name, ""):
             self._problems.append(f"{where} does not allow its example {value!r}: {values}")
         self._patches.use("example: not of the allowed values")

@@ -75,6 +75,11 @@ class Correction:
         return any(self._all(key) for key in ("answer", "key", "record", "accept", "twins"))
 
     @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes that are right."""
+        return frozenset(self._all("scope"))
+
+    @property
     def keys(self) -> frozenset[str]:
         """The envelope keys that the answer really has."""
         return frozenset(self._all("key"))

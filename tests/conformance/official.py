@@ -106,6 +106,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     method: str
     path: str
+    scopes: frozenset[str]
     text: str
     parameters: tuple[Parameter, ...]
     body: Schema | None
@@ -193,6 +194,9 @@ def _operation(
         names=(found.get("operationId") or slug(found["summary"]),),
         method=method.upper(),
         path=path,
+        scopes=frozenset(
+            scope for each in found["security"] for scopes in each.values() for scope in scopes
+        ),
         text=" ".join([found["summary"], found["description"], *(p.text for p in parameters)]),
         parameters=_first_of_each(parameters),
         body=_schema(body, "application/json"),

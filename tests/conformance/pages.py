@@ -68,7 +68,7 @@ def invoice_page() -> tuple[PageOperation, ...]:
     calls = list(_CALL.finditer(text))
     ends = [*(call.start() for call in calls[1:]), len(text)]
     found = [
-        _operation(call, text[: call.start()].split("\n\n")[-3], text[call.end() : end])
+        _operation(call, text[: call.start()].split("\n\n")[-3:], text[call.end() : end])
         for call, end in zip(calls, ends, strict=True)
     ]
     return tuple(_repeated(found))
@@ -103,12 +103,12 @@ def billing_page() -> tuple[PageOperation, ...]:
     calls = list(_BILLING_CALL.finditer(text))
     ends = [*(call.start() for call in calls[1:]), len(text)]
     return tuple(
-        _billing_operation(call, text[call.end() : end])
+        _billing_operation(call, text[: call.start()], text[call.end() : end])
         for call, end in zip(calls, ends, strict=True)
     )
 
 
-def _operation(call: re.Match[str], title: str, text: str) -> PageOperation:
+def _operation(call: re.Match[str], above: list[str], text: str) -> PageOperation:
     method, path = call[1], REPAIRED.get(call[2], call[2])
     parts = dict(_sections(text))
     reply = parts.get("Response Example", "")
@@ -123,7 +123,8 @@ def _operation(call: re.Match[str], title: str, text: str) -> PageOperation:
             "invoice",
             method,
             path,
-            names=(slug(title), *_books().get((method, nameless(path)), ())),
+            scope=_scope(above[1]),
+            names=(slug(above[0]), *_books().get((method, nameless(path)), ())),
             body=_body(request),
             reply=first_object(reply),
             query=query,
@@ -144,7 +145,12 @@ def _repeated(found: list[PageOperation]) -> Iterator[PageOperation]:
         )
 
 
-def _billing_operation(call: re.Match[str], text: str) -> PageOperation:
+def _scope(text: str) -> str:
+    """The last scope that ``text`` names."""
+    return str(re.findall(r"scope ?: ?([\w.]+)", text, re.IGNORECASE)[-1])
+
+
+def _billing_operation(call: re.Match[str], before: str, text: str) -> PageOperation:
     path = re.sub(r"/\d+", "/{id}", call[1])
     path = REPAIRED.get(path, path)
     examples = list(_objects(text[text.index("curl --request") :]))
@@ -155,6 +161,7 @@ def _billing_operation(call: re.Match[str], text: str) -> PageOperation:
             "billing",
             call[2],
             path,
+            scope=_scope(before),
             names=(),
             body=msgspec.UNSET if body is None else body,
             reply=reply,
@@ -170,6 +177,7 @@ def _described(
     method: str,
     path: str,
     *,
+    scope: str,
     names: tuple[str, ...],
     body: Json,
     reply: Json,
@@ -186,6 +194,7 @@ def _described(
         names=names,
         method=method,
         path=path,
+        scopes=frozenset({scope}),
         text=" ".join(query.values()),
         parameters=tuple(named),
         body=None,

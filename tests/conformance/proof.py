@@ -68,6 +68,7 @@ class Proof:
         """Call the function; what is wrong is among the problems then."""
         for name in self._case.function.unbound:
             self.problems.append(f"parameter {name} goes nowhere")
+        self.problems.extend(self._scope())
         given = Given(self._case)
         judgement = Judgement(self._case, given)
         calls = server.calls
@@ -85,6 +86,15 @@ class Proof:
             self.problems.append("sent nothing")
         else:
             self.problems.extend(self._look(result, judgement.reply))
+
+    def _scope(self) -> Iterator[str]:
+        scope, case = self._case.function.operation.scope, self._case
+        if scope in case.correction.scopes:
+            self.patches.use("correction: scope")
+        elif case.described.is_repeated:
+            self.patches.use("described twice on the page")
+        elif scope not in case.described.scopes:
+            yield f"the scope is {scope!r}, described as {', '.join(case.described.scopes)}"
 
     def _look(self, result: Any, reply: Json) -> Iterator[str]:
         """What of ``reply`` is not in ``result``."""

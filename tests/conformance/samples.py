@@ -154,8 +154,13 @@ def stand_in(schema: Schema, name: str) -> Json:
         return "true"
     values: Mapping[str, Any] = {"integer": 7, "number": Decimal("7.25"), "boolean": True}
     empty: Mapping[str, Any] = {"object": {}, "array": []}
-    text = f"any {name}".strip()[: schema.get("maxLength")]
+    text = stand_in_text(name)[: schema.get("maxLength")]
     return values.get(kind, empty.get(kind, text))
+
+
+def stand_in_text(name: str) -> str:
+    """A text for what has no example."""
+    return f"any {name}".strip()
 
 
 def _says_more(items: Schema) -> bool:

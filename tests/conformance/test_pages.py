@@ -108,6 +108,13 @@ async def test_what_stands_behind_the_end_of_the_page_is_as_books_describes_it(
     tally.report("invoice, unconfirmed", record_property)
 
 
+@pytest.mark.skipif(not SURFACE.exists(), reason="the list of shared operations is not there")
+def test_no_function_of_invoice_calls_what_no_material_names() -> None:
+    known = {each.call for each in surface()} | {each.described.call for each in invoice_page()}
+    strangers = [each.name for each in functions("invoice") if each.key not in known]
+    assert not strangers, ", ".join(strangers)
+
+
 def _described(shared: Shared) -> Described:
     """What Books says of an operation, with the parameters that Invoice shares."""
     for file in (shared.file, *_IN_BOOKS.get(shared.file, ())):
@@ -118,7 +125,10 @@ def _described(shared: Shared) -> Described:
                     for parameter in each.parameters
                     if parameter.place != "query" or parameter.name in shared.query
                 ]
-                return msgspec.structs.replace(each, product="invoice", parameters=tuple(own))
+                scopes = {scope.replace("ZohoBooks.", "ZohoInvoice.") for scope in each.scopes}
+                return msgspec.structs.replace(
+                    each, product="invoice", scopes=frozenset(scopes), parameters=tuple(own)
+                )
     raise LookupError(f"Books describes no {' '.join(shared.call)}")
 
 

@@ -37,6 +37,7 @@ DESCRIBED = Described(
     names=("update_bill",),
     method="PUT",
     path="/bills/{bill_id}",
+    scopes=frozenset({"ZohoBooks.bills.UPDATE"}),
     text="",
     parameters=(
         Parameter(
@@ -81,6 +82,7 @@ UPDATE: Operation[Bill] = Operation(
     method="PUT",
     path="/bills/{bill_id}",
     result=Bill,
+    scope="ZohoBooks.bills.UPDATE",
     key="bill",
 )
 
@@ -169,6 +171,7 @@ async def test_what_is_not_as_described_is_a_problem(
     ("changes", "said"),
     [
         ({"body": None}, "the body is not described"),
+        ({"scopes": frozenset({"ZohoBooks.bills.CREATE"})}, "the scope is"),
         ({"method": "POST"}, "PUT is sent"),
         ({"path": "/bills/{bill_id}/status"}, "the path is /books/v3/bills/"),
         ({"answers": {"application/pdf": {}}}, "described as a document, and read as JSON"),
