@@ -83,6 +83,11 @@ class Operation:
     query: list[Argument] = field(default_factory=list[Argument])
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether the page ends before it says what is sent and answered."""
+        return self.replied is None
+
+    @property
     def file(self) -> str:
         """The Books file that describes the same record."""
         if "/contactpersons" in self.path:
@@ -228,6 +233,10 @@ def document(
             parameters = [*shared.get(twin_path, []), *twin.get("parameters", [])]
             entry = paths.setdefault(each.path, {})
             entry[each.method.lower()] = _confirmed(each, twin, parameters, read)
+            row = _row_of(reference, request) if each.is_cut_off else None
+            if row is not None:  # what the page would have said is taken from Books
+                known = _unconfirmed(row, twin, parameters, read)
+                entry[each.method.lower()] = {**known, "x-unconfirmed": False}
     confirmed = {_request(method, path) for path, entry in paths.items() for method in entry}
     for row in _surface(reference):
         request = _request(row["method"], row["path"])
@@ -252,6 +261,11 @@ def _page(reference: Path) -> tuple[Operation, ...]:
 def _surface(reference: Path) -> tuple[dict[str, str], ...]:
     with (reference / _SURFACE).open(encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(file))
+
+
+def _row_of(reference: Path, request: tuple[str, str]) -> dict[str, str] | None:
+    rows = (row for row in _surface(reference) if _request(row["method"], row["path"]) == request)
+    return next(rows, None)
 
 
 def _request(method: str, path: str) -> tuple[str, str]:

@@ -99,13 +99,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, expense: ExpenseInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    expense: ExpenseInput,
+    *,
+    receipt: Upload | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense.
+    """Create an expense. Needs ``account_id``, ``date``, ``amount`` and
+    ``paid_through_account_id``.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=expense)
+    return await zoho.call(_CREATE, query=extra_query, body=expense, files={"receipt": receipt})
 
 
 _LIST = ListOperation(
