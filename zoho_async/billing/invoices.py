@@ -566,7 +566,7 @@ _CANCEL_WRITE_OFF = Operation(
 async def cancel_write_off(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel a write of an invoice off.
+    """Take back the write-off of an invoice.
 
     Other documents give it as ``/invoices/{invoice_id}/writeoff/cancel``.
 

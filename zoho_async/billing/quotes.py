@@ -418,7 +418,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Export a PDF. At most 25 ids a call.
+    """The PDFs of many quotes in one document. At most 25 ids a call.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -444,7 +444,7 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Print a PDF. At most 25 ids a call.
+    """The PDFs of many quotes in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """

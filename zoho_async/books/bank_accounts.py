@@ -277,7 +277,7 @@ _GET_LAST_IMPORTED_BANK_STATEMENT = Operation(
 async def get_last_imported_bank_statement(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> BankAccountStatement:
-    """A last imported bank statement.
+    """A last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -301,7 +301,7 @@ async def delete_last_imported_bank_statement(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a last imported bank statement.
+    """Delete a last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -323,7 +323,7 @@ _GET_BANK_RECONCILIATIONS = Operation(
 async def get_bank_reconciliations(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Bank reconciliations. The answer is not described: find it in ``extra``.
+    """Bank reconciliations of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -347,7 +347,7 @@ async def create_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create a bank reconciliation.
+    """Create a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -373,7 +373,7 @@ async def get_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A bank reconciliation. The answer is not described: find it in ``extra``.
+    """A bank reconciliation of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -400,7 +400,7 @@ async def update_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a bank reconciliation.
+    """Update a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -429,7 +429,7 @@ async def delete_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bank reconciliation.
+    """Delete a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -456,7 +456,7 @@ async def save_bank_reconciliation_draft(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Save a bank reconciliation draft.
+    """Save a bank reconciliation draft of a bank account.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -487,7 +487,7 @@ async def add_bank_reconciliation_attachment(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add a bank reconciliation attachment.
+    """Add a bank reconciliation attachment to a bank account.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -518,7 +518,7 @@ async def get_bank_reconciliation_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A bank reconciliation document.
+    """A bank reconciliation document of a bank account.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -547,7 +547,7 @@ async def delete_bank_reconciliation_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bank reconciliation document.
+    """Delete a bank reconciliation document of a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -611,7 +611,7 @@ _GET_BALANCE = Operation(
 async def get_balance(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A balance. The answer is not described: find it in ``extra``.
+    """A balance of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -631,7 +631,7 @@ _GET_BALANCES = Operation(
 async def get_balances(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Balances. The answer is not described: find it in ``extra``.
+    """Balances of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -651,7 +651,7 @@ _GET_INSIGHTS = Operation(
 async def get_insights(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Insights. The answer is not described: find it in ``extra``.
+    """Insights of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -671,7 +671,7 @@ _GET_OVERVIEW = Operation(
 async def get_overview(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An overview. The answer is not described: find it in ``extra``.
+    """An overview of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -691,7 +691,7 @@ _GET_STATEMENT_SUMMARY = Operation(
 async def get_statement_summary(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A statement summary. The answer is not described: find it in ``extra``.
+    """A statement summary of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -711,7 +711,7 @@ _GET_SUBACCOUNTS = Operation(
 async def get_subaccounts(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Subaccounts. The answer is not described: find it in ``extra``.
+    """Subaccounts of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -731,7 +731,7 @@ _GET_STATEMENTS = Operation(
 async def get_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Statements. The answer is not described: find it in ``extra``.
+    """Statements of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -751,7 +751,8 @@ _GET_UNREVIEWED_BANK_STATEMENTS = Operation(
 async def get_unreviewed_bank_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Unreviewed bank statements. The answer is not described: find it in ``extra``.
+    """Unreviewed bank statements of a bank account. The answer is not described: find it in
+    ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -771,7 +772,7 @@ _GET_TRANSACTIONS = Operation(
 async def get_transactions(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Transactions. The answer is not described: find it in ``extra``.
+    """Transactions of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -791,7 +792,7 @@ _GET_PREFERENCES = Operation(
 async def get_preferences(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Preferences. The answer is not described: find it in ``extra``.
+    """Preferences of a bank account. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -811,7 +812,7 @@ _UPDATE_PREFERENCES = Operation(
 async def update_preferences(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update preferences.
+    """Update preferences of a bank account.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

@@ -558,7 +558,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteEmail:
-    """An email.
+    """An email of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -688,7 +688,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history; iterating reads every page.
+    """List email history of a credit note; iterating reads every page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -717,7 +717,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -743,7 +743,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address.
+    """Update a shipping address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -791,7 +791,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -817,7 +817,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices; iterating reads every page.
+    """List invoices of a credit note; iterating reads every page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -872,7 +872,7 @@ async def delete_invoice(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an invoice.
+    """Delete an invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -900,7 +900,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments; iterating reads every page.
+    """List comments of a credit note; iterating reads every page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -929,7 +929,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add a comment.
+    """Add a comment to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -953,7 +953,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -1019,7 +1019,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds; iterating reads every page.
+    """List refunds of a credit note; iterating reads every page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1049,7 +1049,7 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Create a refund.
+    """Create a refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1074,7 +1074,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """A refund.
+    """A refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1102,7 +1102,7 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Update a refund.
+    """Update a refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -1128,7 +1128,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund.
+    """Delete a refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -1200,7 +1200,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a finally.
+    """Approve a credit note as the last approver.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1246,7 +1246,7 @@ _GET_SIGNATURE_TEMPLATE = Operation(
 async def get_signature_template(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A signature template. The answer is not described: find it in ``extra``.
+    """A signature template of a credit note. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1270,7 +1270,7 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Print a PDF.
+    """The PDFs of many credit notes in one document, made for printing.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1297,7 +1297,7 @@ async def add_attachment(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1327,7 +1327,7 @@ async def get_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A document.
+    """A document of a credit note.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1351,7 +1351,7 @@ async def update_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a document.
+    """Update a document of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -1375,7 +1375,7 @@ async def delete_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a document.
+    """Delete a document of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -1395,7 +1395,7 @@ _GET_CUSTOM_FIELDS = Operation(
 async def get_custom_fields(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CreditNoteCustomFields:
-    """Custom fields.
+    """Custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1419,7 +1419,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields.
+    """Update custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1441,7 +1441,7 @@ _GET_MAIL_CONTENT = Operation(
 async def get_mail_content(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A mail content. The answer is not described: find it in ``extra``.
+    """A mail content of a credit note. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1461,7 +1461,7 @@ _ADD_DIGITAL_SIGNATURE = Operation(
 async def add_digital_signature(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Add a digital signature.
+    """Add a digital signature to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1485,7 +1485,7 @@ async def upload_digital_signature(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Upload a digital signature.
+    """Upload a digital signature to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1535,7 +1535,7 @@ async def apply_substatus(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply a substatus.
+    """Apply a substatus to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1559,7 +1559,7 @@ async def delete_substatus(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a substatus.
+    """Delete a substatus of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -1637,7 +1637,7 @@ _GET_EINVOICE = Operation(
 async def get_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An e-invoice. The answer is not described: find it in ``extra``.
+    """An e-invoice of a credit note. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1657,7 +1657,7 @@ _PUSH_EINVOICE = Operation(
 async def push_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice.
+    """Push an e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1677,7 +1677,7 @@ _CANCEL_EINVOICE = Operation(
 async def cancel_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice.
+    """Cancel an e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1697,7 +1697,7 @@ _FETCH_EINVOICE = Operation(
 async def fetch_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Fetch an e-invoice.
+    """Fetch an e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1717,7 +1717,7 @@ _DELETE_EINVOICE_STATUS = Operation(
 async def delete_einvoice_status(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an e-invoice status.
+    """Delete an e-invoice status of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -1741,7 +1741,7 @@ async def mark_einvoice_as_pushed(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an e-invoice as pushed.
+    """Mark an e-invoice of a credit note as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1766,7 +1766,7 @@ _MARK_EINVOICE_AS_CANCELLED = Operation(
 async def mark_einvoice_as_cancelled(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mark an e-invoice as cancelled.
+    """Mark an e-invoice of a credit note as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1786,7 +1786,7 @@ _RECALL_EINVOICE = Operation(
 async def recall_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Recall an e-invoice.
+    """Recall an e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1806,7 +1806,7 @@ _PUSH_REFUND_EINVOICE = Operation(
 async def push_refund_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push a refund e-invoice.
+    """Push a refund e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1846,7 +1846,7 @@ _UPDATE_CFDI_STATUS = Operation(
 async def update_cfdi_status(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update a CFDI status.
+    """Update a CFDI status of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1866,7 +1866,7 @@ _CANCEL_EINVOICE_AND_CREDIT_NOTE = Operation(
 async def cancel_einvoice_and_credit_note(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice and credit note.
+    """Cancel an e-invoice and credit note of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """

@@ -372,7 +372,7 @@ async def add_attachment(
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.CREATE.
     """
@@ -402,7 +402,7 @@ async def get_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment.
+    """An attachment of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -428,7 +428,7 @@ async def delete_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an attachment.
+    """Delete an attachment of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -476,7 +476,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -502,7 +502,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address.
+    """Update a shipping address of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """

@@ -661,7 +661,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Export a PDF. At most 25 ids a call.
+    """The PDFs of many estimates in one document. At most 25 ids a call.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -687,7 +687,7 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Print a PDF. At most 25 ids a call.
+    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.estimates.READ.
     """

@@ -475,7 +475,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields.
+    """Update custom fields of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -634,7 +634,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """An email.
+    """An email of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -662,7 +662,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -711,7 +711,7 @@ async def update_template(
     templates: Sequence[str] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -740,7 +740,7 @@ async def get_attachment(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment.
+    """An attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -766,7 +766,7 @@ async def add_attachment(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a purchase order.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -795,7 +795,7 @@ async def update_attachment(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment.
+    """Update an attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -819,7 +819,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment.
+    """Delete an attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
     """
@@ -845,7 +845,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrderComment]:
-    """List comments; iterating reads every page.
+    """List comments of a purchase order; iterating reads every page.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -875,7 +875,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrderComment:
-    """Add a comment. Needs ``description`` and ``expected_delivery_date``.
+    """Add a comment to a purchase order. Needs ``description`` and ``expected_delivery_date``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -900,7 +900,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a comment.
+    """Update a comment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -926,7 +926,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
     """

@@ -98,7 +98,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterTransaction]:
-    """List transactions; iterating reads every page.
+    """List transactions of a register; iterating reads every page.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -147,7 +147,7 @@ def list_bulk_action_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterBulkActionsHistory]:
-    """List bulk action history; iterating reads every page.
+    """List bulk action history of a register; iterating reads every page.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -187,7 +187,7 @@ async def get_bulk_action_history(
     sort_order: Literal["A", "D"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RegisterBulkActionDetails:
-    """A bulk action history.
+    """A bulk action history of a register.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -223,7 +223,7 @@ def list_bulk_update_fields(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterField]:
-    """List bulk update fields; iterating reads every page.
+    """List bulk update fields of a register; iterating reads every page.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -258,7 +258,7 @@ async def get_budget_vs_actuals(
     period: Literal["monthly", "half-yearly", "yearly", "quarterly"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RegisterBudgetVsActual:
-    """Budget vs actuals.
+    """Budget vs actuals of a register.
 
     Scope: ZohoBooks.accountants.READ.
     """

@@ -291,7 +291,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -436,7 +436,7 @@ _GET_EMAIL = Operation(
 async def get_email(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RetainerInvoiceEmailResult:
-    """An email.
+    """An email of a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -460,7 +460,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -505,7 +505,7 @@ _GET_ATTACHMENT = Operation(
 async def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """An attachment.
+    """An attachment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -530,7 +530,7 @@ async def add_attachment(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -559,7 +559,7 @@ async def delete_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an attachment.
+    """Delete an attachment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -587,7 +587,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List comments; iterating reads every page.
+    """List comments of a retainer invoice; iterating reads every page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -616,7 +616,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add a comment.
+    """Add a comment to a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -640,7 +640,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -666,7 +666,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
-    """Update a comment.
+    """Update a comment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -692,7 +692,7 @@ async def apply_retainer_payments_to_invoices(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply retainer payments to invoices.
+    """Apply retainer payments to a retainer invoice to invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -721,7 +721,7 @@ async def delete_applied_retainer_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an applied retainer payment.
+    """Delete an applied retainer payment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -743,7 +743,7 @@ _CREATE_ASYNC_ONLINE_PAYMENT = Operation(
 async def create_async_online_payment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Create an async online payment.
+    """Create an async online payment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """

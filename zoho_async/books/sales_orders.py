@@ -551,7 +551,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields.
+    """Update custom fields of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -621,7 +621,7 @@ async def update_sub_status(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a sub status.
+    """Update a sub status of a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -679,7 +679,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderEmail:
-    """An email.
+    """An email of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -742,7 +742,7 @@ _EXPORT_PDF = Operation(
 
 
 async def export_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """Export a PDF. At most 25 ids a call.
+    """The PDFs of many sales orders in one document. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -761,7 +761,7 @@ _PRINT_PDF = Operation(
 
 
 async def print_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """Print a PDF. At most 25 ids a call.
+    """The PDFs of many sales orders in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -785,7 +785,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -811,7 +811,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address.
+    """Update a shipping address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -859,7 +859,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -885,7 +885,7 @@ async def get_attachment(
     inline: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment.
+    """An attachment of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -917,7 +917,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -951,7 +951,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment preference.
+    """Update an attachment preference of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -975,7 +975,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment.
+    """Delete an attachment of a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
     """
@@ -995,7 +995,7 @@ _GET_COMMENTS = Operation(
 async def get_comments(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesOrderComments:
-    """Comments.
+    """Comments of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -1020,7 +1020,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Add a comment.
+    """Add a comment to a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -1046,7 +1046,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Update a comment.
+    """Update a comment of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -1072,7 +1072,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
     """

@@ -167,7 +167,7 @@ _GET_CURRENT = Operation(
 
 
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
-    """A current.
+    """The user whose access token is used.
 
     Scope: ZohoBooks.settings.READ.
     """

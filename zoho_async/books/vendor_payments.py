@@ -374,7 +374,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPaymentVendorpaymentRefund]:
-    """List refunds; iterating reads every page.
+    """List refunds of a vendor payment; iterating reads every page.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -404,7 +404,7 @@ async def refund_excess(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentVendorpaymentRefund:
-    """Refund an excess. Needs ``date``, ``amount`` and ``to_account_id``.
+    """Refund an excess of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -429,7 +429,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentVendorpaymentRefund:
-    """A refund.
+    """A refund of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -457,7 +457,7 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentVendorpaymentRefund:
-    """Update a refund. Needs ``date``, ``amount`` and ``to_account_id``.
+    """Update a refund of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -483,7 +483,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund.
+    """Delete a refund of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.DELETE.
     """
@@ -538,7 +538,7 @@ _GET_EMAIL_CONTENT = Operation(
 async def get_email_content(
     zoho: Session, payment_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> VendorPaymentEmailContentResult:
-    """An email content.
+    """An email content of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """

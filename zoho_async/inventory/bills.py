@@ -291,7 +291,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, bill_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a finally of a bill.
+    """Approve a bill as the last approver.
 
     Scope: ZohoInventory.bills.UPDATE.
     """

@@ -420,7 +420,7 @@ async def get_email_content(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteEmailContent:
-    """An email content.
+    """An email content of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -550,7 +550,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history; iterating reads every page.
+    """List email history of a credit note; iterating reads every page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -579,7 +579,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -605,7 +605,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address.
+    """Update a shipping address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -653,7 +653,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -679,7 +679,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices; iterating reads every page.
+    """List invoices of a credit note; iterating reads every page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -734,7 +734,7 @@ async def delete_invoice(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an invoice.
+    """Delete an invoice of a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
     """
@@ -762,7 +762,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments; iterating reads every page.
+    """List comments of a credit note; iterating reads every page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -791,7 +791,7 @@ async def create_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create a comment.
+    """Create a comment of a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -815,7 +815,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
     """
@@ -881,7 +881,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds; iterating reads every page.
+    """List refunds of a credit note; iterating reads every page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -911,7 +911,7 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Create a refund.
+    """Create a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -936,7 +936,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """A refund.
+    """A refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -964,7 +964,7 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Update a refund.
+    """Update a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -990,7 +990,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund.
+    """Delete a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
     """

@@ -380,7 +380,7 @@ async def add_attachment(
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
     """
@@ -410,7 +410,7 @@ async def get_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment.
+    """An attachment of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
@@ -436,7 +436,7 @@ async def delete_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an attachment.
+    """Delete an attachment of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -484,7 +484,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -510,7 +510,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address.
+    """Update a shipping address of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """

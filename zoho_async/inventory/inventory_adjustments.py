@@ -229,7 +229,7 @@ async def approve_finally(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve a finally of an inventory adjustment.
+    """Approve an inventory adjustment as the last approver.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
     """

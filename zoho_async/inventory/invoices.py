@@ -628,7 +628,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Export a PDF. At most 25 ids a call.
+    """The PDFs of many invoices in one document. At most 25 ids a call.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -654,7 +654,7 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Print a PDF. At most 25 ids a call.
+    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -736,7 +736,7 @@ _CANCEL_WRITE_OFF = Operation(
 async def cancel_write_off(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel a write of an invoice off.
+    """Take back the write-off of an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -1241,7 +1241,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a finally of an invoice.
+    """Approve an invoice as the last approver.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """

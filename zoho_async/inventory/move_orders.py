@@ -283,7 +283,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrderComment]:
-    """List comments; iterating reads every page.
+    """List comments of a move order; iterating reads every page.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -384,7 +384,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrderDocument:
-    """Add an attachment.
+    """Add an attachment to a move order.
 
     Scope: ZohoInventory.moveorder.CREATE.
     """
@@ -422,7 +422,7 @@ async def get_document(
     inline: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A document.
+    """A document of a move order.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -451,7 +451,7 @@ async def delete_document(
     un_associate: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a document.
+    """Delete a document of a move order.
 
     Scope: ZohoInventory.moveorder.DELETE.
     """

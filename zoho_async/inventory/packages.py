@@ -236,7 +236,7 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Print a PDF.
+    """The PDFs of many packages in one document, made for printing.
 
     Scope: ZohoInventory.packages.READ.
     """

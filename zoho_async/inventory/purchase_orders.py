@@ -314,7 +314,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a finally.
+    """Approve a purchase order as the last approver.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """

@@ -189,7 +189,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, purchasereceive_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a finally.
+    """Approve a purchase receive as the last approver.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
     """

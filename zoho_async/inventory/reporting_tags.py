@@ -132,7 +132,7 @@ async def mark_default_option(
     default_option_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark a default option.
+    """Mark a default option of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -206,7 +206,7 @@ async def update_options(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update options. Needs ``options``.
+    """Update options of a reporting tag. Needs ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -230,7 +230,7 @@ async def update_criteria(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a criteria. Needs ``criteria_tags`` and ``options``.
+    """Update a criteria of a reporting tag. Needs ``criteria_tags`` and ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -294,7 +294,7 @@ async def mark_option_as_active(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an option as active.
+    """Mark an option of a reporting tag as active.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -318,7 +318,7 @@ async def mark_option_as_inactive(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an option as inactive.
+    """Mark an option of a reporting tag as inactive.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -375,7 +375,7 @@ def list_options_of_tag(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagOptionsOfTag]:
-    """List options of tag; iterating reads every page.
+    """List options of a reporting tag of tag; iterating reads every page.
 
     Scope: ZohoInventory.settings.READ.
     """

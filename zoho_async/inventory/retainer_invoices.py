@@ -284,7 +284,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -423,7 +423,7 @@ _GET_EMAIL_CONTENT = Operation(
 async def get_email_content(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RetainerInvoiceEmailContentResult:
-    """An email content.
+    """An email content of a retainer invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -447,7 +447,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -492,7 +492,7 @@ _GET_ATTACHMENT = Operation(
 async def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """An attachment.
+    """An attachment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -517,7 +517,7 @@ async def add_attachment(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a retainer invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -546,7 +546,7 @@ async def delete_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an attachment.
+    """Delete an attachment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
     """
@@ -574,7 +574,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List comments; iterating reads every page.
+    """List comments of a retainer invoice; iterating reads every page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -603,7 +603,7 @@ async def create_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create a comment.
+    """Create a comment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -629,7 +629,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
     """
@@ -655,7 +655,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
-    """Update a comment.
+    """Update a comment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """

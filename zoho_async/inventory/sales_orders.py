@@ -352,7 +352,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a finally.
+    """Approve a sales order as the last approver.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """

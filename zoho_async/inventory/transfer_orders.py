@@ -393,7 +393,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, transfer_order_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a finally of a transfer order.
+    """Approve a transfer order as the last approver.
 
     Scope: ZohoInventory.transferorders.UPDATE.
     """

@@ -172,7 +172,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, unit: UnitInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Unit:
-    """Create an unit. Needs ``name`` and ``unit``.
+    """Create a unit. Needs ``name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -233,7 +233,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Unit:
-    """Change an unit; fields that are not sent stay as they are.
+    """Change a unit; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -253,7 +253,7 @@ _DELETE = Operation(
 async def delete(
     zoho: Session, unit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an unit.
+    """Delete a unit.
 
     Scope: ZohoInventory.items.DELETE.
     """
@@ -278,7 +278,7 @@ async def create_conversion(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> UnitConversion:
-    """Create a conversion of an unit. Needs ``target_unit_id`` and ``conversion_rate``.
+    """Create a conversion of a unit. Needs ``target_unit_id`` and ``conversion_rate``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -304,7 +304,7 @@ def list_conversions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[UnitConversion]:
-    """List conversions of an unit; iterating reads every page.
+    """List conversions of a unit; iterating reads every page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -335,7 +335,7 @@ async def update_conversion(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> UnitConversion:
-    """Update a conversion of an unit.
+    """Update a conversion of a unit.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -361,7 +361,7 @@ async def delete_conversion(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a conversion of an unit.
+    """Delete a conversion of a unit.
 
     Scope: ZohoInventory.items.DELETE.
     """

@@ -163,7 +163,7 @@ _GET_CURRENT = Operation(
 
 
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
-    """A current.
+    """The user whose access token is used.
 
     Scope: ZohoInventory.settings.READ.
     """

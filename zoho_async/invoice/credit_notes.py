@@ -499,7 +499,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history; iterating reads every page.
+    """List email history of a credit note; iterating reads every page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -528,7 +528,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -554,7 +554,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address.
+    """Update a shipping address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -602,7 +602,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -654,7 +654,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices; iterating reads every page.
+    """List invoices of a credit note; iterating reads every page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -683,7 +683,7 @@ async def delete_invoice(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an invoice.
+    """Delete an invoice of a credit note.
 
     Scope: ZohoInvoice.creditnotes.DELETE.
     """
@@ -709,7 +709,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add a comment.
+    """Add a comment to a credit note.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -735,7 +735,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments; iterating reads every page.
+    """List comments of a credit note; iterating reads every page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -764,7 +764,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a credit note.
 
     Scope: ZohoInvoice.creditnotes.DELETE.
     """
@@ -829,7 +829,7 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Create a refund.
+    """Create a refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -855,7 +855,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds; iterating reads every page.
+    """List refunds of a credit note; iterating reads every page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -886,7 +886,7 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Update a refund.
+    """Update a refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -913,7 +913,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """A refund.
+    """A refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -939,7 +939,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund.
+    """Delete a refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.DELETE.
     """

@@ -422,7 +422,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Export a PDF. At most 25 ids a call.
+    """The PDFs of many estimates in one document. At most 25 ids a call.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -448,7 +448,7 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """Print a PDF. At most 25 ids a call.
+    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoInvoice.estimates.READ.
     """

@@ -282,7 +282,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Update a template of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -381,7 +381,7 @@ _GET_EMAIL = Operation(
 async def get_email(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RetainerInvoiceEmailResult:
-    """An email.
+    """An email of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -405,7 +405,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address.
+    """Update a billing address of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -454,7 +454,7 @@ async def add_attachment(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an attachment.
+    """Add an attachment to a retainer invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -480,7 +480,7 @@ _GET_ATTACHMENT = Operation(
 async def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """An attachment.
+    """An attachment of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -504,7 +504,7 @@ async def delete_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an attachment.
+    """Delete an attachment of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
     """
@@ -532,7 +532,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List comments; iterating reads every page.
+    """List comments of a retainer invoice; iterating reads every page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -561,7 +561,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add a comment.
+    """Add a comment to a retainer invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -587,7 +587,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
-    """Update a comment.
+    """Update a comment of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -613,7 +613,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment.
+    """Delete a comment of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
     """

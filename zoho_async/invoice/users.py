@@ -177,7 +177,7 @@ _GET_CURRENT = Operation(
 
 
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
-    """A current.
+    """The user whose access token is used.
 
     Unconfirmed: known from Books, and in no document of this product.
 

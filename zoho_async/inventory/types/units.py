@@ -10,7 +10,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class UnitGroupUnitConversion(Part, frozen=True, kw_only=True):
-    """An unit group unit conversion."""
+    """A unit group unit conversion."""
 
     unit_conversion_id: str | None = None
     target_unit_id: str | None = None
@@ -21,7 +21,7 @@ class UnitGroupUnitConversion(Part, frozen=True, kw_only=True):
 
 
 class UnitGroup(Record, frozen=True, kw_only=True):
-    """An unit group; ``unit_group_id`` names it."""
+    """A unit group; ``unit_group_id`` names it."""
 
     unit_group_id: str = ""
     unit_group_name: str | None = None
@@ -34,7 +34,7 @@ class UnitGroup(Record, frozen=True, kw_only=True):
 
 
 class UnitConversion(Record, frozen=True, kw_only=True):
-    """An unit conversion; ``unit_conversion_id`` names it."""
+    """A unit conversion; ``unit_conversion_id`` names it."""
 
     unit_conversion_id: str = ""
     target_unit_id: str | None = None
@@ -44,7 +44,7 @@ class UnitConversion(Record, frozen=True, kw_only=True):
 
 
 class Unit(Record, frozen=True, kw_only=True):
-    """An unit; ``unit_id`` names it."""
+    """A unit; ``unit_id`` names it."""
 
     unit_id: str = ""
     name: str | None = None
@@ -55,7 +55,7 @@ class Unit(Record, frozen=True, kw_only=True):
 
 
 class UnitGroupUnitConversionInput(Input, kw_only=True):
-    """What may be sent of an unit group unit conversion."""
+    """What may be sent of a unit group unit conversion."""
 
     target_unit_id: str | int | UnsetType | None = UNSET
     conversion_rate: Decimal | int | UnsetType | None = UNSET
@@ -63,7 +63,7 @@ class UnitGroupUnitConversionInput(Input, kw_only=True):
 
 
 class UnitGroupInput(Input, kw_only=True):
-    """What may be sent of an unit group."""
+    """What may be sent of a unit group."""
 
     unit_group_name: str | UnsetType | None = UNSET
     base_unit_id: str | int | UnsetType | None = UNSET
@@ -71,7 +71,7 @@ class UnitGroupInput(Input, kw_only=True):
 
 
 class UnitConversionInput(Input, kw_only=True):
-    """What may be sent of an unit conversion."""
+    """What may be sent of a unit conversion."""
 
     target_unit_id: str | int | UnsetType | None = UNSET
     conversion_rate: Decimal | int | UnsetType | None = UNSET
@@ -79,7 +79,7 @@ class UnitConversionInput(Input, kw_only=True):
 
 
 class UnitInput(Input, kw_only=True):
-    """What may be sent of an unit."""
+    """What may be sent of a unit."""
 
     name: str | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
