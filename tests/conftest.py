@@ -27,6 +27,13 @@ class _Response(aiohttp.ClientResponse):
         super().__init__(method, url, stream_writer=Mock(output_size=0), **kwargs)
 
 
+@pytest.fixture(autouse=True)
+def no_profiles(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whoever runs the tests may be logged in; no test may know."""
+    folder = tmp_path_factory.getbasetemp() / "nobody"
+    monkeypatch.setenv("ZOHO_ASYNC_PROFILES", str(folder / "profiles.json"))
+
+
 @pytest.fixture
 def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
     """The wire, answering what the test says and nothing else."""

@@ -13,18 +13,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 
 from zoho_async import __version__
-from zoho_async.auth import AccessToken, Credentials, TokenSource, access_token
+from zoho_async.auth import (
+    AccessToken,
+    AccountsServer,
+    Credentials,
+    MemoryStore,
+    TokenSource,
+    TokenStore,
+    refresh,
+    store_key,
+)
 from zoho_async.call import Call, error_of, quota_of, retry_after
 from zoho_async.clock import Clock
 from zoho_async.errors import (
-    AccountsUnavailable,
     AmbiguousWrite,
     ConfigurationError,
     LimitError,
@@ -32,7 +41,6 @@ from zoho_async.errors import (
     NotConnected,
     RateLimited,
     ReplyError,
-    Request,
     SessionClosed,
     TooManyInFlight,
     TransportError,
@@ -43,11 +51,9 @@ from zoho_async.events import Called, Event, Observer, Refreshed, Retried
 from zoho_async.limits import Ledger, Limits, Refusal, Scheduler, Slot, scheduler
 from zoho_async.regions import API_URLS, checked_url, region
 from zoho_async.retry import Policy, RetryBudget, outcome
-from zoho_async.transport import Answer, Transport, proxy_for
+from zoho_async.transport import Answer, Transport, proxy_for, verifies
 
 T = TypeVar("T")
-
-_TOKEN_PATH: Final = "/oauth/v2/token"
 
 
 class Account:
@@ -66,6 +72,7 @@ class Account:
         connector: aiohttp.BaseConnector | None,
         clock: Clock,
         retry: Policy,
+        tokens: TokenStore | None = None,
     ) -> None:
         home = region(region_name)
         if api_url is None and home.api_url is None:
@@ -76,9 +83,15 @@ class Account:
         self._credentials: Final = credentials
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
         self._api_url: str = self._given_api_url or home.api_url or ""
-        self._accounts_url: Final = checked_url(
-            accounts_url or home.accounts_url, what="the accounts URL"
+        self._accounts: Final = AccountsServer(
+            home.name, url=accounts_url, open_transport=self._open
         )
+        secured = any(url.startswith("https:") for url in (self._api_url, self._accounts.url))
+        if connector is not None and secured and not verifies(connector):
+            raise ConfigurationError(
+                "the connector given as http does not verify certificates, and secrets would go to "
+                "whoever answers; give its SSLContext the certificate of your proxy instead"
+            )
         self._limits: Final = limits
         self._ledger: Final = ledger
         self._observer: Final = observer
@@ -92,7 +105,13 @@ class Account:
         self._schedulers: dict[str, Scheduler] = {}
         self._closed = False
         self._tokens: Final = TokenSource(
-            self._fetch_token, lambda work: self.start(work, name="token renewal"), clock, retry
+            self._fetch_token,
+            lambda work: self.start(work, name="token renewal"),
+            clock,
+            retry,
+            store=tokens or MemoryStore(clock=clock),
+            key=store_key(self._accounts.url, credentials),
+            adopted=self._adopt,
         )
 
     # -- what views use ---------------------------------------------------------------------
@@ -103,9 +122,19 @@ class Account:
         return self._api_url
 
     @property
+    def accounts_url(self) -> str:
+        """The accounts server's URL."""
+        return self._accounts.url
+
+    @property
     def limits(self) -> Limits:
         """What this client may use of each organization's limits."""
         return self._limits
+
+    @property
+    def token_age(self) -> float | None:
+        """The seconds since the current token was given, or None before the first."""
+        return self._tokens.age
 
     def observe(self, event: Event) -> None:
         """Tell the observer, if there is one."""
@@ -165,6 +194,7 @@ class Account:
             try:
                 token, slot = await self._admitted(call)
             except LimitError as limited:
+                limited.asked = call.request
                 raise limited from last
             try:
                 answer, refused = await self._attempt(call, token, slot, attempt)
@@ -175,11 +205,12 @@ class Account:
                     return answer
                 last = refused
             # "not authorized" may be a token that died early: one new token tells.
-            if isinstance(last, NotAuthorized) and not renewed and self._tokens.refused(token):
-                renewed = True
-                attempt -= 1
-            else:
-                await self._before_another(call, last, attempt, budget)
+            if isinstance(last, NotAuthorized) and not renewed:
+                renewed = await self._tokens.refused(token)
+                if renewed:
+                    attempt -= 1
+                    continue
+            await self._before_another(call, last, attempt, budget)
 
     # -- one attempt ------------------------------------------------------------------------
 
@@ -195,7 +226,7 @@ class Account:
             token = self._tokens.current()
             if token is not None and not self._closed:
                 return token, slot
-            await slot.unsent()
+            await _settled(slot.unsent())
 
     async def _attempt(
         self, call: Call, token: AccessToken, slot: Slot, attempt: int
@@ -214,12 +245,11 @@ class Account:
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):
-            await slot.unsent()
+            await _settled(slot.unsent())
             self._called(call, None, None, began, attempt)
             raise
         except BaseException as broken:
-            with anyio.CancelScope(shield=True):
-                await slot.lost()
+            await _settled(slot.lost())
             if isinstance(broken, TransportError):
                 self._called(call, None, None, began, attempt)
             raise
@@ -227,8 +257,7 @@ class Account:
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
-        with anyio.CancelScope(shield=True):
-            await slot.replied(quota=quota_of(answer), refusal=refusal)
+        await _settled(slot.replied(quota=quota_of(answer), refusal=refusal))
         code = error.code if isinstance(error, ReplyError) else None
         self._called(call, answer.status, code, began, attempt)
         return answer, error
@@ -306,31 +335,22 @@ class Account:
     # -- tokens -----------------------------------------------------------------------------
 
     async def _fetch_token(self) -> AccessToken:
-        """One request to the accounts server; the secrets go in its body, never in a URL."""
-        form = urlencode(
-            {
-                "grant_type": "refresh_token",
-                "client_id": self._credentials.client_id,
-                "client_secret": self._credentials.client_secret,
-                "refresh_token": self._credentials.refresh_token,
-            }
-        )
-        url = self._accounts_url + _TOKEN_PATH
-        try:
-            answer = await self._open().send(
-                Request("POST", _TOKEN_PATH),
-                url,
-                headers={"Content-Type": "application/x-www-form-urlencoded"},
-                body=form.encode(),
-                silence=30.0,
-                total=60.0,
-                proxy=self._proxy(url),
-            )
-        except TransportError as error:
-            raise AccountsUnavailable(f"no access token: {error}") from error
-        token = access_token(answer.status, answer.body)
+        """One request to the accounts server."""
+        grant = await refresh(self._accounts, self._credentials)
+        self.observe(Refreshed(expires_in=grant.access.expires_in))
+        return grant.access
+
+    def _adopt(self, token: AccessToken) -> None:
         # A host that is not in the table must not see the token, whoever names it.
         if self._given_api_url is None and token.api_domain in API_URLS:
             self._api_url = token.api_domain
-        self.observe(Refreshed(expires_in=token.expires_in))
-        return token
+
+
+async def _settled(settling: Coroutine[Any, Any, None]) -> None:
+    """Give a slot back, cancelled or not.
+
+    A ledger that cannot be written must not cost an answer that is here: a write that took effect
+    would look as if it had not. The next admission meets the same ledger, and raises.
+    """
+    with anyio.CancelScope(shield=True), suppress(ConfigurationError):
+        await settling

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -106,8 +106,21 @@ def error_of(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
     if fine and not envelope.code:
         return None
     return reply_error(
-        call.request, answer.status, envelope.code, envelope.message, scope=call.scope
+        call.request,
+        answer.status,
+        envelope.code,
+        envelope.message,
+        scope=call.scope,
+        choices=_ids(envelope.error_info),
     )
+
+
+def _ids(error_info: object) -> tuple[str, ...]:
+    """The organizations that code 6024 lists beside its message."""
+    if not isinstance(error_info, list):
+        return ()
+    rows = cast(list[object], error_info)
+    return tuple(str(row) for row in rows if isinstance(row, str | int))
 
 
 def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:

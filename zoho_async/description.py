@@ -52,6 +52,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unconfirmed: bool = False
 
     @property
+    def product(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def resource(self) -> str:
+        """``product.resource``."""
+        return self.name.rpartition(".")[0]
+
+    @property
     def module(self) -> str:
         """The module that has its function: ``zoho_async.books.invoices``."""
         return f"zoho_async.{self.name.rpartition('.')[0]}"

@@ -60,7 +60,13 @@ class CallError(ZohoError):
 
 
 class LimitError(ZohoError):
-    """The organization's limits do not let this call go now."""
+    """The organization's limits do not let this call go now; ``asked`` says which, if one was."""
+
+    asked: Request | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.asked is None else f"{self.asked}: {text}"
 
 
 class WaitTooLong(LimitError):
@@ -178,13 +184,33 @@ class MissingScope(NotAuthorized):
         needed = f" (needs {scope})" if scope else ""
         super().__init__(request, status, code, f"{message}{needed}")
 
-    hint = "grant the scope with a new refresh token"
+    hint = "log in again with this scope (`zoho-async login`), which gives a new refresh token"
 
 
 class OrganizationError(ReplyError):
-    """The organization must be named (code 6024) or is not this user's (code 6041)."""
+    """The organization must be named (code 6024) or is not this user's (code 6041).
 
-    hint = "set ZOHO_ORGANIZATION_ID or Session(organization=...); GET /organizations lists them"
+    ``choices`` are those there are, as far as Zoho told: ids, with names where they are known.
+    """
+
+    hint = "set ZOHO_ORGANIZATION_ID or Session(organization=...)"
+
+    def __init__(
+        self,
+        request: Request,
+        status: int,
+        code: int | None,
+        message: str,
+        choices: tuple[str, ...] = (),
+    ) -> None:
+        self.choices: Final = choices
+        super().__init__(request, status, code, message)
+        if choices:
+            self.args = (f"{self}; choose one of {', '.join(choices)}",)
+
+    def among(self, choices: tuple[str, ...]) -> OrganizationError:
+        """The same error with the choices that there are."""
+        return OrganizationError(self.request, self.status, self.code, self.message, choices)
 
 
 class RateLimited(ReplyError, LimitError):
@@ -234,6 +260,22 @@ class AccountsUnavailable(AuthError):
     """The accounts server could not be reached or answered something unreadable."""
 
 
+class InvalidScope(AuthError):
+    """A scope was asked for that does not exist, or that this client may not have."""
+
+
+class InvalidRedirect(AuthError):
+    """The redirect address is not one that is registered for the client."""
+
+
+class ConsentRefused(AuthError):
+    """The user did not agree, or the answer of the authorization page is not to be trusted."""
+
+
+class TokenStoreError(AuthError):
+    """The place where tokens are shared cannot be used."""
+
+
 # -- what came back did not fit -----------------------------------------------------------------
 
 
@@ -265,15 +307,24 @@ _STATUSES: Final[dict[int, type[ReplyError]]] = {
 
 
 def reply_error(
-    request: Request, status: int, code: int | None, message: str, *, scope: str = ""
+    request: Request,
+    status: int,
+    code: int | None,
+    message: str,
+    *,
+    scope: str = "",
+    choices: tuple[str, ...] = (),
 ) -> ReplyError:
     """The exception for an answer of HTTP ``status`` with Zoho's ``code`` (None where it has none).
 
-    ``scope`` is the operation's documented scope, named by `MissingScope`.
+    ``scope`` is the operation's documented scope, named by `MissingScope`; ``choices`` are the
+    organizations that the answer lists, named by `OrganizationError`.
     """
     kind = GLOBAL_CODES.get(code) if code is not None else None
     if kind is MissingScope:
         return MissingScope(request, status, code, message, scope)
+    if kind is OrganizationError:
+        return OrganizationError(request, status, code, message, choices)
     if kind is None:
         kind = _STATUSES.get(status) or (ServerError if status >= 500 else ReplyError)
     return kind(request, status, code, message)

@@ -11,6 +11,7 @@ import asyncio
 import os
 import re
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, TypeVar, get_args
 
@@ -19,14 +20,21 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from zoho_async.account import Account
-from zoho_async.auth import Credentials
+from zoho_async.auth import Credentials, TokenStore
 from zoho_async.call import Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError, Request, UnreadableReply
+from zoho_async.errors import (
+    ConfigurationError,
+    OrganizationError,
+    Request,
+    UnreadableReply,
+    ZohoError,
+)
 from zoho_async.events import Event, Observer
 from zoho_async.files import Download, Upload
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import PRODUCTS, ListOperation, Operation
+from zoho_async.organizations import KnownOrganization, read_organizations
 from zoho_async.retry import Policy
 from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, Unreadable, encode
@@ -44,7 +52,9 @@ class Session:
     ``organization`` is the id that calls name (None: the account's own default). ``region`` is a
     name of `regions.REGIONS`; ``api_url`` and ``accounts_url`` overrule its hosts. ``limits`` are
     the organization's limits as far as this client may use them, ``ledger`` is where their use is
-    kept (by default in memory, one for the process). ``observer`` is told of `events`. ``strict``
+    kept (by default in memory, one for the process). ``tokens`` shares access tokens with others
+    who use the same refresh token (by default each session has its own); whoever made it closes it.
+    ``observer`` is told of `events`. ``strict``
     raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
     connector, which stays open. Raises `ConfigurationError` for what cannot work.
     """
@@ -59,6 +69,7 @@ class Session:
         accounts_url: str | None = None,
         limits: Limits | None = None,
         ledger: Ledger | None = None,
+        tokens: TokenStore | None = None,
         observer: Observer | None = None,
         strict: bool = False,
         http: aiohttp.BaseConnector | None = None,
@@ -68,6 +79,8 @@ class Session:
         self._organization = _organization(organization)
         self._options = Options()
         self._is_owner = True
+        self._asking = asyncio.Lock()
+        self._choices: list[str] = []
         self._decoder = Decoder(strict=strict, observer=observer)
         self._account = Account(
             credentials,
@@ -80,6 +93,7 @@ class Session:
             connector=http,
             clock=clock,
             retry=retry or Policy(),
+            tokens=tokens,
         )
 
     @classmethod
@@ -90,6 +104,7 @@ class Session:
         organization: str | int | None = None,
         limits: Limits | None = None,
         ledger: Ledger | None = None,
+        tokens: TokenStore | None = None,
         observer: Observer | None = None,
         strict: bool = False,
         http: aiohttp.BaseConnector | None = None,
@@ -109,6 +124,7 @@ class Session:
             accounts_url=env.get("ZOHO_ACCOUNTS_URL") or None,
             limits=limits,
             ledger=ledger,
+            tokens=tokens,
             observer=observer,
             strict=strict,
             http=http,
@@ -189,6 +205,16 @@ class Session:
         return self._account.api_url
 
     @property
+    def token_age(self) -> float | None:
+        """The seconds since the current access token was given, or None before the first call."""
+        return self._account.token_age
+
+    @property
+    def accounts_url(self) -> str:
+        """The accounts server's URL."""
+        return self._account.accounts_url
+
+    @property
     def decoder(self) -> Decoder:
         """What turns replies into values; its ``drift`` counts what did not fit."""
         return self._decoder
@@ -234,7 +260,7 @@ class Session:
         `LimitError` or `AuthError`.
         """
         call = self._call(operation, ids, query, body, headers, files)
-        answer = await self._account.send(call)
+        answer = await self._send(call)
         try:
             return self._decoder.value(operation, answer.body)
         except Unreadable as problem:
@@ -249,7 +275,7 @@ class Session:
         headers: Mapping[str, object] | None = None,
     ) -> Download:
         """Carry out an operation that answers a document."""
-        answer = await self._account.send(self._call(operation, ids, query, UNSET, headers, None))
+        answer = await self._send(self._call(operation, ids, query, UNSET, headers, None))
         return Download(answer.body, answer.content_type, _file_name(answer, operation.name))
 
     async def fetch_page(
@@ -268,7 +294,7 @@ class Session:
             query=query_of(query or {}),
             scope=operation.scope,
         )
-        return await self._account.send(call)
+        return await self._send(call)
 
     async def request(
         self,
@@ -302,7 +328,40 @@ class Session:
             headers=query_of(headers or {}),
             body=None if body is UNSET else encode(body),
         )
-        return untyped((await self._account.send(call)).body)
+        return untyped((await self._send(call)).body)
+
+    async def organizations(self) -> list[KnownOrganization]:
+        """The organizations that this account may call for: one call, which names none.
+
+        Needs the scope ``ZohoBooks.settings.READ``. Raises as `call` does.
+        """
+        call = Call(
+            request=self._request("GET", "/organizations", True),
+            product=PRODUCTS["books"],
+            options=self._options,
+            caller=self,
+            scope="ZohoBooks.settings.READ",
+        )
+        answer = await self._account.send(call)
+        try:
+            return read_organizations(answer.body)
+        except msgspec.DecodeError:
+            problem = "the reply lists no organizations"
+            raise UnreadableReply(call.request, problem, answer.status) from None
+
+    async def _send(self, call: Call) -> Answer:
+        """Send ``call``; a wrong organization is told with those there are, asked for once."""
+        try:
+            return await self._account.send(call)
+        except OrganizationError as error:
+            if error.choices:
+                raise
+            wrong = error
+        async with self._asking:
+            if not self._choices:
+                with suppress(ZohoError):
+                    self._choices.extend(map(str, await self.organizations()))
+        raise wrong.among(tuple(self._choices))
 
     def _call(
         self,

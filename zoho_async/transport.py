@@ -69,6 +69,14 @@ async def _never_again(
         raise _Broken(type(error).__name__) from error
 
 
+def verifies(connector: aiohttp.BaseConnector) -> bool:
+    """Whether ``connector`` checks the certificates of those it speaks to (or knows them)."""
+    given: object = getattr(connector, "_ssl", True)
+    if isinstance(given, ssl.SSLContext):
+        return given.verify_mode == ssl.CERT_REQUIRED and given.check_hostname
+    return given is not False
+
+
 class Transport:
     """An aiohttp session under our rules; made on the event loop that uses it.
 
@@ -82,7 +90,6 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_never_again,),
             headers={"User-Agent": user_agent, "Accept": "application/json"},
-            skip_auto_headers=("Content-Type",),
         )
 
     async def close(self) -> None:
@@ -118,6 +125,8 @@ class Transport:
                 data=body() if callable(body) else body,
                 timeout=timeout,
                 allow_redirects=False,
+                # What has no body has no type either; a form brings its own with its boundary.
+                skip_auto_headers=("Content-Type",) if body is None else None,
                 proxy=proxy,
             ) as response:
                 content = await response.read()

@@ -8,7 +8,6 @@ requests arrive as late as `linger` allows. Then the server's own list of arriva
 from __future__ import annotations
 
 import asyncio
-import gc
 from bisect import bisect_left
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -249,7 +248,3 @@ def test_callers_of_one_lane_take_turns(queues: dict[int, int], lane: Lane) -> N
         left[caller] -= 1
         waiting = [one for one in queues if left[one] > 0]
         assert all(served[caller] <= served[one] + 1 for one in waiting)
-
-
-def test_simulated_loops_leave_nothing_to_collect() -> None:
-    gc.collect()  # a task destroyed while pending would be told here, as an error

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -103,10 +103,12 @@ class Machine:
             self.settle(process, place, Ending("replied", self.true - sent))
         process.sent.clear()
 
-    def give_up(self, process: Process, _: float) -> None:
-        if process.sent:
-            place, sent, _arrives = process.sent.pop(0)
-            self.settle(process, place, Ending("lost", self.true - sent))
+    def give_up(self, _: Process, waited: float) -> None:
+        self.true += waited / 10
+        for process in self.processes:
+            for place, sent, _arrives in process.sent:
+                self.settle(process, place, Ending("lost", self.true - sent))
+            process.sent.clear()
 
     def never_send(self, process: Process, _: float) -> None:
         if process.unsent:
@@ -136,7 +138,14 @@ steps = st.tuples(
         [Machine.admit_and_send] * 4
         + [Machine.wait] * 2
         + [Machine.wait_a_minute] * 2
-        + [Machine.admit, Machine.send, Machine.answer, Machine.give_up, Machine.never_send]
+        + [
+            Machine.admit,
+            Machine.send,
+            Machine.answer,
+            Machine.give_up,
+            Machine.give_up,
+            Machine.never_send,
+        ]
         + [Machine.kill, Machine.start_anew]
     ),
     st.integers(0, 2),
@@ -146,6 +155,26 @@ steps = st.tuples(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(story=st.lists(steps, min_size=5, max_size=40))
+@example(
+    [
+        (Machine.admit_and_send, 0, LIMITS.linger),  # they arrive as late as they may
+        (Machine.give_up, 0, 0.0),
+        (Machine.wait_a_minute, 0, 1.0),
+        (Machine.admit_and_send, 0, 0.0),
+    ]
+)
+@example(
+    [
+        (Machine.admit, 0, 4.0),
+        (Machine.wait, 0, LIMITS.linger),
+        (Machine.send, 0, LIMITS.linger),  # sent long after the admission, then killed
+        (Machine.kill, 0, 0.0),
+        (Machine.wait, 0, 0.0),
+        (Machine.admit_and_send, 1, 0.0),
+        (Machine.wait_a_minute, 0, 1.0),
+        (Machine.admit_and_send, 1, 0.0),
+    ]
+)
 def test_no_window_sees_more_than_the_limit_whoever_is_killed(
     story: list[tuple[Callable[[Machine, Process, float], None], int, float]],
 ) -> None:

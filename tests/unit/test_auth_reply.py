@@ -8,8 +8,11 @@ from zoho_async.auth import access_token
 from zoho_async.errors import (
     AccountsUnavailable,
     AuthError,
+    ConsentRefused,
     InvalidClient,
     InvalidGrant,
+    InvalidRedirect,
+    InvalidScope,
     TokenThrottled,
 )
 
@@ -42,6 +45,13 @@ def test_a_token_is_read_with_its_life_and_its_api_host() -> None:
         (200, b"", AccountsUnavailable, "not JSON"),
         (200, b"[" * 5000, AccountsUnavailable, "not JSON"),
         (503, b"{}", AccountsUnavailable, "HTTP 503"),
+        (400, b'{"error":"invalid_grant"}', InvalidGrant, "revoked"),
+        (400, b'{"error":"unauthorized_client"}', InvalidClient, "API console"),
+        (200, b'{"error":"invalid_scope"}', InvalidScope, "zoho-async scopes"),
+        (401, b'{"error":"invalid_oauthscope"}', InvalidScope, "log in again"),
+        (200, b'{"error":"invalid_redirect_uri"}', InvalidRedirect, "API console"),
+        (200, b'{"error":"access_denied"}', ConsentRefused, "refused"),
+        (200, b'{"error":"general_error"}', AccountsUnavailable, "try again later"),
         (400, b'{"error":"something_new"}', AuthError, "something_new"),
         (200, b"{}", AuthError, "HTTP 200"),
     ],

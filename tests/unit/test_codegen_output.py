@@ -94,15 +94,6 @@ def test_a_changed_and_a_foreign_file_are_named(built: list[Model], tmp_path: Pa
     ]
 
 
-def test_generated_code_is_formatted_as_the_project_is() -> None:
-    folders = [str(generate.PACKAGE / product) for product in generate.PRODUCTS]
-    for command in (["check", "-q"], ["format", "--check", "-q"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, *folders], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
 @needs_reference
 def test_no_operation_of_the_official_files_is_missing(built: list[Model]) -> None:
     counts = {model.product: len(model.functions()) + len(model.merged) for model in built}

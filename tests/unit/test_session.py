@@ -234,6 +234,7 @@ async def test_after_a_block_nothing_is_sent(mocked: aioresponses, zoho: Session
     with pytest.raises(WaitTooLong) as caught:
         await zoho.request("GET", "/x")
     assert isinstance(caught.value.__cause__, Blocked)
+    assert str(caught.value).startswith("GET /x (organization 10234695): waiting for the end of")
     assert caught.value.seconds > 800
     with pytest.raises(WaitTooLong):
         await zoho.request("GET", "/x")
@@ -313,6 +314,22 @@ async def test_cancelled_calls_leave_nobody_waiting_and_are_counted_once(
     mocked.get(ANYTHING, payload=OK)
     await zoho.request("GET", "/x")
     assert (await zoho.snapshot()).minute_used == 12
+
+
+class _FullDisk(MemoryLedger):
+    """A ledger that can be read but no longer written."""
+
+    async def settle(self, *_: object, **__: object) -> float:
+        raise ConfigurationError("the disk is full")
+
+
+async def test_a_ledger_that_fails_does_not_cost_an_answer(
+    mocked: aioresponses, credentials: Credentials
+) -> None:
+    token(mocked)
+    mocked.post(ANYTHING, payload={**OK, "x": 1})
+    async with Session(credentials, ledger=_FullDisk()) as zoho:
+        assert (await zoho.request("POST", "/x"))["x"] == 1
 
 
 async def test_a_closed_session_says_so_and_leaves_no_task(

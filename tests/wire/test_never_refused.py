@@ -55,7 +55,7 @@ async def test_a_hundred_calls_in_a_real_minute_take_what_the_limits_ask(tmp_pat
     async with Sandbox(sizes={"books.invoices": 20_000}, latency=0.3) as sandbox:
         seconds = await _exported(sandbox, tmp_path, Limits())
         print(f"100 calls in {seconds:.1f} s")
-        assert 67.5 <= seconds <= 67.8 * 1.02
+        assert 67.5 <= seconds <= 67.8 * 1.05
 
 
 @pytest.mark.long

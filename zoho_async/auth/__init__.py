@@ -1,7 +1,48 @@
 """OAuth: what proves who calls, and the access tokens that come of it."""
 
-from zoho_async.auth.credentials import Credentials
-from zoho_async.auth.reply import AccessToken, access_token
+from zoho_async.auth.credentials import Client, Credentials
+from zoho_async.auth.disk import FileStore, KeyringStore
+from zoho_async.auth.grants import (
+    Redirect,
+    authorization_url,
+    client_credentials,
+    console_url,
+    exchange_code,
+    read_redirect,
+    refresh,
+    revoke,
+)
+from zoho_async.auth.profiles import Profile, Profiles, profile_settings, profiles_path
+from zoho_async.auth.redis_store import RedisStore
+from zoho_async.auth.reply import AccessToken, Grant, access_token
+from zoho_async.auth.server import AccountsServer
+from zoho_async.auth.store import MemoryStore, TokenStore, store_key
 from zoho_async.auth.tokens import TokenSource
 
-__all__ = ["AccessToken", "Credentials", "TokenSource", "access_token"]
+__all__ = [
+    "AccessToken",
+    "AccountsServer",
+    "Client",
+    "Credentials",
+    "FileStore",
+    "Grant",
+    "KeyringStore",
+    "MemoryStore",
+    "Profile",
+    "Profiles",
+    "Redirect",
+    "RedisStore",
+    "TokenSource",
+    "TokenStore",
+    "access_token",
+    "authorization_url",
+    "client_credentials",
+    "console_url",
+    "exchange_code",
+    "profile_settings",
+    "profiles_path",
+    "read_redirect",
+    "refresh",
+    "revoke",
+    "store_key",
+]

@@ -16,6 +16,26 @@ _VARIABLES: Final = {
 }
 
 
+class Client(msgspec.Struct, frozen=True):
+    """A client of the API console: its id and its secret. The repr shows the id only.
+
+    Surrounding white space is cut off. Raises `ConfigurationError` when one is empty.
+    """
+
+    client_id: str
+    client_secret: str
+
+    def __post_init__(self) -> None:
+        _strip(self)
+
+    def __repr__(self) -> str:
+        return f"Client(client_id={self.client_id!r}, ...)"
+
+    def form(self) -> dict[str, str]:
+        """The parameters of a token request that say who asks."""
+        return {"client_id": self.client_id, "client_secret": self.client_secret}
+
+
 class Credentials(msgspec.Struct, frozen=True):
     """A client's id and secret, and a user's refresh token for it.
 
@@ -28,14 +48,15 @@ class Credentials(msgspec.Struct, frozen=True):
     refresh_token: str
 
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            value = str(getattr(self, name)).strip()
-            if not value:
-                raise ConfigurationError(f"{name} is empty")
-            msgspec.structs.force_setattr(self, name, value)
+        _strip(self)
 
     def __repr__(self) -> str:
         return f"Credentials(client_id={self.client_id!r}, ...)"
+
+    @property
+    def client(self) -> Client:
+        """The client that the refresh token was given to."""
+        return Client(self.client_id, self.client_secret)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Credentials:
@@ -51,3 +72,11 @@ class Credentials(msgspec.Struct, frozen=True):
                 f"{', '.join(missing)} (from the Zoho API console of your data center)"
             )
         return cls(**values)
+
+
+def _strip(fields: msgspec.Struct) -> None:
+    for name in fields.__struct_fields__:
+        value = str(getattr(fields, name)).strip()
+        if not value:
+            raise ConfigurationError(f"{name} is empty")
+        msgspec.structs.force_setattr(fields, name, value)

@@ -1,23 +1,33 @@
-"""What the accounts server's answer to a token request means.
+"""What the accounts server's answers mean.
 
 Errors come with HTTP 200 as well as 400, so success is an ``access_token``, never a status. The
-throttle ("Access Denied") is no judgement on the refresh token. An HTML page means a gateway fault
-or another data center's host.
+throttle ("Access Denied", with a blank) is no judgement on the refresh token, and is not the
+``access_denied`` of a user who refused on the authorization page. An HTML page means a gateway
+fault or another data center's host. The same ``invalid_code`` is said of codes and of refresh
+tokens, so what to do depends on the grant that was asked for.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.errors import (
     AccountsUnavailable,
     AuthError,
+    ConsentRefused,
     InvalidClient,
     InvalidGrant,
+    InvalidRedirect,
+    InvalidScope,
     TokenThrottled,
 )
+
+#: What was asked of the accounts server.
+GrantType: TypeAlias = Literal[
+    "refresh_token", "authorization_code", "client_credentials", "revoke", "authorization"
+]
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -31,59 +41,132 @@ class AccessToken(msgspec.Struct, frozen=True):
         return f"AccessToken(..., expires_in={self.expires_in})"
 
 
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What a code or a client was exchanged for. ``refresh_token`` is "" where none came.
+
+    ``scope`` is what was granted as Zoho wrote it, "" where it did not say.
+    """
+
+    access: AccessToken
+    refresh_token: str = ""
+    scope: str = ""
+
+    def __repr__(self) -> str:
+        return f"Grant(scope={self.scope!r}, ...)"
+
+
 class _Answer(msgspec.Struct):
     access_token: str = ""
+    refresh_token: str = ""
     expires_in: float = 3600
     api_domain: str = ""
+    scope: str = ""
+    status: str = ""
     error: str = ""
     error_description: str = ""
 
 
-#: Zoho's error names, as the OAuth pages and recorded traffic have them.
-_ERRORS: Final[dict[str, tuple[type[AuthError], str]]] = {
-    "invalid_code": (
-        InvalidGrant,
-        "the refresh token is wrong or revoked, or belongs to another data center: check "
-        "ZOHO_REFRESH_TOKEN and ZOHO_REGION, or make a new token in the API console",
-    ),
-    "invalid_grant": (
-        InvalidGrant,
-        "the refresh token is wrong or revoked: make a new one in the API console",
-    ),
+_WRONG_TOKEN: Final = (
+    "the refresh token is wrong or revoked, or belongs to another data center: check "
+    "ZOHO_REFRESH_TOKEN and ZOHO_REGION, or get a new one with `zoho-async login`"
+)
+_WRONG_CODE: Final = (
+    "the code is wrong, was used before, or has ended (it lives a minute or a few, and works "
+    "once, in its own data center): make a new one and exchange it at once"
+)
+_REMEDIES: Final[dict[str, tuple[type[AuthError], str]]] = {
     "invalid_client": (
         InvalidClient,
         "the client id is unknown in this data center: check ZOHO_CLIENT_ID and ZOHO_REGION",
     ),
     "invalid_client_secret": (
         InvalidClient,
-        "the client secret does not belong to the client id: check ZOHO_CLIENT_SECRET",
+        "the client secret does not belong to the client id, or to this data center: check "
+        "ZOHO_CLIENT_SECRET and ZOHO_REGION",
     ),
+    "unauthorized_client": (
+        InvalidClient,
+        "this kind of client may not ask for this: make a client of the right kind (Self Client "
+        "or server-based) in the API console",
+    ),
+    "invalid_scope": (
+        InvalidScope,
+        "a scope does not exist or is not for this client: `zoho-async scopes RESOURCE` names "
+        "those that exist",
+    ),
+    "invalid_oauthscope": (
+        InvalidScope,
+        "the token does not cover this: log in again with the scopes that `zoho-async scopes` "
+        "names",
+    ),
+    "invalid_redirect_uri": (
+        InvalidRedirect,
+        "the redirect address is not the one registered for the client: enter exactly the address "
+        "that was sent in the API console",
+    ),
+    "access_denied": (ConsentRefused, "the request was refused on the authorization page"),
     "access denied": (
         TokenThrottled,
         "too many access tokens were asked for with this refresh token (10 in 10 minutes); "
-        "the refresh token is still good: wait ten minutes, and share one session",
+        "the refresh token is still good: wait ten minutes, and share one session or token store",
     ),
+    "unsupported_grant_type": (AuthError, "the accounts server does not know this kind of grant"),
+    "invalid_request": (AuthError, "the accounts server misses a parameter of the request"),
+    "general_error": (AccountsUnavailable, "the accounts server failed; try again later"),
 }
 
 
-def access_token(status: int, body: bytes) -> AccessToken:
+def access_token(status: int, body: bytes, grant_type: GrantType = "refresh_token") -> AccessToken:
     """The token in an answer of HTTP ``status``. Raises the `AuthError` that says what to do."""
+    return granted(status, body, grant_type).access
+
+
+def granted(status: int, body: bytes, grant_type: GrantType) -> Grant:
+    """All that an answer of HTTP ``status`` gave. Raises the `AuthError` that says what to do."""
+    answer = _read(status, body)
+    if answer.access_token:
+        return Grant(
+            access=AccessToken(answer.access_token, max(answer.expires_in, 1.0), answer.api_domain),
+            refresh_token=answer.refresh_token,
+            scope=answer.scope,
+        )
+    raise _problem(status, answer, grant_type)
+
+
+def revoked(status: int, body: bytes) -> None:
+    """Return if the answer says that the token was revoked; raise the `AuthError` otherwise."""
+    answer = _read(status, body)
+    if status < 300 and not answer.error and answer.status.lower() != "failure":
+        return
+    raise _problem(status, answer, "revoke")
+
+
+def refused(error: str, grant_type: GrantType) -> AuthError:
+    """The exception for Zoho's ``error`` name."""
+    return _problem(400, _Answer(error=error), grant_type)
+
+
+def _read(status: int, body: bytes) -> _Answer:
     try:
-        answer = msgspec.json.decode(body, type=_Answer, strict=False)
+        return msgspec.json.decode(body, type=_Answer, strict=False)
     except (msgspec.DecodeError, RecursionError):
         raise AccountsUnavailable(
             f"the accounts server answered HTTP {status} with something that is not JSON: "
             "a gateway fault, or the wrong region for this account"
         ) from None
-    if answer.access_token:
-        return AccessToken(answer.access_token, max(answer.expires_in, 1.0), answer.api_domain)
+
+
+def _problem(status: int, answer: _Answer, grant_type: GrantType) -> AuthError:
     if status >= 500:
-        raise AccountsUnavailable(f"the accounts server failed (HTTP {status}); try again later")
-    kind, advice = _ERRORS.get(answer.error.strip().lower(), (None, ""))
-    if kind is None and status == 429:
-        kind, advice = _ERRORS["access denied"]
-    if kind is None:
-        kind, advice = AuthError, f"no token: the accounts server answered HTTP {status}"
-        if answer.error:
-            advice += f", {answer.error[:60]!r}"
-    raise kind(advice)
+        return AccountsUnavailable(f"the accounts server failed (HTTP {status}); try again later")
+    name = answer.error.strip().lower()
+    if name in ("invalid_code", "invalid_grant", "invalid_token"):
+        is_code = grant_type == "authorization_code"
+        return InvalidGrant(_WRONG_CODE if is_code else _WRONG_TOKEN)
+    found = _REMEDIES.get(name) or (_REMEDIES["access denied"] if status == 429 else None)
+    if found is not None:
+        kind, advice = found
+        return kind(advice)
+    named = f", {answer.error[:60]!r}" if answer.error else ""
+    wanted = "not revoked" if grant_type == "revoke" else "no token"
+    return AuthError(f"{wanted}: the accounts server answered HTTP {status}{named}")

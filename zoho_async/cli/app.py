@@ -31,6 +31,7 @@ def export(
     json: options.AsJson = False,
     filter: options.Filters = (),
     fresh: options.Fresh = False,
+    profile: options.ProfileName = None,
     organization: options.Organization = None,
     region: options.Region = None,
     limit: options.Limit = 90,
@@ -40,14 +41,18 @@ def export(
 ) -> int:
     """Export lists of an organization as JSON Lines, each row as Zoho wrote it, once.
 
-    The account comes from the environment: `ZOHO_CLIENT_ID`, `ZOHO_CLIENT_SECRET`,
-    `ZOHO_REFRESH_TOKEN`, `ZOHO_ORGANIZATION_ID`, `ZOHO_REGION`.
+    The account comes from `zoho-async login`, or from the environment, which wins:
+    `ZOHO_CLIENT_ID`, `ZOHO_CLIENT_SECRET`, `ZOHO_REFRESH_TOKEN`, `ZOHO_ORGANIZATION_ID`,
+    `ZOHO_REGION`.
 
     An interrupted export goes on when the same command is run again; a finished one starts
     anew, and the old files stay until the new ones are complete.
     """
     from zoho_async.cli.export import Order
     from zoho_async.cli.export import export as carry_out
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(profile)
 
     return carry_out(
         Order(
@@ -58,6 +63,7 @@ def export(
         ),
         Connection(
             sandbox=sandbox,
+            profile=profile,
             organization=organization,
             region=region,
             limit=limit,
@@ -78,6 +84,70 @@ def resources() -> int:
 
     for name in exportable():
         print(name)
+    return outcome.DONE
+
+
+@app.command
+def login(
+    *resources: options.Scoped,
+    profile: options.LoginProfile = "default",
+    check: options.Check = False,
+    write: options.Write = False,
+    region: options.LoginRegion = None,
+    client_id: options.ClientId = None,
+    organization: options.LoginOrganization = None,
+    browser: options.InBrowser = None,
+    port: options.CallbackPort = 8976,
+    keyring: options.UseKeyring = True,
+) -> int:
+    """Get an account ready: ask for a client, obtain a refresh token, choose the organization.
+
+    Secrets are asked for, never given as arguments.
+    """
+    from zoho_async.cli import login as room
+    from zoho_async.cli import whoami as who
+
+    if check:
+        return who.check(None if profile == "default" else profile, os.environ)
+    return room.login(
+        room.LoginOrder(
+            profile=profile,
+            resources=resources,
+            write=write,
+            region=region,
+            client_id=client_id,
+            organization=organization,
+            browser=browser,
+            port=port,
+            keyring=keyring,
+        ),
+        os.environ,
+    )
+
+
+@app.command
+def logout(*, profile: options.ProfileName = None) -> int:
+    """Revoke the refresh token of an account and forget it."""
+    from zoho_async.cli import whoami as who
+
+    return who.logout(profile, os.environ)
+
+
+@app.command
+def whoami(*, profile: options.ProfileName = None, json: options.AsJsonLine = False) -> int:
+    """Say which account is called: region, scopes, organizations, token age, the day's quota."""
+    from zoho_async.cli import whoami as who
+
+    who.note_if_overruled(profile)
+    return who.whoami(profile, os.environ, json=json)
+
+
+@app.command(help_epilogue="For example: `zoho-async scopes contacts invoices.create`")
+def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
+    """Print the least scopes for a job, as the API console takes them."""
+    from zoho_async.scopes import scopes_for
+
+    print(",".join(scopes_for(resources or ["books"], write=write)))
     return outcome.DONE
 
 

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from zoho_async.cli.state import ledger_path, open_ledger
+from zoho_async.auth import MemoryStore, TokenStore, profile_settings
+from zoho_async.auth.profiles import chosen_profile, names_credentials
+from zoho_async.cli.state import ledger_path, open_ledger, token_store
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Observer
 from zoho_async.limits import Ledger, Limits, MemoryLedger
@@ -36,6 +38,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to call, and how fast. ``minute`` is for sandboxes whose minute is a shorter one."""
 
     sandbox: bool = False
+    profile: str | None = None
     organization: str | None = None
     region: str | None = None
     limit: int = 90
@@ -46,16 +49,24 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def connected(
-    wanted: Connection, environ: Mapping[str, str], observer: Observer
+    wanted: Connection,
+    environ: Mapping[str, str],
+    observer: Observer,
+    *,
+    organization: bool = True,
 ) -> AsyncGenerator[Session]:
-    """The session, with all that stands behind it. Raises `ConfigurationError`."""
+    """The session, with all that stands behind it. Raises `ConfigurationError`.
+
+    ``organization`` says that one must be named.
+    """
     async with AsyncExitStack() as stack:
         limits = _limits(wanted)
         ledger: Ledger
         if wanted.sandbox:
-            if wanted.organization or wanted.region:
+            if wanted.organization or wanted.region or wanted.profile:
                 raise ConfigurationError(
-                    "--sandbox has its own organization: leave out --organization and --region"
+                    "--sandbox has its own organization: leave out --organization, --region "
+                    "and --profile"
                 )
             sandbox = Sandbox(
                 seed=SANDBOX_SEED, sizes=SANDBOX_SIZES, minute=wanted.minute or _ZOHO_MINUTE
@@ -63,13 +74,24 @@ async def connected(
             await stack.enter_async_context(sandbox)
             environ = sandbox.environment()
             ledger = MemoryLedger()
+            tokens: TokenStore = MemoryStore()
         else:
+            profile = chosen_profile(wanted.profile, environ)
+            if profile is None and not names_credentials(environ):
+                raise ConfigurationError(
+                    "no account is known: run `zoho-async login`, or set the environment variables "
+                    "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
+                )
             environ = _settings(wanted, environ)
             ledger = open_ledger(wanted.ledger or ledger_path(environ))
+            tokens = token_store(environ, keyring=profile is not None and profile.keyring)
         stack.push_async_callback(ledger.close)
-        session = Session.from_env(environ, limits=limits, ledger=ledger, observer=observer)
+        stack.push_async_callback(tokens.close)
+        session = Session.from_env(
+            environ, limits=limits, ledger=ledger, tokens=tokens, observer=observer
+        )
         await stack.enter_async_context(session)
-        if session.organization is None:
+        if organization and session.organization is None:
             raise ConfigurationError(
                 "no organization is named: set ZOHO_ORGANIZATION_ID or give --organization "
                 "(its id is in Zoho's web app under the organization's name)"
@@ -89,9 +111,10 @@ def _limits(wanted: Connection) -> Limits:
 
 
 def _settings(wanted: Connection, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the options of the command line in it."""
+    """The environment over the profile, with the options of the command line over both."""
     options = {"ZOHO_ORGANIZATION_ID": wanted.organization, "ZOHO_REGION": wanted.region}
-    settings = {**environ, **{name: value for name, value in options.items() if value}}
+    settings = profile_settings(wanted.profile, environ)
+    settings |= {name: value for name, value in options.items() if value}
     host = urlsplit(settings.get("ZOHO_BASE_URL", "")).hostname
     if wanted.minute is not None and host not in _LOOPBACK:
         raise ConfigurationError(

@@ -37,6 +37,9 @@ Filters: TypeAlias = Annotated[
 Fresh: TypeAlias = Annotated[
     bool, _said("Start anew instead of going on with an interrupted export.")
 ]
+ProfileName: TypeAlias = Annotated[
+    str | None, _said("Account kept by `zoho-async login`; else `ZOHO_PROFILE`.", _ACCOUNT)
+]
 Organization: TypeAlias = Annotated[
     str | None, _said("Organization id; else `ZOHO_ORGANIZATION_ID`.", _ACCOUNT)
 ]
@@ -94,3 +97,41 @@ Minute: TypeAlias = Annotated[
     float, _said("Seconds in its minute: clients must know (`export --minute`).", default=True)
 ]
 Latency: TypeAlias = Annotated[float, _said("Seconds until a reply leaves.", default=True)]
+
+# -- accounts -----------------------------------------------------------------------------------
+
+Scoped: TypeAlias = Annotated[
+    str, _said("What will be used: `books`, `invoices` or `invoices.create`. None: all of Books.")
+]
+Write: TypeAlias = Annotated[bool, _said("Scopes that change records too, not only read them.")]
+LoginProfile: TypeAlias = Annotated[str, _said("Name to keep the account under.", default=True)]
+LoginRegion: TypeAlias = Annotated[
+    str | None, _said("Data center (`us`, `eu`, `in`, ...); asked where not given.")
+]
+ClientId: TypeAlias = Annotated[str | None, _said("Client ID; asked where not given.")]
+LoginOrganization: TypeAlias = Annotated[
+    str | None, _said("Organization id; chosen from a list where not given.")
+]
+InBrowser: TypeAlias = Annotated[
+    bool | None,
+    Parameter(
+        help="Agree in the browser, or (`--self-client`) paste a code from the API console; "
+        "asked where not given.",
+        negative="--self-client",
+        show_default=False,
+    ),
+]
+CallbackPort: TypeAlias = Annotated[
+    int, _said("Port of the redirect URI `http://localhost:PORT/callback`.", default=True)
+]
+UseKeyring: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        help="Keep secrets in the OS keyring where there is one that works, or "
+        "(`--no-keyring`) in a file that only you can read.",
+        negative="--no-keyring",
+        show_default=False,
+    ),
+]
+Check: TypeAlias = Annotated[bool, _said("Only say whether the account that is kept works.")]
+AsJsonLine: TypeAlias = Annotated[bool, _said("Print one JSON object.")]

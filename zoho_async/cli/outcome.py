@@ -11,6 +11,8 @@ from zoho_async.errors import (
     DailyQuotaExceeded,
     InvalidClient,
     InvalidGrant,
+    InvalidRedirect,
+    InvalidScope,
     InvalidToken,
     OrganizationError,
 )
@@ -46,6 +48,8 @@ def exit_code(error: BaseException, *, began: bool = False) -> int:
         ConfigurationError,
         InvalidClient,
         InvalidGrant,
+        InvalidRedirect,
+        InvalidScope,
         InvalidToken,
         OrganizationError,
         CheckpointRefused,

@@ -1,7 +1,8 @@
-"""Where the command keeps what must outlive it: how far the limits are used.
+"""Where the command keeps what must outlive it: how far the limits are used, and access tokens.
 
 A command that is killed and started again must know what it sent a moment ago, so its ledger is a
-file of the user's, one for all directories and organizations.
+file of the user's, one for all directories and organizations. Access tokens stand beside it, so
+that eleven runs in ten minutes do not ask for eleven.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from zoho_async.auth import FileStore, KeyringStore, TokenStore
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import SqliteLedger
 
@@ -31,6 +33,14 @@ def ledger_path(environ: Mapping[str, str]) -> Path:
     """The ledger's file: ``ZOHO_ASYNC_LEDGER``, or ``limits.sqlite`` in the state directory."""
     named = environ.get("ZOHO_ASYNC_LEDGER")
     return Path(named) if named else state_directory(environ) / "limits.sqlite"
+
+
+def token_store(environ: Mapping[str, str], *, keyring: bool) -> TokenStore:
+    """Where the command's processes share access tokens: the keyring, or a file of the user's."""
+    folder = ledger_path(environ).parent
+    if keyring:
+        return KeyringStore(folder / "tokens.lock")
+    return FileStore(folder / "tokens.json")
 
 
 def _home(environ: Mapping[str, str]) -> Path:

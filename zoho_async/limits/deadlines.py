@@ -15,7 +15,6 @@ from typing import Final
 from zoho_async.clock import Clock
 from zoho_async.limits.turns import Waiter
 
-
 #: No timer is set for less, in seconds: rounding could keep it ringing just before its moment.
 TICK: Final = 0.001
 

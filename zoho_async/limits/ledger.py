@@ -8,6 +8,7 @@ shared ledger has its own clock. Keys name API host and organization, never a se
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -113,7 +114,7 @@ class MemoryLedger:
 
     async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         with self._lock:
-            usage = self._open(key).usage
+            usage = copy.deepcopy(self._open(key).usage)  # looking changes nothing
             whole = self._open(account).usage
             return state.view(usage, whole, limits, clock.monotonic(), clock.time())
 

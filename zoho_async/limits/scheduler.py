@@ -30,6 +30,7 @@ from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.figures import Lane, Limits, Snapshot
 from zoho_async.limits.ledger import Ledger
 from zoho_async.limits.line import Line, exhausted, why
+from zoho_async.limits.pace import new_bucket, refills_in
 from zoho_async.limits.slot import Slot
 from zoho_async.limits.state import Denial, Ending
 from zoho_async.limits.turns import Waiter
@@ -156,9 +157,16 @@ class Scheduler:
     def _note_refusal(self, code: int | None, blocked_for: float) -> None:
         self._refused += 1
         if self.observer is not None:
-            self.observer(
-                Refused(organization=self.organization, code=code, blocked_for=blocked_for)
-            )
+            self._tell(Refused(organization=self.organization, code=code, blocked_for=blocked_for))
+
+    def _tell(self, event: Waited | Refused) -> None:
+        """Tell the observer; one that fails must not cost a place that was just taken."""
+        try:
+            if self.observer is not None:
+                self.observer(event)
+        except Exception as error:
+            problem = {"message": "an observer of the limits failed", "exception": error}
+            self._loop.call_exception_handler(problem)
 
     # -- behind the head --------------------------------------------------------------------------
 
@@ -232,7 +240,7 @@ class Scheduler:
                     await self._take_token(line, waiter)
                 if self._others_turn(line):
                     self._check_patience(waiter, other.until, other.denial)
-                    await self._sleep(line, waiter, None)
+                    await self._sleep(line, waiter, math.inf)
                     continue
                 line.changed = False
                 answer = await self._ledger.take(
@@ -246,7 +254,7 @@ class Scheduler:
                     forget = self._ledger.watch(self.key, line.told)
                     continue
                 if not line.changed:
-                    await self._sleep(line, waiter, answer)
+                    await self._sleep(line, waiter, self._pause_after(answer))
         finally:
             if forget is not None:
                 forget()
@@ -262,9 +270,7 @@ class Scheduler:
             waited = self.clock.monotonic() - waiter.since
             self._waited += waited
             if self.observer is not None:
-                self.observer(
-                    Waited(organization=self.organization, lane=line.lane, seconds=waited)
-                )
+                self._tell(Waited(organization=self.organization, lane=line.lane, seconds=waited))
         return Slot(self, place)
 
     def _turn_down(self, line: Line, other: Line, waiter: Waiter, denial: Denial) -> None:
@@ -287,35 +293,35 @@ class Scheduler:
 
     async def _take_token(self, line: Line, waiter: Waiter) -> None:
         """Have the lane hold a token of the bucket."""
-        bucket = self._bucket
-        if bucket is None:
-            bucket = self._bucket = _bucket(self._limits)
-        if bucket.has_capacity():
-            await bucket.acquire()
-        else:
-            waiter.waited = True
+        while True:
+            bucket = self._bucket
+            if bucket is None:
+                bucket = self._bucket = new_bucket(self._limits)
+            if bucket.has_capacity():
+                await bucket.acquire()  # at once: there is capacity
+                line.token = True
+                return
+            wait = refills_in(bucket) / self._limits.rate
+            now = self.clock.monotonic()
+            if now + wait > waiter.deadline:
+                raise WaitTooLong(wait, "the even pace of bulk calls")
             line.pacing = True
-            left = None if waiter.deadline == math.inf else self._left(waiter)
             try:
-                async with asyncio.timeout(left):
-                    await bucket.acquire()
-            except TimeoutError:
-                waited = self.clock.monotonic() - waiter.since
-                raise WaitTooLong(waited, "the even pace of bulk calls") from None
+                await self._sleep(line, waiter, wait)
             finally:
                 line.pacing = False
-        line.token = True
 
-    async def _sleep(self, line: Line, waiter: Waiter, denial: Denial | None) -> None:
-        """Until something changed, or the moment that ``denial`` names, or the deadline."""
+    def _pause_after(self, denial: Denial) -> float:
+        """Seconds until the head asks again, unless something changes before."""
+        poll = math.inf if self._ledger.poll is None else self._ledger.poll
+        if denial.wait is not None:
+            return min(denial.wait, 20 * poll)
+        return min(math.inf if denial.again is None else denial.again, poll)
+
+    async def _sleep(self, line: Line, waiter: Waiter, seconds: float) -> None:
+        """Until something changed, or ``seconds`` or the deadline have passed."""
         waiter.waited = True
-        seconds = self._left(waiter)
-        if denial is not None:
-            poll = self._ledger.poll
-            if denial.wait is not None:
-                seconds = min(seconds, denial.wait, math.inf if poll is None else poll * 20)
-            elif denial.again is not None or poll is not None:
-                seconds = min(seconds, denial.again or math.inf, poll or math.inf)
+        seconds = min(seconds, max(0.0, waiter.deadline - self.clock.monotonic()))
         line.pause = pause = self._loop.create_future()
         timer = None
         if seconds < math.inf:
@@ -326,9 +332,6 @@ class Scheduler:
             line.pause = None
             if timer is not None:
                 timer.cancel()
-
-    def _left(self, waiter: Waiter) -> float:
-        return max(0.0, waiter.deadline - self.clock.monotonic())
 
     # -- between the lanes ------------------------------------------------------------------------
 
@@ -362,13 +365,6 @@ class Scheduler:
             self._interactive.wake()
         if self._bulk.head is not None:
             self._bulk.wake()
-
-
-def _bucket(limits: Limits) -> AsyncLimiter:
-    """A bucket that lets ``limit`` calls into the first minute and keeps ``burst`` places free."""
-    from aiolimiter import AsyncLimiter  # costs 10 ms, and only bulk needs it
-
-    return AsyncLimiter(limits.burst, limits.burst / limits.rate)
 
 
 _schedulers: Final[

@@ -1,7 +1,9 @@
 """The accounts server: who may have an access token, and which tokens are still good.
 
 It answers as Zoho's does, oddities included: wrong credentials come as HTTP 200 with an ``error``,
-and too many tokens as HTTP 400 "Access Denied", which is not a revoked token.
+and too many tokens as HTTP 400 "Access Denied", which is not a revoked token. Access tokens belong
+to the refresh token (or, without a user, to the client) that they were given for; one live token
+too many silently ends the oldest, and so does one refresh token too many.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ class TokenRules(msgspec.Struct, kw_only=True):
 
     ``life`` is how long an access token works; ``expires_in`` is what the answer says of it (None:
     the truth). ``per_window`` tokens may be asked for in ``window`` with one refresh token.
-    ``live`` is how many work at a time: one more silently ends the oldest.
+    ``live`` is how many work at a time: one more silently ends the oldest; ``refresh_tokens`` are
+    how many a user has, likewise. ``code_life`` is that of codes from the authorization page.
+    ``redirects`` are the addresses registered for the client; none: any on loopback.
     """
 
     life: float = 3600.0
@@ -30,11 +34,31 @@ class TokenRules(msgspec.Struct, kw_only=True):
     per_window: int = 10
     window: float = 600.0
     live: int = 15
+    refresh_tokens: int = 20
+    code_life: float = 60.0
+    redirects: tuple[str, ...] = ()
     scope: str = "ZohoBooks.fullaccess.all"
 
 
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """A code not used yet. ``redirect_uri`` is "" for one from the Self Client page."""
+
+    scope: str
+    ends: float
+    redirect_uri: str = ""
+    offline: bool = True
+
+
+class Holder(msgspec.Struct, kw_only=True):
+    """What access tokens are given for. ``scope`` None is whatever the rules say."""
+
+    scope: str | None = None
+    asked: deque[float] = msgspec.field(default_factory=deque[float])
+    live: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+
+
 class Accounts:
-    """One user's client, refresh token and access tokens."""
+    """One user's client, refresh tokens and access tokens."""
 
     def __init__(
         self,
@@ -48,87 +72,169 @@ class Accounts:
         self.rules = rules
         self.client_id = client_id
         self.client_secret = client_secret
-        self.refresh_token = refresh_token
         self.requests = 0
         self.given = 0
         self._seed = seed
-        self._asked: deque[float] = deque()
-        self._live: dict[str, float] = {}
+        self._refresh: dict[str, Holder] = {refresh_token: Holder()}
+        self._clients: dict[str, Holder] = {}
+        self._codes: dict[str, Code] = {}
         self._dead: set[str] = set()
+
+    # -- access tokens ----------------------------------------------------------------------
 
     def state(self, token: str, now: float) -> TokenState:
         """Whether ``token`` works now, worked once, or was never given."""
-        end = self._live.get(token)
-        if end is None:
-            return "dead" if token in self._dead else "unknown"
-        return "good" if now < end else "dead"
+        for holder in self._holders():
+            end = holder.live.get(token)
+            if end is not None:
+                return "good" if now < end else "dead"
+        return "dead" if token in self._dead else "unknown"
+
+    def scope(self, token: str) -> str:
+        """The scopes of a live ``token``."""
+        for holder in self._holders():
+            if token in holder.live and holder.scope is not None:
+                return holder.scope
+        return self.rules.scope
 
     def revoke_tokens(self) -> None:
-        """End every access token at once; the refresh token stays good."""
-        self._dead.update(self._live)
-        self._live.clear()
+        """End every access token at once; the refresh tokens stay good."""
+        for holder in self._holders():
+            self._end(holder)
+
+    @property
+    def live_tokens(self) -> list[str]:
+        """The access tokens that were given and not ended, whether or not their time is over."""
+        return [token for holder in self._holders() for token in holder.live]
+
+    @property
+    def refresh_tokens(self) -> list[str]:
+        """Those that work, the oldest first."""
+        return list(self._refresh)
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def new_code(
+        self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
+    ) -> str:
+        """A code for ``scope`` that works once within ``life`` seconds."""
+        code = self._word()
+        self._codes[code] = Code(
+            scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
+        )
+        return code
 
     def answer(self, form: Mapping[str, str], *, now: float, api_domain: str) -> Reply:
         """Answer ``POST /oauth/v2/token``; ``form`` holds the parameters of body and query."""
-        self.requests += 1
-        error = self._error(form)
-        if error:
-            return _oauth(200, {"error": error})
-        if self._throttled(now):
-            return _oauth(
-                400,
-                {
-                    "error": "Access Denied",
-                    "error_description": (
-                        "You have made too many requests continuously. "
-                        "Please try again after some time."
-                    ),
-                    "status": "failure",
-                },
-            )
-        token = self._give(now)
-        expires_in = self.rules.expires_in
-        return _oauth(
-            200,
-            {
-                "access_token": token,
-                "scope": form.get("scope", self.rules.scope),
-                "api_domain": api_domain,
-                "token_type": "Bearer",
-                "expires_in": int(self.rules.life) if expires_in is None else expires_in,
-            },
-        )
-
-    def _error(self, form: Mapping[str, str]) -> str:
-        grant = form.get("grant_type", "")
         if form.get("client_id") != self.client_id:
-            return "invalid_client"
+            return _error("invalid_client")
         if form.get("client_secret") != self.client_secret:
-            return "invalid_client_secret"
-        if grant == "client_credentials":
-            return "" if form.get("scope") else "invalid_scope"
-        if grant != "refresh_token":
-            return "unsupported_grant_type" if grant else "invalid_request"
-        return "" if form.get("refresh_token") == self.refresh_token else "invalid_code"
+            return _error("invalid_client_secret")
+        new_token = ""
+        match form.get("grant_type", ""):
+            case "refresh_token":
+                holder = self._refresh.get(form.get("refresh_token", ""))
+                if holder is None:
+                    return _error("invalid_code")
+            case "client_credentials":
+                if not form.get("scope"):
+                    return _error("invalid_scope")
+                holder = self._clients.setdefault(form["scope"], Holder(scope=form["scope"]))
+            case "authorization_code":
+                code = self._codes.pop(form.get("code", ""), None)
+                if code is None or now >= code.ends:
+                    return _error("invalid_code")
+                if form.get("redirect_uri", "") != code.redirect_uri:
+                    return _error("invalid_redirect_uri")
+                holder = Holder(scope=code.scope)
+                if code.offline:
+                    new_token = self._keep(holder)
+                else:
+                    self._clients[self._word()] = holder
+            case grant_type:
+                return _error("unsupported_grant_type" if grant_type else "invalid_request")
+        if self._throttled(holder, now):
+            return _throttle()
+        expires_in = self.rules.expires_in
+        answer = {
+            "access_token": self._give(holder, now),
+            "scope": holder.scope or self.rules.scope,
+            "api_domain": api_domain,
+            "token_type": "Bearer",
+            "expires_in": int(self.rules.life) if expires_in is None else expires_in,
+        }
+        if new_token:
+            answer["refresh_token"] = new_token
+        return _oauth(200, answer)
 
-    def _throttled(self, now: float) -> bool:
-        while self._asked and self._asked[0] <= now - self.rules.window:
-            self._asked.popleft()
-        if len(self._asked) >= self.rules.per_window:
+    def revoke(self, token: str) -> Reply:
+        """Answer ``POST /oauth/v2/token/revoke``: a refresh token goes with its access tokens."""
+        holder = self._refresh.pop(token, None)
+        if holder is not None:
+            self._end(holder)
+            return _oauth(200, {"status": "success"})
+        for holder in self._holders():
+            if holder.live.pop(token, None) is not None:
+                self._dead.add(token)
+                return _oauth(200, {"status": "success"})
+        return _oauth(400, {"error": "invalid_code"})
+
+    # -- what is kept -----------------------------------------------------------------------
+
+    def _holders(self) -> list[Holder]:
+        return [*self._refresh.values(), *self._clients.values()]
+
+    def _keep(self, holder: Holder) -> str:
+        while len(self._refresh) >= self.rules.refresh_tokens:
+            self._end(self._refresh.pop(next(iter(self._refresh))))
+        token = self._word()
+        self._refresh[token] = holder
+        return token
+
+    def _end(self, holder: Holder) -> None:
+        self._dead.update(holder.live)
+        holder.live.clear()
+
+    def _throttled(self, holder: Holder, now: float) -> bool:
+        asked = holder.asked
+        while asked and asked[0] <= now - self.rules.window:
+            asked.popleft()
+        if len(asked) >= self.rules.per_window:
             return True
-        self._asked.append(now)
+        asked.append(now)
         return False
 
-    def _give(self, now: float) -> str:
-        self.given += 1
-        token = f"1000.{self._seed:08x}{self.given:024x}.{self.given * 2_654_435_761:032x}"
-        while len(self._live) >= self.rules.live:
-            oldest = next(iter(self._live))
-            del self._live[oldest]
+    def _give(self, holder: Holder, now: float) -> str:
+        token = self._word()
+        while len(holder.live) >= self.rules.live:
+            oldest = next(iter(holder.live))
+            del holder.live[oldest]
             self._dead.add(oldest)
-        self._live[token] = now + self.rules.life
+        holder.live[token] = now + self.rules.life
         return token
+
+    def _word(self) -> str:
+        """Another token or code; they look alike."""
+        self.given += 1
+        return f"1000.{self._seed:08x}{self.given:024x}.{self.given * 2_654_435_761:032x}"
 
 
 def _oauth(status: int, values: dict[str, Any]) -> Reply:
     return Reply(status=status, code=None, body=ENCODER.encode(values))
+
+
+def _error(name: str) -> Reply:
+    return _oauth(200, {"error": name})
+
+
+def _throttle() -> Reply:
+    return _oauth(
+        400,
+        {
+            "error": "Access Denied",
+            "error_description": (
+                "You have made too many requests continuously. Please try again after some time."
+            ),
+            "status": "failure",
+        },
+    )

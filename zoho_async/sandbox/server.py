@@ -21,7 +21,7 @@ import msgspec
 from aiohttp import web
 
 from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox import books
+from zoho_async.sandbox import books, consent
 from zoho_async.sandbox.accounts import Accounts, TokenRules
 from zoho_async.sandbox.exchange import (
     body_of,
@@ -181,6 +181,11 @@ class Sandbox:
         return self._accounts.requests
 
     @property
+    def refresh_tokens(self) -> list[str]:
+        """The refresh tokens that work, the oldest first."""
+        return self._accounts.refresh_tokens
+
+    @property
     def most_in_minute(self) -> int:
         """The most calls of one organization that were let in within a minute."""
         return max((each.most_in_minute for each in self._judge.accounts.values()), default=0)
@@ -236,6 +241,7 @@ class Sandbox:
             "calls": self.calls,
             "refused": self.refused,
             "token_requests": self.token_requests,
+            "refresh_tokens": len(self.refresh_tokens),
             "most_in_minute": self.most_in_minute,
             "most_in_flight": self.most_in_flight,
             "answers": statuses,
@@ -247,8 +253,8 @@ class Sandbox:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith(_OWN):
             return await self._own(request)
-        if request.path == "/oauth/v2/token":
-            return await self._token(request)
+        if request.path.startswith("/oauth/") or request.path == consent.SELF_CLIENT:
+            return await self._account_request(request)
         await self._lag(self.inbound)
         fault = self._faults.pick(request.method, request.path)
         if fault is not None and fault.kind == "drop_unread":
@@ -332,7 +338,7 @@ class Sandbox:
         state = self._accounts.state(header.removeprefix(_SCHEME), self._now())
         if state == "unknown":
             raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
-        scope = self.tokens.scope
+        scope = self._accounts.scope(header.removeprefix(_SCHEME))
         operation = books.described(request.method, parts)
         lacking = (
             "fullaccess" not in scope
@@ -342,21 +348,36 @@ class Sandbox:
         if state == "dead" or lacking:
             raise ApiRefusal(401, 57, "You are not authorized to perform this operation")
 
-    async def _token(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _account_request(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The accounts server: tokens, their revocation, and the pages that a person sees."""
         fault = self._faults.pick(request.method, request.path)
         if fault is not None and fault.kind == "drop_unread":
             return hang_up(request)
         form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+        self._accounts.requests += request.path == "/oauth/v2/token"
         await self._lag(self.latency)
-        if request.method != "POST":
-            return response(Reply(status=405, body=b"{}"))
         if fault is not None and fault.kind in ("status", "status_html"):
             return response(instead(fault))
-        asked = {**request.query, **form}
-        reply = self._accounts.answer(asked, now=self._now(), api_domain=self.url)
+        reply = self._account_reply(request, {**request.query, **form})
         if fault is not None and fault.kind in ("drop", "drop_undone"):
             return hang_up(request)
         return response(reply if fault is None else spoil(fault, reply))
+
+    def _account_reply(self, request: web.BaseRequest, asked: Mapping[str, str]) -> Reply:
+        now, accounts, posted = self._now(), self._accounts, request.method == "POST"
+        match request.path:
+            case consent.AUTHORIZATION | consent.CONSENT | consent.SELF_CLIENT:
+                return consent.page(
+                    accounts, request.path, asked, posted=posted, now=now, url=self.url
+                )
+            case "/oauth/v2/token" | "/oauth/v2/token/revoke" if not posted:
+                return Reply(status=405, code=None, body=b"{}")
+            case "/oauth/v2/token":
+                return accounts.answer(asked, now=now, api_domain=self.url)
+            case "/oauth/v2/token/revoke":
+                return accounts.revoke(asked.get("token", ""))
+            case _:
+                return Reply(status=404, code=None, body=b"{}")
 
     async def _own(self, request: web.BaseRequest) -> web.StreamResponse:
         """What is not Zoho's: counts and the truth, for tests in another process."""

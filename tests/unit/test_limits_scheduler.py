@@ -1,0 +1,517 @@
+"""Waiting for the limits: order, fairness, patience, cancellation, and how fast it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from zoho_async.clock import LoopClock
+from zoho_async.errors import ConfigurationError, DailyQuotaExceeded, WaitTooLong
+from zoho_async.events import Event, Refused, Waited
+from zoho_async.limits import (
+    Lane,
+    Ledger,
+    Limits,
+    MemoryLedger,
+    Quota,
+    Refusal,
+    Scheduler,
+    Slot,
+    scheduler,
+)
+
+pytestmark = pytest.mark.looptime
+
+WHOLE = Limits(limit=100, burst=100)
+
+
+def make(
+    limits: Limits | None = None,
+    *,
+    ledger: Ledger | None = None,
+    key: str = "api/1",
+    seen: list[Event] | None = None,
+) -> Scheduler:
+    return scheduler(
+        key,
+        account="api/@me",
+        limits=limits or Limits(),
+        ledger=MemoryLedger() if ledger is None else ledger,
+        clock=LoopClock(),
+        observer=None if seen is None else seen.append,
+    )
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def call(
+    limiter: Scheduler, latency: float = 0.3, lane: Lane = "bulk", **options: Any
+) -> None:
+    slot = await limiter.admit(lane, max_wait=None, **options)
+    slot.sent()
+    await asyncio.sleep(latency)
+    await slot.replied()
+
+
+def start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    return asyncio.get_running_loop().create_task(work)
+
+
+async def settled() -> None:
+    """Let everything that can go on go on, without time passing."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def fill(limiter: Scheduler, calls: int) -> list[Slot]:
+    return [await limiter.admit() for _ in range(calls)]
+
+
+async def nothing_left(limiter: Scheduler) -> bool:
+    await settled()
+    waiting = (await limiter.snapshot()).waiting
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    return waiting == {"interactive": 0, "bulk": 0} and not tasks
+
+
+# -- how fast --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limits", "calls", "latency", "seconds"),
+    [
+        (Limits(), 100, 0.3, 67.8),
+        (Limits(), 170, 0.02, 120.0),
+        (WHOLE, 100, 0.3, 3.0),
+        (WHOLE, 110, 0.3, 60.6),
+        (WHOLE, 210, 0.3, 120.9),
+        (Limits(in_flight=5), 100, 5.0, 100.0),
+    ],
+)
+async def test_with_work_waiting_the_limits_are_used_to_the_full(
+    limits: Limits, calls: int, latency: float, seconds: float
+) -> None:
+    limiter = make(limits)
+    began = now()
+    await asyncio.gather(*(call(limiter, latency) for _ in range(calls)))
+    assert now() - began == pytest.approx(seconds, rel=0.01)
+
+
+async def test_interactive_calls_find_their_places_beside_a_long_bulk_job() -> None:
+    limiter = make()
+    job = start(_bulk_job(limiter, 400))
+    waits: list[float] = []
+    for _ in range(30):
+        await asyncio.sleep(9.0)
+        asked = now()
+        slot = await limiter.admit()
+        waits.append(now() - asked)
+        await slot.replied()
+    await job
+    assert max(waits) < 1.0
+
+
+async def _bulk_job(limiter: Scheduler, calls: int) -> None:
+    await asyncio.gather(*(call(limiter) for _ in range(calls)))
+
+
+async def test_the_steady_rate_is_told() -> None:
+    assert make().rate == pytest.approx(80 / 60)
+    assert make(WHOLE).rate == pytest.approx(100 / 60)
+
+
+async def test_ten_thousand_waiting_calls_set_no_timer_each() -> None:
+    limiter = make(Limits(limit=1, burst=1))
+    slot = await limiter.admit()
+    tasks = [start(limiter.admit(max_wait=1e5 + at)) for at in range(10_000)]
+    await settled()
+    loop = asyncio.get_running_loop()
+    timers = loop._scheduled  # type: ignore[attr-defined]  # nothing public counts timers
+    assert len(timers) < 10
+    head, *behind = tasks
+    for task in behind:
+        task.cancel()
+    await asyncio.gather(*behind, return_exceptions=True)
+    assert (await limiter.snapshot()).waiting == {"interactive": 1, "bulk": 0}
+    await slot.unsent()
+    await (await head).unsent()
+    assert await nothing_left(limiter)
+
+
+# -- who is next -----------------------------------------------------------------------------------
+
+
+async def test_interactive_goes_ahead_and_bulk_keeps_its_share() -> None:
+    limiter = make(Limits(limit=1, burst=1, window=1.0))
+    held = await limiter.admit()
+    order: list[str] = []
+
+    async def one(lane: Lane) -> None:
+        slot = await limiter.admit(lane, max_wait=None)
+        order.append(lane[0])
+        await slot.replied()
+
+    tasks = [start(one("bulk")) for _ in range(4)]
+    tasks += [start(one("interactive")) for _ in range(12)]
+    await settled()
+    await held.replied()
+    await asyncio.gather(*tasks)
+    assert "".join(order) == "iiibiiibiiibiiib"
+
+
+async def test_a_caller_with_ten_thousand_calls_does_not_hold_up_one_with_three() -> None:
+    limiter = make(Limits(limit=10, burst=10, window=1.0))
+    many = [start(call(limiter, 0.0, caller="export")) for _ in range(10_000)]
+    await settled()
+    began = now()
+    await asyncio.gather(*(call(limiter, 0.0, caller="other") for _ in range(3)))
+    assert now() - began < 3.0
+    for task in many:
+        task.cancel()
+    await asyncio.gather(*many, return_exceptions=True)
+    assert await nothing_left(limiter)
+
+
+async def test_bulk_that_may_not_touch_the_reserve_does_not_hold_up_interactive_calls() -> None:
+    limiter = make(Limits(day=100, reserve=97))
+    for _ in range(3):
+        await call(limiter)
+    waiting = start(limiter.admit("bulk", max_wait=None, wait_for_reset=True))
+    await settled()
+    for _ in range(20):
+        slot = await limiter.admit(max_wait=0.0)
+        await slot.replied()
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+# -- patience --------------------------------------------------------------------------------------
+
+
+async def test_a_wait_known_to_be_too_long_fails_at_once() -> None:
+    limiter = make(Limits(limit=2, burst=2, in_flight=10))
+    for slot in await fill(limiter, 2):
+        await slot.replied()
+    began = now()
+    with pytest.raises(WaitTooLong) as raised:
+        await limiter.admit(max_wait=5.0)
+    assert raised.value.seconds == pytest.approx(60.06)
+    assert now() == began
+
+
+async def test_a_queue_known_to_be_too_long_fails_at_once() -> None:
+    limiter = make(Limits(limit=2, burst=2))
+    tasks = [start(call(limiter)) for _ in range(5)]
+    await settled()
+    began = now()
+    with pytest.raises(WaitTooLong) as raised:
+        await limiter.admit("bulk", max_wait=59.0)
+    assert raised.value.seconds >= 60.0
+    assert now() == began
+    await asyncio.gather(*tasks)
+
+
+async def test_paced_calls_know_how_long_their_queue_is() -> None:
+    limiter = make()
+    tasks = [start(call(limiter)) for _ in range(110)]
+    await settled()
+    with pytest.raises(WaitTooLong) as raised:
+        await limiter.admit("bulk", max_wait=60.0)
+    assert raised.value.seconds == pytest.approx(75.0, rel=0.02)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_wait_that_turns_out_too_long_ends_when_its_time_is_over() -> None:
+    limiter = make(Limits(in_flight=1))
+    slot = await limiter.admit()
+    began = now()
+
+    async def wait() -> float:
+        with pytest.raises(WaitTooLong):
+            await limiter.admit(max_wait=7.0)
+        return now() - began
+
+    assert await asyncio.gather(*(wait() for _ in range(3))) == pytest.approx([7.0] * 3)
+    await slot.replied()
+    assert await nothing_left(limiter)
+
+
+async def test_whoever_does_not_want_to_wait_is_told_when_a_block_begins() -> None:
+    limiter = make(Limits(in_flight=1))
+    slot = await limiter.admit()
+    patient = start(limiter.admit(max_wait=None))
+    await settled()
+    hurried = start(limiter.admit(max_wait=60.0))
+    await settled()
+    await slot.replied(refusal=Refusal(44))
+    await settled()
+    assert isinstance(hurried.exception(), WaitTooLong)
+    slot = await patient
+    assert now() == pytest.approx(900.0)
+    await slot.replied()
+
+
+async def test_the_days_end_is_told_at_once_or_waited_for() -> None:
+    limiter = make()
+    slot = await limiter.admit()
+    await slot.replied(quota=Quota(1000, 0, 3600.0), refusal=Refusal(45))
+    with pytest.raises(DailyQuotaExceeded) as raised:
+        await limiter.admit()
+    assert raised.value.reset_at is not None
+    assert raised.value.reset_at.timestamp() == pytest.approx(now() + 3601)
+    patient = start(limiter.admit(max_wait=None, wait_for_reset=True))
+    behind = start(limiter.admit(max_wait=None))
+    with pytest.raises(DailyQuotaExceeded):
+        await behind
+    with pytest.raises(WaitTooLong):
+        await limiter.admit(max_wait=60.0, wait_for_reset=True)
+    slot = await patient
+    assert now() == pytest.approx(3601, abs=1)
+    await slot.replied()
+
+
+# -- leaving ---------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_head_hands_on_and_leaves_no_trace() -> None:
+    limiter = make(Limits(in_flight=1))
+    slot = await limiter.admit()
+    head = start(limiter.admit())
+    following = start(limiter.admit())
+    await settled()
+    head.cancel()
+    await settled()
+    await slot.replied()
+    slot = await following
+    await slot.replied()
+    assert await nothing_left(limiter)
+
+
+async def test_a_waiter_cancelled_in_the_moment_of_its_turn_hands_on() -> None:
+    limiter = make(Limits(in_flight=1))
+    slot = await limiter.admit()
+    head, following, last = (start(limiter.admit()) for _ in range(3))
+    await settled()
+    await slot.replied()  # wakes the head, which will be admitted and wake the following one
+    while not head.done():  # noqa: ASYNC110 - step by step, to be there in that moment
+        await asyncio.sleep(0)
+    following.cancel()
+    await (await head).replied()
+    await (await last).replied()
+    assert following.cancelled()
+    assert await nothing_left(limiter)
+
+
+async def test_a_cancelled_bulk_head_wastes_no_token() -> None:
+    limiter = make(Limits(limit=20, burst=1, in_flight=1))
+    slot = await limiter.admit()
+    head = start(limiter.admit("bulk"))  # has the only token, waits for the call in flight
+    await settled()
+    head.cancel()
+    await settled()
+    began = now()
+    following = start(limiter.admit("bulk"))
+    await settled()
+    await slot.replied()
+    await (await following).replied()
+    assert now() == began
+
+
+async def test_a_call_never_sent_gives_its_place_back_to_who_waits() -> None:
+    limiter = make(Limits(limit=1, burst=1))
+    slot = await limiter.admit()
+    waiting = start(limiter.admit(max_wait=None))
+    await settled()
+    await slot.unsent()
+    following = await waiting
+    assert now() == 0.0
+    await following.unsent()
+    assert (await limiter.snapshot()).minute_used == 0
+    assert (await limiter.snapshot()).day_used == 0
+
+
+async def test_an_abandoned_call_keeps_its_place_until_it_must_have_arrived() -> None:
+    limiter = make(Limits(limit=1, burst=1, linger=30.0))
+    slot = await limiter.admit()
+    slot.sent()
+    await asyncio.sleep(2.0)
+    await slot.lost()
+    await limiter.admit(max_wait=None)
+    assert now() == pytest.approx(90.06)
+
+
+async def test_only_the_first_word_on_how_a_call_ended_counts() -> None:
+    limiter = make(Limits(limit=1, burst=1))
+    slot = await limiter.admit()
+    await slot.replied()
+    await slot.unsent()
+    await slot.lost()
+    assert (await limiter.snapshot()).minute_used == 1
+    assert (await limiter.snapshot()).next_place_in == pytest.approx(60.06)
+
+
+# -- what Zoho says --------------------------------------------------------------------------------
+
+
+async def test_nothing_goes_before_a_block_ends_and_little_right_after_it() -> None:
+    limiter = make(WHOLE)
+    slot = await limiter.admit()
+    await slot.replied(refusal=Refusal(44, 120.0))
+    admitted: list[float] = []
+
+    async def one() -> None:
+        held = await limiter.admit("bulk", max_wait=None)
+        admitted.append(now())
+        await held.replied()
+
+    await asyncio.gather(*(one() for _ in range(300)))
+    assert min(admitted) == pytest.approx(120.0)
+    minutes = [
+        sum(60 * at <= moment - 120 < 60 * at + 60 for moment in admitted) for at in range(5)
+    ]
+    assert minutes[0] <= 25
+    assert minutes == sorted(minutes)  # additive growth, minute by minute
+
+
+async def test_a_block_of_the_account_closes_all_its_organizations() -> None:
+    ledger = MemoryLedger()
+    one, two = make(ledger=ledger), make(ledger=ledger, key="api/2")
+    slot = await one.admit()
+    await slot.replied(refusal=Refusal(43))
+    with pytest.raises(WaitTooLong):
+        await two.admit()
+
+
+async def test_a_block_of_an_organization_closes_only_its_own() -> None:
+    ledger = MemoryLedger()
+    one, two = make(ledger=ledger), make(ledger=ledger, key="api/2")
+    slot = await one.admit()
+    await slot.replied(refusal=Refusal(44))
+    with pytest.raises(WaitTooLong):
+        await one.admit()
+    await two.admit()
+
+
+async def test_after_1070_fewer_calls_go_at_once_and_slowly_more() -> None:
+    limiter = make(Limits(in_flight=4))
+    first, *others = await fill(limiter, 4)
+    await first.replied(refusal=Refusal(1070))
+    for slot in others:
+        await slot.replied(refusal=Refusal(1070))  # the same crowd
+    assert (await limiter.snapshot()).cap == 3
+    assert (await limiter.snapshot()).blocked_for == 0.0
+    began = now()
+    slots = await fill(limiter, 3)
+    assert 0 < now() - began <= 2.0
+    await limiter.admit(max_wait=None)  # waits for the cap to grow, no reply comes
+    assert now() == pytest.approx(60.0, abs=1.0)
+    assert len(slots) == 3
+
+
+# -- seeing it -------------------------------------------------------------------------------------
+
+
+async def test_waits_and_refusals_are_told() -> None:
+    seen: list[Event] = []
+    limiter = make(Limits(limit=1, burst=1), seen=seen)
+    slot = await limiter.admit()
+    await slot.replied()
+    slot = await limiter.admit(max_wait=None)
+    await slot.replied(refusal=Refusal(44, 30.0))
+    waited, refused = seen
+    assert isinstance(waited, Waited)
+    assert (waited.organization, waited.lane) == ("1", "interactive")
+    assert waited.seconds == pytest.approx(60.06)
+    assert refused == Refused(organization="1", code=44, blocked_for=30.0)
+    shown = await limiter.snapshot()
+    assert (shown.admitted, shown.refused) == (2, 1)
+    assert shown.waited_seconds == pytest.approx(60.06)
+    assert shown.blocked_for == pytest.approx(30.0)
+
+
+async def test_an_observer_that_fails_costs_no_place() -> None:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+
+    def fails(event: Event) -> None:
+        raise RuntimeError(type(event).__name__)
+
+    limiter = make(Limits(limit=1, burst=1))
+    limiter.observer = fails
+    await (await limiter.admit()).replied()
+    await (await limiter.admit(max_wait=None)).replied(refusal=Refusal(44))
+    assert [str(problem["exception"]) for problem in problems] == ["Waited", "Refused"]
+    assert (await limiter.snapshot()).in_flight == 0
+
+
+async def test_calls_without_an_organization_are_told_as_such() -> None:
+    assert make(key="api/@me").organization is None
+
+
+async def test_everyone_in_a_loop_shares_one_scheduler_and_the_newest_limits() -> None:
+    ledger = MemoryLedger()
+    one = make(Limits(in_flight=1), ledger=ledger)
+    await one.admit()
+    waiting = start(one.admit(max_wait=None))
+    await settled()
+    assert make(Limits(in_flight=2), ledger=ledger) is one
+    await waiting  # the cap grew
+    assert now() == 0.0
+    assert make(ledger=MemoryLedger()) is not one
+
+
+def test_loops_of_other_threads_share_the_organization() -> None:
+    """A place that one loop frees wakes a caller of another, with no time passing between."""
+    ledger = MemoryLedger()
+    limits = Limits(in_flight=1)
+    waits, freed = threading.Event(), threading.Event()
+
+    async def holder() -> None:
+        slot = await make(limits, ledger=ledger).admit()
+        loop = asyncio.get_running_loop()
+        other = threading.Thread(target=lambda: asyncio.run(waiter()))
+        other.start()
+        await loop.run_in_executor(None, waits.wait)
+        await slot.replied()
+        await loop.run_in_executor(None, freed.wait)
+        other.join()
+
+    async def waiter() -> None:
+        limiter = make(limits, ledger=ledger)
+        asyncio.get_running_loop().call_later(0.05, waits.set)
+        slot = await limiter.admit(max_wait=30.0)
+        freed.set()
+        await slot.replied()
+
+    began = time.monotonic()
+    asyncio.run(holder())
+    assert freed.is_set()
+    assert time.monotonic() - began < 25.0  # it was woken, and did not sleep to its deadline
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"limit": 0},
+        {"burst": 0},
+        {"burst": 91},
+        {"window": 0.0},
+        {"window": float("nan")},
+        {"linger": -1.0},
+        {"in_flight": 0},
+        {"day": 0},
+        {"reserve": -0.1},
+        {"block_scope": "everyone"},
+    ],
+)
+def test_limits_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Limits(**wrong)

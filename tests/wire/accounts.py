@@ -1,0 +1,43 @@
+"""A person at the sandbox's accounts pages, without a browser."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+
+from zoho_async.sandbox import Sandbox
+
+
+async def agree(url: str, *, answer: str = "accept") -> dict[str, str]:
+    """Press a button of the consent page at ``url``; the query of the redirect that follows."""
+    async with aiohttp.ClientSession() as http:
+        async with http.get(url) as shown:
+            page = await shown.text()
+        hidden = dict(re.findall(r'type=hidden name=(\w+) value="([^"]*)"', page))
+        hidden = {name: value.replace("&amp;", "&") for name, value in hidden.items()}
+        parts = urlsplit(url)
+        async with http.post(
+            f"{parts.scheme}://{parts.netloc}/oauth/v2/auth/consent",
+            data={**hidden, "answer": answer},
+            allow_redirects=False,
+        ) as redirected:
+            assert redirected.status == 302
+            location = redirected.headers["Location"]
+    return dict(parse_qsl(urlsplit(location).query))
+
+
+async def self_client_code(
+    zoho: Sandbox, scope: str = "ZohoBooks.fullaccess.all", *, minutes: int = 10
+) -> str:
+    """The code that the console's Self Client page makes."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(
+            f"{zoho.accounts_url}/self-client", data={"scope": scope, "minutes": str(minutes)}
+        ) as made,
+    ):
+        found = re.search(r"id=code>([^<]+)<", await made.text())
+    assert found is not None
+    return found.group(1)

@@ -1,0 +1,243 @@
+"""Every way to a token, against accounts pages that enforce what Zoho does."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+import pytest
+
+from tests.wire.accounts import agree, self_client_code
+from zoho_async import Session
+from zoho_async.auth import (
+    AccountsServer,
+    Client,
+    Credentials,
+    authorization_url,
+    client_credentials,
+    console_url,
+    exchange_code,
+    read_redirect,
+    refresh,
+    revoke,
+)
+from zoho_async.auth.reply import revoked
+from zoho_async.errors import (
+    AccountsUnavailable,
+    AuthError,
+    ConfigurationError,
+    ConsentRefused,
+    InvalidClient,
+    InvalidGrant,
+    InvalidRedirect,
+    InvalidScope,
+    TokenThrottled,
+)
+from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox.faults import Fault
+
+SCOPES = ["ZohoBooks.invoices.READ", "ZohoBooks.settings.READ"]
+HERE = "http://localhost:8976/callback"
+
+
+def asked(zoho: Sandbox, *, scopes: list[str] | None = None, redirect_uri: str = HERE) -> str:
+    return authorization_url(
+        zoho.accounts_url,
+        zoho.client_id,
+        scopes=scopes or SCOPES,
+        redirect_uri=redirect_uri,
+        state="the-state",
+    )
+
+
+def client(zoho: Sandbox) -> Client:
+    return Client(zoho.client_id, zoho.client_secret)
+
+
+def test_the_authorization_url_asks_for_a_lasting_token() -> None:
+    url = authorization_url(
+        "https://accounts.zoho.eu", "1000.C", scopes=SCOPES, redirect_uri=HERE, state="s"
+    )
+    query = dict(parse_qsl(urlsplit(url).query))
+    assert url.startswith("https://accounts.zoho.eu/oauth/v2/auth?")
+    assert (query["access_type"], query["prompt"]) == ("offline", "consent")
+    assert query["scope"] == ",".join(SCOPES)
+    assert query["redirect_uri"] == HERE
+
+
+async def test_agreeing_in_a_browser_ends_in_a_session_that_works() -> None:
+    async with Sandbox() as zoho:
+        answer = read_redirect(await agree(asked(zoho)), state="the-state")
+        async with AccountsServer(url=zoho.accounts_url) as server:
+            grant = await exchange_code(server, client(zoho), answer.code, redirect_uri=HERE)
+        assert grant.scope == ",".join(SCOPES)
+        credentials = Credentials(zoho.client_id, zoho.client_secret, grant.refresh_token)
+        async with Session(
+            credentials,
+            organization=zoho.organization,
+            api_url=zoho.url,
+            accounts_url=zoho.accounts_url,
+        ) as session:
+            assert (await session.request("GET", "/invoices"))["code"] == 0
+
+
+async def test_a_user_who_refuses_is_not_a_throttle() -> None:
+    async with Sandbox() as zoho:
+        answer = await agree(asked(zoho), answer="reject")
+        with pytest.raises(ConsentRefused, match="refused on the authorization page"):
+            read_redirect(answer, state="the-state")
+
+
+@pytest.mark.parametrize("query", [{"code": "c"}, {"code": "c", "state": "other"}, {}])
+def test_an_answer_with_another_state_is_not_believed(query: dict[str, str]) -> None:
+    with pytest.raises(ConsentRefused, match="begin again"):
+        read_redirect(query, state="the-state")
+
+
+def test_a_code_is_sent_to_another_data_center_only_if_it_is_zohos() -> None:
+    told = {"code": "c", "state": "s", "location": "eu"}
+    found = read_redirect({**told, "accounts-server": "https://accounts.zoho.eu"}, state="s")
+    assert (found.accounts_url, found.region) == ("https://accounts.zoho.eu", "eu")
+    lured = read_redirect({**told, "accounts-server": "https://accounts.zoho.eu.evil"}, state="s")
+    assert lured.accounts_url == ""
+    assert "'c'" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"scopes": ["everything"]}, "Invalid OAuth Scope"),
+        ({"redirect_uri": "https://elsewhere.example/"}, "Invalid Redirect Uri"),
+    ],
+)
+async def test_what_is_wrong_with_the_question_is_shown_to_the_person(
+    changes: dict[str, object], told: str
+) -> None:
+    async with Sandbox() as zoho, aiohttp.ClientSession() as http:
+        page = await http.get(asked(zoho, **changes))  # type: ignore[arg-type] # one of two
+        assert page.status == 400
+        assert told in await page.text()
+
+
+async def test_a_code_works_once() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        code = await self_client_code(zoho)
+        await exchange_code(server, client(zoho), f" {code}\n")
+        with pytest.raises(InvalidGrant, match="was used before"):
+            await exchange_code(server, client(zoho), code)
+
+
+async def test_a_code_lives_a_minute_and_one_from_the_console_as_long_as_chosen() -> None:
+    now = 0.0
+    async with Sandbox(now=lambda: now) as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        from_browser = (await agree(asked(zoho)))["code"]
+        from_console = await self_client_code(zoho, minutes=3)
+        now = 61.0
+        with pytest.raises(InvalidGrant, match="make a new one"):
+            await exchange_code(server, client(zoho), from_browser, redirect_uri=HERE)
+        await exchange_code(server, client(zoho), from_console)
+
+
+async def test_a_code_without_offline_access_says_what_is_missing() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        url = asked(zoho).replace("access_type=offline", "access_type=online")
+        code = (await agree(url))["code"]
+        with pytest.raises(AuthError, match="access_type=offline"):
+            await exchange_code(server, client(zoho), code, redirect_uri=HERE)
+
+
+async def test_another_redirect_address_is_told() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        code = (await agree(asked(zoho)))["code"]
+        with pytest.raises(InvalidRedirect, match="API console"):
+            await exchange_code(server, client(zoho), code, redirect_uri=HERE + "/")
+
+
+async def test_a_client_gets_a_token_of_its_own() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        token = await client_credentials(server, client(zoho), scopes=SCOPES, soid="ZohoBooks.1")
+        assert token.expires_in == 3600
+        with pytest.raises(InvalidScope, match="zoho-async scopes"):
+            await client_credentials(server, client(zoho), scopes=[])
+
+
+async def test_a_revoked_token_ends_with_all_that_came_of_it() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        credentials = Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
+        access = (await refresh(server, credentials)).access
+        await revoke(server, zoho.refresh_token)
+        with pytest.raises(InvalidGrant, match="zoho-async login"):
+            await refresh(server, credentials)
+        with pytest.raises(InvalidGrant):
+            await revoke(server, zoho.refresh_token)
+        async with aiohttp.ClientSession() as http:
+            headers = {"Authorization": f"Zoho-oauthtoken {access.value}"}
+            async with http.get(f"{zoho.url}/books/v3/items", headers=headers) as reply:
+                assert reply.status == 401
+
+
+async def test_the_twenty_first_refresh_token_silently_ends_the_first() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        for _ in range(20):
+            await exchange_code(server, client(zoho), await self_client_code(zoho))
+        assert len(zoho.refresh_tokens) == 20
+        with pytest.raises(InvalidGrant):
+            await refresh(
+                server, Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
+            )
+
+
+async def test_the_throttle_is_never_taken_for_a_revoked_token() -> None:
+    now = 0.0
+    async with Sandbox(now=lambda: now) as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        credentials = Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
+        for _ in range(10):
+            await refresh(server, credentials)
+        with pytest.raises(TokenThrottled, match="still good"):
+            await refresh(server, credentials)
+        now = 601.0
+        await refresh(server, credentials)
+
+
+@pytest.mark.parametrize(
+    ("id_", "secret", "advice"),
+    [
+        ("1000.other", "sandbox-client-secret", "ZOHO_CLIENT_ID"),
+        ("1000.SANDBOXCLIENT", "x", "SECRET"),
+    ],
+)
+async def test_a_wrong_client_is_told_apart(id_: str, secret: str, advice: str) -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        with pytest.raises(InvalidClient, match=advice):
+            await exchange_code(server, Client(id_, secret), "1000.code")
+
+
+async def test_a_page_of_html_points_at_the_region() -> None:
+    fault = Fault(kind="status_html", status=200)
+    async with Sandbox(faults=[fault]) as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        with pytest.raises(AccountsUnavailable, match="wrong region"):
+            await exchange_code(server, client(zoho), "1000.code")
+
+
+async def test_an_accounts_server_that_is_away_is_told_without_its_secrets() -> None:
+    async with AccountsServer(url="http://127.0.0.1:9") as server:
+        with pytest.raises(AccountsUnavailable) as caught:
+            await exchange_code(server, Client("1000.C", "the-secret"), "1000.the-code")
+    assert "the-" not in str(caught.value) + repr(caught.value)
+
+
+def test_secrets_may_go_to_loopback_or_over_https_only() -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        AccountsServer(url="http://accounts.example")
+
+
+def test_each_data_center_has_its_console() -> None:
+    assert console_url("https://accounts.zoho.eu") == "https://api-console.zoho.eu"
+    assert console_url("https://accounts.zohocloud.ca") == "https://api-console.zohocloud.ca"
+    assert console_url("http://127.0.0.1:1") == "http://127.0.0.1:1/self-client"
+
+
+def test_a_revocation_that_failed_is_not_taken_for_one_that_worked() -> None:
+    revoked(200, b'{"status":"success"}')
+    with pytest.raises(AuthError, match="not revoked"):
+        revoked(200, b'{"status":"failure"}')

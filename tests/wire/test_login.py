@@ -1,0 +1,316 @@
+"""From no credentials to a first export: the login driven as a person does, in a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from urllib.request import urlopen
+
+import msgspec
+import pytest
+
+from tests.wire.accounts import agree, self_client_code
+from zoho_async.sandbox import Sandbox
+
+pexpect = pytest.importorskip("pexpect", reason="terminals are driven with pexpect, on POSIX only")
+
+COMMAND = ("-m", "zoho_async.cli")
+
+
+def environment(zoho: Sandbox, tmp_path: Path) -> dict[str, str]:
+    """What a person on a fresh machine has, pointed at the sandbox instead of Zoho."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(tmp_path),
+        "ZOHO_ASYNC_LEDGER": str(tmp_path / "state" / "limits.sqlite"),
+        "ZOHO_BASE_URL": zoho.url,
+        "ZOHO_ACCOUNTS_URL": zoho.accounts_url,
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "TERM": "dumb",
+        "COLUMNS": "1000",
+    }
+
+
+def profiles_file(tmp_path: Path) -> Path:
+    folder = "Library/Application Support" if sys.platform == "darwin" else ".config"
+    return tmp_path / folder / "zoho-async" / "profiles.json"
+
+
+def secrets_of(zoho: Sandbox) -> set[str]:
+    return {zoho.client_secret, *zoho.refresh_tokens}
+
+
+async def command(env: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
+    """Run ``zoho-async`` without a terminal: exit code, stdout, stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *COMMAND, *arguments),
+        env=env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Terminal:
+    """A person at a pseudo-terminal; ``seen`` is all that was shown there."""
+
+    def __init__(self, env: dict[str, str], *arguments: str) -> None:
+        self.seen = ""
+        self._child: Any = pexpect.spawn(
+            sys.executable, [*COMMAND, *arguments], env=env, encoding="utf-8", timeout=30
+        )
+
+    def shown(self, pattern: str) -> str:
+        self._child.expect(pattern)
+        self.seen += self._child.before + self._child.after
+        return str(self._child.after)
+
+    def type(self, text: str) -> None:
+        self._child.sendline(text)
+
+    def end(self) -> int:
+        self._child.expect(pexpect.EOF)
+        self.seen += self._child.before
+        self._child.close()
+        return int(self._child.exitstatus)
+
+
+async def in_terminal(person: Callable[[], str]) -> str:
+    return await asyncio.to_thread(person)
+
+
+async def test_from_nothing_to_a_first_export_by_pasting_a_code(tmp_path: Path) -> None:
+    began = time.monotonic()
+    async with Sandbox(organizations=["10234695", "20345678"], sizes={"books.items": 30}) as zoho:
+        env = environment(zoho, tmp_path)
+        loop = asyncio.get_running_loop()
+
+        def person() -> str:
+            at = Terminal(env, "login", "items")
+            at.shown("Data center .*: ")
+            at.type("")
+            at.shown("How .*: ")
+            at.type("1")
+            at.shown("Client ID: ")
+            at.type(zoho.client_id)
+            at.shown("Client secret .*: ")
+            at.type(zoho.client_secret)
+            scope = at.shown(r"ZohoBooks\.\S+").strip()
+            at.shown("Code .*: ")
+            at.type("1000.not-the-code")
+            at.shown("make a new one")
+            at.shown("Code .*: ")
+            code = asyncio.run_coroutine_threadsafe(self_client_code(zoho, scope), loop).result()
+            at.type(code)
+            at.shown("Organizations:")
+            at.shown("Which one .*: ")
+            at.type("2")
+            assert at.end() == 0, at.seen
+            assert code not in at.seen
+            return at.seen
+
+        seen = await in_terminal(person)
+        assert not any(secret in seen for secret in secrets_of(zoho))
+        assert "mode 0600" in seen
+        path = profiles_file(tmp_path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        kept = msgspec.json.decode(path.read_bytes())["profiles"]["default"]
+        assert kept["organization"] == "20345678"
+        assert kept["scopes"] == ["ZohoBooks.settings.READ"]
+
+        code, out, _ = await command(env, "login", "--check")
+        assert (code, "works" in out, "2 organizations" in out) == (0, True, True)
+        code, out, _ = await command(env, "export", "items", "--to", str(tmp_path / "out"))
+        assert code == 0, out
+        assert len((tmp_path / "out/books/items.jsonl").read_bytes().splitlines()) == 30
+        # The token that came with the code served all of it.
+        assert zoho.token_requests == 2
+        assert time.monotonic() - began < 60
+
+        code, out, err = await command(env, "whoami")
+        assert code == 0, err
+        for word in (
+            "20345678",
+            "ZohoBooks.settings.READ",
+            "us (",
+            "used today of 10000",
+            " left",
+            "s ago",
+        ):
+            assert word in out
+        assert not any(secret in out + err for secret in secrets_of(zoho))
+        code, out, _ = await command(env, "whoami", "--json")
+        assert msgspec.json.decode(out)["organization"] == "20345678"
+
+        tokens = len(zoho.refresh_tokens)
+        code, out, err = await command(env, "logout")
+        assert code == 0, err
+        assert len(zoho.refresh_tokens) == tokens - 1
+        code, out, err = await command(env, "export", "items", "--to", str(tmp_path / "again"))
+        assert code == 2
+        assert "zoho-async login" in err
+
+
+async def login_by_browser(
+    zoho: Sandbox, tmp_path: Path, browse: Callable[[str], None], *arguments: str
+) -> tuple[int, str]:
+    """Log in through the browser; ``browse`` is given the address to open. Code and screen."""
+    env = environment(zoho, tmp_path)
+    port = free_port()
+    options = ("--browser", "--port", str(port), "--region", "us", "--profile", "firm")
+
+    def person() -> tuple[int, str]:
+        at = Terminal(env, "login", "items", *options, *arguments)
+        at.shown(f"http://localhost:{port}/callback")
+        at.shown("Client ID: ")
+        at.type(zoho.client_id)
+        at.shown("Client secret .*: ")
+        at.type(zoho.client_secret)
+        url = at.shown(r"http://127\S+/oauth/v2/auth\?\S+").strip()
+        browse(url)
+        return at.end(), at.seen
+
+    return await asyncio.to_thread(person)
+
+
+async def test_agreeing_on_the_page_logs_in(tmp_path: Path) -> None:
+    async with Sandbox() as zoho:
+        loop = asyncio.get_running_loop()
+
+        def browse(url: str) -> None:
+            query = dict(parse_qsl(urlsplit(url).query))
+            answer = asyncio.run_coroutine_threadsafe(agree(url), loop).result()
+            forged = query["redirect_uri"] + "?code=1000.forged&state=another"
+            with pytest.raises(OSError, match="400"):
+                urlopen(forged)
+            told = f"code={answer['code']}&state={answer['state']}"
+            with urlopen(f"{query['redirect_uri']}?{told}") as page:
+                assert b"close this window" in page.read()
+
+        code, seen = await login_by_browser(zoho, tmp_path, browse, "--organization", "10234695")
+        assert code == 0, seen
+        assert not any(secret in seen for secret in secrets_of(zoho))
+        _, out, _ = await command(environment(zoho, tmp_path), "whoami", "--profile", "firm")
+        assert "profile firm" in out
+
+
+async def test_refusing_on_the_page_is_told(tmp_path: Path) -> None:
+    async with Sandbox() as zoho:
+        loop = asyncio.get_running_loop()
+
+        def browse(url: str) -> None:
+            query = dict(parse_qsl(urlsplit(url).query))
+            answer = asyncio.run_coroutine_threadsafe(agree(url, answer="reject"), loop).result()
+            told = "&".join(f"{name}={value}" for name, value in answer.items())
+            urlopen(f"{query['redirect_uri']}?{told}").close()
+
+        code, seen = await login_by_browser(zoho, tmp_path, browse)
+        assert code == 1
+        assert "refused on the authorization page" in seen
+        assert not profiles_file(tmp_path).exists()
+
+
+async def test_a_real_browser_logs_in(tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("chromium and chromedriver are not both on PATH")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="the extra test brings selenium")
+    async with Sandbox() as zoho:
+
+        def browse(url: str) -> None:
+            options: Any = webdriver.ChromeOptions()
+            options.binary_location = browser
+            for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+                options.add_argument(option)
+            options.add_argument(f"--user-data-dir={tmp_path / 'browser'}")
+            chrome: Any = webdriver.Chrome(
+                options=options, service=webdriver.ChromeService(executable_path=driver)
+            )
+            try:
+                chrome.get(url)
+                assert "ZohoBooks.settings.READ" in chrome.page_source
+                chrome.find_element("id", "accept").click()
+                assert "close this window" in chrome.find_element("id", "told").text
+            finally:
+                chrome.quit()
+
+        code, seen = await login_by_browser(zoho, tmp_path, browse, "--organization", "10234695")
+        assert code == 0, seen
+        _, out, _ = await command(
+            environment(zoho, tmp_path), "login", "--check", "--profile", "firm"
+        )
+        assert re.search("works: .*, 1 organization", out)
+
+
+def assert_no_file_holds_a_secret(zoho: Sandbox, folder: Path, keyring: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path != keyring:
+            content = path.read_bytes()
+            assert zoho.client_secret.encode() not in content, path
+            assert not re.search(rb"1000\.[0-9a-f]{32}\.", content), path
+
+
+async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path) -> None:
+    async with Sandbox(sizes={"books.items": 3}) as zoho:
+        ring = tmp_path / "ring.json"
+        backend = {"PYTHON_KEYRING_BACKEND": "tests.wire.ring.Ring", "RING": str(ring)}
+        env = environment(zoho, tmp_path) | backend
+        code = await self_client_code(zoho, "ZohoBooks.settings.READ")
+
+        def person() -> str:
+            at = Terminal(
+                env, "login", "items", "--self-client", "--region", "us", "--organization", "1"
+            )
+            at.shown("Client ID: ")
+            at.type(zoho.client_id)
+            at.shown("Client secret .*: ")
+            at.type(zoho.client_secret)
+            at.shown("Code .*: ")
+            at.type(code)
+            assert at.end() == 0, at.seen
+            return at.seen
+
+        seen = await in_terminal(person)
+        assert "the OS keyring" in seen
+        assert "1 is not among the account's: 10234695" in seen
+        env["ZOHO_ORGANIZATION_ID"] = "10234695"
+        status, out, err = await command(env, "export", "items", "--to", str(tmp_path / "out"))
+        assert status == 0, out + err
+        assert zoho.token_requests == 1
+        held = ring.read_text()
+        assert all(secret in held for secret in (zoho.client_secret, zoho.refresh_tokens[-1]))
+        assert_no_file_holds_a_secret(zoho, tmp_path, ring)
+        status, out, err = await command(env, "logout")
+        assert status == 0, err
+        left = ring.read_text()
+        assert zoho.client_secret not in left
+        assert not re.search(r"1000\.[0-9a-f]{32}\.", left)
+
+
+async def test_nobody_at_the_terminal_is_told(tmp_path: Path) -> None:
+    async with Sandbox() as zoho:
+        code, out, err = await command(environment(zoho, tmp_path), "login")
+        assert code == 2
+        assert out == ""
+        assert "run this in a terminal" in err

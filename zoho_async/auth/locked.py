@@ -1,0 +1,78 @@
+"""A lock between processes: a file that one of them holds at a time.
+
+The kernel lets go of it when its holder dies, however he dies, so it never needs to be broken. It
+is held for the time of one small read and write.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from zoho_async.errors import TokenStoreError
+
+#: How long to wait for others, in seconds, and between two tries.
+_PATIENCE: Final = 30.0
+_PAUSE: Final = 0.005
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold the lock file ``path``, made where there is none. Blocks; call it off the event loop.
+
+    Raises `TokenStoreError` when others hold it for too long, `OSError` when it cannot be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not _taken(file):
+            if time.monotonic() > until:
+                raise TokenStoreError(f"{path} is held by another process; end that one")
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(file)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _taken(file: int) -> bool:
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _taken(file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``, whole or not at all, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(file, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,215 @@
+"""Accounts by name: what ``zoho-async login`` keeps, and what else may say whom to call.
+
+Profiles stand in one file of the user's that nobody else may read (mode 0600). Client secret and
+refresh token go to the OS keyring where there is one that works; then the file holds no secret.
+
+The environment wins. Credentials are never mixed: where it names any of the three, all three and
+the rest (organization, region, hosts) come from it and no profile is read, because a refresh token
+of one client with the secret of another is no account, and one account's organization is not
+another's. Where it names none, single variables overrule the profile's region, organization and
+hosts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from zoho_async.auth.credentials import Credentials
+from zoho_async.auth.locked import locked, write_private
+from zoho_async.auth.vault import KeyringVault
+from zoho_async.errors import ConfigurationError
+
+DEFAULT: Final = "default"
+
+_SERVICE: Final = "zoho-async"
+_VERSION: Final = 1
+_CREDENTIALS: Final = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN")
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One account and the organization to call for. ``keyring`` says where its secrets are kept.
+
+    The repr shows no secret.
+    """
+
+    client_id: str
+    client_secret: str = ""
+    refresh_token: str = ""
+    region: str = "us"
+    organization: str = ""
+    scopes: tuple[str, ...] = ()
+    api_url: str = ""
+    accounts_url: str = ""
+    keyring: bool = False
+
+    def __repr__(self) -> str:
+        return (
+            f"Profile(client_id={self.client_id!r}, region={self.region!r}, "
+            f"organization={self.organization!r}, ...)"
+        )
+
+    @property
+    def credentials(self) -> Credentials:
+        """What proves the account. Raises `ConfigurationError` where the secrets are gone."""
+        return Credentials(self.client_id, self.client_secret, self.refresh_token)
+
+    def variables(self) -> dict[str, str]:
+        """The same as environment variables, as `Session.from_env` takes them."""
+        named = {
+            "ZOHO_CLIENT_ID": self.client_id,
+            "ZOHO_CLIENT_SECRET": self.client_secret,
+            "ZOHO_REFRESH_TOKEN": self.refresh_token,
+            "ZOHO_REGION": self.region,
+            "ZOHO_ORGANIZATION_ID": self.organization,
+            "ZOHO_BASE_URL": self.api_url,
+            "ZOHO_ACCOUNTS_URL": self.accounts_url,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
+class _File(msgspec.Struct):
+    version: int = _VERSION
+    profiles: dict[str, Profile] = {}
+
+
+class Profiles:
+    """The profiles in the file ``path``; each method reads or writes it at once.
+
+    They raise `ConfigurationError` when file or keyring cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._read().profiles)
+
+    def get(self, name: str) -> Profile | None:
+        """The profile called ``name`` with its secrets, or None where there is none."""
+        profile = self._read().profiles.get(name)
+        if profile is None or not profile.keyring:
+            return profile
+        vault = KeyringVault(_SERVICE)
+        return msgspec.structs.replace(
+            profile,
+            client_secret=vault.get(f"{name}/client_secret") or "",
+            refresh_token=vault.get(f"{name}/refresh_token") or "",
+        )
+
+    def put(self, name: str, profile: Profile) -> None:
+        """Keep ``profile`` as ``name``, its secrets in the keyring if it says so."""
+        kept = profile
+        if profile.keyring:
+            vault = KeyringVault(_SERVICE)
+            vault.set(f"{name}/client_secret", profile.client_secret)
+            vault.set(f"{name}/refresh_token", profile.refresh_token)
+            kept = msgspec.structs.replace(profile, client_secret="", refresh_token="")
+        self._change(name, kept)
+
+    def remove(self, name: str) -> None:
+        """Forget ``name`` and its secrets; no matter whether it was there."""
+        profile = self._read().profiles.get(name)
+        if profile is None:
+            return
+        if profile.keyring:
+            vault = KeyringVault(_SERVICE)
+            vault.delete(f"{name}/client_secret")
+            vault.delete(f"{name}/refresh_token")
+        self._change(name, None)
+
+    def _change(self, name: str, profile: Profile | None) -> None:
+        try:
+            with locked(self.path.with_name(f".{self.path.name}.lock")):
+                found = self._read()
+                found.profiles.pop(name, None)
+                if profile is not None:
+                    found.profiles[name] = profile
+                encoded = msgspec.json.format(msgspec.json.encode(found))
+                write_private(self.path, encoded + b"\n")
+        except OSError as problem:
+            raise ConfigurationError(
+                f"profiles cannot be kept in {self.path}: {problem.strerror}; "
+                "name another file with ZOHO_ASYNC_PROFILES"
+            ) from problem
+
+    def _read(self) -> _File:
+        try:
+            found = msgspec.json.decode(self.path.read_bytes(), type=_File)
+        except (FileNotFoundError, NotADirectoryError):
+            return _File()
+        except OSError as problem:
+            raise ConfigurationError(
+                f"the profiles in {self.path} cannot be read: {problem.strerror}"
+            ) from problem
+        except msgspec.DecodeError:
+            found = _File(version=0)
+        if found.version != _VERSION:
+            raise ConfigurationError(
+                f"the profiles in {self.path} cannot be read; move the file away and log in again"
+            ) from None
+        return found
+
+
+def profiles_path(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """The file of profiles: ``ZOHO_ASYNC_PROFILES``, or one in the platform's config folder."""
+    named = environ.get("ZOHO_ASYNC_PROFILES")
+    if named:
+        return Path(named)
+    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    given = environ.get("XDG_CONFIG_HOME", "")
+    if platform == "win32":
+        folder = Path(environ.get("APPDATA") or home / "AppData/Roaming")
+    elif given.startswith("/"):
+        folder = Path(given)
+    elif platform == "darwin":
+        folder = home / "Library/Application Support"
+    else:
+        folder = home / ".config"
+    return folder / "zoho-async" / "profiles.json"
+
+
+def names_credentials(environ: Mapping[str, str]) -> bool:
+    """Whether the environment itself says who calls, so that no profile is read."""
+    return any(environ.get(name, "").strip() for name in _CREDENTIALS)
+
+
+def chosen_profile(
+    name: str | None = None, environ: Mapping[str, str] | None = None
+) -> Profile | None:
+    """The profile that says who calls, or None where the environment does, or nothing.
+
+    It is ``name``, else ``ZOHO_PROFILE``, else the one called ``default``. Raises
+    `ConfigurationError` for one that is named but not there.
+    """
+    env = os.environ if environ is None else environ
+    if names_credentials(env):
+        return None
+    named = name or env.get("ZOHO_PROFILE")
+    profiles = Profiles(profiles_path(env))
+    profile = profiles.get(named or DEFAULT)
+    if profile is None and named:
+        known = ", ".join(profiles.names()) or "none yet"
+        raise ConfigurationError(
+            f"there is no profile {named!r} (known: {known}); "
+            f"`zoho-async login --profile {named}` makes it"
+        )
+    return profile
+
+
+def profile_settings(
+    name: str | None = None, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment with the chosen profile beneath it, for `Session.from_env`."""
+    env = dict(os.environ if environ is None else environ)
+    profile = chosen_profile(name, env)
+    if profile is None:
+        return env
+    given = {variable: value for variable, value in env.items() if value}
+    return {**profile.variables(), **given}

@@ -1,0 +1,220 @@
+"""``zoho-async login``: from no credentials to a profile that works.
+
+The order keeps what is hard to get: a refresh token is stored as soon as it is there, before
+anything else can fail. Nothing secret is an argument, and the code is exchanged within its minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import webbrowser
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from zoho_async.auth import (
+    AccountsServer,
+    Client,
+    Grant,
+    Profile,
+    Profiles,
+    Redirect,
+    authorization_url,
+    console_url,
+    exchange_code,
+    profiles_path,
+    store_key,
+)
+from zoho_async.auth.loopback import Loopback, redirect_uri
+from zoho_async.auth.profiles import names_credentials
+from zoho_async.auth.turn import bring
+from zoho_async.auth.vault import works
+from zoho_async.cli import outcome
+from zoho_async.cli.prompts import ask, ask_secret, choose, say
+from zoho_async.cli.state import token_store
+from zoho_async.errors import InvalidGrant, ZohoError
+from zoho_async.organizations import KnownOrganization
+from zoho_async.regions import REGIONS, checked_url, region
+from zoho_async.scopes import ORGANIZATIONS, scopes_for
+from zoho_async.session import Session
+
+#: How long a person may take in the browser, in seconds.
+_PATIENCE: Final = 600.0
+#: How often a code may be pasted before the command gives up.
+_TRIES: Final = 3
+
+
+class LoginOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of a login; what it leaves open is asked."""
+
+    profile: str
+    resources: tuple[str, ...] = ()
+    write: bool = False
+    region: str | None = None
+    client_id: str | None = None
+    organization: str | None = None
+    browser: bool | None = None
+    port: int = 8976
+    keyring: bool = True
+
+
+def login(order: LoginOrder, environ: Mapping[str, str]) -> int:
+    """Ask, log in, choose an organization and keep the profile. Raises `ZohoError`."""
+    scopes = sorted({*scopes_for(order.resources or ["books"], write=order.write), ORGANIZATIONS})
+    home = region(order.region or environ.get("ZOHO_REGION") or _ask_region())
+    accounts_url = checked_url(
+        environ.get("ZOHO_ACCOUNTS_URL") or home.accounts_url, what="the accounts URL"
+    )
+    by_browser = order.browser if order.browser is not None else _ask_way()
+    if by_browser:
+        say(
+            f"At {console_url(accounts_url)} the client (server-based application) needs this "
+            f"redirect URI:\n  {redirect_uri(order.port)}"
+        )
+    else:
+        say(f"Open {console_url(accounts_url)} and choose Self Client.")
+    client = Client(order.client_id or ask("Client ID"), ask_secret("Client secret"))
+    if by_browser:
+        grant, found = asyncio.run(_by_browser(order, client, accounts_url, scopes))
+    else:
+        grant, found = _by_code(client, accounts_url, scopes), Redirect("")
+    profile = Profile(
+        client_id=client.client_id,
+        client_secret=client.client_secret,
+        refresh_token=grant.refresh_token,
+        region=found.region or home.name,
+        scopes=tuple(grant.scope.replace(",", " ").split()) or tuple(scopes),
+        api_url=environ.get("ZOHO_BASE_URL", ""),
+        accounts_url="" if found.region else environ.get("ZOHO_ACCOUNTS_URL", ""),
+        keyring=order.keyring and works(),
+        organization=order.organization or "",
+    )
+    profiles = Profiles(profiles_path(environ))
+    profiles.put(order.profile, profile)
+    where = "the OS keyring" if profile.keyring else f"{profiles.path} (mode 0600)"
+    say(f"Logged in; the secrets are kept in {where}.")
+    profile = _with_organization(profile, order, grant, environ)
+    profiles.put(order.profile, profile)
+    _tell_the_end(order, profile, environ)
+    return outcome.DONE
+
+
+# -- questions ------------------------------------------------------------------------------------
+
+
+def _ask_region() -> str:
+    while True:
+        answer = ask(f"Data center ({', '.join(REGIONS)})", default="us").lower()
+        if answer in REGIONS:
+            return answer
+        say("That is none of them; it is the end of the address where you log in to Zoho.")
+
+
+def _ask_way() -> bool:
+    ways = ["Self Client: paste a code from the API console", "Browser: agree on Zoho's own page"]
+    return choose("How", ways) == 1
+
+
+# -- both ways to a grant -------------------------------------------------------------------------
+
+
+def _by_code(client: Client, accounts_url: str, scopes: list[str]) -> Grant:
+    say(f"Under Generate Code enter this scope, and 10 minutes:\n  {','.join(scopes)}")
+    for left in reversed(range(_TRIES)):
+        code = ask_secret("Code")
+        try:
+            return asyncio.run(_exchanged(client, accounts_url, code))
+        except InvalidGrant as wrong:
+            if not left:
+                raise
+            say(str(wrong))
+    raise AssertionError("unreachable")
+
+
+async def _by_browser(
+    order: LoginOrder, client: Client, accounts_url: str, scopes: list[str]
+) -> tuple[Grant, Redirect]:
+    state = secrets.token_urlsafe(24)
+    here = redirect_uri(order.port)
+    async with Loopback(order.port, state=state) as page:
+        url = authorization_url(
+            accounts_url, client.client_id, scopes=scopes, redirect_uri=here, state=state
+        )
+        say(f"Agree in the browser; if none opens, open this yourself:\n  {url}")
+        if _has_browser():
+            webbrowser.open(url)
+        found = await page.answer(_PATIENCE)
+        grant = await _exchanged(
+            client, found.accounts_url or accounts_url, found.code, redirect=here
+        )
+    return grant, found
+
+
+def _has_browser() -> bool:
+    """Whether one can open beside the terminal; one inside it would take it over."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+async def _exchanged(
+    client: Client, accounts_url: str, code: str, *, redirect: str | None = None
+) -> Grant:
+    async with AccountsServer(url=accounts_url) as server:
+        return await exchange_code(server, client, code, redirect_uri=redirect)
+
+
+# -- the organization -----------------------------------------------------------------------------
+
+
+def _with_organization(
+    profile: Profile, order: LoginOrder, grant: Grant, environ: Mapping[str, str]
+) -> Profile:
+    """``profile`` with the organization that was chosen, if there is anything to choose."""
+    try:
+        there = asyncio.run(_organizations(profile, grant, environ))
+    except ZohoError as problem:
+        say(f"The organizations could not be listed: {problem}")
+        return profile
+    if order.organization:
+        if order.organization not in {each.id for each in there}:
+            listed = ", ".join(map(str, there)) or "none"
+            say(f"Organization {order.organization} is not among the account's: {listed}")
+        return profile
+    if not there:
+        say("The account has no organization yet.")
+        return profile
+    default = next((at for at, each in enumerate(there) if each.is_default), 0)
+    say("Organizations:")
+    at = choose("Which one", [str(each) for each in there], default=default)
+    return msgspec.structs.replace(profile, organization=there[at].id)
+
+
+async def _organizations(
+    profile: Profile, grant: Grant, environ: Mapping[str, str]
+) -> list[KnownOrganization]:
+    store = token_store(environ, keyring=profile.keyring)
+    try:
+        async with Session.from_env(profile.variables(), tokens=store) as zoho:
+            key = store_key(zoho.accounts_url, profile.credentials)
+            await store.change(key, partial(bring, token=grant.access))
+            return await zoho.organizations()
+    finally:
+        await store.close()
+
+
+def _tell_the_end(order: LoginOrder, profile: Profile, environ: Mapping[str, str]) -> None:
+    named = "" if order.profile == "default" else f" --profile {order.profile}"
+    say(f"Done. Try: zoho-async whoami{named}")
+    if profile.organization:
+        say(f"      or: zoho-async export --to DIR{named}")
+    if names_credentials(environ):
+        say(
+            "Note: ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET or ZOHO_REFRESH_TOKEN is set in the "
+            "environment and wins over every profile; unset them to use this one."
+        )

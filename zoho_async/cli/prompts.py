@@ -1,0 +1,51 @@
+"""Questions to a person. They stand on stderr; secrets are not shown while they are entered."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Sequence
+
+from zoho_async.errors import ConfigurationError
+
+
+def say(text: str) -> None:
+    """Tell the person something."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def ask(question: str, *, default: str = "") -> str:
+    """The answer to ``question``; Enter means ``default``, and is asked again without one.
+
+    Raises `ConfigurationError` when nobody is there to answer.
+    """
+    suffix = f" [{default}]" if default else ""
+    while True:
+        print(f"{question}{suffix}: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise ConfigurationError("nobody answered; run this in a terminal")
+        answer = line.strip() or default
+        if answer:
+            return answer
+
+
+def ask_secret(question: str) -> str:
+    """A secret, which is neither shown nor kept by the terminal."""
+    if not sys.stdin.isatty():
+        return ask(question)
+    while True:
+        answer = getpass.getpass(f"{question} (not shown): ", stream=sys.stderr).strip()
+        if answer:
+            return answer
+
+
+def choose(question: str, choices: Sequence[str], *, default: int = 0) -> int:
+    """The index of one of ``choices``, by its number."""
+    for number, choice in enumerate(choices, 1):
+        say(f"  {number}. {choice}")
+    while True:
+        answer = ask(question, default=str(default + 1))
+        if answer.isdecimal() and 1 <= int(answer) <= len(choices):
+            return int(answer) - 1
+        say(f"enter a number from 1 to {len(choices)}")

@@ -1,0 +1,156 @@
+"""``whoami``, ``login --check`` and ``logout``: what there is, whether it works, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from zoho_async.auth import (
+    AccountsServer,
+    Profile,
+    Profiles,
+    profile_settings,
+    profiles_path,
+    revoke,
+    store_key,
+)
+from zoho_async.auth.profiles import DEFAULT, chosen_profile, names_credentials
+from zoho_async.auth.turn import forget
+from zoho_async.cli import outcome
+from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.prompts import say
+from zoho_async.cli.state import token_store
+from zoho_async.errors import ConfigurationError, InvalidGrant, ReplyError
+from zoho_async.limits import Snapshot
+from zoho_async.organizations import KnownOrganization
+
+
+def whoami(name: str | None, environ: Mapping[str, str], *, json: bool) -> int:
+    """Say who calls, with two calls: the organizations, and ours. Raises `ZohoError`."""
+    profile = chosen_profile(name, environ)
+    found = asyncio.run(_found(name, environ, profile))
+    if json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print("\n".join(f"{label:<15}{value}" for label, value in _lines(found)))
+    return outcome.DONE
+
+
+def check(name: str | None, environ: Mapping[str, str]) -> int:
+    """Say whether the account works and may use its organization. Raises `ZohoError`."""
+    profile = chosen_profile(name, environ)
+    found = asyncio.run(_found(name, environ, profile))
+    there = {each["id"] for each in found["organizations"]}
+    if found["organization"] and found["organization"] not in there:
+        raise ConfigurationError(
+            f"organization {found['organization']} is not among the account's: "
+            f"{', '.join(sorted(there)) or 'it has none'}"
+        )
+    print(f"works: {found['account']}, region {found['region']}, {_counted(len(there))}")
+    return outcome.DONE
+
+
+def logout(name: str | None, environ: Mapping[str, str]) -> int:
+    """Revoke a profile's refresh token and forget the profile. Raises `ZohoError`."""
+    wanted = name or environ.get("ZOHO_PROFILE") or DEFAULT
+    profiles = Profiles(profiles_path(environ))
+    profile = profiles.get(wanted)
+    if profile is None:
+        known = ", ".join(profiles.names()) or "none"
+        raise ConfigurationError(f"there is no profile {wanted!r}; there are: {known}")
+    if profile.refresh_token and profile.client_secret:
+        try:
+            asyncio.run(_revoked(profile, environ))
+        except InvalidGrant:
+            say("The refresh token was revoked before.")
+    profiles.remove(wanted)
+    print(f"logged out of {wanted}: its refresh token is revoked and its profile forgotten")
+    return outcome.DONE
+
+
+async def _revoked(profile: Profile, environ: Mapping[str, str]) -> None:
+    store = token_store(environ, keyring=profile.keyring)
+    server = AccountsServer(profile.region, url=profile.accounts_url or None)
+    try:
+        async with server:
+            await store.change(store_key(server.url, profile.credentials), forget)
+            await revoke(server, profile.refresh_token)
+    finally:
+        await store.close()
+
+
+async def _found(
+    name: str | None, environ: Mapping[str, str], profile: Profile | None
+) -> dict[str, Any]:
+    settings = profile_settings(name, environ)
+    connection = Connection(profile=name)
+    async with connected(connection, environ, lambda event: None, organization=False) as zoho:
+        organizations = await zoho.organizations()
+        if zoho.organization:
+            # The list belongs to no organization; only a reply about ours tells of its day.
+            with suppress(ReplyError):
+                await zoho.request("GET", f"/organizations/{zoho.organization}")
+        snapshot = await zoho.snapshot()
+        return {
+            "account": settings["ZOHO_CLIENT_ID"],
+            "profile": (name or environ.get("ZOHO_PROFILE") or DEFAULT) if profile else None,
+            "region": settings.get("ZOHO_REGION") or "us",
+            "api_url": zoho.api_url,
+            "scopes": list(profile.scopes) if profile else None,
+            "organization": zoho.organization,
+            "organizations": [_row(each) for each in organizations],
+            "token_age": None if zoho.token_age is None else round(zoho.token_age),
+            "day": _day(snapshot),
+        }
+
+
+def _row(organization: KnownOrganization) -> dict[str, str]:
+    return {"id": organization.id, "name": organization.name}
+
+
+def _day(snapshot: Snapshot) -> dict[str, int | None]:
+    return {
+        "used": snapshot.day_used,
+        "limit": snapshot.day_limit,
+        "remaining": snapshot.day_remaining,
+    }
+
+
+def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    where = f"profile {found['profile']}" if found["profile"] else "the environment"
+    day = found["day"]
+    quota = f"{day['used']} calls used today"
+    if day["limit"] is not None:
+        quota += f" of {day['limit']}"
+    if day["remaining"] is not None:
+        quota += f", {day['remaining']} left"
+    scopes = found["scopes"]
+    lines = [
+        ("account", f"{found['account']} (from {where})"),
+        ("region", f"{found['region']} ({found['api_url']})"),
+        ("scopes", "not known: see the API console" if scopes is None else ", ".join(scopes)),
+        ("token", f"given {found['token_age']} s ago"),
+        ("quota", quota),
+    ]
+    for each in found["organizations"]:
+        mark = " <- the one that is called" if each["id"] == found["organization"] else ""
+        lines.append(("organization", f"{each['id']} {each['name']}{mark}"))
+    return lines
+
+
+def _counted(number: int) -> str:
+    return f"{number} organization{'' if number == 1 else 's'}"
+
+
+def note_if_overruled(name: str | None, environ: Mapping[str, str] = os.environ) -> None:
+    """Say that a profile was named in vain: the environment wins."""
+    if name and names_credentials(environ):
+        say(
+            f"zoho-async: the environment names an account and wins over profile {name!r}; unset "
+            "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN to use the profile"
+        )
