@@ -1,16 +1,17 @@
 """The packed description: Zoho's facts about each operation, for those who need more than types.
 
-The generator writes ``description.json`` beside this module. The sandbox validates and answers by
-it, the export plans by it; plain calls never load it.
+The generator writes a ``description.json`` for each product, beside its modules. The sandbox
+validates and answers by it, the export plans by it; plain calls never load it.
 """
 
 from __future__ import annotations
 
 import functools
-from importlib import resources
 from typing import Literal, TypeAlias
 
 import msgspec
+
+from zoho_async.operation import PRODUCTS
 
 #: What a value is. ``id`` is text of digits, ``decimal`` an exact number, ``time`` an aware moment,
 #: ``any`` raw JSON that no description details.
@@ -38,8 +39,51 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     variants: tuple[str, ...] = ()
 
 
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an operation is called: here, at Zoho, and among the OAuth scopes.
+
+    ``unconfirmed`` marks those that no document of the product names.
+    """
+
+    name: str
+    method: str
+    path: str
+    scope: str = ""
+    unconfirmed: bool = False
+
+    @property
+    def product(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def resource(self) -> str:
+        """``product.resource``."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def module(self) -> str:
+        """The module that has its function: ``zoho_async.books.invoices``."""
+        return f"zoho_async.{self.name.rpartition('.')[0]}"
+
+    @property
+    def function(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
+class _Endpoints(msgspec.Struct, frozen=True):
+    operations: tuple[Endpoint, ...]
+
+
 class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One operation: ``name`` is ``product.resource.verb``, the name of its generated function."""
+    """One operation: ``name`` is ``product.resource.verb``, the name of its generated function.
+
+    What a list can do beyond its pages: ``order`` is the ``sort_column`` in which rows do not move
+    while others edit, ``changes`` the parameter that asks for what changed since a moment,
+    ``totals`` says that it counts its rows, ``per_page`` is the size of its pages when nothing is
+    asked for, ``details`` the operation that reads many of its records in full, at most ``batch``
+    at once. ``ignored`` are parameters that are described and have no effect ("*": all filters).
+    ``alternatives`` are further paths that documents give for the same operation.
+    """
 
     name: str
     method: str
@@ -58,6 +102,13 @@ class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     totals: bool = False
     max_per_page: int = 200
     per_user: bool = False
+    changes: str = ""
+    per_page: int = 200
+    details: str = ""
+    batch: int | None = None
+    ignored: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    unconfirmed: bool = False
 
     @property
     def product(self) -> str:
@@ -79,9 +130,14 @@ class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Description(msgspec.Struct, frozen=True):
-    """Everything the generator knows about the operations that have functions."""
+    """Everything the generator knows about the operations that have functions.
+
+    ``errors`` are the codes that have a meaning of their own in a resource, by ``product.resource``
+    and code.
+    """
 
     operations: tuple[OperationFacts, ...]
+    errors: dict[str, dict[int, str]] = {}
 
     def named(self, name: str) -> OperationFacts:
         """The operation called ``product.resource.verb``; raises `KeyError` where there is none."""
@@ -92,7 +148,22 @@ class Description(msgspec.Struct, frozen=True):
 
 
 @functools.cache
-def load() -> Description:
-    """The description that was packed with this version. Reads a file: call it off the hot path."""
-    packed = resources.files("zoho_async").joinpath("description.json").read_bytes()
-    return msgspec.json.decode(packed, type=Description)
+def load(product: str = "books") -> Description:
+    """What this version knows of a product. Reads a file: call it off the hot path.
+
+    Raises `LookupError` for what is none of the four products.
+    """
+    return msgspec.json.decode(_packed(product), type=Description)
+
+
+def operations(product: str) -> tuple[Endpoint, ...]:
+    """Every operation of a product, by name of module. Reads a file, and little of it."""
+    return msgspec.json.decode(_packed(product), type=_Endpoints).operations
+
+
+def _packed(product: str) -> bytes:
+    from importlib import resources  # most programs never ask
+
+    if product not in PRODUCTS:
+        raise LookupError(f"{product!r} is no product: {', '.join(PRODUCTS)}")
+    return resources.files("zoho_async").joinpath(product, "description.json").read_bytes()

@@ -11,8 +11,10 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
-from zoho_async.description import OperationFacts, load
+from zoho_async import description
+from zoho_async.description import Endpoint
 from zoho_async.errors import ConfigurationError
+from zoho_async.operation import PRODUCTS
 
 #: What it takes to list the organizations of a user.
 ORGANIZATIONS: Final = "ZohoBooks.settings.READ"
@@ -28,30 +30,30 @@ def scopes_for(names: Iterable[str], *, write: bool = False) -> list[str]:
     themselves are counted (``list`` and ``get``), with ``write`` every operation. Raises
     `ConfigurationError` for a name that is none of these, with those that look like it.
     """
-    operations = load().operations
+    operations = [each for product in PRODUCTS for each in description.operations(product)]
     found: set[str] = set()
     for name in names:
         wanted = _named(name.strip().lower(), operations)
         if len(wanted) > 1 and not write:
             wanted = _reading(wanted)
-        found.update(operation.scope for operation in wanted)
+        found.update(scope for operation in wanted for scope in operation.scope.split(","))
     return sorted(scope for scope in found if scope)
 
 
-def _reading(operations: Iterable[OperationFacts]) -> list[OperationFacts]:
+def _reading(operations: Iterable[Endpoint]) -> list[Endpoint]:
     """What reads the rows of each resource; all that reads where a resource has neither."""
-    by_resource: dict[str, list[OperationFacts]] = {}
+    by_resource: dict[str, list[Endpoint]] = {}
     for operation in operations:
         if operation.method == "GET":
             by_resource.setdefault(operation.resource, []).append(operation)
-    chosen: list[OperationFacts] = []
+    chosen: list[Endpoint] = []
     for each in by_resource.values():
         rows = [one for one in each if one.name.rpartition(".")[2] in ("list", "get")]
         chosen.extend(rows or each)
     return chosen
 
 
-def _named(name: str, operations: Iterable[OperationFacts]) -> list[OperationFacts]:
+def _named(name: str, operations: Iterable[Endpoint]) -> list[Endpoint]:
     found = [
         each
         for each in operations

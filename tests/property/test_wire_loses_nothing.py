@@ -230,8 +230,9 @@ def test_a_value_of_any_form_makes_a_record_or_is_unreadable(
             Decoder().value(GET, body)
         return
     sale = Decoder().value(GET, body)
-    if isinstance(sent, dict):
-        assert unreached(sale, sale.extra, sent) == []
+    one: Any = sent[0] if isinstance(sent, list) and len(sent) == 1 else sent
+    if isinstance(one, dict):  # a record may come as an array of one
+        assert unreached(sale, sale.extra, one) == []
     else:
         assert sale == Sale()
         assert sale.extra == {"sale": sent}

@@ -132,7 +132,7 @@ def test_mail_addresses_are_no_ids_though_their_list_is_named_so() -> None:
 )
 def test_function_names_leave_out_the_noun_of_their_module(call: str, noun: str, name: str) -> None:
     calls = [Call(id=call, method="GET", path="/x")]
-    assert naming.names(calls, noun, lambda _: None) == {call: name}
+    assert naming.names(calls, (noun,), lambda _: None) == {call: name}
 
 
 def test_an_operation_on_many_is_the_bulk_one_where_names_meet() -> None:
@@ -140,7 +140,7 @@ def test_an_operation_on_many_is_the_bulk_one_where_names_meet() -> None:
         Call(id="delete_invoice", method="DELETE", path="/invoices/{invoice_id}"),
         Call(id="delete_invoices", method="DELETE", path="/invoices"),
     ]
-    found = naming.names(calls, "invoice", lambda _: None)
+    found = naming.names(calls, ("invoice",), lambda _: None)
     assert found == {"delete_invoice": "delete", "delete_invoices": "bulk_delete"}
 
 

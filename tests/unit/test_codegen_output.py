@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from zoho_async.codegen import check, generate, model, spec
+from zoho_async.codegen import check, coverage, generate, model, spec
 from zoho_async.codegen.__main__ import main
 from zoho_async.codegen.model import Model, ModelError
 from zoho_async.codegen.overrides import Overrides
@@ -27,7 +27,12 @@ from zoho_async.session import Session
 from zoho_async.wire import Input, Record
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
-RESOURCES = ("contacts", "invoices", "items", "organizations", "projects")
+#: ``product.resource`` of every generated module of functions.
+RESOURCES = sorted(
+    f"{product}.{path.stem}"
+    for product in generate.PRODUCTS
+    for path in (generate.PACKAGE / product).glob("[a-z]*.py")
+)
 
 needs_reference = pytest.mark.skipif(
     not (REFERENCE / "openapi").is_dir(), reason=f"Zoho's files are not there ({REFERENCE})"
@@ -35,13 +40,17 @@ needs_reference = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def books() -> Model:
-    (built,) = generate.models()
-    return built
+def built() -> list[Model]:
+    return generate.models()
+
+
+@pytest.fixture(scope="module")
+def books(built: list[Model]) -> Model:
+    return built[0]
 
 
 def module(name: str) -> ModuleType:
-    return importlib.import_module(f"zoho_async.books.{name}")
+    return importlib.import_module(f"zoho_async.{name}")
 
 
 def functions(name: str) -> dict[str, Callable[..., Any]]:
@@ -50,7 +59,8 @@ def functions(name: str) -> dict[str, Callable[..., Any]]:
 
 
 def structs() -> list[type[msgspec.Struct]]:
-    homes = [module(f"types.{name}") for name in ("shared", *RESOURCES)]
+    names = [each.replace(".", ".types.") for each in RESOURCES]
+    homes = [module(name) for name in (*names, *(f"{p}.types.shared" for p in generate.PRODUCTS))]
     return [
         value
         for home in homes
@@ -64,16 +74,16 @@ def structs() -> list[type[msgspec.Struct]]:
 # -- what stands in the tree ------------------------------------------------------------------
 
 
-def test_the_tree_holds_what_the_generator_makes(books: Model) -> None:
-    assert generate.differences(generate.texts([books])) == []
+def test_the_tree_holds_what_the_generator_makes(built: list[Model]) -> None:
+    assert generate.differences(generate.texts(built)) == []
 
 
-def test_generating_twice_gives_the_same(books: Model) -> None:
-    assert generate.texts([books]) == generate.texts(generate.models())
+def test_generating_twice_gives_the_same(built: list[Model]) -> None:
+    assert generate.texts(built) == generate.texts(generate.models())
 
 
-def test_a_changed_and_a_foreign_file_are_named(books: Model, tmp_path: Path) -> None:
-    files = generate.texts([books])
+def test_a_changed_and_a_foreign_file_are_named(built: list[Model], tmp_path: Path) -> None:
+    files = generate.texts(built)
     generate.write(files, tmp_path)
     assert generate.differences(files, tmp_path) == []
     (tmp_path / "books" / "items.py").write_text("changed", encoding="utf-8")
@@ -85,14 +95,15 @@ def test_a_changed_and_a_foreign_file_are_named(books: Model, tmp_path: Path) ->
 
 
 @needs_reference
-def test_no_operation_of_the_official_files_is_missing(books: Model) -> None:
-    assert check.missing(books, REFERENCE) == []
-    assert len(books.functions()) + len(books.merged) == 259
+def test_no_operation_of_the_official_files_is_missing(built: list[Model]) -> None:
+    counts = {model.product: len(model.functions()) + len(model.merged) for model in built}
+    assert [missing for model in built for missing in check.missing(model, REFERENCE)] == []
+    assert counts == {"books": 849, "invoice": 261, "billing": 192, "inventory": 504}
 
 
 @needs_reference
-def test_the_facts_are_those_of_the_official_files(books: Model) -> None:
-    assert check.stale(books, REFERENCE) == []
+def test_the_facts_are_those_of_the_official_files(built: list[Model]) -> None:
+    assert [stale for model in built for stale in check.stale(model, REFERENCE)] == []
 
 
 @needs_reference
@@ -100,7 +111,7 @@ def test_a_missing_operation_is_found(books: Model) -> None:
     whole = books.resources[0].functions
     try:
         books.resources[0].functions = whole[1:]
-        assert check.missing(books, REFERENCE) == ["books/contacts.yml: POST /contacts"]
+        assert check.missing(books, REFERENCE) == ["books/bank-accounts: POST /bankaccounts"]
     finally:
         books.resources[0].functions = whole
 
@@ -110,7 +121,7 @@ def test_the_check_says_what_was_corrected(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().out
     assert "books.invoices: 112 operations" in said
     assert "corrected mark_invoice_void -> void" in said
-    assert "corrected books.shared.Address: 4 fields added" in said
+    assert "merged" in said
     assert "not compared with Zoho's files" in said
 
 
@@ -265,10 +276,11 @@ def known(fields: Sequence[Field]) -> set[str]:
 async def test_every_function_hands_all_its_arguments_to_its_operation(
     resource: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    described: Mapping[str, OperationFacts] = {each.name: each for each in load().operations}
+    facts_of = load(resource.partition(".")[0]).operations
+    described: Mapping[str, OperationFacts] = {each.name: each for each in facts_of}
     for name, function in functions(resource).items():
         operation, given = await handed_over(monkeypatch, function)
-        assert operation.name == f"books.{resource}.{name}"
+        assert operation.name == f"{resource}.{name}"
         assert len(given.get("ids", ())) == operation.path.count("{")
         query: dict[str, Any] = dict(given.get("query") or {})
         assert query.pop("beyond") == "yes"
@@ -288,26 +300,28 @@ def test_every_function_says_what_it_does_and_which_scope_it_needs(resource: str
     for name, function in functions(resource).items():
         said = inspect.getdoc(function) or ""
         assert said[0].isupper(), name
-        assert "Scope: ZohoBooks." in said, name
+        assert "Scope: Zoho" in said, (resource, name)
         assert not any(letter.isdigit() for letter in name), name
 
 
 def test_lists_are_pagers_and_everything_else_is_awaited() -> None:
     for resource in RESOURCES:
         for name, function in functions(resource).items():
-            assert name.startswith("list") != inspect.iscoroutinefunction(function), name
+            is_list = name.startswith(("list", "search"))
+            assert is_list != inspect.iscoroutinefunction(function), (resource, name)
 
 
 def test_an_upsert_names_its_field_and_may_be_repeated() -> None:
-    found = vars(module("contacts"))["_UPSERT"]
+    found = vars(module("books.contacts"))["_UPSERT"]
     assert found.repeatable
-    assert not vars(module("contacts"))["_UPDATE"].repeatable
+    assert not vars(module("books.contacts"))["_UPDATE"].repeatable
 
 
 def test_the_packed_description_has_every_operation_once() -> None:
-    operations = load().operations
-    assert len({each.name for each in operations}) == len(operations) == 259
-    assert len({(each.method, each.path) for each in operations}) == 259
+    for product, count in {"books": 838, "invoice": 259, "billing": 192, "inventory": 504}.items():
+        operations = load(product).operations
+        assert len({each.name for each in operations}) == len(operations) == count
+        assert len({(each.method, each.path) for each in operations}) == count
 
 
 def test_the_top_level_lists_say_how_they_page() -> None:
@@ -329,3 +343,70 @@ def test_importing_the_product_loads_no_resource() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == ["zoho_async.books"]
+
+
+# -- facts beside the operations --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("product", generate.PRODUCTS)
+def test_every_operation_can_be_looked_up_with_its_module(product: str) -> None:
+    found = module(product).operations()
+    assert len(found) == len(load(product).operations)
+    for each in found:
+        assert each.function in functions(each.module.removeprefix("zoho_async."))
+        assert each.method in {"GET", "POST", "PUT", "DELETE"}
+        assert each.path.startswith("/")
+
+
+def test_a_list_says_what_else_it_can_do() -> None:
+    books, inventory = load("books"), load("inventory")
+    assert books.named("books.invoices.list").changes == "last_modified_time"
+    assert books.named("books.journals.list").changes == ""
+    assert books.named("books.chart_of_accounts.list").per_page == 5000
+    assert books.named("books.items.list").details == "books.items.list_details"
+    assert books.named("books.items.list_details").batch == 100
+    assert inventory.named("inventory.bills.list").ignored == ("*",)
+
+
+def test_rows_that_may_repeat_an_id_have_none() -> None:
+    books, inventory = load("books"), load("inventory")
+    assert books.named("books.chart_of_accounts.list_transactions").row_id == ""
+    assert inventory.named("inventory.items.list_invoices").row_id == ""
+    assert books.named("books.recurring_expenses.list").row_id == "recurring_expense_id"
+
+
+def test_top_level_rows_have_an_id() -> None:
+    for product in generate.PRODUCTS:
+        for each in load(product).operations:
+            if each.top_level and each.name.endswith(".list"):
+                assert each.row_id, each.name
+
+
+def test_error_codes_stand_with_their_resource() -> None:
+    assert load("books").errors["books.items"][2006] == "no such item"
+    assert load("billing").errors["billing.plans"][101002] == "no such plan"
+    assert "2006 no such item" in (module("invoice.items").__doc__ or "")
+
+
+def test_what_only_books_describes_is_marked_in_invoice() -> None:
+    facts = load("invoice")
+    assert facts.named("invoice.projects.list").unconfirmed
+    assert not facts.named("invoice.invoices.list").unconfirmed
+    assert not facts.named("invoice.expenses.create").unconfirmed
+    assert facts.named("invoice.projects.list").scope == "ZohoInvoice.projects.READ"
+    assert "Unconfirmed" in (inspect.getdoc(module("invoice.projects").list) or "")
+
+
+@needs_reference
+def test_the_other_path_of_a_page_is_recorded(built: list[Model]) -> None:
+    billing = load("billing")
+    assert billing.named("billing.invoices.void").alternatives == (
+        "/invoices/{invoice_id}/status/void",
+    )
+    assert check.missing(built[2], REFERENCE) == []
+
+
+def test_the_readme_counts_what_is_generated(built: list[Model]) -> None:
+    text = coverage.README.read_text(encoding="utf-8")
+    assert text == coverage.readme(text, built)
+    assert "| Books v3 | 838 |" in text

@@ -84,7 +84,7 @@ def assert_whole(zoho: Sandbox, directory: Path) -> None:
 
 async def test_every_row_of_every_list_arrives_once_with_its_own_bytes(tmp_path: Path) -> None:
     async with sandbox() as server, session(server) as zoho:
-        events, summary = await export(zoho, tmp_path)
+        events, summary = await export(zoho, tmp_path, (*SIZES, "organizations"))
         assert_whole(server, tmp_path)
         assert summary.done
         assert summary.rows == sum(SIZES.values()) + 1
@@ -262,14 +262,14 @@ async def test_a_server_that_repeats_rows_and_breaks_replies_still_gives_each_ro
 async def test_the_days_quota_ends_the_run_and_the_next_day_goes_on(tmp_path: Path) -> None:
     async with sandbox(per_day=6) as server:
         async with session(server) as zoho:
-            job = Export(zoho, to=tmp_path)
+            job = Export(zoho, ORDERED, to=tmp_path)
             with pytest.raises(DailyQuotaExceeded):
                 async with job:
                     await job.wait()
             assert not job.summary.done
         server.limits.per_day = 10_000
         async with session(server) as zoho:
-            await export(zoho, tmp_path)
+            await export(zoho, tmp_path, ORDERED)
         assert server.refused <= 1  # the call that learned of it
         for resource in ORDERED:
             assert lines(tmp_path, resource) == server.truth(resource)

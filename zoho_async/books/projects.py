@@ -342,18 +342,27 @@ _LIST_USERS = ListOperation(
     key="users",
     row_id="user_id",
     scope="ZohoBooks.projects.READ",
-    paged=False,
 )
 
 
 def list_users(
-    zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    project_id: str | int,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List users of a project, which come all at once.
+    """List users of a project; iterating reads every page.
 
     Scope: ZohoBooks.projects.READ.
     """
-    return Pager(zoho, _LIST_USERS, ids=(project_id,), query=extra_query)
+    return Pager(
+        zoho,
+        _LIST_USERS,
+        ids=(project_id,),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
+    )
 
 
 _INVITE_USER = Operation(
@@ -486,18 +495,27 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.projects.READ",
-    paged=False,
 )
 
 
 def list_comments(
-    zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    project_id: str | int,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List comments of a project, which come all at once.
+    """List comments of a project; iterating reads every page.
 
     Scope: ZohoBooks.projects.READ.
     """
-    return Pager(zoho, _LIST_COMMENTS, ids=(project_id,), query=extra_query)
+    return Pager(
+        zoho,
+        _LIST_COMMENTS,
+        ids=(project_id,),
+        query={"page": page, "per_page": per_page, **(extra_query or {})},
+    )
 
 
 _DELETE_COMMENT = Operation(

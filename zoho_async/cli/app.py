@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from zoho_async import __version__
 from zoho_async.cli import options, outcome
-from zoho_async.cli.connect import SANDBOX_SEED, Connection
+from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, Connection
 from zoho_async.errors import ZohoError
 
 app: Final = App(
@@ -55,7 +55,12 @@ def export(
     note_if_overruled(profile)
 
     return carry_out(
-        Order(resources=resources, to=to, filters=filter, fresh=fresh),
+        Order(
+            resources=resources or (SANDBOX_LISTS if sandbox else ()),
+            to=to,
+            filters=filter,
+            fresh=fresh,
+        ),
         Connection(
             sandbox=sandbox,
             profile=profile,

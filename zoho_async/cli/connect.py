@@ -27,6 +27,8 @@ SANDBOX_SIZES: Final = {
     "books.projects": 300,
 }
 SANDBOX_SEED: Final = 1
+#: The lists that have rows in it.
+SANDBOX_LISTS: Final = tuple(sorted((*SANDBOX_SIZES, "books.organizations")))
 
 _ZOHO_MINUTE: Final = 60.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})

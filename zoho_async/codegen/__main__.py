@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from zoho_async.codegen import check, distill, generate, spec
+from zoho_async.codegen import check, coverage, distill, generate, spec
 from zoho_async.codegen.model import Model, ModelError
 
 _HELP: Final = """\
-Without a word it writes zoho_async/<product>/ and zoho_async/description.json from
-codegen/spec/ and codegen/overrides.toml.
+Without a word it writes zoho_async/<product>/ and the README's table from codegen/spec/ and
+codegen/overrides.toml.
 
 To change what is generated: correct codegen/overrides.toml (each table is explained in
 codegen/overrides.py), run it, and look at the difference. To take in a new edition of
@@ -89,6 +89,10 @@ def _distill(reference: Path, wanted: Sequence[str]) -> int:
 def _generate() -> int:
     built = generate.models()
     changed = generate.write(generate.texts(built))
+    text = coverage.README.read_text(encoding="utf-8")
+    if text != coverage.readme(text, built):
+        coverage.README.write_text(coverage.readme(text, built), encoding="utf-8")
+        changed.append("../README.md")
     for path in changed:
         print(f"wrote {path}")
     print(_summary(built) if changed else f"nothing to write: {_summary(built)}")
@@ -98,6 +102,9 @@ def _generate() -> int:
 def _check(reference: Path) -> int:
     built = generate.models()
     faults = [f"differs: {path}" for path in generate.differences(generate.texts(built))]
+    text = coverage.README.read_text(encoding="utf-8")
+    if text != coverage.readme(text, built):
+        faults.append("differs: the table of README.md")
     there = (reference / "openapi").is_dir()
     for model in built:
         for line in check.report(model):

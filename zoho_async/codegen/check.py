@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoho_async.codegen import distill, spec
+from zoho_async.codegen import distill, pages, spec
 from zoho_async.codegen.model import Model, same_request
 
 
@@ -17,22 +17,32 @@ def missing(model: Model, reference: Path) -> list[str]:
     functions = model.functions()
     served = {same_request(each.call.method, each.call.path) for each in functions}
     served |= {same_request(each.call.method, each.path) for each in functions}
-    return [
-        f"{model.product}/{resource.source}.yml: {method} {path}"
-        for resource in model.resources
-        for method, path, _ in _operations(reference, model.product, resource.source)
+    found = [
+        f"{model.product}/{source}: {method} {path}"
+        for source in distill.resources(reference, model.product)
+        for method, path, _ in _operations(reference, model.product, source)
         if same_request(method, path) not in served
     ]
+    if model.product == "billing":
+        served |= {
+            same_request(each.call.method, path) for each in functions for path in each.alternatives
+        }
+        found += [
+            f"billing/the page of invoices: {method} {path}"
+            for method, path in pages.billing_requests(reference)
+            if same_request(method, path) not in served
+        ]
+    return found
 
 
 def stale(model: Model, reference: Path) -> list[str]:
     """The distilled files that the official files no longer give."""
     found: list[str] = []
-    for resource in model.resources:
-        source = distill.read(reference, model.product, resource.source)
-        path = spec.SPEC / model.product / f"{resource.source}.json"
-        if spec.dump(source) != path.read_text(encoding="utf-8"):
-            found.append(f"spec/{model.product}/{resource.source}.json")
+    for name in distill.resources(reference, model.product):
+        source = distill.read(reference, model.product, name)
+        path = spec.SPEC / model.product / f"{name}.json"
+        if not path.is_file() or spec.dump(source) != path.read_text(encoding="utf-8"):
+            found.append(f"spec/{model.product}/{name}.json")
     return found
 
 
@@ -50,6 +60,9 @@ def report(model: Model) -> Iterator[str]:
         yield f"  corrected {correction}"
     for dropped, kept in model.merged.items():
         yield f"  merged {dropped} into {kept}"
+    unconfirmed = sum(each.call.unconfirmed for each in model.functions())
+    if unconfirmed:
+        yield f"{model.product}: {unconfirmed} operations unconfirmed"
 
 
 def _operations(reference: Path, product: str, resource: str) -> Iterator[tuple[str, str, str]]:

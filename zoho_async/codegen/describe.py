@@ -21,19 +21,22 @@ _UPSERT: Final = (
 )
 
 
-def describe(models: list[Model], objects: dict[tuple[str, str], Objects]) -> bytes:
-    """The packed description; ``objects`` by (product, resource)."""
+def describe(model: Model) -> bytes:
+    """The packed description of a product."""
     facts = tuple(
-        _facts(model, function, objects[model.product, resource.name])
-        for model in models
-        for resource in model.resources
-        for function in resource.functions
+        _facts(model, function) for resource in model.resources for function in resource.functions
     )
-    packed = msgspec.json.encode(Description(operations=facts))
+    errors = {
+        f"{model.product}.{resource.name}": resource.errors
+        for resource in model.resources
+        if resource.errors
+    }
+    packed = msgspec.json.encode(Description(operations=facts, errors=errors))
     return re.sub(rb'(\{"name":"[a-z]+\.[a-z_]+\.[a-z_]+",)', rb"\n\1", packed) + b"\n"
 
 
-def _facts(model: Model, function: Function, objects: Objects) -> OperationFacts:
+def _facts(model: Model, function: Function) -> OperationFacts:
+    objects = function.objects
     shape = model.replies.shapes.get(function.result)
     query = [*function.batches, *function.uploads, *function.query]
     if function.paged:
@@ -60,6 +63,13 @@ def _facts(model: Model, function: Function, objects: Objects) -> OperationFacts
         totals=function.totals,
         max_per_page=function.max_per_page,
         per_user=function.per_user,
+        changes=function.changes,
+        per_page=function.per_page,
+        details=function.details,
+        batch=function.batch,
+        ignored=function.ignored,
+        alternatives=function.alternatives,
+        unconfirmed=function.call.unconfirmed,
     )
 
 

@@ -10,14 +10,15 @@ objects without fields.
 from __future__ import annotations
 
 import datetime
+import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
 
-from zoho_async.codegen import prose
+from zoho_async.codegen import pages, prose
 from zoho_async.codegen.spec import Call, Content, Looks, Node, Source
 
 METHODS: Final = ("get", "post", "put", "delete", "patch")
@@ -31,7 +32,27 @@ def read(reference: Path, product: str, resource: str) -> Source:
 
 
 def document(reference: Path, product: str, resource: str) -> dict[str, Any]:
-    """One parsed file of ``reference``/openapi."""
+    """One parsed file of ``reference``/openapi, or what stands for it in Invoice."""
+    if product == "invoice":
+        return pages.document(
+            reference, resource, lambda name: _parsed(reference, "books", name), _reader
+        )
+    return _parsed(reference, product, resource)
+
+
+def _reader(parsed: dict[str, Any]) -> Callable[[Any], dict[str, Any]]:
+    """What a reference or a composed schema of a document comes to."""
+    file = _File(parsed)
+
+    def read(value: Any) -> dict[str, Any]:
+        resolved, seen = file.resolve(value, ())
+        return dict(file.joined(resolved, seen))
+
+    return read
+
+
+@functools.cache
+def _parsed(reference: Path, product: str, resource: str) -> dict[str, Any]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -42,6 +63,8 @@ def document(reference: Path, product: str, resource: str) -> dict[str, Any]:
 
 def resources(reference: Path, product: str) -> list[str]:
     """The names of a product's files."""
+    if product == "invoice":
+        return pages.resources(reference)
     return sorted(path.stem for path in (reference / "openapi" / product).glob("*.yml"))
 
 
@@ -74,7 +97,7 @@ class _File:
         name = operation.get("operationId") or _slug(operation["summary"])
         parameters: dict[str, dict[str, Node]] = {"path": {}, "query": {}, "header": {}}
         for each in operation["parameters"]:
-            parameter, _ = self._resolve(each, ())
+            parameter, _ = self.resolve(each, ())
             node = self._parameter(parameter)
             parameters[parameter["in"]].setdefault(node.name, node)
         organization = parameters["query"].pop("organization_id", None)
@@ -87,6 +110,7 @@ class _File:
             status=status,
             batch=prose.batch_limit(str(operation.get("description", ""))),
             organization=organization is not None,
+            unconfirmed=operation.get("x-unconfirmed") is True,
             ids=tuple(parameters["path"].values()),
             query=tuple(parameters["query"].values()),
             headers=tuple(parameters["header"].values()),
@@ -108,7 +132,7 @@ class _File:
 
     def _parameter(self, parameter: Mapping[str, Any]) -> Node:
         outer = {key: parameter[key] for key in ("description", "example") if key in parameter}
-        schema, seen = self._resolve(parameter.get("schema", {}), ())
+        schema, seen = self.resolve(parameter.get("schema", {}), ())
         name = str(parameter["name"]).strip()
         node = self._node(name, {**schema, **outer}, f"parameter.{name}", seen)
         required = parameter.get("required") is True
@@ -116,8 +140,8 @@ class _File:
         return msgspec.structs.replace(node, required=required, regions=regions or node.regions)
 
     def _node(self, name: str, schema: Any, where: str, seen: tuple[str, ...]) -> Node:
-        schema, seen = self._resolve(schema, seen)
-        schema = self._joined(schema, seen)
+        schema, seen = self.resolve(schema, seen)
+        schema = self.joined(schema, seen)
         text = str(schema.get("description", ""))
         properties = _dict(schema.get("properties"))
         kind = str(schema.get("type") or ("object" if properties else ""))
@@ -155,7 +179,7 @@ class _File:
             self.objects[self._known[fields]] = fields
         return self._known[fields]
 
-    def _joined(self, schema: Mapping[str, Any], seen: tuple[str, ...]) -> Mapping[str, Any]:
+    def joined(self, schema: Mapping[str, Any], seen: tuple[str, ...]) -> Mapping[str, Any]:
         """A schema with the properties of its alternatives (allOf, oneOf, anyOf) laid together."""
         parts = [part for key in ("allOf", "oneOf", "anyOf") for part in _list(schema.get(key))]
         if not parts:
@@ -163,8 +187,8 @@ class _File:
         joined = dict(schema)
         properties = {**_dict(schema.get("properties"))}
         for part in parts:
-            resolved, deeper = self._resolve(part, seen)
-            other = self._joined(resolved, deeper)
+            resolved, deeper = self.resolve(part, seen)
+            other = self.joined(resolved, deeper)
             for name, value in _dict(other.get("properties")).items():
                 properties.setdefault(name, value)
             for key in ("type", "items", "format", "example"):
@@ -172,7 +196,7 @@ class _File:
                     joined.setdefault(key, other[key])
         return {**joined, "properties": properties}
 
-    def _resolve(self, value: Any, seen: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def resolve(self, value: Any, seen: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """What a reference stands for; nothing where it leads back into itself or nowhere."""
         while "$ref" in _dict(value):
             target = str(value["$ref"])
@@ -186,6 +210,8 @@ class _File:
 
 def looks(example: Any) -> Looks:
     """The form of an example."""
+    if isinstance(example, datetime.datetime) and example.time() == datetime.time():
+        return "date"  # a day that stands without quotes in the file
     forms: tuple[tuple[type, Looks], ...] = (
         (bool, "boolean"),
         (float, "decimal"),
@@ -205,7 +231,7 @@ def looks(example: Any) -> Looks:
         (r"-?\d{10,}", "digits"),
         (r"-?\d+", "integer"),
         (r"-?\d[\d,]*\.\d+", "decimal"),
-        (r"\d{4}-\d{1,2}-\d{1,2}", "date"),
+        (r"\d{4}-\d{1,2}-\d{1,2}(T00:00:00(\.0+)?Z)?", "date"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?.*", "time"),
         (r"\d{1,3}:\d\d", "clock"),
         (r"(?i:true|false)", "truth"),

@@ -8,6 +8,7 @@ is a document (*file*).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +16,7 @@ from zoho_async.codegen import naming, words
 from zoho_async.codegen.kinds import element_of, kind_of
 from zoho_async.codegen.overrides import CallFix, Overrides, Twin
 from zoho_async.codegen.spec import Call, Node, Source
-from zoho_async.codegen.structs import Family, Shape, alike
+from zoho_async.codegen.structs import Family, Objects, Shape, alike
 from zoho_async.description import Answer, Kind
 
 _ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "status_code"})
@@ -29,6 +30,7 @@ _VERBS: Final = frozenset(
         "update",
         "upsert",
         "delete",
+        "configure",
         "add",
         "remove",
         "apply",
@@ -38,6 +40,14 @@ _VERBS: Final = frozenset(
         "bulk",
     ]
 )
+#: What corrections say about answers, once those have been read.
+_OF_THE_ANSWER: Final = (
+    *("answer", "key", "order", "paged", "totals", "max_per_page"),
+    *("changes", "per_page", "details"),
+)
+#: Functions that answer the record that their module is about, whatever the key says.
+_OF_THE_RECORD: Final = frozenset({"create", "get", "list", "update", "upsert"})
+_CHANGES: Final = "last_modified_time"
 _JSON: Final = "application/json"
 
 
@@ -63,11 +73,13 @@ class Function:
     call: Call
     product: str
     resource: str
+    source: str
     noun: str
     answer: Answer
     result: str = ""
     key: str = ""
     row_id: str = ""
+    own_row_id: str | None = None
     order: str = ""
     paged: bool = False
     totals: bool = False
@@ -90,6 +102,12 @@ class Function:
     twins: list[Twin] = field(default_factory=list[Twin])
     reply: tuple[Node, ...] = ()
     body_nodes: tuple[Node, ...] = ()
+    objects: Objects = field(default_factory=dict[str, tuple[Node, ...]])
+    changes: str = ""
+    per_page: int = 200
+    details: str = ""
+    ignored: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     corrected: bool = False
 
     @property
@@ -104,11 +122,15 @@ class Reader:
         self, source: Source, overrides: Overrides, replies: Family, inputs: Family
     ) -> None:
         self.source = source
-        self.resource = words.snake(source.resource)
-        self._where = f"{source.product}.{source.resource}"
-        given = overrides.noun_of(self._where)
-        self.noun = given or words.singular(self.resource)
-        self.main = words.camel(self.noun)
+        own_name = words.snake(source.resource)
+        self._where = f"{source.product}.{own_name}"
+        given = overrides.of_resource(self._where)
+        self.resource = (given and given.module) or own_name
+        self.record = (given and given.noun) or words.singular(self.resource)
+        self.is_guest = given is not None and given.guest
+        self.noun = words.singular(self.resource) if self.is_guest else self.record
+        self.also = given.also if given else ()
+        self.main = words.camel(self.record)
         self._overrides = overrides
         self._replies = replies
         self._inputs = inputs
@@ -117,39 +139,45 @@ class Reader:
     def functions(self) -> list[Function]:
         """Every call of the source as a function, in the source's order."""
         calls = self.source.calls
-        named = naming.names(calls, self.noun, self._given_name)
+        named = naming.names(calls, (self.noun, *self.also), self._given_name)
         functions = [self._function(call, named[call.id]) for call in calls]
         for function in functions:
             self._unlist(function, {other.name for other in functions})
         return functions
 
     def _unlist(self, function: Function, taken: set[str]) -> None:
-        """A ``list`` function gives a `Pager`; where no rows are described it is a ``get``."""
+        """A ``list`` function gives a `Pager`, and only that does: others are a ``get``."""
         verb, _, rest = function.name.partition("_")
         if verb == "list" and function.answer != "list":
             shorter = f"get_{rest}" if rest else "get_all"
             name = f"get_all_{rest}" if rest and shorter in taken else shorter
             function.name = name
+        elif verb == "get" and function.answer == "list":
+            plain = f"list_{rest.removeprefix('all_')}"
+            function.name = f"list_{rest}" if plain in taken else plain
 
     def _given_name(self, call: Call) -> str | None:
         return self._overrides.name_of(f"{self._where}.{call.id}")
 
     def _function(self, call: Call, name: str) -> Function:
-        fixes = self._overrides.of_call(f"{self._where}.{call.id}")
+        full_id = f"{self._where}.{call.id}"
+        fixes = [fix for fix in self._overrides.of_call(full_id) if _can_send(call, fix)]
         given = self._given_name(call)
         function = Function(
             name=name,
             call=call,
             product=self.source.product,
             resource=self.resource,
+            source=self.source.resource,
             noun=self.noun,
             answer="done",
             scope=call.scope,
             path=call.path,
             status=call.status,
             batch=call.batch,
-            purpose=self._overrides.purpose_of(f"{self._where}.{call.id}") or "",
+            purpose=self._overrides.purpose_of(full_id) or "",
             upsert=naming.is_upsert(call),
+            objects=self.source.objects,
             corrected=bool(fixes or given),
         )
         for fix in fixes:
@@ -170,6 +198,7 @@ class Reader:
             argument = words.identifier(name)
             function.ids.append(Parameter(node.name, argument, kind, required=True))
         dropped = {name for fix in fixes for name in fix.drop}
+        dropped |= {each.name for each in function.ids}  # the path says it already
         nodes = [node for node in call.query if node.name not in dropped | function.fixed.keys()]
         nodes += [node for node in self._form_fields(call) if node.name not in dropped]
         for node in nodes:
@@ -220,11 +249,15 @@ class Reader:
         if node.format == "binary" or node.name in {"attachment", "attachments", "receipt"}:
             parameter.required = node.required
             function.uploads.append(parameter)
-        elif kind == "list" and (node.required or node.name == f"{self.noun}_ids"):
+        elif kind == "list" and (node.required or self._is_batch(function, node)):
             parameter.required = True
             function.batches.append(parameter)
         else:
             function.query.append(parameter)
+
+    def _is_batch(self, function: Function, node: Node) -> bool:
+        """Whether a function works on the records that a parameter names, rather than filters."""
+        return node.name == f"{self.noun}_ids" and function.name != "list"
 
     def _read_body(self, function: Function, fixes: list[CallFix]) -> None:
         for content in function.call.body:
@@ -264,31 +297,37 @@ class Reader:
         envelope = self.source.objects.get(shapes[0].object, ()) if shapes else ()
         record = next((fix.record for fix in reversed(fixes) if fix.record), None)
         held = {node.name: node for node in envelope if node.name not in _ENVELOPE}
+        if function.key in held:  # a correction chose one of several keys
+            held = {function.key: held[function.key]}
         if function.answer == "file" or (files and not held):
             self._answers_file(function, files)
         elif record is not None:
-            self._answers_known(function, record, envelope)
+            self._answers_known(function, record)
         elif held:
             self._answers_values(function, held, envelope)
         for fix in fixes:
-            for name in ("answer", "row_id", "order", "paged", "totals", "max_per_page"):
+            if fix.row_id is not None:
+                function.own_row_id = fix.row_id
+            for name in _OF_THE_ANSWER:
                 value = getattr(fix, name)
-                if value is not None:
+                if value is not None and (value != "record" or function.key):
                     setattr(function, name, value)
+        function.paged = function.paged and function.answer == "list"
+        function.totals = function.totals and function.paged and "{" not in function.path
 
     def _answers_file(self, function: Function, files: list[str]) -> None:
         function.answer = "file"
         if function.accept == _JSON:
             function.accept = ", ".join(files) or "*/*"
 
-    def _answers_known(self, function: Function, record: str, envelope: tuple[Node, ...]) -> None:
+    def _answers_known(self, function: Function, record: str) -> None:
         """An answer that no description details, but whose struct the overrides know."""
         shape = self._replies.shapes.get(record)
         if shape is None:
             raise LookupError(f"{function.full_name}: no struct {record!r} is known at this point")
         function.answer = "list" if function.name.startswith("list") else "record"
         function.result = record
-        self._top_level(function, shape, envelope)
+        self._top_level(function, shape)
 
     def _answers_values(
         self, function: Function, held: dict[str, Node], envelope: tuple[Node, ...]
@@ -298,23 +337,14 @@ class Reader:
         rows = [node for node in nodes if node.type == "array" and node.items is not None]
         one = nodes[0] if len(nodes) == 1 else None
         paged = any(node.name == "page_context" for node in envelope)
-        if function.call.method == "GET" and rows and (one is not None or (paged and rows)):
-            item = rows[0].items
-            fields = objects.get(item.object, ()) if item else ()
-            if fields:
-                function.answer, function.key = "list", rows[0].name
-                function.reply = fields
-                shape = self._record(function, rows[0].name, item.object if item else "", fields)
-                function.result = shape.name
-                self._top_level(function, shape, envelope)
-                return
-        if one is not None and one.object:
-            function.answer, function.key = "record", one.name
-            function.reply = objects[one.object]
-            shape = self._record(function, one.name, one.object, function.reply)
-            function.result = shape.name
-            self._top_level(function, shape, envelope)
+        many = _reads_many(function) and rows and (one is not None or paged)
+        if many and self._answers_one_kind(function, "list", rows[0]):
             return
+        if one is not None and (one.object or _holds_one(function, one)):
+            plural = words.singular(one.name) != one.name
+            kind: Answer = "list" if plural and function.name.startswith("list") else "record"
+            if self._answers_one_kind(function, kind, one):
+                return
         function.answer, function.reply = "values", tuple(nodes)
         noun = one.name if one is not None else f"{_noun(function.name) or function.name}_result"
         name = self._replies.named(self.main, noun)
@@ -323,10 +353,26 @@ class Reader:
         shape.base = "Record"
         function.result = shape.name
 
+    def _answers_one_kind(self, function: Function, answer: Answer, node: Node) -> bool:
+        """Take one envelope key's object, or its rows', for the answer; False where it has none."""
+        origin = (node.items or node).object
+        fields = self.source.objects.get(origin, ())
+        if not fields:
+            return False
+        function.answer, function.key, function.reply = answer, node.name, fields
+        shape = self._record(function, node.name, origin, fields)
+        function.result = shape.name
+        self._top_level(function, shape)
+        return True
+
     def _record(self, function: Function, key: str, origin: str, fields: tuple[Node, ...]) -> Shape:
         """The struct of the object under an envelope key."""
         objects = self.source.objects
-        if words.singular(words.snake(key)) in {self.noun, self.noun.replace("_", "")}:
+        main = self._replies.shapes.get(self.main)
+        is_main = words.singular(words.snake(key)) in {self.record, self.record.replace("_", "")}
+        if not is_main and self.record == self.noun and function.name in _OF_THE_RECORD:
+            is_main = main is None or alike(main, {node.name for node in fields})
+        if is_main:
             return self._replies.add(self.main, self.resource, fields, objects)
         if key in _VAGUE:
             noun = _noun(function.name) or function.name
@@ -339,38 +385,64 @@ class Reader:
         name, home = self._replies.nested(one, (self.main,), fields, self.resource)
         return self._replies.add(name, home, fields, objects)
 
-    def _top_level(self, function: Function, shape: Shape, envelope: tuple[Node, ...]) -> None:
+    def _top_level(self, function: Function, shape: Shape) -> None:
         shape.base = "Record"
-        if not shape.row_id:
-            shape.row_id = own_id(shape, self.noun if shape.name == self.main else function.key)
+        called = (self.record, *self.also) if shape.name == self.main else (function.key,)
+        shape.called += called if called[0] not in shape.called else ()
         if function.answer == "list":
-            self._list_facts(function, shape, envelope)
+            self._list_facts(function)
 
-    def _list_facts(self, function: Function, shape: Shape, envelope: tuple[Node, ...]) -> None:
-        function.row_id = shape.row_id
+    def _list_facts(self, function: Function) -> None:
         described = {node.name for node in function.call.query}
-        function.paged = bool(described & _PAGING) or any(
-            node.name == "page_context" for node in envelope
-        )
+        function.paged = True
         sorts = [each for each in function.query if each.name == "sort_column"]
         if any("created_time" in each.allowed for each in sorts):
             function.order = "created_time"
         function.totals = "response_option" in described
+        if any(each.name == _CHANGES for each in function.query):
+            function.changes = _CHANGES
         function.query = [each for each in function.query if each.name not in _PAGING]
 
 
-def own_id(shape: Shape, noun: str) -> str:
-    """The field that names a record: ``invoice_id`` of an invoice; "" where it has none."""
-    ids = [name for name, member in shape.members.items() if member.kind in {"id", "text"}]
-    joined = words.singular(words.snake(noun)).replace("_", "")
-    for name in ids:
-        if name.endswith("_id") and name.removesuffix("_id").replace("_", "") == joined:
-            return name
-    endings = [name for name in ids if name.endswith("_id")]
-    for name in endings:
-        if joined.endswith(name.removesuffix("_id").replace("_", "")):
-            return name
-    return ids[0] if ids and ids[0].endswith("_id") else ""
+def _can_send(call: Call, fix: CallFix) -> bool:
+    """Whether a call knows the parameters that a correction always sends."""
+    return fix.fixed.keys() <= {node.name for node in call.query}
+
+
+def own_id(shape: Shape, nouns: Sequence[str]) -> str:
+    """The field that names a record: ``invoice_id`` of an invoice; "" where it has none.
+
+    In doubt a record has none: rows with the wrong id would be taken for repetitions.
+    """
+    fields = [name for name, member in shape.members.items() if member.kind in {"id", "text"}]
+    wanted = [words.singular(words.snake(noun)).replace("_", "") for noun in nouns]
+    for ending in ("_id", "_code"):
+        ids = {
+            name: name.removesuffix(ending).replace("_", "")
+            for name in fields
+            if name.endswith(ending)
+        }
+        exact = [name for name, bare in ids.items() if bare in wanted]
+        longer = [name for name, bare in ids.items() if bare.endswith(tuple(wanted))]
+        shorter = [name for name, bare in ids.items() if any(w.endswith(bare) for w in wanted)]
+        if exact or shorter or longer:
+            return [*exact, *shorter, *longer][0]
+    return ""
+
+
+def _reads_many(function: Function) -> bool:
+    """Whether a call reads rows: a GET that does not end in the id of one record."""
+    if function.call.method != "GET":
+        return False
+    return function.name.startswith("list") or not function.path.endswith("}")
+
+
+def _holds_one(function: Function, node: Node) -> bool:
+    """Whether an array in a reply stands for one record, as its key or its path tells."""
+    if node.type != "array":
+        return False
+    is_read = function.call.method == "GET" and function.path.endswith("}")
+    return is_read or words.singular(node.name) == node.name
 
 
 def _noun(name: str) -> str:
@@ -389,5 +461,7 @@ def _apply(function: Function, fix: CallFix) -> None:
         value = getattr(fix, name)
         if value is not None:
             setattr(function, name, value)
+    function.ignored += fix.ignored
+    function.alternatives += fix.alternatives
     function.fixed.update(fix.fixed)
     function.twins.extend(fix.twins)

@@ -113,7 +113,8 @@ def kind_of(node: Node, place: Place = "reply") -> Kind:
         return "object"
     if place == "query" and name.endswith("_ids"):
         return "list"
-    if name.endswith("_formatted"):
+    written_out = name.endswith("_description") and node.type == "string"
+    if name.endswith("_formatted") or written_out:
         return "text"
     if name == "id" or (name.endswith("_id") and not name.startswith(("is_", "has_"))):
         return "text" if node.looks == "text" else "id"
@@ -140,14 +141,16 @@ def _moment(node: Node, name: str, last: str) -> Kind | None:
     if node.looks == "clock":
         return "text"
     named_date = last in {"date", "on"} or name.startswith("date") or "_date_" in name
+    if name in _MOMENTS and node.type in {"string", ""}:
+        return "time"
     if (named_date or node.format == "date") and node.type == "string":
         if node.looks in {"date", "", "blank"} and last not in {"on", "format"}:
             return "date"
         if node.looks == "time":
             return "time"
     if node.type in {"string", ""} and (last == "time" or node.format == "date-time"):
-        plain = name in _MOMENTS or node.format == "date-time"
-        if node.looks == "time" or (plain and node.looks in {"", "blank"}):
+        plain = node.format == "date-time" and node.looks in {"", "blank"}
+        if node.looks == "time" or plain:
             return "time"
     return None
 

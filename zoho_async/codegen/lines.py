@@ -26,7 +26,7 @@ def docstring(text: str, indent: str = "") -> list[str]:
 
 def imported(module: str, names: Iterable[str]) -> list[str]:
     """``from module import names``, in the order that the linter asks for."""
-    ordered = in_order(set(names))
+    ordered = sorted(in_order(set(names)), key=lambda name: (_rank(name), name.lower()))
     if not ordered:
         return []
     line = f"from {module} import {', '.join(ordered)}"
@@ -38,12 +38,11 @@ def imported(module: str, names: Iterable[str]) -> list[str]:
 def in_order(names: Iterable[str]) -> list[str]:
     """Names as sorted imports have them: constants, classes, then the rest."""
 
-    def key(name: str) -> tuple[int, str]:
-        bare = name.partition(" as ")[0]
-        kind = 0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2
-        return kind, name
+    return sorted(names, key=lambda name: (_rank(name), name))
 
-    return sorted(names, key=key)
+
+def _rank(name: str) -> int:
+    return 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
 
 
 def literal(values: Sequence[str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from zoho_async.codegen.functions import Function, Reader
+from zoho_async.codegen.functions import Function, Reader, own_id
 from zoho_async.codegen.overrides import FieldFix, Overrides
 from zoho_async.codegen.spec import Source
 from zoho_async.codegen.structs import SHARED, Family, Member, Shape
@@ -16,13 +18,19 @@ from zoho_async.description import Kind
 
 @dataclass
 class Resource:
-    """One module: ``name`` as a module's, ``main`` the struct of its records."""
+    """One module: ``name`` as a module's, ``main`` the struct of its records.
+
+    ``source`` is the file that it stands for, ``guests`` are further files that it took in,
+    ``errors`` the codes that have a meaning of their own in it.
+    """
 
     name: str
     source: str
     main: str
     noun: str
     functions: list[Function]
+    errors: dict[int, str] = dataclasses.field(default_factory=dict[int, str])
+    guests: list[str] = dataclasses.field(default_factory=list[str])
 
 
 @dataclass
@@ -57,27 +65,23 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     replies = Family(product, overrides, "reply")
     inputs = Family(product, overrides, "body")
     for fix in overrides.fields:
-        if fix.of.startswith(f"{product}."):
+        if fix.concerns(product):
             _announce(fix, replies)
-    readers = [Reader(source, overrides, replies, inputs) for source in sources]
-    resources = [
-        Resource(
-            name=reader.resource,
-            source=reader.source.resource,
-            main=reader.main,
-            noun=reader.noun,
-            functions=reader.functions(),
-        )
-        for reader in readers
-    ]
+    resources = _resources(
+        [Reader(source, overrides, replies, inputs) for source in sources if source.calls]
+    )
     for fix in overrides.fields:
-        if fix.of.startswith(f"{product}."):
+        if fix.concerns(product):
             _correct(fix, replies, inputs, overrides)
     merged = _merge(resources)
+    _prune(resources, replies, inputs)
+    _name_rows(resources, replies)
+    _tell_errors(product, resources, overrides)
+    _find_details(resources)
     corrections = [
         f"{fix.of}: {len(fix.add)} fields added, {len(fix.kinds)} given another type"
         for fix in overrides.fields
-        if fix.of.startswith(f"{product}.")
+        if fix.concerns(product)
     ]
     model = Model(product, resources, replies, inputs, merged, corrections)
     _check_names(model)
@@ -89,21 +93,90 @@ def same_request(method: str, path: str) -> tuple[str, str]:
     return method, re.sub(r"{[^}]*}", "{}", path)
 
 
+def _resources(readers: Sequence[Reader]) -> list[Resource]:
+    """The modules of a product; guests are read after their hosts and stand in their modules."""
+    found: dict[str, Resource] = {}
+    for reader in sorted(readers, key=lambda reader: reader.is_guest):
+        host = found.get(reader.resource)
+        if host is not None:
+            host.functions += reader.functions()
+            host.guests.append(reader.source.resource)
+            continue
+        found[reader.resource] = Resource(
+            name=reader.resource,
+            source=reader.source.resource,
+            main=reader.main,
+            noun=reader.noun,
+            functions=reader.functions(),
+        )
+    return [found[name] for name in sorted(found)]
+
+
+def _tell_errors(product: str, resources: Sequence[Resource], overrides: Overrides) -> None:
+    for fix in overrides.errors:
+        for resource in resources:
+            if any(fnmatch.fnmatchcase(f"{product}.{resource.name}", each) for each in fix.of):
+                overrides.use(f"errors: {' '.join(fix.of)}")
+                resource.errors |= {int(code): said for code, said in fix.codes.items()}
+
+
+def _find_details(resources: Sequence[Resource]) -> None:
+    """Let lists name the function that reads their records in full, rather than its call."""
+    for resource in resources:
+        names = {function.call.id: function.full_name for function in resource.functions}
+        for function in resource.functions:
+            if function.details:
+                function.details = names.get(function.details, "")
+
+
+def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
+    """Say which field names a record, now that all fields are known."""
+    for shape in replies.shapes.values():
+        if shape.called and not shape.row_id:
+            shape.row_id = own_id(shape, shape.called)
+    for resource in resources:
+        for function in resource.functions:
+            if function.own_row_id is not None:
+                function.row_id = function.own_row_id
+            elif function.answer == "list":
+                function.row_id = replies.shapes[function.result].row_id
+
+
+def _prune(resources: Sequence[Resource], replies: Family, inputs: Family) -> None:
+    """Leave out structs that no function takes or answers: those of operations that were merged."""
+    functions = [function for resource in resources for function in resource.functions]
+    for family, roots in (
+        (replies, {function.result for function in functions}),
+        (inputs, {function.body for function in functions}),
+    ):
+        kept: set[str] = set()
+        waiting = [name for name in roots if name in family.shapes]
+        while waiting:
+            name = waiting.pop()
+            if name not in kept:
+                kept.add(name)
+                members = family.shapes[name].members.values()
+                waiting += [member.struct for member in members if member.struct in family.shapes]
+        for name in family.shapes.keys() - kept:
+            del family.shapes[name]
+
+
 def _merge(resources: Sequence[Resource]) -> dict[str, str]:
-    """Drop operations that two files describe, keeping the one whose answer is described best."""
+    """Drop operations that two files describe; a host's stay, and guests' go."""
     best: dict[tuple[str, str], Function] = {}
     for resource in resources:
         for function in resource.functions:
             request = same_request(function.call.method, function.path)
             known = best.get(request)
-            if known is None or len(function.reply) > len(known.reply):
+            if known is None:
                 best[request] = function
     merged: dict[str, str] = {}
     for resource in resources:
         for function in resource.functions:
             kept = best[same_request(function.call.method, function.path)]
             if kept is not function:
-                merged[f"{function.full_name} ({function.call.id})"] = kept.full_name
+                what = f"{function.call.id} of {function.source} ({function.path})"
+                merged[what] = kept.full_name
         resource.functions = [
             function
             for function in resource.functions
@@ -130,6 +203,10 @@ def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Override
     for field, text in fix.add.items():
         if field not in shape.members or fix.new:
             shape.members.setdefault(field, member_of(field, text, family))
+            overrides.use(f"fields: {fix.of}.{field}")
+    for field in fix.free:
+        if shape.members[field].allowed:
+            shape.members[field].allowed = ()
             overrides.use(f"fields: {fix.of}.{field}")
     for field, text in fix.kinds.items():
         known = shape.members.get(field)

@@ -18,13 +18,33 @@ from zoho_async.codegen.spec import Call
 _BEFORE: Final = frozenset({"recurring", "retainer", "sales", "purchase", "credit", "delivery"})
 _AFTER: Final = frozenset({"person", "persons", "entry", "entries"})
 _FILLERS: Final = frozenset({"to", "of", "for", "from", "in", "on", "with", "an", "a", "the"})
+_ARTICLES: Final = frozenset({"a", "an", "the"})
+_VERBS: Final = {"retrieve": "get", "retreive": "get", "view": "get"}
+_ONE_WAY: Final = {
+    "add": "create",
+    "approve_final": "approve_finally",
+    "final_approve": "approve_finally",
+    "bulk_mark_as_void": "bulk_void",
+    "email_multiple": "bulk_email",
+    "list_of_all": "list",
+    "list_of": "list",
+    "mark_as_void": "void",
+    "update_custom_field": "update_custom_fields",
+    "update_customfields": "update_custom_fields",
+}
 _KEYED: Final = ("_using_custom_field", "_using_a_custom_field")
 
 
-def names(calls: Sequence[Call], noun: str, given: Callable[[Call], str | None]) -> dict[str, str]:
-    """The name of each call's function by the call's id; ``given`` looks into the overrides."""
+def names(
+    calls: Sequence[Call], nouns: Sequence[str], given: Callable[[Call], str | None]
+) -> dict[str, str]:
+    """The name of each call's function by the call's id; ``given`` looks into the overrides.
+
+    The first of ``nouns`` is what the module's records are called, the others are further words.
+    """
+    noun = nouns[0]
     fixed = {call.id: given(call) for call in calls}
-    raw = {call.id: fixed[call.id] or _short(call, noun) for call in calls}
+    raw = {call.id: fixed[call.id] or _short(call, nouns) for call in calls}
     taken: dict[str, list[Call]] = {}
     for call in calls:
         taken.setdefault(raw[call.id], []).append(call)
@@ -46,18 +66,32 @@ def is_upsert(call: Call) -> bool:
     return any(header.name.lower() == "x-unique-identifier-key" for header in call.headers)
 
 
-def _short(call: Call, noun: str) -> str:
+def _short(call: Call, nouns: Sequence[str]) -> str:
     name = words.snake(call.id)
     if is_upsert(call):
         return "upsert"
     for ending in _KEYED:
         name = name.removesuffix(ending)
-    tokens = _without_noun(name.split("_"), noun)
-    while len(tokens) > 1 and tokens[-1] in _FILLERS:
+    tokens = [token for token in name.split("_") if token not in _ARTICLES]
+    tokens[0] = _VERBS.get(tokens[0], tokens[0])
+    for noun in nouns:
+        shorter = _without_noun(tokens, noun)
+        if shorter != tokens:
+            tokens = shorter
+            break
+    while len(tokens) > 1 and (tokens[-1] in _FILLERS or tokens == ["list", "all"]):
         tokens.pop()
-    if tokens[0] == "mark" and len(tokens) == 2:
-        tokens.insert(1, "as")
-    return words.function_name("_".join(tokens))
+    return words.function_name(_settled(tokens))
+
+
+def _settled(tokens: list[str]) -> str:
+    """The one way in which we write what the operations write in several."""
+    if "mark" in tokens[:2]:
+        at = tokens.index("mark")
+        if len(tokens) == at + 2:
+            tokens = [*tokens[: at + 1], "as", tokens[-1]]
+    name = "_".join(tokens)
+    return _ONE_WAY.get(name, name)
 
 
 def _without_noun(tokens: list[str], noun: str) -> list[str]:

@@ -19,22 +19,29 @@ The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
     of a struct, alone or after ``list:``.
 ``[[shared]]``
     Objects that are one struct: the names of the fields that hold them, and the fields that all
-    of them have. ``home`` keeps it to one resource.
+    of them have. ``home`` keeps it to one resource, ``product`` to one product.
+``[[errors]]``
+    What error codes mean in some modules (``*.invoices``).
 ``[[resources]]``
-    What a file's records are called where its name does not say.
+    Names of modules and of their records, where a file's name does not say.
+
+The patterns of ``of`` may leave the product open (``*.list_*_templates``). What is said of Books
+holds for Invoice too, where both have the operation, the file or the struct.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from zoho_async.description import Answer, Kind
+
+T = TypeVar("T")
 
 FILE: Final = Path(__file__).parent / "overrides.toml"
 
@@ -70,7 +77,9 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``key`` and ``record`` give an undescribed answer the envelope key and the struct that it
     holds; ``drop`` takes query parameters away, ``query`` adds some; ``fixed`` are parameters that
-    are always sent; ``upload`` names the multipart field of a file.
+    are always sent; ``upload`` names the multipart field of a file. ``totals`` holds for lists that
+    stand below no record; ``details`` is the call of the same file that reads records in full.
+    What else there is has the meaning it has in `description.OperationFacts`.
     """
 
     of: str | tuple[str, ...]
@@ -90,6 +99,11 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str | None = None
     body: str | None = None
     upload: str | None = None
+    changes: str | None = None
+    per_page: int | None = None
+    details: str | None = None
+    ignored: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     query: tuple[Extra, ...] = ()
     fixed: dict[str, str] = {}
@@ -112,18 +126,25 @@ class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be changed of a struct; ``new`` makes one that no description has."""
+    """What is to be changed of a struct; ``new`` makes one that no description has.
+
+    ``free`` are fields that take more values than the description lists.
+    """
 
     of: str
     new: bool = False
     add: dict[str, str] = {}
     kinds: dict[str, str] = {}
+    free: tuple[str, ...] = ()
+
+    def concerns(self, product: str) -> bool:
+        return self.of.partition(".")[0] in {*_and_of_books(product), "*"}
 
 
 class SharedFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One struct for several fields; ``home`` is its resource, or ``shared`` for all of them."""
 
-    product: str
+    product: str = "*"
     home: str = "shared"
     name: str
     held_by: tuple[str, ...]
@@ -131,10 +152,25 @@ class SharedFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ResourceFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``of`` is ``product.file``; ``noun`` the singular of its records."""
+    """What a file is about. ``of`` is ``product.file``.
+
+    ``module`` names its module. A ``guest`` stands in the module of another file, and its functions
+    are named in that one's terms. ``noun`` is the singular of the records, ``also`` are other words
+    that the file's operations have for them.
+    """
 
     of: str
-    noun: str
+    module: str = ""
+    guest: bool = False
+    noun: str = ""
+    also: tuple[str, ...] = ()
+
+
+class ErrorFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What codes mean in a resource: ``of`` is ``product.module``, or a pattern of them."""
+
+    of: tuple[str, ...]
+    codes: dict[str, str]
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,6 +180,13 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     fields: tuple[FieldFix, ...] = ()
     shared: tuple[SharedFix, ...] = ()
     resources: tuple[ResourceFix, ...] = ()
+    errors: tuple[ErrorFix, ...] = ()
+
+
+def _and_of_books(name: str) -> tuple[str, ...]:
+    """A name and, for what Invoice shares with Books, what it is called there."""
+    product, dot, rest = name.partition(".")
+    return (name, f"books{dot}{rest}") if product == "invoice" else (name,)
 
 
 class Overrides:
@@ -154,9 +197,10 @@ class Overrides:
         self.calls: Final = file.calls
         self.fields: Final = file.fields
         self._shared: Final = file.shared
+        self.errors: Final = file.errors
         self._names: Final = {of: name for fix in file.names for of, name in fix.to.items()}
         self._purposes: Final = {of: text for fix in file.purposes for of, text in fix.to.items()}
-        self._nouns: Final = {fix.of: fix.noun for fix in file.resources}
+        self._resources: Final = {fix.of: fix for fix in file.resources}
         self._used: set[str] = set()
 
     @classmethod
@@ -167,9 +211,10 @@ class Overrides:
     def of_call(self, name: str) -> list[CallFix]:
         """The corrections of an operation, in the order of the file."""
         found: list[CallFix] = []
+        names = _and_of_books(name)
         for fix in self.calls:
             for pattern in fix.names():
-                if fnmatch.fnmatchcase(name, pattern):
+                if any(fnmatch.fnmatchcase(each, pattern) for each in names):
                     self._used.add(f"calls: {pattern}")
                     found.append(fix)
                     break
@@ -177,21 +222,15 @@ class Overrides:
 
     def name_of(self, name: str) -> str | None:
         """The function's name for an operation, if one was given."""
-        if name in self._names:
-            self._used.add(f"names: {name}")
-        return self._names.get(name)
+        return self._first(self._names, "names", name)
 
     def purpose_of(self, name: str) -> str | None:
         """The first line of a function's docstring, if one was given."""
-        if name in self._purposes:
-            self._used.add(f"purposes: {name}")
-        return self._purposes.get(name)
+        return self._first(self._purposes, "purposes", name)
 
-    def noun_of(self, resource: str) -> str | None:
-        """The singular of a file's records, if one was given."""
-        if resource in self._nouns:
-            self._used.add(f"resources: {resource}")
-        return self._nouns.get(resource)
+    def of_resource(self, resource: str) -> ResourceFix | None:
+        """The names of a file's module and records, if any were given."""
+        return self._first(self._resources, "resources", resource)
 
     def shared_of(
         self, product: str, home: str, field: str, members: Iterable[str]
@@ -199,10 +238,18 @@ class Overrides:
         """The name and home of the shared struct that an object under ``field`` is, if any."""
         present = frozenset(members)
         for fix in self._shared:
-            fits = fix.product == product and fix.home in {"shared", home} and field in fix.held_by
+            fits = fix.product in _and_of_books(product) or fix.product == "*"
+            fits = fits and fix.home in {"shared", home} and field in fix.held_by
             if fits and present.issuperset(fix.marks):
-                self._used.add(f"shared: {product}.{fix.name}: {field}")
+                self._used.add(f"shared: {fix.product}.{fix.name}: {field}")
                 return fix.name, fix.home
+        return None
+
+    def _first(self, table: Mapping[str, T], kind: str, name: str) -> T | None:
+        for each in _and_of_books(name):
+            if each in table:
+                self._used.add(f"{kind}: {each}")
+                return table[each]
         return None
 
     def use(self, mark: str) -> None:
@@ -211,17 +258,17 @@ class Overrides:
 
     def unused(self, products: Iterable[str]) -> list[str]:
         """The corrections for these products that changed nothing."""
-        known = frozenset(products)
+        known = frozenset({*products, "*"})
         marks = [f"calls: {pattern}" for fix in self.calls for pattern in fix.names()]
         marks += [f"names: {name}" for name in self._names]
         marks += [f"purposes: {name}" for name in self._purposes]
-        marks += [f"resources: {name}" for name in self._nouns]
+        marks += [f"resources: {name}" for name in self._resources]
         marks += [
             f"shared: {fix.product}.{fix.name}: {field}"
             for fix in self._shared
             for field in fix.held_by
         ]
         for fix in self.fields:
-            marks += [f"fields: {fix.of}.{field}" for field in (*fix.add, *fix.kinds)]
+            marks += [f"fields: {fix.of}.{field}" for field in (*fix.add, *fix.kinds, *fix.free)]
         ours = (mark for mark in marks if mark.partition(": ")[2].partition(".")[0] in known)
         return [mark for mark in ours if mark not in self._used]

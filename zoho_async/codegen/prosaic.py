@@ -15,6 +15,11 @@ _PLAIN: Final = {
     "update": "Change {one}; fields that are not sent stay as they are.",
     "delete": "Delete {one}.",
     "void": "Void {one}.",
+    "approve_finally": "Approve {one} as the last approver.",
+    "cancel_write_off": "Take back the write-off of {one}.",
+    "export_pdf": "The PDFs of many {many} in one document.",
+    "get_current": "The {noun} whose access token is used.",
+    "print_pdf": "The PDFs of many {many} in one document, made for printing.",
     "upsert": (
         "Change the {noun} whose unique custom field ``key`` has ``value``, or create it where "
         "there is none. Doing so twice does no harm."
@@ -38,7 +43,11 @@ _SPELT: Final = {
 def of_module(product: str, resource: Resource) -> str:
     """The docstring of a module of functions."""
     many = words.phrase(plural(resource.noun))
-    return f"{many.capitalize()} of Zoho {product.capitalize()}."
+    about = f"{many.capitalize()} of Zoho {product.capitalize()}."
+    if not resource.errors:
+        return about
+    codes = "; ".join(f"{code} {said}" for code, said in sorted(resource.errors.items()))
+    return f"{about}\n\nError codes of their own: {codes}."
 
 
 def of(function: Function, name: str = "", purpose: str = "") -> str:
@@ -53,8 +62,24 @@ def of(function: Function, name: str = "", purpose: str = "") -> str:
         parts[0] += f" At most {function.batch} ids a call."
     if function.answer == "done" and function.call.method == "GET":
         parts[0] += " The answer is not described: find it in ``extra``."
+    parts += _notes(function)
     scopes = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (*parts, scopes) if part)
+
+
+def _notes(function: Function) -> list[str]:
+    """What is to be known beside the purpose."""
+    notes: list[str] = []
+    if function.ignored:
+        which = "all filters" if "*" in function.ignored else _listed(list(function.ignored))
+        notes.append(f"Zoho takes {which} and does not heed them here.")
+    if function.changes:
+        notes.append(f"``{function.changes}`` asks for what changed since a moment.")
+    if function.alternatives:
+        notes.append(f"Other documents give it as {_listed(list(function.alternatives))}.")
+    if function.call.unconfirmed:
+        notes.append("Unconfirmed: known from Books, and in no document of this product.")
+    return [" ".join(notes)] if notes else []
 
 
 def _purpose(function: Function, name: str) -> str:
@@ -67,7 +92,7 @@ def _purpose(function: Function, name: str) -> str:
         return f"List {many}"
     is_bulk = name.startswith("bulk_")
     verb, _, rest = name.removeprefix("bulk_").partition("_")
-    is_of_one = any(each.argument == f"{function.noun}_id" for each in function.ids)
+    is_of_one = _names_its_record(function)
     owner = f"many {many}" if is_bulk else one
     head, tail = _split(rest)
     if not head:
@@ -79,6 +104,16 @@ def _purpose(function: Function, name: str) -> str:
         said = f"{thing}{whose} {tail}" if verb == "get" else f"{verb} {thing}{whose} {tail}"
     said = " ".join(_SPELT.get(word, word) for word in said.split())
     return said[:1].upper() + said[1:] + ("" if verb == "list" else ".")
+
+
+def _names_its_record(function: Function) -> bool:
+    """Whether a function takes the id of a record that its module is about."""
+    joined = function.noun.replace("_", "")
+    if any(each.argument.replace("_", "") == f"{joined}id" for each in function.ids):
+        return True
+    parts = function.path.split("/")
+    homes = {joined, plural(function.noun).replace("_", "")}
+    return len(parts) > 2 and parts[1] in homes and parts[2].startswith("{")
 
 
 def _split(rest: str) -> tuple[str, str]:

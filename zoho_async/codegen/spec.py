@@ -68,7 +68,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One operation.
 
     ``batch`` is the greatest number of ids that the text allows in a call; ``organization`` says
-    that the call declares the parameter that names the organization.
+    that the call declares the parameter that names the organization. ``unconfirmed`` marks calls
+    that no document of the product names.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: int = 200
     batch: int | None = None
     organization: bool = False
+    unconfirmed: bool = False
     ids: tuple[Node, ...] = ()
     query: tuple[Node, ...] = ()
     headers: tuple[Node, ...] = ()

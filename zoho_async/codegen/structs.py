@@ -59,12 +59,13 @@ class Member:
 
 @dataclass
 class Shape:
-    """A struct to be: ``home`` is the module of its types."""
+    """A struct to be: ``home`` is the module of its types, ``called`` what names its records."""
 
     name: str
     home: str
     base: Base
     row_id: str = ""
+    called: tuple[str, ...] = ()
     members: dict[str, Member] = field(default_factory=dict[str, Member])
     needed: dict[str, None] = field(default_factory=dict[str, None])
 

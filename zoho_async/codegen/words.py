@@ -81,5 +81,6 @@ def phrase(name: str) -> str:
 
 def article(noun: str) -> str:
     """``an invoice``, ``a contact``."""
-    vowel = noun[:1].lower() in "aeio" or noun[:2].lower() == "un"
+    silent = ("uni", "use")
+    vowel = noun[:1].lower() in "aeiou" and not noun.lower().startswith(silent)
     return f"{'an' if vowel else 'a'} {noun}"

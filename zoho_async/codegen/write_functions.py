@@ -326,15 +326,20 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
     ]
     constants = used & {product.upper(), "ListOperation", "Operation"}
     ours = [
-        *imported(f"zoho_async.{product}.types.{home}", own),
-        *imported(f"zoho_async.{product}.types.shared", structs - own),
-        *imported("zoho_async.files", used & {"Download", "Upload"}),
-        *imported("zoho_async.operation", constants),
-        *imported("zoho_async.paging", used & {"Pager"}),
-        *imported("zoho_async.session", used & {"Session"}),
-        *imported("zoho_async.wire", used & {"Done"}),
+        (f"zoho_async.{product}.types.{home}", own),
+        (f"zoho_async.{product}.types.shared", structs - own),
+        ("zoho_async.files", used & {"Download", "Upload"}),
+        ("zoho_async.operation", constants),
+        ("zoho_async.paging", used & {"Pager"}),
+        ("zoho_async.session", used & {"Session"}),
+        ("zoho_async.wire", used & {"Done"}),
     ]
-    return [*plain, *standard, "", *ours]
+    lines = [
+        line
+        for name, names in sorted(ours, key=lambda each: each[0])
+        for line in imported(name, names)
+    ]
+    return [*plain, *standard, "", *lines]
 
 
 def _exported(names: list[str]) -> list[str]:

@@ -75,9 +75,7 @@ class _Module:
         if len(noted) <= WIDTH:
             return [noted]
         above = [f"    # {note}"] if note else []
-        if len(line) <= WIDTH:
-            return [*above, line]
-        return [*above, f"    {name}: (", f"        {declared}", f"    ) = {value}"]
+        return [*above, *_laid_out(name, declared, value)]
 
     def _reply(self, member: Member) -> str:
         if member.struct:
@@ -149,7 +147,20 @@ def types_module(model: Model, home: str, resource: Resource | None) -> str:
         lines += ["", *alias(name, values)] if lines[-1] != "]" else alias(name, values)
     for struct in structs:
         lines += ["", "", *struct]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _laid_out(name: str, declared: str, value: str) -> list[str]:
+    """A field as the formatter writes it, broken where it does not fit a line."""
+    if len(f"    {name}: {declared} = {value}") <= WIDTH:
+        return [f"    {name}: {declared} = {value}"]
+    if len(f"    {name}: {declared} = (") <= WIDTH:
+        return [f"    {name}: {declared} = (", f"        {value}", "    )"]
+    inner = [f"        {declared}"]
+    if len(inner[0]) > WIDTH:
+        first, *others = declared.split(" | ")
+        inner = [f"        {first}", *(f"        | {other}" for other in others)]
+    return [f"    {name}: (", *inner, f"    ) = {value}"]
 
 
 def _imports(module: _Module, model: Model, home: str) -> list[str]:

@@ -27,7 +27,9 @@ _OWN: Final = frozenset({"page", "per_page", "sort_column", "sort_order", "respo
 @functools.cache
 def exportable() -> Mapping[str, OperationFacts]:
     """The list of each resource that can be exported, by ``product.resource``, in that order."""
-    return exportable_of(description.load().operations)
+    return exportable_of(
+        facts for product in PRODUCTS for facts in description.load(product).operations
+    )
 
 
 def exportable_of(operations: Iterable[OperationFacts]) -> dict[str, OperationFacts]:
@@ -43,12 +45,12 @@ def exportable_of(operations: Iterable[OperationFacts]) -> dict[str, OperationFa
 
 
 def resolve(names: Sequence[str], known: Mapping[str, OperationFacts]) -> list[OperationFacts]:
-    """The lists that ``names`` mean, each once, in their order; all of ``known`` without a name.
+    """The lists that ``names`` mean, each once, in their order; those of Books without a name.
 
     Raises `UnknownResource` with the names that come near.
     """
     if not names:
-        return list(known.values())
+        return [facts for facts in known.values() if facts.product == "books"]
     return list({facts.name: facts for name in names for facts in [_named(name, known)]}.values())
 
 

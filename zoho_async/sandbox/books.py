@@ -55,9 +55,14 @@ def _shapes() -> tuple[tuple[re.Pattern[str], OperationFacts], ...]:
     described = [each for each in _facts().values() if each.product == "books"]
     described.sort(key=lambda operation: operation.path.count("{"))
     return tuple(
-        (re.compile(_NAME.sub(r"[^/]+", _ID.sub(r"\\d+", operation.path))), operation)
+        (re.compile(_NAME.sub(r"[^/]+", _ID.sub(r"\\d+", _own(operation.path)))), operation)
         for operation in described
     )
+
+
+def _own(path: str) -> str:
+    """A path whose modules are custom ones, by the prefix that their names have."""
+    return path.replace("{module_name}", "cm_{name}")
 
 
 def described(method: str, parts: Sequence[str]) -> OperationFacts | None:

@@ -22,7 +22,7 @@ from zoho_async.operation import ListOperation, Operation, T
 from zoho_async.wire.drift import Drift
 from zoho_async.wire.fit import Fitter, fit_value
 from zoho_async.wire.record import CONTEXT, PageContext, remember
-from zoho_async.wire.sent import ENVELOPE, Sent
+from zoho_async.wire.sent import ENVELOPE, Place, Sent
 from zoho_async.wire.shape import shape_of
 from zoho_async.wire.text import (
     UNDECODABLE,
@@ -79,13 +79,13 @@ class Decoder:
         still been done: its record has no fields then, and the whole reply in ``extra``.
         """
         result: Any = operation.result
+        place: Place = (operation.key,) if operation.key else ()
         try:
             value = _value_decoder(result, operation.key).decode(without_blanks(body))
             if operation.key:
                 value = value.value
         except UNDECODABLE:
-            value = self._loose_value(result, operation.key, body)
-        place: tuple[()] | tuple[str] = (operation.key,) if operation.key else ()
+            value, place = self._loose_value(result, operation.key, body)
         if value is None or value is msgspec.UNSET:
             value, place = self._no_value(operation), ()
         remember(value, Sent(body), place)
@@ -111,10 +111,16 @@ class Decoder:
 
     # -- what does not fit -----------------------------------------------------------------------
 
-    def _loose_value(self, result: Any, key: str, body: bytes) -> Any:
+    def _loose_value(self, result: Any, key: str, body: bytes) -> tuple[Any, Place]:
+        """The value and where it stands: one record may come as an array of one."""
         reply = untyped_object(without_blanks(body))
-        value = reply.get(key) if key else reply
-        return None if is_blank(value) else self._fit(value, result)
+        if not key:
+            return self._fit(reply, result), ()
+        value: Any = reply.get(key)
+        alone = is_array(value) and len(value) == 1 and is_object(value[0])
+        if alone and shape_of(result).struct is not None:
+            return self._fit(value[0], result), (key, 0)
+        return None if is_blank(value) else self._fit(value, result), (key,)
 
     def _loose_page(self, operation: ListOperation[T], body: bytes) -> tuple[Any, Any]:
         reply = untyped_object(without_blanks(body))

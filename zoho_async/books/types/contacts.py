@@ -103,6 +103,8 @@ class ContactPerson(Record, frozen=True, kw_only=True):
     is_primary_contact: bool | None = None
     communication_preference: ContactPersonCommunicationPreference | None = None
     enable_portal: bool | None = None
+    contact_id: str | None = None
+    is_added_in_portal: bool | None = None
 
 
 class ContactDefaultTemplates(Part, frozen=True, kw_only=True):
@@ -343,9 +345,9 @@ class ContactCreditnoteRefund(Record, frozen=True, kw_only=True):
 
 
 class ContactUnusedCreditsReceivable(Record, frozen=True, kw_only=True):
-    """A contact unused credits receivable; ``payment_id`` names it."""
+    """A contact unused credits receivable."""
 
-    payment_id: str = ""
+    payment_id: str | None = None
     payment_number: str | None = None
     date: dt.date | None = None
     amount: Decimal | None = None
@@ -383,6 +385,7 @@ class ContactPersonInput(Input, kw_only=True):
     contact_person_id: str | int | UnsetType | None = UNSET
     mobile_country_code: str | UnsetType | None = UNSET
     fax: str | UnsetType | None = UNSET
+    contact_id: str | int | UnsetType | None = UNSET
 
 
 class ContactDefaultTemplatesInput(Input, kw_only=True):

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
-from zoho_async.books.types.shared import Address, CustomField, CustomFieldInput, Tag, TagInput, Tax
+from zoho_async.books.types.shared import (
+    Address,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.wire import Input, Moment, Part, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
@@ -105,6 +113,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
     tax_treatment_code: str | None = None
     item_total: Decimal | None = None
     line_item_category: str | None = None
+    item_name: str | None = None
 
 
 class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
@@ -135,6 +144,15 @@ class InvoiceSalesorders(Part, frozen=True, kw_only=True):
     sub_total_formatted: str | None = None
     date: dt.date | None = None
     shipment_date: dt.date | None = None
+
+
+class InvoiceReferenceInvoice(Part, frozen=True, kw_only=True):
+    """An invoice reference invoice."""
+
+    reference_invoice_number: str | None = None
+    reference_invoice_status: str | None = None
+    reference_invoice_amount: Decimal | None = None
+    reference_invoice_id: str | None = None
 
 
 class Invoice(Record, frozen=True, kw_only=True):
@@ -185,7 +203,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     sub_total: Decimal | None = None
     tax_total: Decimal | None = None
     total: Decimal | None = None
-    taxes: list[Tax] | None = None
+    taxes: list[DocumentTax] | None = None
     payment_reminder_enabled: bool | None = None
     payment_made: Decimal | None = None
     credits_applied: Decimal | None = None
@@ -219,6 +237,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     salesorder_id: str | None = None
     salesorder_number: str | None = None
     salesorders: InvoiceSalesorders | None = None
+    reference_invoice: InvoiceReferenceInvoice | None = None
     contact_persons: list[str] | None = None
 
 
@@ -353,9 +372,9 @@ class InvoicePayment(Record, frozen=True, kw_only=True):
 
 
 class InvoiceCredit(Record, frozen=True, kw_only=True):
-    """An invoice credit; ``creditnote_id`` names it."""
+    """An invoice credit."""
 
-    creditnote_id: str = ""
+    creditnote_id: str | None = None
     creditnotes_invoice_id: str | None = None
     creditnotes_number: str | None = None
     credited_date: dt.date | None = None
@@ -420,7 +439,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     project_id: str | int | UnsetType | None = UNSET
     time_entry_ids: Sequence[str | int] | UnsetType | None = UNSET
     product_type: Literal["goods", "services"] | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
+    hsn_or_sac: str | UnsetType | None = UNSET
     sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
     unitkey_code: str | UnsetType | None = UNSET  # editions: mx
     location_id: str | int | UnsetType | None = UNSET
@@ -446,6 +465,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
     salesorder_item_id: str | int | UnsetType | None = UNSET
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    item_total: Decimal | int | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
 
 
@@ -533,8 +553,10 @@ class InvoiceInput(Input, kw_only=True):
     time_entry_ids: Sequence[str | int] | UnsetType | None = UNSET
     batch_payments: Sequence[InvoiceBatchPaymentInput] | UnsetType | None = UNSET
     cfdi_reference_type: InvoiceCfdiReferenceType | UnsetType | None = UNSET  # editions: mx
-    reference_invoice_id: str | int | UnsetType | None = UNSET  # editions: mx
+    reference_invoice_id: str | int | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
+    type_: Literal["debit_note"] | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    reference_invoice_type: str | UnsetType | None = UNSET
 
 
 class InvoiceBulkEmailContactInput(Input, kw_only=True):
@@ -621,7 +643,7 @@ class InvoiceOnlinePaymentBankAccountInput(Input, kw_only=True):
 class InvoiceScheduleEmailInput(Input, kw_only=True):
     """What may be sent of an invoice schedule email."""
 
-    schedule_time: dt.datetime | UnsetType | None = UNSET
+    schedule_time: str | UnsetType | None = UNSET
 
 
 class InvoiceSynchronousOnlinePaymentInput(Input, kw_only=True):

@@ -9,38 +9,6 @@ from msgspec import UNSET, UnsetType
 from zoho_async.wire import Input, Part, Record
 
 
-class CustomField(Part, frozen=True, kw_only=True):
-    """A custom field."""
-
-    index: int | None = None
-    value: Any = None
-    label: str | None = None
-    customfield_id: str | None = None
-    data_type: str | None = None
-    show_on_pdf: bool | None = None
-    show_in_all_pdf: bool | None = None
-
-
-class Address(Record, frozen=True, kw_only=True):
-    """An address; ``address_id`` names it."""
-
-    attention: str | None = None
-    address: str | None = None
-    street2: str | None = None
-    state_code: str | None = None
-    city: str | None = None
-    state: str | None = None
-    zip: str | None = None
-    country: str | None = None
-    fax: str | None = None
-    phone: str | None = None
-    address_id: str = ""
-    county: str | None = None
-    country_code: str | None = None
-    latitude: Decimal | None = None
-    longitude: Decimal | None = None
-
-
 class Tag(Part, frozen=True, kw_only=True):
     """A tag."""
 
@@ -51,11 +19,57 @@ class Tag(Part, frozen=True, kw_only=True):
     is_tag_mandatory: bool | None = None
 
 
-class Tax(Part, frozen=True, kw_only=True):
-    """A tax."""
+class CustomField(Part, frozen=True, kw_only=True):
+    """A custom field."""
+
+    custom_field_id: str | None = None
+    index: int | None = None
+    label: str | None = None
+    value: Any = None
+    customfield_id: str | None = None
+    data_type: str | None = None
+    show_on_pdf: bool | None = None
+    edit_on_store: bool | None = None
+    show_in_all_pdf: bool | None = None
+    search_entity: str | None = None
+    value_formatted: str | None = None
+    show_in_store: bool | None = None
+    is_active: bool | None = None
+    order: int | None = None
+    api_name: str | None = None
+    is_dependent_field: bool | None = None
+    show_in_portal: bool | None = None
+    edit_on_portal: bool | None = None
+
+
+class DocumentTax(Part, frozen=True, kw_only=True):
+    """A document tax."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
+    tax_id: str | None = None
+    debit_or_credit: str | None = None
+    tax_account: bool | None = None
+
+
+class Address(Record, frozen=True, kw_only=True):
+    """An address; ``address_id`` names it."""
+
+    address: str | None = None
+    street2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zip: str | None = None
+    country: str | None = None
+    fax: str | None = None
+    attention: str | None = None
+    state_code: str | None = None
+    phone: str | None = None
+    address_id: str = ""
+    county: str | None = None
+    country_code: str | None = None
+    latitude: Decimal | None = None
+    longitude: Decimal | None = None
 
 
 class TagInput(Input, kw_only=True):
@@ -63,28 +77,47 @@ class TagInput(Input, kw_only=True):
 
     tag_id: str | int | UnsetType | None = UNSET
     tag_option_id: str | int | UnsetType | None = UNSET
-
-
-class AddressInput(Input, kw_only=True):
-    """What may be sent of an address."""
-
-    attention: str | UnsetType | None = UNSET  # at most 100 characters
-    address: str | UnsetType | None = UNSET  # at most 500 characters
-    street2: str | UnsetType | None = UNSET  # at most 255 characters
-    state_code: str | UnsetType | None = UNSET  # at most 100 characters
-    city: str | UnsetType | None = UNSET  # at most 100 characters
-    state: str | UnsetType | None = UNSET  # at most 100 characters
-    zip: str | UnsetType | None = UNSET  # at most 50 characters
-    country: str | UnsetType | None = UNSET  # at most 100 characters
-    fax: str | UnsetType | None = UNSET  # at most 50 characters
-    phone: str | UnsetType | None = UNSET  # at most 50 characters
-    address_id: str | int | UnsetType | None = UNSET
+    tag_name: str | UnsetType | None = UNSET
+    tag_option_name: str | UnsetType | None = UNSET
+    is_tag_mandatory: bool | UnsetType | None = UNSET
 
 
 class CustomFieldInput(Input, kw_only=True):
     """What may be sent of a custom field."""
 
+    custom_field_id: str | int | UnsetType | None = UNSET
     index: int | UnsetType | None = UNSET
-    value: Any | UnsetType = UNSET
     label: str | UnsetType | None = UNSET
+    value: Any | UnsetType = UNSET
     customfield_id: str | int | UnsetType | None = UNSET
+    data_type: str | UnsetType | None = UNSET
+    show_on_pdf: bool | UnsetType | None = UNSET
+    value_formatted: str | UnsetType | None = UNSET
+    api_name: str | UnsetType | None = UNSET
+
+
+class DocumentTaxInput(Input, kw_only=True):
+    """What may be sent of a document tax."""
+
+    tax_name: str | UnsetType | None = UNSET
+    tax_amount: Decimal | int | UnsetType | None = UNSET
+    tax_id: str | int | UnsetType | None = UNSET
+
+
+class AddressInput(Input, kw_only=True):
+    """What may be sent of an address."""
+
+    address: str | UnsetType | None = UNSET  # at most 500 characters
+    city: str | UnsetType | None = UNSET  # at most 100 characters
+    state: str | UnsetType | None = UNSET  # at most 100 characters
+    zip: str | UnsetType | None = UNSET  # at most 50 characters
+    country: str | UnsetType | None = UNSET  # at most 100 characters
+    fax: str | UnsetType | None = UNSET  # at most 50 characters
+    attention: str | UnsetType | None = UNSET  # at most 100 characters
+    is_update_customer: bool | UnsetType | None = UNSET
+    street2: str | UnsetType | None = UNSET  # at most 255 characters
+    state_code: str | UnsetType | None = UNSET  # at most 100 characters
+    phone: str | UnsetType | None = UNSET  # at most 50 characters
+    address_id: str | int | UnsetType | None = UNSET
+    is_one_off_address: bool | UnsetType | None = UNSET
+    is_verified: bool | UnsetType | None = UNSET  # editions: Avalara Integration

@@ -1,0 +1,75 @@
+"""The differences from the description that are known, each by its name, and where it was used.
+
+A proof may forgive a difference only by `Patches.use`, with one of the names below. Everything else
+that differs is a problem, and a problem fails the proof.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+#: name: what the description has, and what really is (see the notes on how Zoho's APIs behave).
+KNOWN: Final[dict[str, str]] = {
+    # what the client does on purpose
+    "organization by the session": "organization_id is added by the session, not by the caller",
+    "always sent": "a parameter with one sensible value is sent by the function itself",
+    "correction: parameter dropped": "overrides drop it, with their reason",
+    "correction: parameter added": "overrides add it, with their reason",
+    "correction: answer": "overrides give the answer another form, with their reason",
+    "correction: type": "overrides give the field another type, with their reason",
+    "correction: scope": "overrides give another scope, with their reason",
+    "a function for each form": "one operation answers a record or a document by a parameter",
+    "undescribed body": "the description has no body where the operation needs one",
+    "filled in from Books": "the page has fewer parameters than the same resource of Books",
+    "described twice on the page": "the same call again, with a reply of another shape",
+    "the page is cut off": "the page ends within an operation, which has no reply then",
+    # the description's habits
+    "file in the query": "files are described as parameters of the query and sent as multipart",
+    "beside a file in the query": "a field of the form; elsewhere a parameter beside the file",
+    "form beside a file": "JSON is sent as JSONString where a file is sent too",
+    "paging not declared": "lists page whether or not the description says so",
+    "variant in prose": "a parameter stands in the description of another",
+    "declared in another file": "the same operation stands in two files with other parameters",
+    "id is no number": "ids are text on the wire, whatever type is described",
+    "number described as text": "amounts, rates and counts are numbers",
+    "text described as number": "what is a number to the description is text to people",
+    "truth described as text": "true and false are booleans",
+    "list described as text": "several values joined by commas",
+    "allowed in prose": "a value that the prose allows and the enum does not have",
+    "page_context in another shape": "it is one object on the wire, and described as a list",
+    "page_context beside one record": "copied from a list into the reply for one record",
+    "in the path already": "a parameter of the query that is in the path too",
+    "document as code and message": "the answer is a file; only code and message are described",
+    "rows as one object": "lists answer lists, whatever the description says",
+    "a record as a list": "one record is an object, whatever the description says",
+    # its examples
+    "example: blank": "an example of nothing; a value of the type stands in",
+    "example: none": "no example at all; a value of the type stands in",
+    "example: of another type": "an example that its own schema refuses; it is repaired",
+    "example: not of the allowed values": "an example that its own prose refuses",
+    "example: day as a moment": "2013-11-18T00:00:00.000Z for a day, which is 2013-11-18",
+    "example: percentage": "70% for a number",
+    "example: of another field": "an amount with the example of a text field",
+    "example: one for a list": "one value where a list is described",
+    # the wire's, in replies
+    "reply: blank is nothing": "blanks read as None",
+    "reply: number as text": "numbers that came as text read as numbers",
+    "reply: number is an id": "ids that came as numbers read as text",
+    "reply: truth as text": "booleans that came as text",
+    "reply: contradicts its type": "a value that its own schema refuses is kept in extra",
+    "reply: no such moment": "a time that no calendar has, one without its offset, or a day",
+    "reply: beyond the fields": "a value without a typed field is kept in extra",
+}
+
+
+class Patches:
+    """The patches that a proof has used."""
+
+    def __init__(self) -> None:
+        self.used: Counter[str] = Counter()
+
+    def use(self, name: str) -> None:
+        if name not in KNOWN:
+            raise KeyError(f"no patch is called {name!r}")
+        self.used[name] += 1

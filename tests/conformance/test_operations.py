@@ -1,0 +1,79 @@
+"""Every operation that is described, carried out over loopback and judged by its description."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.conformance.functions import Function, broken, by_call, functions, products
+from tests.conformance.official import Described, files, operations
+from tests.conformance.proof import Proof, session
+from tests.conformance.server import Server
+from tests.conformance.tally import Tally
+from zoho_async import Credentials, Session
+
+_FILES = files()
+
+pytestmark = pytest.mark.skipif(
+    not _FILES, reason="Zoho's descriptions are not beside this clone (../shared/reference)"
+)
+
+
+@pytest.mark.parametrize(("product", "stem"), _FILES)
+async def test_every_operation_is_as_described(
+    product: str,
+    stem: str,
+    credentials: Credentials,
+    record_property: Callable[[str, object], None],
+) -> None:
+    described = operations(product, stem)
+    known = by_call(product)
+    if not any(each.call in known for each in described):
+        pytest.skip(f"no function of {product} stands for {stem} yet")
+    tally = Tally()
+    async with Server() as server, session(credentials, server) as zoho:
+        for each in described:
+            tally.add(each.where, await _proofs(each, known.get(each.call, ()), zoho, server))
+    tally.report(product, record_property)
+
+
+async def _proofs(
+    described: Described, candidates: tuple[Function, ...], zoho: Session, server: Server
+) -> list[Proof]:
+    """The proofs of the functions of one module: the one that is most as described."""
+    others = frozenset(
+        word
+        for product, stem in _FILES
+        if product == described.product
+        for each in operations(product, stem)
+        if each.call == described.call and each.file != described.file
+        for parameter in each.parameters
+        for word in re.findall(r"\w+", parameter.text)
+    )
+    modules: dict[str, list[Proof]] = {}
+    for function in candidates:
+        proof = Proof(described, function, others)
+        await proof.run(zoho, server)
+        modules.setdefault(function.module, []).append(proof)
+    return min(modules.values(), key=_faults, default=[])
+
+
+def _faults(proofs: list[Proof]) -> int:
+    return sum(len(proof.problems) for proof in proofs)
+
+
+@pytest.mark.parametrize("product", products())
+def test_every_module_can_be_imported(product: str) -> None:
+    assert not broken(product)
+
+
+@pytest.mark.parametrize("product", products())
+def test_no_function_calls_what_is_in_no_description(product: str) -> None:
+    stems = [stem for of, stem in _FILES if of == product]
+    if not stems or not functions(product):
+        pytest.skip(f"{product} has no functions yet, or no description in YAML")
+    described = {each.call for stem in stems for each in operations(product, stem)}
+    strangers = [each.name for each in functions(product) if each.key not in described]
+    assert not strangers, ", ".join(strangers)
