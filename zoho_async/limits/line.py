@@ -18,6 +18,7 @@ _WHY: Final[dict[Reason, str]] = {
     "day": "the day's calls to be counted anew",
     "minute": "a free place in the minute",
     "in_flight": "calls in flight to be answered",
+    "ledger": "the ledger to be reached again",
 }
 
 

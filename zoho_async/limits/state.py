@@ -31,7 +31,7 @@ DRIFT: Final = 1.001
 #: An open place whose owner cannot be asked counts as its owner's last after so many ``linger``.
 LAPSE: Final = 10.0
 
-Reason: TypeAlias = Literal["block", "slow_start", "day", "minute", "in_flight"]
+Reason: TypeAlias = Literal["block", "slow_start", "day", "minute", "in_flight", "ledger"]
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
