@@ -191,7 +191,10 @@ class Account:
                 raise SessionClosed
             await self._tokens.token()
             slot = await self.scheduler(call.request.organization).admit(
-                call.options.lane, max_wait=call.options.max_wait, caller=call.caller
+                call.options.lane,
+                max_wait=call.options.max_wait,
+                caller=call.caller,
+                wait_for_reset=call.options.wait_for_reset,
             )
             token = self._tokens.current()
             if token is not None and not self._closed:

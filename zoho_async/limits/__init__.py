@@ -49,8 +49,9 @@ if they were still on their way: `state`). Who goes first, and how waiting costs
 
 from __future__ import annotations
 
-from zoho_async.limits.figures import BlockScope, Lane, Limits, Quota, Refusal, Snapshot
+from zoho_async.limits.figures import BlockScope, Lane, Limits, Pace, Quota, Refusal, Snapshot
 from zoho_async.limits.ledger import MEMORY, Ledger, MemoryLedger
+from zoho_async.limits.plans import PLANS, Plan, PlanName
 from zoho_async.limits.redis import RedisLedger
 from zoho_async.limits.scheduler import Scheduler, scheduler
 from zoho_async.limits.slot import Slot
@@ -58,11 +59,15 @@ from zoho_async.limits.sqlite import SqliteLedger
 
 __all__ = [
     "MEMORY",
+    "PLANS",
     "BlockScope",
     "Lane",
     "Ledger",
     "Limits",
     "MemoryLedger",
+    "Pace",
+    "Plan",
+    "PlanName",
     "Quota",
     "RedisLedger",
     "Refusal",

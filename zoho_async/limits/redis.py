@@ -214,6 +214,7 @@ class RedisLedger:
             return
         if link.keeper is not None:
             link.keeper.cancel()
+            await asyncio.gather(link.keeper, return_exceptions=True)
         while link.tasks:
             await asyncio.gather(*link.tasks, return_exceptions=True)
         if link.owed:
@@ -410,9 +411,8 @@ class RedisLedger:
 
     async def _pay(self, link: _Link) -> None:
         """Write the endings that could not be written when they came."""
-        owed = link.owed.copy()
-        link.owed.clear()
-        for one in owed:
+        for _ in range(len(link.owed)):
+            one = link.owed.pop(0)
             late = one.clock.monotonic() - one.came
             quota = one.ending.quota
             if quota is not None and quota.reset is not None:
@@ -420,9 +420,10 @@ class RedisLedger:
             ending = msgspec.structs.replace(
                 one.ending, since_sent=one.ending.since_sent + late, quota=quota
             )
-            await link.run(
-                self._settle(link, one.key, one.account, one.place, ending, one.limits, one.clock)
+            paying = self._settle(
+                link, one.key, one.account, one.place, ending, one.limits, one.clock
             )
+            await asyncio.shield(link.run(paying))
 
     def _link(self) -> _Link:
         loop = asyncio.get_running_loop()
