@@ -94,6 +94,13 @@ class Scheduler:
         """Steady bulk calls a second when replies take no time."""
         return self._limits.rate
 
+    @property
+    def idle(self) -> bool:
+        """Whether a new scheduler in its place would do the same."""
+        if not self._nobody_waits() or self._bulk.token:
+            return False
+        return self._bucket is None or self._bucket.has_capacity(self._limits.burst)
+
     async def admit(
         self,
         lane: Lane = "interactive",

@@ -311,6 +311,23 @@ def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) 
     )
 
 
+def blank(usage: Usage, now: float, wall: float) -> bool:
+    """Whether nothing is left to know: usage that begins anew would decide the same from now on."""
+    _pass_time(usage, now, wall)
+    day = usage.day
+    # Twice the longest memory of a block or a crowd, which windows of a minute could have.
+    past = now - 2 * days.HOUR
+    return not (
+        usage.open
+        or usage.held
+        or usage.abandoned
+        or day.used
+        or day.spent
+        or day.reset_at is not None
+        or max(usage.gate.opens, usage.crowd.shrunk, usage.crowd.opens) > past
+    )
+
+
 # -- what a ledger that outlives its processes needs ----------------------------------------------
 
 
