@@ -12,6 +12,7 @@ Work that outlives the call that began it (look-ahead, renewal of tokens) is a t
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -102,7 +103,7 @@ class Account:
         self._proxies: dict[str, str | None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._budgets: dict[str | None, RetryBudget] = {}
-        self._schedulers: dict[str, Scheduler] = {}
+        self._schedulers: OrderedDict[str, Scheduler] = OrderedDict()
         self._closed = False
         self._tokens: Final = TokenSource(
             self._fetch_token,
@@ -150,6 +151,7 @@ class Account:
         # Kept here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
         if found is None:
+            self._forget_idle()
             found = self._schedulers[key] = scheduler(
                 key,
                 account=account,
@@ -159,6 +161,17 @@ class Account:
                 observer=self._observer,
             )
         return found
+
+    def _forget_idle(self) -> None:
+        """Look at two of the organizations that were looked at longest ago; none needs a timer."""
+        for _ in range(min(2, len(self._schedulers))):
+            key, limiter = next(iter(self._schedulers.items()))
+            budget = self._budgets.get(limiter.organization)
+            if limiter.idle and (budget is None or budget.full):
+                del self._schedulers[key]
+                self._budgets.pop(limiter.organization, None)
+            else:
+                self._schedulers.move_to_end(key)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Run ``work`` as a task that `aclose` ends. Raises `SessionClosed` after that."""
@@ -222,7 +235,10 @@ class Account:
                 raise SessionClosed
             await self._tokens.token()
             slot = await self.scheduler(call.request.organization).admit(
-                call.options.lane, max_wait=call.options.max_wait, caller=call.caller
+                call.options.lane,
+                max_wait=call.options.max_wait,
+                caller=call.caller,
+                wait_for_reset=call.options.wait_for_reset,
             )
             token = self._tokens.current()
             if token is not None and not self._closed:

@@ -21,13 +21,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How calls of one view of a session are made; `Session.with_options` changes them.
 
     ``max_wait`` is the longest wait for the limits in seconds (None: as long as it takes),
-    ``timeout`` the longest silence of the server in seconds.
+    ``timeout`` the longest silence of the server in seconds. ``wait_for_reset`` waits for the next
+    day where this one's calls are used up (with ``max_wait=None``).
     """
 
     lane: Lane = "interactive"
     max_wait: float | None = 60.0
     timeout: float = 60.0
     retry_writes: bool = False
+    wait_for_reset: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,6 +81,12 @@ class RetryBudget:
         self._saved = self.CAPACITY
         self._at = clock.monotonic()
 
+    @property
+    def full(self) -> bool:
+        """Whether a new budget would be the same."""
+        self._earn(0.0)
+        return self._saved >= self.CAPACITY
+
     def called(self) -> None:
         """A call was made (its retries do not count)."""
         self._earn(self.PER_CALL)

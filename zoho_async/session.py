@@ -164,6 +164,7 @@ class Session:
         max_wait: float | UnsetType | None = UNSET,
         timeout: float | UnsetType = UNSET,
         retry_writes: bool | UnsetType = UNSET,
+        wait_for_reset: bool | UnsetType = UNSET,
     ) -> Session:
         """A view whose calls go by other `Options`; what is left out stays as it is.
 
@@ -174,6 +175,7 @@ class Session:
             "max_wait": max_wait,
             "timeout": timeout,
             "retry_writes": retry_writes,
+            "wait_for_reset": wait_for_reset,
         }
         changes = {name: value for name, value in given.items() if value is not UNSET}
         if changes.get("lane", "bulk") not in get_args(Lane):

@@ -7,17 +7,26 @@ processes read are not true time: the monotonic one starts anew with the machine
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal
+from tests.redis_server import RedisServer
+from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, RedisLedger, Refusal
 from zoho_async.limits.sqlite import SqliteFile
 from zoho_async.limits.state import Denial, Ending
 
@@ -297,6 +306,112 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
     except StopIteration as end:
         return cast(T, end.value)
     raise AssertionError("it waited")
+
+
+class WorkersOnRedis(RuleBasedStateMachine):
+    """Two workers on one server: they call, die, and lose answers, at the server's held time."""
+
+    server: RedisServer
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = HeldClock()
+        self.limits = Limits(limit=4, burst=2, window=WINDOW, linger=3.0, in_flight=3, day=60)
+        self.workers = [self.worker(), self.worker()]
+        self.run(self.workers[0]._link().client.flushall())
+        self.open: list[tuple[RedisLedger, str, int, float]] = []
+        self.arrivals: dict[str, list[float]] = {"api/1": [], "api/2": []}
+
+    def run(self, work: Awaitable[T]) -> T:
+        return self.loop.run_until_complete(work)
+
+    def worker(self) -> RedisLedger:
+        async def link() -> RedisLedger:
+            ledger = RedisLedger(self.server.url)
+            ledger._time = lambda _: self.clock.time()
+            ledger._link()
+            return ledger
+
+        ledger = self.run(link())
+        self.loop_link(ledger)
+        return ledger
+
+    def loop_link(self, ledger: RedisLedger) -> None:
+        """Let ``_link`` be asked outside the loop too."""
+        found = ledger._links[self.loop]
+        ledger._link = lambda: found  # type: ignore[method-assign] # only here
+
+    def teardown(self) -> None:
+        for worker in self.workers:
+            worker._link().mine.clear()
+            self.run(worker.close())
+
+    @rule(which=st.integers(0, 1), key=st.sampled_from(["api/1", "api/2"]))
+    def take(self, which: int, key: str) -> None:
+        ledger = self.workers[which]
+        answer = self.run(ledger.take(key, ACCOUNT, "interactive", self.limits, self.clock))
+        if not isinstance(answer, Denial):
+            self.open.append((ledger, key, answer, self.clock.now))
+            self.arrivals[key].append(self.clock.now)
+        living = [one for one in self.open if one[1] == key]
+        assert len(living) <= self.limits.in_flight
+
+    @precondition(lambda self: bool(self.open))
+    @rule(which=st.integers(0, 5), how=st.sampled_from(["replied", "lost"]), after=st.floats(0, 3))
+    def settle(self, which: int, how: str, after: float) -> None:
+        ledger, key, place, _ = self.open.pop(which % len(self.open))
+        self.clock.now += after
+        ending = Ending("replied", after) if how == "replied" else Ending("lost", after)
+        self.run(ledger.settle(key, ACCOUNT, place, ending, self.limits, self.clock))
+
+    @rule(which=st.integers(0, 1))
+    def kill(self, which: int) -> None:
+        """A worker dies: its lease lapses, another takes its part."""
+        dead = self.workers[which]
+        link = dead._link()
+        self.open = [one for one in self.open if one[0] is not dead]
+        link.mine.clear()
+        self.run(link.client.zrem("zoho_async:1:workers", link.name))
+        self.run(dead.close())
+        self.workers[which] = self.worker()
+
+    @rule(key=st.sampled_from(["api/1", "api/2"]), which=st.integers(0, 1))
+    def lose_an_answer(self, key: str, which: int) -> None:
+        """A place was taken and its worker never heard of it."""
+        ledger = self.workers[which]
+        answer = self.run(ledger.take(key, ACCOUNT, "bulk", self.limits, self.clock))
+        if not isinstance(answer, Denial):
+            ledger._link().mine[key].discard(answer)
+
+    @rule(passed=st.sampled_from([0.1, 1.0, WINDOW * 1.001, 60.0]))
+    def wait(self, passed: float) -> None:
+        self.clock.now += passed
+
+    @invariant()
+    def no_window_holds_more_than_the_limit(self) -> None:
+        for arrivals in self.arrivals.values():
+            for at, start in enumerate(arrivals):
+                assert bisect_left(arrivals, start + WINDOW) - at <= self.limits.limit
+
+
+@pytest.mark.timeout(300)
+def test_no_window_sees_more_than_the_limit_on_redis_whoever_dies() -> None:
+    with RedisServer() as server:
+        WorkersOnRedis.server = server
+        WorkersOnRedis.loop = loop = asyncio.new_event_loop()
+        try:
+            run_state_machine_as_test(
+                WorkersOnRedis,
+                settings=settings(
+                    max_examples=25,
+                    stateful_step_count=30,
+                    deadline=None,
+                    suppress_health_check=[HealthCheck.too_slow],
+                ),
+            )
+        finally:
+            loop.close()
 
 
 TestEveryLedgerDecidesAlike = EveryLedgerDecidesAlike.TestCase

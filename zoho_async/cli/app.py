@@ -78,6 +78,30 @@ def export(
 
 
 @app.command
+def limits(
+    *,
+    watch: options.Watch = False,
+    json: options.AsLine = False,
+    organization: options.Organization = None,
+    region: options.Region = None,
+    limit: options.Limit = 90,
+    burst: options.Burst = 10,
+    ledger: options.LedgerFile = None,
+) -> int:
+    """Show how far the organization's limits are used, by the shared ledger; calls nobody."""
+    from zoho_async.cli.limits import limits as show
+
+    return show(
+        Connection(
+            organization=organization, region=region, limit=limit, burst=burst, ledger=ledger
+        ),
+        environ=os.environ,
+        watch=watch,
+        json=json,
+    )
+
+
+@app.command
 def resources() -> int:
     """List what can be exported."""
     from zoho_async.export import exportable

@@ -68,6 +68,9 @@ SandboxMinute: TypeAlias = Annotated[
     float | None, _said("Seconds in the sandbox's minute; for sandboxes only.", _LIMITS)
 ]
 
+Watch: TypeAlias = Annotated[bool, _said("Look again twice a second until interrupted.")]
+AsLine: TypeAlias = Annotated[bool, _said("Print one JSON object a look on stdout.")]
+
 EXPORT_EPILOGUE: Final = """
 **Examples**
 

@@ -44,25 +44,32 @@ cap in flight holds at the moment (`crowd`); when the day starts, and whether a 
 (`day`); what others in the organization send (ten calls a minute are left to them, the day's
 headers and refusals tell of the rest); whether a killed process's calls arrived (they count as
 if they were still on their way: `state`). Who goes first, and how waiting costs nothing, is in
-`scheduler`; where the usage is kept, for one process or many, in `ledger` and `sqlite`.
+`scheduler`; where the usage is kept, for one process or many, in `ledger`, `sqlite` and `redis`.
 """
 
 from __future__ import annotations
 
-from zoho_async.limits.figures import BlockScope, Lane, Limits, Quota, Refusal, Snapshot
+from zoho_async.limits.figures import BlockScope, Lane, Limits, Pace, Quota, Refusal, Snapshot
 from zoho_async.limits.ledger import MEMORY, Ledger, MemoryLedger
+from zoho_async.limits.plans import PLANS, Plan, PlanName
+from zoho_async.limits.redis import RedisLedger
 from zoho_async.limits.scheduler import Scheduler, scheduler
 from zoho_async.limits.slot import Slot
 from zoho_async.limits.sqlite import SqliteLedger
 
 __all__ = [
     "MEMORY",
+    "PLANS",
     "BlockScope",
     "Lane",
     "Ledger",
     "Limits",
     "MemoryLedger",
+    "Pace",
+    "Plan",
+    "PlanName",
     "Quota",
+    "RedisLedger",
     "Refusal",
     "Scheduler",
     "Slot",

@@ -119,6 +119,20 @@ def kept_from(lane: Lane, day: Day, limits: Limits) -> int:
     return int(limits.reserve * (total(day, limits) or 0))
 
 
+def spacing(day: Day, limits: Limits, wall: float) -> float:
+    """Seconds between two bulk calls that spread over the rest of the day; 0 where none is known.
+
+    Without a known reset the rest of the day is a whole one, and so are its calls.
+    """
+    if day.reset_at is None:
+        calls, seconds = total(day, limits), 24.0 * HOUR
+    else:
+        calls, seconds = left(day, limits), day.reset_at - wall
+    if calls is None:
+        return 0.0
+    return max(0.0, seconds) / max(1, calls - kept_from("bulk", day, limits))
+
+
 def opens_at(day: Day, kept: int) -> float | None:
     """When (wall clock) a day without calls left has some again; None where that needs a probe."""
     if day.reset_at is not None:

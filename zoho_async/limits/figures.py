@@ -8,9 +8,11 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from zoho_async.errors import ConfigurationError
+from zoho_async.limits.plans import PLANS, PlanName
 
 Lane: TypeAlias = Literal["interactive", "bulk"]
 BlockScope: TypeAlias = Literal["code", "organization", "account"]
+Pace: TypeAlias = Literal["full", "even"]
 RefusalKind: TypeAlias = Literal["organization", "account", "day", "in_flight"]
 
 
@@ -26,6 +28,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     number of calls. ``block_scope`` says whom a block closes: by its code (43 the account, 44 the
     organization), or always the one or the other.
 
+    ``pace`` "even" spreads bulk calls over what is left of the day, where the day is known.
+
     ``window`` is shorter than 60 only against a sandbox; blocks and other delays shorten with it.
     Raises `ConfigurationError` for values that cannot work.
     """
@@ -38,6 +42,33 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     day: int | None = None
     reserve: float = 0.05
     block_scope: BlockScope = "code"
+    pace: Pace = "full"
+
+    @classmethod
+    def for_plan(
+        cls,
+        plan: PlanName,
+        *,
+        limit: int = 90,
+        burst: int = 10,
+        reserve: float = 0.05,
+        pace: Pace = "full",
+    ) -> Limits:
+        """The limits of a plan of Zoho's by its name; ``custom`` learns its day from headers.
+
+        Raises `ConfigurationError` for a plan that does not exist.
+        """
+        found = PLANS.get(plan)
+        if found is None:
+            raise ConfigurationError(f"plan {plan!r} is none of {', '.join(PLANS)}")
+        return cls(
+            limit=limit,
+            burst=burst,
+            reserve=reserve,
+            pace=pace,
+            day=found.day,
+            in_flight=found.in_flight,
+        )
 
     def __post_init__(self) -> None:
         if self.limit < 1:
@@ -60,6 +91,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"block_scope must be code, organization or account, got {self.block_scope!r}"
             )
+        if self.pace not in ("full", "even"):
+            raise ConfigurationError(f"pace must be full or even, got {self.pace!r}")
 
     @property
     def rate(self) -> float:

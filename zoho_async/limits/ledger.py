@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -83,7 +84,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._lock: Final = threading.Lock()
-        self._entries: Final[dict[str, _Entry]] = {}
+        self._entries: Final[OrderedDict[str, _Entry]] = OrderedDict()
 
     def _open(self, key: str) -> _Entry:
         found = self._entries.get(key)
@@ -91,10 +92,24 @@ class MemoryLedger:
             found = self._entries[key] = _Entry()
         return found
 
+    def _forget_idle(self, clock: Clock, *needed: str) -> None:
+        """Look at two of the keys that were looked at longest ago; nothing idle needs a timer."""
+        for _ in range(2):
+            key = next(iter(self._entries))
+            entry = self._entries[key]
+            blank = state.blank(entry.usage, clock.monotonic(), clock.time())
+            if blank and not entry.watchers and key not in needed:
+                del self._entries[key]
+            else:
+                self._entries.move_to_end(key)
+
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
         with self._lock:
+            if key not in self._entries:
+                self._open(key)
+                self._forget_idle(clock, key, account)
             usage = self._open(key).usage
             whole = self._open(account).usage
             return state.take(usage, whole, lane, limits, clock.monotonic(), clock.time(), "")
@@ -121,7 +136,7 @@ class MemoryLedger:
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         with self._lock:
             watchers = self._open(key).watchers
-            watchers.add(wake)
+            watchers.add(wake)  # an entry that is watched stays
 
         def forget() -> None:
             with self._lock:

@@ -18,6 +18,8 @@ _WHY: Final[dict[Reason, str]] = {
     "day": "the day's calls to be counted anew",
     "minute": "a free place in the minute",
     "in_flight": "calls in flight to be answered",
+    "pace": "the even pace over the day",
+    "ledger": "the ledger to be reached again",
 }
 
 
@@ -70,6 +72,11 @@ class Line:
     def parked(self) -> bool:
         """Whether the day holds the head up, which it may do to one lane alone."""
         return self.denial is not None and self.denial.reason == "day"
+
+    @property
+    def aside(self) -> bool:
+        """Whether what holds the head up does not hold up the other lane."""
+        return self.denial is not None and self.denial.reason in ("day", "pace")
 
     def deny(self, denial: Denial, now: float) -> None:
         self.denial = denial

@@ -10,7 +10,8 @@ Two lanes, and so two heads. The interactive one goes first; when both could go,
 from the bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
 with a head that is cancelled, and none runs out while the head waits.
 
-A head that the day alone holds up (bulk may not touch the reserve) does not hold up the other lane.
+A head that the day alone holds up (bulk may not touch the reserve, or goes at an even pace over the
+day) does not hold up the other lane.
 """
 
 from __future__ import annotations
@@ -92,6 +93,13 @@ class Scheduler:
     def rate(self) -> float:
         """Steady bulk calls a second when replies take no time."""
         return self._limits.rate
+
+    @property
+    def idle(self) -> bool:
+        """Whether a new scheduler in its place would do the same."""
+        if not self._nobody_waits() or self._bulk.token:
+            return False
+        return self._bucket is None or self._bucket.has_capacity(self._limits.burst)
 
     async def admit(
         self,
@@ -278,7 +286,7 @@ class Scheduler:
         now = self.clock.monotonic()
         before = line.until
         line.deny(denial, now)
-        if line.parked:
+        if line.aside:
             other.wake()
         if denial.reason in ("block", "day") and abs(line.until - before) > 1.0:
             self._send_away(line, denial)
@@ -340,7 +348,7 @@ class Scheduler:
 
     def _ready(self, line: Line) -> bool:
         """Whether the head of ``line`` would go if only there were a place."""
-        if line.head is None or line.parked:
+        if line.head is None or line.aside:
             return False
         return line is self._interactive or line.token or not self._paced
 

@@ -31,7 +31,7 @@ DRIFT: Final = 1.001
 #: An open place whose owner cannot be asked counts as its owner's last after so many ``linger``.
 LAPSE: Final = 10.0
 
-Reason: TypeAlias = Literal["block", "slow_start", "day", "minute", "in_flight"]
+Reason: TypeAlias = Literal["block", "slow_start", "day", "minute", "in_flight", "ledger", "pace"]
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -45,7 +45,8 @@ class Usage(msgspec.Struct):
     """All that is known of one organization.
 
     ``held`` and ``abandoned`` are heaps of the moments (monotonic) when calls leave them; ``open``
-    is by the number of the place; ``slowest`` is how long slow replies lately took, in seconds.
+    is by the number of the place; ``slowest`` is how long slow replies lately took, in seconds;
+    ``paced`` is when the last call at an even pace was admitted.
     """
 
     held: list[float] = []
@@ -54,6 +55,7 @@ class Usage(msgspec.Struct):
     serial: int = 0
     slowest: float = 0.0
     started: float = NEVER
+    paced: float = NEVER
     gate: Gate = msgspec.field(default_factory=Gate)
     crowd: Crowd = msgspec.field(default_factory=Crowd)
     day: Day = msgspec.field(default_factory=Day)
@@ -106,12 +108,19 @@ def take(
         apart = gates.spacing(gate, now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
+    paced = lane == "bulk" and limits.pace == "even"
+    if paced:
+        apart = days.spacing(day, limits, wall)
+        if now < usage.paced + apart:
+            return Denial("pace", usage.paced + apart - now)
     denial = _full(usage, limits, now)
     if denial is not None:
         return denial
     usage.serial = place = usage.serial + 1
     usage.open[place] = Place(now, owner)
     usage.started = now
+    if paced:
+        usage.paced = now
     days.count(day)
     if probing:
         day.probe = place
@@ -302,6 +311,23 @@ def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) 
     )
 
 
+def blank(usage: Usage, now: float, wall: float) -> bool:
+    """Whether nothing is left to know: usage that begins anew would decide the same from now on."""
+    _pass_time(usage, now, wall)
+    day = usage.day
+    # Twice the longest memory of a block or a crowd, which windows of a minute could have.
+    past = now - 2 * days.HOUR
+    return not (
+        usage.open
+        or usage.held
+        or usage.abandoned
+        or day.used
+        or day.spent
+        or day.reset_at is not None
+        or max(usage.gate.opens, usage.crowd.shrunk, usage.crowd.opens) > past
+    )
+
+
 # -- what a ledger that outlives its processes needs ----------------------------------------------
 
 
@@ -335,6 +361,7 @@ def shift(usage: Usage, seconds: float) -> None:
         number: Place(place.taken + seconds, place.owner) for number, place in usage.open.items()
     }
     usage.started += seconds
+    usage.paced += seconds
     usage.gate.closed += seconds
     usage.gate.opens += seconds
     usage.crowd.shrunk += seconds

@@ -1,0 +1,67 @@
+"""A Redis server of the tests' own, on a socket in a folder that goes with it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+
+class RedisServer:
+    """``redis-server`` from PATH; the test is skipped where there is none."""
+
+    def __init__(self) -> None:
+        if shutil.which("redis-server") is None:
+            pytest.skip("redis-server is not installed")
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = Path(self._folder.name, "redis.sock")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{self._path}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", str(self._path), "--save", ""],
+            cwd=self._folder.name,
+            stdout=subprocess.DEVNULL,
+        )
+        patience = time.monotonic() + 20
+        while True:
+            try:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(str(self._path))
+                    probe.sendall(b"PING\r\n")
+                    if probe.recv(16) == b"+PONG\r\n":
+                        return
+            except OSError:
+                pass
+            if time.monotonic() > patience:
+                raise TimeoutError("redis-server does not answer")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it at once; it keeps nothing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> RedisServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._folder.cleanup()

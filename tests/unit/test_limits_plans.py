@@ -1,0 +1,94 @@
+"""Plans by name, and a day's calls spread over it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from zoho_async.clock import LoopClock
+from zoho_async.errors import ConfigurationError
+from zoho_async.limits import (
+    PLANS,
+    Lane,
+    Limits,
+    MemoryLedger,
+    PlanName,
+    Quota,
+    Scheduler,
+    scheduler,
+)
+from zoho_async.limits import day as days
+from zoho_async.limits.day import Day
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.mark.parametrize(
+    ("plan", "day", "in_flight"),
+    [
+        ("free", 1000, 5),
+        ("standard", 2000, 10),
+        ("professional", 5000, 10),
+        ("ultimate", 10_000, 10),
+    ],
+)
+def test_a_plan_is_chosen_by_name(plan: PlanName, day: int, in_flight: int) -> None:
+    limits = Limits.for_plan(plan)
+    assert (limits.day, limits.in_flight, limits.limit) == (day, in_flight, 90)
+
+
+def test_a_custom_plan_learns_its_day_from_headers() -> None:
+    assert Limits.for_plan("custom").day is None
+    with pytest.raises(ConfigurationError, match="professional"):
+        Limits.for_plan(cast(PlanName, "gold"))
+    assert len(PLANS) == 7
+
+
+def new(limits: Limits) -> Scheduler:
+    return scheduler(
+        "api/1",
+        account="api/@me",
+        limits=limits,
+        ledger=MemoryLedger(),
+        clock=LoopClock(),
+        observer=None,
+    )
+
+
+async def call(limiter: Scheduler, lane: Lane, quota: Quota | None = None) -> float:
+    slot = await limiter.admit(lane, max_wait=None)
+    slot.sent()
+    await slot.replied(quota=quota)
+    return limiter.clock.monotonic()
+
+
+async def test_an_even_pace_spreads_bulk_calls_over_what_is_left_of_the_day() -> None:
+    limiter = new(Limits(pace="even", reserve=0))
+    await call(limiter, "interactive", Quota(1000, 100, 9999.0))  # one call each 100 s
+    times = [await call(limiter, "bulk") for _ in range(11)]
+    assert times[-1] - times[0] == pytest.approx(1000, rel=0.02)
+
+
+async def test_an_even_pace_does_not_hold_up_interactive_calls() -> None:
+    limiter = new(Limits(pace="even", reserve=0))
+    await call(limiter, "interactive", Quota(1000, 100, 9999.0))
+    await call(limiter, "bulk")
+    waiting = asyncio.create_task(call(limiter, "bulk"))
+    await asyncio.sleep(1)
+    began = limiter.clock.monotonic()
+    for _ in range(8):
+        await call(limiter, "interactive")
+    assert limiter.clock.monotonic() - began < 1
+    await waiting
+
+
+def test_without_a_known_day_there_is_no_pace_to_keep() -> None:
+    assert days.spacing(Day(), Limits(pace="even"), 0.0) == 0
+    assert days.spacing(Day(), Limits(pace="even", day=1000, reserve=0), 0.0) == 86.4
+
+
+def test_a_pace_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="pace"):
+        Limits(pace="slow")  # type: ignore[arg-type] # that is the point

@@ -1,0 +1,253 @@
+"""Usage in Redis: shared, leased, and what happens while the server is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.redis_server import RedisServer
+from zoho_async.clock import SYSTEM_CLOCK
+from zoho_async.errors import ConfigurationError, WaitTooLong
+from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Scheduler, scheduler
+from zoho_async.limits.state import Denial, Ending
+
+KEY, ACCOUNT = "api/1", "api/@me"
+QUICK = Limits(limit=4, burst=4, window=0.4, linger=0.1, in_flight=4)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def ledger(server: RedisServer) -> AsyncIterator[RedisLedger]:
+    ledger = RedisLedger(server.url)
+    await ledger._link().client.flushall()
+    yield ledger
+    await ledger.close()
+
+
+def limiter_on(ledger: RedisLedger, limits: Limits = QUICK) -> Scheduler:
+    return scheduler(
+        KEY, account=ACCOUNT, limits=limits, ledger=ledger, clock=SYSTEM_CLOCK, observer=None
+    )
+
+
+async def taken(ledger: RedisLedger, limits: Limits = QUICK) -> int:
+    answer = await ledger.take(KEY, ACCOUNT, "interactive", limits, SYSTEM_CLOCK)
+    assert not isinstance(answer, Denial)
+    return answer
+
+
+async def settled(ledger: RedisLedger, place: int, ending: Ending) -> float:
+    return await ledger.settle(KEY, ACCOUNT, place, ending, QUICK, SYSTEM_CLOCK)
+
+
+async def test_two_workers_share_one_minute(server: RedisServer, ledger: RedisLedger) -> None:
+    other = RedisLedger(server.url)
+    for each in (ledger, other, ledger, other):
+        await settled(each, await taken(each), Ending("replied", 0.0))
+    answer = await ledger.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK)
+    assert isinstance(answer, Denial)
+    assert answer.reason == "minute"
+    seen = await other.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    assert (seen.minute_used, seen.in_flight, seen.day_used) == (4, 0, 4)
+    await other.close()
+
+
+async def test_a_worker_without_a_lease_gives_its_places_back(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    other = RedisLedger(server.url, lease=0.05)
+    for _ in range(4):
+        await taken(other)
+    link = other._link()
+    assert link.keeper is not None
+    link.keeper.cancel()  # killed: nobody renews its lease
+    await asyncio.sleep(0.1)
+    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    assert seen.minute_used == 4  # they may be on their way
+    async with asyncio.timeout(5):
+        slot = await limiter_on(ledger).admit("bulk", max_wait=None)
+    await slot.unsent()
+    link.mine.clear()
+    await other.close()
+
+
+async def test_a_living_worker_keeps_its_lease_through_a_long_call(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    other = RedisLedger(server.url, lease=0.06)
+    place = await taken(other)
+    await asyncio.sleep(0.3)
+    seen = await ledger.look(KEY, ACCOUNT, Limits(), SYSTEM_CLOCK)
+    assert seen.in_flight == 1
+    await settled(other, place, Ending("replied", 0.3))
+    await other.close()
+    assert not [task for task in asyncio.all_tasks() if "lease" in task.get_name()]
+
+
+async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) -> None:
+    for turns in range(6):
+        task = asyncio.create_task(taken(ledger))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        while ledger._link().tasks:
+            await asyncio.gather(*ledger._link().tasks)
+        seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+        if not task.cancelled():
+            await settled(ledger, task.result(), Ending("unsent"))
+            continue
+        assert (seen.minute_used, seen.in_flight, seen.day_used) == (0, 0, 0)
+
+
+async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) -> None:
+    place = await taken(ledger)
+    ledger._link().mine.clear()  # as if the script's answer had never come
+    again = await taken(ledger)
+    assert again != place
+    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    assert seen.in_flight == 1
+
+
+async def test_a_block_of_the_account_closes_all_its_organizations(ledger: RedisLedger) -> None:
+    place = await taken(ledger)
+    assert await settled(ledger, place, Ending("replied", 0.0, None, Refusal(43, 100.0))) > 99
+    answer = await ledger.take("api/2", ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK)
+    assert isinstance(answer, Denial)
+    assert answer.reason == "block"
+
+
+async def test_a_server_that_forgot_is_told_again(ledger: RedisLedger) -> None:
+    ending = Ending("replied", 0.0, Quota(1000, 500, 3600.0))
+    await settled(ledger, await taken(ledger), ending)
+    await ledger._link().client.flushall()
+    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    assert (seen.minute_used, seen.day_remaining) == (1, 500)
+
+
+async def test_keys_name_the_organization_and_leave_in_time(ledger: RedisLedger) -> None:
+    await settled(ledger, await taken(ledger), Ending("replied", 0.0))
+    client = ledger._link().client
+    keys = [key async for key in client.scan_iter()]
+    assert sorted(keys) == [b"zoho_async:1:usage:api/1", b"zoho_async:1:workers"]
+    assert 0 < await client.ttl(b"zoho_async:1:usage:api/1") <= 2 * 86_400
+
+
+async def test_while_redis_is_away_nothing_is_sent_and_then_it_goes_on() -> None:
+    with RedisServer() as server:
+        ledger = RedisLedger(server.url)
+        limiter = limiter_on(ledger, Limits(linger=0.1))
+        slot = await limiter.admit()
+        slot.sent()
+        server.stop()
+        await slot.replied()  # kept, and written when it is back
+        with pytest.raises(WaitTooLong, match="the ledger to be reached again"):
+            await limiter.admit(max_wait=0.1)
+        with pytest.raises(ConfigurationError):
+            await limiter.snapshot()
+        server.start()
+        async with asyncio.timeout(10):
+            slot = await limiter.admit(max_wait=None)
+            await slot.unsent()
+            keeper = ledger._link().keeper
+            assert keeper is not None
+            await keeper  # it ends when nothing is owed and nothing open
+        assert (await limiter.snapshot()).minute_used == 1
+        await ledger.close()
+
+
+async def test_with_a_share_it_sends_its_part_alone_and_enters_it_afterwards() -> None:
+    limits = Limits(limit=40, burst=40, window=0.5, linger=0.1, in_flight=40)
+    with RedisServer() as server:
+        ledger = RedisLedger(server.url, share=0.1)
+        limiter = limiter_on(ledger, limits)
+        slot = await limiter.admit()
+        slot.sent()
+        await slot.replied()
+        server.stop()
+        began = time.monotonic()
+        sent: list[float] = []
+        for _ in range(9):
+            slot = await limiter.admit(max_wait=None)
+            slot.sent()
+            sent.append(time.monotonic())
+            await slot.replied()
+        assert sent[0] - began >= 0.6  # what others sent before has left the count
+        for at, start in enumerate(sent):
+            assert bisect_left(sent, start + 0.5) - at <= 4
+        server.start()
+        seen = await ledger.look(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
+        assert seen.minute_used >= 1
+        await ledger.close()
+
+
+async def test_what_cannot_be_is_said() -> None:
+    for wrong in ("http://localhost", "localhost:6379"):
+        with pytest.raises(ConfigurationError, match="redis://"):
+            RedisLedger(wrong)
+    with pytest.raises(ConfigurationError, match="share"):
+        RedisLedger("redis://localhost", share=2)
+    assert "secret" not in repr(RedisLedger("redis://:secret@localhost"))
+
+
+#: A worker as in the tests of the file; each prints when it sent.
+WORKER = textwrap.dedent("""
+    import asyncio, json, random, sys, time
+    from zoho_async.clock import SYSTEM_CLOCK
+    from zoho_async.limits import Limits, RedisLedger, scheduler
+
+    url, calls, limits = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+
+    async def main():
+        ledger = RedisLedger(url)
+        limiter = scheduler(
+            "api/1", account="api/@me", limits=Limits(**limits), ledger=ledger,
+            clock=SYSTEM_CLOCK, observer=None,
+        )
+
+        async def call():
+            slot = await limiter.admit("bulk", max_wait=None)
+            slot.sent()
+            print("sent", time.monotonic(), flush=True)
+            await asyncio.sleep(random.uniform(0.0, 0.02))
+            await slot.replied()
+
+        await asyncio.gather(*(call() for _ in range(calls)))
+        await ledger.close()
+
+    asyncio.run(main())
+""")
+
+
+def test_four_processes_share_one_limit_on_redis(server: RedisServer) -> None:
+    limits = {"limit": 20, "burst": 20, "window": 1.0, "linger": 0.5, "in_flight": 20}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, server.url, "12", json.dumps(limits)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    sent: list[float] = []
+    for each in workers:
+        out, _ = each.communicate(timeout=60)
+        assert each.returncode == 0
+        sent += [float(line.split()[1]) for line in out.splitlines()]
+    sent.sort()
+    assert len(sent) == 48
+    for at, start in enumerate(sent):
+        assert bisect_left(sent, start + 1.0) - at <= 20

@@ -1,0 +1,98 @@
+"""``zoho-async limits``: how far an organization's limits are used, by the ledger that is shared.
+
+Nothing is sent to Zoho: the ledger knows what every program that uses it sent, and what it learnt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from zoho_async.cli import outcome
+from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.wording import seconds
+from zoho_async.events import Event
+from zoho_async.limits import Snapshot
+from zoho_async.session import Session
+
+#: Seconds between two looks of ``--watch``.
+EVERY: Final = 0.5
+_WIDTH: Final = 30
+
+
+def limits(wanted: Connection, *, environ: Mapping[str, str], watch: bool, json: bool) -> int:
+    """Print the gauges once, or until interrupted, which is the way to end it (exit code 0)."""
+    try:
+        asyncio.run(interruptible(_show(wanted, environ, watch, json)))
+    except outcome.Interrupted:
+        if not watch:
+            raise
+    return outcome.DONE
+
+
+async def _show(wanted: Connection, environ: Mapping[str, str], watch: bool, json: bool) -> None:
+    async with connected(wanted, environ, _ignore) as zoho:
+        if json or not watch:
+            while True:
+                print(as_json(zoho, await zoho.snapshot()) if json else await _gauges(zoho))
+                sys.stdout.flush()
+                if not watch:
+                    return
+                await asyncio.sleep(EVERY)
+        with Live(console=Console(), auto_refresh=False) as live:
+            while True:
+                live.update(Text(await _gauges(zoho)), refresh=True)
+                await asyncio.sleep(EVERY)
+
+
+async def _gauges(zoho: Session) -> str:
+    return "\n".join([f"organization {zoho.organization}", *gauges(await zoho.snapshot())])
+
+
+def as_json(zoho: Session, seen: Snapshot) -> str:
+    """One line: the figures that all who share the ledger have in common."""
+    own = ("waiting", "admitted", "refused", "waited_seconds")
+    figures = {
+        name: value for name, value in msgspec.structs.asdict(seen).items() if name not in own
+    }
+    return msgspec.json.encode({"organization": zoho.organization, **figures}).decode()
+
+
+def gauges(seen: Snapshot) -> list[str]:
+    """A line for each budget, and for what holds calls up."""
+    lines = [
+        _gauge("minute", seen.minute_used, seen.limit),
+        _gauge("in flight", seen.in_flight, seen.cap),
+    ]
+    if seen.next_place_in:
+        lines[0] += f", next place in {seconds(seen.next_place_in)}"
+    if seen.day_limit is None:
+        day = f"{'day':9}  {seen.day_used:,} in the last 24 hours, the day's limit is not known yet"
+    else:
+        left = seen.day_remaining
+        day = _gauge(
+            "day", seen.day_limit - left if left is not None else seen.day_used, seen.day_limit
+        )
+    if seen.day_reset_in is not None:
+        day += f", anew in {seconds(seen.day_reset_in)}"
+    lines.append(day)
+    if seen.blocked_for > 0:
+        lines.append(f"{'blocked':9}  for {seconds(seen.blocked_for)}: nothing is sent")
+    return lines
+
+
+def _gauge(name: str, used: int, most: int) -> str:
+    full = min(_WIDTH, round(_WIDTH * used / max(1, most)))
+    return f"{name:9}  [{'#' * full}{'.' * (_WIDTH - full)}]  {used:,} of {most:,}"
+
+
+def _ignore(event: Event) -> None:
+    """Nothing is called here, so there is nothing to tell."""
