@@ -17,7 +17,7 @@ from zoho_async.limits import Limits, MemoryLedger
 
 def store_at(place: str, lease: float) -> TokenStore:
     """The store that ``place`` names: a URL of Redis, or a file."""
-    if place.startswith("redis://"):
+    if "://" in place:
         return RedisStore(place, lease=lease)
     return FileStore(place, lease=lease)
 

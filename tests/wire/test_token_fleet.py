@@ -8,14 +8,13 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.redis_server import RedisServer
 from tests.wire.fleet import store_at
-from tests.wire.redis_server import redis_server
 from zoho_async.auth import AccessToken, Credentials, store_key
 from zoho_async.auth.turn import Shared, keep
 from zoho_async.sandbox import Sandbox
@@ -25,9 +24,11 @@ PROCESSES, TASKS = 8, 50
 
 @pytest.fixture(params=["file", "redis"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    file = nullcontext(str(tmp_path / "tokens.json"))
-    with redis_server(tmp_path) if request.param == "redis" else file as named:
-        yield named
+    if request.param == "file":
+        yield str(tmp_path / "tokens.json")
+        return
+    with RedisServer() as server:
+        yield server.url
 
 
 def sandbox() -> Sandbox:

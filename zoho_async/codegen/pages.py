@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
+from zoho_async.wire.text import is_array
+
 Json: TypeAlias = dict[str, Any]
 
 #: Which Books file describes what stands below a path.
@@ -98,7 +100,7 @@ class Operation:
 def operations(page: str) -> list[Operation]:
     """Every operation of the page, in its order."""
     lines = page.splitlines()
-    starts = [at for at, line in enumerate(lines) if _is_call(lines, at)]
+    starts = [at for at in range(len(lines)) if _is_call(lines, at)]
     titles = [_title(lines, at) for at in starts]
     found: list[Operation] = []
     for number, (at, title) in enumerate(zip(starts, titles, strict=True)):
@@ -212,12 +214,13 @@ def document(
     ``books`` gives a Books file, ``resolver`` what reads its references.
     """
     described = books(_ELSEWHERE.get(resource, resource))
-    twins = {
-        _request(method, path): (path, operation)
+    twins: dict[tuple[str, str], tuple[str, Json]] = {
+        _request(method, path): (path, cast(Json, operation))
         for path, entry in described["paths"].items()
         for method, operation in entry.items()
         if isinstance(operation, dict)
     }
+    nothing: tuple[str, Json] = ("", {})
     shared = {
         path: cast(list[Json], entry.get("parameters", []))
         for path, entry in described["paths"].items()
@@ -228,7 +231,7 @@ def document(
     for each in _page(reference):
         if each.file == resource:
             request = _request(each.method, each.path)
-            twin_path, twin = ("", {}) if request in seen else twins.get(request, ("", {}))
+            twin_path, twin = nothing if request in seen else twins.get(request, nothing)
             seen.add(request)
             parameters = [*shared.get(twin_path, []), *twin.get("parameters", [])]
             entry = paths.setdefault(each.path, {})
@@ -245,7 +248,7 @@ def document(
             and resource in UNCONFIRMED
             and request not in confirmed
         ):
-            twin_path, twin = twins.get(request, ("", {}))
+            twin_path, twin = twins.get(request, nothing)
             parameters = [*shared.get(twin_path, []), *twin.get("parameters", [])]
             entry = paths.setdefault(row["path"], {})
             entry[row["method"].lower()] = _unconfirmed(row, twin, parameters, read)
@@ -379,12 +382,11 @@ def overlay(schema: Any, value: Any, read: Any, depth: int = 0) -> Json:
         for name, inner in cast(Json, value).items():
             properties[name] = overlay(properties.get(name, {}), inner, read, depth + 1)
         return {**known, "type": "object", "properties": properties}
-    if isinstance(value, list):
-        rows: list[Any] = value
+    if is_array(value):
         if known.get("type") == "object" or known.get("properties"):
-            return overlay(known, rows[0], read, depth) if rows else known
+            return overlay(known, value[0], read, depth) if value else known
         items: Any = known.get("items", {})
-        for row in rows:
+        for row in value:
             items = overlay(items, row, read, depth + 1)
         return {**known, "type": "array", "items": items}
     if known.get("type"):
