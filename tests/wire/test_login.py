@@ -230,6 +230,7 @@ async def test_refusing_on_the_page_is_told(tmp_path: Path) -> None:
         assert not profiles_file(tmp_path).exists()
 
 
+@pytest.mark.long
 async def test_a_real_browser_logs_in(tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
@@ -241,12 +242,18 @@ async def test_a_real_browser_logs_in(tmp_path: Path) -> None:
         def browse(url: str) -> None:
             options: Any = webdriver.ChromeOptions()
             options.binary_location = browser
-            for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+            for option in (
+                *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
+                # It shall talk to the sandbox and nobody else.
+                *("--disable-background-networking", "--disable-component-update"),
+                *("--disable-sync", "--no-first-run"),
+            ):
                 options.add_argument(option)
             options.add_argument(f"--user-data-dir={tmp_path / 'browser'}")
             chrome: Any = webdriver.Chrome(
                 options=options, service=webdriver.ChromeService(executable_path=driver)
             )
+            chrome.implicitly_wait(30)  # a page may still be on its way when it is looked at
             try:
                 chrome.get(url)
                 assert "ZohoBooks.settings.READ" in chrome.page_source
