@@ -39,17 +39,10 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     variants: tuple[str, ...] = ()
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an operation is called: here, at Zoho, and among the OAuth scopes.
-
-    ``unconfirmed`` marks those that no document of the product names.
-    """
+class Named(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whatever is called ``product.resource.verb``, as an operation's function is."""
 
     name: str
-    method: str
-    path: str
-    scope: str = ""
-    unconfirmed: bool = False
 
     @property
     def product(self) -> str:
@@ -60,10 +53,22 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """``product.resource``."""
         return self.name.rpartition(".")[0]
 
+
+class Endpoint(Named, frozen=True, kw_only=True, omit_defaults=True):
+    """What an operation is called: here, at Zoho, and among the OAuth scopes.
+
+    ``unconfirmed`` marks those that no document of the product names.
+    """
+
+    method: str
+    path: str
+    scope: str = ""
+    unconfirmed: bool = False
+
     @property
     def module(self) -> str:
         """The module that has its function: ``zoho_async.books.invoices``."""
-        return f"zoho_async.{self.name.rpartition('.')[0]}"
+        return f"zoho_async.{self.resource}"
 
     @property
     def function(self) -> str:
@@ -74,7 +79,7 @@ class _Endpoints(msgspec.Struct, frozen=True):
     operations: tuple[Endpoint, ...]
 
 
-class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OperationFacts(Named, frozen=True, kw_only=True, omit_defaults=True):
     """One operation: ``name`` is ``product.resource.verb``, the name of its generated function.
 
     What a list can do beyond its pages: ``order`` is the ``sort_column`` in which rows do not move
@@ -85,7 +90,6 @@ class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     ``alternatives`` are further paths that documents give for the same operation.
     """
 
-    name: str
     method: str
     path: str
     answer: Answer
@@ -109,15 +113,6 @@ class OperationFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     unconfirmed: bool = False
-
-    @property
-    def product(self) -> str:
-        return self.name.partition(".")[0]
-
-    @property
-    def resource(self) -> str:
-        """``product.resource``."""
-        return self.name.rpartition(".")[0]
 
     @property
     def top_level(self) -> bool:
