@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from zoho_async import __version__
 from zoho_async.cli import options, outcome
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, Connection
+from zoho_async.cli.outcome import Interrupted
 from zoho_async.errors import ZohoError
 
 app: Final = App(
@@ -98,6 +99,84 @@ def limits(
         environ=os.environ,
         watch=watch,
         json=json,
+    )
+
+
+@app.command(name="list", help_epilogue=options.LIST_EPILOGUE)
+def list_(
+    resource: options.Listed,
+    *,
+    filter: options.Filters = (),
+    rows: options.Rows = None,
+    columns: options.Columns = (),
+    output: options.Output = None,
+    dry_run: options.DryRun = False,
+    sandbox: options.InSandbox = False,
+    profile: options.ProfileName = None,
+    organization: options.Organization = None,
+    region: options.Region = None,
+    ledger: options.LedgerFile = None,
+) -> int:
+    """Show the rows of a list: a table in a terminal, JSON Lines as Zoho wrote them in a pipe."""
+    from zoho_async.cli.call import parse_query
+    from zoho_async.cli.list import Wanted, list_rows
+
+    return list_rows(
+        Wanted(
+            resource=resource,
+            filters=parse_query(filter, "--filter"),
+            rows=rows,
+            columns=columns,
+            form=output,
+        ),
+        Connection(
+            sandbox=sandbox,
+            profile=profile,
+            organization=organization,
+            region=region,
+            ledger=ledger,
+        ),
+        environ=os.environ,
+        dry_run=dry_run,
+    )
+
+
+@app.command(help_epilogue=options.CALL_EPILOGUE)
+def call(
+    method: options.HttpMethod,
+    path: options.ApiPath,
+    *,
+    query: options.Query = (),
+    body: options.Body = None,
+    product: options.ProductName = "books",
+    dry_run: options.DryRun = False,
+    sandbox: options.InSandbox = False,
+    profile: options.ProfileName = None,
+    organization: options.Organization = None,
+    region: options.Region = None,
+    ledger: options.LedgerFile = None,
+) -> int:
+    """Call any path of the API, within the limits, and print the reply's JSON."""
+    from zoho_async.cli.call import Asked, full_path, parse_query, read_body
+    from zoho_async.cli.call import call as carry_out
+
+    return carry_out(
+        Asked(
+            method=method,
+            path=full_path(path),
+            query=parse_query(query, "--query"),
+            body=read_body(body),
+            product=product,
+        ),
+        Connection(
+            sandbox=sandbox,
+            profile=profile,
+            organization=organization,
+            region=region,
+            ledger=ledger,
+        ),
+        environ=os.environ,
+        dry_run=dry_run,
     )
 
 
@@ -196,6 +275,13 @@ def sandbox(
     )
 
 
+@app.command(help_epilogue=options.COMPLETION_EPILOGUE)
+def completion(shell: options.Shell) -> int:
+    """Print the script that completes this command in a shell."""
+    print(app.generate_completion(shell=shell))
+    return outcome.DONE
+
+
 def run() -> int:
     """Carry out the process's command line; the exit code. What is wrong is one sentence."""
     try:
@@ -205,8 +291,9 @@ def run() -> int:
     except CycloptsError as wrong:
         _say(_sentence(wrong))
         return outcome.USAGE
-    except ZohoError as error:
-        _say(str(error))
+    except (ZohoError, Interrupted) as error:
+        if isinstance(error, ZohoError):
+            _say(str(error))
         return outcome.exit_code(error)
     except KeyboardInterrupt:
         return outcome.INTERRUPTED

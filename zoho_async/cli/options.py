@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+from zoho_async.cli.output import Form
 
 _ACCOUNT: Final = Group("Account", sort_key=1)
 _LIMITS: Final = Group("Limits", sort_key=2)
@@ -25,7 +28,7 @@ Resource: TypeAlias = Annotated[
 ]
 To: TypeAlias = Annotated[Path, _said("Directory for the files, `DIR/books/invoices.jsonl`.")]
 InSandbox: TypeAlias = Annotated[
-    bool, _said("Export a made-up firm from a local sandbox; needs no account.")
+    bool, _said("Use a made-up firm from a local sandbox; needs no account.")
 ]
 AsJson: TypeAlias = Annotated[
     bool, _said("Print one JSON object at the end on stdout, and nothing else there.")
@@ -86,6 +89,59 @@ EXPORT_EPILOGUE: Final = """
 - 2: bad usage or configuration
 - 3: the day's calls are used up; run the same again after the reset
 - 130: interrupted (143 by SIGTERM); run the same again to go on
+"""
+
+# -- call and list ------------------------------------------------------------------------------
+
+Listed: TypeAlias = Annotated[str, _said("A list, such as `invoices` or `inventory.items`.")]
+Rows: TypeAlias = Annotated[
+    int | None,
+    Parameter(
+        help="Stop after so many rows; else 25 in a table and all in a pipe.",
+        validator=Number(gte=1),
+        show_default=False,
+    ),
+]
+Columns: TypeAlias = Annotated[
+    tuple[str, ...], _said("Field to show in the table; may be repeated.")
+]
+Output: TypeAlias = Annotated[
+    Form | None, _said("`table`, `json` (one array) or `jsonl` (one row a line).")
+]
+DryRun: TypeAlias = Annotated[bool, _said("Show the request, its token hidden; send nothing.")]
+HttpMethod: TypeAlias = Annotated[str, _said("`GET`, `POST`, `PUT` or `DELETE`.")]
+ApiPath: TypeAlias = Annotated[str, _said("What follows the version, such as `/contacts/123`.")]
+Query: TypeAlias = Annotated[tuple[str, ...], _said("`NAME=VALUE` for the query; may be repeated.")]
+Body: TypeAlias = Annotated[str | None, _said("JSON to send; `@FILE` reads a file, `@-` stdin.")]
+ProductName: TypeAlias = Annotated[
+    str, _said("`books`, `invoice`, `billing` or `inventory`.", default=True)
+]
+
+Shell: TypeAlias = Annotated[
+    Literal["bash", "zsh", "fish", "powershell"], _said("Whose script to print.")
+]
+
+COMPLETION_EPILOGUE: Final = """
+**Examples**
+
+- bash: `zoho-async completion bash > ~/.local/share/bash-completion/completions/zoho-async`
+- fish: `zoho-async completion fish > ~/.config/fish/completions/zoho-async.fish`
+"""
+
+LIST_EPILOGUE: Final = """
+**Examples**
+
+- a look: `zoho-async list invoices --filter status=overdue`
+- numbers for a script: `zoho-async list items --rows 1000 | jq -r .name`
+- try it without an account: `zoho-async list contacts --sandbox`
+"""
+
+CALL_EPILOGUE: Final = """
+**Examples**
+
+- read: `zoho-async call GET /settings/preferences`
+- what would be sent: `zoho-async call POST /contacts --body '{"contact_name": "Acme"}' --dry-run`
+- another product: `zoho-async call GET /plans --product billing`
 """
 
 # -- sandbox ------------------------------------------------------------------------------------

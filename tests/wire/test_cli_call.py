@@ -1,0 +1,150 @@
+"""Looking at one's data from the command line: tables for people, exact rows for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from zoho_async.cli.output import columns_of
+from zoho_async.sandbox import Sandbox
+
+Command = Callable[..., Awaitable[tuple[int | None, str, str]]]
+
+
+@pytest.fixture
+async def sandbox() -> AsyncGenerator[Sandbox]:
+    async with Sandbox(sizes={"contacts": 250, "invoices": 30}) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, tmp_path: Path) -> Command:
+    """Runs the command in a process of its own: its exit code, stdout and stderr."""
+    environ = {**os.environ, **sandbox.environment(), "XDG_STATE_HOME": str(tmp_path)}
+
+    async def carry_out(*arguments: str, stdin: bytes = b"") -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "zoho_async.cli", *arguments),
+            env=environ | {"COLUMNS": "100"},
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        out, err = await process.communicate(stdin)
+        return process.returncode, out.decode(), err.decode()
+
+    return carry_out
+
+
+async def test_a_pipe_gets_every_row_as_zoho_wrote_it(sandbox: Sandbox, command: Command) -> None:
+    code, out, err = await command("list", "contacts")
+    assert (code, err) == (0, "")
+    assert out.encode().splitlines() == sandbox.truth("contacts")
+
+
+async def test_rows_stop_where_they_are_told_to_and_read_no_more(
+    sandbox: Sandbox, command: Command
+) -> None:
+    code, out, _ = await command("list", "contacts", "--rows", "3", "--output", "json")
+    assert code == 0
+    assert json.loads(out) == [json.loads(row) for row in sandbox.truth("contacts")[:3]]
+    assert sandbox.arrivals[0].query["per_page"] == "3"
+
+
+async def test_a_table_shows_what_people_look_for(sandbox: Sandbox, command: Command) -> None:
+    code, out, err = await command("list", "invoices", "--output", "table", "--rows", "2")
+    assert (code, err) == (0, "")
+    head, first, second = out.splitlines()
+    assert head.split()[:2] == ["invoice_id", "invoice_number"]
+    rows = [json.loads(row) for row in sandbox.truth("invoices")]
+    assert first.split()[:2] == [rows[0]["invoice_id"], rows[0]["invoice_number"]]
+    assert second.split()[:2] == [rows[1]["invoice_id"], rows[1]["invoice_number"]]
+
+
+async def test_a_filter_that_the_list_does_not_have_is_one_sentence(
+    sandbox: Sandbox, command: Command
+) -> None:
+    code, out, err = await command("list", "contacts", "--filter", "stauts=active")
+    assert (code, out) == (2, "")
+    assert err.startswith("zoho-async: books.contacts has no filter 'stauts'")
+    assert sandbox.calls == 0
+
+
+async def test_a_call_prints_the_reply(sandbox: Sandbox, command: Command) -> None:
+    body = json.dumps({"contact_name": "Acme & Søn", "credit_limit": 12.5})
+    code, out, err = await command("call", "post", "contacts", "--body", "@-", stdin=body.encode())
+    assert (code, err) == (0, "")
+    assert json.loads(out)["contact"]["contact_name"] == "Acme & Søn"
+    contact = json.loads(out)["contact"]["contact_id"]
+    code, out, _ = await command("call", "GET", f"/contacts/{contact}")
+    assert json.loads(out)["contact"]["contact_id"] == contact
+    code, out, err = await command("call", "GET", "/contacts/99")
+    assert (code, out) == (1, "")
+    assert "1002" in err
+
+
+async def test_a_dry_run_sends_nothing_and_hides_the_token(
+    sandbox: Sandbox, command: Command
+) -> None:
+    body = '{"contact_name": "Acme", "credit_limit": 12.50}'
+    code, out, _ = await command("call", "POST", "/contacts", "--body", body, "--dry-run")
+    assert code == 0
+    assert out.splitlines() == [
+        f"POST {sandbox.url}/books/v3/contacts?organization_id={sandbox.organization}",
+        "Accept: application/json",
+        "Authorization: Zoho-oauthtoken ...",
+        "Content-Type: application/json",
+        "",
+        '{"contact_name":"Acme","credit_limit":12.50}',
+    ]
+    code, out, _ = await command("list", "invoices", "--filter", "status=overdue", "--dry-run")
+    assert code == 0
+    assert "status=overdue" in out
+    assert sandbox.calls == sandbox.token_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["call", "GET", "/contacts?page=2"], "--query"),
+        (["call", "GET", "/contacts", "--query", "page"], "name=value"),
+        (["call", "POST", "/contacts", "--body", "{no json"], "--body"),
+        (["call", "POST", "/contacts", "--body", "@/no/such/file"], "--body"),
+        (["call", "PATCH", "/contacts"], "PATCH"),
+        (["call", "GET", "/contacts", "--product", "payroll"], "payroll"),
+        (["list", "contacts", "--rows", "0"], "rows"),
+    ],
+)
+async def test_what_cannot_be_is_one_sentence(
+    command: Command, arguments: list[str], words: str
+) -> None:
+    code, out, err = await command(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("zoho-async: ")
+    assert len(err.splitlines()) == 1
+    assert words in err
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+async def test_bash_completes_the_command(command: Command, tmp_path: Path) -> None:
+    code, script, err = await command("completion", "bash")
+    assert (code, err) == (0, "")
+    (tmp_path / "script").write_text(script)
+    asked = f"source {tmp_path / 'script'}; complete -p zoho-async"
+    process = await asyncio.create_subprocess_exec("bash", "-c", asked, stdout=PIPE)
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"zoho-async" in out
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    rows = [{"item_id": "1", "name": "A", "sku": "", "tax_id": "9", "rate": 5, "tags": [1]}]
+    assert columns_of(rows, "item_id", 100) == ["item_id", "name", "rate"]

@@ -1,0 +1,115 @@
+"""``zoho-async list``: the rows of one list, to look at or to pipe on."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import msgspec
+
+from zoho_async.cli import outcome
+from zoho_async.cli.call import Asked, shown
+from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.output import Form, columns_of, form_for, print_table
+from zoho_async.description import OperationFacts
+from zoho_async.export.catalog import check_filters, exportable, list_operation, resolve
+from zoho_async.paging import Pager
+from zoho_async.session import Session
+from zoho_async.wire.text import untyped
+
+#: Rows of a table where nobody says how many; a pipe gets all.
+_SCREENFUL: Final = 25
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows, how many (None: a screenful as a table, else all) and how they are printed."""
+
+    resource: str
+    filters: Mapping[str, str] = {}
+    rows: int | None = None
+    columns: tuple[str, ...] = ()
+    form: Form | None = None
+
+
+def list_rows(
+    wanted: Wanted, connection: Connection, *, environ: Mapping[str, str], dry_run: bool
+) -> int:
+    """Print the rows; with ``dry_run`` the first request, and send nothing.
+
+    Raises what calls raise, and `Interrupted`.
+    """
+    (facts,) = resolve([wanted.resource], exportable())
+    check_filters(wanted.filters, [facts])
+    asyncio.run(interruptible(_listed(wanted, facts, connection, environ, dry_run)))
+    return outcome.DONE
+
+
+async def _listed(
+    wanted: Wanted,
+    facts: OperationFacts,
+    connection: Connection,
+    environ: Mapping[str, str],
+    dry_run: bool,
+) -> None:
+    async with connected(
+        connection, environ, lambda event: None, organization=not facts.per_user
+    ) as zoho:
+        if dry_run:
+            asked = Asked(
+                method="GET", path=facts.path, query=wanted.filters, product=facts.product
+            )
+            print(shown(asked, zoho))
+            return
+        form = form_for(wanted.form)
+        most = wanted.rows if wanted.rows is not None or form != "table" else _SCREENFUL
+        async with aclosing(_rows(zoho, facts, wanted, most)) as rows:
+            if form == "table":
+                await _table(rows, facts, wanted)
+            else:
+                await _written(rows, form)
+
+
+async def _rows(
+    zoho: Session, facts: OperationFacts, wanted: Wanted, most: int | None
+) -> AsyncGenerator[bytes]:
+    query: dict[str, object] = dict(wanted.filters)
+    if most is not None and facts.paged:
+        query["per_page"] = max(1, min(most, facts.max_per_page))
+    left = most
+    async with Pager(zoho, list_operation(facts), query=query).raw() as rows:
+        async for row in rows:
+            if left is not None:
+                if left == 0:
+                    return
+                left -= 1
+            yield row
+
+
+async def _written(rows: AsyncIterator[bytes], form: Form) -> None:
+    """Each row as its own bytes: one a line, or as one JSON array."""
+    out = sys.stdout.buffer
+    between, last = (b"[\n", b"\n]\n") if form == "json" else (b"", b"")
+    empty = True
+    async for row in rows:
+        line = row.replace(b"\r", b" ").replace(b"\n", b" ")
+        out.write(between + line if form == "json" else line + b"\n")
+        between, empty = b",\n", False
+    if form == "json":
+        out.write(b"[]\n" if empty else last)
+    out.flush()
+
+
+async def _table(rows: AsyncIterator[bytes], facts: OperationFacts, wanted: Wanted) -> None:
+    read: list[dict[str, Any]] = [untyped(row) async for row in rows]
+    if not read:
+        print("no rows", file=sys.stderr)
+        return
+    width = shutil.get_terminal_size().columns
+    print_table(read, wanted.columns or columns_of(read, facts.row_id, width))
+    if wanted.rows is None and len(read) == _SCREENFUL:
+        print(f"the first {_SCREENFUL} rows; --rows N shows more", file=sys.stderr)
