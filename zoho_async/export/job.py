@@ -1,4 +1,4 @@
-"""A bulk export: resources of one organization, side by side, into one directory.
+"""A bulk export: resources of one organization, side by side, into one directory::
 
     async with Export(zoho, ["invoices", "contacts"], to="backup") as job:
         async for event in job:

@@ -8,15 +8,15 @@ Spans are named by method and ``url.template`` (ids in the path are replaced), s
 names stays small; for the same reason only the metrics of the limits name the organization. No
 attribute holds a token, a body or a query.
 
-===============================  ===========  ===================================================
-``http.client.request.duration``  histogram s  one request, from sending to the last byte read
-``zoho.limits.wait``             histogram s  the wait of a call for its organization's limits
-``zoho.limits.refused``          counter      calls that Zoho refused for its limits
-``zoho.retries``                 counter      calls that are tried again
-``zoho.tokens.refreshed``        counter      access tokens that came
-``zoho.rows``                    counter      rows of lists that were read, each once
-``zoho.drift``                   counter      kinds of values that did not fit, as the log tells
-===============================  ===========  ===================================================
+================================= ============ ===============================================
+``http.client.request.duration``  histogram, s one request, from sending to the last byte read
+``zoho.limits.wait``              histogram, s the wait of a call for its organization's limits
+``zoho.limits.refused``           counter      calls that Zoho refused for its limits
+``zoho.retries``                  counter      calls that are tried again
+``zoho.tokens.refreshed``         counter      access tokens that came
+``zoho.rows``                     counter      rows of lists that were read, each once
+``zoho.drift``                    counter      kinds of values that did not fit
+================================= ============ ===============================================
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""A web service whose answers never wait for its own nightly export.
+
+    pip install 'zoho-async[cli]' fastapi uvicorn
+    uvicorn service:app
+
+One session serves both: requests are *interactive* calls, the export is *bulk*, and the scheduler
+lets the first go ahead of the second. Nothing here knows of minutes or quotas.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from fastapi import FastAPI, HTTPException
+
+from zoho_async import Session
+from zoho_async.books import invoices
+from zoho_async.errors import LimitError, NotFound, ZohoError
+from zoho_async.export import Export
+from zoho_async.limits import SqliteLedger
+from zoho_async.sight import logged
+
+STATE = os.environ.get("SERVICE_STATE", "state")
+NIGHTLY = timedelta(hours=2)  # after midnight, UTC
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    os.makedirs(STATE, exist_ok=True)
+    # The ledger outlives the process, so a restart forgets no call of the last minute.
+    ledger = SqliteLedger(f"{STATE}/limits.sqlite")
+    async with Session.from_env(ledger=ledger, observer=logged()) as zoho:
+        app.state.zoho = zoho
+        nightly = zoho.start(every_night(zoho), name="nightly export")
+        yield
+        nightly.cancel()  # what is durable stays; the next start goes on from there
+    await ledger.close()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/invoices/{invoice_id}")
+async def balance(invoice_id: str) -> dict[str, str | Decimal | None]:
+    zoho: Session = app.state.zoho
+    try:
+        # A person waits for this: give up after two seconds rather than queue.
+        invoice = await invoices.get(zoho.with_options(max_wait=2.0), invoice_id)
+    except NotFound:
+        raise HTTPException(404, "no such invoice") from None
+    except LimitError as busy:
+        raise HTTPException(503, str(busy), headers={"Retry-After": "5"}) from None
+    return {"number": invoice.invoice_number, "balance": invoice.balance}
+
+
+async def every_night(zoho: Session) -> None:
+    while True:
+        now = datetime.now(UTC)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        start = midnight + NIGHTLY
+        if start <= now:
+            start += timedelta(days=1)
+        await asyncio.sleep((start - now).total_seconds())
+        await export(zoho)
+
+
+async def export(zoho: Session) -> None:
+    """One run; a failure is logged, and the next night goes on where this one stopped."""
+    try:
+        async with Export(zoho, ["invoices", "contacts"], to=f"{STATE}/export") as job:
+            await job.wait()
+    except ZohoError as error:
+        print(f"export stopped: {error}")
