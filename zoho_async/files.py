@@ -157,12 +157,12 @@ async def _as_it_is(document: Document) -> Document:
     return document
 
 
-_FILE_NAME: Final = re.compile(r"filename(\*)?=(?:UTF-8'[^']*')?(\"[^\"]+\"|[^;]+)", re.IGNORECASE)
+_FILE_NAME: Final = r"(?i)filename(\*)?=(?:UTF-8'[^']*')?(\"[^\"]+\"|[^;]+)"
 
 
 def _file_name(disposition: str, fallback: str, document: Document) -> str:
     """The reply's own file name without any folder, or one made from the operation's."""
-    found = sorted(_FILE_NAME.findall(disposition), reverse=True)  # the encoded one, if both
+    found = sorted(re.findall(_FILE_NAME, disposition), reverse=True)  # the encoded one, if both
     star, text = found[0] if found else ("", "")
     text = unquote(text) if star else text
     name = re.split(r"[/\\]", text.strip().strip('"'))[-1]
