@@ -11,7 +11,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -113,7 +121,7 @@ class Download:
         return await self._carry(use)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Document]:
+    async def open(self) -> AsyncGenerator[Document]:
         """Ask for it and look at it while it arrives: ``async with pdf.open() as document``."""
         document = await self._carry(_as_it_is)
         try:

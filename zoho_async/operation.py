@@ -24,8 +24,10 @@ BATCH: Final = 25
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """One of Zoho's finance products and how its API names the organization.
 
-    ``base_path`` goes between the API host and an operation's path. Exactly one of
-    ``organization_query`` and ``organization_header`` is set.
+    ``base_path`` goes between the API host and an operation's path and ends in the version.
+    ``organization_query`` and ``organization_header`` name the parameter and the header that hold
+    the organization's id; "" for the one that is not sent. `Session` takes other products than
+    those below where an account needs an older path, another version or the other way.
     """
 
     name: str
@@ -45,6 +47,14 @@ BILLING: Final = Product(
 )
 INVENTORY: Final = Product(
     name="inventory", base_path="/inventory/v1", organization_query="organization_id"
+)
+
+#: Other ways in which the documents give the same operations.
+SUBSCRIPTIONS: Final = msgspec.structs.replace(BILLING, base_path="/subscriptions/v1")
+INVOICE_BY_HEADER: Final = msgspec.structs.replace(
+    INVOICE,
+    organization_query="",
+    organization_header="X-com-zoho-invoice-organizationid",
 )
 
 PRODUCTS: Final[dict[str, Product]] = {

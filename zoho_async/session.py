@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast, get_args
@@ -34,7 +34,7 @@ from zoho_async.errors import (
 from zoho_async.events import Event, Observer
 from zoho_async.files import Document, Download, Downloads
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
-from zoho_async.operation import PRODUCTS, ListOperation, Operation
+from zoho_async.operation import PRODUCTS, ListOperation, Operation, Product
 from zoho_async.organizations import KnownOrganization, read_organizations
 from zoho_async.reply import Heard, Reply, reply_of
 from zoho_async.retry import Policy
@@ -60,7 +60,9 @@ class Session:
     who use the same refresh token (by default each session has its own); whoever made it closes it.
     ``observer`` is told of `events`. ``strict``
     raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
-    connector, which stays open. Raises `ConfigurationError` for what cannot work.
+    connector, which stays open. ``products`` are called as they say instead of as
+    `operation.PRODUCTS` says: by another version or base path, with the organization in a header.
+    Raises `ConfigurationError` for what cannot work.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Session:
         observer: Observer | None = None,
         strict: bool = False,
         http: aiohttp.BaseConnector | None = None,
+        products: Iterable[Product] = (),
         retry: Policy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -85,6 +88,7 @@ class Session:
         self._is_owner = True
         self._asking = asyncio.Lock()
         self._choices: list[str] = []
+        self._products = {**PRODUCTS, **{product.name: product for product in products}}
         self._heard: list[Heard] | None = None
         self._decoder = Decoder(strict=strict, observer=observer)
         self._account = Account(
@@ -113,6 +117,7 @@ class Session:
         observer: Observer | None = None,
         strict: bool = False,
         http: aiohttp.BaseConnector | None = None,
+        products: Iterable[Product] = (),
     ) -> Session:
         """A session by ``ZOHO_CLIENT_ID``, ``ZOHO_CLIENT_SECRET`` and ``ZOHO_REFRESH_TOKEN``.
 
@@ -133,6 +138,7 @@ class Session:
             observer=observer,
             strict=strict,
             http=http,
+            products=products,
         )
 
     def __repr__(self) -> str:
@@ -342,7 +348,7 @@ class Session:
         """The reply that holds one page of a list, known to be a success; `Pager` reads it."""
         call = Call(
             request=self._request("GET", path_of(operation.path, ids), operation.per_user),
-            product=operation.product,
+            product=self._products.get(operation.product.name, operation.product),
             options=self._options,
             caller=self,
             query=query_of(query or {}),
@@ -373,11 +379,11 @@ class Session:
             raise ConfigurationError(f"method {method!r} is none of {', '.join(sorted(_METHODS))}")
         if not path.startswith("/") or "?" in path:
             raise ConfigurationError(f"path {path!r} must begin with / and hold no query")
-        if product not in PRODUCTS:
-            raise ConfigurationError(f"product {product!r} is none of {', '.join(PRODUCTS)}")
+        if product not in self._products:
+            raise ConfigurationError(f"product {product!r} is none of {', '.join(self._products)}")
         call = Call(
             request=self._request(verb, path, False),
-            product=PRODUCTS[product],
+            product=self._products[product],
             options=self._options,
             caller=self,
             query=query_of(query or {}),
@@ -393,7 +399,7 @@ class Session:
         """
         call = Call(
             request=self._request("GET", "/organizations", True),
-            product=PRODUCTS["books"],
+            product=self._products["books"],
             options=self._options,
             caller=self,
             scope="ZohoBooks.settings.READ",
@@ -437,7 +443,7 @@ class Session:
             request=self._request(
                 operation.method, path_of(operation.path, ids), operation.per_user
             ),
-            product=operation.product,
+            product=self._products.get(operation.product.name, operation.product),
             options=self._options,
             caller=self,
             query=query_of(query or {}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -42,7 +42,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
-        self.answers: list[web.Response | Answering] = [done()]
+        self.answers: Sequence[web.Response | Answering] = [done()]
         self.is_hungry = True
         self.url = ""
 
@@ -78,7 +78,8 @@ class Desk:
         self.taken.append(taken)
         if self.is_hungry:
             await _read(request, taken)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer, *rest = self.answers
+        self.answers = rest or [answer]
         if isinstance(answer, web.Response):
             return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         return await answer(request)

@@ -210,7 +210,7 @@ async def test_a_file_is_never_in_memory_as_a_whole(
         file.truncate(size)
     counted = 0
 
-    async def count(request: web.Request) -> web.Response:
+    async def count(request: web.Request) -> web.StreamResponse:
         nonlocal counted
         async for chunk in request.content.iter_any():
             counted += len(chunk)
@@ -240,7 +240,7 @@ def test_the_bytes_of_a_file_are_not_in_its_repr() -> None:
 async def test_a_connection_that_breaks_is_not_taken_for_the_files_fault(
     desk: Desk, zoho: Session
 ) -> None:
-    async def hang_up(request: web.Request) -> web.Response:
+    async def hang_up(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.close()
         return web.Response()
