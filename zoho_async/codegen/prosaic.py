@@ -8,7 +8,7 @@ from zoho_async.codegen import words
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.model import Resource
 from zoho_async.codegen.naming import plural
-from zoho_async.operation import BATCH
+from zoho_async.operation import FILE_SIZE
 
 _PLAIN: Final = {
     "create": "Create {one}.",
@@ -18,9 +18,9 @@ _PLAIN: Final = {
     "void": "Void {one}.",
     "approve_finally": "Approve {one} as the last approver.",
     "cancel_write_off": "Take back the write-off of {one}.",
-    "export_pdf": "The PDFs of many {many}.",
+    "export_pdf": "The PDFs of many {many} in one document.",
     "get_current": "The {noun} whose access token is used.",
-    "print_pdf": "The PDFs of many {many}, made for printing.",
+    "print_pdf": "The PDFs of many {many} in one document, made for printing.",
     "upsert": (
         "Change the {noun} whose unique custom field ``key`` has ``value``, or create it where "
         "there is none. Doing so twice does no harm."
@@ -59,13 +59,11 @@ def of(function: Function, name: str = "", purpose: str = "") -> str:
         parts[0] += f" Needs {_listed(needed)}."
     if function.answer == "list":
         parts[0] = parts[0].removesuffix(".") + _walk(function)
-    if function.answer == "file" and function.batches:
-        parts[0] += f" One document holds those of {function.batch or BATCH} ids at most."
-    elif function.batch:
+    if function.batch:
         parts[0] += f" At most {function.batch} ids a call."
     if function.answer == "done" and function.call.method == "GET":
         parts[0] += " The answer is not described: find it in ``extra``."
-    parts += _notes(function)
+    parts += [*_notes(function), *_files(function, name)]
     scopes = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (*parts, scopes) if part)
 
@@ -83,6 +81,16 @@ def _notes(function: Function) -> list[str]:
     if function.call.unconfirmed:
         notes.append("Unconfirmed: known from Books, and in no document of this product.")
     return [" ".join(notes)] if notes else []
+
+
+def _files(function: Function, name: str) -> list[str]:
+    """Which files a function takes."""
+    if not function.uploads or function.answer == "file" or name:
+        return []
+    which = _listed([each.argument for each in function.uploads])
+    size = (function.file_size or FILE_SIZE) // 1024**2
+    kinds = f" {' '.join(function.file_types)}," if function.file_types else ""
+    return [f"{which}:{kinds} {size} MB at most."]
 
 
 def _purpose(function: Function, name: str) -> str:
