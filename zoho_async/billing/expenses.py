@@ -86,6 +86,8 @@ async def create(
 ) -> Expense:
     """Create an expense. Needs ``account_id`` and ``amount``.
 
+    ``receipt``: gif png jpeg jpg bmp pdf, 10 MB at most.
+
     Scope: ZohoSubscriptions.expenses.CREATE.
     """
     return await zoho.call(
@@ -204,6 +206,8 @@ async def update(
 ) -> Expense:
     """Change an expense; fields that are not sent stay as they are. Needs ``account_id`` and
     ``amount``.
+
+    ``receipt``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoSubscriptions.expenses.UPDATE.
     """

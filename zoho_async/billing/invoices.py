@@ -577,6 +577,8 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to an invoice.
 
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
+
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
     return await zoho.call(

@@ -345,6 +345,8 @@ async def email(
 ) -> Done:
     """Email a quote. Needs ``to_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
     return await zoho.call(
@@ -425,7 +427,7 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many quotes. One document holds those of 25 ids at most.
+    """The PDFs of many quotes in one document. At most 25 ids a call.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -453,7 +455,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many quotes, made for printing. One document holds those of 25 ids at most.
+    """The PDFs of many quotes in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """

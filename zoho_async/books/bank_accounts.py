@@ -509,6 +509,8 @@ async def add_bank_reconciliation_attachment(
 ) -> Done:
     """Add a bank reconciliation attachment to a bank account.
 
+    ``attachment``: 10 MB at most.
+
     Scope: ZohoBooks.banking.CREATE.
     """
     return await zoho.call(

@@ -178,6 +178,8 @@ async def create(
 ) -> Bill:
     """Create a bill. Needs ``vendor_id`` and ``bill_number``.
 
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
+
     Scope: ZohoBooks.bills.CREATE.
     """
     return await zoho.call(
@@ -379,6 +381,8 @@ async def update(
 ) -> Bill:
     """Change a bill; fields that are not sent stay as they are. Needs ``vendor_id`` and
     ``bill_number``.
+
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -699,6 +703,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to a bill.
+
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoBooks.bills.CREATE.
     """

@@ -2155,6 +2155,8 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a contact.
 
+    ``attachment``: 10 MB at most.
+
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(

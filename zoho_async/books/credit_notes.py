@@ -537,6 +537,8 @@ async def email(
 ) -> Done:
     """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoBooks.creditnotes.CREATE.
     """
     return await zoho.call(
@@ -1305,7 +1307,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many credit notes, made for printing. One document holds those of 25 ids at most.
+    """The PDFs of many credit notes in one document, made for printing.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1336,6 +1338,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to a credit note.
+
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1529,6 +1533,8 @@ async def upload_digital_signature(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Upload a digital signature to a credit note.
+
+    ``attachment``: 10 MB at most.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """

@@ -384,6 +384,8 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a delivery challan.
 
+    ``attachment``: 10 MB at most.
+
     Scope: ZohoBooks.deliverychallans.CREATE.
     """
     return await zoho.call(

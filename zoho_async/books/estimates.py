@@ -590,6 +590,8 @@ async def email(
 ) -> Done:
     """Email an estimate. Needs ``to_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoBooks.estimates.CREATE.
     """
     return await zoho.call(
@@ -670,7 +672,7 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many estimates. One document holds those of 25 ids at most.
+    """The PDFs of many estimates in one document. At most 25 ids a call.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -698,7 +700,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many estimates, made for printing. One document holds those of 25 ids at most.
+    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.estimates.READ.
     """

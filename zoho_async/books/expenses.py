@@ -111,6 +111,8 @@ async def create(
     """Create an expense. Needs ``account_id``, ``date``, ``amount`` and
     ``paid_through_account_id``.
 
+    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+
     Scope: ZohoBooks.expenses.CREATE.
     """
     return await zoho.call(
@@ -286,6 +288,8 @@ async def update(
 ) -> Expense:
     """Change an expense; fields that are not sent stay as they are. Needs ``account_id``, ``date``,
     ``amount`` and ``paid_through_account_id``.
+
+    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoBooks.expenses.UPDATE.
     """
@@ -514,6 +518,8 @@ async def create_receipt(
 ) -> Done:
     """Create a receipt of an expense.
 
+    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+
     Scope: ZohoBooks.expenses.CREATE.
     """
     return await zoho.call(
@@ -575,6 +581,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> ExpenseDocuments:
     """Add an attachment to an expense.
+
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx txt csv, 10 MB at most.
 
     Scope: ZohoBooks.expenses.CREATE.
     """

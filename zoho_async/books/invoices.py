@@ -816,6 +816,8 @@ async def email(
 ) -> Done:
     """Email an invoice. Needs ``to_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(
@@ -853,6 +855,8 @@ async def send_payment_reminder(
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
+
+    ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -930,7 +934,7 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document. At most 25 ids a call.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -956,7 +960,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices, made for printing. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1339,6 +1343,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to an invoice.
+
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1795,7 +1801,7 @@ def get_delivery_notes(
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The delivery notes of many invoices in one PDF. One document holds those of 25 ids at most.
+    """The delivery notes of many invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1831,7 +1837,7 @@ def get_packing_slips(
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The packing slips of many invoices in one PDF. One document holds those of 25 ids at most.
+    """The packing slips of many invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2448,6 +2454,8 @@ async def upload_digital_signature(
 ) -> Done:
     """Upload a digital signature to an invoice.
 
+    ``attachment``: 10 MB at most.
+
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(
@@ -2477,6 +2485,8 @@ async def upload_document(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Upload a document to an invoice.
+
+    ``attachment``: 10 MB at most.
 
     Scope: ZohoBooks.invoices.CREATE.
     """

@@ -366,6 +366,8 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a journal.
 
+    ``attachment`` and ``doc``: 10 MB at most.
+
     Scope: ZohoBooks.accountants.CREATE.
     """
     return await zoho.call(

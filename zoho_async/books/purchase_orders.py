@@ -175,6 +175,8 @@ async def create(
 ) -> PurchaseOrder:
     """Create a purchase order. Needs ``vendor_id`` and ``line_items``.
 
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
     return await zoho.call(
@@ -362,6 +364,8 @@ async def update(
 ) -> PurchaseOrder:
     """Change a purchase order; fields that are not sent stay as they are. Needs ``vendor_id`` and
     ``line_items``.
+
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -616,6 +620,8 @@ async def email(
 ) -> Done:
     """Email a purchase order. Needs ``to_mail_ids`` and ``body``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
     return await zoho.call(
@@ -784,6 +790,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to a purchase order.
+
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """

@@ -417,6 +417,8 @@ async def email(
 ) -> Done:
     """Email a retainer invoice. Needs ``to_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(
@@ -546,6 +548,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to a retainer invoice.
+
+    ``attachment``: 10 MB at most.
 
     Scope: ZohoBooks.invoices.CREATE.
     """

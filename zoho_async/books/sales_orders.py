@@ -209,6 +209,8 @@ async def create(
 ) -> SalesOrder:
     """Create a sales order. Needs ``customer_id``.
 
+    ``doc``: 10 MB at most.
+
     Scope: ZohoBooks.salesorders.CREATE.
     """
     return await zoho.call(
@@ -434,6 +436,8 @@ async def update(
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Change a sales order; fields that are not sent stay as they are. Needs ``customer_id``.
+
+    ``doc``: 10 MB at most.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -661,6 +665,8 @@ async def email(
 ) -> Done:
     """Email a sales order. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoBooks.salesorders.CREATE.
     """
     return await zoho.call(
@@ -754,7 +760,7 @@ _EXPORT_PDF = Operation(
 
 
 def export_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """The PDFs of many sales orders. At most 25 ids a call.
+    """The PDFs of many sales orders in one document. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -773,7 +779,7 @@ _PRINT_PDF = Operation(
 
 
 def print_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """The PDFs of many sales orders, made for printing. At most 25 ids a call.
+    """The PDFs of many sales orders in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -940,6 +946,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to a sales order.
+
+    ``attachment`` and ``doc``: 10 MB at most.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """

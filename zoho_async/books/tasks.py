@@ -537,6 +537,8 @@ async def add_attachment(
 ) -> TaskDocuments:
     """Add an attachment to a task.
 
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx xml csv txt tif tiff, 10 MB at most.
+
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(

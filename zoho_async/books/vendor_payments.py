@@ -533,6 +533,8 @@ async def email(
 ) -> Done:
     """Email a vendor payment. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
     return await zoho.call(

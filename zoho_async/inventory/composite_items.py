@@ -364,6 +364,8 @@ async def upload_image(
 ) -> Done:
     """Upload an image to a composite item.
 
+    ``image``: gif png jpeg jpg bmp webp, 7 MB at most.
+
     Scope: ZohoInventory.compositeitems.CREATE.
     """
     return await zoho.call(

@@ -397,6 +397,8 @@ async def email(
 ) -> Done:
     """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoInventory.creditnotes.CREATE.
     """
     return await zoho.call(

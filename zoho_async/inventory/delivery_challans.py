@@ -392,6 +392,8 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a delivery challan.
 
+    ``attachment``: 10 MB at most.
+
     Scope: ZohoInventory.deliverychallans.CREATE.
     """
     return await zoho.call(

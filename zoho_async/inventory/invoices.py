@@ -529,6 +529,8 @@ async def email(
 ) -> Done:
     """Email an invoice. Needs ``to_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoInventory.invoices.CREATE.
     """
     return await zoho.call(
@@ -635,7 +637,7 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document. At most 25 ids a call.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -661,7 +663,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices, made for printing. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1044,6 +1046,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to an invoice.
+
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoInventory.invoices.CREATE.
     """

@@ -487,6 +487,8 @@ async def upload_image(
 ) -> Done:
     """Upload an image to an item.
 
+    ``image``: gif png jpeg jpg bmp webp, 7 MB at most.
+
     Scope: ZohoInventory.items.CREATE.
     """
     return await zoho.call(_UPLOAD_IMAGE, ids=(item_id,), query=extra_query, files={"image": image})
@@ -655,6 +657,8 @@ async def upload_images(
 ) -> Done:
     """Upload images to an item.
 
+    ``image``: gif png jpeg jpg bmp webp, 7 MB at most.
+
     Scope: ZohoInventory.items.CREATE.
     """
     return await zoho.call(
@@ -748,6 +752,8 @@ async def upload_back_image(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Upload a back image to an item.
+
+    ``back_image``: gif png jpeg jpg bmp webp, 7 MB at most.
 
     Scope: ZohoInventory.items.CREATE.
     """

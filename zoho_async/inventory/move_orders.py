@@ -391,6 +391,8 @@ async def add_attachment(
 ) -> MoveOrderDocument:
     """Add an attachment to a move order.
 
+    ``attachment``: 10 MB at most.
+
     Scope: ZohoInventory.moveorder.CREATE.
     """
     return await zoho.call(

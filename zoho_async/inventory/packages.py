@@ -243,7 +243,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many packages, made for printing. One document holds those of 25 ids at most.
+    """The PDFs of many packages in one document, made for printing.
 
     Scope: ZohoInventory.packages.READ.
     """

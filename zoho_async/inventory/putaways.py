@@ -277,6 +277,8 @@ async def add_attachment(
 ) -> PutawayDocument:
     """Add an attachment to a putaway.
 
+    ``attachment``: 10 MB at most.
+
     Scope: ZohoInventory.putaway.CREATE.
     """
     return await zoho.call(

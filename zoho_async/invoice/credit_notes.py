@@ -435,6 +435,8 @@ async def email(
 ) -> Done:
     """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
     return await zoho.call(

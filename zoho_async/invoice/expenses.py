@@ -111,6 +111,8 @@ async def create(
     """Create an expense. Needs ``account_id``, ``date``, ``amount`` and
     ``paid_through_account_id``.
 
+    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+
     Scope: ZohoInvoice.expenses.CREATE.
     """
     return await zoho.call(
@@ -290,6 +292,8 @@ async def update(
     ``amount`` and ``paid_through_account_id``.
 
     Unconfirmed: known from Books, and in no document of this product.
+
+    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -536,6 +540,8 @@ async def create_receipt(
 
     Unconfirmed: known from Books, and in no document of this product.
 
+    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+
     Scope: ZohoInvoice.expenses.CREATE.
     """
     return await zoho.call(
@@ -601,6 +607,8 @@ async def add_attachment(
     """Add an attachment to an expense.
 
     Unconfirmed: known from Books, and in no document of this product.
+
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx txt csv, 10 MB at most.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """

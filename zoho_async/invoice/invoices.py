@@ -482,6 +482,8 @@ async def email(
 ) -> Done:
     """Email an invoice. Needs ``to_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoInvoice.invoices.CREATE.
     """
     return await zoho.call(
@@ -579,6 +581,8 @@ async def send_payment_reminder(
 ) -> Done:
     """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoInvoice.invoices.CREATE.
     """
     return await zoho.call(
@@ -655,7 +659,7 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document. At most 25 ids a call.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -681,7 +685,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices, made for printing. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -1037,6 +1041,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to an invoice.
+
+    ``attachment``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """

@@ -362,6 +362,8 @@ async def email(
 ) -> Done:
     """Email a retainer invoice. Needs ``to_mail_ids``.
 
+    ``attachments``: 10 MB at most.
+
     Scope: ZohoInvoice.invoices.CREATE.
     """
     return await zoho.call(
@@ -470,6 +472,8 @@ async def add_attachment(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an attachment to a retainer invoice.
+
+    ``attachment``: 10 MB at most.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
