@@ -397,7 +397,7 @@ class Account:
             raise AmbiguousWrite(
                 call.request, f"it is not known whether it took effect ({type(error).__name__})"
             ) from error
-        if call.is_spent and kind != "final":
+        if call.is_spent and (kind != "final" or isinstance(error, NotAuthorized)):
             error.add_note(
                 "The call was not tried again: a file in it comes from an iterator, which can be "
                 "read once only. Give its path or its bytes instead."

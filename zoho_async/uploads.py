@@ -48,6 +48,12 @@ class Upload:
     ) -> None:
         if not name or any(mark in name for mark in '\r\n"/\\'):
             raise ValueError(f"{name!r} is no name of a file")
+        given: object = content  # a path as text is easily taken for one
+        if not isinstance(given, bytes | os.PathLike | AsyncIterable):
+            raise TypeError(
+                f"{name} is given as {type(given).__name__}; give bytes, a pathlib.Path, or an "
+                "async iterator of bytes"
+            )
         self.name: Final = name
         self.content: Final = content
         self.size: Final = len(content) if isinstance(content, bytes) else size

@@ -15,8 +15,14 @@ from tests.wire.desk import Desk, done, refused
 from zoho_async import Session, Upload
 from zoho_async.books import bills, expenses, invoices
 from zoho_async.books.bills import BillInput
-from zoho_async.errors import AmbiguousWrite, ConnectionBroken, TooManyInFlight
+from zoho_async.errors import (
+    AmbiguousWrite,
+    ConnectionBroken,
+    NotAuthorized,
+    TooManyInFlight,
+)
 from zoho_async.inventory import items
+from zoho_async.uploads import Content
 
 PNG = b"\x89PNG" + bytes(range(256)) * 3000
 
@@ -105,12 +111,20 @@ async def test_a_record_and_its_file_go_together(desk: Desk, zoho: Session) -> N
     assert desk.last.headers["Content-Type"] == "application/json"
 
 
-@pytest.mark.parametrize("how", ["path", "bytes"])
+class Archive:
+    """Gives its bytes as often as it is asked."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield PNG
+
+
+@pytest.mark.parametrize("how", ["path", "bytes", "iterable"])
 async def test_a_refused_file_is_sent_again(
     how: str, desk: Desk, zoho: Session, receipt: Path
 ) -> None:
     desk.answers = [refused(), done()]
-    file = Upload.from_path(receipt) if how == "path" else Upload("a.png", PNG)
+    sources: dict[str, Content] = {"path": receipt, "bytes": PNG, "iterable": Archive()}
+    file = Upload("a.png", sources[how])
     await invoices.add_attachment(zoho, "1", attachment=file)
     assert [each.parts["attachment"].content for each in desk.taken] == [PNG] * 2
 
@@ -126,6 +140,18 @@ async def test_a_refused_iterator_is_not_sent_again_and_that_is_said(
     with pytest.raises(ValueError, match="read before"):
         await invoices.add_attachment(zoho, "1", attachment=file)
     assert len(desk.taken) == 1
+
+
+async def test_a_token_that_ends_is_told_where_a_file_cannot_be_sent_again(
+    desk: Desk, zoho: Session
+) -> None:
+    desk.answers = [web.json_response({"code": 57, "message": "no"}, status=401), done()]
+    with pytest.raises(NotAuthorized) as caught:
+        await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", pieces(PNG)))
+    assert "can be read once only" in caught.value.__notes__[0]
+    desk.answers = [web.json_response({"code": 57, "message": "no"}, status=401), done()]
+    await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", PNG))
+    assert len(desk.taken) == 3
 
 
 async def test_an_iterator_that_was_not_reached_is_still_whole(zoho: Session, desk: Desk) -> None:
@@ -231,6 +257,11 @@ async def test_a_file_is_never_in_memory_as_a_whole(
 def test_names_that_would_break_the_form_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no name of a file"):
         Upload(name, b"x")
+
+
+def test_a_path_as_text_is_not_taken_for_content() -> None:
+    with pytest.raises(TypeError, match=r"given as str; give bytes, a pathlib\.Path"):
+        Upload("a.png", "scans/a.png")  # type: ignore[arg-type]  # the mistake itself
 
 
 def test_the_bytes_of_a_file_are_not_in_its_repr() -> None:
