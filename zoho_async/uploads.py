@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from io import BufferedReader
 from pathlib import Path
 from threading import Lock
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 Content: TypeAlias = bytes | os.PathLike[str] | AsyncIterable[bytes]
 
@@ -48,7 +48,7 @@ class Upload:
     ) -> None:
         if not name or any(mark in name for mark in '\r\n"/\\'):
             raise ValueError(f"{name!r} is no name of a file")
-        given: object = content  # a path as text is easily taken for one
+        given = cast(object, content)  # a path as text is easily taken for one
         if not isinstance(given, bytes | os.PathLike | AsyncIterable):
             raise TypeError(
                 f"{name} is given as {type(given).__name__}; give bytes, a pathlib.Path, or an "

@@ -71,6 +71,9 @@ class Given:
             else:
                 bodies[name] = place.name
         self._give_bodies(bodies)
+        form = self._case.properties(self._described.form).keys()
+        for name in form - self.files - self.fields.keys() - self.query.keys():
+            self._problems.append(f"{name} of the form is described, and cannot be given")
         for name, value in self._function.fixed.items():
             self._fix(name, value)
         for parameter in self._described.parameters:

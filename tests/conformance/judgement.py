@@ -105,10 +105,11 @@ class Judgement:
         text = received.body
         if self._case.correction.form:
             self._patches.use("correction: form")
-            ((name, content),) = parse_qsl(text.decode(), strict_parsing=True)
-            if (content_type, name) != (_FORM, self._case.correction.form):
-                yield f"{name} is sent as {content_type!r}"
-            text = content.encode()
+            pairs = parse_qsl(text.decode())
+            if content_type != _FORM or [name for name, _ in pairs] != [self._case.correction.form]:
+                yield f"the body is sent as {content_type!r}, and not in the form that is corrected"
+                return
+            text = pairs[0][1].encode()
         elif content_type.partition(";")[0] != JSON:
             yield f"the body is sent as {content_type!r}"
         sent = json.loads(text, parse_float=Decimal)
