@@ -112,8 +112,13 @@ class Upload:
                 with CancelScope(shield=True):
                     await to_thread.run_sync(reader.close)
         else:
-            async for piece in self.content:
-                yield piece
+            source = aiter(self.content)
+            try:
+                async for piece in source:
+                    yield piece
+            finally:  # what it holds open is given up now, and not some time later
+                if isinstance(source, AsyncGenerator):
+                    await source.aclose()
 
 
 class _Reader:

@@ -51,7 +51,7 @@ class Desk:
         return self.taken[-1]
 
     async def open(self, start: AiohttpServer) -> None:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/oauth/v2/token", self._token)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self.url = str((await start(app)).make_url("")).rstrip("/")

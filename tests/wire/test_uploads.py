@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -280,3 +281,46 @@ async def test_a_connection_that_breaks_is_not_taken_for_the_files_fault(
     with pytest.raises(AmbiguousWrite) as caught:
         await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", PNG))
     assert isinstance(caught.value.__cause__, ConnectionBroken)
+
+
+async def test_a_refusal_that_comes_before_the_file_was_read_is_heard(
+    desk: Desk, zoho: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.png"
+    path.write_bytes(bytes(9 * 1024 * 1024))
+    reads: list[int] = []
+
+    async def read(request: web.Request) -> web.StreamResponse:
+        reads.append(len(await request.read()))
+        return done()
+
+    desk.is_hungry, desk.answers = False, [refused(), refused(), read]
+    await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(path))
+    assert len(desk.taken) == 3
+    assert reads[0] > 9 * 1024 * 1024
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "too long"])
+async def test_the_source_of_a_file_that_is_given_up_is_closed(
+    ends: str, desk: Desk, zoho: Session
+) -> None:
+    here, closed = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        try:
+            yield b"%PDF"
+            here.set()
+            if ends == "cancelled":
+                await asyncio.Event().wait()
+            yield b"more"
+        finally:
+            closed.set()
+
+    file = Upload("a.pdf", slow(), size=6)
+    sending = asyncio.create_task(invoices.add_attachment(zoho, "1", attachment=file))
+    await here.wait()
+    if ends == "cancelled":
+        sending.cancel()
+    with pytest.raises(asyncio.CancelledError if ends == "cancelled" else ValueError):
+        await sending
+    await closed.wait()
