@@ -13,13 +13,21 @@ import msgspec
 T = TypeVar("T")
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+Form: TypeAlias = Literal["", "JSONString"]
+
+#: What is documented for most files, in bytes: 10 MB.
+FILE_SIZE: Final = 10 * 1024 * 1024
+#: What is documented for most documents of many records.
+BATCH: Final = 25
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """One of Zoho's finance products and how its API names the organization.
 
-    ``base_path`` goes between the API host and an operation's path. Exactly one of
-    ``organization_query`` and ``organization_header`` is set.
+    ``base_path`` goes between the API host and an operation's path and ends in the version.
+    ``organization_query`` and ``organization_header`` name the parameter and the header that hold
+    the organization's id; "" for the one that is not sent. `Session` takes other products than
+    those below where an account needs an older path, another version or the other way.
     """
 
     name: str
@@ -41,6 +49,14 @@ INVENTORY: Final = Product(
     name="inventory", base_path="/inventory/v1", organization_query="organization_id"
 )
 
+#: Other ways in which the documents give the same operations.
+SUBSCRIPTIONS: Final = msgspec.structs.replace(BILLING, base_path="/subscriptions/v1")
+INVOICE_BY_HEADER: Final = msgspec.structs.replace(
+    INVOICE,
+    organization_query="",
+    organization_header="X-com-zoho-invoice-organizationid",
+)
+
 PRODUCTS: Final[dict[str, Product]] = {
     product.name: product for product in (BOOKS, INVOICE, BILLING, INVENTORY)
 }
@@ -55,6 +71,11 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     the media type asked for; anything but JSON is handed over as bytes. ``repeatable`` marks a
     write that may be sent twice without harm (an upsert by unique field). ``per_user`` marks an
     operation that belongs to the account rather than to an organization.
+
+    ``form`` is the form field that takes the JSON where the documents want no JSON as such; a call
+    without a body has ``{}`` there. ``file_types`` are the endings of the names of files that Zoho
+    takes (none: the documents do not say), ``file_size`` is the most bytes of one. ``batch`` is
+    the most ids in a call that reads many records.
     """
 
     name: str
@@ -67,6 +88,10 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     accept: str = "application/json"
     repeatable: bool = False
     per_user: bool = False
+    form: Form = ""
+    file_types: tuple[str, ...] = ()
+    file_size: int = FILE_SIZE
+    batch: int = BATCH
 
 
 class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from zoho_async.codegen import words
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.model import Resource
 from zoho_async.codegen.naming import plural
+from zoho_async.operation import FILE_SIZE
 
 _PLAIN: Final = {
     "create": "Create {one}.",
@@ -62,7 +63,7 @@ def of(function: Function, name: str = "", purpose: str = "") -> str:
         parts[0] += f" At most {function.batch} ids a call."
     if function.answer == "done" and function.call.method == "GET":
         parts[0] += " The answer is not described: find it in ``extra``."
-    parts += _notes(function)
+    parts += [*_notes(function), *_files(function, name)]
     scopes = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (*parts, scopes) if part)
 
@@ -80,6 +81,16 @@ def _notes(function: Function) -> list[str]:
     if function.call.unconfirmed:
         notes.append("Unconfirmed: known from Books, and in no document of this product.")
     return [" ".join(notes)] if notes else []
+
+
+def _files(function: Function, name: str) -> list[str]:
+    """Which files a function takes."""
+    if not function.uploads or function.answer == "file" or name:
+        return []
+    which = _listed([each.argument for each in function.uploads])
+    size = (function.file_size or FILE_SIZE) // 1024**2
+    kinds = f" {' '.join(function.file_types)}," if function.file_types else ""
+    return [f"{which}:{kinds} {size} MB at most."]
 
 
 def _purpose(function: Function, name: str) -> str:
