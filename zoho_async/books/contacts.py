@@ -1466,14 +1466,15 @@ _CREATE_CONTACT_PERSON = Operation(
     product=BOOKS,
     method="POST",
     path="/contacts/contactpersons",
-    result=Done,
+    result=ContactPerson,
     scope="ZohoBooks.contacts.CREATE",
+    key="contact_person",
 )
 
 
 async def create_contact_person(
     zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
-) -> Done:
+) -> ContactPerson:
     """Create a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -1507,8 +1508,9 @@ _UPDATE_CONTACT_PERSON = Operation(
     product=BOOKS,
     method="PUT",
     path="/contacts/contactpersons/{contactperson_id}",
-    result=Done,
+    result=ContactPerson,
     scope="ZohoBooks.contacts.UPDATE",
+    key="contact_person",
 )
 
 
@@ -1518,7 +1520,7 @@ async def update_contact_person(
     person: ContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Done:
+) -> ContactPerson:
     """Update a contact person.
 
     Scope: ZohoBooks.contacts.UPDATE.

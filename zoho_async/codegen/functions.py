@@ -103,6 +103,7 @@ class Function:
     reply: tuple[Node, ...] = ()
     body_nodes: tuple[Node, ...] = ()
     objects: Objects = field(default_factory=dict[str, tuple[Node, ...]])
+    reply_objects: Objects = field(default_factory=dict[str, tuple[Node, ...]])
     changes: str = ""
     per_page: int = 200
     details: str = ""
@@ -178,6 +179,7 @@ class Reader:
             purpose=self._overrides.purpose_of(full_id) or "",
             upsert=naming.is_upsert(call),
             objects=self.source.objects,
+            reply_objects=self.source.objects,
             corrected=bool(fixes or given),
         )
         for fix in fixes:

@@ -78,6 +78,26 @@ class SalesOrderLineItem(Part, frozen=True, kw_only=True):
     avatax_use_code: str | None = None
     project_id: str | None = None
     line_item_category: str | None = None
+    line_item_id: str | None = None
+    sku: str | None = None
+    bcy_rate: Decimal | None = None
+    tax_name: str | None = None
+    tax_type: str | None = None
+    tax_percentage: Decimal | None = None
+    is_taxable: bool | None = None
+    product_exemption_id: str | None = None
+    product_exemption_code: str | None = None
+    avatax_use_code_id: str | None = None
+    avatax_use_code_desc: str | None = None
+    avatax_tax_code_id: str | None = None
+    avatax_tax_code_desc: str | None = None
+    item_total_inclusive_of_tax: Decimal | None = None
+    is_invoiced: bool | None = None
+    stock_on_hand: str | None = None
+    image_id: str | None = None
+    image_name: str | None = None
+    image_type: str | None = None
+    project_name: str | None = None
 
 
 class SalesOrderSubStatus(Part, frozen=True, kw_only=True):
