@@ -50,9 +50,9 @@ def stale(model: Model, reference: Path) -> list[str]:
 
 
 def held(model: Model) -> tuple[int, list[str]]:
-    """How many fields are described, and those that no struct has: below none there is loss.
+    """How many fields the requests and replies of a product describe, and those that are lost.
 
-    Every field of every request and reply is looked for where the function's own struct holds it.
+    Each is looked for in the function's own struct, at the place that the description gives it.
     """
     found = _Fields()
     for each in model.functions():
