@@ -345,6 +345,28 @@ def test_importing_the_product_loads_no_resource() -> None:
     assert json.loads(done.stdout) == ["zoho_async.books"]
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_no_described_field_is_lost_in_the_structs(built: list[Model], number: int) -> None:
+    count, lost = check.held(built[number])
+    assert lost == []
+    assert count > 6000
+
+
+def test_a_field_that_no_struct_has_is_found(built: list[Model]) -> None:
+    inventory = generate.models()[3]
+    del inventory.replies.shapes["SalesOrderLineItem"].members["quantity"]
+    _, lost = check.held(inventory)
+    assert any(each.endswith("SalesOrderLineItem has no quantity") for each in lost)
+
+
+def test_an_answer_that_only_the_second_file_describes_is_taken_from_there(books: Model) -> None:
+    named = {each.full_name: each for each in books.functions()}
+    for verb in ("create", "update"):
+        function = named[f"books.contacts.{verb}_contact_person"]
+        assert (function.answer, function.result) == ("record", "ContactPerson")
+        assert function.key == "contact_person"
+
+
 # -- facts beside the operations --------------------------------------------------------------
 
 

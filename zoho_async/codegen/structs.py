@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from zoho_async.codegen import words
-from zoho_async.codegen.kinds import Place, agreed, element_of, kind_of
+from zoho_async.codegen.kinds import Place, agreed, element_of, kind_of, takes_percent
 from zoho_async.codegen.overrides import Overrides
 from zoho_async.codegen.spec import Node
 from zoho_async.description import Kind
@@ -31,7 +31,10 @@ SHARED: Final = "shared"
 
 @dataclass
 class Member:
-    """A field of a struct, as far as it is known. ``struct`` names the object that it holds."""
+    """A field of a struct, as far as it is known.
+
+    ``struct`` names the object that it holds; ``percent`` says that it may be a share.
+    """
 
     name: str
     kind: Kind
@@ -41,6 +44,7 @@ class Member:
     max_length: int | None = None
     max_items: int | None = None
     regions: tuple[str, ...] = ()
+    percent: bool = False
 
     def join(self, other: Member) -> None:
         """Add what another description of the same field says."""
@@ -55,6 +59,7 @@ class Member:
         lengths = [length for length in (self.max_length, other.max_length) if length is not None]
         self.max_length = max(lengths, default=None)
         self.max_items = self.max_items or other.max_items
+        self.percent = self.percent or other.percent
         self.regions = self.regions if self.regions == other.regions else ()
 
 
@@ -171,6 +176,7 @@ class Family:
             max_length=node.max_length,
             max_items=node.max_items,
             regions=node.regions,
+            percent=kind == "decimal" and takes_percent(node),
         )
         fields = objects.get(inner.object, ())
         if fields and held:

@@ -83,7 +83,7 @@ class _Module:
             return f"list[{inner}]" if member.kind == "list" else inner
         if member.kind == "list" and member.element is not None and member.element != "any":
             return f"list[{self._take(_REPLY[member.element])}]"
-        return self._take(_REPLY[member.kind])
+        return self._take(_REPLY[member.kind] + _share(member))
 
     def _input(self, shape: Shape, member: Member) -> str:
         if member.struct:
@@ -93,7 +93,7 @@ class _Module:
             self.used.add("Sequence")
             inner = self._values(shape, member) or self._take(_INPUT[member.element])
             return f"Sequence[{inner}]"
-        return self._values(shape, member) or self._take(_INPUT[member.kind])
+        return self._values(shape, member) or self._take(_INPUT[member.kind] + _share(member))
 
     def _is_list(self, member: Member) -> bool:
         if member.kind == "list":
@@ -120,7 +120,7 @@ class _Module:
         return f'"{name}"' if later else name
 
     def _take(self, text: str) -> str:
-        for word in ("Decimal", "dt.", "Moment", "Any", "Mapping", "Sequence"):
+        for word in ("Decimal", "Percentage", "dt.", "Moment", "Any", "Mapping", "Sequence"):
             if word in text:
                 self.used.add(word)
         return text
@@ -148,6 +148,10 @@ def types_module(model: Model, home: str, resource: Resource | None) -> str:
     for struct in structs:
         lines += ["", "", *struct]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _share(member: Member) -> str:
+    return " | Percentage" if member.percent and member.kind == "decimal" else ""
 
 
 def _laid_out(name: str, declared: str, value: str) -> list[str]:
@@ -178,7 +182,7 @@ def _imports(module: _Module, model: Model, home: str) -> list[str]:
     shared = {name for name in held if shapes[name].home == SHARED != home}
     ours = [
         *imported(f"zoho_async.{model.product}.types.shared", shared),
-        *imported("zoho_async.wire", used & {"Input", "Moment", "Part", "Record"}),
+        *imported("zoho_async.wire", used & {"Input", "Moment", "Part", "Percentage", "Record"}),
     ]
     groups = [group for group in (plain + standard, third, ours) if group]
     return [line for group in groups for line in (*group, "")][:-1]
