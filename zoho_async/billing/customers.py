@@ -6,7 +6,7 @@ no such addon.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.customers import (
     ContactPerson,
@@ -54,6 +54,10 @@ __all__ = [
     "mark_as_inactive",
     "update",
     "update_contact_person",
+]
+
+GetByCrmReferenceReferenceIdType: TypeAlias = Literal[
+    "zcrm_account_id", "zcrm_contact_id", "CouponStatus.EXPIRED"
 ]
 
 
@@ -186,7 +190,7 @@ async def get_by_crm_reference(
     zoho: Session,
     reference_id: str | int,
     *,
-    reference_id_type: Literal["zcrm_account_id", "zcrm_contact_id"] | None = None,
+    reference_id_type: GetByCrmReferenceReferenceIdType | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Customer:
     """A customer by crm reference.

@@ -45,7 +45,9 @@ __all__ = [
     "update",
 ]
 
-ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Expired", "Status.Stopped"]
+ListFilterBy: TypeAlias = Literal[
+    "Status.All", "Status.Active", "Status.Expired", "Status.Stopped", "Status.Billable"
+]
 
 ListSortColumn: TypeAlias = Literal[
     "next_expense_date",

@@ -218,6 +218,7 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "customer_name",
     "amount_bcy",
     "amount_fcy",
+    "created_time",
 ]
 
 
@@ -968,6 +969,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.creditnotes.READ",
+    order="created_time",
     totals=True,
 )
 
@@ -982,7 +984,8 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page.
+    """List all refunds; iterating reads every page, in order of ``created_time``. With a
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
 
     Scope: ZohoBooks.creditnotes.READ.
     """

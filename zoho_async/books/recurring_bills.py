@@ -130,7 +130,7 @@ def list(
     created_time: dt.datetime | None = None,
     created_by_id: str | int | None = None,
     last_modified_time: dt.datetime | None = None,
-    discount: str | None = None,
+    discount: Decimal | int | None = None,
     discount_account_id: str | int | None = None,
     is_discount_before_tax: bool | None = None,
     page: int | None = None,

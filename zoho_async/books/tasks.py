@@ -99,6 +99,7 @@ ListFilterBy: TypeAlias = Literal[
     "TaskStatus.DueToday",
     "TaskStatus.PriorityOverdue",
     "TaskStatus.Unassigned",
+    "open",
 ]
 
 

@@ -166,6 +166,7 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "customer_name",
     "amount_bcy",
     "amount_fcy",
+    "created_time",
 ]
 
 
@@ -779,6 +780,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.creditnotes.READ",
+    order="created_time",
     totals=True,
 )
 
@@ -793,7 +795,8 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page.
+    """List all refunds; iterating reads every page, in order of ``created_time``. With a
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """

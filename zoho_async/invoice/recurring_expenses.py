@@ -42,7 +42,9 @@ __all__ = [
     "upsert",
 ]
 
-ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Expired", "Status.Stopped"]
+ListFilterBy: TypeAlias = Literal[
+    "Status.All", "Status.Active", "Status.Expired", "Status.Stopped", "Status.Billable"
+]
 
 ListSortColumn: TypeAlias = Literal[
     "next_expense_date",

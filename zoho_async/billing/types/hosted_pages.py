@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 HostedPageSubscriptionCustomerGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "consumer", "overseas"
@@ -57,7 +57,7 @@ class HostedPagePlan(Part, frozen=True, kw_only=True):
     price: Decimal | None = None
     tags: list[Tag] | None = None
     item_custom_fields: list[HostedPageItemCustomField] | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     total: Decimal | None = None
     setup_fee: Decimal | None = None
     description: str | None = None

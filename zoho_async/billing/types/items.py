@@ -28,7 +28,7 @@ class Item(Record, frozen=True, kw_only=True):
     unit: str | None = None
     tax_id: str | None = None
     tax_name: str | None = None
-    tax_percentage: str | None = None
+    tax_percentage: Decimal | None = None
     tax_type: str | None = None
     sku: str | None = None
     product_type: str | None = None

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.billing.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 QuoteGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -26,7 +26,7 @@ class QuoteLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tax_name: str | None = None
     tax_type: str | None = None
@@ -61,7 +61,7 @@ class Quote(Record, frozen=True, kw_only=True):
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
     expiry_date: dt.date | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -175,7 +175,7 @@ class QuoteLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, ca
@@ -203,7 +203,7 @@ class QuoteInput(Input, kw_only=True):
     date: dt.date | UnsetType | None = UNSET
     expiry_date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

@@ -15,7 +15,7 @@ from zoho_async.billing.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 SubscriptionCustomerGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "consumer", "overseas"
@@ -63,7 +63,7 @@ class SubscriptionPlan(Part, frozen=True, kw_only=True):
     price: Decimal | None = None
     tags: list[Tag] | None = None
     item_custom_fields: list[SubscriptionItemCustomField] | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     total: Decimal | None = None
     setup_fee: Decimal | None = None
     plan_description: str | None = None

@@ -17,7 +17,7 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 CreditNoteGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -89,7 +89,7 @@ class CreditNoteLineItem(Part, frozen=True, kw_only=True):
     rate: Decimal | None = None
     quantity: Decimal | None = None
     unit: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_exemption_id: str | None = None
@@ -322,7 +322,7 @@ class CreditNoteLineItemInput(Input, kw_only=True):
     item_order: int | UnsetType | None = UNSET
     rate: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
     tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, au, ca, mx
     # at most 25 characters; editions: Avalara Integration

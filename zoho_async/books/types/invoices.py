@@ -17,7 +17,7 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -103,7 +103,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tags: list[Tag] | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
@@ -186,7 +186,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     currency_id: str | None = None
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -455,7 +455,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 100 characters
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
@@ -514,7 +514,7 @@ class InvoiceInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET
     payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: str | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

@@ -199,7 +199,7 @@ class JournalInput(Input, kw_only=True):
     journal_date: dt.date | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET
-    journal_type: Literal["Cash", "Both"] | UnsetType | None = UNSET
+    journal_type: Literal["Cash", "Both", "both"] | UnsetType | None = UNSET
     vat_treatment: str | UnsetType | None = UNSET  # editions: uk, eu
     include_in_vat_return: bool | UnsetType | None = UNSET  # editions: eu, uk
     # editions: uk

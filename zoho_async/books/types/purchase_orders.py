@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.books.types.shared import Address, CustomField, CustomFieldInput, Tag, TagInput
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 PurchaseOrderGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "overseas", "consumer"
@@ -149,7 +149,7 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     purchaseorder_number: str | None = None
     date: dt.date | None = None
     expected_delivery_date: dt.date | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     discount_account_id: str | None = None
     is_discount_before_tax: bool | None = None
     reference_number: str | None = None
@@ -310,7 +310,7 @@ class PurchaseOrderInput(Input, kw_only=True):
     delivery_date: dt.date | UnsetType | None = UNSET
     due_date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     discount_account_id: str | int | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

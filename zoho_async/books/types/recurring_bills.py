@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 RecurringBillGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "overseas", "consumer"
@@ -134,7 +134,7 @@ class RecurringBill(Record, frozen=True, kw_only=True):
     created_time: Moment | None = None
     created_by_id: str | None = None
     last_modified_time: Moment | None = None
-    discount: str | None = None
+    discount: Decimal | Percentage | None = None
     discount_account_id: str | None = None
     is_discount_before_tax: bool | None = None
     tags: list[Tag] | None = None
@@ -211,7 +211,7 @@ class RecurringBillInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET
     payment_terms_label: str | UnsetType | None = UNSET
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    discount: str | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     discount_account_id: str | int | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     repeat_every: str | UnsetType | None = UNSET

@@ -16,7 +16,7 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 SalesOrderGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -65,7 +65,7 @@ class SalesOrderLineItem(Part, frozen=True, kw_only=True):
     unitkey_code: str | None = None
     location_id: str | None = None
     location_name: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tags: list[Tag] | None = None
@@ -138,7 +138,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     discount_applied_on_amount: Decimal | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
@@ -324,7 +324,7 @@ class SalesOrderLineItemInput(Input, kw_only=True):
     sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
     unitkey_code: str | UnsetType | None = UNSET  # editions: mx
     location_id: str | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tags: Sequence[TagInput] | UnsetType | None = UNSET
@@ -372,7 +372,7 @@ class SalesOrderInput(Input, kw_only=True):
     salesorder_number: str | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET
     is_update_customer: bool | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     salesperson_name: str | UnsetType | None = UNSET
     notes_default: str | UnsetType | None = UNSET

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 CreditNoteGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -149,7 +149,7 @@ class CreditNoteLineItem(Part, frozen=True, kw_only=True):
     rate: Decimal | None = None
     quantity: Decimal | None = None
     unit: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_exemption_id: str | None = None

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomFieldInput
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
 class DeliveryChallanMappedItemMappedItem(Part, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class DeliveryChallanLineItem(Part, frozen=True, kw_only=True):
     bcy_rate: Decimal | None = None
     quantity: Decimal | None = None
     unit: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tax_name: str | None = None
     tax_type: str | None = None
@@ -120,7 +120,7 @@ class DeliveryChallan(Record, frozen=True, kw_only=True):
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     place_of_supply: str | None = None
     gst_no: str | None = None
     gst_treatment: str | None = None
@@ -170,7 +170,7 @@ class DeliveryChallanLineItemInput(Input, kw_only=True):
     rate: Decimal | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 120 characters
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tax_exemption_id: str | int | UnsetType | None = UNSET
     tax_exemption_code: str | UnsetType | None = UNSET  # at most 50 characters
@@ -193,7 +193,7 @@ class DeliveryChallanInput(Input, kw_only=True):
     template_id: str | int | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET
     challan_type: str | UnsetType | None = UNSET  # at most 200 characters
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: str | UnsetType | None = UNSET
     place_of_supply: str | UnsetType | None = UNSET  # at most 5 characters

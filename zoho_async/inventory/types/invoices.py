@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -148,7 +148,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_name: str | None = None
@@ -201,7 +201,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     currency_id: str | None = None
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -480,7 +480,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 100 characters
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tax_name: str | UnsetType | None = UNSET
@@ -527,7 +527,7 @@ class InvoiceInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET  # at most 100 characters
     payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 SalesOrderGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -172,7 +172,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     estimate_id: str | None = None
@@ -344,7 +344,7 @@ class SalesOrderInput(Input, kw_only=True):
     ) = UNSET
     notes: str | UnsetType | None = UNSET
     terms: str | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     shipping_charge: Decimal | int | UnsetType | None = UNSET

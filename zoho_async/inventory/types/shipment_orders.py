@@ -8,7 +8,7 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
 class ShipmentOrderContactPerson(Part, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class ShipmentOrder(Record, frozen=True, kw_only=True):
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     estimate_id: str | None = None

@@ -16,7 +16,7 @@ from zoho_async.invoice.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 EstimateGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -58,7 +58,7 @@ class EstimateLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_name: str | None = None
@@ -100,7 +100,7 @@ class Estimate(Record, frozen=True, kw_only=True):
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
     expiry_date: dt.date | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -235,7 +235,7 @@ class EstimateLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tax_name: str | UnsetType | None = UNSET
@@ -268,7 +268,7 @@ class EstimateInput(Input, kw_only=True):
     date: dt.date | UnsetType | None = UNSET
     expiry_date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Part, Percentage, Record
 
 PriceListRoundingType: TypeAlias = Literal[
     "no_rounding",
@@ -25,7 +25,7 @@ class PriceListPriceBracket(Part, frozen=True, kw_only=True):
     start_quantity: Decimal | None = None
     end_quantity: Decimal | None = None
     pricebook_rate: Decimal | None = None
-    pricebook_discount: str | None = None
+    pricebook_discount: Decimal | Percentage | None = None
 
 
 class PriceListPricebookItem(Part, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class PriceListPricebookItem(Part, frozen=True, kw_only=True):
     item_id: str | None = None
     pricebook_rate: Decimal | None = None
     pricebook_item_id: str | None = None
-    pricebook_discount: str | None = None
+    pricebook_discount: Decimal | Percentage | None = None
     pricing_scheme: str | None = None
     price_brackets: list[PriceListPriceBracket] | None = None
 
@@ -66,7 +66,7 @@ class PriceListPriceBracketInput(Input, kw_only=True):
     start_quantity: Decimal | int | UnsetType | None = UNSET
     end_quantity: Decimal | int | UnsetType | None = UNSET
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
-    pricebook_discount: str | UnsetType | None = UNSET
+    pricebook_discount: Decimal | int | Percentage | UnsetType | None = UNSET
     pricebook_item_id: str | int | UnsetType | None = UNSET
 
 
@@ -75,7 +75,7 @@ class PriceListPricebookItemInput(Input, kw_only=True):
 
     item_id: str | int | UnsetType | None = UNSET
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
-    pricebook_discount: str | UnsetType | None = UNSET
+    pricebook_discount: Decimal | int | Percentage | UnsetType | None = UNSET
     pricing_scheme: Literal["unit", "volume"] | UnsetType | None = UNSET
     price_brackets: Sequence[PriceListPriceBracketInput] | UnsetType | None = UNSET
     pricebook_item_id: str | int | UnsetType | None = UNSET

@@ -16,7 +16,7 @@ from zoho_async.invoice.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Part, Percentage, Record
 
 RecurringInvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -203,7 +203,7 @@ class RecurringInvoiceLineItemInput(Input, kw_only=True):
     item_id: str | int | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET  # at most 2000 characters
     rate: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_exemption_id: str | int | UnsetType | None = UNSET
     avatax_tax_code: str | UnsetType | None = UNSET
     avatax_use_code: str | UnsetType | None = UNSET  # at most 25 characters
@@ -264,7 +264,7 @@ class RecurringInvoiceInput(Input, kw_only=True):
     tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     payment_options: RecurringInvoicePaymentOptionsInput | UnsetType | None = UNSET
-    discount: str | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET
