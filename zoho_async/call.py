@@ -43,6 +43,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: Body = None
     scope: str = ""
+    codes: Mapping[int, str] = {}
     accept: str = JSON
     repeatable: bool = False
 
@@ -114,6 +115,7 @@ def error_of(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
         envelope.message,
         scope=call.scope,
         choices=_ids(envelope.error_info),
+        codes=call.codes,
     )
 
 
@@ -134,7 +136,12 @@ def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply 
             envelope = None
         if envelope is not None and envelope.code:
             return reply_error(
-                call.request, answer.status, envelope.code, envelope.message, scope=call.scope
+                call.request,
+                answer.status,
+                envelope.code,
+                envelope.message,
+                scope=call.scope,
+                codes=call.codes,
             )
         return UnreadableReply(call.request, "JSON came instead of a document", answer.status)
     if not answer.body:

@@ -6,9 +6,12 @@ anything; `Session` carries them out, `Pager` walks their pages.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
+
+from zoho_async.batches import Batch
 
 T = TypeVar("T")
 
@@ -54,7 +57,9 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     value; "" decodes the whole envelope (code and message stand in every envelope). ``accept`` is
     the media type asked for; anything but JSON is handed over as bytes. ``repeatable`` marks a
     write that may be sent twice without harm (an upsert by unique field). ``per_user`` marks an
-    operation that belongs to the account rather than to an organization.
+    operation that belongs to the account rather than to an organization. ``batches`` are the
+    parameters of which one call takes so many ids and no more. ``codes`` are the error codes that
+    have a meaning of their own in the resource.
     """
 
     name: str
@@ -67,6 +72,8 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     accept: str = "application/json"
     repeatable: bool = False
     per_user: bool = False
+    batches: tuple[Batch, ...] = ()
+    codes: Mapping[int, str] = {}
 
 
 class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -76,7 +83,9 @@ class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     is the ``sort_column`` in whose ascending order rows do not move while others edit, or "" where
     the description allows none. ``paged`` is False for lists that answer everything at once.
     ``max_per_page`` is the largest page that is documented. ``totals`` says that the description
-    names ``response_option``, with which Zoho counts the rows.
+    names ``response_option``, with which Zoho counts the rows. ``batch`` is the parameter that
+    names the rows by their ids, so many at most: more are read by several calls. ``codes`` are as
+    in `Operation`.
     """
 
     name: str
@@ -91,3 +100,5 @@ class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     max_per_page: int = 200
     totals: bool = False
     per_user: bool = False
+    batch: Batch | None = None
+    codes: Mapping[int, str] = {}

@@ -21,6 +21,7 @@ from msgspec import UNSET, UnsetType
 
 from zoho_async.account import Account
 from zoho_async.auth import Credentials, TokenStore
+from zoho_async.batches import refuse_beyond
 from zoho_async.call import Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import (
@@ -259,8 +260,9 @@ class Session:
 
         ``ids`` fill the path's names in order; ``query`` and ``headers`` leave out what is None;
         ``body`` is sent as JSON, or as ``JSONString`` beside ``files``. Raises `CallError`,
-        `LimitError` or `AuthError`.
+        `LimitError` or `AuthError`, and `TooManyIds` for more ids than one call takes.
         """
+        refuse_beyond(operation.batches, query)
         call = self._call(operation, ids, query, body, headers, files)
         answer = await self._send(call)
         try:
@@ -295,6 +297,7 @@ class Session:
             caller=self,
             query=query_of(query or {}),
             scope=operation.scope,
+            codes=operation.codes,
         )
         return await self._send(call)
 
@@ -387,6 +390,7 @@ class Session:
             headers=query_of(headers or {}),
             body=(lambda: _form(uploads, encoded)) if uploads else encoded,
             scope=operation.scope,
+            codes=operation.codes,
             accept=operation.accept,
             repeatable=operation.repeatable,
         )

@@ -410,6 +410,21 @@ def test_error_codes_stand_with_their_resource() -> None:
     assert "2006 no such item" in (module("invoice.items").__doc__ or "")
 
 
+@pytest.mark.parametrize("name", RESOURCES)
+def test_operations_carry_the_codes_and_batches_of_their_resource(name: str) -> None:
+    facts = load(name.partition(".")[0])
+    for each in vars(module(name)).values():
+        if not isinstance(each, Operation | ListOperation):
+            continue
+        assert dict(each.codes) == facts.errors.get(name, {})
+        known = {named.name: named.batch for named in facts.operations}
+        batches = (
+            each.batches if isinstance(each, Operation) else (each.batch,) if each.batch else ()
+        )
+        if each.name in known and batches:
+            assert batches[0].most == known[each.name]
+
+
 def test_what_only_books_describes_is_marked_in_invoice() -> None:
     facts = load("invoice")
     assert facts.named("invoice.projects.list").unconfirmed

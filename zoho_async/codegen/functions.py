@@ -53,7 +53,10 @@ _JSON: Final = "application/json"
 
 @dataclass
 class Parameter:
-    """An argument: ``name`` as Zoho writes it, ``argument`` as Python does."""
+    """An argument: ``name`` as Zoho writes it, ``argument`` as Python does.
+
+    ``most`` is how many ids one call takes of a list of them.
+    """
 
     name: str
     argument: str
@@ -63,6 +66,7 @@ class Parameter:
     allowed: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     max_length: int | None = None
+    most: int | None = None
 
 
 @dataclass
@@ -114,6 +118,16 @@ class Function:
     @property
     def full_name(self) -> str:
         return f"{self.product}.{self.resource}.{self.name}"
+
+    @property
+    def limited(self) -> list[Parameter]:
+        """The lists of ids of which one call takes only so many."""
+        return [each for each in (*self.batches, *self.query) if each.most]
+
+    def names_rows(self, parameter: Parameter) -> bool:
+        """Whether a list of ids names the rows of the answer: each id has one row at most."""
+        row_id = self.row_id.replace("_", "")
+        return bool(row_id) and parameter.name.replace("_", "") == f"{row_id}s"
 
 
 class Reader:
@@ -208,16 +222,11 @@ class Reader:
                 self._parameter(function, node)
         for fix in fixes:
             for extra in fix.query:
-                function.query.append(
-                    Parameter(
-                        extra.name,
-                        words.identifier(extra.name),
-                        extra.kind,
-                        extra.element,
-                        extra.required,
-                        extra.allowed,
-                    )
-                )
+                argument = words.identifier(extra.name)
+                added = Parameter(extra.name, argument, extra.kind, extra.element, extra.required)
+                added.allowed = extra.allowed
+                ids = extra.kind == "list" and extra.required
+                (function.batches if ids else function.query).append(added)
             if fix.upload and all(upload.name != fix.upload for upload in function.uploads):
                 argument = words.identifier(fix.upload)
                 function.uploads.append(Parameter(fix.upload, argument, "any", required=True))
@@ -230,6 +239,20 @@ class Reader:
             at = [each.name for each in function.query].index("sort_column") + 1
             order = Parameter("sort_order", "sort_order", "text", allowed=("A", "D"))
             function.query.insert(at, order)
+        self._limit(function)
+
+    def _limit(self, function: Function) -> None:
+        """Join the number that stands with an operation to the ids that it is about."""
+        known = [each for each in (*function.batches, *function.query) if each.kind == "list"]
+        own = [each for each in known if each.name.replace("_", "") == self._own_ids]
+        first = [*own, *(each for each in known if each.most), *function.batches][:1]
+        for each in first:
+            each.most = each.most or function.batch
+            function.batch = each.most
+
+    @property
+    def _own_ids(self) -> str:
+        return f"{self.noun}_ids".replace("_", "")
 
     def _form_fields(self, call: Call) -> tuple[Node, ...]:
         """The fields of a multipart form; all but its files travel in the query."""
@@ -247,6 +270,7 @@ class Reader:
             allowed=() if kind == "boolean" else node.allowed,
             variants=node.variants,
             max_length=node.max_length,
+            most=node.max_items if kind == "list" else None,
         )
         if node.format == "binary" or node.name in {"attachment", "attachments", "receipt"}:
             parameter.required = node.required

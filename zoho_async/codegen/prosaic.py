@@ -58,13 +58,30 @@ def of(function: Function, name: str = "", purpose: str = "") -> str:
         parts[0] += f" Needs {_listed(needed)}."
     if function.answer == "list":
         parts[0] = parts[0].removesuffix(".") + _walk(function)
-    if function.batch:
-        parts[0] += f" At most {function.batch} ids a call."
+    parts[0] += _most(function)
     if function.answer == "done" and function.call.method == "GET":
         parts[0] += " The answer is not described: find it in ``extra``."
     parts += _notes(function)
     scopes = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (*parts, scopes) if part)
+
+
+def _most(function: Function) -> str:
+    """How many ids one call takes, and what becomes of more."""
+    limited = function.limited
+    if function.answer == "list":
+        rows = [each for each in limited if function.names_rows(each)]
+        where = "" if function.batches else " in ``{}``"
+        return "".join(
+            f" More than {each.most} ids{where.format(each.argument)} are read by several calls."
+            for each in rows
+        )
+    if not limited:
+        return ""
+    said = [f"{limited[0].most} ids a call"]
+    said += [f"{each.most} in ``{each.argument}``" for each in limited[1:]]
+    more = "" if function.answer == "file" else "; more are refused"
+    return f" At most {' and '.join(said)}{more}."
 
 
 def _notes(function: Function) -> list[str]:

@@ -86,8 +86,16 @@ class _Module:
             facts.append(("repeatable", "True"))
         if function.per_user:
             facts.append(("per_user", "True"))
-        arguments = [(f"{key}={value}", _NONE) for key, value in facts]
+        if function.limited:
+            self.used.add("Batch")
+            batches = ", ".join(_batch(each) for each in function.limited)
+            comma = "," if len(function.limited) == 1 else ""
+            facts.append(("batches", f"({batches}{comma})"))
+        arguments = [(f"{key}={value}", _NONE) for key, value in (*facts, *self._codes())]
         return called(f"_{name.upper()} = Operation", arguments, "")
+
+    def _codes(self) -> list[tuple[str, str]]:
+        return [("codes", "_CODES")] if self.resource.errors else []
 
     def _list_constant(self, function: Function, facts: list[tuple[str, str]]) -> list[str]:
         self.used.add("ListOperation")
@@ -108,7 +116,11 @@ class _Module:
             facts.append(("totals", "True"))
         if function.per_user:
             facts.append(("per_user", "True"))
-        arguments = [(f"{key}={value}", _NONE) for key, value in facts]
+        for each in function.limited:
+            if function.names_rows(each):
+                self.used.add("Batch")
+                facts.append(("batch", _batch(each)))
+        arguments = [(f"{key}={value}", _NONE) for key, value in (*facts, *self._codes())]
         return called(f"_{function.name.upper()} = ListOperation", arguments, "")
 
     def _result(self, function: Function) -> str:
@@ -310,6 +322,9 @@ def functions_module(model: Model, resource: Resource) -> str:
     ]
     for values, name in module.aliases.items():
         lines += ["", *alias(name, values)]
+    if resource.errors:
+        codes = [f"    {code}: {quoted(said)}," for code, said in sorted(resource.errors.items())]
+        lines += ["", "_CODES = {", *codes, "}"]
     return "\n".join([*lines, *functions]) + "\n"
 
 
@@ -326,6 +341,7 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
     ]
     constants = used & {product.upper(), "ListOperation", "Operation"}
     ours = [
+        ("zoho_async.batches", used & {"Batch"}),
         (f"zoho_async.{product}.types.{home}", own),
         (f"zoho_async.{product}.types.shared", structs - own),
         ("zoho_async.files", used & {"Download", "Upload"}),
@@ -344,6 +360,10 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
 
 def _exported(names: list[str]) -> list[str]:
     return ["__all__ = [", *(f"    {quoted(name)}," for name in in_order(names)), "]"]
+
+
+def _batch(parameter: Parameter) -> str:
+    return f"Batch({quoted(parameter.name)}, {parameter.most})"
 
 
 def _plain(path: str) -> str:
