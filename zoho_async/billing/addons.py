@@ -40,6 +40,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.addons.create",
@@ -49,6 +56,7 @@ _CREATE = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.CREATE",
     key="addon",
+    codes=_CODES,
 )
 
 
@@ -70,6 +78,7 @@ _LIST = ListOperation(
     key="addons",
     row_id="addon_code",
     scope="ZohoSubscriptions.addons.READ",
+    codes=_CODES,
 )
 
 
@@ -107,6 +116,7 @@ _GET = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.READ",
     key="addon",
+    codes=_CODES,
 )
 
 
@@ -128,6 +138,7 @@ _UPDATE = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.UPDATE",
     key="addon",
+    codes=_CODES,
 )
 
 
@@ -153,6 +164,7 @@ _DELETE = Operation(
     path="/addons/{addon_code}",
     result=Done,
     scope="ZohoSubscriptions.addons.DELETE",
+    codes=_CODES,
 )
 
 
@@ -173,6 +185,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/addons/{addon_code}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.addons.CREATE",
+    codes=_CODES,
 )
 
 
@@ -193,6 +206,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/addons/{addon_code}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.addons.CREATE",
+    codes=_CODES,
 )
 
 

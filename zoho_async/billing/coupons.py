@@ -36,6 +36,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.coupons.create",
@@ -45,6 +52,7 @@ _CREATE = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.CREATE",
     key="coupon",
+    codes=_CODES,
 )
 
 
@@ -67,6 +75,7 @@ _LIST = ListOperation(
     key="coupons",
     row_id="coupon_code",
     scope="ZohoSubscriptions.coupons.READ",
+    codes=_CODES,
 )
 
 
@@ -104,6 +113,7 @@ _GET = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.READ",
     key="coupon",
+    codes=_CODES,
 )
 
 
@@ -125,6 +135,7 @@ _UPDATE = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.UPDATE",
     key="coupon",
+    codes=_CODES,
 )
 
 
@@ -149,6 +160,7 @@ _DELETE = Operation(
     path="/coupons/{coupon_code}",
     result=Done,
     scope="ZohoSubscriptions.coupons.DELETE",
+    codes=_CODES,
 )
 
 
@@ -169,6 +181,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/coupons/{coupon_code}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.coupons.CREATE",
+    codes=_CODES,
 )
 
 
@@ -189,6 +202,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/coupons/{coupon_code}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.coupons.CREATE",
+    codes=_CODES,
 )
 
 

@@ -47,6 +47,13 @@ __all__ = [
     "void",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.credit_notes.create",
@@ -56,6 +63,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoSubscriptions.creditnotes.CREATE",
     key="credit_note",
+    codes=_CODES,
 )
 
 
@@ -78,6 +86,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoSubscriptions.creditnotes.READ",
     key="credit_note",
+    codes=_CODES,
 )
 
 
@@ -98,6 +107,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -118,6 +128,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -142,6 +153,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/void",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -162,6 +174,7 @@ _CONVERT_TO_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/converttoopen",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -182,6 +195,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=CreditNoteInvoices,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 

@@ -60,6 +60,13 @@ GetByCrmReferenceReferenceIdType: TypeAlias = Literal[
     "zcrm_account_id", "zcrm_contact_id", "CouponStatus.EXPIRED"
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.customers.create",
@@ -69,6 +76,7 @@ _CREATE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.CREATE",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -91,6 +99,7 @@ _LIST = ListOperation(
     key="customers",
     row_id="customer_id",
     scope="ZohoSubscriptions.customers.READ",
+    codes=_CODES,
 )
 
 
@@ -116,6 +125,7 @@ _GET = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.READ",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -137,6 +147,7 @@ _UPDATE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.UPDATE",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -162,6 +173,7 @@ _DELETE = Operation(
     path="/customers/{customer_id}",
     result=Done,
     scope="ZohoSubscriptions.customers.DELETE",
+    codes=_CODES,
 )
 
 
@@ -183,6 +195,7 @@ _GET_BY_CRM_REFERENCE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.READ",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -212,6 +225,7 @@ _LIST_TRANSACTIONS = ListOperation(
     key="transactions",
     row_id="transaction_id",
     scope="ZohoSubscriptions.customers.READ",
+    codes=_CODES,
 )
 
 
@@ -248,6 +262,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/customers/{customer_id}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.customers.CREATE",
+    codes=_CODES,
 )
 
 
@@ -268,6 +283,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/customers/{customer_id}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.customers.CREATE",
+    codes=_CODES,
 )
 
 
@@ -289,6 +305,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.CREATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -316,6 +333,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contactperson_id",
     scope="ZohoSubscriptions.customers.READ",
+    codes=_CODES,
 )
 
 
@@ -347,6 +365,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -374,6 +393,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.UPDATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -404,6 +424,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/customers/{customer_id}/contactpersons/{contactperson_id}",
     result=Done,
     scope="ZohoSubscriptions.customers.DELETE",
+    codes=_CODES,
 )
 
 

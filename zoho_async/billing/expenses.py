@@ -63,6 +63,13 @@ ListFilterBy: TypeAlias = Literal[
     "Status.Unbilled",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.expenses.create",
@@ -72,6 +79,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.CREATE",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -98,6 +106,7 @@ _LIST = ListOperation(
     row_id="expense_id",
     scope="ZohoSubscriptions.expenses.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -184,6 +193,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.UPDATE",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -218,6 +228,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.READ",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -238,6 +249,7 @@ _DELETE = Operation(
     path="/expenses/{expense_id}",
     result=Done,
     scope="ZohoSubscriptions.expenses.DELETE",
+    codes=_CODES,
 )
 
 

@@ -107,6 +107,13 @@ __all__ = [
     "update_subscription",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _GET = Operation(
     name="billing.hosted_pages.get",
@@ -115,6 +122,7 @@ _GET = Operation(
     path="/hostedpages/{hostedpage_id}",
     result=HostedPageGetResult,
     scope="ZohoSubscriptions.hostedpages.READ",
+    codes=_CODES,
 )
 
 
@@ -136,6 +144,7 @@ _LIST = ListOperation(
     key="hosted_pages",
     row_id="hostedpage_id",
     scope="ZohoSubscriptions.hostedpages.READ",
+    codes=_CODES,
 )
 
 
@@ -161,6 +170,7 @@ _CREATE_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -185,6 +195,7 @@ _UPDATE_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -209,6 +220,7 @@ _UPDATE_CARD_FOR_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -235,6 +247,7 @@ _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -263,6 +276,7 @@ _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -291,6 +305,7 @@ _RECORD_INVOICE_PAYMENT = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -315,6 +330,7 @@ _UPDATE_CUSTOMER_PAYMENT_DETAILS = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 

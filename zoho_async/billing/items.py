@@ -34,6 +34,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.items.create",
@@ -43,6 +50,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -64,6 +72,7 @@ _LIST = ListOperation(
     key="items",
     row_id="item_id",
     scope="ZohoSubscriptions.items.READ",
+    codes=_CODES,
 )
 
 
@@ -129,6 +138,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -154,6 +164,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -174,6 +185,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoSubscriptions.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -194,6 +206,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoSubscriptions.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -214,6 +227,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoSubscriptions.items.CREATE",
+    codes=_CODES,
 )
 
 

@@ -30,6 +30,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.payments.create",
@@ -39,6 +46,7 @@ _CREATE = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -60,6 +68,7 @@ _GET = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -81,6 +90,7 @@ _UPDATE = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -106,6 +116,7 @@ _DELETE = Operation(
     path="/payments/{payment_id}",
     result=Done,
     scope="ZohoSubscriptions.payments.DELETE",
+    codes=_CODES,
 )
 
 

@@ -38,6 +38,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.plans.create",
@@ -47,6 +54,7 @@ _CREATE = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.CREATE",
     key="plan",
+    codes=_CODES,
 )
 
 
@@ -69,6 +77,7 @@ _LIST = ListOperation(
     key="plans",
     row_id="plan_code",
     scope="ZohoSubscriptions.plans.READ",
+    codes=_CODES,
 )
 
 
@@ -106,6 +115,7 @@ _GET = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.READ",
     key="plan",
+    codes=_CODES,
 )
 
 
@@ -127,6 +137,7 @@ _UPDATE = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.UPDATE",
     key="plan",
+    codes=_CODES,
 )
 
 
@@ -152,6 +163,7 @@ _DELETE = Operation(
     path="/plans/{plan_code}",
     result=Done,
     scope="ZohoSubscriptions.plans.DELETE",
+    codes=_CODES,
 )
 
 
@@ -172,6 +184,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/plans/{plan_code}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.plans.CREATE",
+    codes=_CODES,
 )
 
 
@@ -192,6 +205,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/plans/{plan_code}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.plans.CREATE",
+    codes=_CODES,
 )
 
 

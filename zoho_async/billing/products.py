@@ -25,6 +25,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.products.create",
@@ -34,6 +41,7 @@ _CREATE = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.CREATE",
     key="product",
+    codes=_CODES,
 )
 
 
@@ -55,6 +63,7 @@ _LIST = ListOperation(
     key="products",
     row_id="product_id",
     scope="ZohoSubscriptions.products.READ",
+    codes=_CODES,
 )
 
 
@@ -80,6 +89,7 @@ _GET = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.READ",
     key="product",
+    codes=_CODES,
 )
 
 
@@ -101,6 +111,7 @@ _UPDATE = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.UPDATE",
     key="product",
+    codes=_CODES,
 )
 
 
@@ -125,6 +136,7 @@ _DELETE = Operation(
     path="/products/{product_id}",
     result=Done,
     scope="ZohoSubscriptions.products.DELETE",
+    codes=_CODES,
 )
 
 
@@ -145,6 +157,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/products/{product_id}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.products.CREATE",
+    codes=_CODES,
 )
 
 
@@ -165,6 +178,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/products/{product_id}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.products.CREATE",
+    codes=_CODES,
 )
 
 

@@ -70,6 +70,13 @@ ListInvoicesSortColumn: TypeAlias = Literal[
     "invoice_number", "date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.projects.create",
@@ -79,6 +86,7 @@ _CREATE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.CREATE",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -101,6 +109,7 @@ _LIST = ListOperation(
     row_id="project_id",
     scope="ZohoSubscriptions.projects.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -143,6 +152,7 @@ _UPDATE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -169,6 +179,7 @@ _GET = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.READ",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -189,6 +200,7 @@ _DELETE = Operation(
     path="/projects/{project_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -209,6 +221,7 @@ _ACTIVATE = Operation(
     path="/projects/{project_id}/active",
     result=Done,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -229,6 +242,7 @@ _DEACTIVATE = Operation(
     path="/projects/{project_id}/inactive",
     result=Done,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -250,6 +264,7 @@ _CLONE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.CREATE",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -274,6 +289,7 @@ _ADD_USERS = Operation(
     path="/projects/{project_id}/users",
     result=ProjectUsers,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -299,6 +315,7 @@ _LIST_USERS = ListOperation(
     key="users",
     row_id="user_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -329,6 +346,7 @@ _INVITE_USER = Operation(
     path="/projects/{project_id}/users/invite",
     result=ProjectUsers,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -353,6 +371,7 @@ _UPDATE_USER = Operation(
     path="/projects/{project_id}/users/{user_id}",
     result=ProjectUsers,
     scope="ZohoSubscriptions.projects.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -379,6 +398,7 @@ _GET_USER = Operation(
     result=ProjectUser,
     scope="ZohoSubscriptions.projects.READ",
     key="users",
+    codes=_CODES,
 )
 
 
@@ -403,6 +423,7 @@ _DELETE_USER = Operation(
     path="/projects/{project_id}/users/{user_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -427,6 +448,7 @@ _ADD_COMMENT = Operation(
     path="/projects/{project_id}/comments",
     result=ProjectComments,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -452,6 +474,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -482,6 +505,7 @@ _DELETE_COMMENT = Operation(
     path="/projects/{project_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -508,6 +532,7 @@ _LIST_INVOICES = ListOperation(
     row_id="invoice_id",
     scope="ZohoSubscriptions.projects.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 

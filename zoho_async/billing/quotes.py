@@ -7,6 +7,7 @@ no such addon.
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.billing.types.quotes import (
     Quote,
     QuoteComment,
@@ -65,6 +66,13 @@ __all__ = [
     "update_template",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.quotes.create",
@@ -74,6 +82,7 @@ _CREATE = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.CREATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -108,6 +117,7 @@ _LIST = ListOperation(
     key="estimates",
     row_id="estimate_id",
     scope="ZohoSubscriptions.quotes.READ",
+    codes=_CODES,
 )
 
 
@@ -143,6 +153,7 @@ _UPDATE = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.UPDATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -178,6 +189,7 @@ _GET = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.READ",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -201,6 +213,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -224,6 +237,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -246,6 +260,7 @@ _DELETE = Operation(
     path="/estimates/{estimate_id}",
     result=Done,
     scope="ZohoSubscriptions.quotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -266,6 +281,7 @@ _MARK_AS_SENT = Operation(
     path="/estimates/{estimate_id}/status/sent",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -286,6 +302,7 @@ _MARK_AS_ACCEPTED = Operation(
     path="/estimates/{estimate_id}/status/accepted",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -306,6 +323,7 @@ _MARK_AS_DECLINED = Operation(
     path="/estimates/{estimate_id}/status/declined",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -326,6 +344,7 @@ _EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -357,6 +376,7 @@ _GET_EMAIL_CONTENT = Operation(
     path="/estimates/{estimate_id}/email",
     result=QuoteEmailContentResult,
     scope="ZohoSubscriptions.quotes.READ",
+    codes=_CODES,
 )
 
 
@@ -385,6 +405,8 @@ _BULK_EMAIL = Operation(
     path="/estimates/email",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    batches=(Batch("estimate_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -394,7 +416,7 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many quotes. At most 10 ids a call.
+    """Email many quotes. At most 10 ids a call; more are refused.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -409,6 +431,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -435,6 +459,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -462,6 +488,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoSubscriptions.quotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -482,6 +509,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/estimates/{estimate_id}/templates/{template_id}",
     result=Done,
     scope="ZohoSubscriptions.quotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -507,6 +535,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoSubscriptions.quotes.READ",
+    codes=_CODES,
 )
 
 
@@ -537,6 +566,7 @@ _ADD_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -562,6 +592,7 @@ _UPDATE_COMMENT = Operation(
     result=QuoteComment,
     scope="ZohoSubscriptions.quotes.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -589,6 +620,7 @@ _DELETE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoSubscriptions.quotes.DELETE",
+    codes=_CODES,
 )
 
 

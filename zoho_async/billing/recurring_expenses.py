@@ -59,6 +59,13 @@ ListSortColumn: TypeAlias = Literal[
     "created_time",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.recurring_expenses.create",
@@ -68,6 +75,7 @@ _CREATE = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.CREATE",
     key="recurring_expense",
+    codes=_CODES,
 )
 
 
@@ -94,6 +102,7 @@ _LIST = ListOperation(
     row_id="recurring_expense_id",
     scope="ZohoSubscriptions.expenses.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -190,6 +199,7 @@ _UPDATE = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.UPDATE",
     key="recurring_expense",
+    codes=_CODES,
 )
 
 
@@ -219,6 +229,7 @@ _GET = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.READ",
     key="recurring_expense",
+    codes=_CODES,
 )
 
 
@@ -242,6 +253,7 @@ _DELETE = Operation(
     path="/recurringexpenses/{recurring_expense_id}",
     result=Done,
     scope="ZohoSubscriptions.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -265,6 +277,7 @@ _STOP = Operation(
     path="/recurringexpenses/{recurring_expense_id}/status/stop",
     result=Done,
     scope="ZohoSubscriptions.expenses.CREATE",
+    codes=_CODES,
 )
 
 
@@ -288,6 +301,7 @@ _RESUME = Operation(
     path="/recurringexpenses/{recurring_expense_id}/status/resume",
     result=Done,
     scope="ZohoSubscriptions.expenses.CREATE",
+    codes=_CODES,
 )
 
 
@@ -313,6 +327,7 @@ _LIST_CHILD_EXPENSES = ListOperation(
     row_id="expense_id",
     scope="ZohoSubscriptions.expenses.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -354,6 +369,7 @@ _LIST_HISTORY = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoSubscriptions.expenses.READ",
+    codes=_CODES,
 )
 
 

@@ -28,6 +28,13 @@ __all__ = [
     "refund_payment",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _REFUND_CREDIT_NOTE = Operation(
     name="billing.refunds.refund_credit_note",
@@ -37,6 +44,7 @@ _REFUND_CREDIT_NOTE = Operation(
     result=Refund,
     scope="ZohoSubscriptions.creditnotes.CREATE",
     key="refund",
+    codes=_CODES,
 )
 
 
@@ -64,6 +72,7 @@ _REFUND_PAYMENT = Operation(
     result=Refund,
     scope="ZohoSubscriptions.payments.CREATE",
     key="refund",
+    codes=_CODES,
 )
 
 
@@ -89,6 +98,7 @@ _GET_DETAILS = Operation(
     result=Refund,
     scope="ZohoSubscriptions.creditnotes.READ",
     key="refund",
+    codes=_CODES,
 )
 
 

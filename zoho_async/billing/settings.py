@@ -30,6 +30,13 @@ __all__ = [
     "list_taxes",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _LIST_TAXES = ListOperation(
     name="billing.settings.list_taxes",
@@ -39,6 +46,7 @@ _LIST_TAXES = ListOperation(
     key="taxes",
     row_id="tax_id",
     scope="ZohoSubscriptions.settings.READ",
+    codes=_CODES,
 )
 
 
@@ -66,6 +74,7 @@ _LIST_TAX_EXEMPTIONS = ListOperation(
     key="tax_exemptions",
     row_id="tax_exemption_id",
     scope="ZohoSubscriptions.settings.READ",
+    codes=_CODES,
 )
 
 
@@ -95,6 +104,7 @@ _LIST_TAX_AUTHORITIES = ListOperation(
     key="tax_authorities",
     row_id="tax_authority_id",
     scope="ZohoSubscriptions.settings.READ",
+    codes=_CODES,
 )
 
 
@@ -124,6 +134,7 @@ _GET_CHURN_MESSAGE_PREFERENCES = Operation(
     result=SettingChurnMessagesSetting,
     scope="ZohoSubscriptions.settings.READ",
     key="churn_messages_settings",
+    codes=_CODES,
 )
 
 

@@ -139,6 +139,13 @@ __all__ = [
     "update_sales_person",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.subscriptions.create",
@@ -148,6 +155,7 @@ _CREATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -173,6 +181,7 @@ _LIST = ListOperation(
     key="subscriptions",
     row_id="subscription_id",
     scope="ZohoSubscriptions.subscriptions.READ",
+    codes=_CODES,
 )
 
 
@@ -203,6 +212,7 @@ _GET = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.READ",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -224,6 +234,7 @@ _UPDATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.UPDATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -249,6 +260,7 @@ _DELETE = Operation(
     path="/subscriptions/{subscription_id}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 
@@ -270,6 +282,7 @@ _CANCEL = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -299,6 +312,7 @@ _REACTIVATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -320,6 +334,7 @@ _GET_SCHEDULED_CHANGES = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.READ",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -341,6 +356,7 @@ _LIST_ACTIVITIES = ListOperation(
     key="activities",
     row_id="activity_id",
     scope="ZohoSubscriptions.subscriptions.READ",
+    codes=_CODES,
 )
 
 
@@ -372,6 +388,7 @@ _BUY_ONE_TIME_ADDON = Operation(
     result=SubscriptionInvoice,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -398,6 +415,7 @@ _ASSOCIATE_COUPON = Operation(
     path="/subscriptions/{subscription_id}/coupons/{coupon_code}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.CREATE",
+    codes=_CODES,
 )
 
 
@@ -422,6 +440,7 @@ _REMOVE_COUPON = Operation(
     path="/subscriptions/{subscription_id}/coupons",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 
@@ -443,6 +462,7 @@ _UPDATE_CARD = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -467,6 +487,7 @@ _REMOVE_CARD = Operation(
     path="/subscriptions/{subscription_id}/card",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 
@@ -488,6 +509,7 @@ _ADD_CHARGE = Operation(
     result=SubscriptionInvoice,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -513,6 +535,7 @@ _ADD_CONTACT_PERSON = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -540,6 +563,7 @@ _POSTPONE_RENEWAL = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -566,6 +590,7 @@ _UPDATE_LINE_ITEM_DESCRIPTION = Operation(
     path="/subscriptions/{subscription_id}/lineitems/{plan_or_addon_code}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.CREATE",
+    codes=_CODES,
 )
 
 
@@ -597,6 +622,7 @@ _UPDATE_COLLECTION_MODE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -624,6 +650,7 @@ _UPDATE_REFERENCE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -651,6 +678,7 @@ _UPDATE_SALES_PERSON = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -678,6 +706,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     result=SubscriptionCustomFields,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -705,6 +734,7 @@ _ADD_NOTE = Operation(
     result=SubscriptionInnerNote,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="note",
+    codes=_CODES,
 )
 
 
@@ -729,6 +759,7 @@ _DELETE_NOTE = Operation(
     path="/subscriptions/{subscription_id}/notes/{note_id}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 

@@ -23,6 +23,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.tasks.create",
@@ -32,6 +39,7 @@ _CREATE = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.CREATE",
     key="task",
+    codes=_CODES,
 )
 
 
@@ -57,6 +65,7 @@ _LIST = ListOperation(
     key="tasks",
     row_id="task_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -88,6 +97,7 @@ _UPDATE = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="task",
+    codes=_CODES,
 )
 
 
@@ -114,6 +124,7 @@ _GET = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.READ",
     key="task",
+    codes=_CODES,
 )
 
 
@@ -138,6 +149,7 @@ _DELETE = Operation(
     path="/projects/{project_id}/tasks/{task_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 

@@ -50,6 +50,13 @@ ListSortColumn: TypeAlias = Literal[
     "project_name", "task_name", "user_name", "log_date", "timer_started_at", "customer_name"
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.time_entries.create",
@@ -59,6 +66,7 @@ _CREATE = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -80,6 +88,7 @@ _LIST = ListOperation(
     key="time_entries",
     row_id="time_entry_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -126,6 +135,7 @@ _BULK_DELETE = Operation(
     path="/projects/timeentries",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -145,6 +155,7 @@ _UPDATE = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -171,6 +182,7 @@ _GET = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.READ",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -191,6 +203,7 @@ _DELETE = Operation(
     path="/projects/timeentries/{time_entry_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -212,6 +225,7 @@ _START_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -233,6 +247,7 @@ _STOP_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -254,6 +269,7 @@ _GET_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.READ",
     key="time_entry",
+    codes=_CODES,
 )
 
 

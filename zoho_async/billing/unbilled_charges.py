@@ -43,6 +43,13 @@ __all__ = [
     "get",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _GET = Operation(
     name="billing.unbilled_charges.get",
@@ -52,6 +59,7 @@ _GET = Operation(
     result=UnbilledCharge,
     scope="ZohoSubscriptions.invoices.READ",
     key="unbilled_charge",
+    codes=_CODES,
 )
 
 
@@ -72,6 +80,7 @@ _DELETE = Operation(
     path="/unbilledcharges/{unbilled_charge_id}",
     result=Done,
     scope="ZohoSubscriptions.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -93,6 +102,7 @@ _CONVERT_TO_INVOICE = Operation(
     result=UnbilledChargeInvoice,
     scope="ZohoSubscriptions.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.contacts import (
     Contact,
     ContactBankAccountInput,
@@ -193,6 +194,15 @@ ListSortColumn: TypeAlias = Literal[
     "last_modified_time",
 ]
 
+_CODES = {
+    1002: "no such contact",
+    3000: "the contact has transactions",
+    3013: "the contact's name is not valid",
+    3062: "the name is taken",
+    9004: "no such currency",
+    31006: "the portal is disabled",
+}
+
 
 _CREATE = Operation(
     name="books.contacts.create",
@@ -202,6 +212,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.CREATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -225,6 +236,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.contacts.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -323,6 +335,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.contacts.UPDATE",
     key="contact",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -358,6 +371,7 @@ _BULK_DELETE = Operation(
     path="/contacts",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -381,6 +395,7 @@ _ASSIGN_OWNER = Operation(
     path="/contacts/{contact_id}/owner",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -407,6 +422,8 @@ _BULK_ASSIGN_OWNER = Operation(
     path="/contacts/owner",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    batches=(Batch("contact_ids", 200),),
+    codes=_CODES,
 )
 
 
@@ -417,7 +434,7 @@ async def bulk_assign_owner(
     owner_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Assign an owner to many contacts.
+    """Assign an owner to many contacts. At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -434,6 +451,8 @@ _BULK_TRACK_FOR_TAX_FORM = Operation(
     path="/contacts/track1099",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    batches=(Batch("contact_ids", 200),),
+    codes=_CODES,
 )
 
 
@@ -443,7 +462,8 @@ async def bulk_track_for_tax_form(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Track payments to many contacts for the US form 1099.
+    """Track payments to many contacts for the US form 1099. At most 200 ids a call; more are
+    refused.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -459,6 +479,7 @@ _VERIFY_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}/verify",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -493,6 +514,7 @@ _VERIFY_ADDRESS = Operation(
     path="/contacts/address/verify",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -531,6 +553,7 @@ _LIST_AUTOBILL_RECURRING_INVOICES = ListOperation(
     key="recurring_invoices",
     row_id="recurring_invoice_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -563,6 +586,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.UPDATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -589,6 +613,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.READ",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -609,6 +634,7 @@ _DELETE = Operation(
     path="/contacts/{contact_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -629,6 +655,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/contacts/{contact_id}/active",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -649,6 +676,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/contacts/{contact_id}/inactive",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -669,6 +697,7 @@ _ENABLE_PORTAL = Operation(
     path="/contacts/{contact_id}/portal/enable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -693,6 +722,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -713,6 +743,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -733,6 +764,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -765,6 +797,7 @@ _GET_STATEMENT_EMAIL = Operation(
     result=ContactStatementEmail,
     scope="ZohoBooks.contacts.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -794,6 +827,7 @@ _GET_EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -814,6 +848,7 @@ _EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -845,6 +880,7 @@ _LIST_COMMENTS = ListOperation(
     key="contact_comments",
     row_id="comment_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -875,6 +911,7 @@ _ADD_COMMENT = Operation(
     path="/contacts/{contact_id}/comments",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -900,6 +937,7 @@ _LIST_ADDRESSES = ListOperation(
     key="addresses",
     row_id="address_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -931,6 +969,7 @@ _ADD_ADDRESS = Operation(
     result=Address,
     scope="ZohoBooks.contacts.CREATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -956,6 +995,7 @@ _UPDATE_ADDRESS = Operation(
     result=Address,
     scope="ZohoBooks.contacts.UPDATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -983,6 +1023,7 @@ _DELETE_ADDRESS = Operation(
     path="/contacts/{contact_id}/address/{address_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1008,6 +1049,7 @@ _LIST_REFUNDS = ListOperation(
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1038,6 +1080,7 @@ _TRACK_FOR_TAX_FORM = Operation(
     path="/contacts/{contact_id}/track1099",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1058,6 +1101,7 @@ _UNTRACK_FOR_TAX_FORM = Operation(
     path="/contacts/{contact_id}/untrack1099",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1079,6 +1123,7 @@ _LIST_UNUSED_RETAINER_PAYMENTS = ListOperation(
     key="unused_credits_receivable",
     row_id="payment_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1115,6 +1160,7 @@ _ADD_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1141,6 +1187,7 @@ _GET_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1165,6 +1212,7 @@ _UPDATE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1195,6 +1243,7 @@ _DELETE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1221,6 +1270,7 @@ _APPROVE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}/approve",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1247,6 +1297,7 @@ _DECLINE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}/decline",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1273,6 +1324,7 @@ _GET_BANK_ACCOUNTS = Operation(
     path="/contacts/{contact_id}/bankaccounts",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1293,6 +1345,7 @@ _GET_ALL_BANK_ACCOUNTS = Operation(
     path="/contacts/bankaccounts",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1313,6 +1366,7 @@ _ADD_CARD = Operation(
     path="/contacts/{contact_id}/card",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1337,6 +1391,7 @@ _GET_CARD = Operation(
     path="/contacts/{contact_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1361,6 +1416,7 @@ _UPDATE_CARD = Operation(
     path="/contacts/{contact_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1386,6 +1442,7 @@ _DELETE_CARD = Operation(
     path="/contacts/{contact_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1410,6 +1467,7 @@ _GET_CARDS = Operation(
     path="/contacts/{contact_id}/cards",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1430,6 +1488,7 @@ _GET_CARD_COUNT = Operation(
     path="/contacts/cardcount",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1448,6 +1507,7 @@ _GET_ALL_CONTACT_PERSONS = Operation(
     path="/contacts/contactpersons",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1469,6 +1529,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.CREATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1490,6 +1551,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1511,6 +1573,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.UPDATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1537,6 +1600,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/contacts/contactpersons/{contactperson_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1558,6 +1622,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contact_person_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1589,6 +1654,7 @@ _GET_CONTACT_PERSON_OF_CONTACT = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1615,6 +1681,7 @@ _MARK_CONTACT_PERSON_AS_PRIMARY = Operation(
     path="/contacts/contactpersons/{contactperson_id}/primary",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1637,6 +1704,7 @@ _INVITE_CONTACT_PERSON_TO_PORTAL = Operation(
     path="/contacts/contactpersons/{contactperson_id}/portal/invite",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1659,6 +1727,7 @@ _RESEND_CONTACT_PERSON_PORTAL_INVITE = Operation(
     path="/contacts/contactpersons/{contactperson_id}/portal/invite/resend",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1681,6 +1750,7 @@ _ENABLE_CONTACT_PERSON_SMS = Operation(
     path="/contacts/contactpersons/{contactperson_id}/sms/enable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1701,6 +1771,7 @@ _DISABLE_CONTACT_PERSON_SMS = Operation(
     path="/contacts/contactpersons/{contactperson_id}/sms/disable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1721,6 +1792,7 @@ _DELETE_COMMENT = Operation(
     path="/contacts/{contact_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1746,6 +1818,7 @@ _GET_DOCUMENT = Operation(
     result=bytes,
     scope="ZohoBooks.contacts.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1770,6 +1843,7 @@ _UPDATE_DOCUMENT = Operation(
     path="/contacts/{contact_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1794,6 +1868,7 @@ _DELETE_DOCUMENT = Operation(
     path="/contacts/{contact_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1818,6 +1893,7 @@ _RESTORE_DOCUMENTS = Operation(
     path="/contacts/documents/restore",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1838,6 +1914,7 @@ _UPDATE_TAGS = Operation(
     path="/contacts/{contact_id}/tags",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1862,6 +1939,7 @@ _DELETE_TAG = Operation(
     path="/contacts/{contact_id}/tags/{tag_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1886,6 +1964,7 @@ _GET_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1906,6 +1985,7 @@ _ADD_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1930,6 +2010,7 @@ _UPDATE_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1957,6 +2038,7 @@ _DELETE_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1981,6 +2063,7 @@ _GET_ALL_ADDRESSES = Operation(
     path="/contacts/address",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2001,6 +2084,7 @@ _MARK_ADDRESS_AS_BILLING = Operation(
     path="/contacts/{contact_id}/address/{address_id}/markasbilling",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2027,6 +2111,7 @@ _MARK_ADDRESS_AS_SHIPPING = Operation(
     path="/contacts/{contact_id}/address/{address_id}/markasshipping",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2053,6 +2138,7 @@ _VERIFY_SAVED_ADDRESS = Operation(
     path="/contacts/{contact_id}/address/{address_id}/verify",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2077,6 +2163,7 @@ _ADD_ATTACHMENT = Operation(
     path="/contacts/{contact_id}/attachment",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2103,6 +2190,7 @@ _MERGE = Operation(
     path="/contacts/{contact_id}/merge",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2123,6 +2211,7 @@ _VERIFY_EINVOICE = Operation(
     path="/contacts/{contact_id}/einvoice/verify",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2143,6 +2232,7 @@ _DISABLE_PORTAL = Operation(
     path="/contacts/{contact_id}/portal/disable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2163,6 +2253,7 @@ _BULK_GET_SMS = Operation(
     path="/contacts/sms",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2181,6 +2272,7 @@ _BULK_SEND_SMS = Operation(
     path="/contacts/sms",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2199,6 +2291,7 @@ _GET_SMS = Operation(
     path="/contacts/{contact_id}/sms",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2219,6 +2312,7 @@ _SEND_SMS = Operation(
     path="/contacts/{contact_id}/sms",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2239,6 +2333,7 @@ _GET_BY_REFERENCE = Operation(
     path="/contacts/reference/{reference_id}",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2259,6 +2354,7 @@ _GET_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2279,6 +2375,7 @@ _GET_UNPAID_INVOICES = Operation(
     path="/contacts/{contact_id}/unpaidinvoices",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2299,6 +2396,7 @@ _GET_UNUSED_CREDITS = Operation(
     path="/contacts/{contact_id}/receivables/unusedcredits",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2319,6 +2417,7 @@ _GET_PAYMENT_REFUNDS = Operation(
     path="/contacts/{contact_id}/paymentrefunds",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2339,6 +2438,7 @@ _GET_INCOME_AND_EXPENSE = Operation(
     path="/contacts/{contact_id}/incomeandexpense",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2359,6 +2459,7 @@ _GET_PROFIT_AND_LOSS = Operation(
     path="/contacts/{contact_id}/profitandloss",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2379,6 +2480,7 @@ _GET_INVENTORY_SUMMARY = Operation(
     path="/contacts/{contact_id}/inventorysummary",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2399,6 +2501,7 @@ _GET_OPENING_BALANCES = Operation(
     path="/contacts/{contact_id}/openingbalances",
     result=Done,
     scope="ZohoBooks.settings.READ",
+    codes=_CODES,
 )
 
 
@@ -2419,6 +2522,7 @@ _UPDATE_TRN_STATUS = Operation(
     path="/contacts/{contact_id}/trnstatus",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2439,6 +2543,7 @@ _GET_CLIENT_REVIEW_EMAIL = Operation(
     path="/contacts/{contact_id}/clientreviews/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2459,6 +2564,7 @@ _SEND_CLIENT_REVIEW_EMAIL = Operation(
     path="/contacts/{contact_id}/clientreviews/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2479,6 +2585,7 @@ _GET_PAYMENT_METHOD_EMAIL = Operation(
     path="/contacts/{contact_id}/paymentmethod/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2499,6 +2606,7 @@ _SEND_PAYMENT_METHOD_EMAIL = Operation(
     path="/contacts/{contact_id}/paymentmethod/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2519,6 +2627,7 @@ _GET_VENDOR_STATEMENT_EMAIL = Operation(
     path="/contacts/{contact_id}/vendorstatements/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -2539,6 +2648,7 @@ _SEND_VENDOR_STATEMENT_EMAIL = Operation(
     path="/contacts/{contact_id}/vendorstatements/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 

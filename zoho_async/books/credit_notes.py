@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.credit_notes import (
     CreditNote,
     CreditNoteComment,
@@ -221,6 +222,16 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "created_time",
 ]
 
+_CODES = {
+    1002: "no such credit note",
+    12003: "the credit note is closed",
+    12004: "the credit note is void",
+    12005: "the invoice is a draft",
+    12006: "the invoice is closed",
+    12007: "the invoice is void",
+    12018: "the number is taken",
+}
+
 
 _CREATE = Operation(
     name="books.credit_notes.create",
@@ -230,6 +241,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.CREATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -267,6 +279,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -356,6 +369,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -393,6 +407,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -428,6 +443,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -451,6 +467,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.creditnotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -474,6 +491,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoBooks.creditnotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -496,6 +514,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -516,6 +535,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -549,6 +569,7 @@ _GET_EMAIL = Operation(
     result=CreditNoteEmail,
     scope="ZohoBooks.creditnotes.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -577,6 +598,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/status/void",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -597,6 +619,7 @@ _MARK_AS_DRAFT = Operation(
     path="/creditnotes/{creditnote_id}/status/draft",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -617,6 +640,7 @@ _MARK_AS_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/status/open",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -637,6 +661,7 @@ _SUBMIT = Operation(
     path="/creditnotes/{creditnote_id}/submit",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -657,6 +682,7 @@ _APPROVE = Operation(
     path="/creditnotes/{creditnote_id}/approve",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -678,6 +704,7 @@ _LIST_EMAIL_HISTORY = ListOperation(
     key="email_history",
     row_id="mailhistory_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -708,6 +735,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/billing",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -734,6 +762,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/shipping",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -762,6 +791,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.creditnotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -782,6 +812,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -807,6 +838,7 @@ _LIST_INVOICES = ListOperation(
     key="invoices_credited",
     row_id="creditnote_invoice_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -837,6 +869,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -863,6 +896,7 @@ _DELETE_INVOICE = Operation(
     path="/creditnotes/{creditnote_id}/invoices/{creditnote_invoice_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -890,6 +924,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -920,6 +955,7 @@ _ADD_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -944,6 +980,7 @@ _DELETE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -971,6 +1008,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     scope="ZohoBooks.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1011,6 +1049,7 @@ _LIST_REFUNDS = ListOperation(
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -1042,6 +1081,7 @@ _CREATE_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoBooks.creditnotes.CREATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -1067,6 +1107,7 @@ _GET_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -1094,6 +1135,7 @@ _UPDATE_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -1121,6 +1163,7 @@ _DELETE_REFUND = Operation(
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1147,6 +1190,7 @@ _BULK_APPROVE = Operation(
     path="/creditnotes/approve",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1172,6 +1216,7 @@ _BULK_SUBMIT = Operation(
     path="/creditnotes/submit",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1197,6 +1242,7 @@ _APPROVE_FINALLY = Operation(
     path="/creditnotes/{creditnote_id}/approve/final",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1217,6 +1263,7 @@ _REJECT = Operation(
     path="/creditnotes/{creditnote_id}/reject",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1243,6 +1290,7 @@ _GET_SIGNATURE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/dsign/template",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -1264,6 +1312,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.creditnotes.READ",
     accept="application/pdf",
+    batches=(Batch("creditnote_ids", 200),),
+    codes=_CODES,
 )
 
 
@@ -1273,7 +1323,7 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many credit notes in one document, made for printing.
+    """The PDFs of many credit notes in one document, made for printing. At most 200 ids a call.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1289,6 +1339,7 @@ _ADD_ATTACHMENT = Operation(
     path="/creditnotes/{creditnote_id}/attachment",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1320,6 +1371,7 @@ _GET_DOCUMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf, image/jpeg, image/png",
+    codes=_CODES,
 )
 
 
@@ -1344,6 +1396,7 @@ _UPDATE_DOCUMENT = Operation(
     path="/creditnotes/{creditnote_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1368,6 +1421,7 @@ _DELETE_DOCUMENT = Operation(
     path="/creditnotes/{creditnote_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1392,6 +1446,7 @@ _GET_CUSTOM_FIELDS = Operation(
     path="/creditnotes/{creditnote_id}/customfields",
     result=CreditNoteCustomFields,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -1412,6 +1467,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/creditnotes/{creditnote_id}/customfields",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1438,6 +1494,7 @@ _GET_MAIL_CONTENT = Operation(
     path="/creditnotes/{creditnote_id}/mailcontent",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -1458,6 +1515,7 @@ _ADD_DIGITAL_SIGNATURE = Operation(
     path="/creditnotes/{creditnote_id}/dsign",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1478,6 +1536,7 @@ _UPLOAD_DIGITAL_SIGNATURE = Operation(
     path="/creditnotes/{creditnote_id}/dsign/upload",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1508,6 +1567,7 @@ _GET_REFUND_BY_ID = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -1528,6 +1588,7 @@ _APPLY_SUBSTATUS = Operation(
     path="/creditnotes/{creditnote_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1552,6 +1613,7 @@ _DELETE_SUBSTATUS = Operation(
     path="/creditnotes/{creditnote_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1576,6 +1638,7 @@ _GET_EINVOICES = Operation(
     path="/creditnotes/einvoice",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -1594,6 +1657,7 @@ _BULK_PUSH_EINVOICE = Operation(
     path="/creditnotes/einvoice/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1614,6 +1678,7 @@ _BULK_CANCEL_EINVOICE = Operation(
     path="/creditnotes/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1634,6 +1699,7 @@ _GET_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -1654,6 +1720,7 @@ _PUSH_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/push",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1674,6 +1741,7 @@ _CANCEL_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1694,6 +1762,7 @@ _FETCH_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/fetch",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1714,6 +1783,7 @@ _DELETE_EINVOICE_STATUS = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1734,6 +1804,7 @@ _MARK_EINVOICE_AS_PUSHED = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1763,6 +1834,7 @@ _MARK_EINVOICE_AS_CANCELLED = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1783,6 +1855,7 @@ _RECALL_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status/recall",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1803,6 +1876,7 @@ _PUSH_REFUND_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/refunds/einvoice/push",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1823,6 +1897,7 @@ _MARK_AS_READY_TO_PUSH = Operation(
     path="/creditnotes/{creditnote_id}/status/readytopush",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1843,6 +1918,7 @@ _UPDATE_CFDI_STATUS = Operation(
     path="/creditnotes/{creditnote_id}/cfdi/status",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1863,6 +1939,7 @@ _CANCEL_EINVOICE_AND_CREDIT_NOTE = Operation(
     path="/einvoices/creditnotes/{creditnote_id}/cancel",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 

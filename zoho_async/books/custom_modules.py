@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.custom_modules import (
     CustomModule,
     CustomModuleBulkRecordsInput,
@@ -296,6 +297,7 @@ _DELETE_RECORDS = Operation(
     path="/{module_name}",
     result=Done,
     scope="ZohoBooks.custommodules.ALL",
+    batches=(Batch("record_ids", 200),),
 )
 
 
@@ -306,7 +308,7 @@ async def delete_records(
     record_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete records.
+    """Delete records. At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.custommodules.ALL.
     """

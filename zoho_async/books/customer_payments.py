@@ -69,6 +69,13 @@ ListFilterBy: TypeAlias = Literal[
     "PaymentMode.Others",
 ]
 
+_CODES = {
+    3004: "no such customer",
+    9521: "a retainer invoice is paid in full or not",
+    9523: "the amount of a retainer's payment stays: delete it and add another",
+    24016: "the amount exceeds the balance",
+}
+
 
 _CREATE = Operation(
     name="books.customer_payments.create",
@@ -78,6 +85,7 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -104,6 +112,7 @@ _LIST = ListOperation(
     row_id="payment_id",
     scope="ZohoBooks.customerpayments.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -186,6 +195,7 @@ _BULK_DELETE = Operation(
     path="/customerpayments",
     result=Done,
     scope="ZohoBooks.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 
@@ -215,6 +225,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.customerpayments.UPDATE",
     key="payment",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -252,6 +263,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -278,6 +290,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -299,6 +312,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.customerpayments.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -321,6 +335,7 @@ _DELETE = Operation(
     path="/customerpayments/{payment_id}",
     result=Done,
     scope="ZohoBooks.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 
@@ -342,6 +357,7 @@ _LIST_REFUNDS = ListOperation(
     key="payment_refunds",
     row_id="payment_refund_id",
     scope="ZohoBooks.customerpayments.READ",
+    codes=_CODES,
 )
 
 
@@ -372,6 +388,7 @@ _CREATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoBooks.customerpayments.CREATE",
+    codes=_CODES,
 )
 
 
@@ -398,6 +415,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/customerpayment/{customer_payment_id}/customfields",
     result=Done,
     scope="ZohoBooks.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -425,6 +443,7 @@ _GET_REFUND = Operation(
     result=CustomerPaymentPaymentRefund,
     scope="ZohoBooks.customerpayments.READ",
     key="payment_refunds",
+    codes=_CODES,
 )
 
 
@@ -449,6 +468,7 @@ _UPDATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoBooks.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -476,6 +496,7 @@ _DELETE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=Done,
     scope="ZohoBooks.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.estimates import (
     Estimate,
     EstimateComment,
@@ -132,6 +133,14 @@ ListSortColumn: TypeAlias = Literal[
     "cf_(\\w+)",
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such estimate",
+    2007: "an item was deleted or is inactive",
+    4041: "the estimate cannot become a draft again",
+    9526: "the retainer's percentage must be above 0 and at most 100",
+}
+
 
 _CREATE = Operation(
     name="books.estimates.create",
@@ -141,6 +150,7 @@ _CREATE = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.CREATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -177,6 +187,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.estimates.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -284,6 +295,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.estimates.UPDATE",
     key="estimate",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -320,6 +332,7 @@ _UPDATE = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.UPDATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -355,6 +368,7 @@ _GET = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.READ",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -378,6 +392,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -401,6 +416,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -423,6 +439,7 @@ _DELETE = Operation(
     path="/estimates/{estimate_id}",
     result=Done,
     scope="ZohoBooks.estimates.DELETE",
+    codes=_CODES,
 )
 
 
@@ -443,6 +460,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/estimate/{estimate_id}/customfields",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -469,6 +487,7 @@ _MARK_AS_SENT = Operation(
     path="/estimates/{estimate_id}/status/sent",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -489,6 +508,7 @@ _MARK_AS_ACCEPTED = Operation(
     path="/estimates/{estimate_id}/status/accepted",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -509,6 +529,7 @@ _MARK_AS_DECLINED = Operation(
     path="/estimates/{estimate_id}/status/declined",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -529,6 +550,7 @@ _SUBMIT = Operation(
     path="/estimates/{estimate_id}/submit",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -549,6 +571,7 @@ _APPROVE = Operation(
     path="/estimates/{estimate_id}/approve",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -569,6 +592,7 @@ _EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -600,6 +624,7 @@ _GET_EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=EstimateEmailResult,
     scope="ZohoBooks.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -628,6 +653,8 @@ _BULK_EMAIL = Operation(
     path="/estimates/email",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    batches=(Batch("estimate_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -637,7 +664,7 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many estimates. At most 10 ids a call.
+    """Email many estimates. At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -652,6 +679,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -678,6 +707,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -703,6 +734,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/billing",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -729,6 +761,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/shipping",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -757,6 +790,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.estimates.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -777,6 +811,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/estimates/{estimate_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -802,6 +837,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -832,6 +868,7 @@ _CREATE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -857,6 +894,7 @@ _UPDATE_COMMENT = Operation(
     result=EstimateComment,
     scope="ZohoBooks.estimates.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -884,6 +922,7 @@ _DELETE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.estimates.DELETE",
+    codes=_CODES,
 )
 
 

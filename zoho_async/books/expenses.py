@@ -86,6 +86,14 @@ ListFilterBy: TypeAlias = Literal[
     "Status.Unbilled",
 ]
 
+_CODES = {
+    1002: "no such expense",
+    5001: "the expense was invoiced: it stays",
+    5015: "the amount is not valid",
+    5019: "the expense was invoiced: the contact stays",
+    5032: "the expense was invoiced: it stays billable",
+}
+
 
 _CREATE = Operation(
     name="books.expenses.create",
@@ -95,6 +103,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.CREATE",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -123,6 +132,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.expenses.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -226,6 +236,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.expenses.UPDATE",
     key="expense",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -263,6 +274,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.UPDATE",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -297,6 +309,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.READ",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -317,6 +330,7 @@ _DELETE = Operation(
     path="/expenses/{expense_id}",
     result=Done,
     scope="ZohoBooks.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -338,6 +352,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.expenses.READ",
+    codes=_CODES,
 )
 
 
@@ -370,6 +385,7 @@ _LIST_EMPLOYEES = ListOperation(
     row_id="employee_id",
     scope="ZohoBooks.expenses.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -397,6 +413,7 @@ _CREATE_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoBooks.expenses.CREATE",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -421,6 +438,7 @@ _GET_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoBooks.expenses.READ",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -441,6 +459,7 @@ _DELETE_EMPLOYEE = Operation(
     path="/employee/{employee_id}",
     result=Done,
     scope="ZohoBooks.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -462,6 +481,7 @@ _GET_RECEIPT = Operation(
     result=bytes,
     scope="ZohoBooks.expenses.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -488,6 +508,7 @@ _CREATE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoBooks.expenses.CREATE",
+    codes=_CODES,
 )
 
 
@@ -514,6 +535,7 @@ _DELETE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoBooks.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -534,6 +556,7 @@ _ADD_ATTACHMENT = Operation(
     path="/expenses/{expense_id}/attachment",
     result=ExpenseDocuments,
     scope="ZohoBooks.expenses.CREATE",
+    codes=_CODES,
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.invoices import (
     Invoice,
     InvoiceAsynchronousOnlinePaymentInput,
@@ -234,6 +235,15 @@ ListSortColumn: TypeAlias = Literal[
     "customer_name", "invoice_number", "date", "due_date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such contact person",
+    3009: "credits were applied: the contact's details stay",
+    3010: "payments were recorded: the customer stays",
+    4001: "payments were recorded: the invoice stays",
+    12008: "credits were applied: the invoice stays",
+}
+
 
 _CREATE = Operation(
     name="books.invoices.create",
@@ -243,6 +253,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -283,6 +294,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -406,6 +418,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.invoices.UPDATE",
     key="invoice",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -441,6 +454,7 @@ _BULK_DELETE = Operation(
     path="/invoices",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -465,6 +479,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -500,6 +515,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.READ",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -521,6 +537,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -544,6 +561,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -566,6 +584,7 @@ _DELETE = Operation(
     path="/invoices/{invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -586,6 +605,7 @@ _MARK_AS_SENT = Operation(
     path="/invoices/{invoice_id}/status/sent",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -606,6 +626,7 @@ _VOID = Operation(
     path="/invoices/{invoice_id}/status/void",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -626,6 +647,7 @@ _MARK_AS_DRAFT = Operation(
     path="/invoices/{invoice_id}/status/draft",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -646,6 +668,8 @@ _BULK_EMAIL = Operation(
     path="/invoices/email",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -656,7 +680,7 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call.
+    """Email many invoices. At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -673,6 +697,7 @@ _CREATE_FROM_SALES_ORDER = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -695,6 +720,7 @@ _BULK_MAP_WITH_SALES_ORDER = Operation(
     path="/invoices/mapwithorder",
     result=InvoiceErrors,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -720,6 +746,7 @@ _SUBMIT = Operation(
     path="/invoices/{invoice_id}/submit",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -740,6 +767,7 @@ _APPROVE = Operation(
     path="/invoices/{invoice_id}/approve",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -761,6 +789,7 @@ _GET_EMAIL = Operation(
     result=InvoiceEmail,
     scope="ZohoBooks.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -789,6 +818,7 @@ _EMAIL = Operation(
     path="/invoices/{invoice_id}/email",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -826,6 +856,7 @@ _SEND_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -859,6 +890,7 @@ _GET_PAYMENT_REMINDER = Operation(
     result=InvoiceEmail,
     scope="ZohoBooks.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -880,6 +912,8 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     result=InvoiceBulkPaymentReminder,
     scope="ZohoBooks.invoices.CREATE",
     key="info",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -889,7 +923,7 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder of many invoices. At most 10 ids a call.
+    """Send a payment reminder of many invoices. At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -906,6 +940,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -932,6 +968,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -957,6 +995,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -977,6 +1016,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -997,6 +1037,7 @@ _WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1017,6 +1058,7 @@ _CANCEL_WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1037,6 +1079,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/billing",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1063,6 +1106,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/shipping",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1091,6 +1135,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -1111,6 +1156,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1136,6 +1182,7 @@ _LIST_PAYMENTS = ListOperation(
     key="payments",
     row_id="invoice_payment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1167,6 +1214,7 @@ _LIST_CREDITS_APPLIED = ListOperation(
     key="credits",
     row_id="creditnotes_invoice_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1197,6 +1245,7 @@ _APPLY_CREDITS = Operation(
     path="/invoices/{invoice_id}/credits",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1221,6 +1270,7 @@ _DELETE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1245,6 +1295,7 @@ _DELETE_APPLIED_CREDIT = Operation(
     path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1272,6 +1323,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1298,6 +1350,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1328,6 +1381,7 @@ _UPDATE_ATTACHMENT_PREFERENCE = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1356,6 +1410,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1377,6 +1432,7 @@ _GET_DOCUMENT = Operation(
     result=InvoiceDocument,
     scope="ZohoBooks.invoices.READ",
     key="document",
+    codes=_CODES,
 )
 
 
@@ -1402,6 +1458,7 @@ _DOWNLOAD_DOCUMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1426,6 +1483,7 @@ _DELETE_DOCUMENT = Operation(
     path="/invoices/{invoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1450,6 +1508,7 @@ _ADD_DOCUMENT = Operation(
     path="/invoices/{invoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1474,6 +1533,7 @@ _DELETE_EXPENSE_RECEIPT = Operation(
     path="/invoices/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1494,6 +1554,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/invoice/{invoice_id}/customfields",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1521,6 +1582,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1551,6 +1613,7 @@ _ADD_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1576,6 +1639,7 @@ _UPDATE_COMMENT = Operation(
     result=InvoiceComment,
     scope="ZohoBooks.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -1603,6 +1667,7 @@ _DELETE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1628,6 +1693,7 @@ _GENERATE_PAYMENT_LINK = Operation(
     result=InvoicePaymentLink,
     scope="ZohoBooks.settings.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -1663,6 +1729,7 @@ _BULK_APPROVE = Operation(
     path="/invoices/approve",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1686,6 +1753,7 @@ _BULK_VOID = Operation(
     path="/invoices/status/void",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1719,6 +1787,7 @@ _BULK_CREATE_FROM_PROJECTS = Operation(
     path="/invoices/fromprojects",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1747,6 +1816,7 @@ _GET_DELIVERY_NOTES = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -1782,6 +1852,7 @@ _GET_PACKING_SLIPS = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -1816,6 +1887,7 @@ _APPROVE_FINALLY = Operation(
     path="/invoices/{invoice_id}/approve/final",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1836,6 +1908,7 @@ _REJECT = Operation(
     path="/invoices/{invoice_id}/reject",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1865,6 +1938,7 @@ _SEND_BY_POST = Operation(
     path="/invoices/{invoice_id}/snailmail",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1893,6 +1967,7 @@ _ADD_ONLINE_PAYMENT_BANK_ACCOUNT = Operation(
     path="/invoices/{invoice_id}/onlinepayments/bankaccount",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1922,6 +1997,7 @@ _APPLY_PRICE_BOOK = Operation(
     path="/invoices/{invoice_id}/pricebooks/{pricebook_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1946,6 +2022,7 @@ _BULK_SUBMIT = Operation(
     path="/invoices/submit",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1969,6 +2046,7 @@ _BULK_MARK_AS_SENT = Operation(
     path="/invoices/status/sent",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1994,6 +2072,7 @@ _BULK_WRITE_OFF = Operation(
     path="/invoices/writeoff",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2019,6 +2098,7 @@ _BULK_MARK_AS_SHIPPED = Operation(
     path="/invoices/markasshipped",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2044,6 +2124,7 @@ _BULK_UNSHIP = Operation(
     path="/invoices/unship",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2067,6 +2148,7 @@ _BULK_CREATE_FROM_ESTIMATES = Operation(
     path="/invoices/fromestimates",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2092,6 +2174,7 @@ _PREVIEW_COUPONS = Operation(
     path="/invoices/coupons/preview",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2113,6 +2196,7 @@ _BULK_UNMAP_FROM_SALES_ORDERS = Operation(
     path="/invoices/unmap/salesorders",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -2133,6 +2217,7 @@ _GET_DASHBOARD = Operation(
     path="/invoices/dashboard",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2158,6 +2243,7 @@ _GET_BY_REFERENCE = Operation(
     path="/invoices/reference/{reference_id}",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2178,6 +2264,7 @@ _GET_CUSTOM_FIELDS = Operation(
     path="/invoices/{invoice_id}/customfields",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2198,6 +2285,7 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
     path="/invoices/{invoice_id}/advancedtrackingdetails",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2218,6 +2306,7 @@ _UPDATE_ADVANCED_TRACKING_DETAILS = Operation(
     path="/invoices/{invoice_id}/advancedtrackingdetails",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -2245,6 +2334,7 @@ _PRINT_DELIVERY_NOTE = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -2266,6 +2356,7 @@ _PRINT_PACKING_SLIP = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -2286,6 +2377,7 @@ _GET_QR_CODE = Operation(
     path="/invoices/{invoice_id}/qrcode",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2306,6 +2398,7 @@ _GET_SMS = Operation(
     path="/invoices/{invoice_id}/sms",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2326,6 +2419,7 @@ _SEND_SMS = Operation(
     path="/invoices/{invoice_id}/sms",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2346,6 +2440,7 @@ _GET_SIGNATURE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/dsign/template",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2366,6 +2461,7 @@ _ADD_DIGITAL_SIGNATURE = Operation(
     path="/invoices/{invoice_id}/dsign",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2386,6 +2482,7 @@ _UPLOAD_DIGITAL_SIGNATURE = Operation(
     path="/invoices/{invoice_id}/dsign/upload",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2415,6 +2512,7 @@ _UPLOAD_DOCUMENT = Operation(
     path="/invoices/{invoice_id}/documents/{document_id}/upload",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2445,6 +2543,7 @@ _UPDATE_CFDI_STATUS = Operation(
     path="/invoices/{invoice_id}/cfdi/status",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2465,6 +2564,7 @@ _CANCEL = Operation(
     path="/invoices/{invoice_id}/status/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2485,6 +2585,7 @@ _MARK_AS_READY_TO_PUSH = Operation(
     path="/invoices/{invoice_id}/status/readytopush",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2505,6 +2606,7 @@ _APPLY_SUBSTATUS = Operation(
     path="/invoices/{invoice_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2529,6 +2631,7 @@ _DELETE_SUBSTATUS = Operation(
     path="/invoices/{invoice_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -2553,6 +2656,7 @@ _DELETE_LINE_ITEM = Operation(
     path="/invoices/{invoice_id}/lineitems/{line_item_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -2577,6 +2681,7 @@ _SCHEDULE_EMAIL = Operation(
     path="/invoices/{invoice_id}/email/schedule",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2603,6 +2708,7 @@ _CANCEL_SCHEDULED_EMAIL = Operation(
     path="/invoices/{invoice_id}/email/schedule",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -2623,6 +2729,7 @@ _FORCE_PAY = Operation(
     path="/invoices/{invoice_id}/forcepay",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2643,6 +2750,7 @@ _MAIL_PDF = Operation(
     path="/invoices/{invoice_id}/mailpdf",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2663,6 +2771,7 @@ _CREATE_SYNCHRONOUS_ONLINE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/onlinepayments/synchronous",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2692,6 +2801,7 @@ _CREATE_ASYNCHRONOUS_ONLINE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/onlinepayments/asynchronous",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2721,6 +2831,7 @@ _GET_PAYMENT_QR = Operation(
     path="/invoices/{invoice_id}/onlinepayments/qr",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2741,6 +2852,7 @@ _GET_PAYMENT_QR_STATUS = Operation(
     path="/invoices/{invoice_id}/onlinepayments/qr/status",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2761,6 +2873,7 @@ _SEND_DUNNING_NOTIFICATIONS = Operation(
     path="/invoices/{invoice_id}/senddunningnotifications",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2781,6 +2894,7 @@ _SEND_RETRY_SMS = Operation(
     path="/invoices/{invoice_id}/sendretrysms",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2801,6 +2915,7 @@ _GET_METADATA = Operation(
     path="/invoices/{invoice_id}/metadata/{metadata_name}",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2825,6 +2940,7 @@ _UPDATE_METADATA = Operation(
     path="/invoices/{invoice_id}/metadata/{metadata_name}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -2849,6 +2965,7 @@ _GET_EINVOICES = Operation(
     path="/invoices/einvoice",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2867,6 +2984,7 @@ _BULK_PUSH_EINVOICE = Operation(
     path="/invoices/einvoice/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2887,6 +3005,7 @@ _BULK_CANCEL_EINVOICE = Operation(
     path="/invoices/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2907,6 +3026,7 @@ _GET_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2927,6 +3047,7 @@ _PUSH_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2947,6 +3068,7 @@ _CANCEL_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2967,6 +3089,7 @@ _FETCH_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/fetch",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2987,6 +3110,7 @@ _DELETE_EINVOICE_STATUS = Operation(
     path="/invoices/{invoice_id}/einvoice/status",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -3007,6 +3131,7 @@ _MARK_EINVOICE_AS_PUSHED = Operation(
     path="/invoices/{invoice_id}/einvoice/status/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -3033,6 +3158,7 @@ _MARK_EINVOICE_AS_CANCELLED = Operation(
     path="/invoices/{invoice_id}/einvoice/status/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -3053,6 +3179,7 @@ _RECALL_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/status/recall",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -3073,6 +3200,7 @@ _UPDATE_EINVOICE_PAYMENT_STATUS = Operation(
     path="/invoices/{invoice_id}/einvoice/paymentstatus",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -3093,6 +3221,7 @@ _CANCEL_EINVOICE_AND_INVOICE = Operation(
     path="/einvoices/invoices/{invoice_id}/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 

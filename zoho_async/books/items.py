@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.items import (
     Item,
     ItemInput,
@@ -46,6 +47,13 @@ __all__ = [
     "upsert",
 ]
 
+_CODES = {
+    1000: "the name is taken",
+    2006: "no such item",
+    2049: "the item stands in transactions: make it inactive",
+    2076: "the type of an item with transactions stays",
+}
+
 
 _CREATE = Operation(
     name="books.items.create",
@@ -55,6 +63,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoBooks.settings.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -77,6 +86,7 @@ _LIST = ListOperation(
     row_id="item_id",
     scope="ZohoBooks.settings.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -159,6 +169,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.settings.UPDATE",
     key="item",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -196,14 +207,16 @@ _LIST_DETAILS = ListOperation(
     row_id="item_id",
     scope="ZohoBooks.settings.READ",
     paged=False,
+    batch=Batch("item_ids", 100),
+    codes=_CODES,
 )
 
 
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List items by their ids, each with all its fields, which come all at once. At most 100 ids a
-    call.
+    """List items by their ids, each with all its fields, which come all at once. More than 100 ids
+    are read by several calls.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -218,6 +231,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoBooks.settings.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -243,6 +257,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoBooks.settings.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -263,6 +278,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoBooks.settings.DELETE",
+    codes=_CODES,
 )
 
 
@@ -283,6 +299,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/item/{item_id}/customfields",
     result=Done,
     scope="ZohoBooks.settings.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -309,6 +326,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -329,6 +347,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -349,6 +368,7 @@ _BULK_ADD_TO_PORTAL = Operation(
     path="/items/addtoportal",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -369,6 +389,7 @@ _ADD_TO_PORTAL = Operation(
     path="/items/{item_id}/addtoportal",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -389,6 +410,7 @@ _REMOVE_FROM_PORTAL = Operation(
     path="/items/{item_id}/removefromportal",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.journals import (
     Journal,
     JournalComment,
@@ -144,6 +145,7 @@ _LIST = ListOperation(
     row_id="journal_id",
     scope="ZohoBooks.accountants.READ",
     totals=True,
+    batch=Batch("journal_ids", 200),
 )
 
 
@@ -195,7 +197,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals; iterating reads every page.
+    """List journals; iterating reads every page. More than 200 ids in ``journal_ids`` are read by
+    several calls.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -668,6 +671,7 @@ _BULK_SUBMIT = Operation(
     path="/journals/submit",
     result=Done,
     scope="ZohoBooks.accountants.CREATE",
+    batches=(Batch("journal_ids", 25),),
 )
 
 
@@ -677,7 +681,7 @@ async def bulk_submit(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Submit many journals.
+    """Submit many journals. At most 25 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -691,6 +695,7 @@ _BULK_APPROVE = Operation(
     path="/journals/approve",
     result=Done,
     scope="ZohoBooks.accountants.CREATE",
+    batches=(Batch("journal_ids", 25),),
 )
 
 
@@ -700,7 +705,7 @@ async def bulk_approve(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve many journals.
+    """Approve many journals. At most 25 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -714,6 +719,7 @@ _BULK_PUBLISH = Operation(
     path="/journals/status/publish",
     result=Done,
     scope="ZohoBooks.accountants.CREATE",
+    batches=(Batch("journal_ids", 10),),
 )
 
 
@@ -723,7 +729,7 @@ async def bulk_publish(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Publish many journals.
+    """Publish many journals. At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -737,6 +743,7 @@ _BULK_DELETE = Operation(
     path="/journals/bulkdelete",
     result=Done,
     scope="ZohoBooks.accountants.DELETE",
+    batches=(Batch("journal_ids", 200),),
 )
 
 
@@ -746,7 +753,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many journals.
+    """Delete many journals. At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.DELETE.
     """

@@ -74,6 +74,11 @@ __all__ = [
 
 ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Stopped", "Status.Expired"]
 
+_CODES = {
+    1002: "no such recurring invoice",
+    4031: "a name is needed",
+}
+
 
 _CREATE = Operation(
     name="books.recurring_invoices.create",
@@ -83,6 +88,7 @@ _CREATE = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.CREATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -109,6 +115,7 @@ _LIST = ListOperation(
     row_id="recurring_invoice_id",
     scope="ZohoBooks.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -181,6 +188,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.invoices.UPDATE",
     key="recurring_invoice",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -218,6 +226,7 @@ _UPDATE = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -246,6 +255,7 @@ _GET = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.READ",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -269,6 +279,7 @@ _DELETE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -292,6 +303,7 @@ _STOP = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/stop",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -316,6 +328,7 @@ _RESUME = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/resume",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -340,6 +353,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -368,6 +382,7 @@ _LIST_HISTORY = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -398,6 +413,7 @@ _BULK_RESUME = Operation(
     path="/recurringinvoices/status/resume",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -423,6 +439,7 @@ _BULK_STOP = Operation(
     path="/recurringinvoices/status/stop",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -448,6 +465,7 @@ _GET_DASHBOARD = Operation(
     path="/recurringinvoices/dashboard",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -467,6 +485,7 @@ _LIST_CHILD_INVOICES = ListOperation(
     key="invoice_history",
     row_id="invoice_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -509,6 +528,7 @@ _ENABLE_AUTOBILL = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/autobill/enable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -532,6 +552,7 @@ _DISABLE_AUTOBILL = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/autobill/disable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -555,6 +576,7 @@ _DELETE_BANK_ACCOUNT = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/bankaccount",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -583,6 +605,7 @@ _DELETE_CARD = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/card",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -611,6 +634,7 @@ _ASSOCIATE_BANK_ACCOUNT = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/bankaccount/{account_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -637,6 +661,7 @@ _ASSOCIATE_CARD = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 

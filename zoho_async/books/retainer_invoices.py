@@ -110,6 +110,11 @@ ListFilterBy: TypeAlias = Literal[
     "Date.PaymentExpectedDate",
 ]
 
+_CODES = {
+    9520: "payments were recorded: the retainer invoice stays",
+    9533: "a payment was recorded: the amount stays",
+}
+
 
 _CREATE = Operation(
     name="books.retainer_invoices.create",
@@ -119,6 +124,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.CREATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -153,6 +159,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -193,6 +200,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -221,6 +229,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.READ",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -241,6 +250,7 @@ _DELETE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -261,6 +271,7 @@ _MARK_AS_SENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/sent",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -281,6 +292,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -307,6 +319,7 @@ _VOID = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/void",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -327,6 +340,7 @@ _MARK_AS_DRAFT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/draft",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -353,6 +367,7 @@ _SUBMIT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/submit",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -373,6 +388,7 @@ _APPROVE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/approve",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -393,6 +409,7 @@ _EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -430,6 +447,7 @@ _GET_EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=RetainerInvoiceEmailResult,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -450,6 +468,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/address/billing",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -478,6 +497,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -499,6 +519,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -519,6 +540,7 @@ _ADD_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -549,6 +571,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -576,6 +599,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -606,6 +630,7 @@ _ADD_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -630,6 +655,7 @@ _DELETE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -655,6 +681,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoBooks.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -682,6 +709,7 @@ _APPLY_RETAINER_PAYMENTS_TO_INVOICES = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/invoices",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -711,6 +739,7 @@ _DELETE_APPLIED_RETAINER_PAYMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/invoices/{invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -737,6 +766,7 @@ _CREATE_ASYNC_ONLINE_PAYMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/onlinepayments/asynchronous",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.sales_orders import (
     SalesOrder,
     SalesOrderComment,
@@ -232,6 +233,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.salesorders.READ",
     order="created_time",
     totals=True,
+    batch=Batch("salesorder_ids", 200),
 )
 
 
@@ -296,8 +298,8 @@ def list(
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
     """List sales orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed. At most 200 ids
-    a call.
+    ``sort_column`` of yours rows can move between pages meanwhile and be missed. More than 200
+    ids in ``salesorder_ids`` are read by several calls.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -738,15 +740,23 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.salesorders.READ",
     accept="application/pdf",
+    batches=(Batch("salesorder_ids", 25),),
 )
 
 
-async def export_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
+async def export_pdf(
+    zoho: Session,
+    salesorder_ids: Sequence[str | int],
+    *,
+    extra_query: Mapping[str, object] | None = None,
+) -> Download:
     """The PDFs of many sales orders in one document. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return await zoho.download(_EXPORT_PDF, query=extra_query)
+    return await zoho.download(
+        _EXPORT_PDF, query={"salesorder_ids": salesorder_ids, **(extra_query or {})}
+    )
 
 
 _PRINT_PDF = Operation(
@@ -757,15 +767,23 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.salesorders.READ",
     accept="application/pdf",
+    batches=(Batch("salesorder_ids", 25),),
 )
 
 
-async def print_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
+async def print_pdf(
+    zoho: Session,
+    salesorder_ids: Sequence[str | int],
+    *,
+    extra_query: Mapping[str, object] | None = None,
+) -> Download:
     """The PDFs of many sales orders in one document, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return await zoho.download(_PRINT_PDF, query=extra_query)
+    return await zoho.download(
+        _PRINT_PDF, query={"salesorder_ids": salesorder_ids, **(extra_query or {})}
+    )
 
 
 _UPDATE_BILLING_ADDRESS = Operation(

@@ -85,6 +85,15 @@ ListSortColumn: TypeAlias = Literal[
     "last_modified_time",
 ]
 
+_CODES = {
+    1002: "no such contact",
+    3000: "the contact has transactions",
+    3013: "the contact's name is not valid",
+    3062: "the name is taken",
+    9004: "no such currency",
+    31006: "the portal is disabled",
+}
+
 
 _CREATE = Operation(
     name="inventory.contacts.create",
@@ -94,6 +103,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.CREATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -117,6 +127,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.contacts.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -201,6 +212,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.UPDATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -226,6 +238,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.READ",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -246,6 +259,7 @@ _DELETE = Operation(
     path="/contacts/{contact_id}",
     result=Done,
     scope="ZohoInventory.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -267,6 +281,7 @@ _LIST_ADDRESSES = ListOperation(
     key="addresses",
     row_id="address_id",
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -297,6 +312,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/contacts/{contact_id}/active",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -317,6 +333,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/contacts/{contact_id}/inactive",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -337,6 +354,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -374,6 +392,7 @@ _GET_STATEMENT_MAIL_CONTENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=ContactStatementMailContentResult,
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -403,6 +422,7 @@ _EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -434,6 +454,7 @@ _LIST_COMMENTS = ListOperation(
     key="contact_comments",
     row_id="comment_id",
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -465,6 +486,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.CREATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -486,6 +508,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.UPDATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -512,6 +535,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/contacts/contactpersons/{contact_person_id}",
     result=Done,
     scope="ZohoInventory.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -533,6 +557,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contact_person_id",
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -564,6 +589,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -590,6 +616,7 @@ _MARK_CONTACT_PERSON_AS_PRIMARY = Operation(
     path="/contacts/contactpersons/{contact_person_id}/primary",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 

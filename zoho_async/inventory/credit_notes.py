@@ -139,6 +139,16 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "created_time",
 ]
 
+_CODES = {
+    1002: "no such credit note",
+    12003: "the credit note is closed",
+    12004: "the credit note is void",
+    12005: "the invoice is a draft",
+    12006: "the invoice is closed",
+    12007: "the invoice is void",
+    12018: "the number is taken",
+}
+
 
 _CREATE = Operation(
     name="inventory.credit_notes.create",
@@ -148,6 +158,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.CREATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -185,6 +196,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -255,6 +267,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.UPDATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -290,6 +303,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.READ",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -313,6 +327,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.creditnotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -336,6 +351,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInventory.creditnotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -358,6 +374,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -378,6 +395,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -411,6 +429,7 @@ _GET_EMAIL_CONTENT = Operation(
     result=CreditNoteEmailContent,
     scope="ZohoInventory.creditnotes.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -439,6 +458,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/void",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -459,6 +479,7 @@ _MARK_AS_DRAFT = Operation(
     path="/creditnotes/{creditnote_id}/draft",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -479,6 +500,7 @@ _MARK_AS_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/converttoopen",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -499,6 +521,7 @@ _SUBMIT = Operation(
     path="/creditnotes/{creditnote_id}/submit",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -519,6 +542,7 @@ _APPROVE = Operation(
     path="/creditnotes/{creditnote_id}/approve",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -540,6 +564,7 @@ _LIST_EMAIL_HISTORY = ListOperation(
     key="email_history",
     row_id="mailhistory_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -570,6 +595,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/billing",
     result=Done,
     scope="ZohoInventory.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -596,6 +622,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/shipping",
     result=Done,
     scope="ZohoInventory.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -624,6 +651,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInventory.creditnotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -644,6 +672,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -669,6 +698,7 @@ _LIST_INVOICES = ListOperation(
     key="invoices_credited",
     row_id="creditnote_invoice_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -699,6 +729,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -725,6 +756,7 @@ _DELETE_INVOICE = Operation(
     path="/creditnotes/{creditnote_id}/invoices/{creditnote_invoice_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -752,6 +784,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -782,6 +815,7 @@ _CREATE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -806,6 +840,7 @@ _DELETE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -833,6 +868,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     scope="ZohoInventory.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -873,6 +909,7 @@ _LIST_REFUNDS = ListOperation(
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -904,6 +941,7 @@ _CREATE_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoInventory.creditnotes.CREATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -929,6 +967,7 @@ _GET_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoInventory.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -956,6 +995,7 @@ _UPDATE_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoInventory.creditnotes.UPDATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -983,6 +1023,7 @@ _DELETE_REFUND = Operation(
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 

@@ -54,6 +54,13 @@ ListFilterBy: TypeAlias = Literal[
     "PaymentMode.Others",
 ]
 
+_CODES = {
+    3004: "no such customer",
+    9521: "a retainer invoice is paid in full or not",
+    9523: "the amount of a retainer's payment stays: delete it and add another",
+    24016: "the amount exceeds the balance",
+}
+
 
 _CREATE = Operation(
     name="inventory.customer_payments.create",
@@ -63,6 +70,7 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -89,6 +97,7 @@ _LIST = ListOperation(
     row_id="payment_id",
     scope="ZohoInventory.customerpayments.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -165,6 +174,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/customerpayment/{customer_payment_id}/customfields",
     result=Done,
     scope="ZohoInventory.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -192,6 +202,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -218,6 +229,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -238,6 +250,7 @@ _DELETE = Operation(
     path="/customerpayments/{payment_id}",
     result=Done,
     scope="ZohoInventory.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download, Upload
 from zoho_async.inventory.types.invoices import (
     Invoice,
@@ -164,6 +165,15 @@ ListSortColumn: TypeAlias = Literal[
     "customer_name", "invoice_number", "date", "due_date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such contact person",
+    3009: "credits were applied: the contact's details stay",
+    3010: "payments were recorded: the customer stays",
+    4001: "payments were recorded: the invoice stays",
+    12008: "credits were applied: the invoice stays",
+}
+
 
 _CREATE = Operation(
     name="inventory.invoices.create",
@@ -173,6 +183,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -209,6 +220,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -301,6 +313,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.UPDATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -336,6 +349,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.READ",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -357,6 +371,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -380,6 +395,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -402,6 +418,7 @@ _DELETE = Operation(
     path="/invoices/{invoice_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -422,6 +439,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/invoice/{invoice_id}/customfields",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -448,6 +466,7 @@ _MARK_AS_SENT = Operation(
     path="/invoices/{invoice_id}/status/sent",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -468,6 +487,7 @@ _VOID = Operation(
     path="/invoices/{invoice_id}/status/void",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -488,6 +508,7 @@ _MARK_AS_DRAFT = Operation(
     path="/invoices/{invoice_id}/status/draft",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -508,6 +529,7 @@ _EMAIL = Operation(
     path="/invoices/{invoice_id}/email",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -546,6 +568,7 @@ _GET_EMAIL_CONTENT = Operation(
     result=InvoiceEmailContent,
     scope="ZohoInventory.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -574,6 +597,8 @@ _BULK_EMAIL = Operation(
     path="/invoices/email",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -583,7 +608,7 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call.
+    """Email many invoices. At most 10 ids a call; more are refused.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -598,6 +623,7 @@ _GET_REMINDER_MAIL_CONTENT = Operation(
     result=InvoiceEmailContent,
     scope="ZohoInventory.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -619,6 +645,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -645,6 +673,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -670,6 +700,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -690,6 +721,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -710,6 +742,7 @@ _WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -730,6 +763,7 @@ _CANCEL_WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff/cancel",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -750,6 +784,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/billing",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -776,6 +811,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/shipping",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -804,6 +840,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInventory.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -824,6 +861,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -849,6 +887,7 @@ _LIST_PAYMENTS = ListOperation(
     key="payments",
     row_id="invoice_payment_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -880,6 +919,7 @@ _LIST_CREDITS_APPLIED = ListOperation(
     key="credits",
     row_id="creditnotes_invoice_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -910,6 +950,7 @@ _APPLY_CREDITS = Operation(
     path="/invoices/{invoice_id}/credits",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -934,6 +975,7 @@ _DELETE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -958,6 +1000,7 @@ _DELETE_APPLIED_CREDIT = Operation(
     path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -985,6 +1028,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1011,6 +1055,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1041,6 +1086,7 @@ _UPDATE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1069,6 +1115,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1090,6 +1137,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1120,6 +1168,7 @@ _CREATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1144,6 +1193,7 @@ _UPDATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=InvoiceCommentResult,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1171,6 +1221,7 @@ _DELETE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1195,6 +1246,7 @@ _SUBMIT = Operation(
     path="/invoices/{invoice_id}/submit",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1215,6 +1267,7 @@ _APPROVE = Operation(
     path="/invoices/{invoice_id}/approve",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1235,6 +1288,7 @@ _APPROVE_FINALLY = Operation(
     path="/invoices/{invoice_id}/approve/final",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1255,6 +1309,7 @@ _REJECT = Operation(
     path="/invoices/{invoice_id}/reject",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1279,6 +1334,7 @@ _BULK_SUBMIT = Operation(
     path="/invoices/submit",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1302,6 +1358,7 @@ _BULK_APPROVE = Operation(
     path="/invoices/approve",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 

@@ -194,6 +194,13 @@ ListDeliveryChallansSortColumn: TypeAlias = Literal[
     "customer_name", "deliverychallan_number", "total", "date", "created_time", "last_modified_time"
 ]
 
+_CODES = {
+    1000: "the name is taken",
+    2006: "no such item",
+    2049: "the item stands in transactions: make it inactive",
+    2076: "the type of an item with transactions stays",
+}
+
 
 _CREATE = Operation(
     name="inventory.items.create",
@@ -203,6 +210,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoInventory.items.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -226,6 +234,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.items.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -331,6 +340,7 @@ _BULK_DELETE = Operation(
     path="/items",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -353,13 +363,14 @@ _LIST_DETAILS = ListOperation(
     row_id="",
     scope="ZohoInventory.items.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List details, which come all at once. At most 100 ids a call.
+    """List details, which come all at once.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -374,6 +385,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoInventory.items.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -395,6 +407,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoInventory.items.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -419,6 +432,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -439,6 +453,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/item/{item_id}/customfields",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -465,6 +480,7 @@ _UPLOAD_IMAGE = Operation(
     path="/items/{item_id}/image",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -490,6 +506,7 @@ _GET_IMAGE = Operation(
     result=bytes,
     scope="ZohoInventory.items.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -516,6 +533,7 @@ _DELETE_IMAGE = Operation(
     path="/items/{item_id}/image",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -536,6 +554,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -556,6 +575,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -577,6 +597,7 @@ _GET_VARIANT_OPENING_STOCK = Operation(
     result=ItemOpeningStock,
     scope="ZohoInventory.items.READ",
     key="opening_stock",
+    codes=_CODES,
 )
 
 
@@ -597,6 +618,7 @@ _UPDATE_VARIANT_OPENING_STOCK = Operation(
     path="/variants/{variant_id}/openingstock",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -626,6 +648,7 @@ _UPLOAD_IMAGES = Operation(
     path="/items/{item_id}/images",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -663,6 +686,7 @@ _DELETE_IMAGES = Operation(
     path="/items/{item_id}/images",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -689,6 +713,7 @@ _REORDER_IMAGES = Operation(
     path="/items/{item_id}/images/reorder",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -713,6 +738,7 @@ _UPLOAD_BACK_IMAGE = Operation(
     path="/items/{item_id}/backimage",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -743,6 +769,7 @@ _DELETE_BACK_IMAGE = Operation(
     path="/items/{item_id}/backimage",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -771,6 +798,7 @@ _MARK_IMAGE_AS_BACK_IMAGE = Operation(
     path="/items/{item_id}/images/{image_id}/backimage",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -795,6 +823,7 @@ _BULK_MARK_AS_ACTIVE = Operation(
     path="/items/active",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -817,6 +846,7 @@ _BULK_MARK_AS_INACTIVE = Operation(
     path="/items/inactive",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -839,6 +869,7 @@ _UNGROUP = Operation(
     path="/items/ungroup",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -870,6 +901,7 @@ _ENABLE_STORAGE_LOCATION = Operation(
     path="/items/enablestoragelocation",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -892,6 +924,7 @@ _DISABLE_STORAGE_LOCATION = Operation(
     path="/items/disablestoragelocation",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -914,6 +947,7 @@ _MOVE = Operation(
     path="/items/move/{item_id}",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -938,6 +972,7 @@ _ADD_TO_GROUP = Operation(
     path="/items/grouping/{group_id}",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -962,6 +997,7 @@ _UPDATE_LOCATION_PERMISSIONS = Operation(
     path="/items/{item_id}/locations/permissions",
     result=Done,
     scope="ZohoInventory.warehouses.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -995,6 +1031,7 @@ _BULK_UPDATE_LOCATION_PERMISSIONS = Operation(
     path="/items/locations/permissions",
     result=Done,
     scope="ZohoInventory.warehouses.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1028,6 +1065,7 @@ _VALIDATE_SERIAL_NUMBERS = Operation(
     path="/items/{item_id}/serialnumber/validate",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1067,6 +1105,7 @@ _VALIDATE_AND_MAP_SERIAL_NUMBERS = Operation(
     path="/items/{item_id}/serialnumber/validateandmap",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1098,6 +1137,7 @@ _LIST_SALES_ORDERS = ListOperation(
     row_id="",
     scope="ZohoInventory.salesorders.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1144,6 +1184,7 @@ _LIST_PURCHASE_ORDERS = ListOperation(
     row_id="",
     scope="ZohoInventory.purchaseorders.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1188,6 +1229,7 @@ _LIST_INVOICES = ListOperation(
     row_id="",
     scope="ZohoInventory.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1233,6 +1275,7 @@ _LIST_DELIVERY_CHALLANS = ListOperation(
     scope="ZohoInventory.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1278,6 +1321,7 @@ _LIST_SALES_RECEIPTS = ListOperation(
     row_id="",
     scope="ZohoInventory.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1320,6 +1364,7 @@ _LIST_MOVE_ORDERS = ListOperation(
     row_id="",
     scope="ZohoInventory.items.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1360,6 +1405,7 @@ _LIST_PUTAWAYS = ListOperation(
     row_id="",
     scope="ZohoInventory.items.READ",
     totals=True,
+    codes=_CODES,
 )
 
 

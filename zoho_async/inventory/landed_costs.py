@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.landed_costs import (
     LandedCost,
     LandedCostBill,
@@ -172,6 +173,7 @@ _LIST_BILLS = ListOperation(
     key="bills",
     row_id="bill_id",
     scope="ZohoInventory.bills.READ",
+    batch=Batch("bill_ids", 200),
 )
 
 
@@ -183,7 +185,7 @@ def list_bills(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LandedCostBill]:
-    """List bills; iterating reads every page.
+    """List bills; iterating reads every page. More than 200 ids are read by several calls.
 
     Scope: ZohoInventory.bills.READ.
     """

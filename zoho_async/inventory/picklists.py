@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.picklists import (
     Picklist,
     PicklistAdvancedTrackingDetailsBatchInput,
@@ -209,6 +210,7 @@ _BULK_DELETE = Operation(
     path="/picklists",
     result=Done,
     scope="ZohoInventory.picklists.DELETE",
+    batches=(Batch("picklist_ids", 200),),
 )
 
 
@@ -218,7 +220,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many picklists.
+    """Delete many picklists. At most 200 ids a call; more are refused.
 
     Scope: ZohoInventory.picklists.DELETE.
     """
@@ -340,6 +342,7 @@ _BULK_SET_STATUS = Operation(
     path="/picklists/setstatus",
     result=Done,
     scope="ZohoInventory.picklists.UPDATE",
+    batches=(Batch("picklist_ids", 25), Batch("picklist_item_ids", 50)),
 )
 
 
@@ -351,7 +354,8 @@ async def bulk_set_status(
     picklist_item_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Set a status of many picklists.
+    """Set a status of many picklists. At most 25 ids a call and 50 in ``picklist_item_ids``; more
+    are refused.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """

@@ -103,6 +103,11 @@ ListFilterBy: TypeAlias = Literal[
     "Date.PaymentExpectedDate",
 ]
 
+_CODES = {
+    9520: "payments were recorded: the retainer invoice stays",
+    9533: "a payment was recorded: the amount stays",
+}
+
 
 _CREATE = Operation(
     name="inventory.retainer_invoices.create",
@@ -112,6 +117,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.CREATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -146,6 +152,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -186,6 +193,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.UPDATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -214,6 +222,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.READ",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -234,6 +243,7 @@ _DELETE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -254,6 +264,7 @@ _MARK_AS_SENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/sent",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -274,6 +285,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -300,6 +312,7 @@ _VOID = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/void",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -320,6 +333,7 @@ _MARK_AS_DRAFT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/draft",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -340,6 +354,7 @@ _SUBMIT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/submit",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -360,6 +375,7 @@ _APPROVE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/approve",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -380,6 +396,7 @@ _EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -417,6 +434,7 @@ _GET_EMAIL_CONTENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=RetainerInvoiceEmailContentResult,
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -437,6 +455,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/address/billing",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -465,6 +484,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInventory.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -486,6 +506,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -506,6 +527,7 @@ _ADD_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -536,6 +558,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -563,6 +586,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -593,6 +617,7 @@ _CREATE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -619,6 +644,7 @@ _DELETE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -644,6 +670,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoInventory.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 

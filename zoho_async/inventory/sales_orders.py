@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.sales_orders import (
     SalesOrder,
     SalesOrderBulkConfirm,
@@ -112,6 +113,7 @@ _LIST = ListOperation(
     row_id="salesorder_id",
     scope="ZohoInventory.salesorders.READ",
     totals=True,
+    batch=Batch("salesorder_ids", 200),
 )
 
 
@@ -123,7 +125,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterating reads every page. At most 200 ids a call.
+    """List sales orders; iterating reads every page. More than 200 ids in ``salesorder_ids`` are
+    read by several calls.
 
     Scope: ZohoInventory.salesorders.READ.
     """

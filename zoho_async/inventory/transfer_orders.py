@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.transfer_orders import (
     TransferOrder,
     TransferOrderBatchInput,
@@ -192,6 +193,7 @@ _BULK_DELETE = Operation(
     path="/transferorders",
     result=Done,
     scope="ZohoInventory.transferorders.DELETE",
+    batches=(Batch("transfer_order_ids", 25),),
 )
 
 
@@ -201,7 +203,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many transfer orders. At most 25 ids a call.
+    """Delete many transfer orders. At most 25 ids a call; more are refused.
 
     Scope: ZohoInventory.transferorders.DELETE.
     """

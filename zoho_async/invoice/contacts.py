@@ -120,6 +120,15 @@ ListSortColumn: TypeAlias = Literal[
     "last_modified_time",
 ]
 
+_CODES = {
+    1002: "no such contact",
+    3000: "the contact has transactions",
+    3013: "the contact's name is not valid",
+    3062: "the name is taken",
+    9004: "no such currency",
+    31006: "the portal is disabled",
+}
+
 
 _CREATE = Operation(
     name="invoice.contacts.create",
@@ -129,6 +138,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.CREATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -152,6 +162,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.contacts.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -241,6 +252,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.UPDATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -265,6 +277,7 @@ _DELETE = Operation(
     path="/contacts/{contact_id}",
     result=Done,
     scope="ZohoInvoice.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -286,6 +299,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.READ",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -306,6 +320,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/contacts/{contact_id}/active",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -326,6 +341,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/contacts/{contact_id}/inactive",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -346,6 +362,7 @@ _ENABLE_PORTAL = Operation(
     path="/contacts/{contact_id}/portal/enable",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -371,6 +388,7 @@ _LIST_CLIENT_REVIEWS = ListOperation(
     key="reviews",
     row_id="comment_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -401,6 +419,7 @@ _GET_CLIENT_REVIEW = Operation(
     result=ContactReview,
     scope="ZohoInvoice.contacts.READ",
     key="reviews",
+    codes=_CODES,
 )
 
 
@@ -429,6 +448,7 @@ _REPLY_TO_CLIENT_REVIEW = Operation(
     path="/clientreviews/{comment_id}/comment",
     result=ContactReviews,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -459,6 +479,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -479,6 +500,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -499,6 +521,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -530,6 +553,7 @@ _GET_STATEMENT_EMAIL = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=ContactStatementEmailResult,
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -559,6 +583,7 @@ _EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -590,6 +615,7 @@ _LIST_COMMENTS = ListOperation(
     key="contact_comments",
     row_id="comment_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -621,6 +647,7 @@ _ADD_ADDRESS = Operation(
     result=Address,
     scope="ZohoInvoice.contacts.CREATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -646,6 +673,7 @@ _LIST_ADDRESSES = ListOperation(
     key="addresses",
     row_id="address_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -677,6 +705,7 @@ _UPDATE_ADDRESS = Operation(
     result=Address,
     scope="ZohoInvoice.contacts.UPDATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -704,6 +733,7 @@ _DELETE_ADDRESS = Operation(
     path="/contacts/{contact_id}/address/{address_id}",
     result=Done,
     scope="ZohoInvoice.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -729,6 +759,7 @@ _LIST_REFUNDS = ListOperation(
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -760,6 +791,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.CREATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -781,6 +813,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.UPDATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -807,6 +840,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/contacts/contactpersons/{contact_person_id}",
     result=Done,
     scope="ZohoInvoice.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -828,6 +862,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contact_person_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -859,6 +894,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -885,6 +921,7 @@ _MARK_CONTACT_PERSON_PRIMARY = Operation(
     path="/contacts/contactpersons/{contact_person_id}/primary",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 

@@ -169,6 +169,16 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "created_time",
 ]
 
+_CODES = {
+    1002: "no such credit note",
+    12003: "the credit note is closed",
+    12004: "the credit note is void",
+    12005: "the invoice is a draft",
+    12006: "the invoice is closed",
+    12007: "the invoice is void",
+    12018: "the number is taken",
+}
+
 
 _CREATE = Operation(
     name="invoice.credit_notes.create",
@@ -178,6 +188,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.CREATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -215,6 +226,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -293,6 +305,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.UPDATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -328,6 +341,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.READ",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -351,6 +365,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.creditnotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -374,6 +389,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInvoice.creditnotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -396,6 +412,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -416,6 +433,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -448,6 +466,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/void",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -468,6 +487,7 @@ _CONVERT_TO_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/converttoopen",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -489,6 +509,7 @@ _LIST_EMAIL_HISTORY = ListOperation(
     key="email_history",
     row_id="mailhistory_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -519,6 +540,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -545,6 +567,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/shipping",
     result=Done,
     scope="ZohoInvoice.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -573,6 +596,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.creditnotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -593,6 +617,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -617,6 +642,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -644,6 +670,7 @@ _LIST_INVOICES = ListOperation(
     key="invoices_credited",
     row_id="creditnote_invoice_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -674,6 +701,7 @@ _DELETE_INVOICE = Operation(
     path="/creditnotes/{creditnote_id}/invoices/{creditnote_invoice_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -700,6 +728,7 @@ _ADD_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -725,6 +754,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -755,6 +785,7 @@ _DELETE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -782,6 +813,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     scope="ZohoInvoice.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -822,6 +854,7 @@ _CREATE_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoInvoice.creditnotes.CREATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -847,6 +880,7 @@ _LIST_REFUNDS = ListOperation(
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -878,6 +912,7 @@ _UPDATE_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoInvoice.creditnotes.UPDATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -906,6 +941,7 @@ _GET_REFUND = Operation(
     result=CreditNoteCreditnoteRefund,
     scope="ZohoInvoice.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -932,6 +968,7 @@ _DELETE_REFUND = Operation(
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 

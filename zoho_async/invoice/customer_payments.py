@@ -63,6 +63,13 @@ ListFilterBy: TypeAlias = Literal[
     "PaymentMode.Others",
 ]
 
+_CODES = {
+    3004: "no such customer",
+    9521: "a retainer invoice is paid in full or not",
+    9523: "the amount of a retainer's payment stays: delete it and add another",
+    24016: "the amount exceeds the balance",
+}
+
 
 _CREATE = Operation(
     name="invoice.customer_payments.create",
@@ -72,6 +79,7 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -98,6 +106,7 @@ _LIST = ListOperation(
     row_id="payment_id",
     scope="ZohoInvoice.customerpayments.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -179,6 +188,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -205,6 +215,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -225,6 +236,7 @@ _DELETE = Operation(
     path="/customerpayments/{payment_id}",
     result=Done,
     scope="ZohoInvoice.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 
@@ -245,6 +257,7 @@ _CREATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoInvoice.customerpayments.CREATE",
+    codes=_CODES,
 )
 
 
@@ -272,6 +285,7 @@ _LIST_REFUNDS = ListOperation(
     key="payment_refunds",
     row_id="payment_refund_id",
     scope="ZohoInvoice.customerpayments.READ",
+    codes=_CODES,
 )
 
 
@@ -302,6 +316,7 @@ _UPDATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoInvoice.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -330,6 +345,7 @@ _GET_REFUND = Operation(
     result=CustomerPaymentPaymentRefund,
     scope="ZohoInvoice.customerpayments.READ",
     key="payment_refunds",
+    codes=_CODES,
 )
 
 
@@ -354,6 +370,7 @@ _DELETE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=Done,
     scope="ZohoInvoice.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 

@@ -8,6 +8,7 @@ be above 0 and at most 100.
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download, Upload
 from zoho_async.invoice.types.estimates import (
     Estimate,
@@ -77,6 +78,14 @@ __all__ = [
     "update_template",
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such estimate",
+    2007: "an item was deleted or is inactive",
+    4041: "the estimate cannot become a draft again",
+    9526: "the retainer's percentage must be above 0 and at most 100",
+}
+
 
 _CREATE = Operation(
     name="invoice.estimates.create",
@@ -86,6 +95,7 @@ _CREATE = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.CREATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -122,6 +132,7 @@ _LIST = ListOperation(
     row_id="estimate_id",
     scope="ZohoInvoice.estimates.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -147,6 +158,7 @@ _UPDATE = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.UPDATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -182,6 +194,7 @@ _GET = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.READ",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -205,6 +218,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -228,6 +242,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -250,6 +265,7 @@ _DELETE = Operation(
     path="/estimates/{estimate_id}",
     result=Done,
     scope="ZohoInvoice.estimates.DELETE",
+    codes=_CODES,
 )
 
 
@@ -270,6 +286,7 @@ _MARK_AS_SENT = Operation(
     path="/estimates/{estimate_id}/status/sent",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -290,6 +307,7 @@ _MARK_AS_ACCEPTED = Operation(
     path="/estimates/{estimate_id}/status/accepted",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -310,6 +328,7 @@ _MARK_AS_DECLINED = Operation(
     path="/estimates/{estimate_id}/status/declined",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -330,6 +349,7 @@ _EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -361,6 +381,7 @@ _GET_EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=EstimateEmailResult,
     scope="ZohoInvoice.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -389,6 +410,8 @@ _BULK_EMAIL = Operation(
     path="/estimates/email",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    batches=(Batch("estimate_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -398,7 +421,7 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many estimates. At most 10 ids a call.
+    """Email many estimates. At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -413,6 +436,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -439,6 +464,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -464,6 +491,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -490,6 +518,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/shipping",
     result=Done,
     scope="ZohoInvoice.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -518,6 +547,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.estimates.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -538,6 +568,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/estimates/{estimate_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -562,6 +593,7 @@ _CREATE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -587,6 +619,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -618,6 +651,7 @@ _UPDATE_COMMENT = Operation(
     result=EstimateComment,
     scope="ZohoInvoice.estimates.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -645,6 +679,7 @@ _DELETE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.estimates.DELETE",
+    codes=_CODES,
 )
 
 

@@ -86,6 +86,14 @@ ListFilterBy: TypeAlias = Literal[
     "Status.Unbilled",
 ]
 
+_CODES = {
+    1002: "no such expense",
+    5001: "the expense was invoiced: it stays",
+    5015: "the amount is not valid",
+    5019: "the expense was invoiced: the contact stays",
+    5032: "the expense was invoiced: it stays billable",
+}
+
 
 _CREATE = Operation(
     name="invoice.expenses.create",
@@ -95,6 +103,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.CREATE",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -123,6 +132,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.expenses.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -226,6 +236,7 @@ _UPSERT = Operation(
     scope="ZohoInvoice.expenses.UPDATE",
     key="expense",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -265,6 +276,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.UPDATE",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -301,6 +313,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.READ",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -323,6 +336,7 @@ _DELETE = Operation(
     path="/expenses/{expense_id}",
     result=Done,
     scope="ZohoInvoice.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -346,6 +360,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.expenses.READ",
+    codes=_CODES,
 )
 
 
@@ -380,6 +395,7 @@ _LIST_EMPLOYEES = ListOperation(
     row_id="employee_id",
     scope="ZohoInvoice.expenses.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -409,6 +425,7 @@ _CREATE_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoInvoice.expenses.CREATE",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -435,6 +452,7 @@ _GET_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoInvoice.expenses.READ",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -457,6 +475,7 @@ _DELETE_EMPLOYEE = Operation(
     path="/employee/{employee_id}",
     result=Done,
     scope="ZohoInvoice.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -480,6 +499,7 @@ _GET_RECEIPT = Operation(
     result=bytes,
     scope="ZohoInvoice.expenses.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -508,6 +528,7 @@ _CREATE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoInvoice.expenses.CREATE",
+    codes=_CODES,
 )
 
 
@@ -536,6 +557,7 @@ _DELETE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoInvoice.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -558,6 +580,7 @@ _ADD_ATTACHMENT = Operation(
     path="/expenses/{expense_id}/attachment",
     result=ExpenseDocuments,
     scope="ZohoInvoice.expenses.CREATE",
+    codes=_CODES,
 )
 
 

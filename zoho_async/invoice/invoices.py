@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download, Upload
 from zoho_async.invoice.types.invoices import (
     Invoice,
@@ -139,6 +140,15 @@ ListSortColumn: TypeAlias = Literal[
     "customer_name", "invoice_number", "date", "due_date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such contact person",
+    3009: "credits were applied: the contact's details stay",
+    3010: "payments were recorded: the customer stays",
+    4001: "payments were recorded: the invoice stays",
+    12008: "credits were applied: the invoice stays",
+}
+
 
 _CREATE = Operation(
     name="invoice.invoices.create",
@@ -148,6 +158,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -184,6 +195,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -280,6 +292,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -315,6 +328,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.READ",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -336,6 +350,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -359,6 +374,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -381,6 +397,7 @@ _DELETE = Operation(
     path="/invoices/{invoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -401,6 +418,7 @@ _MARK_AS_SENT = Operation(
     path="/invoices/{invoice_id}/status/sent",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -421,6 +439,7 @@ _VOID = Operation(
     path="/invoices/{invoice_id}/status/void",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -441,6 +460,7 @@ _MARK_AS_DRAFT = Operation(
     path="/invoices/{invoice_id}/status/draft",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -461,6 +481,7 @@ _EMAIL = Operation(
     path="/invoices/{invoice_id}/email",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -499,6 +520,7 @@ _GET_EMAIL = Operation(
     result=InvoiceEmail,
     scope="ZohoInvoice.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -527,6 +549,8 @@ _BULK_EMAIL = Operation(
     path="/invoices/email",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -537,7 +561,7 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call.
+    """Email many invoices. At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -553,6 +577,7 @@ _SEND_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -586,6 +611,7 @@ _GET_PAYMENT_REMINDER = Operation(
     result=InvoiceEmail,
     scope="ZohoInvoice.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -607,6 +633,8 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     result=InvoiceBulkPaymentReminder,
     scope="ZohoInvoice.invoices.CREATE",
     key="info",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -616,7 +644,7 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder of many invoices. At most 10 ids a call.
+    """Send a payment reminder of many invoices. At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -633,6 +661,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -659,6 +689,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -684,6 +716,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -704,6 +737,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -724,6 +758,7 @@ _WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -744,6 +779,7 @@ _CANCEL_WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff/cancel",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -764,6 +800,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -790,6 +827,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/shipping",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -818,6 +856,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -838,6 +877,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -863,6 +903,7 @@ _LIST_PAYMENTS = ListOperation(
     key="payments",
     row_id="invoice_payment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -894,6 +935,7 @@ _LIST_CREDITS_APPLIED = ListOperation(
     key="credits",
     row_id="creditnotes_invoice_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -924,6 +966,7 @@ _APPLY_CREDITS = Operation(
     path="/invoices/{invoice_id}/credits",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -948,6 +991,7 @@ _DELETE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -972,6 +1016,7 @@ _DELETE_APPLIED_CREDIT = Operation(
     path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -998,6 +1043,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1028,6 +1074,7 @@ _UPDATE_ATTACHMENT_PREFERENCE = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1057,6 +1104,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1083,6 +1131,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1103,6 +1152,7 @@ _DELETE_EXPENSE_RECEIPT = Operation(
     path="/invoices/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1123,6 +1173,7 @@ _ADD_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1161,6 +1212,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1191,6 +1243,7 @@ _UPDATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=InvoiceCommentResult,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1227,6 +1280,7 @@ _DELETE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 

@@ -39,6 +39,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    1000: "the name is taken",
+    2006: "no such item",
+    2049: "the item stands in transactions: make it inactive",
+    2076: "the type of an item with transactions stays",
+}
+
 
 _CREATE = Operation(
     name="invoice.items.create",
@@ -48,6 +55,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoInvoice.settings.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -70,6 +78,7 @@ _LIST = ListOperation(
     row_id="item_id",
     scope="ZohoInvoice.settings.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -139,6 +148,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoInvoice.settings.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -164,6 +174,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoInvoice.settings.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -184,6 +195,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoInvoice.settings.DELETE",
+    codes=_CODES,
 )
 
 
@@ -204,6 +216,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoInvoice.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -224,6 +237,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoInvoice.settings.CREATE",
+    codes=_CODES,
 )
 
 

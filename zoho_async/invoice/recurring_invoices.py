@@ -60,6 +60,11 @@ __all__ = [
 
 ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Stopped", "Status.Expired"]
 
+_CODES = {
+    1002: "no such recurring invoice",
+    4031: "a name is needed",
+}
+
 
 _CREATE = Operation(
     name="invoice.recurring_invoices.create",
@@ -69,6 +74,7 @@ _CREATE = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -95,6 +101,7 @@ _LIST = ListOperation(
     row_id="recurring_invoice_id",
     scope="ZohoInvoice.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -136,6 +143,7 @@ _UPDATE = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -164,6 +172,7 @@ _GET = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.READ",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -187,6 +196,7 @@ _DELETE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -210,6 +220,7 @@ _STOP = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/stop",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -234,6 +245,7 @@ _RESUME = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/resume",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -258,6 +270,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -286,6 +299,7 @@ _LIST_HISTORY = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 

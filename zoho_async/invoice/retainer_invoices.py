@@ -101,6 +101,11 @@ ListFilterBy: TypeAlias = Literal[
     "Date.PaymentExpectedDate",
 ]
 
+_CODES = {
+    9520: "payments were recorded: the retainer invoice stays",
+    9533: "a payment was recorded: the amount stays",
+}
+
 
 _CREATE = Operation(
     name="invoice.retainer_invoices.create",
@@ -110,6 +115,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -144,6 +150,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -184,6 +191,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -212,6 +220,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.READ",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -232,6 +241,7 @@ _DELETE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -252,6 +262,7 @@ _MARK_AS_SENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/sent",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -272,6 +283,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -298,6 +310,7 @@ _VOID = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/void",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -318,6 +331,7 @@ _MARK_AS_DRAFT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/draft",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -338,6 +352,7 @@ _EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -375,6 +390,7 @@ _GET_EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=RetainerInvoiceEmailResult,
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -395,6 +411,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -423,6 +440,7 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
@@ -443,6 +461,7 @@ _ADD_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -474,6 +493,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -494,6 +514,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -521,6 +542,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -551,6 +573,7 @@ _ADD_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -576,6 +599,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoInvoice.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -603,6 +627,7 @@ _DELETE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
