@@ -78,10 +78,11 @@ def _most(function: Function) -> str:
         )
     if not limited:
         return ""
+    if function.answer == "file":
+        return f" One document holds those of {limited[0].most} ids at most."
     said = [f"{limited[0].most} ids a call"]
     said += [f"{each.most} in ``{each.argument}``" for each in limited[1:]]
-    more = "" if function.answer == "file" else "; more are refused"
-    return f" At most {' and '.join(said)}{more}."
+    return f" At most {' and '.join(said)}; more are refused."
 
 
 def _notes(function: Function) -> list[str]:

@@ -86,7 +86,7 @@ class _Module:
             facts.append(("repeatable", "True"))
         if function.per_user:
             facts.append(("per_user", "True"))
-        if function.limited:
+        if function.limited and not is_file:
             self.used.add("Batch")
             batches = ", ".join(_batch(each) for each in function.limited)
             comma = "," if len(function.limited) == 1 else ""
