@@ -431,7 +431,6 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
-    batches=(Batch("estimate_ids", 25),),
     codes=_CODES,
 )
 
@@ -442,7 +441,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many quotes in one document. At most 25 ids a call.
+    """The PDFs of many quotes in one document. One document holds those of 25 ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -459,7 +458,6 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
-    batches=(Batch("estimate_ids", 25),),
     codes=_CODES,
 )
 
@@ -470,7 +468,8 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many quotes in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many quotes in one document, made for printing. One document holds those of 25
+    ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.batches import Batch
 from zoho_async.books.types.credit_notes import (
     CreditNote,
     CreditNoteComment,
@@ -1312,7 +1311,6 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.creditnotes.READ",
     accept="application/pdf",
-    batches=(Batch("creditnote_ids", 200),),
     codes=_CODES,
 )
 
@@ -1323,7 +1321,8 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many credit notes in one document, made for printing. At most 200 ids a call.
+    """The PDFs of many credit notes in one document, made for printing. One document holds those of
+    200 ids at most.
 
     Scope: ZohoBooks.creditnotes.READ.
     """

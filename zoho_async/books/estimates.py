@@ -679,7 +679,6 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
-    batches=(Batch("estimate_ids", 25),),
     codes=_CODES,
 )
 
@@ -690,7 +689,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many estimates in one document. At most 25 ids a call.
+    """The PDFs of many estimates in one document. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -707,7 +706,6 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
-    batches=(Batch("estimate_ids", 25),),
     codes=_CODES,
 )
 
@@ -718,7 +716,8 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many estimates in one document, made for printing. One document holds those of 25
+    ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """

@@ -740,7 +740,6 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.salesorders.READ",
     accept="application/pdf",
-    batches=(Batch("salesorder_ids", 25),),
 )
 
 
@@ -750,7 +749,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many sales orders in one document. At most 25 ids a call.
+    """The PDFs of many sales orders in one document. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -767,7 +766,6 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.salesorders.READ",
     accept="application/pdf",
-    batches=(Batch("salesorder_ids", 25),),
 )
 
 
@@ -777,7 +775,8 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many sales orders in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many sales orders in one document, made for printing. One document holds those of
+    25 ids at most.
 
     Scope: ZohoBooks.salesorders.READ.
     """

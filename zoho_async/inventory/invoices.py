@@ -645,7 +645,6 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
-    batches=(Batch("invoice_ids", 25),),
     codes=_CODES,
 )
 
@@ -656,7 +655,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+    """The PDFs of many invoices in one document. One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -673,7 +672,6 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
-    batches=(Batch("invoice_ids", 25),),
     codes=_CODES,
 )
 
@@ -684,7 +682,8 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many invoices in one document, made for printing. One document holds those of 25
+    ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """

@@ -661,7 +661,6 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
-    batches=(Batch("invoice_ids", 25),),
     codes=_CODES,
 )
 
@@ -672,7 +671,7 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+    """The PDFs of many invoices in one document. One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -689,7 +688,6 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
-    batches=(Batch("invoice_ids", 25),),
     codes=_CODES,
 )
 
@@ -700,7 +698,8 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many invoices in one document, made for printing. One document holds those of 25
+    ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
