@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -447,3 +448,32 @@ def test_the_readme_counts_what_is_generated(built: list[Model]) -> None:
     text = coverage.README.read_text(encoding="utf-8")
     assert text == coverage.readme(text, built)
     assert "| Books v3 | 838 |" in text
+
+
+# -- docstrings -------------------------------------------------------------------------------
+
+
+def said(name: str) -> dict[str, str]:
+    return {
+        each: " ".join((inspect.getdoc(function) or "").split())
+        for each, function in functions(name).items()
+    }
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_docstrings_read_as_sentences(name: str) -> None:
+    for function, text in said(name).items():
+        assert re.match(r"[A-Z][a-z-]* |(PDFs?|SMS) ", text), f"{function}: {text}"
+        assert not re.search(r"\b(\w+) \1\b", text), f"a word twice in {function}: {text}"
+        assert not re.search(r"\ba (?!uni|use|one)[aeiou]", text), f"{function}: {text}"
+        assert not re.search(r"\b(an|the) (a|an|the)\b", text), f"{function}: {text}"
+        assert not re.search(r"\ban [^aeiouAEIOUS]", text), f"{function}: {text}"
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_docstrings_name_the_scope(name: str) -> None:
+    facts = {each.name: each for each in load(name.partition(".")[0]).operations}
+    for function, text in said(name).items():
+        known = facts.get(f"{name}.{function}")
+        if known is not None and known.scope:
+            assert f"Scope: {known.scope}." in text

@@ -111,6 +111,7 @@ class Function:
     changes: str = ""
     per_page: int = 200
     details: str = ""
+    note: str = ""
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     corrected: bool = False
@@ -482,7 +483,7 @@ def _noun(name: str) -> str:
 
 def _apply(function: Function, fix: CallFix) -> None:
     """Take over the plain facts of a correction."""
-    plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path")
+    plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path", "note")
     for name in plain:
         value = getattr(fix, name)
         if value is not None:

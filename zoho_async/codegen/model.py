@@ -123,10 +123,11 @@ def _tell_errors(product: str, resources: Sequence[Resource], overrides: Overrid
 def _find_details(resources: Sequence[Resource]) -> None:
     """Let lists name the function that reads their records in full, rather than its call."""
     for resource in resources:
-        names = {function.call.id: function.full_name for function in resource.functions}
+        known = {function.call.id: function for function in resource.functions}
         for function in resource.functions:
-            if function.details:
-                function.details = names.get(function.details, "")
+            reader = known.get(function.details)
+            function.details = reader.full_name if reader else ""
+            function.batch = reader.batch if reader else function.batch
 
 
 def _name_rows(resources: Sequence[Resource], replies: Family) -> None:

@@ -83,4 +83,5 @@ def article(noun: str) -> str:
     """``an invoice``, ``a contact``."""
     silent = ("uni", "use")
     vowel = noun[:1].lower() in "aeiou" and not noun.lower().startswith(silent)
+    vowel = vowel or noun.lower().startswith("sms")  # spoken letter by letter
     return f"{'an' if vowel else 'a'} {noun}"
