@@ -99,7 +99,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Card]:
-    """List cards; iterating reads every page.
+    """List cards; iterated, every page of them.
 
     Scope: ZohoSubscriptions.customers.READ.
     """

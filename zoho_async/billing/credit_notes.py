@@ -70,7 +70,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, credit_note: CreditNoteInput, *, extra_query: Mapping[str, object] | None = None
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``creditnote_items`` and
+    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``creditnote_items`` and
     ``creditnote_number``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
@@ -181,7 +181,7 @@ _CONVERT_TO_OPEN = Operation(
 async def convert_to_open(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Convert a credit note to open.
+    """Mark a credit note as open.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -206,7 +206,7 @@ async def apply_to_invoices(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteInvoices:
-    """Apply a credit note to invoices. Needs ``invoices``.
+    """Apply a credit note to invoices; returns ``invoices``. Needs ``invoices``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """

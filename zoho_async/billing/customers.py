@@ -83,7 +83,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, customer: CustomerInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Customer:
-    """Create a customer. Needs ``display_name``, ``email``, ``tax_authority_id`` and
+    """Create a customer and return it. Needs ``display_name``, ``email``, ``tax_authority_id`` and
     ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
@@ -110,7 +110,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Customer]:
-    """List customers; iterating reads every page.
+    """List customers; iterated, every page of them.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -158,8 +158,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Customer:
-    """Change a customer; fields that are not sent stay as they are. Needs ``display_name``,
-    ``email``, ``tax_authority_id`` and ``tax_authority_name``.
+    """Change a customer and return it; fields that are not sent stay as they are. Needs
+    ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
     """
@@ -206,7 +206,7 @@ async def get_by_crm_reference(
     reference_id_type: GetByCrmReferenceReferenceIdType | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Customer:
-    """A customer by crm reference.
+    """A customer by a CRM reference.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -238,7 +238,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerTransaction]:
-    """List transactions; iterating reads every page.
+    """List transactions; iterated, every page of them.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -316,7 +316,7 @@ async def create_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Create a contact person of a customer. Needs ``email``.
+    """Create a contact person of a customer and return it. Needs ``email``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
     """
@@ -345,7 +345,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a customer; iterating reads every page.
+    """List the contact persons of a customer; iterated, every page of them.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -405,7 +405,7 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Update a contact person of a customer. Needs ``email``.
+    """Change a contact person of a customer and return it. Needs ``email``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
     """

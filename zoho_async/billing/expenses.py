@@ -90,7 +90,7 @@ async def create(
     receipt: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense. Needs ``account_id`` and ``amount``.
+    """Create an expense and return it. Needs ``account_id`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
     """
@@ -143,8 +143,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Expense]:
-    """List expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List expenses; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoSubscriptions.expenses.READ.
     """
@@ -206,8 +206,8 @@ async def update(
     delete_receipt: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Change an expense; fields that are not sent stay as they are. Needs ``account_id`` and
-    ``amount``.
+    """Change an expense and return it; fields that are not sent stay as they are. Needs
+    ``account_id`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.UPDATE.
     """

@@ -155,7 +155,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[HostedPage]:
-    """List hosted pages; iterating reads every page.
+    """List hosted pages; iterated, every page of them.
 
     Scope: ZohoSubscriptions.hostedpages.READ.
     """
@@ -180,7 +180,8 @@ async def create_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Create a subscription. Needs ``customer_id``, ``customer`` and ``plan``.
+    """Create a subscription; returns the hosted page. Needs ``customer_id``, ``customer`` and
+    ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -205,7 +206,7 @@ async def update_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Update a subscription. Needs ``subscription_id`` and ``plan``.
+    """Change a subscription; returns the hosted page. Needs ``subscription_id`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -230,7 +231,7 @@ async def update_card_for_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Update a card for subscription. Needs ``subscription_id``.
+    """Change a card for a subscription; returns the hosted page. Needs ``subscription_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -257,7 +258,8 @@ async def buy_one_time_addon_for_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Buy an one time addon for subscription. Needs ``subscription_id`` and ``addons``.
+    """Buy an one time addon for a subscription; returns the hosted page. Needs ``subscription_id``
+    and ``addons``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -286,7 +288,7 @@ async def associate_payment_method_for_customer(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Associate a payment method for customer. Needs ``customer_id``.
+    """Associate a payment method for a customer; returns the hosted page. Needs ``customer_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -315,7 +317,7 @@ async def record_invoice_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Record an invoice payment. Needs ``invoice_id``.
+    """Record an invoice payment; returns the hosted page. Needs ``invoice_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -340,7 +342,8 @@ async def update_customer_payment_details(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Update customer payment details. Needs ``card_id``, ``account_id`` and ``paypal_id``.
+    """Change customer payment details; returns the hosted page. Needs ``card_id``, ``account_id``
+    and ``paypal_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """

@@ -140,7 +140,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice. Needs ``customer_id``, ``date`` and ``invoice_items``.
+    """Create an invoice and return it. Needs ``customer_id``, ``date`` and ``invoice_items``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -175,7 +175,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterating reads every page.
+    """List invoices; iterated, every page of them.
 
     Scope: ZohoSubscriptions.invoices.READ.
     """
@@ -206,8 +206,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``invoice_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are. Needs
+    ``customer_id`` and ``invoice_items``.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
     """
@@ -283,7 +283,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an invoice.
+    """Change the custom fields of an invoice.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
     """
@@ -306,7 +306,7 @@ _CONVERT_TO_OPEN = Operation(
 async def convert_to_open(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Convert an invoice to open.
+    """Mark an invoice as open.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -380,7 +380,7 @@ async def collect_charge(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoicePayment:
-    """Collect a charge of an invoice.
+    """Collect the charge of an invoice; returns the invoice payment.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -433,7 +433,7 @@ async def update_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceAddress:
-    """Update an address of an invoice.
+    """Change the address of an invoice and return it.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
     """
@@ -458,7 +458,7 @@ async def add_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceCustomFields:
-    """Add custom fields to an invoice. Needs ``custom_fields``.
+    """Add custom fields to an invoice; returns ``custom_fields``. Needs ``custom_fields``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -485,7 +485,7 @@ async def apply_multiple_credits(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceApplyCreditnotes:
-    """Apply multiple credits to an invoice. Needs ``apply_creditnotes``.
+    """Apply credits to an invoice; returns ``apply_creditnotes``. Needs ``apply_creditnotes``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -513,7 +513,7 @@ async def add_items_to_pending(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Add items to an invoice to pending.
+    """Add items to an invoice to a pending; returns the invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -540,7 +540,7 @@ async def delete_items_from_pending(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete items of an invoice from pending.
+    """Delete items of an invoice from a pending.
 
     Scope: ZohoSubscriptions.invoices.DELETE.
     """

@@ -93,7 +93,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """Create a project. Needs ``project_name``, ``customer_id`` and ``billing_type``.
+    """Create a project and return it. Needs ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -124,8 +124,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List projects; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -163,8 +163,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
-    ``customer_id`` and ``billing_type``.
+    """Change a project and return it; fields that are not sent stay as they are. Needs
+    ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -275,7 +275,7 @@ async def clone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project. Needs ``project_name``.
+    """Clone a project; returns the project. Needs ``project_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -300,7 +300,7 @@ async def add_users(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add users to a project. Needs ``user_id``.
+    """Add users to a project; returns ``users``. Needs ``user_id``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -327,7 +327,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List users of a project; iterating reads every page.
+    """List the users of a project; iterated, every page of them.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -357,7 +357,7 @@ async def invite_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite a user to a project. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``. Needs ``user_name`` and ``email``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -383,7 +383,7 @@ async def update_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Update a user of a project.
+    """Change a user of a project; returns ``users``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -459,7 +459,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project. Needs ``description``.
+    """Add a comment to a project; returns ``comments``. Needs ``description``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -486,7 +486,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List comments of a project; iterating reads every page.
+    """List the comments of a project; iterated, every page of them.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -546,8 +546,9 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the invoices of a project; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoSubscriptions.projects.READ.
     """

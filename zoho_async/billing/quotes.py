@@ -94,7 +94,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Quote:
-    """Create a quote. Needs ``customer_id`` and ``line_items``.
+    """Create a quote and return it. Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -129,7 +129,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Quote]:
-    """List quotes; iterating reads every page.
+    """List quotes; iterated, every page of them.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -165,8 +165,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Quote:
-    """Change a quote; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``custom_fields``.
+    """Change a quote and return it; fields that are not sent stay as they are. Needs
+    ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """
@@ -387,7 +387,7 @@ async def get_email_content(
     email_template_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> QuoteEmailContentResult:
-    """An email content.
+    """The email that goes out with a quote unless another is given.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -519,7 +519,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Choose the template in which a quote is shown.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """
@@ -546,7 +546,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[QuoteComment]:
-    """List comments; iterating reads every page.
+    """List comments; iterated, every page of them.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -603,7 +603,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> QuoteComment:
-    """Update a comment.
+    """Change a comment and return it.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """

@@ -55,7 +55,7 @@ async def refund_credit_note(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Refund:
-    """Refund a credit note. Needs ``amount``.
+    """Refund a credit note; returns the refund. Needs ``amount``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -83,7 +83,7 @@ async def refund_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Refund:
-    """Refund a payment. Needs ``amount``.
+    """Refund a payment; returns the refund. Needs ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
     """
@@ -105,7 +105,7 @@ _GET_DETAILS = Operation(
 async def get_details(
     zoho: Session, refund_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Refund:
-    """Details of a refund.
+    """The details of a refund.
 
     Scope: ZohoSubscriptions.creditnotes.READ.
     """

@@ -57,7 +57,7 @@ def list_taxes(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTax]:
-    """List taxes; iterating reads every page.
+    """List the taxes of settings; iterated, every page of them.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -85,7 +85,7 @@ def list_tax_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTaxExemption]:
-    """List tax exemptions; iterating reads every page.
+    """List the tax exemptions of settings; iterated, every page of them.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -115,7 +115,7 @@ def list_tax_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTaxAuthority]:
-    """List tax authorities; iterating reads every page.
+    """List the tax authorities of settings; iterated, every page of them.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -141,7 +141,7 @@ _GET_CHURN_MESSAGE_PREFERENCES = Operation(
 async def get_churn_message_preferences(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> SettingChurnMessagesSetting:
-    """Churn message preferences.
+    """The churn message preferences of settings.
 
     Scope: ZohoSubscriptions.settings.READ.
     """

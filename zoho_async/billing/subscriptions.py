@@ -165,8 +165,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Create a subscription. Needs ``customer``, ``customer_id``, ``card_id``, ``plan`` and
-    ``account_id``.
+    """Create a subscription and return it. Needs ``customer``, ``customer_id``, ``card_id``,
+    ``plan`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -193,7 +193,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Subscription]:
-    """List subscriptions; iterating reads every page.
+    """List subscriptions; iterated, every page of them.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -245,8 +245,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Change a subscription; fields that are not sent stay as they are. Needs ``card_id``,
-    ``plan``, ``customer_id`` and ``account_id``.
+    """Change a subscription and return it; fields that are not sent stay as they are. Needs
+    ``card_id``, ``plan``, ``customer_id`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.UPDATE.
     """
@@ -293,7 +293,7 @@ async def cancel(
     cancel_at_end: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Cancel a subscription.
+    """Cancel a subscription; returns the subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -319,7 +319,7 @@ _REACTIVATE = Operation(
 async def reactivate(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Subscription:
-    """Reactivate a subscription.
+    """Reactivate a subscription; returns the subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -341,7 +341,7 @@ _GET_SCHEDULED_CHANGES = Operation(
 async def get_scheduled_changes(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Subscription:
-    """Scheduled changes of a subscription.
+    """The scheduled changes of a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -368,7 +368,7 @@ def list_activities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SubscriptionActivity]:
-    """List activities of a subscription; iterating reads every page.
+    """List the activities of a subscription; iterated, every page of them.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -399,7 +399,7 @@ async def buy_one_time_addon(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
-    """Buy an one time addon of a subscription. Needs ``addons``.
+    """Buy the one time addon of a subscription; returns the subscription invoice. Needs ``addons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -447,7 +447,7 @@ _REMOVE_COUPON = Operation(
 async def remove_coupon(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Remove a coupon of a subscription.
+    """Remove the coupon from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
     """
@@ -473,7 +473,7 @@ async def update_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a card of a subscription. Needs ``card_id``.
+    """Change the card of a subscription; returns the subscription. Needs ``card_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -494,7 +494,7 @@ _REMOVE_CARD = Operation(
 async def remove_card(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Remove a card of a subscription.
+    """Remove the card from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
     """
@@ -520,7 +520,7 @@ async def add_charge(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
-    """Add a charge to a subscription. Needs ``amount``.
+    """Add a charge to a subscription; returns the subscription invoice. Needs ``amount``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -546,7 +546,7 @@ async def add_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Add a contact person to a subscription. Needs ``contactpersons``.
+    """Add a contact person to a subscription; returns the subscription. Needs ``contactpersons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -574,7 +574,7 @@ async def postpone_renewal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Postpone a renewal of a subscription. Needs ``renewal_at``.
+    """Postpone the renewal of a subscription; returns the subscription. Needs ``renewal_at``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -602,7 +602,7 @@ async def update_line_item_description(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a line item description of a subscription. Needs ``description``.
+    """Change a line item description of a subscription. Needs ``description``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -633,7 +633,8 @@ async def update_collection_mode(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a collection mode of a subscription. Needs ``auto_collect``.
+    """Change the collection mode of a subscription; returns the subscription. Needs
+    ``auto_collect``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -661,7 +662,7 @@ async def update_reference(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a reference of a subscription. Needs ``reference_id``.
+    """Change the reference of a subscription; returns the subscription. Needs ``reference_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -689,7 +690,8 @@ async def update_sales_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a sales person of a subscription. Needs ``salesperson_id`` and ``salesperson_name``.
+    """Change the sales person of a subscription; returns the subscription. Needs ``salesperson_id``
+    and ``salesperson_name``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -717,7 +719,8 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SubscriptionCustomFields:
-    """Update custom fields of a subscription. Needs ``custom_fields``.
+    """Change the custom fields of a subscription; returns the subscription custom fields. Needs
+    ``custom_fields``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -745,7 +748,7 @@ async def add_note(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SubscriptionInnerNote:
-    """Add a note to a subscription.
+    """Add a note to a subscription and return it.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """

@@ -73,7 +73,8 @@ _CREATE = Operation(
 async def create(
     zoho: Session, time_entry: TimeEntryInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Create a time entry. Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    """Create a time entry and return it. Needs ``project_id``, ``task_id``, ``user_id`` and
+    ``log_date``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -106,7 +107,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries; iterating reads every page.
+    """List time entries; iterated, every page of them.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -166,8 +167,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry; fields that are not sent stay as they are. Needs ``project_id``,
-    ``task_id``, ``user_id`` and ``log_date``.
+    """Change a time entry and return it; fields that are not sent stay as they are. Needs
+    ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -232,7 +233,7 @@ _START_TIMER = Operation(
 async def start_timer(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Start a timer of a time entry.
+    """Start the timer of a time entry; returns the time entry.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -254,7 +255,7 @@ _STOP_TIMER = Operation(
 async def stop_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Stop a timer.
+    """Stop a timer; returns the time entry.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -274,7 +275,7 @@ _GET_TIMER = Operation(
 
 
 async def get_timer(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> TimeEntry:
-    """A timer.
+    """The timer of time entries.
 
     Scope: ZohoSubscriptions.projects.READ.
     """

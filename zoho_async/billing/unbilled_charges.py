@@ -109,7 +109,7 @@ _CONVERT_TO_INVOICE = Operation(
 async def convert_to_invoice(
     zoho: Session, unbilled_charge_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> UnbilledChargeInvoice:
-    """Convert an unbilled charge to invoice.
+    """Convert an unbilled charge to an invoice; returns the unbilled charge invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """

@@ -123,7 +123,7 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Create a bank transaction. Needs ``transaction_type``.
+    """Create a bank transaction and return it. Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -164,7 +164,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransaction]:
-    """List bank transactions; iterating reads every page.
+    """List bank transactions; iterated, every page of them.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -212,7 +212,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Change a bank transaction; fields that are not sent stay as they are. Needs
+    """Change a bank transaction and return it; fields that are not sent stay as they are. Needs
     ``transaction_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
@@ -296,7 +296,7 @@ def list_matching(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransactionMatchingTransaction]:
-    """List matching; iterating reads every page.
+    """List a matching; iterated, every page of them.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -474,7 +474,7 @@ async def categorize_as_expense(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as expense.
+    """Categorize a bank transaction as an expense.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -536,7 +536,7 @@ async def categorize_as_vendor_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as vendor payment.
+    """Categorize a bank transaction as a vendor payment.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -565,7 +565,7 @@ async def categorize_as_customer_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as customer payment.
+    """Categorize a bank transaction as a customer payment.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -594,7 +594,7 @@ async def categorize_as_credit_note_refunds(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as credit note refunds. Needs ``creditnote_id`` and ``date``.
+    """Categorize a bank transaction as a credit note refund. Needs ``creditnote_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -623,7 +623,7 @@ async def categorize_as_vendor_credit_refunds(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as vendor credit refunds. Needs ``vendor_credit_id`` and
+    """Categorize a bank transaction as a vendor credit refund. Needs ``vendor_credit_id`` and
     ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
@@ -653,7 +653,7 @@ async def categorize_as_payment_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as payment refund. Needs ``date``, ``amount`` and
+    """Categorize a bank transaction as a payment refund. Needs ``date``, ``amount`` and
     ``from_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
@@ -683,7 +683,7 @@ async def categorize_as_vendor_payment_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as vendor payment refund. Needs ``date``, ``amount`` and
+    """Categorize a bank transaction as a vendor payment refund. Needs ``date``, ``amount`` and
     ``to_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.

@@ -181,7 +181,7 @@ async def create(
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Create a bill. Needs ``vendor_id`` and ``bill_number``.
+    """Create a bill and return it. Needs ``vendor_id`` and ``bill_number``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
@@ -254,8 +254,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Bill]:
-    """List bills; iterating reads every page, in order of ``created_time``. With a ``sort_column``
-    of yours rows can move between pages meanwhile and be missed.
+    """List bills; iterated, every page of them, in order of ``created_time``. A ``sort_column`` of
+    yours wins over that order, and rows that move in it meanwhile can be missed.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -375,8 +375,8 @@ async def update(
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Change a bill; fields that are not sent stay as they are. Needs ``vendor_id`` and
-    ``bill_number``.
+    """Change a bill and return it; fields that are not sent stay as they are. Needs ``vendor_id``
+    and ``bill_number``.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -446,7 +446,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a bill.
+    """Change the custom fields of a bill.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -558,7 +558,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Update a billing address of a bill.
+    """Change the billing address of a bill; returns the address.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -585,7 +585,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BillPayment]:
-    """List payments of a bill; iterating reads every page.
+    """List the payments of a bill; iterated, every page of them.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -666,7 +666,7 @@ async def get_attachment(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of a bill.
+    """The attachment of a bill.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -716,7 +716,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, bill_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of a bill.
+    """Delete the attachment of a bill.
 
     Scope: ZohoBooks.bills.DELETE.
     """
@@ -743,7 +743,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BillComment]:
-    """List comments of a bill; iterating reads every page.
+    """List the comments of a bill; iterated, every page of them.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -774,7 +774,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BillComment:
-    """Add a comment to a bill. Needs ``description``.
+    """Add a comment to a bill and return it. Needs ``description``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
@@ -823,7 +823,7 @@ async def convert_purchase_order(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BillConvertPurchaseOrderResult:
-    """Convert a purchase order.
+    """Convert a purchase order; returns ``purchaseorder_ids`` and ``bill``.
 
     Scope: ZohoBooks.bills.READ.
     """

@@ -219,7 +219,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Contact:
-    """Create a contact. Needs ``contact_name``.
+    """Create a contact and return it. Needs ``contact_name``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -277,10 +277,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List contacts; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
-    Zoho takes ``contact_type`` and does not heed them here. ``last_modified_time`` asks for what
+    Zoho takes ``contact_type`` here and does not heed it. ``last_modified_time`` asks for what
     changed since a moment.
 
     Scope: ZohoBooks.contacts.READ.
@@ -406,7 +406,7 @@ async def assign_owner(
     owner_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Assign an owner to a contact.
+    """Assign the owner to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -566,7 +566,8 @@ def list_autobill_recurring_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactRecurringInvoice]:
-    """List recurring invoices that are charged to a card of a contact; iterating reads every page.
+    """List recurring invoices that are charged to a card of a contact; iterated, every page of
+    them.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -597,8 +598,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact; fields that are not sent stay as they are. Needs ``contact_name`` and
-    ``contact_type``.
+    """Change a contact and return it; fields that are not sent stay as they are. Needs
+    ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -708,7 +709,7 @@ async def enable_portal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable a portal of a contact. Needs ``contact_persons``.
+    """Enable the portal for a contact. Needs ``contact_persons``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -729,7 +730,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
 async def enable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of a contact.
+    """Enable the payment reminder for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -750,7 +751,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
 async def disable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of a contact.
+    """Disable the payment reminder for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -777,7 +778,7 @@ async def email_statement(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -809,7 +810,7 @@ async def get_statement_email(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactStatementEmail:
-    """A statement email of a contact.
+    """The email that goes out with the statement of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -834,7 +835,7 @@ _GET_EMAIL = Operation(
 async def get_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An email of a contact.
+    """The email that goes out with a contact unless another is given.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -892,7 +893,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List comments of a contact; iterating reads every page.
+    """List the comments of a contact; iterated, every page of them.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -949,7 +950,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List addresses of a contact; iterating reads every page.
+    """List the addresses of a contact; iterated, every page of them.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -980,7 +981,7 @@ async def add_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Add an address to a contact.
+    """Add an address to a contact and return it.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -1007,7 +1008,7 @@ async def update_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Update an address of a contact. Needs ``address_id``.
+    """Change an address of a contact and return it. Needs ``address_id``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1061,7 +1062,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactCreditnoteRefund]:
-    """List refunds of a contact's credit notes; iterating reads every page.
+    """List refunds of a contact's credit notes; iterated, every page of them.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1136,7 +1137,7 @@ def list_unused_retainer_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactUnusedCreditsReceivable]:
-    """List unused retainer payments of a contact; iterating reads every page.
+    """List the unused retainer payments of a contact; iterated, every page of them.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1224,7 +1225,7 @@ async def update_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a bank account of a contact.
+    """Change a bank account of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1331,7 +1332,7 @@ _GET_BANK_ACCOUNTS = Operation(
 async def get_bank_accounts(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Bank accounts of a contact. The answer is not described: find it in ``extra``.
+    """The bank accounts of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1428,7 +1429,7 @@ async def update_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a card of a contact.
+    """Change a card of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1474,7 +1475,7 @@ _GET_CARDS = Operation(
 async def get_cards(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cards of a contact. The answer is not described: find it in ``extra``.
+    """The cards of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1493,7 +1494,7 @@ _GET_CARD_COUNT = Operation(
 
 
 async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """A card count. The answer is not described: find it in ``extra``.
+    """The card count of contacts. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1584,7 +1585,7 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Update a contact person.
+    """Change a contact person and return it.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1634,7 +1635,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a contact; iterating reads every page.
+    """List the contact persons of a contact; iterated, every page of them.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1854,7 +1855,7 @@ async def update_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a document of a contact.
+    """Change a document of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1925,7 +1926,7 @@ async def update_tags(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update tags of a contact.
+    """Change the tags of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1971,7 +1972,7 @@ _GET_TAX_INFO = Operation(
 async def get_tax_info(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Tax info of a contact. The answer is not described: find it in ``extra``.
+    """The tax info of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2022,7 +2023,7 @@ async def update_tax_info(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update tax info of a contact.
+    """Change tax info of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -2218,7 +2219,7 @@ _VERIFY_EINVOICE = Operation(
 async def verify_einvoice(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Verify an e-invoice of a contact.
+    """Verify the e-invoice of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2239,7 +2240,7 @@ _DISABLE_PORTAL = Operation(
 async def disable_portal(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a portal of a contact.
+    """Disable the portal for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2258,7 +2259,7 @@ _BULK_GET_SMS = Operation(
 
 
 async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """SMS of many contacts. The answer is not described: find it in ``extra``.
+    """The SMS of many contacts. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2277,7 +2278,7 @@ _BULK_SEND_SMS = Operation(
 
 
 async def bulk_send_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Send SMS of many contacts.
+    """Send SMS for many contacts.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2298,7 +2299,7 @@ _GET_SMS = Operation(
 async def get_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """SMS of a contact. The answer is not described: find it in ``extra``.
+    """The SMS of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2319,7 +2320,7 @@ _SEND_SMS = Operation(
 async def send_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send SMS of a contact.
+    """Send SMS for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2340,7 +2341,7 @@ _GET_BY_REFERENCE = Operation(
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A contact by reference. The answer is not described: find it in ``extra``.
+    """A contact by a reference. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2361,7 +2362,7 @@ _GET_STATEMENT = Operation(
 async def get_statement(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A statement of a contact. The answer is not described: find it in ``extra``.
+    """The statement of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2382,7 +2383,7 @@ _GET_UNPAID_INVOICES = Operation(
 async def get_unpaid_invoices(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Unpaid invoices of a contact. The answer is not described: find it in ``extra``.
+    """The unpaid invoices of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2403,7 +2404,7 @@ _GET_UNUSED_CREDITS = Operation(
 async def get_unused_credits(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Unused credits of a contact. The answer is not described: find it in ``extra``.
+    """The unused credits of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2424,7 +2425,7 @@ _GET_PAYMENT_REFUNDS = Operation(
 async def get_payment_refunds(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Payment refunds of a contact. The answer is not described: find it in ``extra``.
+    """The payment refunds of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2445,7 +2446,7 @@ _GET_INCOME_AND_EXPENSE = Operation(
 async def get_income_and_expense(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An income and expense of a contact. The answer is not described: find it in ``extra``.
+    """The income and expense of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2466,7 +2467,7 @@ _GET_PROFIT_AND_LOSS = Operation(
 async def get_profit_and_loss(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Profit and loss of a contact. The answer is not described: find it in ``extra``.
+    """The profit and loss of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2487,7 +2488,7 @@ _GET_INVENTORY_SUMMARY = Operation(
 async def get_inventory_summary(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An inventory summary of a contact. The answer is not described: find it in ``extra``.
+    """The inventory summary of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2508,7 +2509,7 @@ _GET_OPENING_BALANCES = Operation(
 async def get_opening_balances(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Opening balances of a contact. The answer is not described: find it in ``extra``.
+    """The opening balances of a contact. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -2529,7 +2530,7 @@ _UPDATE_TRN_STATUS = Operation(
 async def update_trn_status(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update a TRN status of a contact.
+    """Change the TRN status of a contact.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -2550,7 +2551,7 @@ _GET_CLIENT_REVIEW_EMAIL = Operation(
 async def get_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A client review email of a contact.
+    """The client review email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2571,7 +2572,7 @@ _SEND_CLIENT_REVIEW_EMAIL = Operation(
 async def send_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send a client review email of a contact.
+    """Send a client review email for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2592,7 +2593,7 @@ _GET_PAYMENT_METHOD_EMAIL = Operation(
 async def get_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A payment method email of a contact.
+    """The payment method email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2613,7 +2614,7 @@ _SEND_PAYMENT_METHOD_EMAIL = Operation(
 async def send_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send a payment method email of a contact.
+    """Send a payment method email for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2634,7 +2635,7 @@ _GET_VENDOR_STATEMENT_EMAIL = Operation(
 async def get_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A vendor statement email of a contact.
+    """The vendor statement email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2655,7 +2656,7 @@ _SEND_VENDOR_STATEMENT_EMAIL = Operation(
 async def send_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send a vendor statement email of a contact.
+    """Send a vendor statement email for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """

@@ -252,7 +252,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``line_items`` and
+    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``line_items`` and
     ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
@@ -315,8 +315,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List credit notes; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -418,8 +419,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``date``, ``line_items`` and ``creditnote_number``.
+    """Change a credit note and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -579,7 +580,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteEmail:
-    """An email of a credit note.
+    """The email that goes out with a credit note unless another is given.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -715,7 +716,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history of a credit note; iterating reads every page.
+    """List the email history of a credit note; iterated, every page of them.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -745,7 +746,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a credit note.
+    """Change the billing address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -772,7 +773,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a credit note.
+    """Change the shipping address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -797,7 +798,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List templates, which come all at once.
+    """List the templates of credit notes, which come all at once.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -822,7 +823,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a credit note.
+    """Choose the template in which a credit note is shown.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -849,7 +850,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices of a credit note; iterating reads every page.
+    """List the invoices of a credit note; iterated, every page of them.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -935,7 +936,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments of a credit note; iterating reads every page.
+    """List the comments of a credit note; iterated, every page of them.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1021,8 +1022,9 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
+    A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1060,7 +1062,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds of a credit note; iterating reads every page.
+    """List the refunds of a credit note; iterated, every page of them.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1091,7 +1093,7 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Create a refund of a credit note.
+    """Create a refund of a credit note and return it.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1146,7 +1148,7 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Update a refund of a credit note.
+    """Change a refund of a credit note and return it.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -1296,7 +1298,7 @@ _GET_SIGNATURE_TEMPLATE = Operation(
 async def get_signature_template(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A signature template of a credit note. The answer is not described: find it in ``extra``.
+    """The signature template of a credit note. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1406,7 +1408,7 @@ async def update_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a document of a credit note.
+    """Change a document of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -1452,7 +1454,7 @@ _GET_CUSTOM_FIELDS = Operation(
 async def get_custom_fields(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CreditNoteCustomFields:
-    """Custom fields of a credit note.
+    """The custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1477,7 +1479,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a credit note.
+    """Change the custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1500,7 +1502,8 @@ _GET_MAIL_CONTENT = Operation(
 async def get_mail_content(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A mail content of a credit note. The answer is not described: find it in ``extra``.
+    """The email that goes out with a credit note unless another is given. The answer is not
+    described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1573,7 +1576,7 @@ _GET_REFUND_BY_ID = Operation(
 async def get_refund_by_id(
     zoho: Session, refund_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CreditNoteCreditnoteRefund:
-    """A refund by id.
+    """A refund by an id.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1642,7 +1645,7 @@ _GET_EINVOICES = Operation(
 
 
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """E-invoices. The answer is not described: find it in ``extra``.
+    """The e-invoices of credit notes. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1663,7 +1666,7 @@ _BULK_PUSH_EINVOICE = Operation(
 async def bulk_push_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of many credit notes.
+    """Push the e-invoice of many credit notes.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1684,7 +1687,7 @@ _BULK_CANCEL_EINVOICE = Operation(
 async def bulk_cancel_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of many credit notes.
+    """Cancel the e-invoice of many credit notes.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1705,7 +1708,7 @@ _GET_EINVOICE = Operation(
 async def get_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An e-invoice of a credit note. The answer is not described: find it in ``extra``.
+    """The e-invoice of a credit note. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1726,7 +1729,7 @@ _PUSH_EINVOICE = Operation(
 async def push_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of a credit note.
+    """Push the e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1747,7 +1750,7 @@ _CANCEL_EINVOICE = Operation(
 async def cancel_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of a credit note.
+    """Cancel the e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1768,7 +1771,7 @@ _FETCH_EINVOICE = Operation(
 async def fetch_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Fetch an e-invoice of a credit note.
+    """Fetch the e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1789,7 +1792,7 @@ _DELETE_EINVOICE_STATUS = Operation(
 async def delete_einvoice_status(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an e-invoice status of a credit note.
+    """Delete the e-invoice status of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -1814,7 +1817,7 @@ async def mark_einvoice_as_pushed(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an e-invoice of a credit note as pushed.
+    """Mark the e-invoice of a credit note as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1840,7 +1843,7 @@ _MARK_EINVOICE_AS_CANCELLED = Operation(
 async def mark_einvoice_as_cancelled(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mark an e-invoice of a credit note as cancelled.
+    """Mark the e-invoice of a credit note as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1861,7 +1864,7 @@ _RECALL_EINVOICE = Operation(
 async def recall_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Recall an e-invoice of a credit note.
+    """Recall the e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1882,7 +1885,7 @@ _PUSH_REFUND_EINVOICE = Operation(
 async def push_refund_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push a refund e-invoice of a credit note.
+    """Push the refund e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1924,7 +1927,7 @@ _UPDATE_CFDI_STATUS = Operation(
 async def update_cfdi_status(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update a CFDI status of a credit note.
+    """Change the CFDI status of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1945,7 +1948,7 @@ _CANCEL_EINVOICE_AND_CREDIT_NOTE = Operation(
 async def cancel_einvoice_and_credit_note(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice and credit note of a credit note.
+    """Cancel the e-invoice and credit note of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """

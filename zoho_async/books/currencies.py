@@ -48,7 +48,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, currency: CurrencyInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """Create a currency. Needs ``currency_code`` and ``currency_format``.
+    """Create a currency and return it. Needs ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -75,7 +75,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterating reads every page.
+    """List currencies; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -104,8 +104,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
-    ``currency_format``.
+    """Change a currency and return it; fields that are not sent stay as they are. Needs
+    ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -176,7 +176,7 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List exchange rates of a currency; iterating reads every page.
+    """List the exchange rates of a currency; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -213,7 +213,7 @@ async def create_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """Create an exchange rate of a currency.
+    """Create an exchange rate of a currency; returns ``exchange_rate``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -266,7 +266,7 @@ async def update_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an exchange rate of a currency.
+    """Change an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

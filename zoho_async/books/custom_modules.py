@@ -77,7 +77,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModule]:
-    """List custom modules; iterating reads every page.
+    """List custom modules; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -111,7 +111,7 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Create a custom module. Needs ``module_name`` and ``plural_name``.
+    """Create a custom module and return it. Needs ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -157,8 +157,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Change a custom module; fields that are not sent stay as they are. Needs ``module_name`` and
-    ``plural_name``.
+    """Change a custom module and return it; fields that are not sent stay as they are. Needs
+    ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -216,8 +216,8 @@ def list_records(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModuleModuleRecord]:
-    """List records; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List records; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -256,7 +256,8 @@ async def bulk_update_records(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Update records of many custom modules. Needs ``record_name``.
+    """Change the records of many custom modules; returns the custom module record. Needs
+    ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -283,7 +284,7 @@ async def create_record(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Create a record. Needs ``record_name``.
+    """Create a record and return it. Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -360,7 +361,7 @@ async def update_record(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Update a record. Needs ``record_name``.
+    """Change a record and return it. Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """

@@ -95,8 +95,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``,
-    ``invoices``, ``invoice_id`` and ``amount_applied``.
+    """Create a customer payment and return it. Needs ``customer_id``, ``payment_mode``, ``amount``,
+    ``date``, ``invoices``, ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
@@ -147,7 +147,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterating reads every page.
+    """List customer payments; iterated, every page of them.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -274,8 +274,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and ``amount_applied``.
+    """Change a customer payment and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
@@ -369,7 +370,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPaymentPaymentRefund]:
-    """List refunds of a customer payment; iterating reads every page.
+    """List the refunds of a customer payment; iterated, every page of them.
 
     Scope: ZohoBooks.customerpayments.READ.
     """
@@ -399,7 +400,8 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Create a refund of a customer payment. Needs ``date``, ``amount`` and ``from_account_id``.
+    """Create a refund of a customer payment; returns ``payment_refunds``. Needs ``date``,
+    ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
@@ -426,7 +428,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a customer payment.
+    """Change the custom fields of a customer payment.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
@@ -480,7 +482,8 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Update a refund of a customer payment. Needs ``date``, ``amount`` and ``from_account_id``.
+    """Change a refund of a customer payment; returns ``payment_refunds``. Needs ``date``,
+    ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """

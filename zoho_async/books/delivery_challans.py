@@ -94,8 +94,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[DeliveryChallan]:
-    """List delivery challans; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List delivery challans; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -134,7 +135,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Create a delivery challan. Needs ``customer_id``.
+    """Create a delivery challan and return it. Needs ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.CREATE.
     """
@@ -193,7 +194,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Change a delivery challan; fields that are not sent stay as they are. Needs ``customer_id``.
+    """Change a delivery challan and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -452,7 +454,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[DeliveryChallanTemplate]:
-    """List templates, which come all at once.
+    """List the templates of delivery challans, which come all at once.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -476,7 +478,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a delivery challan.
+    """Choose the template in which a delivery challan is shown.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -502,7 +504,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a delivery challan.
+    """Change the shipping address of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """

@@ -162,7 +162,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Create an estimate. Needs ``customer_id`` and ``line_items``.
+    """Create an estimate and return it. Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -233,8 +233,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Estimate]:
-    """List estimates; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List estimates; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -344,8 +344,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Change an estimate; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``custom_fields``.
+    """Change an estimate and return it; fields that are not sent stay as they are. Needs
+    ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -471,7 +471,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an estimate.
+    """Change the custom fields of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -635,7 +635,7 @@ async def get_email(
     email_template_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> EstimateEmailResult:
-    """An email of an estimate.
+    """The email that goes out with an estimate unless another is given.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -744,7 +744,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an estimate.
+    """Change the billing address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -771,7 +771,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an estimate.
+    """Change the shipping address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -796,7 +796,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[EstimateTemplate]:
-    """List templates, which come all at once.
+    """List the templates of estimates, which come all at once.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -821,7 +821,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an estimate.
+    """Choose the template in which an estimate is shown.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -848,7 +848,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[EstimateComment]:
-    """List comments of an estimate; iterating reads every page.
+    """List the comments of an estimate; iterated, every page of them.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -905,7 +905,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> EstimateComment:
-    """Update a comment of an estimate.
+    """Change a comment of an estimate and return it.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """

@@ -114,7 +114,7 @@ async def create(
     receipt: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense. Needs ``account_id``, ``date``, ``amount`` and
+    """Create an expense and return it. Needs ``account_id``, ``date``, ``amount`` and
     ``paid_through_account_id``.
 
     Scope: ZohoBooks.expenses.CREATE.
@@ -177,8 +177,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Expense]:
-    """List expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List expenses; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -287,8 +287,8 @@ async def update(
     delete_receipt: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Change an expense; fields that are not sent stay as they are. Needs ``account_id``, ``date``,
-    ``amount`` and ``paid_through_account_id``.
+    """Change an expense and return it; fields that are not sent stay as they are. Needs
+    ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``.
 
     Scope: ZohoBooks.expenses.UPDATE.
     """
@@ -364,7 +364,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseComment]:
-    """List comments of an expense; iterating reads every page.
+    """List the comments of an expense; iterated, every page of them.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -396,7 +396,7 @@ def list_employees(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseEmployee]:
-    """List employees; iterating reads every page.
+    """List employees; iterated, every page of them.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -423,7 +423,7 @@ async def create_employee(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ExpenseEmployee:
-    """Create an employee. Needs ``name`` and ``email``.
+    """Create an employee and return it. Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.expenses.CREATE.
     """
@@ -492,7 +492,7 @@ async def get_receipt(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A receipt of an expense.
+    """The receipt of an expense.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -542,7 +542,7 @@ _DELETE_RECEIPT = Operation(
 async def delete_receipt(
     zoho: Session, expense_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a receipt of an expense.
+    """Delete the receipt of an expense.
 
     Scope: ZohoBooks.expenses.DELETE.
     """
@@ -569,7 +569,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ExpenseDocuments:
-    """Add an attachment to an expense.
+    """Add an attachment to an expense; returns ``documents``.
 
     Scope: ZohoBooks.expenses.CREATE.
     """

@@ -81,8 +81,8 @@ _CREATE = Operation(
 async def create(
     zoho: Session, fixed_asset: FixedAssetInput, *, extra_query: Mapping[str, object] | None = None
 ) -> FixedAsset:
-    """Create a fixed asset. Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``,
-    ``asset_cost`` and ``asset_purchase_date``.
+    """Create a fixed asset and return it. Needs ``asset_name``, ``fixed_asset_type_id``,
+    ``asset_account_id``, ``asset_cost`` and ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -112,8 +112,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAsset]:
-    """List fixed assets; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List fixed assets; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -149,8 +150,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> FixedAsset:
-    """Change a fixed asset; fields that are not sent stay as they are. Needs ``asset_name``,
-    ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and ``asset_purchase_date``.
+    """Change a fixed asset and return it; fields that are not sent stay as they are. Needs
+    ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
+    ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
     """
@@ -217,7 +219,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetAssetHistory]:
-    """List history of a fixed asset; iterating reads every page.
+    """List the history of a fixed asset; iterated, every page of them.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -248,7 +250,7 @@ def list_forecast(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetForecast]:
-    """List forecast of a fixed asset; iterating reads every page.
+    """List the forecast of a fixed asset; iterated, every page of them.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -387,7 +389,7 @@ async def create_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> FixedAssetComment:
-    """Create a comment of a fixed asset.
+    """Create a comment of a fixed asset and return it.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -432,7 +434,7 @@ _CREATE_TYPE = Operation(
 async def create_type(
     zoho: Session, type: FixedAssetTypeInput, *, extra_query: Mapping[str, object] | None = None
 ) -> FixedAssetType:
-    """Create a type. Needs ``fixed_asset_type_name``, ``expense_account_id``,
+    """Create a type and return it. Needs ``fixed_asset_type_name``, ``expense_account_id``,
     ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
     ``depreciation_percentage``, ``total_life`` and ``computation_type``.
 
@@ -459,7 +461,7 @@ def list_types(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetType]:
-    """List types; iterating reads every page.
+    """List types; iterated, every page of them.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -486,7 +488,7 @@ async def update_type(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
-    """Update a type. Needs ``fixed_asset_type_name``, ``expense_account_id``,
+    """Change a type and return it. Needs ``fixed_asset_type_name``, ``expense_account_id``,
     ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
     ``depreciation_percentage``, ``total_life`` and ``computation_type``.
 

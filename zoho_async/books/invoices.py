@@ -267,7 +267,7 @@ async def create(
     batch_payments: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice. Needs ``customer_id`` and ``line_items``.
+    """Create an invoice and return it. Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -348,8 +348,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List invoices; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -491,8 +491,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``line_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are. Needs
+    ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -704,7 +704,7 @@ _CREATE_FROM_SALES_ORDER = Operation(
 async def create_from_sales_order(
     zoho: Session, *, salesorder_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> Invoice:
-    """Create an invoice from sales order.
+    """Create an invoice from a sales order and return it.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -730,7 +730,7 @@ async def bulk_map_with_sales_order(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceErrors:
-    """Map many invoices with sales order.
+    """Map many invoices with a sales order; returns ``errors``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -800,7 +800,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceEmail:
-    """An email of an invoice.
+    """The email that goes out with an invoice unless another is given.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -869,7 +869,7 @@ async def send_payment_reminder(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
+    """Send a payment reminder for an invoice. Needs ``cc_mail_ids``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -897,7 +897,7 @@ _GET_PAYMENT_REMINDER = Operation(
 async def get_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmail:
-    """A payment reminder of an invoice.
+    """The email that reminds a customer of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -923,7 +923,8 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder of many invoices. At most 10 ids a call; more are refused.
+    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder. At most
+    10 ids a call; more are refused.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1001,7 +1002,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of an invoice.
+    """Disable the payment reminder for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1022,7 +1023,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
 async def enable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of an invoice.
+    """Enable the payment reminder for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1089,7 +1090,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an invoice.
+    """Change the billing address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1116,7 +1117,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an invoice.
+    """Change the shipping address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1141,7 +1142,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of invoices, which come all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1166,7 +1167,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an invoice.
+    """Choose the template in which an invoice is shown.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1193,7 +1194,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List payments of an invoice; iterating reads every page.
+    """List the payments of an invoice; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1225,7 +1226,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List credits applied of an invoice; iterating reads every page.
+    """List the credits applied of an invoice; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1391,7 +1392,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment preference of an invoice.
+    """Change the attachment preference of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1416,7 +1417,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of an invoice.
+    """Delete the attachment of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1564,7 +1565,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an invoice.
+    """Change the custom fields of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1593,7 +1594,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List comments of an invoice; iterating reads every page.
+    """List the comments of an invoice; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1650,7 +1651,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceComment:
-    """Update a comment of an invoice.
+    """Change a comment of an invoice and return it.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2226,7 +2227,7 @@ async def get_dashboard(
     invoice_agent: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A dashboard. The answer is not described: find it in ``extra``.
+    """Figures about all invoices. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2249,7 +2250,7 @@ _GET_BY_REFERENCE = Operation(
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An invoice by reference. The answer is not described: find it in ``extra``.
+    """An invoice by a reference. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2270,7 +2271,7 @@ _GET_CUSTOM_FIELDS = Operation(
 async def get_custom_fields(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Custom fields of an invoice. The answer is not described: find it in ``extra``.
+    """The custom fields of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2291,7 +2292,8 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
 async def get_advanced_tracking_details(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Advanced tracking details of an invoice. The answer is not described: find it in ``extra``.
+    """The advanced tracking details of an invoice. The answer is not described: find it in
+    ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2316,7 +2318,7 @@ async def update_advanced_tracking_details(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update advanced tracking details of an invoice.
+    """Change the advanced tracking details of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2383,7 +2385,7 @@ _GET_QR_CODE = Operation(
 async def get_qr_code(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A QR code of an invoice. The answer is not described: find it in ``extra``.
+    """The QR code of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2404,7 +2406,7 @@ _GET_SMS = Operation(
 async def get_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """SMS of an invoice. The answer is not described: find it in ``extra``.
+    """The SMS of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2425,7 +2427,7 @@ _SEND_SMS = Operation(
 async def send_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send SMS of an invoice.
+    """Send SMS for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2446,7 +2448,7 @@ _GET_SIGNATURE_TEMPLATE = Operation(
 async def get_signature_template(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A signature template of an invoice. The answer is not described: find it in ``extra``.
+    """The signature template of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2549,7 +2551,7 @@ _UPDATE_CFDI_STATUS = Operation(
 async def update_cfdi_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update a CFDI status of an invoice.
+    """Change the CFDI status of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2691,7 +2693,7 @@ async def schedule_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Schedule an email of an invoice.
+    """Schedule an email for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2714,7 +2716,7 @@ _CANCEL_SCHEDULED_EMAIL = Operation(
 async def cancel_scheduled_email(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel a scheduled email of an invoice.
+    """Cancel the scheduled email of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -2837,7 +2839,7 @@ _GET_PAYMENT_QR = Operation(
 async def get_payment_qr(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A payment QR of an invoice. The answer is not described: find it in ``extra``.
+    """The payment QR of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2858,7 +2860,7 @@ _GET_PAYMENT_QR_STATUS = Operation(
 async def get_payment_qr_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A payment QR status of an invoice. The answer is not described: find it in ``extra``.
+    """The payment QR status of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2879,7 +2881,7 @@ _SEND_DUNNING_NOTIFICATIONS = Operation(
 async def send_dunning_notifications(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send dunning notifications of an invoice.
+    """Send dunning notifications for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2900,7 +2902,7 @@ _SEND_RETRY_SMS = Operation(
 async def send_retry_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send retry SMS of an invoice.
+    """Send retry SMS for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2950,7 +2952,7 @@ async def update_metadata(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update metadata of an invoice.
+    """Change metadata of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2969,7 +2971,7 @@ _GET_EINVOICES = Operation(
 
 
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """E-invoices. The answer is not described: find it in ``extra``.
+    """The e-invoices of invoices. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2990,7 +2992,7 @@ _BULK_PUSH_EINVOICE = Operation(
 async def bulk_push_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of many invoices.
+    """Push the e-invoice of many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3011,7 +3013,7 @@ _BULK_CANCEL_EINVOICE = Operation(
 async def bulk_cancel_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of many invoices.
+    """Cancel the e-invoice of many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3032,7 +3034,7 @@ _GET_EINVOICE = Operation(
 async def get_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An e-invoice of an invoice. The answer is not described: find it in ``extra``.
+    """The e-invoice of an invoice. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -3053,7 +3055,7 @@ _PUSH_EINVOICE = Operation(
 async def push_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of an invoice.
+    """Push the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3074,7 +3076,7 @@ _CANCEL_EINVOICE = Operation(
 async def cancel_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of an invoice.
+    """Cancel the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3095,7 +3097,7 @@ _FETCH_EINVOICE = Operation(
 async def fetch_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Fetch an e-invoice of an invoice.
+    """Fetch the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3116,7 +3118,7 @@ _DELETE_EINVOICE_STATUS = Operation(
 async def delete_einvoice_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an e-invoice status of an invoice.
+    """Delete the e-invoice status of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -3141,7 +3143,7 @@ async def mark_einvoice_as_pushed(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an e-invoice of an invoice as pushed.
+    """Mark the e-invoice of an invoice as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3164,7 +3166,7 @@ _MARK_EINVOICE_AS_CANCELLED = Operation(
 async def mark_einvoice_as_cancelled(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mark an e-invoice of an invoice as cancelled.
+    """Mark the e-invoice of an invoice as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3185,7 +3187,7 @@ _RECALL_EINVOICE = Operation(
 async def recall_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Recall an e-invoice of an invoice.
+    """Recall the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3206,7 +3208,7 @@ _UPDATE_EINVOICE_PAYMENT_STATUS = Operation(
 async def update_einvoice_payment_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update an e-invoice payment status of an invoice.
+    """Change the e-invoice payment status of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """

@@ -70,7 +70,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Item:
-    """Create an item. Needs ``name`` and ``rate``.
+    """Create an item and return it. Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -120,9 +120,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterating reads every page.
+    """List items; iterated, every page of them.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    ``last_modified_time`` asks for what changed since a moment. ``list_details`` reads many of them
+    in full, by their ids.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -242,7 +243,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item; fields that are not sent stay as they are. Needs ``name`` and ``rate``.
+    """Change an item and return it; fields that are not sent stay as they are. Needs ``name`` and
+    ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -310,7 +312,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an item.
+    """Change the custom fields of an item.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

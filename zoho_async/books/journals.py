@@ -129,7 +129,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, journal: JournalInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Journal:
-    """Create a journal. Needs ``journal_date``.
+    """Create a journal and return it. Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -197,8 +197,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals; iterating reads every page. More than 200 ids in ``journal_ids`` are read by
+    """List journals; iterated, every page of them. More than 200 ids in ``journal_ids`` are read by
     several calls.
+
+    ``last_modified_time`` gives the journals of exactly that moment; ``date_after`` those of later
+    days.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -272,7 +275,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Change a journal; fields that are not sent stay as they are. Needs ``journal_date``.
+    """Change a journal and return it; fields that are not sent stay as they are. Needs
+    ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -390,7 +394,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> JournalComment:
-    """Add a comment to a journal.
+    """Add a comment to a journal and return it.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -440,7 +444,7 @@ async def reverse(
     is_reversal_scheduled: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Reverse a journal.
+    """Reverse a journal; returns the journal.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -540,7 +544,7 @@ def list_credits(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalCredit]:
-    """List credits of a journal; iterating reads every page.
+    """List the credits of a journal; iterated, every page of them.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -774,7 +778,7 @@ _CREATE_RECURRING_JOURNAL = Operation(
 async def create_recurring_journal(
     zoho: Session, journal: JournalInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Journal:
-    """Create a recurring journal. Needs ``journal_date``.
+    """Create a recurring journal; returns the journal. Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -805,8 +809,9 @@ def list_recurring_journals(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalRecurringJournal]:
-    """List recurring journals; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List recurring journals; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -867,7 +872,7 @@ async def update_recurring_journal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Update a recurring journal. Needs ``journal_date``.
+    """Change a recurring journal; returns the journal. Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -968,7 +973,7 @@ def list_journals_of_recurring_journal(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals of recurring journal; iterating reads every page.
+    """List journals of a recurring journal; iterated, every page of them.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -999,7 +1004,7 @@ async def get_of_transaction(
     report_basis: Literal["cash", "accrual"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """A journal of transaction.
+    """A journal of a transaction.
 
     Scope: ZohoBooks.accountants.READ.
     """

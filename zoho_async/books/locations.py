@@ -64,7 +64,8 @@ _CREATE = Operation(
 async def create(
     zoho: Session, location: LocationInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Location:
-    """Create a location. Needs ``location_name``, ``country`` and ``tax_settings_id``.
+    """Create a location and return it. Needs ``location_name``, ``country`` and
+    ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -90,7 +91,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Location]:
-    """List locations; iterating reads every page.
+    """List locations; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -115,8 +116,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Location:
-    """Change a location; fields that are not sent stay as they are. Needs ``location_name``,
-    ``country`` and ``tax_settings_id``.
+    """Change a location and return it; fields that are not sent stay as they are. Needs
+    ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

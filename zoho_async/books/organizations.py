@@ -53,7 +53,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization. Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
+    """Create an organization and return it. Needs ``name``, ``currency_code``, ``time_zone`` and
+    ``portal_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -99,7 +100,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Change an organization; fields that are not sent stay as they are.
+    """Change an organization and return it; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -182,7 +183,7 @@ _GET_ADDRESS = Operation(
 
 
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """An address. The answer is not described: find it in ``extra``.
+    """The address of organizations. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -206,7 +207,7 @@ async def create_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Create an address.
+    """Create an address and return it.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -231,7 +232,7 @@ async def update_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Update an address.
+    """Change an address and return it.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

@@ -51,7 +51,8 @@ _CREATE = Operation(
 async def create(
     zoho: Session, price_list: PriceListInput, *, extra_query: Mapping[str, object] | None = None
 ) -> PriceList:
-    """Create a price list. Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Create a price list and return it. Needs ``name``, ``pricebook_type`` and
+    ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -79,7 +80,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterating reads every page.
+    """List price lists; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -114,7 +115,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list; fields that are not sent stay as they are. Needs ``name``,
+    """Change a price list and return it; fields that are not sent stay as they are. Needs ``name``,
     ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.UPDATE.
@@ -245,7 +246,7 @@ async def get_items(
     custom_fields: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Items. The answer is not described: find it in ``extra``.
+    """The items of price lists. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

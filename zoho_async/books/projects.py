@@ -89,7 +89,8 @@ _CREATE = Operation(
 async def create(
     zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """Create a project. Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    """Create a project and return it. Needs ``project_name``, ``customer_id``, ``billing_type`` and
+    ``user_id``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -120,8 +121,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List projects; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -196,8 +197,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
-    ``customer_id``, ``billing_type`` and ``user_id``.
+    """Change a project and return it; fields that are not sent stay as they are. Needs
+    ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -303,7 +304,7 @@ async def clone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project. Needs ``project_name``.
+    """Clone a project; returns the project. Needs ``project_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -327,7 +328,7 @@ async def add_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project. Needs ``cost_rate``.
+    """Add a user to a project; returns ``users``. Needs ``cost_rate``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -353,7 +354,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List users of a project; iterating reads every page.
+    """List the users of a project; iterated, every page of them.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -382,7 +383,7 @@ async def invite_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite a user to a project. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``. Needs ``user_name`` and ``email``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -407,7 +408,7 @@ async def update_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Update a user of a project.
+    """Change a user of a project; returns ``users``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -480,7 +481,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project. Needs ``description``.
+    """Add a comment to a project; returns ``comments``. Needs ``description``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -506,7 +507,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List comments of a project; iterating reads every page.
+    """List the comments of a project; iterated, every page of them.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -564,8 +565,9 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the invoices of a project; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -601,7 +603,7 @@ async def add_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Add a task to a project. Needs ``task_name``.
+    """Add a task to a project and return it. Needs ``task_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -627,7 +629,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectTask]:
-    """List tasks of a project; iterating reads every page.
+    """List the tasks of a project; iterated, every page of them.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -658,7 +660,7 @@ async def update_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Update a task of a project. Needs ``task_name``.
+    """Change a task of a project and return it. Needs ``task_name``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """

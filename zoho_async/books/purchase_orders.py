@@ -170,7 +170,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order. Needs ``vendor_id`` and ``line_items``.
+    """Create a purchase order and return it. Needs ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -193,7 +193,6 @@ _LIST = ListOperation(
     key="purchaseorders",
     row_id="purchaseorder_id",
     scope="ZohoBooks.purchaseorders.READ",
-    order="created_time",
     totals=True,
 )
 
@@ -241,10 +240,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List purchase orders; iterated, every page of them.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Zoho takes ``sort_order`` here and does not heed it. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -352,8 +351,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order; fields that are not sent stay as they are. Needs ``vendor_id`` and
-    ``line_items``.
+    """Change a purchase order and return it; fields that are not sent stay as they are. Needs
+    ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -475,7 +474,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a purchase order.
+    """Change the custom fields of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -634,7 +633,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """An email of a purchase order.
+    """The email that goes out with a purchase order unless another is given.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -662,7 +661,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a purchase order.
+    """Change the billing address of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -686,7 +685,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[PurchaseOrderTemplate]:
-    """List templates, which come all at once.
+    """List the templates of purchase orders, which come all at once.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -711,7 +710,7 @@ async def update_template(
     templates: Sequence[str] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a purchase order.
+    """Choose the template in which a purchase order is shown.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -740,7 +739,7 @@ async def get_attachment(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of a purchase order.
+    """The attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -795,7 +794,7 @@ async def update_attachment(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment of a purchase order.
+    """Change the attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -819,7 +818,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of a purchase order.
+    """Delete the attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
     """
@@ -845,7 +844,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrderComment]:
-    """List comments of a purchase order; iterating reads every page.
+    """List the comments of a purchase order; iterated, every page of them.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -875,7 +874,8 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrderComment:
-    """Add a comment to a purchase order. Needs ``description`` and ``expected_delivery_date``.
+    """Add a comment to a purchase order and return it. Needs ``description`` and
+    ``expected_delivery_date``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -900,7 +900,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a comment of a purchase order.
+    """Change a comment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """

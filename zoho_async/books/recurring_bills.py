@@ -61,8 +61,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringBill:
-    """Create a recurring bill. Needs ``vendor_id``, ``recurrence_name``, ``start_date``,
-    ``repeat_every`` and ``recurrence_frequency``.
+    """Create a recurring bill and return it. Needs ``vendor_id``, ``recurrence_name``,
+    ``start_date``, ``repeat_every`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
@@ -137,7 +137,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringBill]:
-    """List recurring bills; iterating reads every page.
+    """List recurring bills; iterated, every page of them.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -361,7 +361,7 @@ _GET_HISTORY = Operation(
 async def get_history(
     zoho: Session, recurring_bill_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A history of a recurring bill. The answer is not described: find it in ``extra``.
+    """The history of a recurring bill. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.bills.READ.
     """

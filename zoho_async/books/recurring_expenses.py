@@ -74,8 +74,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Create a recurring expense. Needs ``account_id``, ``recurrence_name``, ``start_date``,
-    ``recurrence_frequency``, ``repeat_every`` and ``amount``.
+    """Create a recurring expense and return it. Needs ``account_id``, ``recurrence_name``,
+    ``start_date``, ``recurrence_frequency``, ``repeat_every`` and ``amount``.
 
     Scope: ZohoBooks.expenses.CREATE.
     """
@@ -133,8 +133,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpense]:
-    """List recurring expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List recurring expenses; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -236,9 +237,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change a recurring expense; fields that are not sent stay as they are. Needs ``account_id``,
-    ``recurrence_name``, ``start_date``, ``recurrence_frequency``, ``repeat_every`` and
-    ``amount``.
+    """Change a recurring expense and return it; fields that are not sent stay as they are. Needs
+    ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``.
 
     Scope: ZohoBooks.expenses.UPDATE.
     """
@@ -362,9 +363,9 @@ def list_child_expenses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseExpensehistory]:
-    """List child expenses of a recurring expense; iterating reads every page, in order of
-    ``created_time``. With a ``sort_column`` of yours rows can move between pages meanwhile and
-    be missed.
+    """List the child expenses of a recurring expense; iterated, every page of them, in order of
+    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
+    meanwhile can be missed.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -401,7 +402,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
-    """List history of a recurring expense; iterating reads every page.
+    """List the history of a recurring expense; iterated, every page of them.
 
     Scope: ZohoBooks.expenses.READ.
     """

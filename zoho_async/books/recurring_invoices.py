@@ -98,7 +98,7 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Create a recurring invoice. Needs ``recurrence_name``, ``customer_id`` and
+    """Create a recurring invoice and return it. Needs ``recurrence_name``, ``customer_id`` and
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.CREATE.
@@ -145,7 +145,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoice]:
-    """List recurring invoices; iterating reads every page.
+    """List recurring invoices; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -237,7 +237,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Change a recurring invoice; fields that are not sent stay as they are. Needs
+    """Change a recurring invoice and return it; fields that are not sent stay as they are. Needs
     ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.UPDATE.
@@ -365,7 +365,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a recurring invoice.
+    """Choose the template in which a recurring invoice is shown.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -394,7 +394,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceComment]:
-    """List history of a recurring invoice; iterating reads every page.
+    """List the history of a recurring invoice; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -470,7 +470,7 @@ _GET_DASHBOARD = Operation(
 
 
 async def get_dashboard(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """A dashboard. The answer is not described: find it in ``extra``.
+    """The dashboard of recurring invoices. The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -501,7 +501,7 @@ def list_child_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceInvoiceHistory]:
-    """List child invoices of a recurring invoice; iterating reads every page.
+    """List the child invoices of a recurring invoice; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -538,7 +538,7 @@ async def enable_autobill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable an autobill of a recurring invoice.
+    """Enable the autobill for a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -562,7 +562,7 @@ async def disable_autobill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Disable an autobill of a recurring invoice.
+    """Disable the autobill for a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -587,7 +587,7 @@ async def delete_bank_account(
     can_delete_in_customer: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bank account of a recurring invoice.
+    """Delete the bank account of a recurring invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -616,7 +616,7 @@ async def delete_card(
     can_delete_in_customer: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a card of a recurring invoice.
+    """Delete the card of a recurring invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """

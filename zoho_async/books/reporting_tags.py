@@ -84,7 +84,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTag]:
-    """List reporting tags; iterating reads every page.
+    """List reporting tags; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -108,7 +108,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Create a reporting tag. Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
+    """Create a reporting tag and return it. Needs ``tag_name``, ``entities`` and
+    ``multi_preference_entities``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -132,7 +133,7 @@ async def mark_default_option(
     default_option_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark a default option of a reporting tag.
+    """Mark the default option of a reporting tag.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -161,8 +162,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Change a reporting tag; fields that are not sent stay as they are. Needs ``tag_name``,
-    ``entities`` and ``multi_preference_entities``.
+    """Change a reporting tag and return it; fields that are not sent stay as they are. Needs
+    ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -206,7 +207,7 @@ async def update_options(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update options of a reporting tag. Needs ``options``.
+    """Change the options of a reporting tag. Needs ``options``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -230,7 +231,7 @@ async def update_criteria(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a criteria of a reporting tag. Needs ``criteria_tags`` and ``options``.
+    """Change the criteria of a reporting tag. Needs ``criteria_tags`` and ``options``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -344,7 +345,7 @@ def list_options(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagDependentTag]:
-    """List options; iterating reads every page.
+    """List the options of a reporting tag; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -375,7 +376,7 @@ def list_options_of_tag(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagOptionsOfTag]:
-    """List options of a reporting tag of tag; iterating reads every page.
+    """List the options of a reporting tag of a tag; iterated, every page of them.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -408,7 +409,7 @@ async def reorder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ReportingTagTags:
-    """Reorder a reporting tag.
+    """Reorder a reporting tag; returns ``tags``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

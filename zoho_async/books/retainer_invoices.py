@@ -135,7 +135,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Create a retainer invoice. Needs ``customer_id`` and ``line_items``.
+    """Create a retainer invoice and return it. Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -173,8 +173,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoice]:
-    """List retainer invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List retainer invoices; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -211,8 +212,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Change a retainer invoice; fields that are not sent stay as they are. Needs ``customer_id``
-    and ``line_items``.
+    """Change a retainer invoice and return it; fields that are not sent stay as they are. Needs
+    ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -303,7 +304,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a retainer invoice.
+    """Choose the template in which a retainer invoice is shown.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -454,7 +455,7 @@ _GET_EMAIL = Operation(
 async def get_email(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RetainerInvoiceEmailResult:
-    """An email of a retainer invoice.
+    """The email that goes out with a retainer invoice unless another is given.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -479,7 +480,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a retainer invoice.
+    """Change the billing address of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -504,7 +505,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[RetainerInvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of retainer invoices, which come all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -526,7 +527,7 @@ _GET_ATTACHMENT = Operation(
 async def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """An attachment of a retainer invoice.
+    """The attachment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -611,7 +612,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List comments of a retainer invoice; iterating reads every page.
+    """List the comments of a retainer invoice; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -693,7 +694,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
-    """Update a comment of a retainer invoice.
+    """Change a comment of a retainer invoice and return it.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """

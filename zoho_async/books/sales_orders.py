@@ -206,7 +206,7 @@ async def create(
     total_files: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order. Needs ``customer_id``.
+    """Create a sales order and return it. Needs ``customer_id``.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -297,9 +297,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed. More than 200
-    ids in ``salesorder_ids`` are read by several calls.
+    """List sales orders; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed. More than 200 ids in ``salesorder_ids`` are read by several calls.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -429,7 +429,8 @@ async def update(
     total_files: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order; fields that are not sent stay as they are. Needs ``customer_id``.
+    """Change a sales order and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -553,7 +554,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a sales order.
+    """Change the custom fields of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -623,7 +624,7 @@ async def update_sub_status(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a sub status of a sales order.
+    """Change a sub status of a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -681,7 +682,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderEmail:
-    """An email of a sales order.
+    """The email that goes out with a sales order unless another is given.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -802,7 +803,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a sales order.
+    """Change the billing address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -828,7 +829,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a sales order.
+    """Change the shipping address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -852,7 +853,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[SalesOrderTemplate]:
-    """List templates, which come all at once.
+    """List the templates of sales orders, which come all at once.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -876,7 +877,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a sales order.
+    """Choose the template in which a sales order is shown.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -902,7 +903,7 @@ async def get_attachment(
     inline: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of a sales order.
+    """The attachment of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -968,7 +969,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment preference of a sales order.
+    """Change the attachment preference of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -992,7 +993,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of a sales order.
+    """Delete the attachment of a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
     """
@@ -1012,7 +1013,7 @@ _GET_COMMENTS = Operation(
 async def get_comments(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesOrderComments:
-    """Comments of a sales order.
+    """The comments of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -1037,7 +1038,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Add a comment to a sales order.
+    """Add a comment to a sales order and return it.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -1063,7 +1064,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Update a comment of a sales order.
+    """Change a comment of a sales order and return it.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """

@@ -70,7 +70,7 @@ async def create(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Create a sales receipt. Needs ``customer_id`` and ``payment_mode``.
+    """Create a sales receipt and return it. Needs ``customer_id`` and ``payment_mode``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -124,7 +124,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReceipt]:
-    """List sales receipts; iterating reads every page.
+    """List sales receipts; iterated, every page of them.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -177,7 +177,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Change a sales receipt; fields that are not sent stay as they are. Needs ``customer_id``.
+    """Change a sales receipt and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """

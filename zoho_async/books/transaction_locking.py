@@ -75,7 +75,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransactionLock:
-    """Change a transaction lock; fields that are not sent stay as they are.
+    """Change a transaction lock and return it; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -128,7 +128,7 @@ async def get_accounting_period(
     transaction_lock_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransactionLock:
-    """An accounting period.
+    """The accounting period of transaction locks.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -163,7 +163,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TransactionLock]:
-    """List transaction locks; iterating reads every page.
+    """List transaction locks; iterated, every page of them.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -197,7 +197,7 @@ async def update_partial_unlock(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransactionLock:
-    """Update a partial unlock.
+    """Change a partial unlock; returns the transaction lock.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """

@@ -152,7 +152,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPayment]:
-    """List vendor payments; iterating reads every page.
+    """List vendor payments; iterated, every page of them.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -290,7 +290,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Change a vendor payment; fields that are not sent stay as they are. Needs ``amount``.
+    """Change a vendor payment and return it; fields that are not sent stay as they are. Needs
+    ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -374,7 +375,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPaymentVendorpaymentRefund]:
-    """List refunds of a vendor payment; iterating reads every page.
+    """List the refunds of a vendor payment; iterated, every page of them.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -404,7 +405,8 @@ async def refund_excess(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentVendorpaymentRefund:
-    """Refund an excess of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
+    """Refund the excess of a vendor payment; returns the vendor payment vendorpayment refund. Needs
+    ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -457,7 +459,8 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentVendorpaymentRefund:
-    """Update a refund of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
+    """Change a refund of a vendor payment and return it. Needs ``date``, ``amount`` and
+    ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -538,7 +541,7 @@ _GET_EMAIL_CONTENT = Operation(
 async def get_email_content(
     zoho: Session, payment_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> VendorPaymentEmailContentResult:
-    """An email content of a vendor payment.
+    """The email that goes out with a vendor payment unless another is given.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """

@@ -59,7 +59,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, batch: BatchInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Batch:
-    """Create a batch. Needs ``item_id`` and ``batch_number``.
+    """Create a batch and return it. Needs ``item_id`` and ``batch_number``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -95,7 +95,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Batch]:
-    """List batches; iterating reads every page.
+    """List batches; iterated, every page of them.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -182,7 +182,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Batch:
-    """Change a batch; fields that are not sent stay as they are.
+    """Change a batch and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """

@@ -77,7 +77,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, bill: BillInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Bill:
-    """Create a bill. Needs ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and
+    """Create a bill and return it. Needs ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and
     ``line_items``.
 
     Scope: ZohoInventory.bills.CREATE.
@@ -105,9 +105,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Bill]:
-    """List bills; iterating reads every page.
+    """List bills; iterated, every page of them.
 
-    Zoho takes all filters and does not heed them here.
+    Zoho takes all filters here and does not heed them.
 
     Scope: ZohoInventory.bills.READ.
     """
@@ -155,7 +155,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Change a bill; fields that are not sent stay as they are. Needs ``vendor_id``,
+    """Change a bill and return it; fields that are not sent stay as they are. Needs ``vendor_id``,
     ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.UPDATE.
@@ -202,7 +202,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a bill.
+    """Change the custom fields of a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
     """

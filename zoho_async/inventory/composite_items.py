@@ -143,8 +143,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Create a composite item. Needs ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate``
-    and ``product_type``.
+    """Create a composite item and return it. Needs ``name``, ``mapped_items``, ``sku``,
+    ``item_type``, ``rate`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -191,8 +191,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItem]:
-    """List composite items; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List composite items; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -267,8 +268,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Change a composite item; fields that are not sent stay as they are. Needs ``name``,
-    ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
+    """Change a composite item and return it; fields that are not sent stay as they are. Needs
+    ``name``, ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
@@ -376,7 +377,7 @@ _DELETE_IMAGE = Operation(
 async def delete_image(
     zoho: Session, composite_item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an image of a composite item.
+    """Delete the image of a composite item.
 
     Scope: ZohoInventory.compositeitems.DELETE.
     """
@@ -449,8 +450,9 @@ def list_assemblies(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItemBundle]:
-    """List assemblies; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the assemblies of a composite item; iterated, every page of them, in order of
+    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
+    meanwhile can be missed.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -519,7 +521,7 @@ async def update_assembly(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CompositeItemBundle:
-    """Update an assembly.
+    """Change an assembly; returns the composite item bundle.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
@@ -568,7 +570,7 @@ _MARK_ASSEMBLY_AS_BUILT = Operation(
 async def mark_assembly_as_built(
     zoho: Session, bundle_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItemBundle:
-    """Mark an assembly as built.
+    """Mark an assembly as built; returns the composite item bundle.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -589,7 +591,7 @@ _MARK_ASSEMBLY_AS_CONFIRMED = Operation(
 async def mark_assembly_as_confirmed(
     zoho: Session, bundle_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItemBundle:
-    """Mark an assembly as confirmed.
+    """Mark an assembly as confirmed; returns the composite item bundle.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """

@@ -110,7 +110,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Contact:
-    """Create a contact. Needs ``contact_name``.
+    """Create a contact and return it. Needs ``contact_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -163,8 +163,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List contacts; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -223,7 +223,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact; fields that are not sent stay as they are. Needs ``contact_name``.
+    """Change a contact and return it; fields that are not sent stay as they are. Needs
+    ``contact_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
@@ -293,7 +294,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List addresses of a contact; iterating reads every page.
+    """List the addresses of a contact; iterated, every page of them.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -368,7 +369,7 @@ async def email_statement(
     multipart_or_formdata: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -404,7 +405,7 @@ async def get_statement_mail_content(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactStatementMailContentResult:
-    """A statement mail content of a contact.
+    """The statement mail content of a contact.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -466,7 +467,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List comments of a contact; iterating reads every page.
+    """List the comments of a contact; iterated, every page of them.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -493,7 +494,7 @@ _CREATE_CONTACT_PERSON = Operation(
 async def create_contact_person(
     zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
 ) -> ContactPerson:
-    """Create a contact person. Needs ``first_name``.
+    """Create a contact person and return it. Needs ``first_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -519,7 +520,7 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Update a contact person. Needs ``contact_id`` and ``first_name``.
+    """Change a contact person and return it. Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
@@ -569,7 +570,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a contact; iterating reads every page.
+    """List the contact persons of a contact; iterated, every page of them.
 
     Scope: ZohoInventory.contacts.READ.
     """

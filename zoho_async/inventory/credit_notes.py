@@ -170,7 +170,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``line_items`` and
+    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``line_items`` and
     ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
@@ -225,8 +225,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List credit notes; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -279,8 +280,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``date``, ``line_items`` and ``creditnote_number``.
+    """Change a credit note and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -440,7 +441,7 @@ async def get_email_content(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteEmailContent:
-    """An email content of a credit note.
+    """The email that goes out with a credit note unless another is given.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -576,7 +577,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history of a credit note; iterating reads every page.
+    """List the email history of a credit note; iterated, every page of them.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -606,7 +607,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a credit note.
+    """Change the billing address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -633,7 +634,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a credit note.
+    """Change the shipping address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -658,7 +659,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List templates, which come all at once.
+    """List the templates of credit notes, which come all at once.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -683,7 +684,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a credit note.
+    """Choose the template in which a credit note is shown.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -710,7 +711,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices of a credit note; iterating reads every page.
+    """List the invoices of a credit note; iterated, every page of them.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -796,7 +797,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments of a credit note; iterating reads every page.
+    """List the comments of a credit note; iterated, every page of them.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -882,8 +883,9 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
+    A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -921,7 +923,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds of a credit note; iterating reads every page.
+    """List the refunds of a credit note; iterated, every page of them.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -952,7 +954,7 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Create a refund of a credit note.
+    """Create a refund of a credit note and return it.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -1007,7 +1009,7 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Update a refund of a credit note.
+    """Change a refund of a credit note and return it.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """

@@ -80,8 +80,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount`` and
-    ``invoices``.
+    """Create a customer payment and return it. Needs ``customer_id``, ``payment_mode``, ``amount``
+    and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.CREATE.
     """
@@ -130,7 +130,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterating reads every page.
+    """List customer payments; iterated, every page of them.
 
     Scope: ZohoInventory.customerpayments.READ.
     """
@@ -185,7 +185,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a customer payment.
+    """Change the custom fields of a customer payment.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
     """
@@ -213,8 +213,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``payment_mode``, ``amount`` and ``invoices``.
+    """Change a customer payment and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
     """

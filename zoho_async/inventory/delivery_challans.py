@@ -102,8 +102,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[DeliveryChallan]:
-    """List delivery challans; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List delivery challans; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
@@ -142,7 +143,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Create a delivery challan. Needs ``customer_id``.
+    """Create a delivery challan and return it. Needs ``customer_id``.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
     """
@@ -201,7 +202,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Change a delivery challan; fields that are not sent stay as they are. Needs ``customer_id``.
+    """Change a delivery challan and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -460,7 +462,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[DeliveryChallanTemplate]:
-    """List templates, which come all at once.
+    """List the templates of delivery challans, which come all at once.
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
@@ -484,7 +486,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a delivery challan.
+    """Choose the template in which a delivery challan is shown.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -510,7 +512,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a delivery challan.
+    """Change the shipping address of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """

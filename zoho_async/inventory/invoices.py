@@ -195,7 +195,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice. Needs ``customer_id`` and ``line_items``.
+    """Create an invoice and return it. Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -260,8 +260,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List invoices; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -325,8 +325,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``line_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are. Needs
+    ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -450,7 +450,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an invoice.
+    """Change the custom fields of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -579,7 +579,7 @@ async def get_email_content(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceEmailContent:
-    """An email content of an invoice.
+    """The email that goes out with an invoice unless another is given.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -630,7 +630,7 @@ _GET_REMINDER_MAIL_CONTENT = Operation(
 async def get_reminder_mail_content(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmailContent:
-    """A reminder mail content of an invoice.
+    """The email that reminds a customer of an invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -706,7 +706,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of an invoice.
+    """Disable the payment reminder for an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -727,7 +727,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
 async def enable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of an invoice.
+    """Enable the payment reminder for an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -794,7 +794,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an invoice.
+    """Change the billing address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -821,7 +821,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an invoice.
+    """Change the shipping address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -846,7 +846,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of invoices, which come all at once.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -871,7 +871,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an invoice.
+    """Choose the template in which an invoice is shown.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -898,7 +898,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List payments of an invoice; iterating reads every page.
+    """List the payments of an invoice; iterated, every page of them.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -930,7 +930,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List credits applied of an invoice; iterating reads every page.
+    """List the credits applied of an invoice; iterated, every page of them.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1038,7 +1038,7 @@ async def get_attachment(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of an invoice.
+    """The attachment of an invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1096,7 +1096,7 @@ async def update_attachment(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment of an invoice.
+    """Change the attachment of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -1121,7 +1121,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of an invoice.
+    """Delete the attachment of an invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
     """
@@ -1148,7 +1148,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List comments of an invoice; iterating reads every page.
+    """List the comments of an invoice; iterated, every page of them.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1204,7 +1204,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceCommentResult:
-    """Update a comment of an invoice.
+    """Change a comment of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """

@@ -82,7 +82,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemGroup]:
-    """List item groups; iterating reads every page.
+    """List item groups; iterated, every page of them.
 
     Scope: ZohoInventory.items.READ.
     """

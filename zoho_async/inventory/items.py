@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download, Upload
 from zoho_async.inventory.types.items import (
     Item,
@@ -217,7 +218,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Item:
-    """Create an item. Needs ``name``.
+    """Create an item and return it. Needs ``name``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -280,10 +281,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterating reads every page, in order of ``created_time``. With a ``sort_column``
-    of yours rows can move between pages meanwhile and be missed.
+    """List items; iterated, every page of them, in order of ``created_time``. A ``sort_column`` of
+    yours wins over that order, and rows that move in it meanwhile can be missed.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    ``last_modified_time`` asks for what changed since a moment. ``list_details`` reads many of them
+    in full, by their ids.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -360,9 +362,10 @@ _LIST_DETAILS = ListOperation(
     path="/itemdetails",
     row=Item,
     key="items",
-    row_id="",
+    row_id="item_id",
     scope="ZohoInventory.items.READ",
     paged=False,
+    batch=Batch("item_ids", 100),
     codes=_CODES,
 )
 
@@ -370,7 +373,8 @@ _LIST_DETAILS = ListOperation(
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List details, which come all at once.
+    """List item details of many items, which come all at once. More than 100 ids are read by
+    several calls.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -418,7 +422,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item; fields that are not sent stay as they are. Needs ``name``.
+    """Change an item and return it; fields that are not sent stay as they are. Needs ``name``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -464,7 +468,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an item.
+    """Change the custom fields of an item.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -517,7 +521,7 @@ async def get_image(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An image of an item.
+    """The image of an item.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -540,7 +544,7 @@ _DELETE_IMAGE = Operation(
 async def delete_image(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an image of an item.
+    """Delete the image of an item.
 
     Scope: ZohoInventory.items.DELETE.
     """
@@ -604,7 +608,7 @@ _GET_VARIANT_OPENING_STOCK = Operation(
 async def get_variant_opening_stock(
     zoho: Session, variant_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ItemOpeningStock:
-    """A variant opening stock.
+    """Variant opening stock.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -629,7 +633,7 @@ async def update_variant_opening_stock(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a variant opening stock.
+    """Change variant opening stock.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -724,7 +728,7 @@ async def reorder_images(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Reorder images of an item. Needs ``documents``.
+    """Reorder the images of an item. Needs ``documents``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -780,7 +784,7 @@ async def delete_back_image(
     document_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a back image of an item.
+    """Delete the back image of an item.
 
     Scope: ZohoInventory.items.DELETE.
     """
@@ -809,7 +813,7 @@ async def mark_image_as_back_image(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an image of an item as back image.
+    """Mark an image of an item as a back image.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -880,7 +884,7 @@ async def ungroup(
     composite_item_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Ungroup an item.
+    """Ungroup many items.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -908,7 +912,7 @@ _ENABLE_STORAGE_LOCATION = Operation(
 async def enable_storage_location(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location.
+    """Let many items be kept in storage locations.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -931,7 +935,7 @@ _DISABLE_STORAGE_LOCATION = Operation(
 async def disable_storage_location(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location.
+    """Let many items be kept in storage locations no longer.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -983,7 +987,7 @@ async def add_to_group(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an item to group.
+    """Add an item to a group.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -1009,7 +1013,7 @@ async def update_location_permissions(
     allowed_location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update location permissions of an item.
+    """Change the location permissions of an item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -1043,7 +1047,7 @@ async def bulk_update_location_permissions(
     overwrite: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update location permissions of many items.
+    """Change location permissions of many items.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -1080,7 +1084,7 @@ async def validate_serial_numbers(
     location_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Validate serial numbers of an item.
+    """Validate the serial numbers of an item.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -1116,7 +1120,7 @@ async def validate_and_map_serial_numbers(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Validate and map serial numbers of an item.
+    """Check serial numbers of an item and map them.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -1154,7 +1158,7 @@ def list_sales_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemSalesorder]:
-    """List sales orders; iterating reads every page.
+    """List the sales orders of an item; iterated, every page of them.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -1200,7 +1204,7 @@ def list_purchase_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemPurchaseorder]:
-    """List purchase orders; iterating reads every page.
+    """List the purchase orders of an item; iterated, every page of them.
 
     Scope: ZohoInventory.purchaseorders.READ.
     """
@@ -1245,7 +1249,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemInvoice]:
-    """List invoices; iterating reads every page.
+    """List the invoices of an item; iterated, every page of them.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1291,8 +1295,9 @@ def list_delivery_challans(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemDeliverychallan]:
-    """List delivery challans; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the delivery challans of an item; iterated, every page of them, in order of
+    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
+    meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1336,7 +1341,7 @@ def list_sales_receipts(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemSalesReceipt]:
-    """List sales receipts; iterating reads every page.
+    """List the sales receipts of an item; iterated, every page of them.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1378,7 +1383,7 @@ def list_move_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemMoveorder]:
-    """List move orders; iterating reads every page.
+    """List the move orders of an item; iterated, every page of them.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -1419,7 +1424,7 @@ def list_putaways(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemPutaway]:
-    """List putaways; iterating reads every page.
+    """List the putaways of an item; iterated, every page of them.
 
     Scope: ZohoInventory.items.READ.
     """

@@ -61,7 +61,7 @@ async def create_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """Create a landed cost for bill. Needs ``cost_allocations``.
+    """Create a landed cost for a bill and return it. Needs ``cost_allocations``.
 
     Scope: ZohoInventory.bills.CREATE.
     """
@@ -86,7 +86,7 @@ async def get_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """A landed cost for bill.
+    """A landed cost for a bill.
 
     Scope: ZohoInventory.bills.READ.
     """
@@ -112,7 +112,7 @@ async def update_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """Update a landed cost for bill.
+    """Change a landed cost for a bill and return it.
 
     Scope: ZohoInventory.bills.UPDATE.
     """
@@ -138,7 +138,7 @@ async def delete_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a landed cost for bill.
+    """Delete a landed cost for a bill.
 
     Scope: ZohoInventory.bills.DELETE.
     """
@@ -185,7 +185,8 @@ def list_bills(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LandedCostBill]:
-    """List bills; iterating reads every page. More than 200 ids are read by several calls.
+    """List bills of landed costs; iterated, every page of them. More than 200 ids are read by
+    several calls.
 
     Scope: ZohoInventory.bills.READ.
     """

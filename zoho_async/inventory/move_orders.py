@@ -81,7 +81,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Create a move order. Needs ``date`` and ``line_items``.
+    """Create a move order and return it. Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.CREATE.
     """
@@ -131,8 +131,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrder]:
-    """List move orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List move orders; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -228,8 +229,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Change a move order; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a move order and return it; fields that are not sent stay as they are. Needs ``date``
+    and ``line_items``.
 
     Scope: ZohoInventory.moveorder.UPDATE.
     """
@@ -283,7 +284,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrderComment]:
-    """List comments of a move order; iterating reads every page.
+    """List the comments of a move order; iterated, every page of them.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -384,7 +385,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrderDocument:
-    """Add an attachment to a move order.
+    """Add an attachment to a move order; returns the move order document.
 
     Scope: ZohoInventory.moveorder.CREATE.
     """
@@ -476,7 +477,7 @@ _GET_SETTINGS = Operation(
 async def get_settings(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> MoveOrderMoveorderSetting:
-    """Settings.
+    """The settings of move orders.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -42,7 +42,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization. Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
+    """Create an organization and return it. Needs ``name``, ``currency_code``, ``time_zone`` and
+    ``portal_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -87,7 +88,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Change an organization; fields that are not sent stay as they are.
+    """Change an organization and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -133,8 +133,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Picklist]:
-    """List picklists; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List picklists; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -189,7 +189,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Create a picklist. Needs ``location_id`` and ``line_items``.
+    """Create a picklist and return it. Needs ``location_id`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.CREATE.
     """
@@ -273,8 +273,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Change a picklist; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a picklist and return it; fields that are not sent stay as they are. Needs ``date``
+    and ``line_items``.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -326,7 +326,7 @@ async def set_status(
     status: Literal["yettostart", "inprogress", "onhold", "completed"],
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Set a status of a picklist.
+    """Set the status of a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -388,7 +388,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PicklistComment:
-    """Add a comment to a picklist.
+    """Add a comment to a picklist and return it.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -433,7 +433,7 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
 async def get_advanced_tracking_details(
     zoho: Session, picklist_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> PicklistTransaction:
-    """Advanced tracking details of a picklist.
+    """The advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -457,7 +457,7 @@ async def update_advanced_tracking_details(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update advanced tracking details of a picklist.
+    """Change the advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -494,7 +494,7 @@ def search_sales_order_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistSoLineItem]:
-    """Search sales order line items; iterating reads every page.
+    """Search sales order line items; iterated, every page of them.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -536,7 +536,7 @@ def search_sales_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistSalesorder]:
-    """Search sales orders; iterating reads every page.
+    """Search sales orders; iterated, every page of them.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -578,7 +578,7 @@ def search_purchase_return_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistPrLineItem]:
-    """Search purchase return line items; iterating reads every page.
+    """Search purchase return line items; iterated, every page of them.
 
     Scope: ZohoInventory.purchasereturns.READ.
     """

@@ -46,7 +46,8 @@ _CREATE = Operation(
 async def create(
     zoho: Session, price_list: PriceListInput, *, extra_query: Mapping[str, object] | None = None
 ) -> PriceList:
-    """Create a price list. Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Create a price list and return it. Needs ``name``, ``pricebook_type`` and
+    ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -74,7 +75,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterating reads every page.
+    """List price lists; iterated, every page of them.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -109,7 +110,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list; fields that are not sent stay as they are. Needs ``name``,
+    """Change a price list and return it; fields that are not sent stay as they are. Needs ``name``,
     ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.UPDATE.

@@ -81,7 +81,8 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order. Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
+    """Create a purchase order and return it. Needs ``purchaseorder_number``, ``vendor_id`` and
+    ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
     """
@@ -114,7 +115,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders; iterating reads every page.
+    """List purchase orders; iterated, every page of them.
+
+    Zoho takes ``sort_order`` here and does not heed it.
 
     Scope: ZohoInventory.purchaseorders.READ.
     """
@@ -161,7 +164,7 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order; fields that are not sent stay as they are. Needs
+    """Change a purchase order and return it; fields that are not sent stay as they are. Needs
     ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.

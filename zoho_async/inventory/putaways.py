@@ -71,7 +71,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Create a putaway. Needs ``date`` and ``line_items``.
+    """Create a putaway and return it. Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.CREATE.
     """
@@ -112,7 +112,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Putaway]:
-    """List putaways; iterating reads every page.
+    """List putaways; iterated, every page of them.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -182,7 +182,7 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Change a putaway; fields that are not sent stay as they are. Needs ``date`` and
+    """Change a putaway and return it; fields that are not sent stay as they are. Needs ``date`` and
     ``line_items``.
 
     Scope: ZohoInventory.putaway.UPDATE.
@@ -237,7 +237,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PutawayComment]:
-    """List comments of a putaway; iterating reads every page.
+    """List the comments of a putaway; iterated, every page of them.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -270,7 +270,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PutawayDocument:
-    """Add an attachment to a putaway.
+    """Add an attachment to a putaway; returns the putaway document.
 
     Scope: ZohoInventory.putaway.CREATE.
     """
@@ -362,7 +362,7 @@ _GET_SETTINGS = Operation(
 async def get_settings(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> PutawaySetting:
-    """Settings.
+    """The settings of putaways.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -90,7 +90,8 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order. Needs ``customer_id``, ``salesorder_number`` and ``line_items``.
+    """Create a sales order and return it. Needs ``customer_id``, ``salesorder_number`` and
+    ``line_items``.
 
     Scope: ZohoInventory.salesorders.CREATE.
     """
@@ -125,7 +126,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterating reads every page. More than 200 ids in ``salesorder_ids`` are
+    """List sales orders; iterated, every page of them. More than 200 ids in ``salesorder_ids`` are
     read by several calls.
 
     Scope: ZohoInventory.salesorders.READ.
@@ -200,8 +201,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order; fields that are not sent stay as they are. Needs ``salesorder_number``,
-    ``customer_id`` and ``line_items``.
+    """Change a sales order and return it; fields that are not sent stay as they are. Needs
+    ``salesorder_number``, ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """
@@ -293,7 +294,7 @@ async def bulk_confirm(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderBulkConfirm:
-    """Confirm many sales orders.
+    """Confirm many sales orders; returns the sales order bulk confirm.
 
     Scope: ZohoInventory.salesorders.CREATE.
     """

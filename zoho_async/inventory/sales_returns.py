@@ -77,7 +77,7 @@ async def create(
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a sales return. Needs ``line_items``.
+    """Create a sales return and return it. Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturns.CREATE.
     """
@@ -105,9 +105,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReturn]:
-    """List sales returns; iterating reads every page.
+    """List sales returns; iterated, every page of them.
 
-    Zoho takes all filters and does not heed them here.
+    Zoho takes all filters here and does not heed them.
 
     Scope: ZohoInventory.salesreturns.READ.
     """
@@ -133,7 +133,8 @@ async def update(
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Change a sales return; fields that are not sent stay as they are. Needs ``line_items``.
+    """Change a sales return and return it; fields that are not sent stay as they are. Needs
+    ``line_items``.
 
     Scope: ZohoInventory.salesreturns.UPDATE.
     """
@@ -204,7 +205,7 @@ async def create_receive(
     salesreturn_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a receive. Needs ``line_items``.
+    """Create a receive; returns the sales return. Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturnreceives.CREATE.
     """

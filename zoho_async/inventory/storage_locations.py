@@ -82,7 +82,7 @@ _ENABLE_FOR_WAREHOUSE = Operation(
 async def enable_for_warehouse(
     zoho: Session, warehouse_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location for warehouse.
+    """Enable a storage location for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -102,7 +102,7 @@ _DISABLE_FOR_WAREHOUSE = Operation(
 async def disable_for_warehouse(
     zoho: Session, warehouse_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location for warehouse.
+    """Disable a storage location for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -122,7 +122,7 @@ _ENABLE_FOR_LOCATION = Operation(
 async def enable_for_location(
     zoho: Session, location_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location for location.
+    """Enable a storage location for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -142,7 +142,7 @@ _DISABLE_FOR_LOCATION = Operation(
 async def disable_for_location(
     zoho: Session, location_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location for location.
+    """Disable a storage location for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -166,7 +166,7 @@ async def create_storage_zone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Create a storage zone. Needs ``zone_name``.
+    """Create a storage zone and return it. Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -194,7 +194,7 @@ def list_storage_zones(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationStorageZone]:
-    """List storage zones; iterating reads every page.
+    """List storage zones; iterated, every page of them.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -302,7 +302,7 @@ async def update_storage_zone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Update a storage zone. Needs ``zone_name``.
+    """Change a storage zone and return it. Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -348,7 +348,7 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Create a storage location. Needs ``storage_zone_id`` and ``name``.
+    """Create a storage location and return it. Needs ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -384,7 +384,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocation]:
-    """List storage locations; iterating reads every page.
+    """List storage locations; iterated, every page of them.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -521,7 +521,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Change a storage location; fields that are not sent stay as they are. Needs
+    """Change a storage location and return it; fields that are not sent stay as they are. Needs
     ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
@@ -570,7 +570,7 @@ def list_mappings_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationsProductMapping]:
-    """List mappings of item; iterating reads every page.
+    """List the storage locations that an item may be kept in; iterated, every page of them.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -605,7 +605,7 @@ async def update_mappings_of_item(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update mappings of item.
+    """Choose the storage locations that an item may be kept in.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -633,7 +633,7 @@ def list_defaults_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List defaults of item; iterating reads every page.
+    """List the storage locations in which an item is kept; iterated, every page of them.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -662,7 +662,7 @@ async def configure_default_of_item(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Configure a default of item.
+    """Choose the storage location in which an item is kept.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -690,7 +690,7 @@ def list_defaults_of_composite_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List defaults of composite item; iterating reads every page.
+    """List the storage locations in which a composite item is kept; iterated, every page of them.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -719,7 +719,7 @@ async def configure_default_of_composite_item(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Configure a default of composite item.
+    """Choose the storage location in which a composite item is kept.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """

@@ -117,7 +117,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, task: TaskInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Task:
-    """Create a task.
+    """Create a task and return it.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -168,8 +168,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks; iterating reads every page, in order of ``created_time``. With a ``sort_column``
-    of yours rows can move between pages meanwhile and be missed.
+    """List tasks; iterated, every page of them, in order of ``created_time``. A ``sort_column`` of
+    yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -225,7 +225,7 @@ async def bulk_update(
     bulk_update: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Tasks:
-    """Update many tasks.
+    """Change many tasks; returns ``tasks``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -293,7 +293,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change a task; fields that are not sent stay as they are.
+    """Change a task and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -338,7 +338,7 @@ async def update_percentage(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """Update a percentage of a task. Needs ``completion_percentage``.
+    """Change the percentage of a task; returns the task. Needs ``completion_percentage``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -423,7 +423,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaskComment:
-    """Add a comment to a task. Needs ``description``.
+    """Add a comment to a task and return it. Needs ``description``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -449,7 +449,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaskComment]:
-    """List comments of a task; iterating reads every page.
+    """List the comments of a task; iterated, every page of them.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -502,7 +502,7 @@ async def add_attachment(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaskDocuments:
-    """Add an attachment to a task.
+    """Add an attachment to a task; returns ``documents``.
 
     Scope: ZohoInventory.settings.CREATE.
     """

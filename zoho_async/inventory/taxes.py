@@ -65,7 +65,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, tax: TaxInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Tax:
-    """Create a tax.
+    """Create a tax and return it.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -91,7 +91,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes; iterating reads every page.
+    """List taxes; iterated, every page of them.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -116,7 +116,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Change a tax; fields that are not sent stay as they are.
+    """Change a tax and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -178,7 +178,7 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
-    """A group.
+    """A tax group.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -203,7 +203,7 @@ async def update_group(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Update a group.
+    """Change a tax group and return it.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -223,7 +223,7 @@ _DELETE_GROUP = Operation(
 async def delete_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a group.
+    """Delete a tax group.
 
     Scope: ZohoInventory.settings.DELETE.
     """
@@ -244,7 +244,7 @@ _CREATE_GROUP = Operation(
 async def create_group(
     zoho: Session, group: TaxGroupInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
-    """Create a group.
+    """Create a tax group and return it.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -265,7 +265,7 @@ _CREATE_AUTHORITY = Operation(
 async def create_authority(
     zoho: Session, authority: TaxAuthorityInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """Create an authority. Needs ``tax_authority_name``.
+    """Create a tax authority and return it. Needs ``tax_authority_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -291,7 +291,7 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List authorities; iterating reads every page.
+    """List tax authorities; iterated, every page of them.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -318,7 +318,7 @@ async def update_authority(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Update an authority.
+    """Change a tax authority and return it.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -341,7 +341,7 @@ _GET_AUTHORITY = Operation(
 async def get_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """An authority.
+    """A tax authority.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -361,7 +361,7 @@ _DELETE_AUTHORITY = Operation(
 async def delete_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an authority.
+    """Delete a tax authority.
 
     Scope: ZohoInventory.settings.DELETE.
     """
@@ -382,7 +382,7 @@ _CREATE_EXEMPTION = Operation(
 async def create_exemption(
     zoho: Session, exemption: TaxExemptionInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """Create an exemption. Needs ``tax_exemption_code`` and ``type``.
+    """Create a tax exemption and return it. Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -408,7 +408,7 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List exemptions; iterating reads every page.
+    """List tax exemptions; iterated, every page of them.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -435,7 +435,7 @@ async def update_exemption(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Update an exemption. Needs ``tax_exemption_code`` and ``type``.
+    """Change a tax exemption and return it. Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -458,7 +458,7 @@ _GET_EXEMPTION = Operation(
 async def get_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """An exemption.
+    """A tax exemption.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -478,7 +478,7 @@ _DELETE_EXEMPTION = Operation(
 async def delete_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an exemption.
+    """Delete a tax exemption.
 
     Scope: ZohoInventory.settings.DELETE.
     """

@@ -77,8 +77,8 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Create a transfer order. Needs ``transfer_order_number``, ``date``, ``from_location_id``,
-    ``to_location_id`` and ``line_items``.
+    """Create a transfer order and return it. Needs ``transfer_order_number``, ``date``,
+    ``from_location_id``, ``to_location_id`` and ``line_items``.
 
     Scope: ZohoInventory.transferorders.CREATE.
     """
@@ -141,8 +141,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TransferOrder]:
-    """List transfer orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List transfer orders; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoInventory.transferorders.READ.
     """
@@ -251,7 +252,7 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Change a transfer order; fields that are not sent stay as they are. Needs
+    """Change a transfer order and return it; fields that are not sent stay as they are. Needs
     ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
     ``line_items``.
 

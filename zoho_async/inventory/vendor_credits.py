@@ -119,7 +119,7 @@ async def create(
     bill_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Create a vendor credit. Needs ``vendor_id``.
+    """Create a vendor credit and return it. Needs ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -193,8 +193,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCredit]:
-    """List vendor credits; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List vendor credits; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -268,7 +269,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Change a vendor credit; fields that are not sent stay as they are. Needs ``vendor_id``.
+    """Change a vendor credit and return it; fields that are not sent stay as they are. Needs
+    ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
     """
@@ -463,7 +465,7 @@ def list_bills_credited(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditBillsCredited]:
-    """List bills credited of a vendor credit; iterating reads every page.
+    """List the bills credited of a vendor credit; iterated, every page of them.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -492,7 +494,7 @@ async def apply_to_bills(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
-    """Apply a vendor credit to bills. Needs ``bills``.
+    """Apply a vendor credit to bills; returns ``bills``. Needs ``bills``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -545,7 +547,8 @@ async def refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Refund a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
+    """Refund a vendor credit; returns the vendor credit refund. Needs ``date``, ``amount`` and
+    ``account_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -571,7 +574,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List refunds of a vendor credit; iterating reads every page.
+    """List the refunds of a vendor credit; iterated, every page of them.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -602,7 +605,8 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Update a refund of a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
+    """Change a refund of a vendor credit and return it. Needs ``date``, ``amount`` and
+    ``account_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
     """
@@ -691,8 +695,9 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List all refunds; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List all refunds of vendor credits; iterated, every page of them, in order of
+    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
+    meanwhile can be missed.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -731,7 +736,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
-    """Add a comment to a vendor credit. Needs ``description``.
+    """Add a comment to a vendor credit and return it. Needs ``description``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -757,7 +762,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditComment]:
-    """List comments of a vendor credit; iterating reads every page.
+    """List the comments of a vendor credit; iterated, every page of them.
 
     Scope: ZohoInventory.debitnotes.READ.
     """

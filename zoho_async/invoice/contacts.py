@@ -145,7 +145,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Contact:
-    """Create a contact. Needs ``contact_name``.
+    """Create a contact and return it. Needs ``contact_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -199,10 +199,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List contacts; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
-    Zoho takes ``contact_type`` and does not heed them here. ``last_modified_time`` asks for what
+    Zoho takes ``contact_type`` here and does not heed it. ``last_modified_time`` asks for what
     changed since a moment.
 
     Scope: ZohoInvoice.contacts.READ.
@@ -263,7 +263,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact; fields that are not sent stay as they are. Needs ``contact_name``.
+    """Change a contact and return it; fields that are not sent stay as they are. Needs
+    ``contact_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -373,7 +374,7 @@ async def enable_portal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable a portal of a contact. Needs ``contact_persons``.
+    """Enable the portal for a contact. Needs ``contact_persons``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -400,7 +401,7 @@ def list_client_reviews(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactReview]:
-    """List client reviews; iterating reads every page.
+    """List client reviews; iterated, every page of them.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -460,7 +461,7 @@ async def reply_to_client_review(
     contact_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactReviews:
-    """Reply a contact to client review.
+    """Reply to a client review.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -486,7 +487,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
 async def enable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of a contact.
+    """Enable the payment reminder for a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -507,7 +508,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
 async def disable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of a contact.
+    """Disable the payment reminder for a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -534,7 +535,7 @@ async def email_statement(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -565,7 +566,7 @@ async def get_statement_email(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactStatementEmailResult:
-    """A statement email of a contact.
+    """The email that goes out with the statement of a contact.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -627,7 +628,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List comments of a contact; iterating reads every page.
+    """List the comments of a contact; iterated, every page of them.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -658,7 +659,7 @@ async def add_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Add an address to a contact.
+    """Add an address to a contact and return it.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -685,7 +686,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List addresses of a contact; iterating reads every page.
+    """List the addresses of a contact; iterated, every page of them.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -717,7 +718,7 @@ async def update_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Update an address of a contact.
+    """Change an address of a contact and return it.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -771,7 +772,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactCreditnoteRefund]:
-    """List refunds of a contact's credit notes; iterating reads every page.
+    """List refunds of a contact's credit notes; iterated, every page of them.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -798,7 +799,7 @@ _CREATE_CONTACT_PERSON = Operation(
 async def create_contact_person(
     zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
 ) -> ContactPerson:
-    """Create a contact person. Needs ``first_name``.
+    """Create a contact person and return it. Needs ``first_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -824,7 +825,7 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Update a contact person. Needs ``contact_id`` and ``first_name``.
+    """Change a contact person and return it. Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -874,7 +875,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a contact; iterating reads every page.
+    """List the contact persons of a contact; iterated, every page of them.
 
     Scope: ZohoInvoice.contacts.READ.
     """

@@ -200,8 +200,8 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``creditnote_number`` and
-    ``Optional``.
+    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``creditnote_number``
+    and ``Optional``.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -259,8 +259,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List credit notes; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -317,8 +318,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``date``, ``creditnote_number`` and ``Optional``.
+    """Change a credit note and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -494,7 +495,7 @@ _CONVERT_TO_OPEN = Operation(
 async def convert_to_open(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Convert a credit note to open.
+    """Mark a credit note as open.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -521,7 +522,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history of a credit note; iterating reads every page.
+    """List the email history of a credit note; iterated, every page of them.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -551,7 +552,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a credit note.
+    """Change the billing address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -578,7 +579,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a credit note.
+    """Change the shipping address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -603,7 +604,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List templates, which come all at once.
+    """List the templates of credit notes, which come all at once.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -628,7 +629,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a credit note.
+    """Choose the template in which a credit note is shown.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -682,7 +683,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices of a credit note; iterating reads every page.
+    """List the invoices of a credit note; iterated, every page of them.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -766,7 +767,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments of a credit note; iterating reads every page.
+    """List the comments of a credit note; iterated, every page of them.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -827,8 +828,9 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
+    A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -865,7 +867,7 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Create a refund of a credit note.
+    """Create a refund of a credit note and return it.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -892,7 +894,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds of a credit note; iterating reads every page.
+    """List the refunds of a credit note; iterated, every page of them.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -924,7 +926,7 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
-    """Update a refund of a credit note.
+    """Change a refund of a credit note and return it.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """

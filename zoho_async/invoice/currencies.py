@@ -48,7 +48,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, currency: CurrencyInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """Create a currency. Needs ``currency_code`` and ``currency_format``.
+    """Create a currency and return it. Needs ``currency_code`` and ``currency_format``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -77,7 +77,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterating reads every page.
+    """List currencies; iterated, every page of them.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -108,8 +108,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
-    ``currency_format``.
+    """Change a currency and return it; fields that are not sent stay as they are. Needs
+    ``currency_code`` and ``currency_format``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -186,7 +186,7 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List exchange rates of a currency; iterating reads every page.
+    """List the exchange rates of a currency; iterated, every page of them.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -225,7 +225,7 @@ async def create_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """Create an exchange rate of a currency.
+    """Create an exchange rate of a currency; returns ``exchange_rate``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -282,7 +282,7 @@ async def update_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an exchange rate of a currency.
+    """Change an exchange rate of a currency.
 
     Unconfirmed: known from Books, and in no document of this product.
 

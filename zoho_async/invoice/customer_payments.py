@@ -89,8 +89,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``,
-    ``invoice_id``, ``amount_applied`` and ``Optional``.
+    """Create a customer payment and return it. Needs ``customer_id``, ``payment_mode``, ``amount``,
+    ``date``, ``invoice_id``, ``amount_applied`` and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
@@ -140,7 +140,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterating reads every page.
+    """List customer payments; iterated, every page of them.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -199,8 +199,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``payment_mode``, ``amount``, ``date``, ``invoice_id``, ``amount_applied`` and ``Optional``.
+    """Change a customer payment and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``, ``amount_applied``
+    and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """
@@ -268,7 +269,8 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Create a refund of a customer payment. Needs ``date`` and ``amount``.
+    """Create a refund of a customer payment; returns ``payment_refunds``. Needs ``date`` and
+    ``amount``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
@@ -297,7 +299,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPaymentPaymentRefund]:
-    """List refunds of a customer payment; iterating reads every page.
+    """List the refunds of a customer payment; iterated, every page of them.
 
     Scope: ZohoInvoice.customerpayments.READ.
     """
@@ -328,7 +330,8 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Update a refund of a customer payment. Needs ``date`` and ``amount``.
+    """Change a refund of a customer payment; returns ``payment_refunds``. Needs ``date`` and
+    ``amount``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """

@@ -107,8 +107,8 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Create an estimate. Needs ``customer_id``, ``item_id``, ``rate``, ``quantity`` and
-    ``Optional``.
+    """Create an estimate and return it. Needs ``customer_id``, ``item_id``, ``rate``, ``quantity``
+    and ``Optional``.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -143,7 +143,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Estimate]:
-    """List estimates; iterating reads every page.
+    """List estimates; iterated, every page of them.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -170,8 +170,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Change an estimate; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
+    """Change an estimate and return it; fields that are not sent stay as they are. Needs
+    ``customer_id``, ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -392,7 +392,7 @@ async def get_email(
     email_template_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> EstimateEmailResult:
-    """An email of an estimate.
+    """The email that goes out with an estimate unless another is given.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -501,7 +501,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an estimate.
+    """Change the billing address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -528,7 +528,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an estimate.
+    """Change the shipping address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -553,7 +553,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[EstimateTemplate]:
-    """List templates, which come all at once.
+    """List the templates of estimates, which come all at once.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -578,7 +578,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an estimate.
+    """Choose the template in which an estimate is shown.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -630,7 +630,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[EstimateComment]:
-    """List comments of an estimate; iterating reads every page.
+    """List the comments of an estimate; iterated, every page of them.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -662,7 +662,7 @@ async def update_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> EstimateComment:
-    """Update a comment of an estimate.
+    """Change a comment of an estimate and return it.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """

@@ -170,7 +170,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice. Needs ``customer_id``, ``date`` and ``Optional``.
+    """Create an invoice and return it. Needs ``customer_id``, ``date`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -237,8 +237,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List invoices; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -304,8 +304,8 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``Optional``.
+    """Change an invoice and return it; fields that are not sent stay as they are. Needs
+    ``customer_id`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -531,7 +531,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceEmail:
-    """An email of an invoice.
+    """The email that goes out with an invoice unless another is given.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -590,7 +590,7 @@ async def send_payment_reminder(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
+    """Send a payment reminder for an invoice. Needs ``cc_mail_ids``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -618,7 +618,7 @@ _GET_PAYMENT_REMINDER = Operation(
 async def get_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmail:
-    """A payment reminder of an invoice.
+    """The email that reminds a customer of an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -644,7 +644,8 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder of many invoices. At most 10 ids a call; more are refused.
+    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder. At most
+    10 ids a call; more are refused.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -722,7 +723,7 @@ _DISABLE_PAYMENT_REMINDER = Operation(
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of an invoice.
+    """Disable the payment reminder for an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -743,7 +744,7 @@ _ENABLE_PAYMENT_REMINDER = Operation(
 async def enable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of an invoice.
+    """Enable the payment reminder for an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -810,7 +811,7 @@ async def update_billing_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an invoice.
+    """Change the billing address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -837,7 +838,7 @@ async def update_shipping_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an invoice.
+    """Change the shipping address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -862,7 +863,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of invoices, which come all at once.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -887,7 +888,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an invoice.
+    """Choose the template in which an invoice is shown.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -914,7 +915,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List payments of an invoice; iterating reads every page.
+    """List the payments of an invoice; iterated, every page of them.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -946,7 +947,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List credits applied of an invoice; iterating reads every page.
+    """List the credits applied of an invoice; iterated, every page of them.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -1084,7 +1085,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment preference of an invoice.
+    """Change the attachment preference of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -1137,7 +1138,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of an invoice.
+    """Delete the attachment of an invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
     """
@@ -1223,7 +1224,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List comments of an invoice; iterating reads every page.
+    """List the comments of an invoice; iterated, every page of them.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -1256,7 +1257,7 @@ async def update_comment(
     show_comment_to_clients: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceCommentResult:
-    """Update a comment of an invoice.
+    """Change a comment of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """

@@ -45,7 +45,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session, price_list: PriceListInput, *, extra_query: Mapping[str, object] | None = None
 ) -> PriceList:
-    """Create a price list. Needs ``name``, ``pricebook_type``, ``is_increase`` and
+    """Create a price list and return it. Needs ``name``, ``pricebook_type``, ``is_increase`` and
     ``rounding_type``.
 
     Scope: ZohoInvoice.settings.CREATE.
@@ -72,7 +72,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterating reads every page.
+    """List price lists; iterated, every page of them.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -97,7 +97,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list; fields that are not sent stay as they are. Needs ``name``,
+    """Change a price list and return it; fields that are not sent stay as they are. Needs ``name``,
     ``pricebook_type``, ``is_increase`` and ``rounding_type``.
 
     Scope: ZohoInvoice.settings.UPDATE.

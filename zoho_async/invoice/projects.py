@@ -84,7 +84,8 @@ _CREATE = Operation(
 async def create(
     zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """Create a project. Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    """Create a project and return it. Needs ``project_name``, ``customer_id``, ``billing_type`` and
+    ``user_id``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -117,8 +118,8 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List projects; iterated, every page of them, in order of ``created_time``. A ``sort_column``
+    of yours wins over that order, and rows that move in it meanwhile can be missed.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -197,8 +198,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
-    ``customer_id``, ``billing_type`` and ``user_id``.
+    """Change a project and return it; fields that are not sent stay as they are. Needs
+    ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -314,7 +315,7 @@ async def clone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project. Needs ``project_name``.
+    """Clone a project; returns the project. Needs ``project_name``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -340,7 +341,7 @@ async def add_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project. Needs ``cost_rate``.
+    """Add a user to a project; returns ``users``. Needs ``cost_rate``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -368,7 +369,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List users of a project; iterating reads every page.
+    """List the users of a project; iterated, every page of them.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -399,7 +400,7 @@ async def invite_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite a user to a project. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``. Needs ``user_name`` and ``email``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -426,7 +427,7 @@ async def update_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Update a user of a project.
+    """Change a user of a project; returns ``users``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -505,7 +506,7 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project. Needs ``description``.
+    """Add a comment to a project; returns ``comments``. Needs ``description``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -533,7 +534,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List comments of a project; iterating reads every page.
+    """List the comments of a project; iterated, every page of them.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -595,8 +596,9 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the invoices of a project; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Unconfirmed: known from Books, and in no document of this product.
 

@@ -74,8 +74,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Create a recurring expense. Needs ``account_id``, ``recurrence_name``, ``start_date``,
-    ``recurrence_frequency``, ``repeat_every`` and ``amount``.
+    """Create a recurring expense and return it. Needs ``account_id``, ``recurrence_name``,
+    ``start_date``, ``recurrence_frequency``, ``repeat_every`` and ``amount``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -135,8 +135,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpense]:
-    """List recurring expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List recurring expenses; iterated, every page of them, in order of ``created_time``. A
+    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
+    missed.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -242,9 +243,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change a recurring expense; fields that are not sent stay as they are. Needs ``account_id``,
-    ``recurrence_name``, ``start_date``, ``recurrence_frequency``, ``repeat_every`` and
-    ``amount``.
+    """Change a recurring expense and return it; fields that are not sent stay as they are. Needs
+    ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -378,9 +379,9 @@ def list_child_expenses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseExpensehistory]:
-    """List child expenses of a recurring expense; iterating reads every page, in order of
-    ``created_time``. With a ``sort_column`` of yours rows can move between pages meanwhile and
-    be missed.
+    """List the child expenses of a recurring expense; iterated, every page of them, in order of
+    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
+    meanwhile can be missed.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -419,7 +420,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
-    """List history of a recurring expense; iterating reads every page.
+    """List the history of a recurring expense; iterated, every page of them.
 
     Unconfirmed: known from Books, and in no document of this product.
 

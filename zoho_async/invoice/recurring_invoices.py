@@ -84,7 +84,7 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Create a recurring invoice. Needs ``recurrence_name``, ``customer_id`` and
+    """Create a recurring invoice and return it. Needs ``recurrence_name``, ``customer_id`` and
     ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.CREATE.
@@ -116,7 +116,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoice]:
-    """List recurring invoices; iterating reads every page.
+    """List recurring invoices; iterated, every page of them.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -154,7 +154,7 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Change a recurring invoice; fields that are not sent stay as they are. Needs
+    """Change a recurring invoice and return it; fields that are not sent stay as they are. Needs
     ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
@@ -282,7 +282,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a recurring invoice.
+    """Choose the template in which a recurring invoice is shown.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -311,7 +311,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceComment]:
-    """List history of a recurring invoice; iterating reads every page.
+    """List the history of a recurring invoice; iterated, every page of them.
 
     Scope: ZohoInvoice.invoices.READ.
     """

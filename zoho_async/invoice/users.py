@@ -74,7 +74,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users; iterating reads every page.
+    """List users; iterated, every page of them.
 
     Unconfirmed: known from Books, and in no document of this product.
 
