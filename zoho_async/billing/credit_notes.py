@@ -9,15 +9,15 @@ from collections.abc import Mapping
 
 from zoho_async.billing.types.credit_notes import (
     CreditNote,
-    CreditNoteCreditnoteItem,
-    CreditNoteCreditnoteItemInput,
     CreditNoteEmailInput,
     CreditNoteInput,
     CreditNoteInvoice,
     CreditNoteInvoices,
     CreditNoteInvoicesInvoice,
+    CreditNoteItem,
     CreditNoteItemCustomField,
     CreditNoteItemCustomFieldInput,
+    CreditNoteItemInput,
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
@@ -27,15 +27,15 @@ from zoho_async.wire import Done
 
 __all__ = [
     "CreditNote",
-    "CreditNoteCreditnoteItem",
-    "CreditNoteCreditnoteItemInput",
     "CreditNoteEmailInput",
     "CreditNoteInput",
     "CreditNoteInvoice",
     "CreditNoteInvoices",
     "CreditNoteInvoicesInvoice",
+    "CreditNoteItem",
     "CreditNoteItemCustomField",
     "CreditNoteItemCustomFieldInput",
+    "CreditNoteItemInput",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
     "apply_to_invoices",

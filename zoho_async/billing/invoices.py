@@ -15,8 +15,8 @@ from zoho_async.billing.types.invoices import (
     InvoiceAddressInput,
     InvoiceAddressShippingAddress,
     InvoiceAddressShippingAddressInput,
-    InvoiceApplyCreditnote,
-    InvoiceApplyCreditnotes,
+    InvoiceApplyCreditNote,
+    InvoiceApplyCreditNotes,
     InvoiceAutotransaction,
     InvoiceBillingAddress,
     InvoiceCollectChargeInput,
@@ -35,7 +35,7 @@ from zoho_async.billing.types.invoices import (
     InvoiceItemInput,
     InvoiceItemsToPendingInput,
     InvoiceItemsToPendingInvoiceItemInput,
-    InvoiceMultipleCreditsApplyCreditnoteInput,
+    InvoiceMultipleCreditsApplyCreditNoteInput,
     InvoiceMultipleCreditsInput,
     InvoicePayment,
     InvoicePaymentGateway,
@@ -61,8 +61,8 @@ __all__ = [
     "InvoiceAddressInput",
     "InvoiceAddressShippingAddress",
     "InvoiceAddressShippingAddressInput",
-    "InvoiceApplyCreditnote",
-    "InvoiceApplyCreditnotes",
+    "InvoiceApplyCreditNote",
+    "InvoiceApplyCreditNotes",
     "InvoiceAutotransaction",
     "InvoiceBillingAddress",
     "InvoiceCollectChargeInput",
@@ -81,7 +81,7 @@ __all__ = [
     "InvoiceItemInput",
     "InvoiceItemsToPendingInput",
     "InvoiceItemsToPendingInvoiceItemInput",
-    "InvoiceMultipleCreditsApplyCreditnoteInput",
+    "InvoiceMultipleCreditsApplyCreditNoteInput",
     "InvoiceMultipleCreditsInput",
     "InvoicePayment",
     "InvoicePaymentGateway",
@@ -472,7 +472,7 @@ _APPLY_MULTIPLE_CREDITS = Operation(
     product=BILLING,
     method="POST",
     path="/invoices/{invoice_id}/credits",
-    result=InvoiceApplyCreditnotes,
+    result=InvoiceApplyCreditNotes,
     scope="ZohoSubscriptions.invoices.CREATE",
     codes=_CODES,
 )
@@ -484,7 +484,7 @@ async def apply_multiple_credits(
     multiple_credits: InvoiceMultipleCreditsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> InvoiceApplyCreditnotes:
+) -> InvoiceApplyCreditNotes:
     """Apply credits to an invoice; returns ``apply_creditnotes``. Needs ``apply_creditnotes``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from zoho_async.billing.types.refunds import (
     Refund,
     RefundAutotransaction,
-    RefundCreditnote,
+    RefundCreditNote,
     RefundCreditNoteInput,
     RefundPaymentInput,
 )
@@ -20,8 +20,8 @@ from zoho_async.session import Session
 __all__ = [
     "Refund",
     "RefundAutotransaction",
+    "RefundCreditNote",
     "RefundCreditNoteInput",
-    "RefundCreditnote",
     "RefundPaymentInput",
     "get_details",
     "refund_credit_note",

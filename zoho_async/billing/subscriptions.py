@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from zoho_async.billing.types.subscriptions import (
     Subscription,
     SubscriptionActivity,
+    SubscriptionAddContactPersonContactPersonInput,
+    SubscriptionAddContactPersonInput,
     SubscriptionAddon,
     SubscriptionAddonInput,
     SubscriptionBillingAddress,
@@ -22,10 +24,8 @@ from zoho_async.billing.types.subscriptions import (
     SubscriptionChargeInput,
     SubscriptionChargeItemCustomFieldInput,
     SubscriptionCollectionModeInput,
-    SubscriptionContactperson,
-    SubscriptionContactPersonContactpersonInput,
+    SubscriptionContactPerson,
     SubscriptionContactPersonInput,
-    SubscriptionContactpersonInput,
     SubscriptionCoupon,
     SubscriptionCustomer,
     SubscriptionCustomerInput,
@@ -66,6 +66,8 @@ from zoho_async.wire import Done
 __all__ = [
     "Subscription",
     "SubscriptionActivity",
+    "SubscriptionAddContactPersonContactPersonInput",
+    "SubscriptionAddContactPersonInput",
     "SubscriptionAddon",
     "SubscriptionAddonInput",
     "SubscriptionBillingAddress",
@@ -78,10 +80,8 @@ __all__ = [
     "SubscriptionChargeInput",
     "SubscriptionChargeItemCustomFieldInput",
     "SubscriptionCollectionModeInput",
-    "SubscriptionContactPersonContactpersonInput",
+    "SubscriptionContactPerson",
     "SubscriptionContactPersonInput",
-    "SubscriptionContactperson",
-    "SubscriptionContactpersonInput",
     "SubscriptionCoupon",
     "SubscriptionCustomFields",
     "SubscriptionCustomFieldsInput",
@@ -542,7 +542,7 @@ _ADD_CONTACT_PERSON = Operation(
 async def add_contact_person(
     zoho: Session,
     subscription_id: str | int,
-    contact_person: SubscriptionContactPersonInput,
+    add_contact_person: SubscriptionAddContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
@@ -551,7 +551,7 @@ async def add_contact_person(
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _ADD_CONTACT_PERSON, ids=(subscription_id,), query=extra_query, body=contact_person
+        _ADD_CONTACT_PERSON, ids=(subscription_id,), query=extra_query, body=add_contact_person
     )
 
 

@@ -29,7 +29,7 @@ from zoho_async.books.types.bills import (
     BillLineItem,
     BillLineItemInput,
     BillPayment,
-    BillPurchaseorder,
+    BillPurchaseOrder,
     BillReverseChargeVatSummary,
     BillVendorCredit,
 )
@@ -60,7 +60,7 @@ __all__ = [
     "BillLineItem",
     "BillLineItemInput",
     "BillPayment",
-    "BillPurchaseorder",
+    "BillPurchaseOrder",
     "BillReverseChargeVatSummary",
     "BillVendorCredit",
     "add_attachment",

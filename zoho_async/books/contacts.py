@@ -18,7 +18,7 @@ from zoho_async.books.types.contacts import (
     ContactCardInput,
     ContactComment,
     ContactCommentInput,
-    ContactCreditnoteRefund,
+    ContactCreditNoteRefund,
     ContactCurrencySummary,
     ContactDefaultTemplates,
     ContactDefaultTemplatesInput,
@@ -52,7 +52,7 @@ __all__ = [
     "ContactCardInput",
     "ContactComment",
     "ContactCommentInput",
-    "ContactCreditnoteRefund",
+    "ContactCreditNoteRefund",
     "ContactCurrencySummary",
     "ContactDefaultTemplates",
     "ContactDefaultTemplatesInput",
@@ -1046,7 +1046,7 @@ _LIST_REFUNDS = ListOperation(
     name="books.contacts.list_refunds",
     product=BOOKS,
     path="/contacts/{contact_id}/refunds",
-    row=ContactCreditnoteRefund,
+    row=ContactCreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.contacts.READ",
@@ -1061,7 +1061,7 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ContactCreditnoteRefund]:
+) -> Pager[ContactCreditNoteRefund]:
     """List refunds of a contact's credit notes; iterated, every page of them.
 
     Scope: ZohoBooks.contacts.READ.

@@ -19,7 +19,6 @@ from zoho_async.books.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
-    CreditNoteCreditnoteRefund,
     CreditNoteCustomFields,
     CreditNoteCustomFieldsInput,
     CreditNoteEmail,
@@ -34,6 +33,7 @@ from zoho_async.books.types.credit_notes import (
     CreditNoteLineItem,
     CreditNoteLineItemInput,
     CreditNoteMarkEinvoiceAsPushedInput,
+    CreditNoteRefund,
     CreditNoteRefundInput,
     CreditNoteTemplate,
     CreditNoteToInvoicesInput,
@@ -54,7 +54,6 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
-    "CreditNoteCreditnoteRefund",
     "CreditNoteCustomFields",
     "CreditNoteCustomFieldsInput",
     "CreditNoteEmail",
@@ -69,6 +68,7 @@ __all__ = [
     "CreditNoteLineItem",
     "CreditNoteLineItemInput",
     "CreditNoteMarkEinvoiceAsPushedInput",
+    "CreditNoteRefund",
     "CreditNoteRefundInput",
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
@@ -1002,7 +1002,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     name="books.credit_notes.list_all_refunds",
     product=BOOKS,
     path="/creditnotes/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.creditnotes.READ",
@@ -1021,7 +1021,7 @@ def list_all_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
+) -> Pager[CreditNoteRefund]:
     """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
     A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
     missed.
@@ -1046,7 +1046,7 @@ _LIST_REFUNDS = ListOperation(
     name="books.credit_notes.list_refunds",
     product=BOOKS,
     path="/creditnotes/{creditnote_id}/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.creditnotes.READ",
@@ -1061,7 +1061,7 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
+) -> Pager[CreditNoteRefund]:
     """List the refunds of a credit note; iterated, every page of them.
 
     Scope: ZohoBooks.creditnotes.READ.
@@ -1079,7 +1079,7 @@ _CREATE_REFUND = Operation(
     product=BOOKS,
     method="POST",
     path="/creditnotes/{creditnote_id}/refunds",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.CREATE",
     key="creditnote_refund",
     codes=_CODES,
@@ -1092,7 +1092,7 @@ async def create_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """Create a refund of a credit note and return it.
 
     Scope: ZohoBooks.creditnotes.CREATE.
@@ -1105,7 +1105,7 @@ _GET_REFUND = Operation(
     product=BOOKS,
     method="GET",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
     codes=_CODES,
@@ -1118,7 +1118,7 @@ async def get_refund(
     creditnote_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """A refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
@@ -1133,7 +1133,7 @@ _UPDATE_REFUND = Operation(
     product=BOOKS,
     method="PUT",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote_refund",
     codes=_CODES,
@@ -1147,7 +1147,7 @@ async def update_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """Change a refund of a credit note and return it.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
@@ -1566,7 +1566,7 @@ _GET_REFUND_BY_ID = Operation(
     product=BOOKS,
     method="GET",
     path="/creditnotes/refunds/{refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
     codes=_CODES,
@@ -1575,7 +1575,7 @@ _GET_REFUND_BY_ID = Operation(
 
 async def get_refund_by_id(
     zoho: Session, refund_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """A refund by an id.
 
     Scope: ZohoBooks.creditnotes.READ.

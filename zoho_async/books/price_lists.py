@@ -9,8 +9,8 @@ from typing import Literal
 from zoho_async.books.types.price_lists import (
     PriceList,
     PriceListInput,
-    PriceListPricebookItem,
-    PriceListPricebookItemInput,
+    PriceListPriceBookItem,
+    PriceListPriceBookItemInput,
     PriceListPriceBracket,
     PriceListPriceBracketInput,
 )
@@ -22,10 +22,10 @@ from zoho_async.wire import Done
 __all__ = [
     "PriceList",
     "PriceListInput",
+    "PriceListPriceBookItem",
+    "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
-    "PriceListPricebookItem",
-    "PriceListPricebookItemInput",
     "bulk_get",
     "create",
     "delete",

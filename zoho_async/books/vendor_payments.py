@@ -16,10 +16,10 @@ from zoho_async.books.types.vendor_payments import (
     VendorPaymentEmailInput,
     VendorPaymentFromEmail,
     VendorPaymentInput,
+    VendorPaymentRefund,
     VendorPaymentRefundExcessInput,
     VendorPaymentRefundInput,
     VendorPaymentToContact,
-    VendorPaymentVendorpaymentRefund,
 )
 from zoho_async.files import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -37,10 +37,10 @@ __all__ = [
     "VendorPaymentEmailInput",
     "VendorPaymentFromEmail",
     "VendorPaymentInput",
+    "VendorPaymentRefund",
     "VendorPaymentRefundExcessInput",
     "VendorPaymentRefundInput",
     "VendorPaymentToContact",
-    "VendorPaymentVendorpaymentRefund",
     "bulk_delete",
     "create",
     "delete",
@@ -360,7 +360,7 @@ _LIST_REFUNDS = ListOperation(
     name="books.vendor_payments.list_refunds",
     product=BOOKS,
     path="/vendorpayments/{payment_id}/refunds",
-    row=VendorPaymentVendorpaymentRefund,
+    row=VendorPaymentRefund,
     key="vendorpayment_refunds",
     row_id="vendorpayment_refund_id",
     scope="ZohoBooks.vendorpayments.READ",
@@ -374,7 +374,7 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[VendorPaymentVendorpaymentRefund]:
+) -> Pager[VendorPaymentRefund]:
     """List the refunds of a vendor payment; iterated, every page of them.
 
     Scope: ZohoBooks.vendorpayments.READ.
@@ -392,7 +392,7 @@ _REFUND_EXCESS = Operation(
     product=BOOKS,
     method="POST",
     path="/vendorpayments/{payment_id}/refunds",
-    result=VendorPaymentVendorpaymentRefund,
+    result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.CREATE",
     key="vendorpayment_refund",
 )
@@ -404,9 +404,9 @@ async def refund_excess(
     refund_excess: VendorPaymentRefundExcessInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> VendorPaymentVendorpaymentRefund:
-    """Refund the excess of a vendor payment; returns the vendor payment vendorpayment refund. Needs
-    ``date``, ``amount`` and ``to_account_id``.
+) -> VendorPaymentRefund:
+    """Refund the excess of a vendor payment; returns the vendor payment refund. Needs ``date``,
+    ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -418,7 +418,7 @@ _GET_REFUND = Operation(
     product=BOOKS,
     method="GET",
     path="/vendorpayments/{payment_id}/refunds/{vendorpayment_refund_id}",
-    result=VendorPaymentVendorpaymentRefund,
+    result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.READ",
     key="vendorpayment_refund",
 )
@@ -430,7 +430,7 @@ async def get_refund(
     vendorpayment_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> VendorPaymentVendorpaymentRefund:
+) -> VendorPaymentRefund:
     """A refund of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
@@ -445,7 +445,7 @@ _UPDATE_REFUND = Operation(
     product=BOOKS,
     method="PUT",
     path="/vendorpayments/{payment_id}/refunds/{vendorpayment_refund_id}",
-    result=VendorPaymentVendorpaymentRefund,
+    result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment_refund",
 )
@@ -458,7 +458,7 @@ async def update_refund(
     refund: VendorPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> VendorPaymentVendorpaymentRefund:
+) -> VendorPaymentRefund:
     """Change a refund of a vendor payment and return it. Needs ``date``, ``amount`` and
     ``to_account_id``.
 

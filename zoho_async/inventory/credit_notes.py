@@ -22,7 +22,6 @@ from zoho_async.inventory.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
-    CreditNoteCreditnoteRefund,
     CreditNoteEmailContent,
     CreditNoteEmailContentEmailtemplate,
     CreditNoteEmailContentFromEmail,
@@ -40,6 +39,7 @@ from zoho_async.inventory.types.credit_notes import (
     CreditNoteMappedItemInput,
     CreditNoteMappedItemMappedItem,
     CreditNoteMappedItemMappedItemInput,
+    CreditNoteRefund,
     CreditNoteRefundInput,
     CreditNoteStorage,
     CreditNoteStorageInput,
@@ -63,7 +63,6 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
-    "CreditNoteCreditnoteRefund",
     "CreditNoteEmailContent",
     "CreditNoteEmailContentEmailtemplate",
     "CreditNoteEmailContentFromEmail",
@@ -81,6 +80,7 @@ __all__ = [
     "CreditNoteMappedItemInput",
     "CreditNoteMappedItemMappedItem",
     "CreditNoteMappedItemMappedItemInput",
+    "CreditNoteRefund",
     "CreditNoteRefundInput",
     "CreditNoteStorage",
     "CreditNoteStorageInput",
@@ -863,7 +863,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     name="inventory.credit_notes.list_all_refunds",
     product=INVENTORY,
     path="/creditnotes/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInventory.creditnotes.READ",
@@ -882,7 +882,7 @@ def list_all_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
+) -> Pager[CreditNoteRefund]:
     """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
     A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
     missed.
@@ -907,7 +907,7 @@ _LIST_REFUNDS = ListOperation(
     name="inventory.credit_notes.list_refunds",
     product=INVENTORY,
     path="/creditnotes/{creditnote_id}/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInventory.creditnotes.READ",
@@ -922,7 +922,7 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
+) -> Pager[CreditNoteRefund]:
     """List the refunds of a credit note; iterated, every page of them.
 
     Scope: ZohoInventory.creditnotes.READ.
@@ -940,7 +940,7 @@ _CREATE_REFUND = Operation(
     product=INVENTORY,
     method="POST",
     path="/creditnotes/{creditnote_id}/refunds",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.CREATE",
     key="creditnote_refund",
     codes=_CODES,
@@ -953,7 +953,7 @@ async def create_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """Create a refund of a credit note and return it.
 
     Scope: ZohoInventory.creditnotes.CREATE.
@@ -966,7 +966,7 @@ _GET_REFUND = Operation(
     product=INVENTORY,
     method="GET",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.READ",
     key="creditnote_refund",
     codes=_CODES,
@@ -979,7 +979,7 @@ async def get_refund(
     creditnote_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """A refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
@@ -994,7 +994,7 @@ _UPDATE_REFUND = Operation(
     product=INVENTORY,
     method="PUT",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.UPDATE",
     key="creditnote_refund",
     codes=_CODES,
@@ -1008,7 +1008,7 @@ async def update_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """Change a refund of a credit note and return it.
 
     Scope: ZohoInventory.creditnotes.UPDATE.

@@ -14,21 +14,21 @@ from zoho_async.batches import Batch
 from zoho_async.files import Download, Upload
 from zoho_async.inventory.types.items import (
     Item,
-    ItemDeliverychallan,
+    ItemDeliveryChallan,
     ItemInput,
     ItemInvoice,
     ItemLocation,
     ItemLocationInput,
     ItemMoveInput,
-    ItemMoveorder,
+    ItemMoveOrder,
     ItemOpeningStock,
     ItemOpeningStockBatch,
     ItemOpeningStockLocation,
-    ItemPurchaseorder,
+    ItemPurchaseOrder,
     ItemPutaway,
     ItemReorderImagesDocumentInput,
     ItemReorderImagesInput,
-    ItemSalesorder,
+    ItemSalesOrder,
     ItemSalesReceipt,
     ItemTaxPreference,
     ItemTaxPreferenceInput,
@@ -48,22 +48,22 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Item",
-    "ItemDeliverychallan",
+    "ItemDeliveryChallan",
     "ItemInput",
     "ItemInvoice",
     "ItemLocation",
     "ItemLocationInput",
     "ItemMoveInput",
-    "ItemMoveorder",
+    "ItemMoveOrder",
     "ItemOpeningStock",
     "ItemOpeningStockBatch",
     "ItemOpeningStockLocation",
-    "ItemPurchaseorder",
+    "ItemPurchaseOrder",
     "ItemPutaway",
     "ItemReorderImagesDocumentInput",
     "ItemReorderImagesInput",
+    "ItemSalesOrder",
     "ItemSalesReceipt",
-    "ItemSalesorder",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
     "ItemToGroupInput",
@@ -373,8 +373,8 @@ _LIST_DETAILS = ListOperation(
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List item details of many items, which come all at once. More than 100 ids are read by
-    several calls.
+    """List items by their ids, each with all its fields, which come all at once. More than 100 ids
+    are read by several calls.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -1136,7 +1136,7 @@ _LIST_SALES_ORDERS = ListOperation(
     name="inventory.items.list_sales_orders",
     product=INVENTORY,
     path="/items/transactions/salesorders",
-    row=ItemSalesorder,
+    row=ItemSalesOrder,
     key="salesorders",
     row_id="",
     scope="ZohoInventory.salesorders.READ",
@@ -1157,7 +1157,7 @@ def list_sales_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemSalesorder]:
+) -> Pager[ItemSalesOrder]:
     """List the sales orders of an item; iterated, every page of them.
 
     Scope: ZohoInventory.salesorders.READ.
@@ -1183,7 +1183,7 @@ _LIST_PURCHASE_ORDERS = ListOperation(
     name="inventory.items.list_purchase_orders",
     product=INVENTORY,
     path="/items/transactions/purchaseorders",
-    row=ItemPurchaseorder,
+    row=ItemPurchaseOrder,
     key="purchaseorders",
     row_id="",
     scope="ZohoInventory.purchaseorders.READ",
@@ -1203,7 +1203,7 @@ def list_purchase_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemPurchaseorder]:
+) -> Pager[ItemPurchaseOrder]:
     """List the purchase orders of an item; iterated, every page of them.
 
     Scope: ZohoInventory.purchaseorders.READ.
@@ -1273,7 +1273,7 @@ _LIST_DELIVERY_CHALLANS = ListOperation(
     name="inventory.items.list_delivery_challans",
     product=INVENTORY,
     path="/items/transactions/deliverychallans",
-    row=ItemDeliverychallan,
+    row=ItemDeliveryChallan,
     key="deliverychallans",
     row_id="",
     scope="ZohoInventory.invoices.READ",
@@ -1294,7 +1294,7 @@ def list_delivery_challans(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemDeliverychallan]:
+) -> Pager[ItemDeliveryChallan]:
     """List the delivery challans of an item; iterated, every page of them, in order of
     ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
     meanwhile can be missed.
@@ -1364,7 +1364,7 @@ _LIST_MOVE_ORDERS = ListOperation(
     name="inventory.items.list_move_orders",
     product=INVENTORY,
     path="/items/transactions/moveorders",
-    row=ItemMoveorder,
+    row=ItemMoveOrder,
     key="moveorders",
     row_id="",
     scope="ZohoInventory.items.READ",
@@ -1382,7 +1382,7 @@ def list_move_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemMoveorder]:
+) -> Pager[ItemMoveOrder]:
     """List the move orders of an item; iterated, every page of them.
 
     Scope: ZohoInventory.items.READ.

@@ -17,8 +17,8 @@ from zoho_async.inventory.types.move_orders import (
     MoveOrderInput,
     MoveOrderLineItem,
     MoveOrderLineItemInput,
-    MoveOrderMoveorderSetting,
     MoveOrderSerialNumber,
+    MoveOrderSetting,
     MoveOrderToStorage,
     MoveOrderToStorageInput,
 )
@@ -38,8 +38,8 @@ __all__ = [
     "MoveOrderInput",
     "MoveOrderLineItem",
     "MoveOrderLineItemInput",
-    "MoveOrderMoveorderSetting",
     "MoveOrderSerialNumber",
+    "MoveOrderSetting",
     "MoveOrderToStorage",
     "MoveOrderToStorageInput",
     "add_attachment",
@@ -468,7 +468,7 @@ _GET_SETTINGS = Operation(
     product=INVENTORY,
     method="GET",
     path="/settings/moveorders",
-    result=MoveOrderMoveorderSetting,
+    result=MoveOrderSetting,
     scope="ZohoInventory.settings.READ",
     key="moveorder_settings",
 )
@@ -476,7 +476,7 @@ _GET_SETTINGS = Operation(
 
 async def get_settings(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
-) -> MoveOrderMoveorderSetting:
+) -> MoveOrderSetting:
     """The settings of move orders.
 
     Scope: ZohoInventory.settings.READ.

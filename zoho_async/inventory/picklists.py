@@ -24,7 +24,7 @@ from zoho_async.inventory.types.picklists import (
     PicklistMappingEntityDetailsInput,
     PicklistPrLineItem,
     PicklistPrLineItemItemCustomField,
-    PicklistSalesorder,
+    PicklistSalesOrder,
     PicklistSoLineItem,
     PicklistSoLineItemItemCustomField,
     PicklistStorage,
@@ -56,7 +56,7 @@ __all__ = [
     "PicklistMappingEntityDetailsInput",
     "PicklistPrLineItem",
     "PicklistPrLineItemItemCustomField",
-    "PicklistSalesorder",
+    "PicklistSalesOrder",
     "PicklistSoLineItem",
     "PicklistSoLineItemItemCustomField",
     "PicklistStorage",
@@ -520,7 +520,7 @@ _SEARCH_SALES_ORDERS = ListOperation(
     name="inventory.picklists.search_sales_orders",
     product=INVENTORY,
     path="/picklists/searchso",
-    row=PicklistSalesorder,
+    row=PicklistSalesOrder,
     key="salesorders",
     row_id="salesorder_id",
     scope="ZohoInventory.salesorders.READ",
@@ -535,7 +535,7 @@ def search_sales_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[PicklistSalesorder]:
+) -> Pager[PicklistSalesOrder]:
     """Search sales orders; iterated, every page of them.
 
     Scope: ZohoInventory.salesorders.READ.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from zoho_async.inventory.types.price_lists import (
     PriceList,
     PriceListInput,
-    PriceListPricebookItem,
-    PriceListPricebookItemInput,
+    PriceListPriceBookItem,
+    PriceListPriceBookItemInput,
     PriceListPriceBracket,
     PriceListPriceBracketInput,
 )
@@ -19,10 +19,10 @@ from zoho_async.wire import Done
 __all__ = [
     "PriceList",
     "PriceListInput",
+    "PriceListPriceBookItem",
+    "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
-    "PriceListPricebookItem",
-    "PriceListPricebookItemInput",
     "create",
     "delete",
     "list",

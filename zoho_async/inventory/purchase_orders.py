@@ -19,7 +19,7 @@ from zoho_async.inventory.types.purchase_orders import (
     PurchaseOrderItemCustomFieldInput,
     PurchaseOrderLineItem,
     PurchaseOrderLineItemInput,
-    PurchaseOrderPurchasereceive,
+    PurchaseOrderPurchaseReceive,
     PurchaseOrderReceive,
     PurchaseOrderRejectInput,
 )
@@ -44,7 +44,7 @@ __all__ = [
     "PurchaseOrderItemCustomFieldInput",
     "PurchaseOrderLineItem",
     "PurchaseOrderLineItemInput",
-    "PurchaseOrderPurchasereceive",
+    "PurchaseOrderPurchaseReceive",
     "PurchaseOrderReceive",
     "PurchaseOrderRejectInput",
     "approve",

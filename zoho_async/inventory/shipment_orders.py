@@ -7,10 +7,10 @@ from zoho_async.inventory.types.shipment_orders import (
     ShipmentOrder,
     ShipmentOrderContactPerson,
     ShipmentOrderContactPersonInput,
+    ShipmentOrderCustomField,
+    ShipmentOrderCustomFieldInput,
     ShipmentOrderInput,
     ShipmentOrderLineItem,
-    ShipmentOrderShipmentorderCustomField,
-    ShipmentOrderShipmentorderCustomFieldInput,
 )
 from zoho_async.operation import INVENTORY, Operation
 from zoho_async.session import Session
@@ -20,10 +20,10 @@ __all__ = [
     "ShipmentOrder",
     "ShipmentOrderContactPerson",
     "ShipmentOrderContactPersonInput",
+    "ShipmentOrderCustomField",
+    "ShipmentOrderCustomFieldInput",
     "ShipmentOrderInput",
     "ShipmentOrderLineItem",
-    "ShipmentOrderShipmentorderCustomField",
-    "ShipmentOrderShipmentorderCustomFieldInput",
     "create",
     "delete",
     "get",

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.contacts import (
     Contact,
     ContactComment,
-    ContactCreditnoteRefund,
+    ContactCreditNoteRefund,
     ContactCurrencySummary,
     ContactData,
     ContactDefaultTemplates,
@@ -45,7 +45,7 @@ from zoho_async.wire import Done
 __all__ = [
     "Contact",
     "ContactComment",
-    "ContactCreditnoteRefund",
+    "ContactCreditNoteRefund",
     "ContactCurrencySummary",
     "ContactData",
     "ContactDefaultTemplates",
@@ -756,7 +756,7 @@ _LIST_REFUNDS = ListOperation(
     name="invoice.contacts.list_refunds",
     product=INVOICE,
     path="/contacts/{contact_id}/refunds",
-    row=ContactCreditnoteRefund,
+    row=ContactCreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.contacts.READ",
@@ -771,7 +771,7 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ContactCreditnoteRefund]:
+) -> Pager[ContactCreditNoteRefund]:
     """List refunds of a contact's credit notes; iterated, every page of them.
 
     Scope: ZohoInvoice.contacts.READ.

@@ -20,7 +20,6 @@ from zoho_async.invoice.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
-    CreditNoteCreditnoteRefund,
     CreditNoteEmailHistory,
     CreditNoteEmailInput,
     CreditNoteInput,
@@ -28,6 +27,7 @@ from zoho_async.invoice.types.credit_notes import (
     CreditNoteInvoicesCredited,
     CreditNoteLineItem,
     CreditNoteLineItemInput,
+    CreditNoteRefund,
     CreditNoteRefundInput,
     CreditNoteTemplate,
     CreditNoteToInvoicesInput,
@@ -47,7 +47,6 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
-    "CreditNoteCreditnoteRefund",
     "CreditNoteEmailHistory",
     "CreditNoteEmailInput",
     "CreditNoteInput",
@@ -55,6 +54,7 @@ __all__ = [
     "CreditNoteInvoicesCredited",
     "CreditNoteLineItem",
     "CreditNoteLineItemInput",
+    "CreditNoteRefund",
     "CreditNoteRefundInput",
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
@@ -808,7 +808,7 @@ _LIST_ALL_REFUNDS = ListOperation(
     name="invoice.credit_notes.list_all_refunds",
     product=INVOICE,
     path="/creditnotes/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.creditnotes.READ",
@@ -827,7 +827,7 @@ def list_all_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
+) -> Pager[CreditNoteRefund]:
     """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
     A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
     missed.
@@ -853,7 +853,7 @@ _CREATE_REFUND = Operation(
     product=INVOICE,
     method="POST",
     path="/creditnotes/{creditnote_id}/refunds",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.CREATE",
     key="creditnote_refund",
     codes=_CODES,
@@ -866,7 +866,7 @@ async def create_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """Create a refund of a credit note and return it.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
@@ -878,7 +878,7 @@ _LIST_REFUNDS = ListOperation(
     name="invoice.credit_notes.list_refunds",
     product=INVOICE,
     path="/creditnotes/{creditnote_id}/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.creditnotes.READ",
@@ -893,7 +893,7 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
+) -> Pager[CreditNoteRefund]:
     """List the refunds of a credit note; iterated, every page of them.
 
     Scope: ZohoInvoice.creditnotes.READ.
@@ -911,7 +911,7 @@ _UPDATE_REFUND = Operation(
     product=INVOICE,
     method="PUT",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.UPDATE",
     key="creditnote_refund",
     codes=_CODES,
@@ -925,7 +925,7 @@ async def update_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """Change a refund of a credit note and return it.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
@@ -940,7 +940,7 @@ _GET_REFUND = Operation(
     product=INVOICE,
     method="GET",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.READ",
     key="creditnote_refund",
     codes=_CODES,
@@ -953,7 +953,7 @@ async def get_refund(
     creditnote_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """A refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.

@@ -59,8 +59,8 @@ class CreditNoteItemCustomField(Part, frozen=True, kw_only=True):
     value: str | None = None
 
 
-class CreditNoteCreditnoteItem(Part, frozen=True, kw_only=True):
-    """A credit note creditnote item."""
+class CreditNoteItem(Part, frozen=True, kw_only=True):
+    """A credit note item."""
 
     item_id: str | None = None
     description: str | None = None
@@ -102,7 +102,7 @@ class CreditNote(Record, frozen=True, kw_only=True):
     email: str | None = None
     total: Decimal | None = None
     balance: Decimal | None = None
-    creditnote_items: list[CreditNoteCreditnoteItem] | None = None
+    creditnote_items: list[CreditNoteItem] | None = None
     invoices: list[CreditNoteInvoice] | None = None
     taxes: list[DocumentTax] | None = None
     currency_code: str | None = None
@@ -135,8 +135,8 @@ class CreditNoteItemCustomFieldInput(Input, kw_only=True):
     value: str | UnsetType | None = UNSET
 
 
-class CreditNoteCreditnoteItemInput(Input, kw_only=True):
-    """What may be sent of a credit note creditnote item."""
+class CreditNoteItemInput(Input, kw_only=True):
+    """What may be sent of a credit note item."""
 
     description: str | UnsetType | None = UNSET
     code: str | UnsetType | None = UNSET
@@ -160,7 +160,7 @@ class CreditNoteInput(Input, kw_only=True):
     contact_persons: Sequence[str] | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    creditnote_items: Sequence[CreditNoteCreditnoteItemInput] | UnsetType | None = UNSET
+    creditnote_items: Sequence[CreditNoteItemInput] | UnsetType | None = UNSET
     creditnote_number: str | UnsetType | None = UNSET
     ignore_auto_number_generation: bool | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET

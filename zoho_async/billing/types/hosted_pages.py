@@ -138,8 +138,8 @@ class HostedPageCustomer(Part, frozen=True, kw_only=True):
     payment_terms_label: str | None = None
 
 
-class HostedPageContactperson(Part, frozen=True, kw_only=True):
-    """A hosted page contactperson."""
+class HostedPageContactPerson(Part, frozen=True, kw_only=True):
+    """A hosted page contact person."""
 
     contactperson_id: str | None = None
 
@@ -195,7 +195,7 @@ class HostedPageSubscription(Part, frozen=True, kw_only=True):
     can_add_bank_account: bool | None = None
     customer: HostedPageCustomer | None = None
     custom_fields: list[CustomField] | None = None
-    contactpersons: list[HostedPageContactperson] | None = None
+    contactpersons: list[HostedPageContactPerson] | None = None
     notes: list[HostedPageNote] | None = None
     payment_gateways: list[HostedPagePaymentGateway] | None = None
 
@@ -385,8 +385,8 @@ class HostedPageSubscriptionCustomerInput(Input, kw_only=True):
     gst_treatment: HostedPageSubscriptionCustomerGstTreatment | UnsetType | None = UNSET
 
 
-class HostedPageSubscriptionContactpersonInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription contactperson."""
+class HostedPageSubscriptionContactPersonInput(Input, kw_only=True):
+    """What may be sent of a hosted page subscription contact person."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
 
@@ -450,7 +450,7 @@ class HostedPageSubscriptionInput(Input, kw_only=True):
     customer_id: str | int | UnsetType | None = UNSET
     pricebook_id: str | int | UnsetType | None = UNSET
     customer: HostedPageSubscriptionCustomerInput | UnsetType | None = UNSET
-    contactpersons: Sequence[HostedPageSubscriptionContactpersonInput] | UnsetType | None = UNSET
+    contactpersons: Sequence[HostedPageSubscriptionContactPersonInput] | UnsetType | None = UNSET
     plan: HostedPageSubscriptionPlanInput | UnsetType | None = UNSET
     addons: Sequence[HostedPageSubscriptionAddonInput] | UnsetType | None = UNSET
     reference_id: str | UnsetType | None = UNSET

@@ -337,8 +337,8 @@ class InvoiceCustomFields(Record, frozen=True, kw_only=True):
     custom_fields: list[CustomField] | None = None
 
 
-class InvoiceApplyCreditnote(Part, frozen=True, kw_only=True):
-    """An invoice apply creditnote."""
+class InvoiceApplyCreditNote(Part, frozen=True, kw_only=True):
+    """An invoice apply credit note."""
 
     creditnotes_invoice_id: str | None = None
     creditnote_id: str | None = None
@@ -348,10 +348,10 @@ class InvoiceApplyCreditnote(Part, frozen=True, kw_only=True):
     date_formatted: str | None = None
 
 
-class InvoiceApplyCreditnotes(Record, frozen=True, kw_only=True):
-    """An invoice apply creditnotes."""
+class InvoiceApplyCreditNotes(Record, frozen=True, kw_only=True):
+    """An invoice apply credit notes."""
 
-    apply_creditnotes: list[InvoiceApplyCreditnote] | None = None
+    apply_creditnotes: list[InvoiceApplyCreditNote] | None = None
 
 
 class InvoiceContactPersonInput(Input, kw_only=True):
@@ -509,8 +509,8 @@ class InvoiceCustomFieldsInput(Input, kw_only=True):
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
 
 
-class InvoiceMultipleCreditsApplyCreditnoteInput(Input, kw_only=True):
-    """What may be sent of an invoice multiple credits apply creditnote."""
+class InvoiceMultipleCreditsApplyCreditNoteInput(Input, kw_only=True):
+    """What may be sent of an invoice multiple credits apply credit note."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     amount_applied: Any | UnsetType = UNSET
@@ -519,7 +519,7 @@ class InvoiceMultipleCreditsApplyCreditnoteInput(Input, kw_only=True):
 class InvoiceMultipleCreditsInput(Input, kw_only=True):
     """What may be sent of an invoice multiple credits."""
 
-    apply_creditnotes: Sequence[InvoiceMultipleCreditsApplyCreditnoteInput] | UnsetType | None = (
+    apply_creditnotes: Sequence[InvoiceMultipleCreditsApplyCreditNoteInput] | UnsetType | None = (
         UNSET
     )
 

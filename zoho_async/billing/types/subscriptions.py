@@ -146,8 +146,8 @@ class SubscriptionCustomer(Part, frozen=True, kw_only=True):
     payment_terms_label: str | None = None
 
 
-class SubscriptionContactperson(Part, frozen=True, kw_only=True):
-    """A subscription contactperson."""
+class SubscriptionContactPerson(Part, frozen=True, kw_only=True):
+    """A subscription contact person."""
 
     contactperson_id: str | None = None
 
@@ -206,7 +206,7 @@ class Subscription(Record, frozen=True, kw_only=True):
     customer: SubscriptionCustomer | None = None
     custom_fields: list[CustomField] | None = None
     taxes: list[DocumentTax] | None = None
-    contactpersons: list[SubscriptionContactperson] | None = None
+    contactpersons: list[SubscriptionContactPerson] | None = None
     notes: list[SubscriptionNote] | None = None
     payment_gateways: list[SubscriptionPaymentGateway] | None = None
     unbilled_charge_id: str | None = None
@@ -435,8 +435,8 @@ class SubscriptionCustomerInput(Input, kw_only=True):
     tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
 
 
-class SubscriptionContactpersonInput(Input, kw_only=True):
-    """What may be sent of a subscription contactperson."""
+class SubscriptionContactPersonInput(Input, kw_only=True):
+    """What may be sent of a subscription contact person."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
 
@@ -505,7 +505,7 @@ class SubscriptionInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET
     payment_terms_label: str | UnsetType | None = UNSET
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    contactpersons: Sequence[SubscriptionContactpersonInput] | UnsetType | None = UNSET
+    contactpersons: Sequence[SubscriptionContactPersonInput] | UnsetType | None = UNSET
     card_id: str | int | UnsetType | None = UNSET
     starts_at: str | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
@@ -584,16 +584,18 @@ class SubscriptionChargeInput(Input, kw_only=True):
     add_to_unbilled_charges: bool | UnsetType | None = UNSET
 
 
-class SubscriptionContactPersonContactpersonInput(Input, kw_only=True):
-    """What may be sent of a subscription contact person contactperson."""
+class SubscriptionAddContactPersonContactPersonInput(Input, kw_only=True):
+    """What may be sent of a subscription add contact person contact person."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
 
 
-class SubscriptionContactPersonInput(Input, kw_only=True):
-    """What may be sent of a subscription contact person."""
+class SubscriptionAddContactPersonInput(Input, kw_only=True):
+    """What may be sent of a subscription add contact person."""
 
-    contactpersons: Sequence[SubscriptionContactPersonContactpersonInput] | UnsetType | None = UNSET
+    contactpersons: Sequence[SubscriptionAddContactPersonContactPersonInput] | UnsetType | None = (
+        UNSET
+    )
 
 
 class SubscriptionPostponeRenewalInput(Input, kw_only=True):

@@ -93,8 +93,8 @@ class BillLineItem(Part, frozen=True, kw_only=True):
     item_custom_fields: list[BillItemCustomField] | None = None
 
 
-class BillPurchaseorder(Part, frozen=True, kw_only=True):
-    """A bill purchaseorder."""
+class BillPurchaseOrder(Part, frozen=True, kw_only=True):
+    """A bill purchase order."""
 
     purchaseorder_id: str | None = None
     purchaseorder_number: str | None = None
@@ -220,7 +220,7 @@ class Bill(Record, frozen=True, kw_only=True):
     payment_made: Decimal | None = None
     vendor_credits_applied: int | None = None
     is_line_item_invoiced: bool | None = None
-    purchaseorders: list[BillPurchaseorder] | None = None
+    purchaseorders: list[BillPurchaseOrder] | None = None
     taxes: list[DocumentTax] | None = None
     acquisition_vat_summary: list[BillAcquisitionVatSummary] | None = None
     acquisition_vat_total: Decimal | None = None
@@ -317,7 +317,7 @@ class BillConvertPurchaseOrderResultBill(Part, frozen=True, kw_only=True):
     payment_made: Decimal | None = None
     vendor_credits_applied: int | None = None
     is_line_item_invoiced: bool | None = None
-    purchaseorders: list[BillPurchaseorder] | None = None
+    purchaseorders: list[BillPurchaseOrder] | None = None
     taxes: list[DocumentTax] | None = None
     acquisition_vat_summary: list[BillAcquisitionVatSummary] | None = None
     acquisition_vat_total: Decimal | None = None

@@ -329,8 +329,8 @@ class ContactComment(Record, frozen=True, kw_only=True):
     operation_type: str | None = None
 
 
-class ContactCreditnoteRefund(Record, frozen=True, kw_only=True):
-    """A contact creditnote refund; ``creditnote_refund_id`` names it."""
+class ContactCreditNoteRefund(Record, frozen=True, kw_only=True):
+    """A contact credit note refund; ``creditnote_refund_id`` names it."""
 
     creditnote_refund_id: str = ""
     creditnote_id: str | None = None

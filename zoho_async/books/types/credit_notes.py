@@ -257,8 +257,8 @@ class CreditNoteComment(Record, frozen=True, kw_only=True):
     transaction_type: str | None = None
 
 
-class CreditNoteCreditnoteRefund(Record, frozen=True, kw_only=True):
-    """A credit note creditnote refund; ``creditnote_refund_id`` names it."""
+class CreditNoteRefund(Record, frozen=True, kw_only=True):
+    """A credit note refund; ``creditnote_refund_id`` names it."""
 
     creditnote_refund_id: str = ""
     creditnote_id: str | None = None

@@ -130,8 +130,8 @@ class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
     payment_gateways: list[InvoicePaymentGateway] | None = None
 
 
-class InvoiceSalesorders(Part, frozen=True, kw_only=True):
-    """An invoice salesorders."""
+class InvoiceSalesOrders(Part, frozen=True, kw_only=True):
+    """An invoice sales orders."""
 
     salesorder_id: str | None = None
     salesorder_number: str | None = None
@@ -236,7 +236,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     documents: list[Any] | None = None
     salesorder_id: str | None = None
     salesorder_number: str | None = None
-    salesorders: InvoiceSalesorders | None = None
+    salesorders: InvoiceSalesOrders | None = None
     reference_invoice: InvoiceReferenceInvoice | None = None
     contact_persons: list[str] | None = None
 
@@ -601,8 +601,8 @@ class InvoiceCreditsInvoicePaymentInput(Input, kw_only=True):
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
-class InvoiceCreditsApplyCreditnoteInput(Input, kw_only=True):
-    """What may be sent of an invoice credits apply creditnote."""
+class InvoiceCreditsApplyCreditNoteInput(Input, kw_only=True):
+    """What may be sent of an invoice credits apply credit note."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
@@ -612,7 +612,7 @@ class InvoiceCreditsInput(Input, kw_only=True):
     """What may be sent of an invoice credits."""
 
     invoice_payments: Sequence[InvoiceCreditsInvoicePaymentInput] | UnsetType | None = UNSET
-    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditnoteInput] | UnsetType | None = UNSET
+    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditNoteInput] | UnsetType | None = UNSET
 
 
 class InvoiceCommentInput(Input, kw_only=True):

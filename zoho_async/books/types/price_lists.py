@@ -28,8 +28,8 @@ class PriceListPriceBracket(Part, frozen=True, kw_only=True):
     pricebook_discount: Decimal | Percentage | None = None
 
 
-class PriceListPricebookItem(Part, frozen=True, kw_only=True):
-    """A price list pricebook item."""
+class PriceListPriceBookItem(Part, frozen=True, kw_only=True):
+    """A price list price book item."""
 
     item_id: str | None = None
     pricebook_rate: Decimal | None = None
@@ -52,7 +52,7 @@ class PriceList(Record, frozen=True, kw_only=True):
     percentage: Decimal | None = None
     pricebook_rate: Decimal | None = None
     pricebook_id: str = ""
-    pricebook_items: list[PriceListPricebookItem] | None = None
+    pricebook_items: list[PriceListPriceBookItem] | None = None
     pricebook_type: str | None = None
     pricing_scheme: str | None = None
     rounding_type: str | None = None
@@ -70,8 +70,8 @@ class PriceListPriceBracketInput(Input, kw_only=True):
     pricebook_item_id: str | int | UnsetType | None = UNSET
 
 
-class PriceListPricebookItemInput(Input, kw_only=True):
-    """What may be sent of a price list pricebook item."""
+class PriceListPriceBookItemInput(Input, kw_only=True):
+    """What may be sent of a price list price book item."""
 
     item_id: str | int | UnsetType | None = UNSET
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
@@ -94,5 +94,5 @@ class PriceListInput(Input, kw_only=True):
     is_increase: bool | UnsetType | None = UNSET
     rounding_type: PriceListRoundingType | UnsetType | None = UNSET
     decimal_place: int | UnsetType | None = UNSET
-    pricebook_items: Sequence[PriceListPricebookItemInput] | UnsetType | None = UNSET
+    pricebook_items: Sequence[PriceListPriceBookItemInput] | UnsetType | None = UNSET
     sales_or_purchase_type: Literal["sales", "purchases"] | UnsetType | None = UNSET

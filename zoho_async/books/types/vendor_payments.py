@@ -36,8 +36,8 @@ class VendorPaymentCheckDetails(Part, frozen=True, kw_only=True):
     memo: str | None = None
 
 
-class VendorPaymentVendorpaymentRefund(Record, frozen=True, kw_only=True):
-    """A vendor payment vendorpayment refund; ``vendorpayment_refund_id`` names it."""
+class VendorPaymentRefund(Record, frozen=True, kw_only=True):
+    """A vendor payment refund; ``vendorpayment_refund_id`` names it."""
 
     vendorpayment_refund_id: str = ""
     date: dt.date | None = None
@@ -89,7 +89,7 @@ class VendorPaymentCreateResult(Record, frozen=True, kw_only=True):
     location_name: str | None = None
     vendor_id: str | None = None
     vendor_name: str | None = None
-    vendorpayment_refunds: list[VendorPaymentVendorpaymentRefund] | None = None
+    vendorpayment_refunds: list[VendorPaymentRefund] | None = None
 
 
 class VendorPayment(Record, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ class VendorPayment(Record, frozen=True, kw_only=True):
     paid_through_account_type: str | None = None
     billing_address: list[str] | None = None
     bills: list[VendorPaymentBill] | None = None
-    vendorpayment_refunds: list[VendorPaymentVendorpaymentRefund] | None = None
+    vendorpayment_refunds: list[VendorPaymentRefund] | None = None
     imported_transactions: list[str] | None = None
     comments: str | None = None
 

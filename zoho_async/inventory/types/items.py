@@ -118,8 +118,8 @@ class ItemOpeningStock(Record, frozen=True, kw_only=True):
     locations: list[ItemOpeningStockLocation] | None = None
 
 
-class ItemSalesorder(Record, frozen=True, kw_only=True):
-    """An item salesorder; ``salesorder_id`` names it."""
+class ItemSalesOrder(Record, frozen=True, kw_only=True):
+    """An item sales order; ``salesorder_id`` names it."""
 
     salesorder_id: str = ""
     customer_name: str | None = None
@@ -137,8 +137,8 @@ class ItemSalesorder(Record, frozen=True, kw_only=True):
     sales_channel: str | None = None
 
 
-class ItemPurchaseorder(Record, frozen=True, kw_only=True):
-    """An item purchaseorder; ``purchaseorder_id`` names it."""
+class ItemPurchaseOrder(Record, frozen=True, kw_only=True):
+    """An item purchase order; ``purchaseorder_id`` names it."""
 
     purchaseorder_id: str = ""
     vendor_name: str | None = None
@@ -173,8 +173,8 @@ class ItemInvoice(Record, frozen=True, kw_only=True):
     item_total_price: Decimal | None = None
 
 
-class ItemDeliverychallan(Record, frozen=True, kw_only=True):
-    """An item deliverychallan; ``deliverychallan_id`` names it."""
+class ItemDeliveryChallan(Record, frozen=True, kw_only=True):
+    """An item delivery challan; ``deliverychallan_id`` names it."""
 
     deliverychallan_id: str = ""
     customer_name: str | None = None
@@ -207,8 +207,8 @@ class ItemSalesReceipt(Record, frozen=True, kw_only=True):
     item_total_price: Decimal | None = None
 
 
-class ItemMoveorder(Record, frozen=True, kw_only=True):
-    """An item moveorder; ``moveorder_id`` names it."""
+class ItemMoveOrder(Record, frozen=True, kw_only=True):
+    """An item move order; ``moveorder_id`` names it."""
 
     moveorder_id: str = ""
     moveorder_number: str | None = None

@@ -121,8 +121,8 @@ class MoveOrder(Record, frozen=True, kw_only=True):
     last_modified_time: Moment | None = None
 
 
-class MoveOrderMoveorderSetting(Record, frozen=True, kw_only=True):
-    """A move order moveorder setting."""
+class MoveOrderSetting(Record, frozen=True, kw_only=True):
+    """A move order setting."""
 
     auto_generate: bool | None = None
     prefix_string: str | None = None

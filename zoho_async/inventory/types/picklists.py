@@ -253,8 +253,8 @@ class PicklistSoLineItem(Record, frozen=True, kw_only=True):
     track_batch_for_package: bool | None = None
 
 
-class PicklistSalesorder(Record, frozen=True, kw_only=True):
-    """A picklist salesorder; ``salesorder_id`` names it."""
+class PicklistSalesOrder(Record, frozen=True, kw_only=True):
+    """A picklist sales order; ``salesorder_id`` names it."""
 
     salesorder_id: str = ""
     salesorder_number: str | None = None

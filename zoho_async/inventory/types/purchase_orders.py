@@ -116,8 +116,8 @@ class PurchaseOrderDeliveryAddress(Part, frozen=True, kw_only=True):
     fax: str | None = None
 
 
-class PurchaseOrderPurchasereceive(Part, frozen=True, kw_only=True):
-    """A purchase order purchasereceive."""
+class PurchaseOrderPurchaseReceive(Part, frozen=True, kw_only=True):
+    """A purchase order purchase receive."""
 
     receive_id: str | None = None
     receive_number: str | None = None
@@ -202,7 +202,7 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     template_type: str | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
-    purchasereceives: list[PurchaseOrderPurchasereceive] | None = None
+    purchasereceives: list[PurchaseOrderPurchaseReceive] | None = None
     bills: list[PurchaseOrderBill] | None = None
     gst_treatment: str | None = None
     gst_no: str | None = None

@@ -104,8 +104,8 @@ class SalesReturnComment(Part, frozen=True, kw_only=True):
     transaction_type: str | None = None
 
 
-class SalesReturnSalesreturnreceive(Part, frozen=True, kw_only=True):
-    """A sales return salesreturnreceive."""
+class SalesReturnReceive(Part, frozen=True, kw_only=True):
+    """A sales return receive."""
 
     receive_id: str | None = None
     receive_number: str | None = None
@@ -114,8 +114,8 @@ class SalesReturnSalesreturnreceive(Part, frozen=True, kw_only=True):
     line_items: list[SalesReturnLineItem] | None = None
 
 
-class SalesReturnCreditnote(Part, frozen=True, kw_only=True):
-    """A sales return creditnote."""
+class SalesReturnCreditNote(Part, frozen=True, kw_only=True):
+    """A sales return credit note."""
 
     creditnote_id: str | None = None
     creditnote_number: str | None = None
@@ -145,8 +145,8 @@ class SalesReturn(Record, frozen=True, kw_only=True):
     refund_status: str | None = None
     quantity: Decimal | None = None
     refunded_amount: Decimal | None = None
-    salesreturnreceives: list[SalesReturnSalesreturnreceive] | None = None
-    creditnotes: list[SalesReturnCreditnote] | None = None
+    salesreturnreceives: list[SalesReturnReceive] | None = None
+    creditnotes: list[SalesReturnCreditNote] | None = None
     receive_id: str | None = None
     receive_number: str | None = None
     notes: str | None = None

@@ -36,8 +36,8 @@ class ShipmentOrderLineItem(Part, frozen=True, kw_only=True):
     is_invoiced: bool | None = None
 
 
-class ShipmentOrderShipmentorderCustomField(Part, frozen=True, kw_only=True):
-    """A shipment order shipmentorder custom field."""
+class ShipmentOrderCustomField(Part, frozen=True, kw_only=True):
+    """A shipment order custom field."""
 
     customfield_id: str | None = None
     label: str | None = None
@@ -89,7 +89,7 @@ class ShipmentOrder(Record, frozen=True, kw_only=True):
     template_name: str | None = None
     template_type: str | None = None
     notes: str | None = None
-    shipmentorder_custom_fields: list[ShipmentOrderShipmentorderCustomField] | None = None
+    shipmentorder_custom_fields: list[ShipmentOrderCustomField] | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
 
@@ -100,8 +100,8 @@ class ShipmentOrderContactPersonInput(Input, kw_only=True):
     contact_person_id: str | int | UnsetType | None = UNSET
 
 
-class ShipmentOrderShipmentorderCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a shipment order shipmentorder custom field."""
+class ShipmentOrderCustomFieldInput(Input, kw_only=True):
+    """What may be sent of a shipment order custom field."""
 
     customfield_id: str | int | UnsetType | None = UNSET
     label: str | UnsetType | None = UNSET
@@ -121,6 +121,4 @@ class ShipmentOrderInput(Input, kw_only=True):
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     template_id: str | int | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET
-    shipmentorder_custom_fields: (
-        Sequence[ShipmentOrderShipmentorderCustomFieldInput] | UnsetType | None
-    ) = UNSET
+    shipmentorder_custom_fields: Sequence[ShipmentOrderCustomFieldInput] | UnsetType | None = UNSET

@@ -557,8 +557,8 @@ class InvoiceCreditsInvoicePaymentInput(Input, kw_only=True):
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
-class InvoiceCreditsApplyCreditnoteInput(Input, kw_only=True):
-    """What may be sent of an invoice credits apply creditnote."""
+class InvoiceCreditsApplyCreditNoteInput(Input, kw_only=True):
+    """What may be sent of an invoice credits apply credit note."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
@@ -568,7 +568,7 @@ class InvoiceCreditsInput(Input, kw_only=True):
     """What may be sent of an invoice credits."""
 
     invoice_payments: Sequence[InvoiceCreditsInvoicePaymentInput] | UnsetType | None = UNSET
-    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditnoteInput] | UnsetType | None = UNSET
+    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditNoteInput] | UnsetType | None = UNSET
 
 
 class InvoiceCommentInput(Input, kw_only=True):
