@@ -86,60 +86,72 @@ def of_module(product: str, resource: Resource) -> str:
 
 def of(function: Function, name: str = "", purpose: str = "") -> str:
     """The docstring of a function (or of its twin ``name``, which does ``purpose``)."""
-    parts = [purpose or function.purpose or _purpose(function, name or function.name)]
-    needed = [node.name for node in function.body_nodes if node.required]
-    if needed and function.body != "raw" and not function.body_many:
-        parts[0] += f" Needs {_listed(needed)}."
+    said = purpose or function.purpose or _purpose(function, name or function.name)
     if function.answer == "list":
-        parts[0] = parts[0].removesuffix(".") + _walk(function)
-    parts[0] += _most(function)
-    if function.answer == "done" and function.call.method == "GET":
-        parts[0] += " The answer is not described: find it in ``extra``."
-    parts += _notes(function)
-    scopes = f"Scope: {function.scope}." if function.scope else ""
-    return "\n\n".join(part for part in (*parts, scopes) if part)
-
-
-def _most(function: Function) -> str:
-    """How many ids one call takes, and what becomes of more."""
-    limited = function.limited
-    if function.answer == "list":
-        rows = [each for each in limited if function.names_rows(each)]
-        where = "" if function.batches else " in ``{}``"
-        return "".join(
-            f" More than {each.most} ids{where.format(each.argument)} are read by several calls."
-            for each in rows
-        )
-    if not limited:
-        return ""
-    if function.answer == "file":
-        return f" One document holds those of {limited[0].most} ids at most."
-    said = [f"{limited[0].most} ids a call"]
-    said += [f"{each.most} in ``{each.argument}``" for each in limited[1:]]
-    return f" At most {' and '.join(said)}; more are refused."
+        said = f"{said.removesuffix('.')}, {'page by page' if function.paged else 'all at once'}."
+    scope = f"Scope: {function.scope}." if function.scope else ""
+    return "\n\n".join(part for part in (said, " ".join(_notes(function)), scope) if part)
 
 
 def _notes(function: Function) -> list[str]:
     """What is to be known beside the purpose."""
+    needed = [node.name for node in function.body_nodes if node.required]
     notes: list[str] = []
-    if function.ignored:
-        one = len(function.ignored) == 1 and "*" not in function.ignored
-        which = "all filters" if "*" in function.ignored else _listed(list(function.ignored))
-        notes.append(f"Zoho takes {which} here and does not heed {'it' if one else 'them'}.")
-    if function.changes:
-        notes.append(f"``{function.changes}`` asks for what changed since a moment.")
-    if function.answer == "list" and function.per_page != 200:
-        notes.append(f"A page holds {function.per_page} rows where ``per_page`` is not given.")
-    if function.details and function.details != function.full_name:
-        reader = function.details.rpartition(".")[2]
-        notes.append(f"``{reader}`` reads many of them in full, by their ids.")
+    if needed and function.body != "raw" and not function.body_many:
+        notes.append(f"Needs {_listed(needed)}.")
+    if function.answer == "list":
+        notes += _of_list(function)
+    notes += _most(function)
+    if function.answer == "done" and function.call.method == "GET":
+        notes.append("The answer is not described: find it in ``extra``.")
     if function.note:
         notes.append(function.note)
     if function.alternatives:
         notes.append(f"Other documents give it as {_listed(list(function.alternatives))}.")
     if function.call.unconfirmed:
         notes.append("Unconfirmed: known from Books, and in no document of this product.")
-    return [" ".join(notes)] if notes else []
+    return notes
+
+
+def _of_list(function: Function) -> list[str]:
+    """What a list can do and what it cannot."""
+    notes: list[str] = []
+    if function.paged and function.order:
+        notes.append(
+            f"Iterated, rows come in order of ``{function.order}``; a ``sort_column`` of yours "
+            "wins over it, and rows that move in that order meanwhile can be missed."
+        )
+    if function.ignored:
+        one = len(function.ignored) == 1 and "*" not in function.ignored
+        which = "all filters" if "*" in function.ignored else _listed(list(function.ignored))
+        notes.append(f"Zoho takes {which} here and does not heed {'it' if one else 'them'}.")
+    if function.changes:
+        notes.append(f"``{function.changes}`` asks for what changed since a moment.")
+    if function.per_page != 200:
+        notes.append(f"A page holds {function.per_page} rows where ``per_page`` is not given.")
+    if function.details and function.details != function.full_name:
+        reader = function.details.rpartition(".")[2]
+        notes.append(f"``{reader}`` reads many of them in full, by their ids.")
+    return notes
+
+
+def _most(function: Function) -> list[str]:
+    """How many ids one call takes, and what becomes of more."""
+    limited = function.limited
+    if function.answer == "list":
+        rows = [each for each in limited if function.names_rows(each)]
+        where = "" if function.batches else " in ``{}``"
+        return [
+            f"More than {each.most} ids{where.format(each.argument)} are read by several calls."
+            for each in rows
+        ]
+    if not limited:
+        return []
+    if function.answer == "file":
+        return [f"One document holds those of {limited[0].most} ids at most."]
+    said = [f"{limited[0].most} ids a call"]
+    said += [f"{each.most} in ``{each.argument}``" for each in limited[1:]]
+    return [f"At most {' and '.join(said)}; more are refused."]
 
 
 def _purpose(function: Function, name: str) -> str:
@@ -254,17 +266,6 @@ def _counted(thing: str) -> str:
     last = thing.rpartition(" ")[2]
     is_many = last.endswith("s") and not last.endswith(("ss", "us", "is"))
     return thing if is_many or last in _UNCOUNTED else words.article(thing)
-
-
-def _walk(function: Function) -> str:
-    if not function.paged:
-        return ", which come all at once."
-    if function.order:
-        return (
-            "; iterated, every page of them, in order of ``created_time``. A ``sort_column`` of "
-            "yours wins over that order, and rows that move in it meanwhile can be missed."
-        ).replace("created_time", function.order)
-    return "; iterated, every page of them."
 
 
 def _listed(names: list[str]) -> str:
