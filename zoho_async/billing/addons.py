@@ -91,7 +91,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Addon]:
-    """List addons; iterated, every page of them.
+    """List addons, page by page.
 
     Scope: ZohoSubscriptions.addons.READ.
     """
@@ -149,8 +149,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Addon:
-    """Change an addon and return it; fields that are not sent stay as they are. Needs
-    ``addon_code``, ``name``, ``unit_name``, ``price_brackets``, ``plans`` and ``product_id``.
+    """Change an addon and return it; fields that are not sent stay as they are.
+
+    Needs ``addon_code``, ``name``, ``unit_name``, ``price_brackets``, ``plans`` and ``product_id``.
 
     Scope: ZohoSubscriptions.addons.UPDATE.
     """

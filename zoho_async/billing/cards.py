@@ -99,7 +99,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Card]:
-    """List cards; iterated, every page of them.
+    """List cards, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """

@@ -59,8 +59,10 @@ _CREATE = Operation(
 async def create(
     zoho: Session, coupon: CouponInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Coupon:
-    """Create a coupon and return it. Needs ``coupon_code``, ``name``, ``type``, ``duration``,
-    ``discount_by``, ``product_id``, ``plans`` and ``addons``.
+    """Create a coupon and return it.
+
+    Needs ``coupon_code``, ``name``, ``type``, ``duration``, ``discount_by``, ``product_id``,
+    ``plans`` and ``addons``.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
     """
@@ -88,7 +90,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Coupon]:
-    """List coupons; iterated, every page of them.
+    """List coupons, page by page.
 
     Scope: ZohoSubscriptions.coupons.READ.
     """
@@ -146,7 +148,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Coupon:
-    """Change a coupon and return it; fields that are not sent stay as they are. Needs ``name``.
+    """Change a coupon and return it; fields that are not sent stay as they are.
+
+    Needs ``name``.
 
     Scope: ZohoSubscriptions.coupons.UPDATE.
     """

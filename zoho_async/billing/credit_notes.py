@@ -70,8 +70,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, credit_note: CreditNoteInput, *, extra_query: Mapping[str, object] | None = None
 ) -> CreditNote:
-    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``creditnote_items`` and
-    ``creditnote_number``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``creditnote_items`` and ``creditnote_number``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -139,7 +140,9 @@ async def email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -206,7 +209,9 @@ async def apply_to_invoices(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteInvoices:
-    """Apply a credit note to invoices; returns ``invoices``. Needs ``invoices``.
+    """Apply a credit note to invoices; returns ``invoices``.
+
+    Needs ``invoices``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """

@@ -83,8 +83,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, customer: CustomerInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Customer:
-    """Create a customer and return it. Needs ``display_name``, ``email``, ``tax_authority_id`` and
-    ``tax_authority_name``.
+    """Create a customer and return it.
+
+    Needs ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
     """
@@ -110,7 +111,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Customer]:
-    """List customers; iterated, every page of them.
+    """List customers, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -158,8 +159,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Customer:
-    """Change a customer and return it; fields that are not sent stay as they are. Needs
-    ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
+    """Change a customer and return it; fields that are not sent stay as they are.
+
+    Needs ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
     """
@@ -238,7 +240,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerTransaction]:
-    """List transactions; iterated, every page of them.
+    """List transactions, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -316,7 +318,9 @@ async def create_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Create a contact person of a customer and return it. Needs ``email``.
+    """Create a contact person of a customer and return it.
+
+    Needs ``email``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
     """
@@ -345,7 +349,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List the contact persons of a customer; iterated, every page of them.
+    """List the contact persons of a customer, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -405,7 +409,9 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Change a contact person of a customer and return it. Needs ``email``.
+    """Change a contact person of a customer and return it.
+
+    Needs ``email``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
     """

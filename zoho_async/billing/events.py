@@ -68,7 +68,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Event]:
-    """List events; iterated, every page of them.
+    """List events, page by page.
 
     Scope: ZohoSubscriptions.webhooks.READ.
     """

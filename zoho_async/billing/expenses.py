@@ -90,7 +90,9 @@ async def create(
     receipt: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense and return it. Needs ``account_id`` and ``amount``.
+    """Create an expense and return it.
+
+    Needs ``account_id`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
     """
@@ -143,8 +145,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Expense]:
-    """List expenses; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List expenses, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.expenses.READ.
     """
@@ -206,8 +210,9 @@ async def update(
     delete_receipt: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Change an expense and return it; fields that are not sent stay as they are. Needs
-    ``account_id`` and ``amount``.
+    """Change an expense and return it; fields that are not sent stay as they are.
+
+    Needs ``account_id`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.UPDATE.
     """

@@ -155,7 +155,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[HostedPage]:
-    """List hosted pages; iterated, every page of them.
+    """List hosted pages, page by page.
 
     Scope: ZohoSubscriptions.hostedpages.READ.
     """
@@ -180,8 +180,9 @@ async def create_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Create a subscription; returns the hosted page. Needs ``customer_id``, ``customer`` and
-    ``plan``.
+    """Create a subscription; returns the hosted page.
+
+    Needs ``customer_id``, ``customer`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -206,7 +207,9 @@ async def update_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Change a subscription; returns the hosted page. Needs ``subscription_id`` and ``plan``.
+    """Change a subscription; returns the hosted page.
+
+    Needs ``subscription_id`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -231,7 +234,9 @@ async def update_card_for_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Change a card for a subscription; returns the hosted page. Needs ``subscription_id``.
+    """Change a card for a subscription; returns the hosted page.
+
+    Needs ``subscription_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -258,8 +263,9 @@ async def buy_one_time_addon_for_subscription(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Buy an one time addon for a subscription; returns the hosted page. Needs ``subscription_id``
-    and ``addons``.
+    """Buy an one time addon for a subscription; returns the hosted page.
+
+    Needs ``subscription_id`` and ``addons``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -288,7 +294,9 @@ async def associate_payment_method_for_customer(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Associate a payment method for a customer; returns the hosted page. Needs ``customer_id``.
+    """Associate a payment method for a customer; returns the hosted page.
+
+    Needs ``customer_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -317,7 +325,9 @@ async def record_invoice_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Record an invoice payment; returns the hosted page. Needs ``invoice_id``.
+    """Record an invoice payment; returns the hosted page.
+
+    Needs ``invoice_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -342,8 +352,9 @@ async def update_customer_payment_details(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Change customer payment details; returns the hosted page. Needs ``card_id``, ``account_id``
-    and ``paypal_id``.
+    """Change customer payment details; returns the hosted page.
+
+    Needs ``card_id``, ``account_id`` and ``paypal_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """

@@ -140,7 +140,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice and return it. Needs ``customer_id``, ``date`` and ``invoice_items``.
+    """Create an invoice and return it.
+
+    Needs ``customer_id``, ``date`` and ``invoice_items``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -175,7 +177,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterated, every page of them.
+    """List invoices, page by page.
 
     Scope: ZohoSubscriptions.invoices.READ.
     """
@@ -206,8 +208,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``invoice_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``invoice_items``.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
     """
@@ -354,7 +357,9 @@ async def email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an invoice. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email an invoice.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -458,7 +463,9 @@ async def add_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceCustomFields:
-    """Add custom fields to an invoice; returns ``custom_fields``. Needs ``custom_fields``.
+    """Add custom fields to an invoice; returns ``custom_fields``.
+
+    Needs ``custom_fields``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -485,7 +492,9 @@ async def apply_multiple_credits(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceApplyCreditNotes:
-    """Apply credits to an invoice; returns ``apply_creditnotes``. Needs ``apply_creditnotes``.
+    """Apply credits to an invoice; returns ``apply_creditnotes``.
+
+    Needs ``apply_creditnotes``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """

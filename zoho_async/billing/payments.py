@@ -53,7 +53,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, payment: PaymentInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Payment:
-    """Create a payment and return it. Needs ``customer_id``, ``payment_mode`` and ``amount``.
+    """Create a payment and return it.
+
+    Needs ``customer_id``, ``payment_mode`` and ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
     """
@@ -101,8 +103,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Payment:
-    """Change a payment and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
+    """Change a payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoSubscriptions.payments.UPDATE.
     """

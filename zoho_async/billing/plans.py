@@ -61,8 +61,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, plan: PlanInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Plan:
-    """Create a plan and return it. Needs ``plan_code``, ``name``, ``recurring_price``, ``interval``
-    and ``product_id``.
+    """Create a plan and return it.
+
+    Needs ``plan_code``, ``name``, ``recurring_price``, ``interval`` and ``product_id``.
 
     Scope: ZohoSubscriptions.plans.CREATE.
     """
@@ -90,7 +91,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Plan]:
-    """List plans; iterated, every page of them.
+    """List plans, page by page.
 
     Scope: ZohoSubscriptions.plans.READ.
     """
@@ -148,8 +149,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Plan:
-    """Change a plan and return it; fields that are not sent stay as they are. Needs ``plan_code``,
-    ``name``, ``recurring_price`` and ``interval``.
+    """Change a plan and return it; fields that are not sent stay as they are.
+
+    Needs ``plan_code``, ``name``, ``recurring_price`` and ``interval``.
 
     Scope: ZohoSubscriptions.plans.UPDATE.
     """

@@ -48,7 +48,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, product: ProductInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Product:
-    """Create a product and return it. Needs ``name``.
+    """Create a product and return it.
+
+    Needs ``name``.
 
     Scope: ZohoSubscriptions.products.CREATE.
     """
@@ -74,7 +76,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Product]:
-    """List products; iterated, every page of them.
+    """List products, page by page.
 
     Scope: ZohoSubscriptions.products.READ.
     """
@@ -122,7 +124,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Product:
-    """Change a product and return it; fields that are not sent stay as they are. Needs ``name``.
+    """Change a product and return it; fields that are not sent stay as they are.
+
+    Needs ``name``.
 
     Scope: ZohoSubscriptions.products.UPDATE.
     """

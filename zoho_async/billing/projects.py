@@ -93,7 +93,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """Create a project and return it. Needs ``project_name``, ``customer_id`` and ``billing_type``.
+    """Create a project and return it.
+
+    Needs ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -124,8 +126,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List projects, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -163,8 +167,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project and return it; fields that are not sent stay as they are. Needs
-    ``project_name``, ``customer_id`` and ``billing_type``.
+    """Change a project and return it; fields that are not sent stay as they are.
+
+    Needs ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -275,7 +280,9 @@ async def clone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project; returns the project. Needs ``project_name``.
+    """Clone a project; returns the project.
+
+    Needs ``project_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -300,7 +307,9 @@ async def add_users(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add users to a project; returns ``users``. Needs ``user_id``.
+    """Add users to a project; returns ``users``.
+
+    Needs ``user_id``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -327,7 +336,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List the users of a project; iterated, every page of them.
+    """List the users of a project, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -357,7 +366,9 @@ async def invite_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite the user to a project; returns ``users``. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``.
+
+    Needs ``user_name`` and ``email``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -459,7 +470,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project; returns ``comments``. Needs ``description``.
+    """Add a comment to a project; returns ``comments``.
+
+    Needs ``description``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -486,7 +499,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List the comments of a project; iterated, every page of them.
+    """List the comments of a project, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -546,9 +559,10 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List the invoices of a project; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List the invoices of a project, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.projects.READ.
     """

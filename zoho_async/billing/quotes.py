@@ -94,7 +94,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Quote:
-    """Create a quote and return it. Needs ``customer_id`` and ``line_items``.
+    """Create a quote and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -129,7 +131,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Quote]:
-    """List quotes; iterated, every page of them.
+    """List quotes, page by page.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -165,8 +167,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Quote:
-    """Change a quote and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``custom_fields``.
+    """Change a quote and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """
@@ -356,7 +359,9 @@ async def email(
     attachments: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a quote. Needs ``to_mail_ids``.
+    """Email a quote.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -416,7 +421,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many quotes. At most 10 ids a call; more are refused.
+    """Email many quotes.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -441,7 +448,9 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many quotes in one document. One document holds those of 25 ids at most.
+    """The PDFs of many quotes in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -468,8 +477,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many quotes in one document, made for printing. One document holds those of 25
-    ids at most.
+    """The PDFs of many quotes in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -494,7 +504,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[QuoteTemplate]:
-    """List templates, which come all at once.
+    """List templates, all at once.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -546,7 +556,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[QuoteComment]:
-    """List comments; iterated, every page of them.
+    """List comments, page by page.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """

@@ -55,7 +55,9 @@ async def refund_credit_note(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Refund:
-    """Refund a credit note; returns the refund. Needs ``amount``.
+    """Refund a credit note; returns the refund.
+
+    Needs ``amount``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -83,7 +85,9 @@ async def refund_payment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Refund:
-    """Refund a payment; returns the refund. Needs ``amount``.
+    """Refund a payment; returns the refund.
+
+    Needs ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
     """

@@ -57,7 +57,7 @@ def list_taxes(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTax]:
-    """List the taxes of settings; iterated, every page of them.
+    """List the taxes of settings, page by page.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -85,7 +85,7 @@ def list_tax_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTaxExemption]:
-    """List the tax exemptions of settings; iterated, every page of them.
+    """List the tax exemptions of settings, page by page.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -115,7 +115,7 @@ def list_tax_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTaxAuthority]:
-    """List the tax authorities of settings; iterated, every page of them.
+    """List the tax authorities of settings, page by page.
 
     Scope: ZohoSubscriptions.settings.READ.
     """

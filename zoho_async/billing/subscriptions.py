@@ -165,8 +165,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Create a subscription and return it. Needs ``customer``, ``customer_id``, ``card_id``,
-    ``plan`` and ``account_id``.
+    """Create a subscription and return it.
+
+    Needs ``customer``, ``customer_id``, ``card_id``, ``plan`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -193,7 +194,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Subscription]:
-    """List subscriptions; iterated, every page of them.
+    """List subscriptions, page by page.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -245,8 +246,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Change a subscription and return it; fields that are not sent stay as they are. Needs
-    ``card_id``, ``plan``, ``customer_id`` and ``account_id``.
+    """Change a subscription and return it; fields that are not sent stay as they are.
+
+    Needs ``card_id``, ``plan``, ``customer_id`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.UPDATE.
     """
@@ -368,7 +370,7 @@ def list_activities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SubscriptionActivity]:
-    """List the activities of a subscription; iterated, every page of them.
+    """List the activities of a subscription, page by page.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -399,7 +401,9 @@ async def buy_one_time_addon(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
-    """Buy the one time addon of a subscription; returns the subscription invoice. Needs ``addons``.
+    """Buy the one time addon of a subscription; returns the subscription invoice.
+
+    Needs ``addons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -473,7 +477,9 @@ async def update_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Change the card of a subscription; returns the subscription. Needs ``card_id``.
+    """Change the card of a subscription; returns the subscription.
+
+    Needs ``card_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -520,7 +526,9 @@ async def add_charge(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
-    """Add a charge to a subscription; returns the subscription invoice. Needs ``amount``.
+    """Add a charge to a subscription; returns the subscription invoice.
+
+    Needs ``amount``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -546,7 +554,9 @@ async def add_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Add a contact person to a subscription; returns the subscription. Needs ``contactpersons``.
+    """Add a contact person to a subscription; returns the subscription.
+
+    Needs ``contactpersons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -574,7 +584,9 @@ async def postpone_renewal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Postpone the renewal of a subscription; returns the subscription. Needs ``renewal_at``.
+    """Postpone the renewal of a subscription; returns the subscription.
+
+    Needs ``renewal_at``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -602,7 +614,9 @@ async def update_line_item_description(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a line item description of a subscription. Needs ``description``.
+    """Change a line item description of a subscription.
+
+    Needs ``description``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -633,8 +647,9 @@ async def update_collection_mode(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Change the collection mode of a subscription; returns the subscription. Needs
-    ``auto_collect``.
+    """Change the collection mode of a subscription; returns the subscription.
+
+    Needs ``auto_collect``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -662,7 +677,9 @@ async def update_reference(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Change the reference of a subscription; returns the subscription. Needs ``reference_id``.
+    """Change the reference of a subscription; returns the subscription.
+
+    Needs ``reference_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -690,8 +707,9 @@ async def update_sales_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Change the sales person of a subscription; returns the subscription. Needs ``salesperson_id``
-    and ``salesperson_name``.
+    """Change the sales person of a subscription; returns the subscription.
+
+    Needs ``salesperson_id`` and ``salesperson_name``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -719,8 +737,9 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SubscriptionCustomFields:
-    """Change the custom fields of a subscription; returns the subscription custom fields. Needs
-    ``custom_fields``.
+    """Change the custom fields of a subscription; returns the subscription custom fields.
+
+    Needs ``custom_fields``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """

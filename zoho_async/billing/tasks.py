@@ -50,7 +50,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """Create a task and return it. Needs ``task_name``.
+    """Create a task and return it.
+
+    Needs ``task_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -77,7 +79,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks; iterated, every page of them.
+    """List tasks, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -109,7 +111,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change a task and return it; fields that are not sent stay as they are. Needs ``task_name``.
+    """Change a task and return it; fields that are not sent stay as they are.
+
+    Needs ``task_name``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """

@@ -73,8 +73,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, time_entry: TimeEntryInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Create a time entry and return it. Needs ``project_id``, ``task_id``, ``user_id`` and
-    ``log_date``.
+    """Create a time entry and return it.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -107,7 +108,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries; iterated, every page of them.
+    """List time entries, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -167,8 +168,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry and return it; fields that are not sent stay as they are. Needs
-    ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    """Change a time entry and return it; fields that are not sent stay as they are.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """

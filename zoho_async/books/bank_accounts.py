@@ -86,7 +86,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankAccount:
-    """Create a bank account and return it. Needs ``account_name`` and ``account_type``.
+    """Create a bank account and return it.
+
+    Needs ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -115,7 +117,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankAccount]:
-    """List bank accounts; iterated, every page of them.
+    """List bank accounts, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -151,8 +153,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankAccount:
-    """Change a bank account and return it; fields that are not sent stay as they are. Needs
-    ``account_name`` and ``account_type``.
+    """Change a bank account and return it; fields that are not sent stay as they are.
+
+    Needs ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -256,7 +259,9 @@ async def import_bank_statements(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Import bank statements. Needs ``account_id`` and ``transactions``.
+    """Import bank statements.
+
+    Needs ``account_id`` and ``transactions``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -323,8 +328,9 @@ _GET_BANK_RECONCILIATIONS = Operation(
 async def get_bank_reconciliations(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The bank reconciliations of a bank account. The answer is not described: find it in
-    ``extra``.
+    """The bank reconciliations of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -374,7 +380,9 @@ async def get_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A bank reconciliation of a bank account. The answer is not described: find it in ``extra``.
+    """A bank reconciliation of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -572,7 +580,9 @@ _GET_ALL_BALANCES = Operation(
 async def get_all_balances(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """All balances of bank accounts. The answer is not described: find it in ``extra``.
+    """All balances of bank accounts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -592,7 +602,9 @@ _BULK_GET_OVERVIEW = Operation(
 async def bulk_get_overview(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The overview of many bank accounts. The answer is not described: find it in ``extra``.
+    """The overview of many bank accounts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -612,7 +624,9 @@ _GET_BALANCE = Operation(
 async def get_balance(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The balance of a bank account. The answer is not described: find it in ``extra``.
+    """The balance of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -632,7 +646,9 @@ _GET_BALANCES = Operation(
 async def get_balances(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The balances of a bank account. The answer is not described: find it in ``extra``.
+    """The balances of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -652,7 +668,9 @@ _GET_INSIGHTS = Operation(
 async def get_insights(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The insights of a bank account. The answer is not described: find it in ``extra``.
+    """The insights of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -672,7 +690,9 @@ _GET_OVERVIEW = Operation(
 async def get_overview(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The overview of a bank account. The answer is not described: find it in ``extra``.
+    """The overview of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -692,7 +712,9 @@ _GET_STATEMENT_SUMMARY = Operation(
 async def get_statement_summary(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The statement summary of a bank account. The answer is not described: find it in ``extra``.
+    """The statement summary of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -712,7 +734,9 @@ _GET_SUBACCOUNTS = Operation(
 async def get_subaccounts(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The subaccounts of a bank account. The answer is not described: find it in ``extra``.
+    """The subaccounts of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -732,7 +756,9 @@ _GET_STATEMENTS = Operation(
 async def get_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The statements of a bank account. The answer is not described: find it in ``extra``.
+    """The statements of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -752,8 +778,9 @@ _GET_UNREVIEWED_BANK_STATEMENTS = Operation(
 async def get_unreviewed_bank_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The unreviewed bank statements of a bank account. The answer is not described: find it in
-    ``extra``.
+    """The unreviewed bank statements of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -773,7 +800,9 @@ _GET_TRANSACTIONS = Operation(
 async def get_transactions(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The transactions of a bank account. The answer is not described: find it in ``extra``.
+    """The transactions of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -793,7 +822,9 @@ _GET_PREFERENCES = Operation(
 async def get_preferences(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The preferences of a bank account. The answer is not described: find it in ``extra``.
+    """The preferences of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -833,8 +864,9 @@ _GET_BANK_STATEMENT_IMPORT_ENCRYPTION_KEY = Operation(
 async def get_bank_statement_import_encryption_key(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The bank statement import encryption key of bank accounts. The answer is not described: find
-    it in ``extra``.
+    """The bank statement import encryption key of bank accounts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """

@@ -62,7 +62,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankRule]:
-    """List bank rules; iterated, every page of them.
+    """List bank rules, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -83,8 +83,10 @@ _CREATE = Operation(
 async def create(
     zoho: Session, bank_rule: BankRuleInput, *, extra_query: Mapping[str, object] | None = None
 ) -> BankRule:
-    """Create a bank rule and return it. Needs ``rule_name``, ``rule_category``, ``apply_to``,
-    ``criteria_type``, ``criterion`` and ``record_as``.
+    """Create a bank rule and return it.
+
+    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    ``record_as``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -167,8 +169,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankRule:
-    """Change a bank rule and return it; fields that are not sent stay as they are. Needs
-    ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    """Change a bank rule and return it; fields that are not sent stay as they are.
+
+    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
     ``record_as``.
 
     Scope: ZohoBooks.banking.UPDATE.
@@ -245,7 +248,9 @@ _GET_MATCH_FILTERS = Operation(
 async def get_match_filters(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The match filters of bank rules. The answer is not described: find it in ``extra``.
+    """The match filters of bank rules.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """

@@ -123,7 +123,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Create a bank transaction and return it. Needs ``transaction_type``.
+    """Create a bank transaction and return it.
+
+    Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -164,7 +166,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransaction]:
-    """List bank transactions; iterated, every page of them.
+    """List bank transactions, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -212,8 +214,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Change a bank transaction and return it; fields that are not sent stay as they are. Needs
-    ``transaction_type``.
+    """Change a bank transaction and return it; fields that are not sent stay as they are.
+
+    Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -296,7 +299,7 @@ def list_matching(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransactionMatchingTransaction]:
-    """List a matching; iterated, every page of them.
+    """List a matching, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -445,7 +448,9 @@ async def categorize(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction. Needs ``transaction_type``.
+    """Categorize a bank transaction.
+
+    Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -594,7 +599,9 @@ async def categorize_as_credit_note_refunds(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as a credit note refund. Needs ``creditnote_id`` and ``date``.
+    """Categorize a bank transaction as a credit note refund.
+
+    Needs ``creditnote_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -623,8 +630,9 @@ async def categorize_as_vendor_credit_refunds(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as a vendor credit refund. Needs ``vendor_credit_id`` and
-    ``date``.
+    """Categorize a bank transaction as a vendor credit refund.
+
+    Needs ``vendor_credit_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -653,8 +661,9 @@ async def categorize_as_payment_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as a payment refund. Needs ``date``, ``amount`` and
-    ``from_account_id``.
+    """Categorize a bank transaction as a payment refund.
+
+    Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -683,8 +692,9 @@ async def categorize_as_vendor_payment_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as a vendor payment refund. Needs ``date``, ``amount`` and
-    ``to_account_id``.
+    """Categorize a bank transaction as a vendor payment refund.
+
+    Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
     """

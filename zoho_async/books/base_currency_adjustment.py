@@ -67,8 +67,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustment:
-    """Create a base currency adjustment and return it. Needs ``currency_id``, ``adjustment_date``,
-    ``exchange_rate`` and ``notes``.
+    """Create a base currency adjustment and return it.
+
+    Needs ``currency_id``, ``adjustment_date``, ``exchange_rate`` and ``notes``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -102,7 +103,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BaseCurrencyAdjustment]:
-    """List base currency adjustments; iterated, every page of them.
+    """List base currency adjustments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -279,7 +280,7 @@ def list_contacts(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BaseCurrencyAdjustmentContact]:
-    """List contacts; iterated, every page of them.
+    """List contacts, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """

@@ -181,7 +181,9 @@ async def create(
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Create a bill and return it. Needs ``vendor_id`` and ``bill_number``.
+    """Create a bill and return it.
+
+    Needs ``vendor_id`` and ``bill_number``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
@@ -254,10 +256,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Bill]:
-    """List bills; iterated, every page of them, in order of ``created_time``. A ``sort_column`` of
-    yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List bills, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -339,7 +342,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Bill:
     """Change the bill whose unique custom field ``key`` has ``value``, or create it where there is
-    none. Doing so twice does no harm. Needs ``vendor_id`` and ``bill_number``.
+    none. Doing so twice does no harm.
+
+    Needs ``vendor_id`` and ``bill_number``.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -375,8 +380,9 @@ async def update(
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Change a bill and return it; fields that are not sent stay as they are. Needs ``vendor_id``
-    and ``bill_number``.
+    """Change a bill and return it; fields that are not sent stay as they are.
+
+    Needs ``vendor_id`` and ``bill_number``.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -585,7 +591,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BillPayment]:
-    """List the payments of a bill; iterated, every page of them.
+    """List the payments of a bill, page by page.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -743,7 +749,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BillComment]:
-    """List the comments of a bill; iterated, every page of them.
+    """List the comments of a bill, page by page.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -774,7 +780,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BillComment:
-    """Add a comment to a bill and return it. Needs ``description``.
+    """Add a comment to a bill and return it.
+
+    Needs ``description``.
 
     Scope: ZohoBooks.bills.CREATE.
     """

@@ -140,7 +140,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccount]:
-    """List chart of accounts; iterated, every page of them.
+    """List chart of accounts, page by page.
 
     ``last_modified_time`` asks for what changed since a moment. A page holds 5000 rows where
     ``per_page`` is not given. Zoho has been seen to claim the end too early here, so that iterating
@@ -383,7 +383,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccountTransaction]:
-    """List the transactions of chart of accounts; iterated, every page of them.
+    """List the transactions of chart of accounts, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """

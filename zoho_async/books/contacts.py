@@ -219,7 +219,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Contact:
-    """Create a contact and return it. Needs ``contact_name``.
+    """Create a contact and return it.
+
+    Needs ``contact_name``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -277,11 +279,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List contacts, page by page.
 
-    Zoho takes ``contact_type`` here and does not heed it. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Zoho takes ``contact_type`` here and does
+    not heed it. ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -348,7 +350,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Contact:
     """Change the contact whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``contact_name`` and ``contact_type``.
+    is none. Doing so twice does no harm.
+
+    Needs ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -434,7 +438,9 @@ async def bulk_assign_owner(
     owner_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Assign an owner to many contacts. At most 200 ids a call; more are refused.
+    """Assign an owner to many contacts.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -462,8 +468,9 @@ async def bulk_track_for_tax_form(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Track payments to many contacts for the US form 1099. At most 200 ids a call; more are
-    refused.
+    """Track payments to many contacts for the US form 1099.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -528,7 +535,9 @@ async def verify_address(
     postal_code: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Check an address that is not saved. The answer is not described: find it in ``extra``.
+    """Check an address that is not saved.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -566,8 +575,7 @@ def list_autobill_recurring_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactRecurringInvoice]:
-    """List recurring invoices that are charged to a card of a contact; iterated, every page of
-    them.
+    """List recurring invoices that are charged to a card of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -598,8 +606,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact and return it; fields that are not sent stay as they are. Needs
-    ``contact_name`` and ``contact_type``.
+    """Change a contact and return it; fields that are not sent stay as they are.
+
+    Needs ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -709,7 +718,9 @@ async def enable_portal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable the portal for a contact. Needs ``contact_persons``.
+    """Enable the portal for a contact.
+
+    Needs ``contact_persons``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -778,7 +789,9 @@ async def email_statement(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email the statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -861,7 +874,9 @@ async def email(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -893,7 +908,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List the comments of a contact; iterated, every page of them.
+    """List the comments of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -950,7 +965,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List the addresses of a contact; iterated, every page of them.
+    """List the addresses of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1008,7 +1023,9 @@ async def update_address(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Address:
-    """Change an address of a contact and return it. Needs ``address_id``.
+    """Change an address of a contact and return it.
+
+    Needs ``address_id``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1062,7 +1079,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactCreditNoteRefund]:
-    """List refunds of a contact's credit notes; iterated, every page of them.
+    """List refunds of a contact's credit notes, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1137,7 +1154,7 @@ def list_unused_retainer_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactUnusedCreditsReceivable]:
-    """List the unused retainer payments of a contact; iterated, every page of them.
+    """List the unused retainer payments of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1199,7 +1216,9 @@ async def get_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A bank account of a contact. The answer is not described: find it in ``extra``.
+    """A bank account of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1332,7 +1351,9 @@ _GET_BANK_ACCOUNTS = Operation(
 async def get_bank_accounts(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The bank accounts of a contact. The answer is not described: find it in ``extra``.
+    """The bank accounts of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1353,7 +1374,9 @@ _GET_ALL_BANK_ACCOUNTS = Operation(
 async def get_all_bank_accounts(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The bank accounts of all contacts. The answer is not described: find it in ``extra``.
+    """The bank accounts of all contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1403,7 +1426,9 @@ async def get_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A card of a contact. The answer is not described: find it in ``extra``.
+    """A card of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1475,7 +1500,9 @@ _GET_CARDS = Operation(
 async def get_cards(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The cards of a contact. The answer is not described: find it in ``extra``.
+    """The cards of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1494,7 +1521,9 @@ _GET_CARD_COUNT = Operation(
 
 
 async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The card count of contacts. The answer is not described: find it in ``extra``.
+    """The card count of contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1515,7 +1544,9 @@ _GET_ALL_CONTACT_PERSONS = Operation(
 async def get_all_contact_persons(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The contact persons of all contacts. The answer is not described: find it in ``extra``.
+    """The contact persons of all contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1635,7 +1666,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List the contact persons of a contact; iterated, every page of them.
+    """List the contact persons of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1972,7 +2003,9 @@ _GET_TAX_INFO = Operation(
 async def get_tax_info(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The tax info of a contact. The answer is not described: find it in ``extra``.
+    """The tax info of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2071,7 +2104,9 @@ _GET_ALL_ADDRESSES = Operation(
 async def get_all_addresses(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The addresses of all contacts. The answer is not described: find it in ``extra``.
+    """The addresses of all contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2259,7 +2294,9 @@ _BULK_GET_SMS = Operation(
 
 
 async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The SMS of many contacts. The answer is not described: find it in ``extra``.
+    """The SMS of many contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2299,7 +2336,9 @@ _GET_SMS = Operation(
 async def get_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The SMS of a contact. The answer is not described: find it in ``extra``.
+    """The SMS of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2341,7 +2380,9 @@ _GET_BY_REFERENCE = Operation(
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A contact by a reference. The answer is not described: find it in ``extra``.
+    """A contact by a reference.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2362,7 +2403,9 @@ _GET_STATEMENT = Operation(
 async def get_statement(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The statement of a contact. The answer is not described: find it in ``extra``.
+    """The statement of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2383,7 +2426,9 @@ _GET_UNPAID_INVOICES = Operation(
 async def get_unpaid_invoices(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The unpaid invoices of a contact. The answer is not described: find it in ``extra``.
+    """The unpaid invoices of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2404,7 +2449,9 @@ _GET_UNUSED_CREDITS = Operation(
 async def get_unused_credits(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The unused credits of a contact. The answer is not described: find it in ``extra``.
+    """The unused credits of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2425,7 +2472,9 @@ _GET_PAYMENT_REFUNDS = Operation(
 async def get_payment_refunds(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The payment refunds of a contact. The answer is not described: find it in ``extra``.
+    """The payment refunds of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2446,7 +2495,9 @@ _GET_INCOME_AND_EXPENSE = Operation(
 async def get_income_and_expense(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The income and expense of a contact. The answer is not described: find it in ``extra``.
+    """The income and expense of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2467,7 +2518,9 @@ _GET_PROFIT_AND_LOSS = Operation(
 async def get_profit_and_loss(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The profit and loss of a contact. The answer is not described: find it in ``extra``.
+    """The profit and loss of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2488,7 +2541,9 @@ _GET_INVENTORY_SUMMARY = Operation(
 async def get_inventory_summary(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The inventory summary of a contact. The answer is not described: find it in ``extra``.
+    """The inventory summary of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2509,7 +2564,9 @@ _GET_OPENING_BALANCES = Operation(
 async def get_opening_balances(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The opening balances of a contact. The answer is not described: find it in ``extra``.
+    """The opening balances of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

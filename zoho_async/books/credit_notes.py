@@ -252,8 +252,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``line_items`` and
-    ``creditnote_number``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -315,11 +316,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List credit notes, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -382,8 +383,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Change the credit note whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``customer_id``, ``date``, ``line_items``
-    and ``creditnote_number``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -419,8 +421,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
+    """Change a credit note and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -548,7 +551,9 @@ async def email(
     customer_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -716,7 +721,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List the email history of a credit note; iterated, every page of them.
+    """List the email history of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -798,7 +803,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List the templates of credit notes, which come all at once.
+    """List the templates of credit notes, all at once.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -850,7 +855,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List the invoices of a credit note; iterated, every page of them.
+    """List the invoices of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -880,7 +885,9 @@ async def apply_to_invoices(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply a credit note to invoices. Needs ``invoice_id`` and ``amount_applied``.
+    """Apply a credit note to invoices.
+
+    Needs ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -936,7 +943,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List the comments of a credit note; iterated, every page of them.
+    """List the comments of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1022,9 +1029,10 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteRefund]:
-    """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
-    A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List all refunds of credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1062,7 +1070,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteRefund]:
-    """List the refunds of a credit note; iterated, every page of them.
+    """List the refunds of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1298,7 +1306,9 @@ _GET_SIGNATURE_TEMPLATE = Operation(
 async def get_signature_template(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The signature template of a credit note. The answer is not described: find it in ``extra``.
+    """The signature template of a credit note.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1323,8 +1333,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many credit notes in one document, made for printing. One document holds those of
-    200 ids at most.
+    """The PDFs of many credit notes in one document, made for printing.
+
+    One document holds those of 200 ids at most.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1502,8 +1513,9 @@ _GET_MAIL_CONTENT = Operation(
 async def get_mail_content(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The email that goes out with a credit note unless another is given. The answer is not
-    described: find it in ``extra``.
+    """The email that goes out with a credit note unless another is given.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1645,7 +1657,9 @@ _GET_EINVOICES = Operation(
 
 
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The e-invoices of credit notes. The answer is not described: find it in ``extra``.
+    """The e-invoices of credit notes.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1708,7 +1722,9 @@ _GET_EINVOICE = Operation(
 async def get_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The e-invoice of a credit note. The answer is not described: find it in ``extra``.
+    """The e-invoice of a credit note.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """

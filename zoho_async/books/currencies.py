@@ -48,7 +48,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, currency: CurrencyInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """Create a currency and return it. Needs ``currency_code`` and ``currency_format``.
+    """Create a currency and return it.
+
+    Needs ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -75,7 +77,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterated, every page of them.
+    """List currencies, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -104,8 +106,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency and return it; fields that are not sent stay as they are. Needs
-    ``currency_code`` and ``currency_format``.
+    """Change a currency and return it; fields that are not sent stay as they are.
+
+    Needs ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -176,7 +179,7 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List the exchange rates of a currency; iterated, every page of them.
+    """List the exchange rates of a currency, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """

@@ -77,7 +77,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModule]:
-    """List custom modules; iterated, every page of them.
+    """List custom modules, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -111,7 +111,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Create a custom module and return it. Needs ``module_name`` and ``plural_name``.
+    """Create a custom module and return it.
+
+    Needs ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -157,8 +159,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Change a custom module and return it; fields that are not sent stay as they are. Needs
-    ``module_name`` and ``plural_name``.
+    """Change a custom module and return it; fields that are not sent stay as they are.
+
+    Needs ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -216,8 +219,10 @@ def list_records(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModuleModuleRecord]:
-    """List records; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List records, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -256,8 +261,9 @@ async def bulk_update_records(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Change the records of many custom modules; returns the custom module record. Needs
-    ``record_name``.
+    """Change the records of many custom modules; returns the custom module record.
+
+    Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -284,7 +290,9 @@ async def create_record(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Create a record and return it. Needs ``record_name``.
+    """Create a record and return it.
+
+    Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -309,7 +317,9 @@ async def delete_records(
     record_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete records. At most 200 ids a call; more are refused.
+    """Delete records.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -361,7 +371,9 @@ async def update_record(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Change a record and return it. Needs ``record_name``.
+    """Change a record and return it.
+
+    Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """

@@ -95,8 +95,10 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment and return it. Needs ``customer_id``, ``payment_mode``, ``amount``,
-    ``date``, ``invoices``, ``invoice_id`` and ``amount_applied``.
+    """Create a customer payment and return it.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoices``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
@@ -147,7 +149,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterated, every page of them.
+    """List customer payments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -238,8 +240,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Change the customer payment whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm. Needs ``customer_id``, ``payment_mode``,
-    ``amount``, ``invoices``, ``invoice_id`` and ``amount_applied``.
+    where there is none. Doing so twice does no harm.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
@@ -274,8 +278,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
+    """Change a customer payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
     ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
@@ -370,7 +375,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPaymentPaymentRefund]:
-    """List the refunds of a customer payment; iterated, every page of them.
+    """List the refunds of a customer payment, page by page.
 
     Scope: ZohoBooks.customerpayments.READ.
     """
@@ -400,8 +405,9 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Create a refund of a customer payment; returns ``payment_refunds``. Needs ``date``,
-    ``amount`` and ``from_account_id``.
+    """Create a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
@@ -482,8 +488,9 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Change a refund of a customer payment; returns ``payment_refunds``. Needs ``date``,
-    ``amount`` and ``from_account_id``.
+    """Change a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """

@@ -94,9 +94,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[DeliveryChallan]:
-    """List delivery challans; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List delivery challans, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -135,7 +136,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Create a delivery challan and return it. Needs ``customer_id``.
+    """Create a delivery challan and return it.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.CREATE.
     """
@@ -194,8 +197,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Change a delivery challan and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``.
+    """Change a delivery challan and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -454,7 +458,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[DeliveryChallanTemplate]:
-    """List the templates of delivery challans, which come all at once.
+    """List the templates of delivery challans, all at once.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """

@@ -162,7 +162,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Create an estimate and return it. Needs ``customer_id`` and ``line_items``.
+    """Create an estimate and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -233,10 +235,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Estimate]:
-    """List estimates; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List estimates, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -308,7 +311,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
     """Change the estimate whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``customer_id`` and ``custom_fields``.
+    is none. Doing so twice does no harm.
+
+    Needs ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -344,8 +349,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Change an estimate and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``custom_fields``.
+    """Change an estimate and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -604,7 +610,9 @@ async def email(
     attachments: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an estimate. Needs ``to_mail_ids``.
+    """Email an estimate.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -664,7 +672,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many estimates. At most 10 ids a call; more are refused.
+    """Email many estimates.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -689,7 +699,9 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many estimates in one document. One document holds those of 25 ids at most.
+    """The PDFs of many estimates in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -716,8 +728,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many estimates in one document, made for printing. One document holds those of 25
-    ids at most.
+    """The PDFs of many estimates in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -796,7 +809,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[EstimateTemplate]:
-    """List the templates of estimates, which come all at once.
+    """List the templates of estimates, all at once.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -848,7 +861,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[EstimateComment]:
-    """List the comments of an estimate; iterated, every page of them.
+    """List the comments of an estimate, page by page.
 
     Scope: ZohoBooks.estimates.READ.
     """

@@ -81,8 +81,10 @@ _CREATE = Operation(
 async def create(
     zoho: Session, fixed_asset: FixedAssetInput, *, extra_query: Mapping[str, object] | None = None
 ) -> FixedAsset:
-    """Create a fixed asset and return it. Needs ``asset_name``, ``fixed_asset_type_id``,
-    ``asset_account_id``, ``asset_cost`` and ``asset_purchase_date``.
+    """Create a fixed asset and return it.
+
+    Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
+    ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -112,9 +114,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAsset]:
-    """List fixed assets; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List fixed assets, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -150,8 +153,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> FixedAsset:
-    """Change a fixed asset and return it; fields that are not sent stay as they are. Needs
-    ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
+    """Change a fixed asset and return it; fields that are not sent stay as they are.
+
+    Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
     ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
@@ -219,7 +223,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetAssetHistory]:
-    """List the history of a fixed asset; iterated, every page of them.
+    """List the history of a fixed asset, page by page.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -250,7 +254,7 @@ def list_forecast(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetForecast]:
-    """List the forecast of a fixed asset; iterated, every page of them.
+    """List the forecast of a fixed asset, page by page.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -339,7 +343,9 @@ async def write_off(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Write a fixed asset off. Needs ``date``, ``expense_account_id`` and ``reason``.
+    """Write a fixed asset off.
+
+    Needs ``date``, ``expense_account_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -363,8 +369,9 @@ async def sell(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Sell a fixed asset. Needs ``expense_account_id``, ``invoice_id``, ``line_item_id`` and
-    ``reason``.
+    """Sell a fixed asset.
+
+    Needs ``expense_account_id``, ``invoice_id``, ``line_item_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -434,9 +441,11 @@ _CREATE_TYPE = Operation(
 async def create_type(
     zoho: Session, type: FixedAssetTypeInput, *, extra_query: Mapping[str, object] | None = None
 ) -> FixedAssetType:
-    """Create a type and return it. Needs ``fixed_asset_type_name``, ``expense_account_id``,
-    ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
-    ``depreciation_percentage``, ``total_life`` and ``computation_type``.
+    """Create a type and return it.
+
+    Needs ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
+    ``depreciation_method``, ``depreciation_frequency``, ``depreciation_percentage``, ``total_life``
+    and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -461,7 +470,7 @@ def list_types(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetType]:
-    """List types; iterated, every page of them.
+    """List types, page by page.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -488,9 +497,11 @@ async def update_type(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
-    """Change a type and return it. Needs ``fixed_asset_type_name``, ``expense_account_id``,
-    ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
-    ``depreciation_percentage``, ``total_life`` and ``computation_type``.
+    """Change a type and return it.
+
+    Needs ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
+    ``depreciation_method``, ``depreciation_frequency``, ``depreciation_percentage``, ``total_life``
+    and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
     """

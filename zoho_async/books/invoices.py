@@ -267,7 +267,9 @@ async def create(
     batch_payments: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice and return it. Needs ``customer_id`` and ``line_items``.
+    """Create an invoice and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -348,10 +350,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List invoices, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -431,7 +434,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Change the invoice whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``customer_id`` and ``line_items``.
+    is none. Doing so twice does no harm.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -491,8 +496,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``line_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -680,7 +686,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call; more are refused.
+    """Email many invoices.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -832,7 +840,9 @@ async def email(
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an invoice. Needs ``to_mail_ids``.
+    """Email an invoice.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -869,7 +879,9 @@ async def send_payment_reminder(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send a payment reminder for an invoice. Needs ``cc_mail_ids``.
+    """Send a payment reminder for an invoice.
+
+    Needs ``cc_mail_ids``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -923,8 +935,9 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder. At most
-    10 ids a call; more are refused.
+    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -951,7 +964,9 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -978,8 +993,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document, made for printing. One document holds those of 25
-    ids at most.
+    """The PDFs of many invoices in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1142,7 +1158,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List the templates of invoices, which come all at once.
+    """List the templates of invoices, all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1194,7 +1210,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List the payments of an invoice; iterated, every page of them.
+    """List the payments of an invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1226,7 +1242,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List the credits applied of an invoice; iterated, every page of them.
+    """List the credits applied of an invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1256,7 +1272,9 @@ async def apply_credits(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply credits to an invoice. Needs ``invoice_payments`` and ``apply_creditnotes``.
+    """Apply credits to an invoice.
+
+    Needs ``invoice_payments`` and ``apply_creditnotes``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1594,7 +1612,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List the comments of an invoice; iterated, every page of them.
+    """List the comments of an invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2181,8 +2199,9 @@ _PREVIEW_COUPONS = Operation(
 async def preview_coupons(
     zoho: Session, invoice: InvoiceInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Show what coupons do to an invoice that is not created yet. Needs ``customer_id`` and
-    ``line_items``.
+    """Show what coupons do to an invoice that is not created yet.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2227,7 +2246,9 @@ async def get_dashboard(
     invoice_agent: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Figures about all invoices. The answer is not described: find it in ``extra``.
+    """Figures about all invoices.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2250,7 +2271,9 @@ _GET_BY_REFERENCE = Operation(
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An invoice by a reference. The answer is not described: find it in ``extra``.
+    """An invoice by a reference.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2271,7 +2294,9 @@ _GET_CUSTOM_FIELDS = Operation(
 async def get_custom_fields(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The custom fields of an invoice. The answer is not described: find it in ``extra``.
+    """The custom fields of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2292,8 +2317,9 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
 async def get_advanced_tracking_details(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The advanced tracking details of an invoice. The answer is not described: find it in
-    ``extra``.
+    """The advanced tracking details of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2385,7 +2411,9 @@ _GET_QR_CODE = Operation(
 async def get_qr_code(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The QR code of an invoice. The answer is not described: find it in ``extra``.
+    """The QR code of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2406,7 +2434,9 @@ _GET_SMS = Operation(
 async def get_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The SMS of an invoice. The answer is not described: find it in ``extra``.
+    """The SMS of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2448,7 +2478,9 @@ _GET_SIGNATURE_TEMPLATE = Operation(
 async def get_signature_template(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The signature template of an invoice. The answer is not described: find it in ``extra``.
+    """The signature template of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2839,7 +2871,9 @@ _GET_PAYMENT_QR = Operation(
 async def get_payment_qr(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The payment QR of an invoice. The answer is not described: find it in ``extra``.
+    """The payment QR of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2860,7 +2894,9 @@ _GET_PAYMENT_QR_STATUS = Operation(
 async def get_payment_qr_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The payment QR status of an invoice. The answer is not described: find it in ``extra``.
+    """The payment QR status of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2927,7 +2963,9 @@ async def get_metadata(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Metadata of an invoice. The answer is not described: find it in ``extra``.
+    """Metadata of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2971,7 +3009,9 @@ _GET_EINVOICES = Operation(
 
 
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The e-invoices of invoices. The answer is not described: find it in ``extra``.
+    """The e-invoices of invoices.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -3034,7 +3074,9 @@ _GET_EINVOICE = Operation(
 async def get_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The e-invoice of an invoice. The answer is not described: find it in ``extra``.
+    """The e-invoice of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """

@@ -70,7 +70,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Item:
-    """Create an item and return it. Needs ``name`` and ``rate``.
+    """Create an item and return it.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -120,7 +122,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterated, every page of them.
+    """List items, page by page.
 
     ``last_modified_time`` asks for what changed since a moment. ``list_details`` reads many of them
     in full, by their ids.
@@ -183,7 +185,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Item:
     """Change the item whose unique custom field ``key`` has ``value``, or create it where there is
-    none. Doing so twice does no harm. Needs ``name`` and ``rate``.
+    none. Doing so twice does no harm.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -216,8 +220,9 @@ _LIST_DETAILS = ListOperation(
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List items by their ids, each with all its fields, which come all at once. More than 100 ids
-    are read by several calls.
+    """List items by their ids, each with all its fields, all at once.
+
+    More than 100 ids are read by several calls.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -243,8 +248,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item and return it; fields that are not sent stay as they are. Needs ``name`` and
-    ``rate``.
+    """Change an item and return it; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

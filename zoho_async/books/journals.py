@@ -129,7 +129,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, journal: JournalInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Journal:
-    """Create a journal and return it. Needs ``journal_date``.
+    """Create a journal and return it.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -197,11 +199,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals; iterated, every page of them. More than 200 ids in ``journal_ids`` are read by
-    several calls.
+    """List journals, page by page.
 
-    ``last_modified_time`` gives the journals of exactly that moment; ``date_after`` those of later
-    days.
+    More than 200 ids in ``journal_ids`` are read by several calls. ``last_modified_time`` gives the
+    journals of exactly that moment; ``date_after`` those of later days.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -275,8 +276,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Change a journal and return it; fields that are not sent stay as they are. Needs
-    ``journal_date``.
+    """Change a journal and return it; fields that are not sent stay as they are.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -544,7 +546,7 @@ def list_credits(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalCredit]:
-    """List the credits of a journal; iterated, every page of them.
+    """List the credits of a journal, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -685,7 +687,9 @@ async def bulk_submit(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Submit many journals. At most 25 ids a call; more are refused.
+    """Submit many journals.
+
+    At most 25 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -709,7 +713,9 @@ async def bulk_approve(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve many journals. At most 25 ids a call; more are refused.
+    """Approve many journals.
+
+    At most 25 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -733,7 +739,9 @@ async def bulk_publish(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Publish many journals. At most 10 ids a call; more are refused.
+    """Publish many journals.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -757,7 +765,9 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many journals. At most 200 ids a call; more are refused.
+    """Delete many journals.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -778,7 +788,9 @@ _CREATE_RECURRING_JOURNAL = Operation(
 async def create_recurring_journal(
     zoho: Session, journal: JournalInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Journal:
-    """Create a recurring journal; returns the journal. Needs ``journal_date``.
+    """Create a recurring journal; returns the journal.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -809,9 +821,10 @@ def list_recurring_journals(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalRecurringJournal]:
-    """List recurring journals; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List recurring journals, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -872,7 +885,9 @@ async def update_recurring_journal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Change a recurring journal; returns the journal. Needs ``journal_date``.
+    """Change a recurring journal; returns the journal.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -973,7 +988,7 @@ def list_journals_of_recurring_journal(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals of a recurring journal; iterated, every page of them.
+    """List journals of a recurring journal, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """

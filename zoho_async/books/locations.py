@@ -64,8 +64,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, location: LocationInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Location:
-    """Create a location and return it. Needs ``location_name``, ``country`` and
-    ``tax_settings_id``.
+    """Create a location and return it.
+
+    Needs ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -91,7 +92,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Location]:
-    """List locations; iterated, every page of them.
+    """List locations, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -116,8 +117,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Location:
-    """Change a location and return it; fields that are not sent stay as they are. Needs
-    ``location_name``, ``country`` and ``tax_settings_id``.
+    """Change a location and return it; fields that are not sent stay as they are.
+
+    Needs ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

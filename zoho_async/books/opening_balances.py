@@ -50,7 +50,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
-    """Create an opening balance and return it. Needs ``date``.
+    """Create an opening balance and return it.
+
+    Needs ``date``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -74,8 +76,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
-    """Change an opening balance and return it; fields that are not sent stay as they are. Needs
-    ``opening_balance_id``.
+    """Change an opening balance and return it; fields that are not sent stay as they are.
+
+    Needs ``opening_balance_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -161,7 +164,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[OpeningBalanceTransaction]:
-    """List the transactions of opening balances; iterated, every page of them.
+    """List the transactions of opening balances, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """

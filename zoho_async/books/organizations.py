@@ -53,8 +53,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization and return it. Needs ``name``, ``currency_code``, ``time_zone`` and
-    ``portal_name``.
+    """Create an organization and return it.
+
+    Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -75,7 +76,7 @@ _LIST = ListOperation(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """List organizations, which come all at once.
+    """List organizations, all at once.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -152,8 +153,7 @@ def list_for_user(
     app_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Organization]:
-    """List the organizations of the user, or of the user with another email, which come all at
-    once.
+    """List the organizations of the user, or of the user with another email, all at once.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -183,7 +183,9 @@ _GET_ADDRESS = Operation(
 
 
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The address of organizations. The answer is not described: find it in ``extra``.
+    """The address of organizations.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

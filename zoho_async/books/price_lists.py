@@ -51,8 +51,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, price_list: PriceListInput, *, extra_query: Mapping[str, object] | None = None
 ) -> PriceList:
-    """Create a price list and return it. Needs ``name``, ``pricebook_type`` and
-    ``sales_or_purchase_type``.
+    """Create a price list and return it.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -80,7 +81,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterated, every page of them.
+    """List price lists, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -115,8 +116,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list and return it; fields that are not sent stay as they are. Needs ``name``,
-    ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Change a price list and return it; fields that are not sent stay as they are.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -201,7 +203,9 @@ async def bulk_get(
     currency_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Many price lists. The answer is not described: find it in ``extra``.
+    """Many price lists.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -246,7 +250,9 @@ async def get_items(
     custom_fields: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """The items of price lists. The answer is not described: find it in ``extra``.
+    """The items of price lists.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

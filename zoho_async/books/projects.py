@@ -89,8 +89,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """Create a project and return it. Needs ``project_name``, ``customer_id``, ``billing_type`` and
-    ``user_id``.
+    """Create a project and return it.
+
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -121,8 +122,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List projects, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -162,8 +165,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
     """Change the project whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``project_name``, ``customer_id``,
-    ``billing_type`` and ``user_id``.
+    is none. Doing so twice does no harm.
+
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -197,8 +201,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project and return it; fields that are not sent stay as they are. Needs
-    ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    """Change a project and return it; fields that are not sent stay as they are.
+
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -304,7 +309,9 @@ async def clone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project; returns the project. Needs ``project_name``.
+    """Clone a project; returns the project.
+
+    Needs ``project_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -328,7 +335,9 @@ async def add_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project; returns ``users``. Needs ``cost_rate``.
+    """Add a user to a project; returns ``users``.
+
+    Needs ``cost_rate``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -354,7 +363,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List the users of a project; iterated, every page of them.
+    """List the users of a project, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -383,7 +392,9 @@ async def invite_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite the user to a project; returns ``users``. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``.
+
+    Needs ``user_name`` and ``email``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -481,7 +492,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project; returns ``comments``. Needs ``description``.
+    """Add a comment to a project; returns ``comments``.
+
+    Needs ``description``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -507,7 +520,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List the comments of a project; iterated, every page of them.
+    """List the comments of a project, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -565,9 +578,10 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List the invoices of a project; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List the invoices of a project, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -603,7 +617,9 @@ async def add_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Add a task to a project and return it. Needs ``task_name``.
+    """Add a task to a project and return it.
+
+    Needs ``task_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -629,7 +645,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectTask]:
-    """List the tasks of a project; iterated, every page of them.
+    """List the tasks of a project, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -660,7 +676,9 @@ async def update_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Change a task of a project and return it. Needs ``task_name``.
+    """Change a task of a project and return it.
+
+    Needs ``task_name``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """

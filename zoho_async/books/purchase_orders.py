@@ -170,7 +170,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order and return it. Needs ``vendor_id`` and ``line_items``.
+    """Create a purchase order and return it.
+
+    Needs ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -240,7 +242,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders; iterated, every page of them.
+    """List purchase orders, page by page.
 
     Zoho takes ``sort_order`` here and does not heed it. ``last_modified_time`` asks for what
     changed since a moment.
@@ -315,7 +317,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
     """Change the purchase order whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``vendor_id`` and ``line_items``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -351,8 +355,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order and return it; fields that are not sent stay as they are. Needs
-    ``vendor_id`` and ``line_items``.
+    """Change a purchase order and return it; fields that are not sent stay as they are.
+
+    Needs ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -603,7 +608,9 @@ async def email(
     file_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a purchase order. Needs ``to_mail_ids`` and ``body``.
+    """Email a purchase order.
+
+    Needs ``to_mail_ids`` and ``body``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -685,7 +692,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[PurchaseOrderTemplate]:
-    """List the templates of purchase orders, which come all at once.
+    """List the templates of purchase orders, all at once.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -844,7 +851,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrderComment]:
-    """List the comments of a purchase order; iterated, every page of them.
+    """List the comments of a purchase order, page by page.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -874,8 +881,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrderComment:
-    """Add a comment to a purchase order and return it. Needs ``description`` and
-    ``expected_delivery_date``.
+    """Add a comment to a purchase order and return it.
+
+    Needs ``description`` and ``expected_delivery_date``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """

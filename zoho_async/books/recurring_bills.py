@@ -61,8 +61,10 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringBill:
-    """Create a recurring bill and return it. Needs ``vendor_id``, ``recurrence_name``,
-    ``start_date``, ``repeat_every`` and ``recurrence_frequency``.
+    """Create a recurring bill and return it.
+
+    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
@@ -137,7 +139,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringBill]:
-    """List recurring bills; iterated, every page of them.
+    """List recurring bills, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -223,8 +225,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Change the recurring bill whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``vendor_id``, ``recurrence_name``,
-    ``start_date``, ``repeat_every`` and ``recurrence_frequency``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -257,8 +261,10 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a recurring bill; fields that are not sent stay as they are. Needs ``vendor_id``,
-    ``recurrence_name``, ``start_date``, ``repeat_every`` and ``recurrence_frequency``.
+    """Change a recurring bill; fields that are not sent stay as they are.
+
+    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -361,7 +367,9 @@ _GET_HISTORY = Operation(
 async def get_history(
     zoho: Session, recurring_bill_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The history of a recurring bill. The answer is not described: find it in ``extra``.
+    """The history of a recurring bill.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.bills.READ.
     """

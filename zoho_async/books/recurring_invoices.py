@@ -98,8 +98,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Create a recurring invoice and return it. Needs ``recurrence_name``, ``customer_id`` and
-    ``recurrence_frequency``.
+    """Create a recurring invoice and return it.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -145,7 +146,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoice]:
-    """List recurring invoices; iterated, every page of them.
+    """List recurring invoices, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -201,8 +202,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Change the recurring invoice whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm. Needs ``recurrence_name``, ``customer_id``
-    and ``recurrence_frequency``.
+    where there is none. Doing so twice does no harm.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -237,8 +239,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Change a recurring invoice and return it; fields that are not sent stay as they are. Needs
-    ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
+    """Change a recurring invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -394,7 +397,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceComment]:
-    """List the history of a recurring invoice; iterated, every page of them.
+    """List the history of a recurring invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -470,7 +473,9 @@ _GET_DASHBOARD = Operation(
 
 
 async def get_dashboard(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The dashboard of recurring invoices. The answer is not described: find it in ``extra``.
+    """The dashboard of recurring invoices.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -501,7 +506,7 @@ def list_child_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceInvoiceHistory]:
-    """List the child invoices of a recurring invoice; iterated, every page of them.
+    """List the child invoices of a recurring invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """

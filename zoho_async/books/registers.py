@@ -98,7 +98,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterTransaction]:
-    """List the transactions of a register; iterated, every page of them.
+    """List the transactions of a register, page by page.
 
     A page holds 10 rows where ``per_page`` is not given.
 
@@ -149,7 +149,7 @@ def list_bulk_action_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterBulkActionsHistory]:
-    """List the bulk action history of a register; iterated, every page of them.
+    """List the bulk action history of a register, page by page.
 
     A page holds 10 rows where ``per_page`` is not given.
 
@@ -227,7 +227,7 @@ def list_bulk_update_fields(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterField]:
-    """List the bulk update fields of a register; iterated, every page of them.
+    """List the bulk update fields of a register, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """

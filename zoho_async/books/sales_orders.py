@@ -206,7 +206,9 @@ async def create(
     total_files: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order and return it. Needs ``customer_id``.
+    """Create a sales order and return it.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -297,11 +299,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed. More than 200 ids in ``salesorder_ids`` are read by several calls.
+    """List sales orders, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment. More than 200 ids in ``salesorder_ids`` are read by several calls.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -391,7 +393,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Change the sales order whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``customer_id``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -429,8 +433,9 @@ async def update(
     total_files: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``.
+    """Change a sales order and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -651,7 +656,9 @@ async def email(
     file_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a sales order. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a sales order.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -750,7 +757,9 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many sales orders in one document. One document holds those of 25 ids at most.
+    """The PDFs of many sales orders in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -776,8 +785,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many sales orders in one document, made for printing. One document holds those of
-    25 ids at most.
+    """The PDFs of many sales orders in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -853,7 +863,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[SalesOrderTemplate]:
-    """List the templates of sales orders, which come all at once.
+    """List the templates of sales orders, all at once.
 
     Scope: ZohoBooks.salesorders.READ.
     """

@@ -70,7 +70,9 @@ async def create(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Create a sales receipt and return it. Needs ``customer_id`` and ``payment_mode``.
+    """Create a sales receipt and return it.
+
+    Needs ``customer_id`` and ``payment_mode``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -124,7 +126,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReceipt]:
-    """List sales receipts; iterated, every page of them.
+    """List sales receipts, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -177,8 +179,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Change a sales receipt and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``.
+    """Change a sales receipt and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -292,7 +295,9 @@ async def email(
     attach_pdf: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a sales receipt. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a sales receipt.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """

@@ -61,8 +61,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, time_entry: TimeEntryInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Create a time entry and return it. Needs ``project_id``, ``task_id``, ``user_id`` and
-    ``log_date``.
+    """Create a time entry and return it.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -95,7 +96,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries; iterated, every page of them.
+    """List time entries, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -153,8 +154,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry and return it; fields that are not sent stay as they are. Needs
-    ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    """Change a time entry and return it; fields that are not sent stay as they are.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """

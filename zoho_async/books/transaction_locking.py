@@ -163,7 +163,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TransactionLock]:
-    """List transaction locks; iterated, every page of them.
+    """List transaction locks, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """

@@ -43,7 +43,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, user: UserInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Create a user. Needs ``name`` and ``email``.
+    """Create a user.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -72,7 +74,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users; iterated, every page of them.
+    """List users, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -107,7 +109,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
+    """Change a user; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

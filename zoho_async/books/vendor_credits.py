@@ -159,7 +159,9 @@ async def create(
     bill_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Create a vendor credit and return it. Needs ``vendor_id``.
+    """Create a vendor credit and return it.
+
+    Needs ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -228,11 +230,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCredit]:
-    """List vendor credits; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List vendor credits, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -299,8 +301,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Change a vendor credit and return it; fields that are not sent stay as they are. Needs
-    ``vendor_id``.
+    """Change a vendor credit and return it; fields that are not sent stay as they are.
+
+    Needs ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -495,7 +498,7 @@ def list_bills_credited(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditBillsCredited]:
-    """List the bills credited of a vendor credit; iterated, every page of them.
+    """List the bills credited of a vendor credit, page by page.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -524,7 +527,9 @@ async def apply_to_bills(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
-    """Apply a vendor credit to bills; returns ``bills``. Needs ``bills``.
+    """Apply a vendor credit to bills; returns ``bills``.
+
+    Needs ``bills``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -577,8 +582,9 @@ async def refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Refund a vendor credit; returns the vendor credit refund. Needs ``date``, ``amount`` and
-    ``account_id``.
+    """Refund a vendor credit; returns the vendor credit refund.
+
+    Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -604,7 +610,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List the refunds of a vendor credit; iterated, every page of them.
+    """List the refunds of a vendor credit, page by page.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -635,8 +641,9 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Change a refund of a vendor credit and return it. Needs ``date``, ``amount`` and
-    ``account_id``.
+    """Change a refund of a vendor credit and return it.
+
+    Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -725,11 +732,11 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List all refunds of vendor credits; iterated, every page of them, in order of
-    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
-    meanwhile can be missed.
+    """List all refunds of vendor credits, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -766,7 +773,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
-    """Add a comment to a vendor credit and return it. Needs ``description``.
+    """Add a comment to a vendor credit and return it.
+
+    Needs ``description``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -792,7 +801,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditComment]:
-    """List the comments of a vendor credit; iterated, every page of them.
+    """List the comments of a vendor credit, page by page.
 
     Scope: ZohoBooks.debitnotes.READ.
     """

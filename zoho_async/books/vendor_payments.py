@@ -91,7 +91,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentCreateResult:
-    """Create a vendor payment. Needs ``amount``.
+    """Create a vendor payment.
+
+    Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -152,7 +154,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPayment]:
-    """List vendor payments; iterated, every page of them.
+    """List vendor payments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -225,7 +227,9 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPayment:
     """Change the vendor payment whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``amount``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -290,8 +294,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Change a vendor payment and return it; fields that are not sent stay as they are. Needs
-    ``amount``.
+    """Change a vendor payment and return it; fields that are not sent stay as they are.
+
+    Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -375,7 +380,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPaymentRefund]:
-    """List the refunds of a vendor payment; iterated, every page of them.
+    """List the refunds of a vendor payment, page by page.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -405,8 +410,9 @@ async def refund_excess(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentRefund:
-    """Refund the excess of a vendor payment; returns the vendor payment refund. Needs ``date``,
-    ``amount`` and ``to_account_id``.
+    """Refund the excess of a vendor payment; returns the vendor payment refund.
+
+    Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -459,8 +465,9 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentRefund:
-    """Change a refund of a vendor payment and return it. Needs ``date``, ``amount`` and
-    ``to_account_id``.
+    """Change a refund of a vendor payment and return it.
+
+    Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -515,7 +522,9 @@ async def email(
     file_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a vendor payment. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a vendor payment.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """

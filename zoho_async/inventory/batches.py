@@ -59,7 +59,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, batch: BatchInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Batch:
-    """Create a batch and return it. Needs ``item_id`` and ``batch_number``.
+    """Create a batch and return it.
+
+    Needs ``item_id`` and ``batch_number``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -95,7 +97,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Batch]:
-    """List batches; iterated, every page of them.
+    """List batches, page by page.
 
     Scope: ZohoInventory.items.READ.
     """

@@ -77,8 +77,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, bill: BillInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Bill:
-    """Create a bill and return it. Needs ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and
-    ``line_items``.
+    """Create a bill and return it.
+
+    Needs ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.CREATE.
     """
@@ -105,7 +106,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Bill]:
-    """List bills; iterated, every page of them.
+    """List bills, page by page.
 
     Zoho takes all filters here and does not heed them.
 
@@ -155,8 +156,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Change a bill and return it; fields that are not sent stay as they are. Needs ``vendor_id``,
-    ``bill_number``, ``date``, ``due_date`` and ``line_items``.
+    """Change a bill and return it; fields that are not sent stay as they are.
+
+    Needs ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.UPDATE.
     """

@@ -143,8 +143,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Create a composite item and return it. Needs ``name``, ``mapped_items``, ``sku``,
-    ``item_type``, ``rate`` and ``product_type``.
+    """Create a composite item and return it.
+
+    Needs ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -191,11 +192,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItem]:
-    """List composite items; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List composite items, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -268,8 +269,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Change a composite item and return it; fields that are not sent stay as they are. Needs
-    ``name``, ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
+    """Change a composite item and return it; fields that are not sent stay as they are.
+
+    Needs ``name``, ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
@@ -401,8 +403,10 @@ async def create_assemblies(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CompositeItemAssembliesResult:
-    """Create assemblies. Needs ``reference_number``, ``date``, ``composite_item_id``,
-    ``composite_item_name``, ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
+    """Create assemblies.
+
+    Needs ``reference_number``, ``date``, ``composite_item_id``, ``composite_item_name``,
+    ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -450,9 +454,10 @@ def list_assemblies(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItemBundle]:
-    """List the assemblies of a composite item; iterated, every page of them, in order of
-    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
-    meanwhile can be missed.
+    """List the assemblies of a composite item, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.compositeitems.READ.
     """

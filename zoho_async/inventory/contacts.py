@@ -110,7 +110,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Contact:
-    """Create a contact and return it. Needs ``contact_name``.
+    """Create a contact and return it.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -163,8 +165,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List contacts, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -223,8 +227,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact and return it; fields that are not sent stay as they are. Needs
-    ``contact_name``.
+    """Change a contact and return it; fields that are not sent stay as they are.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
@@ -294,7 +299,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List the addresses of a contact; iterated, every page of them.
+    """List the addresses of a contact, page by page.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -369,7 +374,9 @@ async def email_statement(
     multipart_or_formdata: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email the statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -435,7 +442,9 @@ async def email(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -467,7 +476,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List the comments of a contact; iterated, every page of them.
+    """List the comments of a contact, page by page.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -494,7 +503,9 @@ _CREATE_CONTACT_PERSON = Operation(
 async def create_contact_person(
     zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
 ) -> ContactPerson:
-    """Create a contact person and return it. Needs ``first_name``.
+    """Create a contact person and return it.
+
+    Needs ``first_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -520,7 +531,9 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Change a contact person and return it. Needs ``contact_id`` and ``first_name``.
+    """Change a contact person and return it.
+
+    Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
@@ -570,7 +583,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List the contact persons of a contact; iterated, every page of them.
+    """List the contact persons of a contact, page by page.
 
     Scope: ZohoInventory.contacts.READ.
     """

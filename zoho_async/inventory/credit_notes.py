@@ -170,8 +170,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``line_items`` and
-    ``creditnote_number``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -225,9 +226,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -280,8 +282,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
+    """Change a credit note and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -409,7 +412,9 @@ async def email(
     customer_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -577,7 +582,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List the email history of a credit note; iterated, every page of them.
+    """List the email history of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -659,7 +664,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List the templates of credit notes, which come all at once.
+    """List the templates of credit notes, all at once.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -711,7 +716,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List the invoices of a credit note; iterated, every page of them.
+    """List the invoices of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -741,7 +746,9 @@ async def apply_to_invoices(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply a credit note to invoices. Needs ``invoice_id`` and ``amount_applied``.
+    """Apply a credit note to invoices.
+
+    Needs ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -797,7 +804,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List the comments of a credit note; iterated, every page of them.
+    """List the comments of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -883,9 +890,10 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteRefund]:
-    """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
-    A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List all refunds of credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -923,7 +931,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteRefund]:
-    """List the refunds of a credit note; iterated, every page of them.
+    """List the refunds of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """

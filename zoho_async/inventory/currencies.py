@@ -34,7 +34,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, currency: CurrencyInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """Create a currency and return it. Needs ``currency_code`` and ``currency_symbol``.
+    """Create a currency and return it.
+
+    Needs ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -61,7 +63,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterated, every page of them.
+    """List currencies, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -90,8 +92,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency and return it; fields that are not sent stay as they are. Needs
-    ``currency_code`` and ``currency_symbol``.
+    """Change a currency and return it; fields that are not sent stay as they are.
+
+    Needs ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

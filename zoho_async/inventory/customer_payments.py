@@ -80,8 +80,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment and return it. Needs ``customer_id``, ``payment_mode``, ``amount``
-    and ``invoices``.
+    """Create a customer payment and return it.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.CREATE.
     """
@@ -130,7 +131,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterated, every page of them.
+    """List customer payments, page by page.
 
     Scope: ZohoInventory.customerpayments.READ.
     """
@@ -213,8 +214,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
+    """Change a customer payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
     """

@@ -58,8 +58,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
-    """Create an inventory adjustment and return it. Needs ``date``, ``reason``, ``adjustment_type``
-    and ``line_items``.
+    """Create an inventory adjustment and return it.
+
+    Needs ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.CREATE.
     """
@@ -85,7 +86,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InventoryAdjustment]:
-    """List inventory adjustments; iterated, every page of them.
+    """List inventory adjustments, page by page.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
     """
@@ -135,6 +136,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
     """Change an inventory adjustment and return it; fields that are not sent stay as they are.
+
     Needs ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.

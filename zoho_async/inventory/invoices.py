@@ -195,7 +195,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice and return it. Needs ``customer_id`` and ``line_items``.
+    """Create an invoice and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -260,8 +262,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -325,8 +329,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``line_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -543,7 +548,9 @@ async def email(
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an invoice. Needs ``to_mail_ids``.
+    """Email an invoice.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -608,7 +615,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call; more are refused.
+    """Email many invoices.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -655,7 +664,9 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -682,8 +693,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document, made for printing. One document holds those of 25
-    ids at most.
+    """The PDFs of many invoices in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -846,7 +858,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List the templates of invoices, which come all at once.
+    """List the templates of invoices, all at once.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -898,7 +910,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List the payments of an invoice; iterated, every page of them.
+    """List the payments of an invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -930,7 +942,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List the credits applied of an invoice; iterated, every page of them.
+    """List the credits applied of an invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1148,7 +1160,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List the comments of an invoice; iterated, every page of them.
+    """List the comments of an invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """

@@ -56,7 +56,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, item_group: ItemGroupInput, *, extra_query: Mapping[str, object] | None = None
 ) -> ItemGroupCreateResult:
-    """Create an item group. Needs ``group_name`` and ``unit``.
+    """Create an item group.
+
+    Needs ``group_name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -82,7 +84,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemGroup]:
-    """List item groups; iterated, every page of them.
+    """List item groups, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -126,8 +128,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ItemGroupUpdateResult:
-    """Change an item group; fields that are not sent stay as they are. Needs ``group_name``,
-    ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
+    """Change an item group; fields that are not sent stay as they are.
+
+    Needs ``group_name``, ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
 
     Scope: ZohoInventory.items.UPDATE.
     """

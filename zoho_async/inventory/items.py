@@ -218,7 +218,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Item:
-    """Create an item and return it. Needs ``name``.
+    """Create an item and return it.
+
+    Needs ``name``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -281,11 +283,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterated, every page of them, in order of ``created_time``. A ``sort_column`` of
-    yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List items, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment. ``list_details`` reads many of them
-    in full, by their ids.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment. ``list_details`` reads many of them in full, by their ids.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -373,8 +375,9 @@ _LIST_DETAILS = ListOperation(
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List items by their ids, each with all its fields, which come all at once. More than 100 ids
-    are read by several calls.
+    """List items by their ids, each with all its fields, all at once.
+
+    More than 100 ids are read by several calls.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -422,7 +425,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item and return it; fields that are not sent stay as they are. Needs ``name``.
+    """Change an item and return it; fields that are not sent stay as they are.
+
+    Needs ``name``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -728,7 +733,9 @@ async def reorder_images(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Reorder the images of an item. Needs ``documents``.
+    """Reorder the images of an item.
+
+    Needs ``documents``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -962,7 +969,9 @@ async def move(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Move an item. Needs ``group_id``.
+    """Move an item.
+
+    Needs ``group_id``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -1158,7 +1167,7 @@ def list_sales_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemSalesOrder]:
-    """List the sales orders of an item; iterated, every page of them.
+    """List the sales orders of an item, page by page.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -1204,7 +1213,7 @@ def list_purchase_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemPurchaseOrder]:
-    """List the purchase orders of an item; iterated, every page of them.
+    """List the purchase orders of an item, page by page.
 
     Scope: ZohoInventory.purchaseorders.READ.
     """
@@ -1249,7 +1258,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemInvoice]:
-    """List the invoices of an item; iterated, every page of them.
+    """List the invoices of an item, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1295,9 +1304,10 @@ def list_delivery_challans(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemDeliveryChallan]:
-    """List the delivery challans of an item; iterated, every page of them, in order of
-    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
-    meanwhile can be missed.
+    """List the delivery challans of an item, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1341,7 +1351,7 @@ def list_sales_receipts(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemSalesReceipt]:
-    """List the sales receipts of an item; iterated, every page of them.
+    """List the sales receipts of an item, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1383,7 +1393,7 @@ def list_move_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemMoveOrder]:
-    """List the move orders of an item; iterated, every page of them.
+    """List the move orders of an item, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -1424,7 +1434,7 @@ def list_putaways(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemPutaway]:
-    """List the putaways of an item; iterated, every page of them.
+    """List the putaways of an item, page by page.
 
     Scope: ZohoInventory.items.READ.
     """

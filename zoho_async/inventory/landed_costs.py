@@ -61,7 +61,9 @@ async def create_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """Create a landed cost for a bill and return it. Needs ``cost_allocations``.
+    """Create a landed cost for a bill and return it.
+
+    Needs ``cost_allocations``.
 
     Scope: ZohoInventory.bills.CREATE.
     """
@@ -185,8 +187,9 @@ def list_bills(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LandedCostBill]:
-    """List bills of landed costs; iterated, every page of them. More than 200 ids are read by
-    several calls.
+    """List bills of landed costs, page by page.
+
+    More than 200 ids are read by several calls.
 
     Scope: ZohoInventory.bills.READ.
     """

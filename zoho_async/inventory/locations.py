@@ -69,7 +69,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, location: LocationInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Location:
-    """Create a location and return it. Needs ``location_name`` and ``tax_settings_id``.
+    """Create a location and return it.
+
+    Needs ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -97,7 +99,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Location]:
-    """List locations; iterated, every page of them.
+    """List locations, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -153,8 +155,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Location:
-    """Change a location and return it; fields that are not sent stay as they are. Needs
-    ``location_name`` and ``tax_settings_id``.
+    """Change a location and return it; fields that are not sent stay as they are.
+
+    Needs ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -260,7 +263,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LocationUser]:
-    """List the users of a location; iterated, every page of them.
+    """List the users of a location, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -81,7 +81,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Create a move order and return it. Needs ``date`` and ``line_items``.
+    """Create a move order and return it.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.CREATE.
     """
@@ -131,9 +133,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrder]:
-    """List move orders; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List move orders, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -229,8 +232,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Change a move order and return it; fields that are not sent stay as they are. Needs ``date``
-    and ``line_items``.
+    """Change a move order and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.UPDATE.
     """
@@ -284,7 +288,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrderComment]:
-    """List the comments of a move order; iterated, every page of them.
+    """List the comments of a move order, page by page.
 
     Scope: ZohoInventory.moveorder.READ.
     """

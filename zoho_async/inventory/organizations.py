@@ -42,8 +42,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization and return it. Needs ``name``, ``currency_code``, ``time_zone`` and
-    ``portal_name``.
+    """Create an organization and return it.
+
+    Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -63,7 +64,7 @@ _LIST = ListOperation(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """List organizations, which come all at once.
+    """List organizations, all at once.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -71,7 +71,9 @@ async def create(
     salesorder_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> Package:
-    """Create a package and return it. Needs ``date`` and ``line_items``.
+    """Create a package and return it.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.CREATE.
     """
@@ -117,7 +119,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Package]:
-    """List packages; iterated, every page of them.
+    """List packages, page by page.
 
     Zoho takes ``package_number``, ``salesorder_number`` and ``status`` here and does not heed them.
 
@@ -191,8 +193,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Package:
-    """Change a package and return it; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a package and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.UPDATE.
     """

@@ -133,8 +133,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Picklist]:
-    """List picklists; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List picklists, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -189,7 +191,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Create a picklist and return it. Needs ``location_id`` and ``line_items``.
+    """Create a picklist and return it.
+
+    Needs ``location_id`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.CREATE.
     """
@@ -220,7 +224,9 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many picklists. At most 200 ids a call; more are refused.
+    """Delete many picklists.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoInventory.picklists.DELETE.
     """
@@ -273,8 +279,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Change a picklist and return it; fields that are not sent stay as they are. Needs ``date``
-    and ``line_items``.
+    """Change a picklist and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -354,8 +361,9 @@ async def bulk_set_status(
     picklist_item_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Set a status of many picklists. At most 25 ids a call and 50 in ``picklist_item_ids``; more
-    are refused.
+    """Set a status of many picklists.
+
+    At most 25 ids a call and 50 in ``picklist_item_ids``; more are refused.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -494,7 +502,7 @@ def search_sales_order_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistSoLineItem]:
-    """Search sales order line items; iterated, every page of them.
+    """Search sales order line items, page by page.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -536,7 +544,7 @@ def search_sales_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistSalesOrder]:
-    """Search sales orders; iterated, every page of them.
+    """Search sales orders, page by page.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -578,7 +586,7 @@ def search_purchase_return_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistPrLineItem]:
-    """Search purchase return line items; iterated, every page of them.
+    """Search purchase return line items, page by page.
 
     Scope: ZohoInventory.purchasereturns.READ.
     """

@@ -46,8 +46,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, price_list: PriceListInput, *, extra_query: Mapping[str, object] | None = None
 ) -> PriceList:
-    """Create a price list and return it. Needs ``name``, ``pricebook_type`` and
-    ``sales_or_purchase_type``.
+    """Create a price list and return it.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -75,7 +76,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterated, every page of them.
+    """List price lists, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -110,8 +111,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list and return it; fields that are not sent stay as they are. Needs ``name``,
-    ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Change a price list and return it; fields that are not sent stay as they are.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -81,8 +81,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order and return it. Needs ``purchaseorder_number``, ``vendor_id`` and
-    ``line_items``.
+    """Create a purchase order and return it.
+
+    Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
     """
@@ -115,7 +116,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders; iterated, every page of them.
+    """List purchase orders, page by page.
 
     Zoho takes ``sort_order`` here and does not heed it.
 
@@ -164,8 +165,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order and return it; fields that are not sent stay as they are. Needs
-    ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
+    """Change a purchase order and return it; fields that are not sent stay as they are.
+
+    Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """

@@ -71,7 +71,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Create a putaway and return it. Needs ``date`` and ``line_items``.
+    """Create a putaway and return it.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.CREATE.
     """
@@ -112,7 +114,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Putaway]:
-    """List putaways; iterated, every page of them.
+    """List putaways, page by page.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -182,8 +184,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Change a putaway and return it; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a putaway and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.UPDATE.
     """
@@ -237,7 +240,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PutawayComment]:
-    """List the comments of a putaway; iterated, every page of them.
+    """List the comments of a putaway, page by page.
 
     Scope: ZohoInventory.putaway.READ.
     """

@@ -98,7 +98,7 @@ def list_locations_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List how an item is replenished in each location; iterated, every page of them.
+    """List how an item is replenished in each location, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -129,7 +129,7 @@ def list_warehouses_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List how an item is replenished in each warehouse; iterated, every page of them.
+    """List how an item is replenished in each warehouse, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -276,7 +276,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List tasks; iterated, every page of them.
+    """List tasks, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -381,7 +381,7 @@ def list_order_details(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentOrderDetails]:
-    """List the order details of a replenishment configuration; iterated, every page of them.
+    """List the order details of a replenishment configuration, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -606,7 +606,7 @@ def list_tasks_report(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List a tasks report; iterated, every page of them.
+    """List a tasks report, page by page.
 
     Scope: ZohoInventory.reports.READ.
     """

@@ -84,7 +84,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTag]:
-    """List reporting tags; iterated, every page of them.
+    """List reporting tags, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -108,8 +108,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Create a reporting tag and return it. Needs ``tag_name``, ``entities`` and
-    ``multi_preference_entities``.
+    """Create a reporting tag and return it.
+
+    Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -162,8 +163,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Change a reporting tag and return it; fields that are not sent stay as they are. Needs
-    ``tag_name``, ``entities`` and ``multi_preference_entities``.
+    """Change a reporting tag and return it; fields that are not sent stay as they are.
+
+    Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -207,7 +209,9 @@ async def update_options(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the options of a reporting tag. Needs ``options``.
+    """Change the options of a reporting tag.
+
+    Needs ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -231,7 +235,9 @@ async def update_criteria(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the criteria of a reporting tag. Needs ``criteria_tags`` and ``options``.
+    """Change the criteria of a reporting tag.
+
+    Needs ``criteria_tags`` and ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -345,7 +351,7 @@ def list_options(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagDependentTag]:
-    """List the options of a reporting tag; iterated, every page of them.
+    """List the options of a reporting tag, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -376,7 +382,7 @@ def list_options_of_tag(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagOptionsOfTag]:
-    """List the options of a reporting tag of a tag; iterated, every page of them.
+    """List the options of a reporting tag of a tag, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """

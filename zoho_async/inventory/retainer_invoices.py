@@ -128,7 +128,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Create a retainer invoice and return it. Needs ``customer_id`` and ``line_items``.
+    """Create a retainer invoice and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -166,9 +168,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoice]:
-    """List retainer invoices; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List retainer invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -205,8 +208,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Change a retainer invoice and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``line_items``.
+    """Change a retainer invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -411,7 +415,9 @@ async def email(
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a retainer invoice. Needs ``to_mail_ids``.
+    """Email a retainer invoice.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -492,7 +498,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[RetainerInvoiceTemplate]:
-    """List the templates of retainer invoices, which come all at once.
+    """List the templates of retainer invoices, all at once.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -599,7 +605,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List the comments of a retainer invoice; iterated, every page of them.
+    """List the comments of a retainer invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """

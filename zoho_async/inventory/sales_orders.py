@@ -90,8 +90,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order and return it. Needs ``customer_id``, ``salesorder_number`` and
-    ``line_items``.
+    """Create a sales order and return it.
+
+    Needs ``customer_id``, ``salesorder_number`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.CREATE.
     """
@@ -126,8 +127,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterated, every page of them. More than 200 ids in ``salesorder_ids`` are
-    read by several calls.
+    """List sales orders, page by page.
+
+    More than 200 ids in ``salesorder_ids`` are read by several calls.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -201,8 +203,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order and return it; fields that are not sent stay as they are. Needs
-    ``salesorder_number``, ``customer_id`` and ``line_items``.
+    """Change a sales order and return it; fields that are not sent stay as they are.
+
+    Needs ``salesorder_number``, ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """

@@ -77,7 +77,9 @@ async def create(
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a sales return and return it. Needs ``line_items``.
+    """Create a sales return and return it.
+
+    Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturns.CREATE.
     """
@@ -105,7 +107,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReturn]:
-    """List sales returns; iterated, every page of them.
+    """List sales returns, page by page.
 
     Zoho takes all filters here and does not heed them.
 
@@ -133,8 +135,9 @@ async def update(
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Change a sales return and return it; fields that are not sent stay as they are. Needs
-    ``line_items``.
+    """Change a sales return and return it; fields that are not sent stay as they are.
+
+    Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturns.UPDATE.
     """
@@ -205,7 +208,9 @@ async def create_receive(
     salesreturn_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a receive; returns the sales return. Needs ``line_items``.
+    """Create a receive; returns the sales return.
+
+    Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturnreceives.CREATE.
     """

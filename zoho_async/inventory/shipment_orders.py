@@ -51,8 +51,9 @@ async def create(
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
-    """Create a shipment order and return it. Needs ``shipment_number``, ``date``,
-    ``delivery_method`` and ``tracking_number``.
+    """Create a shipment order and return it.
+
+    Needs ``shipment_number``, ``date``, ``delivery_method`` and ``tracking_number``.
 
     Scope: ZohoInventory.shipmentorders.CREATE.
     """
@@ -104,8 +105,9 @@ async def update(
     salesorder_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
-    """Change a shipment order and return it; fields that are not sent stay as they are. Needs
-    ``shipment_number``, ``date`` and ``delivery_method``.
+    """Change a shipment order and return it; fields that are not sent stay as they are.
+
+    Needs ``shipment_number``, ``date`` and ``delivery_method``.
 
     Scope: ZohoInventory.shipmentorders.UPDATE.
     """

@@ -166,7 +166,9 @@ async def create_storage_zone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Create a storage zone and return it. Needs ``zone_name``.
+    """Create a storage zone and return it.
+
+    Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -194,7 +196,7 @@ def list_storage_zones(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationStorageZone]:
-    """List storage zones; iterated, every page of them.
+    """List storage zones, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -302,7 +304,9 @@ async def update_storage_zone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Change a storage zone and return it. Needs ``zone_name``.
+    """Change a storage zone and return it.
+
+    Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -348,7 +352,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Create a storage location and return it. Needs ``storage_zone_id`` and ``name``.
+    """Create a storage location and return it.
+
+    Needs ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -384,7 +390,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocation]:
-    """List storage locations; iterated, every page of them.
+    """List storage locations, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -521,8 +527,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Change a storage location and return it; fields that are not sent stay as they are. Needs
-    ``storage_zone_id`` and ``name``.
+    """Change a storage location and return it; fields that are not sent stay as they are.
+
+    Needs ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -570,7 +577,7 @@ def list_mappings_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationsProductMapping]:
-    """List the storage locations that an item may be kept in; iterated, every page of them.
+    """List the storage locations that an item may be kept in, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -633,7 +640,7 @@ def list_defaults_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List the storage locations in which an item is kept; iterated, every page of them.
+    """List the storage locations in which an item is kept, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -690,7 +697,7 @@ def list_defaults_of_composite_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List the storage locations in which a composite item is kept; iterated, every page of them.
+    """List the storage locations in which a composite item is kept, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """

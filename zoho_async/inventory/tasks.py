@@ -168,8 +168,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks; iterated, every page of them, in order of ``created_time``. A ``sort_column`` of
-    yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List tasks, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -338,7 +340,9 @@ async def update_percentage(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change the percentage of a task; returns the task. Needs ``completion_percentage``.
+    """Change the percentage of a task; returns the task.
+
+    Needs ``completion_percentage``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -423,7 +427,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaskComment:
-    """Add a comment to a task and return it. Needs ``description``.
+    """Add a comment to a task and return it.
+
+    Needs ``description``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -449,7 +455,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaskComment]:
-    """List the comments of a task; iterated, every page of them.
+    """List the comments of a task, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -91,7 +91,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes; iterated, every page of them.
+    """List taxes, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -265,7 +265,9 @@ _CREATE_AUTHORITY = Operation(
 async def create_authority(
     zoho: Session, authority: TaxAuthorityInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """Create a tax authority and return it. Needs ``tax_authority_name``.
+    """Create a tax authority and return it.
+
+    Needs ``tax_authority_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -291,7 +293,7 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List tax authorities; iterated, every page of them.
+    """List tax authorities, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -382,7 +384,9 @@ _CREATE_EXEMPTION = Operation(
 async def create_exemption(
     zoho: Session, exemption: TaxExemptionInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """Create a tax exemption and return it. Needs ``tax_exemption_code`` and ``type``.
+    """Create a tax exemption and return it.
+
+    Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -408,7 +412,7 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List tax exemptions; iterated, every page of them.
+    """List tax exemptions, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -435,7 +439,9 @@ async def update_exemption(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Change a tax exemption and return it. Needs ``tax_exemption_code`` and ``type``.
+    """Change a tax exemption and return it.
+
+    Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

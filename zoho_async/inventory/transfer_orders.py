@@ -77,8 +77,10 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Create a transfer order and return it. Needs ``transfer_order_number``, ``date``,
-    ``from_location_id``, ``to_location_id`` and ``line_items``.
+    """Create a transfer order and return it.
+
+    Needs ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
+    ``line_items``.
 
     Scope: ZohoInventory.transferorders.CREATE.
     """
@@ -141,9 +143,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TransferOrder]:
-    """List transfer orders; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List transfer orders, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.transferorders.READ.
     """
@@ -204,7 +207,9 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many transfer orders. At most 25 ids a call; more are refused.
+    """Delete many transfer orders.
+
+    At most 25 ids a call; more are refused.
 
     Scope: ZohoInventory.transferorders.DELETE.
     """
@@ -252,8 +257,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Change a transfer order and return it; fields that are not sent stay as they are. Needs
-    ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
+    """Change a transfer order and return it; fields that are not sent stay as they are.
+
+    Needs ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
     ``line_items``.
 
     Scope: ZohoInventory.transferorders.UPDATE.

@@ -57,7 +57,9 @@ _CREATE_GROUP = Operation(
 async def create_group(
     zoho: Session, group: UnitGroupInput, *, extra_query: Mapping[str, object] | None = None
 ) -> UnitGroup:
-    """Create a unit group and return it. Needs ``unit_group_name`` and ``base_unit_id``.
+    """Create a unit group and return it.
+
+    Needs ``unit_group_name`` and ``base_unit_id``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -83,7 +85,7 @@ def list_groups(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[UnitGroup]:
-    """List unit groups; iterated, every page of them.
+    """List unit groups, page by page.
 
     A page holds 50 rows where ``per_page`` is not given.
 
@@ -174,7 +176,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, unit: UnitInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Unit:
-    """Create a unit and return it. Needs ``name`` and ``unit``.
+    """Create a unit and return it.
+
+    Needs ``name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -201,7 +205,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Unit]:
-    """List units; iterated, every page of them.
+    """List units, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -280,8 +284,9 @@ async def create_conversion(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> UnitConversion:
-    """Create a unit conversion of a unit and return it. Needs ``target_unit_id`` and
-    ``conversion_rate``.
+    """Create a unit conversion of a unit and return it.
+
+    Needs ``target_unit_id`` and ``conversion_rate``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -307,7 +312,7 @@ def list_conversions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[UnitConversion]:
-    """List the unit conversions of a unit; iterated, every page of them.
+    """List the unit conversions of a unit, page by page.
 
     Scope: ZohoInventory.items.READ.
     """

@@ -39,7 +39,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, user: UserInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Create a user. Needs ``name`` and ``email``.
+    """Create a user.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -68,7 +70,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users; iterated, every page of them.
+    """List users, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -103,7 +105,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
+    """Change a user; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

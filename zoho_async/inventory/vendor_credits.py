@@ -119,7 +119,9 @@ async def create(
     bill_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Create a vendor credit and return it. Needs ``vendor_id``.
+    """Create a vendor credit and return it.
+
+    Needs ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -193,11 +195,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCredit]:
-    """List vendor credits; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List vendor credits, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -269,8 +271,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Change a vendor credit and return it; fields that are not sent stay as they are. Needs
-    ``vendor_id``.
+    """Change a vendor credit and return it; fields that are not sent stay as they are.
+
+    Needs ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
     """
@@ -465,7 +468,7 @@ def list_bills_credited(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditBillsCredited]:
-    """List the bills credited of a vendor credit; iterated, every page of them.
+    """List the bills credited of a vendor credit, page by page.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -494,7 +497,9 @@ async def apply_to_bills(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
-    """Apply a vendor credit to bills; returns ``bills``. Needs ``bills``.
+    """Apply a vendor credit to bills; returns ``bills``.
+
+    Needs ``bills``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -547,8 +552,9 @@ async def refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Refund a vendor credit; returns the vendor credit refund. Needs ``date``, ``amount`` and
-    ``account_id``.
+    """Refund a vendor credit; returns the vendor credit refund.
+
+    Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -574,7 +580,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List the refunds of a vendor credit; iterated, every page of them.
+    """List the refunds of a vendor credit, page by page.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -605,8 +611,9 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Change a refund of a vendor credit and return it. Needs ``date``, ``amount`` and
-    ``account_id``.
+    """Change a refund of a vendor credit and return it.
+
+    Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
     """
@@ -695,11 +702,11 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List all refunds of vendor credits; iterated, every page of them, in order of
-    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
-    meanwhile can be missed.
+    """List all refunds of vendor credits, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -736,7 +743,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
-    """Add a comment to a vendor credit and return it. Needs ``description``.
+    """Add a comment to a vendor credit and return it.
+
+    Needs ``description``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -762,7 +771,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditComment]:
-    """List the comments of a vendor credit; iterated, every page of them.
+    """List the comments of a vendor credit, page by page.
 
     Scope: ZohoInventory.debitnotes.READ.
     """

@@ -145,7 +145,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Contact:
-    """Create a contact and return it. Needs ``contact_name``.
+    """Create a contact and return it.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -199,11 +201,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List contacts, page by page.
 
-    Zoho takes ``contact_type`` here and does not heed it. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Zoho takes ``contact_type`` here and does
+    not heed it. ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -263,8 +265,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact and return it; fields that are not sent stay as they are. Needs
-    ``contact_name``.
+    """Change a contact and return it; fields that are not sent stay as they are.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -374,7 +377,9 @@ async def enable_portal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable the portal for a contact. Needs ``contact_persons``.
+    """Enable the portal for a contact.
+
+    Needs ``contact_persons``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -401,7 +406,7 @@ def list_client_reviews(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactReview]:
-    """List client reviews; iterated, every page of them.
+    """List client reviews, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -535,7 +540,9 @@ async def email_statement(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email the statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -596,7 +603,9 @@ async def email(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -628,7 +637,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List the comments of a contact; iterated, every page of them.
+    """List the comments of a contact, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -686,7 +695,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List the addresses of a contact; iterated, every page of them.
+    """List the addresses of a contact, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -772,7 +781,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactCreditNoteRefund]:
-    """List refunds of a contact's credit notes; iterated, every page of them.
+    """List refunds of a contact's credit notes, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -799,7 +808,9 @@ _CREATE_CONTACT_PERSON = Operation(
 async def create_contact_person(
     zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
 ) -> ContactPerson:
-    """Create a contact person and return it. Needs ``first_name``.
+    """Create a contact person and return it.
+
+    Needs ``first_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -825,7 +836,9 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Change a contact person and return it. Needs ``contact_id`` and ``first_name``.
+    """Change a contact person and return it.
+
+    Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -875,7 +888,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List the contact persons of a contact; iterated, every page of them.
+    """List the contact persons of a contact, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """

@@ -200,8 +200,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note and return it. Needs ``customer_id``, ``date``, ``creditnote_number``
-    and ``Optional``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -259,9 +260,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -318,8 +320,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
+    """Change a credit note and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -447,7 +450,9 @@ async def email(
     customer_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -522,7 +527,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List the email history of a credit note; iterated, every page of them.
+    """List the email history of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -604,7 +609,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List the templates of credit notes, which come all at once.
+    """List the templates of credit notes, all at once.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -683,7 +688,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List the invoices of a credit note; iterated, every page of them.
+    """List the invoices of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -767,7 +772,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List the comments of a credit note; iterated, every page of them.
+    """List the comments of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -828,9 +833,10 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteRefund]:
-    """List all refunds of credit notes; iterated, every page of them, in order of ``created_time``.
-    A ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List all refunds of credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -894,7 +900,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteRefund]:
-    """List the refunds of a credit note; iterated, every page of them.
+    """List the refunds of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """

@@ -48,9 +48,10 @@ _CREATE = Operation(
 async def create(
     zoho: Session, currency: CurrencyInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """Create a currency and return it. Needs ``currency_code`` and ``currency_format``.
+    """Create a currency and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``currency_code`` and ``currency_format``. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -77,7 +78,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterated, every page of them.
+    """List currencies, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -108,10 +109,10 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency and return it; fields that are not sent stay as they are. Needs
-    ``currency_code`` and ``currency_format``.
+    """Change a currency and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``currency_code`` and ``currency_format``. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -186,7 +187,7 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List the exchange rates of a currency; iterated, every page of them.
+    """List the exchange rates of a currency, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 

@@ -89,8 +89,10 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment and return it. Needs ``customer_id``, ``payment_mode``, ``amount``,
-    ``date``, ``invoice_id``, ``amount_applied`` and ``Optional``.
+    """Create a customer payment and return it.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``,
+    ``amount_applied`` and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
@@ -140,7 +142,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterated, every page of them.
+    """List customer payments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -199,9 +201,10 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``, ``amount_applied``
-    and ``Optional``.
+    """Change a customer payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``,
+    ``amount_applied`` and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """
@@ -269,8 +272,9 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Create a refund of a customer payment; returns ``payment_refunds``. Needs ``date`` and
-    ``amount``.
+    """Create a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
@@ -299,7 +303,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPaymentPaymentRefund]:
-    """List the refunds of a customer payment; iterated, every page of them.
+    """List the refunds of a customer payment, page by page.
 
     Scope: ZohoInvoice.customerpayments.READ.
     """
@@ -330,8 +334,9 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Change a refund of a customer payment; returns ``payment_refunds``. Needs ``date`` and
-    ``amount``.
+    """Change a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """

@@ -107,8 +107,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Create an estimate and return it. Needs ``customer_id``, ``item_id``, ``rate``, ``quantity``
-    and ``Optional``.
+    """Create an estimate and return it.
+
+    Needs ``customer_id``, ``item_id``, ``rate``, ``quantity`` and ``Optional``.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -143,7 +144,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Estimate]:
-    """List estimates; iterated, every page of them.
+    """List estimates, page by page.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -170,8 +171,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Change an estimate and return it; fields that are not sent stay as they are. Needs
-    ``customer_id``, ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
+    """Change an estimate and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -361,7 +363,9 @@ async def email(
     attachments: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an estimate. Needs ``to_mail_ids``.
+    """Email an estimate.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -421,7 +425,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many estimates. At most 10 ids a call; more are refused.
+    """Email many estimates.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -446,7 +452,9 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many estimates in one document. One document holds those of 25 ids at most.
+    """The PDFs of many estimates in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -473,8 +481,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many estimates in one document, made for printing. One document holds those of 25
-    ids at most.
+    """The PDFs of many estimates in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -553,7 +562,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[EstimateTemplate]:
-    """List the templates of estimates, which come all at once.
+    """List the templates of estimates, all at once.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -630,7 +639,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[EstimateComment]:
-    """List the comments of an estimate; iterated, every page of them.
+    """List the comments of an estimate, page by page.
 
     Scope: ZohoInvoice.estimates.READ.
     """

@@ -114,8 +114,9 @@ async def create(
     receipt: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense and return it. Needs ``account_id``, ``date``, ``amount`` and
-    ``paid_through_account_id``.
+    """Create an expense and return it.
+
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -176,10 +177,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Expense]:
-    """List expenses; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List expenses, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -249,10 +251,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
     """Change the expense whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``account_id``, ``date``, ``amount`` and
-    ``paid_through_account_id``.
+    is none. Doing so twice does no harm.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -289,10 +291,10 @@ async def update(
     delete_receipt: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Change an expense and return it; fields that are not sent stay as they are. Needs
-    ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``.
+    """Change an expense and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -372,7 +374,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseComment]:
-    """List the comments of an expense; iterated, every page of them.
+    """List the comments of an expense, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -406,7 +408,7 @@ def list_employees(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseEmployee]:
-    """List employees; iterated, every page of them.
+    """List employees, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -435,9 +437,9 @@ async def create_employee(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ExpenseEmployee:
-    """Create an employee and return it. Needs ``name`` and ``email``.
+    """Create an employee and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``name`` and ``email``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """

@@ -170,7 +170,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice and return it. Needs ``customer_id``, ``date`` and ``Optional``.
+    """Create an invoice and return it.
+
+    Needs ``customer_id``, ``date`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -237,8 +239,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -304,8 +308,9 @@ async def update(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``Optional``.
+    """Change an invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -495,7 +500,9 @@ async def email(
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an invoice. Needs ``to_mail_ids``.
+    """Email an invoice.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -561,7 +568,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call; more are refused.
+    """Email many invoices.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -590,7 +599,9 @@ async def send_payment_reminder(
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send a payment reminder for an invoice. Needs ``cc_mail_ids``.
+    """Send a payment reminder for an invoice.
+
+    Needs ``cc_mail_ids``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -644,8 +655,9 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder. At most
-    10 ids a call; more are refused.
+    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -672,7 +684,9 @@ async def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document. One document holds those of 25 ids at most.
+    """The PDFs of many invoices in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -699,8 +713,9 @@ async def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The PDFs of many invoices in one document, made for printing. One document holds those of 25
-    ids at most.
+    """The PDFs of many invoices in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -863,7 +878,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List the templates of invoices, which come all at once.
+    """List the templates of invoices, all at once.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -915,7 +930,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List the payments of an invoice; iterated, every page of them.
+    """List the payments of an invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -947,7 +962,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List the credits applied of an invoice; iterated, every page of them.
+    """List the credits applied of an invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -1224,7 +1239,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List the comments of an invoice; iterated, every page of them.
+    """List the comments of an invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """

@@ -62,7 +62,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Item:
-    """Create an item and return it. Needs ``name`` and ``rate``.
+    """Create an item and return it.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -106,7 +108,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterated, every page of them.
+    """List items, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -159,8 +161,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item and return it; fields that are not sent stay as they are. Needs ``name`` and
-    ``rate``.
+    """Change an item and return it; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """

@@ -45,8 +45,9 @@ _CREATE = Operation(
 async def create(
     zoho: Session, price_list: PriceListInput, *, extra_query: Mapping[str, object] | None = None
 ) -> PriceList:
-    """Create a price list and return it. Needs ``name``, ``pricebook_type``, ``is_increase`` and
-    ``rounding_type``.
+    """Create a price list and return it.
+
+    Needs ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -72,7 +73,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterated, every page of them.
+    """List price lists, page by page.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -97,8 +98,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list and return it; fields that are not sent stay as they are. Needs ``name``,
-    ``pricebook_type``, ``is_increase`` and ``rounding_type``.
+    """Change a price list and return it; fields that are not sent stay as they are.
+
+    Needs ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """

@@ -84,10 +84,10 @@ _CREATE = Operation(
 async def create(
     zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """Create a project and return it. Needs ``project_name``, ``customer_id``, ``billing_type`` and
-    ``user_id``.
+    """Create a project and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -118,10 +118,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterated, every page of them, in order of ``created_time``. A ``sort_column``
-    of yours wins over that order, and rows that move in it meanwhile can be missed.
+    """List projects, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -161,10 +162,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
     """Change the project whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``project_name``, ``customer_id``,
-    ``billing_type`` and ``user_id``.
+    is none. Doing so twice does no harm.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -198,10 +199,10 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project and return it; fields that are not sent stay as they are. Needs
-    ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    """Change a project and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -315,9 +316,9 @@ async def clone(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project; returns the project. Needs ``project_name``.
+    """Clone a project; returns the project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -341,9 +342,9 @@ async def add_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project; returns ``users``. Needs ``cost_rate``.
+    """Add a user to a project; returns ``users``.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``cost_rate``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -369,7 +370,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List the users of a project; iterated, every page of them.
+    """List the users of a project, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -400,9 +401,10 @@ async def invite_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite the user to a project; returns ``users``. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``user_name`` and ``email``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -506,9 +508,9 @@ async def add_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project; returns ``comments``. Needs ``description``.
+    """Add a comment to a project; returns ``comments``.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``description``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -534,7 +536,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List the comments of a project; iterated, every page of them.
+    """List the comments of a project, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -596,11 +598,11 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List the invoices of a project; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List the invoices of a project, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """

@@ -74,10 +74,11 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Create a recurring expense and return it. Needs ``account_id``, ``recurrence_name``,
-    ``start_date``, ``recurrence_frequency``, ``repeat_every`` and ``amount``.
+    """Create a recurring expense and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -135,11 +136,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpense]:
-    """List recurring expenses; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List recurring expenses, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -206,10 +207,11 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Change the recurring expense whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm. Needs ``account_id``, ``recurrence_name``,
-    ``start_date``, ``recurrence_frequency``, ``repeat_every`` and ``amount``.
+    where there is none. Doing so twice does no harm.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -243,11 +245,11 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change a recurring expense and return it; fields that are not sent stay as they are. Needs
-    ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``.
+    """Change a recurring expense and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -379,11 +381,11 @@ def list_child_expenses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseExpensehistory]:
-    """List the child expenses of a recurring expense; iterated, every page of them, in order of
-    ``created_time``. A ``sort_column`` of yours wins over that order, and rows that move in it
-    meanwhile can be missed.
+    """List the child expenses of a recurring expense, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -420,7 +422,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
-    """List the history of a recurring expense; iterated, every page of them.
+    """List the history of a recurring expense, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 

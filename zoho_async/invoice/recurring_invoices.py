@@ -84,8 +84,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Create a recurring invoice and return it. Needs ``recurrence_name``, ``customer_id`` and
-    ``recurrence_frequency``.
+    """Create a recurring invoice and return it.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -116,7 +117,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoice]:
-    """List recurring invoices; iterated, every page of them.
+    """List recurring invoices, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -154,8 +155,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Change a recurring invoice and return it; fields that are not sent stay as they are. Needs
-    ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
+    """Change a recurring invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -311,7 +313,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceComment]:
-    """List the history of a recurring invoice; iterated, every page of them.
+    """List the history of a recurring invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """

@@ -126,7 +126,9 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Create a retainer invoice and return it. Needs ``customer_id`` and ``Optional``.
+    """Create a retainer invoice and return it.
+
+    Needs ``customer_id`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -164,9 +166,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoice]:
-    """List retainer invoices; iterated, every page of them, in order of ``created_time``. A
-    ``sort_column`` of yours wins over that order, and rows that move in it meanwhile can be
-    missed.
+    """List retainer invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -203,8 +206,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Change a retainer invoice and return it; fields that are not sent stay as they are. Needs
-    ``customer_id`` and ``Optional``.
+    """Change a retainer invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -367,7 +371,9 @@ async def email(
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a retainer invoice. Needs ``to_mail_ids``.
+    """Email a retainer invoice.
+
+    Needs ``to_mail_ids``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -448,7 +454,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[RetainerInvoiceTemplate]:
-    """List the templates of retainer invoices, which come all at once.
+    """List the templates of retainer invoices, all at once.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -555,7 +561,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List the comments of a retainer invoice; iterated, every page of them.
+    """List the comments of a retainer invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """

@@ -38,9 +38,9 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """Create a task and return it. Needs ``task_name``.
+    """Create a task and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``task_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -66,7 +66,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks; iterated, every page of them.
+    """List tasks, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -99,9 +99,9 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change a task and return it; fields that are not sent stay as they are. Needs ``task_name``.
+    """Change a task and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``task_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """

@@ -93,7 +93,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes; iterated, every page of them.
+    """List taxes, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -283,9 +283,9 @@ _CREATE_AUTHORITY = Operation(
 async def create_authority(
     zoho: Session, authority: TaxAuthorityInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """Create a tax authority and return it. Needs ``tax_authority_name``.
+    """Create a tax authority and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``tax_authority_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -311,7 +311,7 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List tax authorities; iterated, every page of them.
+    """List tax authorities, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -410,9 +410,10 @@ _CREATE_EXEMPTION = Operation(
 async def create_exemption(
     zoho: Session, exemption: TaxExemptionInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """Create a tax exemption and return it. Needs ``tax_exemption_code`` and ``type``.
+    """Create a tax exemption and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``tax_exemption_code`` and ``type``. Unconfirmed: known from Books, and in no document of
+    this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -438,7 +439,7 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List tax exemptions; iterated, every page of them.
+    """List tax exemptions, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -467,9 +468,10 @@ async def update_exemption(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Change a tax exemption and return it. Needs ``tax_exemption_code`` and ``type``.
+    """Change a tax exemption and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``tax_exemption_code`` and ``type``. Unconfirmed: known from Books, and in no document of
+    this product.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """

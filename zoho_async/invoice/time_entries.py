@@ -61,10 +61,10 @@ _CREATE = Operation(
 async def create(
     zoho: Session, time_entry: TimeEntryInput, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Create a time entry and return it. Needs ``project_id``, ``task_id``, ``user_id`` and
-    ``log_date``.
+    """Create a time entry and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: known from Books,
+    and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -97,7 +97,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries; iterated, every page of them.
+    """List time entries, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -159,10 +159,10 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry and return it; fields that are not sent stay as they are. Needs
-    ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    """Change a time entry and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: known from Books,
+    and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
