@@ -353,7 +353,15 @@ def test_no_described_field_is_lost_in_the_structs(built: list[Model], number: i
     assert count > 6000
 
 
-def test_a_field_that_no_struct_has_is_found(built: list[Model]) -> None:
+def test_no_described_answer_is_left_unread(built: list[Model]) -> None:
+    assert [check.unanswered(each) for each in built] == [[], [], [], []]
+    invoices = next(each for each in built[3].functions() if each.name == "get")
+    answer, invoices.answer = invoices.answer, "done"
+    assert len(check.unanswered(built[3])) == 1
+    invoices.answer = answer
+
+
+def test_a_field_that_no_struct_has_is_found() -> None:
     inventory = generate.models()[3]
     del inventory.replies.shapes["SalesOrderLineItem"].members["quantity"]
     _, lost = check.held(inventory)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoho_async.codegen import distill, pages, spec
+from zoho_async.codegen.functions import ENVELOPE, JSON
 from zoho_async.codegen.kinds import Place
 from zoho_async.codegen.model import Model, same_request
 from zoho_async.codegen.spec import Node
@@ -61,6 +62,18 @@ def held(model: Model) -> tuple[int, list[str]]:
         body = each.body_nodes if each.body in model.inputs.shapes else ()
         found.look(each.full_name, body, each.body, model.inputs, each.objects, "body")
     return found.count, found.lost
+
+
+def unanswered(model: Model) -> list[str]:
+    """The functions that answer `Done` though a value is described beside code and message."""
+    found: list[str] = []
+    for each in model.functions():
+        replies = [content.node for content in each.call.reply if content.media == JSON]
+        nodes = each.reply_objects.get(replies[0].object, ()) if replies else ()
+        held = [node.name for node in nodes if node.name not in ENVELOPE]
+        if each.answer == "done" and held:
+            found.append(f"{each.full_name}: {', '.join(held)}")
+    return found
 
 
 class _Fields:

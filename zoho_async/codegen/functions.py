@@ -19,7 +19,8 @@ from zoho_async.codegen.spec import Call, Node, Source
 from zoho_async.codegen.structs import Family, Objects, Shape, alike
 from zoho_async.description import Answer, Kind
 
-_ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "status_code"})
+#: The keys beside the value of a reply.
+ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "status_code"})
 _VAGUE: Final = frozenset({"data", "info", "results", "result", "response", "details"})
 _PAGING: Final = frozenset({"page", "per_page"})
 _VERBS: Final = frozenset(
@@ -48,7 +49,7 @@ _OF_THE_ANSWER: Final = (
 #: Functions that answer the record that their module is about, whatever the key says.
 _OF_THE_RECORD: Final = frozenset({"create", "get", "list", "update", "upsert"})
 _CHANGES: Final = "last_modified_time"
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Function:
     totals: bool = False
     per_user: bool = False
     max_per_page: int = 200
-    accept: str = _JSON
+    accept: str = JSON
     scope: str = ""
     path: str = ""
     status: int = 200
@@ -319,11 +320,11 @@ class Reader:
     # -- what it answers ----------------------------------------------------------------------
 
     def _read_answer(self, function: Function, fixes: list[CallFix]) -> None:
-        files = [each.media for each in function.call.reply if each.media != _JSON]
-        shapes = [each.node for each in function.call.reply if each.media == _JSON]
+        files = [each.media for each in function.call.reply if each.media != JSON]
+        shapes = [each.node for each in function.call.reply if each.media == JSON]
         envelope = self.source.objects.get(shapes[0].object, ()) if shapes else ()
         record = next((fix.record for fix in reversed(fixes) if fix.record), None)
-        held = {node.name: node for node in envelope if node.name not in _ENVELOPE}
+        held = {node.name: node for node in envelope if node.name not in ENVELOPE}
         if function.key in held:  # a correction chose one of several keys
             held = {function.key: held[function.key]}
         if function.answer == "file" or (files and not held):
@@ -344,7 +345,7 @@ class Reader:
 
     def _answers_file(self, function: Function, files: list[str]) -> None:
         function.answer = "file"
-        if function.accept == _JSON:
+        if function.accept == JSON:
             function.accept = ", ".join(files) or "*/*"
 
     def _answers_known(self, function: Function, record: str) -> None:
