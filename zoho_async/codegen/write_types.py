@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from zoho_async.codegen import words
@@ -45,13 +46,50 @@ class _Module:
     def struct(self, shape: Shape) -> list[str]:
         options = "kw_only=True" if shape.base == "Input" else "frozen=True, kw_only=True"
         head = f"class {shape.name}({shape.base}, {options}):"
-        lines = [head, *docstring(_about(shape), "    ")]
+        lines = [head, *docstring(self._about(shape), "    ")]
         body: list[str] = []
         for member in shape.members.values():
             body += self._field(shape, member)
         self.used.add(shape.base)
         self.defined.add(shape.name)
         return [*lines, "", *body] if body else lines
+
+    def _about(self, shape: Shape) -> str:
+        """One line about a struct: whose it is, and whether there are several."""
+        noun = words.phrase(words.snake(shape.name.removesuffix("Input")))
+        holders = self._holders(shape)
+        owner = self._owner(shape) if holders and not shape.row_id else ""
+        if owner:
+            own = words.phrase(words.snake(shape.name.removesuffix("Input").removeprefix(owner)))
+            is_many = any(member.kind == "list" for member in holders)
+            thing = _one(own) if is_many else f"the {own}"
+            noun = f"{thing} of {words.article(words.phrase(words.snake(owner)))}"
+        else:
+            noun = _one(noun)
+        if shape.base == "Input":
+            return f"What may be sent of {noun}."
+        named = f"; ``{shape.row_id}`` names it" if shape.row_id else ""
+        return f"{noun[:1].upper()}{noun[1:]}{named}."
+
+    def _family(self, shape: Shape) -> dict[str, Shape]:
+        return (self.model.inputs if shape.base == "Input" else self.model.replies).shapes
+
+    def _holders(self, shape: Shape) -> list[Member]:
+        """The fields that hold a struct."""
+        others = self._family(shape).values()
+        return [each for other in others for each in other.members.values()
+                if each.struct == shape.name]  # fmt: skip
+
+    def _owner(self, shape: Shape) -> str:
+        """The struct that another one is named after: ``Invoice`` of ``InvoiceLineItem``."""
+        name = shape.name.removesuffix("Input")
+        others = [
+            each.name.removesuffix("Input")
+            for each in self._family(shape).values()
+            if each.home == shape.home and each.name != shape.name
+        ]
+        fits = [each for each in others if re.match(rf"{each}[A-Z]", name)]
+        return max(fits, key=len, default="")
 
     def _field(self, shape: Shape, member: Member) -> list[str]:
         name = words.attribute(member.name)
@@ -150,6 +188,13 @@ def types_module(model: Model, home: str, resource: Resource | None) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def _one(noun: str) -> str:
+    """A noun with its article, where it is not in the plural."""
+    last = noun.rpartition(" ")[2]
+    is_many = last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    return noun if is_many else words.article(noun)
+
+
 def _share(member: Member) -> str:
     return " | Percentage" if member.percent and member.kind == "decimal" else ""
 
@@ -186,16 +231,6 @@ def _imports(module: _Module, model: Model, home: str) -> list[str]:
     ]
     groups = [group for group in (plain + standard, third, ours) if group]
     return [line for group in groups for line in (*group, "")][:-1]
-
-
-def _about(shape: Shape) -> str:
-    """One line about a struct."""
-    noun = words.phrase(words.snake(shape.name.removesuffix("Input")))
-    if shape.base == "Input":
-        return f"What may be sent of {words.article(noun)}."
-    if shape.row_id:
-        return f"{words.article(noun).capitalize()}; ``{shape.row_id}`` names it."
-    return f"{words.article(noun).capitalize()}."
 
 
 def _note(member: Member) -> str:
