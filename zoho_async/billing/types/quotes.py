@@ -15,7 +15,7 @@ QuoteGstTreatment: TypeAlias = Literal["business_gst", "business_none", "oversea
 
 
 class QuoteLineItem(Part, frozen=True, kw_only=True):
-    """A quote line item."""
+    """A line item of a quote."""
 
     item_id: str | None = None
     name: str | None = None
@@ -35,7 +35,7 @@ class QuoteLineItem(Part, frozen=True, kw_only=True):
 
 
 class QuoteProject(Part, frozen=True, kw_only=True):
-    """A quote project."""
+    """The project of a quote."""
 
     project_id: str | None = None
     project_name: str | None = None
@@ -94,7 +94,7 @@ class Quote(Record, frozen=True, kw_only=True):
 
 
 class QuoteEmailtemplate(Part, frozen=True, kw_only=True):
-    """A quote emailtemplate."""
+    """An emailtemplate of a quote."""
 
     selected: bool | None = None
     name: str | None = None
@@ -102,7 +102,7 @@ class QuoteEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class QuoteToContact(Part, frozen=True, kw_only=True):
-    """A quote to contact."""
+    """A to contact of a quote."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -115,7 +115,7 @@ class QuoteToContact(Part, frozen=True, kw_only=True):
 
 
 class QuoteFromEmail(Part, frozen=True, kw_only=True):
-    """A quote from email."""
+    """A from email of a quote."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -161,7 +161,7 @@ class QuoteComment(Record, frozen=True, kw_only=True):
 
 
 class QuoteLineItemInput(Input, kw_only=True):
-    """What may be sent of a quote line item."""
+    """What may be sent of a line item of a quote."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET

@@ -11,7 +11,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class RefundCreditNote(Part, frozen=True, kw_only=True):
-    """A refund credit note."""
+    """The credit note of a refund."""
 
     creditnote_id: str | None = None
     creditnote_number: str | None = None
@@ -22,7 +22,7 @@ class RefundCreditNote(Part, frozen=True, kw_only=True):
 
 
 class RefundAutotransaction(Part, frozen=True, kw_only=True):
-    """A refund autotransaction."""
+    """The autotransaction of a refund."""
 
     autotransaction_id: str | None = None
     payment_gateway: str | None = None

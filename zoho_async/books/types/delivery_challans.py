@@ -12,7 +12,7 @@ from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
 class DeliveryChallanLineItemTax(Part, frozen=True, kw_only=True):
-    """A delivery challan line item tax."""
+    """A tax of a delivery challan line item."""
 
     tax_id: str | None = None
     tax_name: str | None = None
@@ -20,7 +20,7 @@ class DeliveryChallanLineItemTax(Part, frozen=True, kw_only=True):
 
 
 class DeliveryChallanLineItem(Part, frozen=True, kw_only=True):
-    """A delivery challan line item."""
+    """A line item of a delivery challan."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -104,7 +104,7 @@ class DeliveryChallanTemplate(Record, frozen=True, kw_only=True):
 
 
 class DeliveryChallanLineItemInput(Input, kw_only=True):
-    """What may be sent of a delivery challan line item."""
+    """What may be sent of a line item of a delivery challan."""
 
     item_id: str | int | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
@@ -159,7 +159,7 @@ class DeliveryChallanInput(Input, kw_only=True):
 
 
 class DeliveryChallanBulkReturnLineItemInput(Input, kw_only=True):
-    """What may be sent of a delivery challan bulk return line item."""
+    """What may be sent of a line item of a delivery challan bulk return."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     qty_returned: Decimal | int | UnsetType | None = UNSET

@@ -19,7 +19,7 @@ PriceListRoundingType: TypeAlias = Literal[
 
 
 class PriceListPriceBracket(Part, frozen=True, kw_only=True):
-    """A price list price bracket."""
+    """A price bracket of a price list."""
 
     pricebook_item_id: str | None = None
     start_quantity: Decimal | None = None
@@ -29,7 +29,7 @@ class PriceListPriceBracket(Part, frozen=True, kw_only=True):
 
 
 class PriceListPriceBookItem(Part, frozen=True, kw_only=True):
-    """A price list price book item."""
+    """A price book item of a price list."""
 
     item_id: str | None = None
     pricebook_rate: Decimal | None = None
@@ -61,7 +61,7 @@ class PriceList(Record, frozen=True, kw_only=True):
 
 
 class PriceListPriceBracketInput(Input, kw_only=True):
-    """What may be sent of a price list price bracket."""
+    """What may be sent of a price bracket of a price list."""
 
     start_quantity: Decimal | int | UnsetType | None = UNSET
     end_quantity: Decimal | int | UnsetType | None = UNSET
@@ -71,7 +71,7 @@ class PriceListPriceBracketInput(Input, kw_only=True):
 
 
 class PriceListPriceBookItemInput(Input, kw_only=True):
-    """What may be sent of a price list price book item."""
+    """What may be sent of a price book item of a price list."""
 
     item_id: str | int | UnsetType | None = UNSET
     pricebook_rate: Decimal | int | UnsetType | None = UNSET

@@ -17,7 +17,7 @@ RecurringBillGstTreatment: TypeAlias = Literal[
 
 
 class RecurringBillItemCustomField(Part, frozen=True, kw_only=True):
-    """A recurring bill item custom field."""
+    """An item custom field of a recurring bill."""
 
     custom_field_id: str | None = None
     index: int | None = None
@@ -26,7 +26,7 @@ class RecurringBillItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class RecurringBillLineItem(Part, frozen=True, kw_only=True):
-    """A recurring bill line item."""
+    """A line item of a recurring bill."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -78,14 +78,14 @@ class RecurringBillLineItem(Part, frozen=True, kw_only=True):
 
 
 class RecurringBillAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """A recurring bill acquisition vat summary."""
+    """An acquisition vat summary of a recurring bill."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class RecurringBillReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """A recurring bill reverse charge vat summary."""
+    """A reverse charge vat summary of a recurring bill."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
@@ -141,7 +141,7 @@ class RecurringBill(Record, frozen=True, kw_only=True):
 
 
 class RecurringBillItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a recurring bill item custom field."""
+    """What may be sent of an item custom field of a recurring bill."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
     index: int | UnsetType | None = UNSET
@@ -150,7 +150,7 @@ class RecurringBillItemCustomFieldInput(Input, kw_only=True):
 
 
 class RecurringBillLineItemInput(Input, kw_only=True):
-    """What may be sent of a recurring bill line item."""
+    """What may be sent of a line item of a recurring bill."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET

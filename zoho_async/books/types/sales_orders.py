@@ -22,14 +22,14 @@ SalesOrderGstTreatment: TypeAlias = Literal["business_gst", "business_none", "ov
 
 
 class SalesOrderCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A sales order communication preference."""
+    """The communication preference of a sales order."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A sales order contact persons associated."""
+    """A contact persons associated of a sales order."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -42,7 +42,7 @@ class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderItemCustomField(Part, frozen=True, kw_only=True):
-    """A sales order item custom field."""
+    """An item custom field of a sales order."""
 
     customfield_id: str | None = None
     index: int | None = None
@@ -51,7 +51,7 @@ class SalesOrderItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderLineItem(Part, frozen=True, kw_only=True):
-    """A sales order line item."""
+    """A line item of a sales order."""
 
     item_order: int | None = None
     item_id: str | None = None
@@ -101,7 +101,7 @@ class SalesOrderLineItem(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderSubStatus(Part, frozen=True, kw_only=True):
-    """A sales order sub status."""
+    """A sub status of a sales order."""
 
     status_id: str | None = None
     status_code: str | None = None
@@ -202,7 +202,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderEmailFromEmail(Part, frozen=True, kw_only=True):
-    """A sales order email from email."""
+    """A from email of a sales order email."""
 
     organization_contact_id: str | None = None
     user_name: str | None = None
@@ -212,7 +212,7 @@ class SalesOrderEmailFromEmail(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderEmailEmailtemplate(Part, frozen=True, kw_only=True):
-    """A sales order email emailtemplate."""
+    """An emailtemplate of a sales order email."""
 
     selected: bool | None = None
     name: str | None = None
@@ -220,7 +220,7 @@ class SalesOrderEmailEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderEmailToContact(Part, frozen=True, kw_only=True):
-    """A sales order email to contact."""
+    """A to contact of a sales order email."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -267,7 +267,7 @@ class SalesOrderTemplate(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderComments(Record, frozen=True, kw_only=True):
-    """A sales order comments."""
+    """Sales order comments."""
 
     comments: Any = None
 
@@ -290,28 +290,28 @@ class SalesOrderComment(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a sales order communication preference."""
+    """What may be sent of the communication preference of a sales order."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class SalesOrderContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a sales order contact persons associated."""
+    """What may be sent of a contact persons associated of a sales order."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: SalesOrderCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class SalesOrderItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a sales order item custom field."""
+    """What may be sent of an item custom field of a sales order."""
 
     customfield_id: str | int | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class SalesOrderLineItemInput(Input, kw_only=True):
-    """What may be sent of a sales order line item."""
+    """What may be sent of a line item of a sales order."""
 
     item_order: int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET

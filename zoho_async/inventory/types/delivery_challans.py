@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
 class DeliveryChallanMappedItemMappedItem(Part, frozen=True, kw_only=True):
-    """A delivery challan mapped item mapped item."""
+    """A mapped item of a delivery challan mapped item."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -31,7 +31,7 @@ class DeliveryChallanMappedItemMappedItem(Part, frozen=True, kw_only=True):
 
 
 class DeliveryChallanMappedItem(Part, frozen=True, kw_only=True):
-    """A delivery challan mapped item."""
+    """A mapped item of a delivery challan."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -50,7 +50,7 @@ class DeliveryChallanMappedItem(Part, frozen=True, kw_only=True):
 
 
 class DeliveryChallanLineItemTax(Part, frozen=True, kw_only=True):
-    """A delivery challan line item tax."""
+    """A tax of a delivery challan line item."""
 
     tax_id: str | None = None
     tax_name: str | None = None
@@ -58,14 +58,14 @@ class DeliveryChallanLineItemTax(Part, frozen=True, kw_only=True):
 
 
 class DeliveryChallanItemCustomField(Part, frozen=True, kw_only=True):
-    """A delivery challan item custom field."""
+    """An item custom field of a delivery challan."""
 
     label: str | None = None
     value: str | None = None
 
 
 class DeliveryChallanLineItem(Part, frozen=True, kw_only=True):
-    """A delivery challan line item."""
+    """A line item of a delivery challan."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -153,14 +153,14 @@ class DeliveryChallanTemplate(Record, frozen=True, kw_only=True):
 
 
 class DeliveryChallanItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a delivery challan item custom field."""
+    """What may be sent of an item custom field of a delivery challan."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class DeliveryChallanLineItemInput(Input, kw_only=True):
-    """What may be sent of a delivery challan line item."""
+    """What may be sent of a line item of a delivery challan."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET  # at most 200 characters
@@ -218,7 +218,7 @@ class DeliveryChallanInput(Input, kw_only=True):
 
 
 class DeliveryChallanBulkReturnLineItemInput(Input, kw_only=True):
-    """What may be sent of a delivery challan bulk return line item."""
+    """What may be sent of a line item of a delivery challan bulk return."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     qty_returned: Decimal | int | UnsetType | None = UNSET

@@ -12,13 +12,13 @@ from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
 class ShipmentOrderContactPerson(Part, frozen=True, kw_only=True):
-    """A shipment order contact person."""
+    """A contact person of a shipment order."""
 
     contact_person_id: str | None = None
 
 
 class ShipmentOrderLineItem(Part, frozen=True, kw_only=True):
-    """A shipment order line item."""
+    """A line item of a shipment order."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -37,7 +37,7 @@ class ShipmentOrderLineItem(Part, frozen=True, kw_only=True):
 
 
 class ShipmentOrderCustomField(Part, frozen=True, kw_only=True):
-    """A shipment order custom field."""
+    """A custom field of a shipment order."""
 
     customfield_id: str | None = None
     label: str | None = None
@@ -95,13 +95,13 @@ class ShipmentOrder(Record, frozen=True, kw_only=True):
 
 
 class ShipmentOrderContactPersonInput(Input, kw_only=True):
-    """What may be sent of a shipment order contact person."""
+    """What may be sent of a contact person of a shipment order."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
 
 
 class ShipmentOrderCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a shipment order custom field."""
+    """What may be sent of a custom field of a shipment order."""
 
     customfield_id: str | int | UnsetType | None = UNSET
     label: str | UnsetType | None = UNSET
