@@ -50,6 +50,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: Body = None
     content_type: str = JSON
     scope: str = ""
+    codes: Mapping[int, str] = {}
     accept: str = JSON
     repeatable: bool = False
 
@@ -126,6 +127,7 @@ def error_of(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
         envelope.message,
         scope=call.scope,
         choices=_ids(envelope.error_info),
+        codes=call.codes,
     )
 
 
@@ -146,7 +148,12 @@ def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply 
             envelope = None
         if envelope is not None and envelope.code:
             return reply_error(
-                call.request, answer.status, envelope.code, envelope.message, scope=call.scope
+                call.request,
+                answer.status,
+                envelope.code,
+                envelope.message,
+                scope=call.scope,
+                codes=call.codes,
             )
         return UnreadableReply(call.request, "JSON came instead of a document", answer.status)
     if not answer.body:

@@ -12,8 +12,9 @@ int or as text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 import msgspec
 
@@ -31,6 +32,22 @@ class SessionClosed(ZohoError):
 
     def __init__(self) -> None:
         super().__init__("the session is closed; open a new Session")
+
+
+class TooManyIds(ZohoError, ValueError):
+    """A write was given ``given`` ids, and one call takes ``most``. Nothing was sent.
+
+    It is not split, because its first half could succeed and its second fail.
+    """
+
+    def __init__(self, parameter: str, given: int, most: int) -> None:
+        self.parameter: Final = parameter
+        self.given: Final = given
+        self.most: Final = most
+        super().__init__(
+            f"{parameter} holds {given} ids, and one call takes at most {most}; "
+            f"call it for {most} at a time and look at each answer"
+        )
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -139,7 +156,13 @@ class AmbiguousWrite(CallError):
 
 
 class ReplyError(CallError):
-    """Zoho answered with an error: HTTP ``status``, its own ``code`` and ``message``."""
+    """Zoho answered with an error: HTTP ``status``, its own ``code`` and ``message``.
+
+    ``explanation`` is what the documents say that the code means in this resource, "" where they
+    say nothing. It never decides which exception this is.
+    """
+
+    explanation = ""
 
     def __init__(self, request: Request, status: int, code: int | None, message: str) -> None:
         self.status: Final = status
@@ -147,6 +170,12 @@ class ReplyError(CallError):
         self.message: Final = message
         number = f", code {code}" if code is not None else ""
         super().__init__(request, f"HTTP {status}{number}: {message or 'no message'}")
+
+    def explained(self, explanation: str) -> Self:
+        """The same error with what its code means in its resource."""
+        self.explanation = explanation
+        self.args = (f"{self.args[0]} (in this resource code {self.code} means: {explanation})",)
+        return self
 
 
 class InvalidRequest(ReplyError):
@@ -314,12 +343,28 @@ def reply_error(
     *,
     scope: str = "",
     choices: tuple[str, ...] = (),
+    codes: Mapping[int, str] | None = None,
 ) -> ReplyError:
     """The exception for an answer of HTTP ``status`` with Zoho's ``code`` (None where it has none).
 
     ``scope`` is the operation's documented scope, named by `MissingScope`; ``choices`` are the
-    organizations that the answer lists, named by `OrganizationError`.
+    organizations that the answer lists, named by `OrganizationError`. ``codes`` are the meanings
+    that codes have in the operation's resource.
     """
+    error = _reply_error(request, status, code, message, scope, choices)
+    if code is not None and code not in GLOBAL_CODES and codes and code in codes:
+        return error.explained(codes[code])
+    return error
+
+
+def _reply_error(
+    request: Request,
+    status: int,
+    code: int | None,
+    message: str,
+    scope: str,
+    choices: tuple[str, ...],
+) -> ReplyError:
     kind = GLOBAL_CODES.get(code) if code is not None else None
     if kind is MissingScope:
         return MissingScope(request, status, code, message, scope)

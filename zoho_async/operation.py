@@ -6,9 +6,12 @@ anything; `Session` carries them out, `Pager` walks their pages.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
+
+from zoho_async.batches import Batch
 
 T = TypeVar("T")
 
@@ -17,8 +20,6 @@ Form: TypeAlias = Literal["", "JSONString"]
 
 #: What is documented for most files, in bytes: 10 MB.
 FILE_SIZE: Final = 10 * 1024 * 1024
-#: What is documented for most documents of many records.
-BATCH: Final = 25
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,10 +73,11 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     write that may be sent twice without harm (an upsert by unique field). ``per_user`` marks an
     operation that belongs to the account rather than to an organization.
 
-    ``form`` is the form field that takes the JSON where the documents want no JSON as such; a call
-    without a body has ``{}`` there. ``file_types`` are the endings of the names of files that Zoho
-    takes (none: the documents do not say), ``file_size`` is the most bytes of one. ``batch`` is
-    the most ids in a call that reads many records.
+    ``batches`` are the parameters of which one call takes so many ids and no more. ``codes`` are
+    the error codes that have a meaning of their own in the resource. ``form`` is the form field
+    that takes the JSON where the documents want no JSON as such; a call without a body has ``{}``
+    there. ``file_types`` are the endings of the names of files that Zoho takes (none: the documents
+    do not say), ``file_size`` is the most bytes of one.
     """
 
     name: str
@@ -88,10 +90,11 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     accept: str = "application/json"
     repeatable: bool = False
     per_user: bool = False
+    batches: tuple[Batch, ...] = ()
+    codes: Mapping[int, str] = {}
     form: Form = ""
     file_types: tuple[str, ...] = ()
     file_size: int = FILE_SIZE
-    batch: int = BATCH
 
 
 class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -101,7 +104,9 @@ class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     is the ``sort_column`` in whose ascending order rows do not move while others edit, or "" where
     the description allows none. ``paged`` is False for lists that answer everything at once.
     ``max_per_page`` is the largest page that is documented. ``totals`` says that the description
-    names ``response_option``, with which Zoho counts the rows.
+    names ``response_option``, with which Zoho counts the rows. ``batch`` is the parameter that
+    names the rows by their ids, so many at most: more are read by several calls. ``codes`` are as
+    in `Operation`.
     """
 
     name: str
@@ -116,3 +121,5 @@ class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     max_per_page: int = 200
     totals: bool = False
     per_user: bool = False
+    batch: Batch | None = None
+    codes: Mapping[int, str] = {}

@@ -20,7 +20,7 @@ from msgspec import UNSET, UnsetType
 
 from zoho_async.account import Account
 from zoho_async.auth import Credentials, TokenStore
-from zoho_async.batches import batches_of
+from zoho_async.batches import batches_of, most_of, refuse_beyond
 from zoho_async.bodies import body_of
 from zoho_async.call import Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
@@ -273,8 +273,10 @@ class Session:
         ``ids`` fill the path's names in order; ``query``, ``headers`` and ``fields`` (of a form)
         leave out what is None; ``body`` with ``extra_body`` is sent as JSON, or as ``JSONString``
         beside ``files``. Raises `CallError`, `LimitError` or `AuthError`; before anything is sent,
-        `TypeError` and `ValueError` for what cannot be sent and files that Zoho does not take.
+        `TooManyIds` for more ids than one call takes, `TypeError` and `ValueError` for what cannot
+        be sent and files that Zoho does not take.
         """
+        refuse_beyond(operation.batches, query)
         content, content_type = await body_of(operation, body, extra_body, fields, files)
         call = msgspec.structs.replace(
             self._call(operation, ids, query, headers), body=content, content_type=content_type
@@ -314,7 +316,7 @@ class Session:
         return Downloads(
             [
                 self.download(operation, query={**query, split: batch})
-                for batch in batches_of(ids, operation.batch)
+                for batch in batches_of(ids, most_of(operation.batches, split))
             ]
         )
 
@@ -353,6 +355,7 @@ class Session:
             caller=self,
             query=query_of(query or {}),
             scope=operation.scope,
+            codes=operation.codes,
         )
         answer = await self._send(call)
         self._hear(operation, answer)
@@ -449,6 +452,7 @@ class Session:
             query=query_of(query or {}),
             headers=query_of(headers or {}),
             scope=operation.scope,
+            codes=operation.codes,
             accept=operation.accept,
             repeatable=operation.repeatable,
         )

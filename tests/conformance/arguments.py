@@ -28,7 +28,7 @@ from tests.conformance.samples import (
     text_of,
 )
 from zoho_async import Upload
-from zoho_async.wire import Input
+from zoho_async.wire import Input, Percentage
 
 Made: TypeAlias = tuple[Any, Json]
 
@@ -119,6 +119,8 @@ class Arguments:
         if kind is bool and text.strip().lower() in ("true", "false"):
             self._patches.use("truth described as text")
             return text.strip().lower() == "true", text.strip().lower() == "true"
+        if Percentage in members and text.endswith("%"):
+            return Percentage.read(text), text
         number = number_in(text) if text else None
         if number is not None and kind in (Decimal, int):
             whole = number == number.to_integral_value()
@@ -150,7 +152,8 @@ class Arguments:
         name = re.split(r"[ .]", where.removesuffix("[]"))[-1]
         if value == stand_in_text(name):
             return values[0], values[0]
-        if f"<code>{text_of(value)}</code>" in self._prose.get(name, ""):
+        is_word = re.fullmatch(r"[A-Za-z0-9][\w.]*", text_of(value)) and value != "string"
+        if is_word or f"<code>{text_of(value)}</code>" in self._prose.get(name, ""):
             self._problems.append(f"{where} does not allow its example {value!r}: {values}")
         self._patches.use("example: not of the allowed values")
         return values[0], values[0]

@@ -16,7 +16,7 @@ ORGANIZATION: Final = "10234695"
 
 
 class Case:
-    """``others`` are the words in what other descriptions of the same operation say of parameters.
+    """``others`` are words of other descriptions of the same operation: for parameters and answers.
 
     ``problems`` and ``patches`` gather the differences: those that no patch explains, and the rest.
     """

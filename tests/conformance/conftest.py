@@ -25,7 +25,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         values = found["typed"] + found["beyond"]
         terminalreporter.write_line(
             f"{product}: {found['proven']} of {found['operations']} operations proven; "
-            f"{found['typed']} of {values} values of the replies in typed fields, the rest in extra"
+            f"{found['typed']} of {values} values of the replies in typed fields, the rest in "
+            f"extra; {found['walked']} of {found['lists']} lists walked page by page"
         )
     for name, count in patches.most_common():
         terminalreporter.write_line(f"{count:6} x {name}: {KNOWN[name]}")

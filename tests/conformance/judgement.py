@@ -180,6 +180,9 @@ class Judgement:
         elif self._case.correction.answer:
             self._patches.use("correction: answer")
             rest = {key: [{}] if self._case.is_list else {}}
+        elif key in self._case.others and not rest:
+            self._patches.use("declared in another file")
+            rest = {key: [{}] if self._case.is_list else {}}
         elif self._described.is_page and not rest:
             self._patches.use("the page is cut off")
         elif self._described.is_repeated:

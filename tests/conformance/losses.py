@@ -13,7 +13,8 @@ import msgspec
 from tests.conformance.corrections import corrected
 from tests.conformance.official import Document, Json, Schema
 from tests.conformance.patches import Patches
-from tests.conformance.samples import MIDNIGHT, is_blank, kind_of
+from tests.conformance.samples import MIDNIGHT, is_blank, kind_of, number_in
+from zoho_async.wire import Percentage
 
 _NOWHERE: Final = object()
 _DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -103,7 +104,13 @@ class Losses:
             return isinstance(sent, str) and _moment(sent) == shown
         if isinstance(shown, dt.date):
             return bool(sent == shown.isoformat())
+        if isinstance(shown, Percentage):
+            self._patches.use("reply: percentage")
+            return isinstance(sent, str) and number_in(sent) == shown.value and sent.endswith("%")
         if isinstance(shown, (int, Decimal)):
+            if isinstance(sent, str) and sent.endswith("%") and path.endswith("percentage"):
+                self._patches.use("reply: percentage")
+                return number_in(sent) == shown
             if isinstance(sent, str):
                 self._patches.use("reply: number as text")
             return _number(sent) == shown

@@ -22,9 +22,11 @@ from tests.conformance.losses import Losses
 from tests.conformance.official import Described, Json, Schema
 from tests.conformance.patches import Patches
 from tests.conformance.server import Server
+from tests.conformance.walking import Walking
 from zoho_async import Credentials, Download, Limits, Session, ZohoError
 from zoho_async.files import Downloads
 from zoho_async.limits import MemoryLedger
+from zoho_async.operation import ListOperation
 from zoho_async.paging import Page
 from zoho_async.wire import Record
 
@@ -49,11 +51,17 @@ class Proof:
     ) -> None:
         self._case: Final = Case(described, function, others)
         self.losses: Final = Losses(described.document, self._case.patches)
+        self.walked = False
 
     @property
     def name(self) -> str:
         """The function's name."""
         return self._case.function.name
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the function answers a list."""
+        return self._case.is_list
 
     @property
     def problems(self) -> list[str]:
@@ -89,6 +97,19 @@ class Proof:
             self.problems.append("sent nothing")
         else:
             self.problems.extend(self._look(result, judgement.reply))
+        await self._walk(given, judgement.reply, zoho, server)
+
+    async def _walk(self, given: Given, reply: Json, zoho: Session, server: Server) -> None:
+        """Iterate over a list, where the description shows a row to make pages of."""
+        operation = self._case.function.operation
+        rows = reply.get(operation.key) if isinstance(reply, dict) else None
+        if not isinstance(operation, ListOperation) or self.problems or not rows:
+            return
+        if isinstance(rows, list) and isinstance(rows[0], dict):
+            walking = Walking(self._case, given, rows[0])
+            await walking.run(zoho, server)
+            self.problems.extend(walking.problems)
+            self.walked = True
 
     def _scope(self) -> Iterator[str]:
         scope, case = self._case.function.operation.scope, self._case

@@ -38,6 +38,7 @@ class Server:
 
     def __init__(self) -> None:
         self._judge: Callable[[Received], Answer] | None = None
+        self._repeatedly = False
         self._runner: web.AppRunner | None = None
         self.url = ""
         self.calls = 0
@@ -58,14 +59,17 @@ class Server:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def expect(self, judge: Callable[[Received], Answer]) -> None:
-        self._judge = judge
+    def expect(self, judge: Callable[[Received], Answer], *, repeatedly: bool = False) -> None:
+        """Let ``judge`` answer the next request, or all to come."""
+        self._judge, self._repeatedly = judge, repeatedly
 
     async def _token(self, request: web.Request) -> web.Response:
         return web.json_response({"access_token": TOKEN, "expires_in": 3600})
 
     async def _call(self, request: web.Request) -> web.Response:
-        judge, self._judge = self._judge, None
+        judge = self._judge
+        if not self._repeatedly:
+            self._judge = None
         if judge is None:
             return web.json_response({"code": 5, "message": "not expected"}, status=404)
         self.calls += 1

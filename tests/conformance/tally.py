@@ -29,6 +29,8 @@ class Tally:
             self._patches.used.update(proof.patches.used)
             self._counts["typed"] += proof.losses.typed
             self._counts["beyond"] += proof.losses.beyond
+            self._counts["lists"] += proof.is_list
+            self._counts["walked"] += proof.walked
         self._counts["operations"] += 1
         self._counts["proven"] += not found
         self._faults += [f"{where} {each}" for each in found]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
+from tests.conformance.case import JSON
 from tests.conformance.functions import Function, broken, by_call, functions, products
 from tests.conformance.official import Described, files, operations
 from tests.conformance.proof import Proof, session
@@ -49,8 +50,7 @@ async def _proofs(
         if product == described.product
         for each in operations(product, stem)
         if each.call == described.call and each.file != described.file
-        for parameter in each.parameters
-        for word in re.findall(r"\w+", parameter.text)
+        for word in (*_said_of_parameters(each), *_answered(each))
     )
     modules: dict[str, list[Proof]] = {}
     for function in candidates:
@@ -58,6 +58,17 @@ async def _proofs(
         await proof.run(zoho, server)
         modules.setdefault(function.module, []).append(proof)
     return min(modules.values(), key=_faults, default=[])
+
+
+def _said_of_parameters(described: Described) -> Iterator[str]:
+    for parameter in described.parameters:
+        yield from re.findall(r"\w+", parameter.text)
+
+
+def _answered(described: Described) -> Iterable[str]:
+    """The keys of the envelope."""
+    schema = described.document.follow(described.answers.get(JSON))
+    return (schema.get("properties") or {}).keys()
 
 
 def _faults(proofs: list[Proof]) -> int:

@@ -16,19 +16,21 @@ from tests.conformance.official import Described, Document, Parameter
 from tests.conformance.proof import Proof, session
 from tests.conformance.server import Server
 from zoho_async import Credentials, Session
-from zoho_async.operation import BOOKS, Operation
+from zoho_async.operation import BOOKS, ListOperation, Operation
+from zoho_async.paging import Pager
 from zoho_async.wire import Input, Record
 
 _TEXT = {"type": "string", "example": "a name"}
+_BILL = {
+    "type": "object",
+    "properties": {"bill_id": {"type": "string", "example": "4600"}, "name": _TEXT},
+}
 _REPLY = {
     "type": "object",
     "properties": {
         "code": {"type": "integer", "example": 0},
         "message": {"type": "string", "example": "done"},
-        "bill": {
-            "type": "object",
-            "properties": {"bill_id": {"type": "string", "example": "4600"}, "name": _TEXT},
-        },
+        "bill": _BILL,
     },
 }
 DESCRIBED = Described(
@@ -181,3 +183,97 @@ async def test_another_description_is_a_problem(
     changes: dict[str, Any], said: str, credentials: Credentials
 ) -> None:
     assert said in " | ".join(await problems(update, credentials, changes))
+
+
+# -- lists --------------------------------------------------------------------------------------
+
+LISTED: dict[str, Any] = {
+    "method": "GET",
+    "path": "/bills",
+    "names": ("list_bills",),
+    "scopes": frozenset({"ZohoBooks.bills.READ"}),
+    "parameters": (),
+    "body": None,
+    "answers": {
+        "application/json": {
+            "type": "object",
+            "properties": {
+                "code": {"type": "integer", "example": 0},
+                "bills": {"type": "array", "items": _BILL},
+            },
+        }
+    },
+}
+LIST: ListOperation[Bill] = ListOperation(
+    name="books.bills.list",
+    product=BOOKS,
+    path="/bills",
+    row=Bill,
+    key="bills",
+    row_id="bill_id",
+    scope="ZohoBooks.bills.READ",
+)
+
+
+class OnePage(Pager[Bill]):
+    """A pager that forgets the other pages."""
+
+    def __aiter__(self) -> Any:
+        return self._first()
+
+    async def _first(self) -> Any:
+        for row in await self:
+            yield row
+
+
+class Twice(Pager[Bill]):
+    """A pager that begins anew."""
+
+    def __aiter__(self) -> Any:
+        return self._again()
+
+    async def _again(self) -> Any:
+        for _ in range(2):
+            async for row in super().__aiter__():
+                yield row
+
+
+def whole(zoho: Session) -> Pager[Bill]:
+    return Pager(zoho, LIST)
+
+
+def unnumbered(zoho: Session) -> Pager[Bill]:
+    return Pager(zoho, msgspec.structs.replace(LIST, paged=False))
+
+
+def cut(zoho: Session) -> Pager[Bill]:
+    return OnePage(zoho, LIST)
+
+
+def repeated(zoho: Session) -> Pager[Bill]:
+    return Twice(zoho, LIST)
+
+
+def without_ids(zoho: Session) -> Pager[Bill]:
+    return Pager(zoho, msgspec.structs.replace(LIST, row_id=""))
+
+
+@pytest.mark.parametrize("function", [whole, unnumbered, without_ids])
+async def test_a_list_that_gives_every_page_has_no_problems(
+    function: Callable[..., Any], credentials: Credentials
+) -> None:
+    assert await problems(function, credentials, LISTED) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (cut, "1 rows came of 3"),
+        (cut, "a walk asks for per_page=None, not '200'"),
+        (repeated, "a page was asked for twice"),
+    ],
+)
+async def test_a_list_that_misses_or_repeats_pages_is_a_problem(
+    function: Callable[..., Any], said: str, credentials: Credentials
+) -> None:
+    assert said in " | ".join(await problems(function, credentials, LISTED))

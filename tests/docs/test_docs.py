@@ -15,7 +15,7 @@ import pytest
 
 from zoho_async import Session
 from zoho_async.books import contacts, invoices, items
-from zoho_async.books.invoices import InvoiceInput, InvoiceLineItemInput
+from zoho_async.books.invoices import InvoiceInput
 from zoho_async.errors import AmbiguousWrite
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Sandbox

@@ -39,6 +39,41 @@ def test_allowed_values_are_read_from_sentences_or_left_out_when_in_doubt(
 
 
 @pytest.mark.parametrize(
+    ("allowed", "example", "widened"),
+    [
+        (("Cash", "Both"), "both", ("Cash", "Both", "both")),
+        (("Cash", "Both"), "Cash", ("Cash", "Both")),
+        (("1", "2"), 3, ("1", "2", "3")),
+        (("entity_level", "item_level"), "entity level", ("entity_level", "item_level")),
+        (("uk", "overseas"), "string", ("uk", "overseas")),
+        ((), "anything", ()),
+    ],
+)
+def test_a_field_takes_its_own_example(
+    allowed: tuple[str, ...], example: object, widened: tuple[str, ...]
+) -> None:
+    assert prose.widened(allowed, example) == widened
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "most"),
+    [
+        ("contact_ids", "Comma-separated ids. Maximum of 200 contacts per request.", 200),
+        ("journal_ids", "Maximum of 25.", 25),
+        ("picklist_ids", "Maximum 200 IDs.", 200),
+        ("transfer_order_ids", "Minimum 1 and maximum 25 IDs.", 25),
+        ("customer_ids_in", "Maximum 50.", 50),
+        ("name", "Maximum of 200.", None),
+        ("item_ids", "Maximum 100 characters.", None),
+    ],
+)
+def test_the_most_ids_of_a_call_stand_with_the_parameter(
+    name: str, text: str, most: int | None
+) -> None:
+    assert prose.most_ids(name, text) == most
+
+
+@pytest.mark.parametrize(
     ("text", "length"),
     [
         ("Name of the item. Max-length [100]", 100),
@@ -76,7 +111,9 @@ def test_a_batch_limit_is_a_number_of_records() -> None:
         ("12:26", "clock"),
         (" ", "blank"),
         (None, ""),
-        ("70%", "text"),
+        ("70%", "percent"),
+        ("20.00 %", "percent"),
+        ("VAT (12.5%)", "text"),
     ],
 )
 def test_an_example_leaves_only_its_form_behind(example: Any, form: str) -> None:

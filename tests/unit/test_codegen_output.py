@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -352,6 +353,36 @@ def test_importing_the_product_loads_no_resource() -> None:
     assert json.loads(done.stdout) == ["zoho_async.books"]
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_no_described_field_is_lost_in_the_structs(built: list[Model], number: int) -> None:
+    count, lost = check.held(built[number])
+    assert lost == []
+    assert count > 6000
+
+
+def test_no_described_answer_is_left_unread(built: list[Model]) -> None:
+    assert [check.unanswered(each) for each in built] == [[], [], [], []]
+    invoices = next(each for each in built[3].functions() if each.name == "get")
+    answer, invoices.answer = invoices.answer, "done"
+    assert len(check.unanswered(built[3])) == 1
+    invoices.answer = answer
+
+
+def test_a_field_that_no_struct_has_is_found() -> None:
+    inventory = generate.models()[3]
+    del inventory.replies.shapes["SalesOrderLineItem"].members["quantity"]
+    _, lost = check.held(inventory)
+    assert any(each.endswith("SalesOrderLineItem has no quantity") for each in lost)
+
+
+def test_an_answer_that_only_the_second_file_describes_is_taken_from_there(books: Model) -> None:
+    named = {each.full_name: each for each in books.functions()}
+    for verb in ("create", "update"):
+        function = named[f"books.contacts.{verb}_contact_person"]
+        assert (function.answer, function.result) == ("record", "ContactPerson")
+        assert function.key == "contact_person"
+
+
 # -- facts beside the operations --------------------------------------------------------------
 
 
@@ -395,6 +426,21 @@ def test_error_codes_stand_with_their_resource() -> None:
     assert "2006 no such item" in (module("invoice.items").__doc__ or "")
 
 
+@pytest.mark.parametrize("name", RESOURCES)
+def test_operations_carry_the_codes_and_batches_of_their_resource(name: str) -> None:
+    facts = load(name.partition(".")[0])
+    for each in vars(module(name)).values():
+        if not isinstance(each, Operation | ListOperation):
+            continue
+        assert dict(each.codes) == facts.errors.get(name, {})
+        known = {named.name: named.batch for named in facts.operations}
+        batches = (
+            each.batches if isinstance(each, Operation) else (each.batch,) if each.batch else ()
+        )
+        if each.name in known and batches:
+            assert batches[0].most == known[each.name]
+
+
 def test_what_only_books_describes_is_marked_in_invoice() -> None:
     facts = load("invoice")
     assert facts.named("invoice.projects.list").unconfirmed
@@ -417,3 +463,32 @@ def test_the_readme_counts_what_is_generated(built: list[Model]) -> None:
     text = coverage.README.read_text(encoding="utf-8")
     assert text == coverage.readme(text, built)
     assert "| Books v3 | 838 |" in text
+
+
+# -- docstrings -------------------------------------------------------------------------------
+
+
+def said(name: str) -> dict[str, str]:
+    return {
+        each: " ".join((inspect.getdoc(function) or "").split())
+        for each, function in functions(name).items()
+    }
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_docstrings_read_as_sentences(name: str) -> None:
+    for function, text in said(name).items():
+        assert re.match(r"[A-Z][a-z-]* |(PDFs?|SMS) ", text), f"{function}: {text}"
+        assert not re.search(r"\b(\w+) \1\b", text), f"a word twice in {function}: {text}"
+        assert not re.search(r"\ba (?!uni|use|one)[aeiou]", text), f"{function}: {text}"
+        assert not re.search(r"\b(an|the) (a|an|the)\b", text), f"{function}: {text}"
+        assert not re.search(r"\ban [^aeiouAEIOUS]", text), f"{function}: {text}"
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_docstrings_name_the_scope(name: str) -> None:
+    facts = {each.name: each for each in load(name.partition(".")[0]).operations}
+    for function, text in said(name).items():
+        known = facts.get(f"{name}.{function}")
+        if known is not None and known.scope:
+            assert f"Scope: {known.scope}." in text

@@ -40,6 +40,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.addons.create",
@@ -49,6 +56,7 @@ _CREATE = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.CREATE",
     key="addon",
+    codes=_CODES,
 )
 
 
@@ -59,7 +67,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Addon:
-    """Create an addon.
+    """Create an addon and return it.
 
     Scope: ZohoSubscriptions.addons.CREATE.
     """
@@ -74,6 +82,7 @@ _LIST = ListOperation(
     key="addons",
     row_id="addon_code",
     scope="ZohoSubscriptions.addons.READ",
+    codes=_CODES,
 )
 
 
@@ -86,7 +95,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Addon]:
-    """List addons; iterating reads every page.
+    """List addons, page by page.
 
     Scope: ZohoSubscriptions.addons.READ.
     """
@@ -111,6 +120,7 @@ _GET = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.READ",
     key="addon",
+    codes=_CODES,
 )
 
 
@@ -132,6 +142,7 @@ _UPDATE = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.UPDATE",
     key="addon",
+    codes=_CODES,
 )
 
 
@@ -143,8 +154,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Addon:
-    """Change an addon; fields that are not sent stay as they are. Needs ``addon_code``, ``name``,
-    ``unit_name``, ``price_brackets``, ``plans`` and ``product_id``.
+    """Change an addon and return it; fields that are not sent stay as they are.
+
+    Needs ``addon_code``, ``name``, ``unit_name``, ``price_brackets``, ``plans`` and ``product_id``.
 
     Scope: ZohoSubscriptions.addons.UPDATE.
     """
@@ -160,6 +172,7 @@ _DELETE = Operation(
     path="/addons/{addon_code}",
     result=Done,
     scope="ZohoSubscriptions.addons.DELETE",
+    codes=_CODES,
 )
 
 
@@ -180,6 +193,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/addons/{addon_code}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.addons.CREATE",
+    codes=_CODES,
 )
 
 
@@ -200,6 +214,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/addons/{addon_code}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.addons.CREATE",
+    codes=_CODES,
 )
 
 

@@ -16,6 +16,13 @@ __all__ = [
     "get",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _GET = Operation(
     name="billing.bank_accounts.get",
@@ -25,6 +32,7 @@ _GET = Operation(
     result=BankAccount,
     scope="ZohoSubscriptions.customers.READ",
     key="bank_accounts",
+    codes=_CODES,
 )
 
 

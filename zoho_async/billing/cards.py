@@ -20,6 +20,13 @@ __all__ = [
     "list",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _GET = Operation(
     name="billing.cards.get",
@@ -29,6 +36,7 @@ _GET = Operation(
     result=Card,
     scope="ZohoSubscriptions.customers.READ",
     key="card",
+    codes=_CODES,
 )
 
 
@@ -53,6 +61,7 @@ _DELETE = Operation(
     path="/customers/{customer_id}/cards/{card_id}",
     result=Done,
     scope="ZohoSubscriptions.customers.DELETE",
+    codes=_CODES,
 )
 
 
@@ -78,6 +87,7 @@ _LIST = ListOperation(
     key="cards",
     row_id="card_id",
     scope="ZohoSubscriptions.customers.READ",
+    codes=_CODES,
 )
 
 
@@ -89,7 +99,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Card]:
-    """List cards; iterating reads every page.
+    """List cards, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """

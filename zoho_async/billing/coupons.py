@@ -36,6 +36,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.coupons.create",
@@ -45,6 +52,7 @@ _CREATE = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.CREATE",
     key="coupon",
+    codes=_CODES,
 )
 
 
@@ -55,8 +63,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Coupon:
-    """Create a coupon. Needs ``coupon_code``, ``name``, ``type``, ``duration``, ``discount_by``,
-    ``product_id``, ``plans`` and ``addons``.
+    """Create a coupon and return it.
+
+    Needs ``coupon_code``, ``name``, ``type``, ``duration``, ``discount_by``, ``product_id``,
+    ``plans`` and ``addons``.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
     """
@@ -71,6 +81,7 @@ _LIST = ListOperation(
     key="coupons",
     row_id="coupon_code",
     scope="ZohoSubscriptions.coupons.READ",
+    codes=_CODES,
 )
 
 
@@ -83,7 +94,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Coupon]:
-    """List coupons; iterating reads every page.
+    """List coupons, page by page.
 
     Scope: ZohoSubscriptions.coupons.READ.
     """
@@ -108,6 +119,7 @@ _GET = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.READ",
     key="coupon",
+    codes=_CODES,
 )
 
 
@@ -129,6 +141,7 @@ _UPDATE = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.UPDATE",
     key="coupon",
+    codes=_CODES,
 )
 
 
@@ -140,7 +153,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Coupon:
-    """Change a coupon; fields that are not sent stay as they are. Needs ``name``.
+    """Change a coupon and return it; fields that are not sent stay as they are.
+
+    Needs ``name``.
 
     Scope: ZohoSubscriptions.coupons.UPDATE.
     """
@@ -156,6 +171,7 @@ _DELETE = Operation(
     path="/coupons/{coupon_code}",
     result=Done,
     scope="ZohoSubscriptions.coupons.DELETE",
+    codes=_CODES,
 )
 
 
@@ -176,6 +192,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/coupons/{coupon_code}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.coupons.CREATE",
+    codes=_CODES,
 )
 
 
@@ -196,6 +213,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/coupons/{coupon_code}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.coupons.CREATE",
+    codes=_CODES,
 )
 
 

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 
 from zoho_async.billing.types.credit_notes import (
     CreditNote,
-    CreditNoteCreditnoteItem,
-    CreditNoteCreditnoteItemInput,
     CreditNoteEmailInput,
     CreditNoteInput,
     CreditNoteInvoice,
     CreditNoteInvoices,
     CreditNoteInvoicesInvoice,
+    CreditNoteItem,
     CreditNoteItemCustomField,
     CreditNoteItemCustomFieldInput,
+    CreditNoteItemInput,
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
@@ -27,15 +27,15 @@ from zoho_async.wire import Done
 
 __all__ = [
     "CreditNote",
-    "CreditNoteCreditnoteItem",
-    "CreditNoteCreditnoteItemInput",
     "CreditNoteEmailInput",
     "CreditNoteInput",
     "CreditNoteInvoice",
     "CreditNoteInvoices",
     "CreditNoteInvoicesInvoice",
+    "CreditNoteItem",
     "CreditNoteItemCustomField",
     "CreditNoteItemCustomFieldInput",
+    "CreditNoteItemInput",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
     "apply_to_invoices",
@@ -47,6 +47,13 @@ __all__ = [
     "void",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.credit_notes.create",
@@ -56,6 +63,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoSubscriptions.creditnotes.CREATE",
     key="credit_note",
+    codes=_CODES,
 )
 
 
@@ -66,8 +74,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``creditnote_items`` and
-    ``creditnote_number``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``creditnote_items`` and ``creditnote_number``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -82,6 +91,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoSubscriptions.creditnotes.READ",
     key="credit_note",
+    codes=_CODES,
 )
 
 
@@ -102,6 +112,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -122,6 +133,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -133,7 +145,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -149,6 +163,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/void",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -169,13 +184,14 @@ _CONVERT_TO_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/converttoopen",
     result=Done,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
 async def convert_to_open(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Convert a credit note to open.
+    """Mark a credit note as open.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -189,6 +205,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=CreditNoteInvoices,
     scope="ZohoSubscriptions.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -200,7 +217,9 @@ async def apply_to_invoices(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteInvoices:
-    """Apply a credit note to invoices. Needs ``invoices``.
+    """Apply a credit note to invoices; returns ``invoices``.
+
+    Needs ``invoices``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """

@@ -6,7 +6,7 @@ no such addon.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.customers import (
     ContactPerson,
@@ -56,6 +56,17 @@ __all__ = [
     "update_contact_person",
 ]
 
+GetByCrmReferenceReferenceIdType: TypeAlias = Literal[
+    "zcrm_account_id", "zcrm_contact_id", "CouponStatus.EXPIRED"
+]
+
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.customers.create",
@@ -65,6 +76,7 @@ _CREATE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.CREATE",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -75,8 +87,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Customer:
-    """Create a customer. Needs ``display_name``, ``email``, ``tax_authority_id`` and
-    ``tax_authority_name``.
+    """Create a customer and return it.
+
+    Needs ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
     """
@@ -91,6 +104,7 @@ _LIST = ListOperation(
     key="customers",
     row_id="customer_id",
     scope="ZohoSubscriptions.customers.READ",
+    codes=_CODES,
 )
 
 
@@ -101,7 +115,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Customer]:
-    """List customers; iterating reads every page.
+    """List customers, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -116,6 +130,7 @@ _GET = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.READ",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -137,6 +152,7 @@ _UPDATE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.UPDATE",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -148,8 +164,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Customer:
-    """Change a customer; fields that are not sent stay as they are. Needs ``display_name``,
-    ``email``, ``tax_authority_id`` and ``tax_authority_name``.
+    """Change a customer and return it; fields that are not sent stay as they are.
+
+    Needs ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
     """
@@ -165,6 +182,7 @@ _DELETE = Operation(
     path="/customers/{customer_id}",
     result=Done,
     scope="ZohoSubscriptions.customers.DELETE",
+    codes=_CODES,
 )
 
 
@@ -186,6 +204,7 @@ _GET_BY_CRM_REFERENCE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.READ",
     key="customer",
+    codes=_CODES,
 )
 
 
@@ -193,10 +212,10 @@ async def get_by_crm_reference(
     zoho: Session,
     reference_id: str | int,
     *,
-    reference_id_type: Literal["zcrm_account_id", "zcrm_contact_id"] | None = None,
+    reference_id_type: GetByCrmReferenceReferenceIdType | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Customer:
-    """A customer by crm reference.
+    """A customer by a CRM reference.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -215,6 +234,7 @@ _LIST_TRANSACTIONS = ListOperation(
     key="transactions",
     row_id="transaction_id",
     scope="ZohoSubscriptions.customers.READ",
+    codes=_CODES,
 )
 
 
@@ -227,7 +247,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerTransaction]:
-    """List transactions; iterating reads every page.
+    """List transactions, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -251,6 +271,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/customers/{customer_id}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.customers.CREATE",
+    codes=_CODES,
 )
 
 
@@ -271,6 +292,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/customers/{customer_id}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.customers.CREATE",
+    codes=_CODES,
 )
 
 
@@ -292,6 +314,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.CREATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -303,7 +326,9 @@ async def create_contact_person(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Create a contact person of a customer. Needs ``email``.
+    """Create a contact person of a customer and return it.
+
+    Needs ``email``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
     """
@@ -324,6 +349,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contactperson_id",
     scope="ZohoSubscriptions.customers.READ",
+    codes=_CODES,
 )
 
 
@@ -335,7 +361,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a customer; iterating reads every page.
+    """List the contact persons of a customer, page by page.
 
     Scope: ZohoSubscriptions.customers.READ.
     """
@@ -355,6 +381,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -382,6 +409,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.UPDATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -394,7 +422,9 @@ async def update_contact_person(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Update a contact person of a customer. Needs ``email``.
+    """Change a contact person of a customer and return it.
+
+    Needs ``email``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
     """
@@ -414,6 +444,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/customers/{customer_id}/contactpersons/{contactperson_id}",
     result=Done,
     scope="ZohoSubscriptions.customers.DELETE",
+    codes=_CODES,
 )
 
 

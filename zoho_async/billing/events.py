@@ -19,6 +19,13 @@ __all__ = [
     "list",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _GET = Operation(
     name="billing.events.get",
@@ -28,6 +35,7 @@ _GET = Operation(
     result=Event,
     scope="ZohoSubscriptions.webhooks.READ",
     key="event",
+    codes=_CODES,
 )
 
 
@@ -49,6 +57,7 @@ _LIST = ListOperation(
     key="events",
     row_id="event_id",
     scope="ZohoSubscriptions.webhooks.READ",
+    codes=_CODES,
 )
 
 
@@ -59,7 +68,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Event]:
-    """List events; iterating reads every page.
+    """List events, page by page.
 
     Scope: ZohoSubscriptions.webhooks.READ.
     """

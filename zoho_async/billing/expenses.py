@@ -63,6 +63,13 @@ ListFilterBy: TypeAlias = Literal[
     "Status.Unbilled",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.expenses.create",
@@ -72,6 +79,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.CREATE",
     key="expense",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
@@ -84,9 +92,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense. Needs ``account_id`` and ``amount``.
+    """Create an expense and return it.
 
-    ``receipt``: gif png jpeg jpg bmp pdf, 10 MB at most.
+    Needs ``account_id`` and ``amount``. ``receipt``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
     """
@@ -104,6 +112,7 @@ _LIST = ListOperation(
     row_id="expense_id",
     scope="ZohoSubscriptions.expenses.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -140,8 +149,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Expense]:
-    """List expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List expenses, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.expenses.READ.
     """
@@ -190,6 +201,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.UPDATE",
     key="expense",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
@@ -204,10 +216,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Change an expense; fields that are not sent stay as they are. Needs ``account_id`` and
-    ``amount``.
+    """Change an expense and return it; fields that are not sent stay as they are.
 
-    ``receipt``: gif png jpeg jpg bmp pdf, 10 MB at most.
+    Needs ``account_id`` and ``amount``. ``receipt``: gif png jpeg jpg bmp pdf, 10 MB at most.
 
     Scope: ZohoSubscriptions.expenses.UPDATE.
     """
@@ -229,6 +240,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.READ",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -249,6 +261,7 @@ _DELETE = Operation(
     path="/expenses/{expense_id}",
     result=Done,
     scope="ZohoSubscriptions.expenses.DELETE",
+    codes=_CODES,
 )
 
 

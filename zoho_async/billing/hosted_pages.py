@@ -21,7 +21,7 @@ from zoho_async.billing.types.hosted_pages import (
     HostedPageCardForSubscriptionInput,
     HostedPageCardForSubscriptionPaymentGatewayInput,
     HostedPageComment,
-    HostedPageContactperson,
+    HostedPageContactPerson,
     HostedPageCoupon,
     HostedPageCredit,
     HostedPageCustomer,
@@ -41,7 +41,7 @@ from zoho_async.billing.types.hosted_pages import (
     HostedPageSubscription,
     HostedPageSubscriptionAddonInput,
     HostedPageSubscriptionBillingAddressInput,
-    HostedPageSubscriptionContactpersonInput,
+    HostedPageSubscriptionContactPersonInput,
     HostedPageSubscriptionCustomerInput,
     HostedPageSubscriptionDefaultTemplatesInput,
     HostedPageSubscriptionInput,
@@ -68,7 +68,7 @@ __all__ = [
     "HostedPageCardForSubscriptionInput",
     "HostedPageCardForSubscriptionPaymentGatewayInput",
     "HostedPageComment",
-    "HostedPageContactperson",
+    "HostedPageContactPerson",
     "HostedPageCoupon",
     "HostedPageCredit",
     "HostedPageCustomer",
@@ -88,7 +88,7 @@ __all__ = [
     "HostedPageSubscription",
     "HostedPageSubscriptionAddonInput",
     "HostedPageSubscriptionBillingAddressInput",
-    "HostedPageSubscriptionContactpersonInput",
+    "HostedPageSubscriptionContactPersonInput",
     "HostedPageSubscriptionCustomerInput",
     "HostedPageSubscriptionDefaultTemplatesInput",
     "HostedPageSubscriptionInput",
@@ -107,6 +107,13 @@ __all__ = [
     "update_subscription",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _GET = Operation(
     name="billing.hosted_pages.get",
@@ -115,6 +122,7 @@ _GET = Operation(
     path="/hostedpages/{hostedpage_id}",
     result=HostedPageGetResult,
     scope="ZohoSubscriptions.hostedpages.READ",
+    codes=_CODES,
 )
 
 
@@ -136,6 +144,7 @@ _LIST = ListOperation(
     key="hosted_pages",
     row_id="hostedpage_id",
     scope="ZohoSubscriptions.hostedpages.READ",
+    codes=_CODES,
 )
 
 
@@ -146,7 +155,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[HostedPage]:
-    """List hosted pages; iterating reads every page.
+    """List hosted pages, page by page.
 
     Scope: ZohoSubscriptions.hostedpages.READ.
     """
@@ -161,6 +170,7 @@ _CREATE_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -171,7 +181,9 @@ async def create_subscription(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Create a subscription. Needs ``customer_id``, ``customer`` and ``plan``.
+    """Create a subscription; returns the hosted page.
+
+    Needs ``customer_id``, ``customer`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -188,6 +200,7 @@ _UPDATE_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -198,7 +211,9 @@ async def update_subscription(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Update a subscription. Needs ``subscription_id`` and ``plan``.
+    """Change a subscription; returns the hosted page.
+
+    Needs ``subscription_id`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -215,6 +230,7 @@ _UPDATE_CARD_FOR_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -225,7 +241,9 @@ async def update_card_for_subscription(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Update a card for subscription. Needs ``subscription_id``.
+    """Change a card for a subscription; returns the hosted page.
+
+    Needs ``subscription_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -245,6 +263,7 @@ _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -255,7 +274,9 @@ async def buy_one_time_addon_for_subscription(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Buy an one time addon for subscription. Needs ``subscription_id`` and ``addons``.
+    """Buy an one time addon for a subscription; returns the hosted page.
+
+    Needs ``subscription_id`` and ``addons``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -275,6 +296,7 @@ _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -285,7 +307,9 @@ async def associate_payment_method_for_customer(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Associate a payment method for customer. Needs ``customer_id``.
+    """Associate a payment method for a customer; returns the hosted page.
+
+    Needs ``customer_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -305,6 +329,7 @@ _RECORD_INVOICE_PAYMENT = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -315,7 +340,9 @@ async def record_invoice_payment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Record an invoice payment. Needs ``invoice_id``.
+    """Record an invoice payment; returns the hosted page.
+
+    Needs ``invoice_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
@@ -335,6 +362,7 @@ _UPDATE_CUSTOMER_PAYMENT_DETAILS = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    codes=_CODES,
 )
 
 
@@ -345,7 +373,9 @@ async def update_customer_payment_details(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
-    """Update customer payment details. Needs ``card_id``, ``account_id`` and ``paypal_id``.
+    """Change customer payment details; returns the hosted page.
+
+    Needs ``card_id``, ``account_id`` and ``paypal_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """

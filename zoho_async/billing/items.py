@@ -34,6 +34,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.items.create",
@@ -43,6 +50,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -53,7 +61,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Create an item. Needs ``name`` and ``rate``.
+    """Create an item and return it.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoSubscriptions.items.CREATE.
     """
@@ -68,6 +78,7 @@ _LIST = ListOperation(
     key="items",
     row_id="item_id",
     scope="ZohoSubscriptions.items.READ",
+    codes=_CODES,
 )
 
 
@@ -94,7 +105,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterating reads every page.
+    """List items, page by page.
 
     Scope: ZohoSubscriptions.items.READ.
     """
@@ -133,6 +144,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -144,7 +156,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item; fields that are not sent stay as they are. Needs ``name`` and ``rate``.
+    """Change an item and return it; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoSubscriptions.items.UPDATE.
     """
@@ -161,6 +175,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -181,6 +196,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoSubscriptions.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -201,6 +217,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoSubscriptions.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -221,6 +238,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoSubscriptions.items.CREATE",
+    codes=_CODES,
 )
 
 

@@ -30,6 +30,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.payments.create",
@@ -39,6 +46,7 @@ _CREATE = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -49,7 +57,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Payment:
-    """Create a payment. Needs ``customer_id``, ``payment_mode`` and ``amount``.
+    """Create a payment and return it.
+
+    Needs ``customer_id``, ``payment_mode`` and ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
     """
@@ -64,6 +74,7 @@ _GET = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -85,6 +96,7 @@ _UPDATE = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -96,8 +108,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Payment:
-    """Change a payment; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``payment_mode``, ``amount`` and ``invoices``.
+    """Change a payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoSubscriptions.payments.UPDATE.
     """
@@ -113,6 +126,7 @@ _DELETE = Operation(
     path="/payments/{payment_id}",
     result=Done,
     scope="ZohoSubscriptions.payments.DELETE",
+    codes=_CODES,
 )
 
 

@@ -38,6 +38,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.plans.create",
@@ -47,6 +54,7 @@ _CREATE = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.CREATE",
     key="plan",
+    codes=_CODES,
 )
 
 
@@ -57,8 +65,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Plan:
-    """Create a plan. Needs ``plan_code``, ``name``, ``recurring_price``, ``interval`` and
-    ``product_id``.
+    """Create a plan and return it.
+
+    Needs ``plan_code``, ``name``, ``recurring_price``, ``interval`` and ``product_id``.
 
     Scope: ZohoSubscriptions.plans.CREATE.
     """
@@ -73,6 +82,7 @@ _LIST = ListOperation(
     key="plans",
     row_id="plan_code",
     scope="ZohoSubscriptions.plans.READ",
+    codes=_CODES,
 )
 
 
@@ -85,7 +95,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Plan]:
-    """List plans; iterating reads every page.
+    """List plans, page by page.
 
     Scope: ZohoSubscriptions.plans.READ.
     """
@@ -110,6 +120,7 @@ _GET = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.READ",
     key="plan",
+    codes=_CODES,
 )
 
 
@@ -131,6 +142,7 @@ _UPDATE = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.UPDATE",
     key="plan",
+    codes=_CODES,
 )
 
 
@@ -142,8 +154,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Plan:
-    """Change a plan; fields that are not sent stay as they are. Needs ``plan_code``, ``name``,
-    ``recurring_price`` and ``interval``.
+    """Change a plan and return it; fields that are not sent stay as they are.
+
+    Needs ``plan_code``, ``name``, ``recurring_price`` and ``interval``.
 
     Scope: ZohoSubscriptions.plans.UPDATE.
     """
@@ -159,6 +172,7 @@ _DELETE = Operation(
     path="/plans/{plan_code}",
     result=Done,
     scope="ZohoSubscriptions.plans.DELETE",
+    codes=_CODES,
 )
 
 
@@ -179,6 +193,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/plans/{plan_code}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.plans.CREATE",
+    codes=_CODES,
 )
 
 
@@ -199,6 +214,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/plans/{plan_code}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.plans.CREATE",
+    codes=_CODES,
 )
 
 

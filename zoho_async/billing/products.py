@@ -25,6 +25,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.products.create",
@@ -34,6 +41,7 @@ _CREATE = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.CREATE",
     key="product",
+    codes=_CODES,
 )
 
 
@@ -44,7 +52,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Product:
-    """Create a product. Needs ``name``.
+    """Create a product and return it.
+
+    Needs ``name``.
 
     Scope: ZohoSubscriptions.products.CREATE.
     """
@@ -59,6 +69,7 @@ _LIST = ListOperation(
     key="products",
     row_id="product_id",
     scope="ZohoSubscriptions.products.READ",
+    codes=_CODES,
 )
 
 
@@ -69,7 +80,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Product]:
-    """List products; iterating reads every page.
+    """List products, page by page.
 
     Scope: ZohoSubscriptions.products.READ.
     """
@@ -84,6 +95,7 @@ _GET = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.READ",
     key="product",
+    codes=_CODES,
 )
 
 
@@ -105,6 +117,7 @@ _UPDATE = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.UPDATE",
     key="product",
+    codes=_CODES,
 )
 
 
@@ -116,7 +129,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Product:
-    """Change a product; fields that are not sent stay as they are. Needs ``name``.
+    """Change a product and return it; fields that are not sent stay as they are.
+
+    Needs ``name``.
 
     Scope: ZohoSubscriptions.products.UPDATE.
     """
@@ -132,6 +147,7 @@ _DELETE = Operation(
     path="/products/{product_id}",
     result=Done,
     scope="ZohoSubscriptions.products.DELETE",
+    codes=_CODES,
 )
 
 
@@ -152,6 +168,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/products/{product_id}/markasactive",
     result=Done,
     scope="ZohoSubscriptions.products.CREATE",
+    codes=_CODES,
 )
 
 
@@ -172,6 +189,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/products/{product_id}/markasinactive",
     result=Done,
     scope="ZohoSubscriptions.products.CREATE",
+    codes=_CODES,
 )
 
 

@@ -70,6 +70,13 @@ ListInvoicesSortColumn: TypeAlias = Literal[
     "invoice_number", "date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.projects.create",
@@ -79,6 +86,7 @@ _CREATE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.CREATE",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -89,7 +97,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Create a project. Needs ``project_name``, ``customer_id`` and ``billing_type``.
+    """Create a project and return it.
+
+    Needs ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -105,6 +115,7 @@ _LIST = ListOperation(
     row_id="project_id",
     scope="ZohoSubscriptions.projects.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -119,8 +130,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List projects, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -147,6 +160,7 @@ _UPDATE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -158,8 +172,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
-    ``customer_id`` and ``billing_type``.
+    """Change a project and return it; fields that are not sent stay as they are.
+
+    Needs ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -176,6 +191,7 @@ _GET = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.READ",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -196,6 +212,7 @@ _DELETE = Operation(
     path="/projects/{project_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -216,6 +233,7 @@ _ACTIVATE = Operation(
     path="/projects/{project_id}/active",
     result=Done,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -236,6 +254,7 @@ _DEACTIVATE = Operation(
     path="/projects/{project_id}/inactive",
     result=Done,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -257,6 +276,7 @@ _CLONE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.CREATE",
     key="project",
+    codes=_CODES,
 )
 
 
@@ -268,7 +288,9 @@ async def clone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project. Needs ``project_name``.
+    """Clone a project; returns the project.
+
+    Needs ``project_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -284,6 +306,7 @@ _ADD_USERS = Operation(
     path="/projects/{project_id}/users",
     result=ProjectUsers,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -295,7 +318,9 @@ async def add_users(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add users to a project. Needs ``user_id``.
+    """Add users to a project; returns ``users``.
+
+    Needs ``user_id``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -312,6 +337,7 @@ _LIST_USERS = ListOperation(
     key="users",
     row_id="user_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -323,7 +349,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List users of a project; iterating reads every page.
+    """List the users of a project, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -342,6 +368,7 @@ _INVITE_USER = Operation(
     path="/projects/{project_id}/users/invite",
     result=ProjectUsers,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -353,7 +380,9 @@ async def invite_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite a user to a project. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``.
+
+    Needs ``user_name`` and ``email``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -369,6 +398,7 @@ _UPDATE_USER = Operation(
     path="/projects/{project_id}/users/{user_id}",
     result=ProjectUsers,
     scope="ZohoSubscriptions.projects.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -381,7 +411,7 @@ async def update_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Update a user of a project.
+    """Change a user of a project; returns ``users``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -398,6 +428,7 @@ _GET_USER = Operation(
     result=ProjectUser,
     scope="ZohoSubscriptions.projects.READ",
     key="users",
+    codes=_CODES,
 )
 
 
@@ -422,6 +453,7 @@ _DELETE_USER = Operation(
     path="/projects/{project_id}/users/{user_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -446,6 +478,7 @@ _ADD_COMMENT = Operation(
     path="/projects/{project_id}/comments",
     result=ProjectComments,
     scope="ZohoSubscriptions.projects.CREATE",
+    codes=_CODES,
 )
 
 
@@ -457,7 +490,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project. Needs ``description``.
+    """Add a comment to a project; returns ``comments``.
+
+    Needs ``description``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -474,6 +509,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -485,7 +521,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List comments of a project; iterating reads every page.
+    """List the comments of a project, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -504,6 +540,7 @@ _DELETE_COMMENT = Operation(
     path="/projects/{project_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -530,6 +567,7 @@ _LIST_INVOICES = ListOperation(
     row_id="invoice_id",
     scope="ZohoSubscriptions.projects.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -543,8 +581,10 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the invoices of a project, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.projects.READ.
     """

@@ -7,6 +7,7 @@ no such addon.
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.billing.types.quotes import (
     Quote,
     QuoteComment,
@@ -66,6 +67,13 @@ __all__ = [
     "update_template",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.quotes.create",
@@ -75,6 +83,7 @@ _CREATE = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.CREATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -87,7 +96,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Quote:
-    """Create a quote. Needs ``customer_id`` and ``line_items``.
+    """Create a quote and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -111,6 +122,7 @@ _LIST = ListOperation(
     key="estimates",
     row_id="estimate_id",
     scope="ZohoSubscriptions.quotes.READ",
+    codes=_CODES,
 )
 
 
@@ -122,7 +134,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Quote]:
-    """List quotes; iterating reads every page.
+    """List quotes, page by page.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -146,6 +158,7 @@ _UPDATE = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.UPDATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -158,8 +171,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Quote:
-    """Change a quote; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``custom_fields``.
+    """Change a quote and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """
@@ -183,6 +197,7 @@ _GET = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.READ",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -206,6 +221,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -229,6 +245,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -251,6 +268,7 @@ _DELETE = Operation(
     path="/estimates/{estimate_id}",
     result=Done,
     scope="ZohoSubscriptions.quotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -271,6 +289,7 @@ _MARK_AS_SENT = Operation(
     path="/estimates/{estimate_id}/status/sent",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -291,6 +310,7 @@ _MARK_AS_ACCEPTED = Operation(
     path="/estimates/{estimate_id}/status/accepted",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -311,6 +331,7 @@ _MARK_AS_DECLINED = Operation(
     path="/estimates/{estimate_id}/status/declined",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -331,6 +352,7 @@ _EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -343,9 +365,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a quote. Needs ``to_mail_ids``.
+    """Email a quote.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -366,6 +388,7 @@ _GET_EMAIL_CONTENT = Operation(
     path="/estimates/{estimate_id}/email",
     result=QuoteEmailContentResult,
     scope="ZohoSubscriptions.quotes.READ",
+    codes=_CODES,
 )
 
 
@@ -376,7 +399,7 @@ async def get_email_content(
     email_template_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> QuoteEmailContentResult:
-    """An email content.
+    """The email that goes out with a quote unless another is given.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -394,6 +417,8 @@ _BULK_EMAIL = Operation(
     path="/estimates/email",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    batches=(Batch("estimate_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -403,7 +428,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many quotes. At most 10 ids a call.
+    """Email many quotes.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
@@ -418,6 +445,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -427,7 +456,9 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many quotes in one document. At most 25 ids a call.
+    """The PDFs of many quotes in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -446,6 +477,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoSubscriptions.quotes.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -455,7 +488,9 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many quotes in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many quotes in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -475,13 +510,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoSubscriptions.quotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[QuoteTemplate]:
-    """List templates, which come all at once.
+    """List templates, all at once.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -495,6 +531,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/estimates/{estimate_id}/templates/{template_id}",
     result=Done,
     scope="ZohoSubscriptions.quotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -505,7 +542,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template.
+    """Choose the template in which a quote is shown.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """
@@ -520,6 +557,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoSubscriptions.quotes.READ",
+    codes=_CODES,
 )
 
 
@@ -531,7 +569,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[QuoteComment]:
-    """List comments; iterating reads every page.
+    """List comments, page by page.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
@@ -550,6 +588,7 @@ _ADD_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments",
     result=Done,
     scope="ZohoSubscriptions.quotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -578,6 +617,7 @@ _UPDATE_COMMENT = Operation(
     result=QuoteComment,
     scope="ZohoSubscriptions.quotes.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -590,7 +630,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> QuoteComment:
-    """Update a comment.
+    """Change a comment and return it.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """
@@ -610,6 +650,7 @@ _DELETE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoSubscriptions.quotes.DELETE",
+    codes=_CODES,
 )
 
 

@@ -45,7 +45,9 @@ __all__ = [
     "update",
 ]
 
-ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Expired", "Status.Stopped"]
+ListFilterBy: TypeAlias = Literal[
+    "Status.All", "Status.Active", "Status.Expired", "Status.Stopped", "Status.Billable"
+]
 
 ListSortColumn: TypeAlias = Literal[
     "next_expense_date",
@@ -57,6 +59,13 @@ ListSortColumn: TypeAlias = Literal[
     "created_time",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.recurring_expenses.create",
@@ -66,6 +75,7 @@ _CREATE = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.CREATE",
     key="recurring_expense",
+    codes=_CODES,
 )
 
 
@@ -76,8 +86,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Create a recurring expense. Needs ``account_id``, ``recurrence_name``, ``start_date``,
-    ``recurrence_frequency``, ``repeat_every`` and ``amount``.
+    """Create a recurring expense and return it.
+
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
     """
@@ -95,6 +107,7 @@ _LIST = ListOperation(
     row_id="recurring_expense_id",
     scope="ZohoSubscriptions.expenses.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -136,8 +149,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpense]:
-    """List recurring expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List recurring expenses, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.expenses.READ.
     """
@@ -191,6 +206,7 @@ _UPDATE = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.UPDATE",
     key="recurring_expense",
+    codes=_CODES,
 )
 
 
@@ -202,9 +218,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change a recurring expense; fields that are not sent stay as they are. Needs ``account_id``,
-    ``recurrence_name``, ``start_date``, ``recurrence_frequency``, ``repeat_every`` and
-    ``amount``.
+    """Change a recurring expense and return it; fields that are not sent stay as they are.
+
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.UPDATE.
     """
@@ -225,6 +242,7 @@ _GET = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.READ",
     key="recurring_expense",
+    codes=_CODES,
 )
 
 
@@ -248,6 +266,7 @@ _DELETE = Operation(
     path="/recurringexpenses/{recurring_expense_id}",
     result=Done,
     scope="ZohoSubscriptions.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -271,6 +290,7 @@ _STOP = Operation(
     path="/recurringexpenses/{recurring_expense_id}/status/stop",
     result=Done,
     scope="ZohoSubscriptions.expenses.CREATE",
+    codes=_CODES,
 )
 
 
@@ -294,6 +314,7 @@ _RESUME = Operation(
     path="/recurringexpenses/{recurring_expense_id}/status/resume",
     result=Done,
     scope="ZohoSubscriptions.expenses.CREATE",
+    codes=_CODES,
 )
 
 
@@ -319,6 +340,7 @@ _LIST_CHILD_EXPENSES = ListOperation(
     row_id="expense_id",
     scope="ZohoSubscriptions.expenses.READ",
     order="created_time",
+    codes=_CODES,
 )
 
 
@@ -332,9 +354,10 @@ def list_child_expenses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseExpensehistory]:
-    """List child expenses of a recurring expense; iterating reads every page, in order of
-    ``created_time``. With a ``sort_column`` of yours rows can move between pages meanwhile and
-    be missed.
+    """List the child expenses of a recurring expense, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoSubscriptions.expenses.READ.
     """
@@ -360,6 +383,7 @@ _LIST_HISTORY = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoSubscriptions.expenses.READ",
+    codes=_CODES,
 )
 
 
@@ -371,7 +395,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
-    """List history of a recurring expense; iterating reads every page.
+    """List the history of a recurring expense, page by page.
 
     Scope: ZohoSubscriptions.expenses.READ.
     """

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from zoho_async.billing.types.refunds import (
     Refund,
     RefundAutotransaction,
-    RefundCreditnote,
+    RefundCreditNote,
     RefundCreditNoteInput,
     RefundPaymentInput,
 )
@@ -20,13 +20,20 @@ from zoho_async.session import Session
 __all__ = [
     "Refund",
     "RefundAutotransaction",
+    "RefundCreditNote",
     "RefundCreditNoteInput",
-    "RefundCreditnote",
     "RefundPaymentInput",
     "get_details",
     "refund_credit_note",
     "refund_payment",
 ]
+
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
 
 
 _REFUND_CREDIT_NOTE = Operation(
@@ -37,6 +44,7 @@ _REFUND_CREDIT_NOTE = Operation(
     result=Refund,
     scope="ZohoSubscriptions.creditnotes.CREATE",
     key="refund",
+    codes=_CODES,
 )
 
 
@@ -48,7 +56,9 @@ async def refund_credit_note(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Refund:
-    """Refund a credit note. Needs ``amount``.
+    """Refund a credit note; returns the refund.
+
+    Needs ``amount``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
@@ -69,6 +79,7 @@ _REFUND_PAYMENT = Operation(
     result=Refund,
     scope="ZohoSubscriptions.payments.CREATE",
     key="refund",
+    codes=_CODES,
 )
 
 
@@ -80,7 +91,9 @@ async def refund_payment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Refund:
-    """Refund a payment. Needs ``amount``.
+    """Refund a payment; returns the refund.
+
+    Needs ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
     """
@@ -97,13 +110,14 @@ _GET_DETAILS = Operation(
     result=Refund,
     scope="ZohoSubscriptions.creditnotes.READ",
     key="refund",
+    codes=_CODES,
 )
 
 
 async def get_details(
     zoho: Session, refund_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Refund:
-    """Details of a refund.
+    """The details of a refund.
 
     Scope: ZohoSubscriptions.creditnotes.READ.
     """

@@ -30,6 +30,13 @@ __all__ = [
     "list_taxes",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _LIST_TAXES = ListOperation(
     name="billing.settings.list_taxes",
@@ -39,6 +46,7 @@ _LIST_TAXES = ListOperation(
     key="taxes",
     row_id="tax_id",
     scope="ZohoSubscriptions.settings.READ",
+    codes=_CODES,
 )
 
 
@@ -49,7 +57,7 @@ def list_taxes(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTax]:
-    """List taxes; iterating reads every page.
+    """List the taxes of settings, page by page.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -66,6 +74,7 @@ _LIST_TAX_EXEMPTIONS = ListOperation(
     key="tax_exemptions",
     row_id="tax_exemption_id",
     scope="ZohoSubscriptions.settings.READ",
+    codes=_CODES,
 )
 
 
@@ -76,7 +85,7 @@ def list_tax_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTaxExemption]:
-    """List tax exemptions; iterating reads every page.
+    """List the tax exemptions of settings, page by page.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -95,6 +104,7 @@ _LIST_TAX_AUTHORITIES = ListOperation(
     key="tax_authorities",
     row_id="tax_authority_id",
     scope="ZohoSubscriptions.settings.READ",
+    codes=_CODES,
 )
 
 
@@ -105,7 +115,7 @@ def list_tax_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SettingTaxAuthority]:
-    """List tax authorities; iterating reads every page.
+    """List the tax authorities of settings, page by page.
 
     Scope: ZohoSubscriptions.settings.READ.
     """
@@ -124,13 +134,14 @@ _GET_CHURN_MESSAGE_PREFERENCES = Operation(
     result=SettingChurnMessagesSetting,
     scope="ZohoSubscriptions.settings.READ",
     key="churn_messages_settings",
+    codes=_CODES,
 )
 
 
 async def get_churn_message_preferences(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> SettingChurnMessagesSetting:
-    """Churn message preferences.
+    """The churn message preferences of settings.
 
     Scope: ZohoSubscriptions.settings.READ.
     """

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from zoho_async.billing.types.subscriptions import (
     Subscription,
     SubscriptionActivity,
+    SubscriptionAddContactPersonContactPersonInput,
+    SubscriptionAddContactPersonInput,
     SubscriptionAddon,
     SubscriptionAddonInput,
     SubscriptionBillingAddress,
@@ -22,10 +24,8 @@ from zoho_async.billing.types.subscriptions import (
     SubscriptionChargeInput,
     SubscriptionChargeItemCustomFieldInput,
     SubscriptionCollectionModeInput,
-    SubscriptionContactperson,
-    SubscriptionContactPersonContactpersonInput,
+    SubscriptionContactPerson,
     SubscriptionContactPersonInput,
-    SubscriptionContactpersonInput,
     SubscriptionCoupon,
     SubscriptionCustomer,
     SubscriptionCustomerInput,
@@ -66,6 +66,8 @@ from zoho_async.wire import Done
 __all__ = [
     "Subscription",
     "SubscriptionActivity",
+    "SubscriptionAddContactPersonContactPersonInput",
+    "SubscriptionAddContactPersonInput",
     "SubscriptionAddon",
     "SubscriptionAddonInput",
     "SubscriptionBillingAddress",
@@ -78,10 +80,8 @@ __all__ = [
     "SubscriptionChargeInput",
     "SubscriptionChargeItemCustomFieldInput",
     "SubscriptionCollectionModeInput",
-    "SubscriptionContactPersonContactpersonInput",
+    "SubscriptionContactPerson",
     "SubscriptionContactPersonInput",
-    "SubscriptionContactperson",
-    "SubscriptionContactpersonInput",
     "SubscriptionCoupon",
     "SubscriptionCustomFields",
     "SubscriptionCustomFieldsInput",
@@ -139,6 +139,13 @@ __all__ = [
     "update_sales_person",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.subscriptions.create",
@@ -148,6 +155,7 @@ _CREATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -158,8 +166,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Create a subscription. Needs ``customer``, ``customer_id``, ``card_id``, ``plan`` and
-    ``account_id``.
+    """Create a subscription and return it.
+
+    Needs ``customer``, ``customer_id``, ``card_id``, ``plan`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -174,6 +183,7 @@ _LIST = ListOperation(
     key="subscriptions",
     row_id="subscription_id",
     scope="ZohoSubscriptions.subscriptions.READ",
+    codes=_CODES,
 )
 
 
@@ -185,7 +195,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Subscription]:
-    """List subscriptions; iterating reads every page.
+    """List subscriptions, page by page.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -204,6 +214,7 @@ _GET = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.READ",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -225,6 +236,7 @@ _UPDATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.UPDATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -236,8 +248,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Change a subscription; fields that are not sent stay as they are. Needs ``card_id``,
-    ``plan``, ``customer_id`` and ``account_id``.
+    """Change a subscription and return it; fields that are not sent stay as they are.
+
+    Needs ``card_id``, ``plan``, ``customer_id`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.UPDATE.
     """
@@ -253,6 +266,7 @@ _DELETE = Operation(
     path="/subscriptions/{subscription_id}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 
@@ -274,6 +288,7 @@ _CANCEL = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -284,7 +299,7 @@ async def cancel(
     cancel_at_end: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Cancel a subscription.
+    """Cancel a subscription; returns the subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -303,13 +318,14 @@ _REACTIVATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
 async def reactivate(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Subscription:
-    """Reactivate a subscription.
+    """Reactivate a subscription; returns the subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -324,13 +340,14 @@ _GET_SCHEDULED_CHANGES = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.READ",
     key="subscription",
+    codes=_CODES,
 )
 
 
 async def get_scheduled_changes(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Subscription:
-    """Scheduled changes of a subscription.
+    """The scheduled changes of a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -345,6 +362,7 @@ _LIST_ACTIVITIES = ListOperation(
     key="activities",
     row_id="activity_id",
     scope="ZohoSubscriptions.subscriptions.READ",
+    codes=_CODES,
 )
 
 
@@ -356,7 +374,7 @@ def list_activities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SubscriptionActivity]:
-    """List activities of a subscription; iterating reads every page.
+    """List the activities of a subscription, page by page.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
     """
@@ -376,6 +394,7 @@ _BUY_ONE_TIME_ADDON = Operation(
     result=SubscriptionInvoice,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -387,7 +406,9 @@ async def buy_one_time_addon(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
-    """Buy an one time addon of a subscription. Needs ``addons``.
+    """Buy the one time addon of a subscription; returns the subscription invoice.
+
+    Needs ``addons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -407,6 +428,7 @@ _ASSOCIATE_COUPON = Operation(
     path="/subscriptions/{subscription_id}/coupons/{coupon_code}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.CREATE",
+    codes=_CODES,
 )
 
 
@@ -431,13 +453,14 @@ _REMOVE_COUPON = Operation(
     path="/subscriptions/{subscription_id}/coupons",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 
 async def remove_coupon(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Remove a coupon of a subscription.
+    """Remove the coupon from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
     """
@@ -452,6 +475,7 @@ _UPDATE_CARD = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -463,7 +487,9 @@ async def update_card(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a card of a subscription. Needs ``card_id``.
+    """Change the card of a subscription; returns the subscription.
+
+    Needs ``card_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -479,13 +505,14 @@ _REMOVE_CARD = Operation(
     path="/subscriptions/{subscription_id}/card",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 
 async def remove_card(
     zoho: Session, subscription_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Remove a card of a subscription.
+    """Remove the card from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
     """
@@ -500,6 +527,7 @@ _ADD_CHARGE = Operation(
     result=SubscriptionInvoice,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -511,7 +539,9 @@ async def add_charge(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
-    """Add a charge to a subscription. Needs ``amount``.
+    """Add a charge to a subscription; returns the subscription invoice.
+
+    Needs ``amount``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -528,18 +558,21 @@ _ADD_CONTACT_PERSON = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
 async def add_contact_person(
     zoho: Session,
     subscription_id: str | int,
-    contact_person: SubscriptionContactPersonInput,
+    add_contact_person: SubscriptionAddContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Add a contact person to a subscription. Needs ``contactpersons``.
+    """Add a contact person to a subscription; returns the subscription.
+
+    Needs ``contactpersons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -547,7 +580,7 @@ async def add_contact_person(
         _ADD_CONTACT_PERSON,
         ids=(subscription_id,),
         query=extra_query,
-        body=contact_person,
+        body=add_contact_person,
         extra_body=extra_body,
     )
 
@@ -560,6 +593,7 @@ _POSTPONE_RENEWAL = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -571,7 +605,9 @@ async def postpone_renewal(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Postpone a renewal of a subscription. Needs ``renewal_at``.
+    """Postpone the renewal of a subscription; returns the subscription.
+
+    Needs ``renewal_at``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -591,6 +627,7 @@ _UPDATE_LINE_ITEM_DESCRIPTION = Operation(
     path="/subscriptions/{subscription_id}/lineitems/{plan_or_addon_code}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.CREATE",
+    codes=_CODES,
 )
 
 
@@ -603,7 +640,9 @@ async def update_line_item_description(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a line item description of a subscription. Needs ``description``.
+    """Change a line item description of a subscription.
+
+    Needs ``description``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -624,6 +663,7 @@ _UPDATE_COLLECTION_MODE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -635,7 +675,9 @@ async def update_collection_mode(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a collection mode of a subscription. Needs ``auto_collect``.
+    """Change the collection mode of a subscription; returns the subscription.
+
+    Needs ``auto_collect``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -656,6 +698,7 @@ _UPDATE_REFERENCE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -667,7 +710,9 @@ async def update_reference(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a reference of a subscription. Needs ``reference_id``.
+    """Change the reference of a subscription; returns the subscription.
+
+    Needs ``reference_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -688,6 +733,7 @@ _UPDATE_SALES_PERSON = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    codes=_CODES,
 )
 
 
@@ -699,7 +745,9 @@ async def update_sales_person(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
-    """Update a sales person of a subscription. Needs ``salesperson_id`` and ``salesperson_name``.
+    """Change the sales person of a subscription; returns the subscription.
+
+    Needs ``salesperson_id`` and ``salesperson_name``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -720,6 +768,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     result=SubscriptionCustomFields,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -731,7 +780,9 @@ async def update_custom_fields(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionCustomFields:
-    """Update custom fields of a subscription. Needs ``custom_fields``.
+    """Change the custom fields of a subscription; returns the subscription custom fields.
+
+    Needs ``custom_fields``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -752,6 +803,7 @@ _ADD_NOTE = Operation(
     result=SubscriptionInnerNote,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="note",
+    codes=_CODES,
 )
 
 
@@ -763,7 +815,7 @@ async def add_note(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionInnerNote:
-    """Add a note to a subscription.
+    """Add a note to a subscription and return it.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
@@ -779,6 +831,7 @@ _DELETE_NOTE = Operation(
     path="/subscriptions/{subscription_id}/notes/{note_id}",
     result=Done,
     scope="ZohoSubscriptions.subscriptions.DELETE",
+    codes=_CODES,
 )
 
 

@@ -23,6 +23,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.tasks.create",
@@ -32,6 +39,7 @@ _CREATE = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.CREATE",
     key="task",
+    codes=_CODES,
 )
 
 
@@ -43,7 +51,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Create a task. Needs ``task_name``.
+    """Create a task and return it.
+
+    Needs ``task_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -60,6 +70,7 @@ _LIST = ListOperation(
     key="tasks",
     row_id="task_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -71,7 +82,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks; iterating reads every page.
+    """List tasks, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -91,6 +102,7 @@ _UPDATE = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="task",
+    codes=_CODES,
 )
 
 
@@ -103,7 +115,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change a task; fields that are not sent stay as they are. Needs ``task_name``.
+    """Change a task and return it; fields that are not sent stay as they are.
+
+    Needs ``task_name``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -120,6 +134,7 @@ _GET = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.READ",
     key="task",
+    codes=_CODES,
 )
 
 
@@ -144,6 +159,7 @@ _DELETE = Operation(
     path="/projects/{project_id}/tasks/{task_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 

@@ -50,6 +50,13 @@ ListSortColumn: TypeAlias = Literal[
     "project_name", "task_name", "user_name", "log_date", "timer_started_at", "customer_name"
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _CREATE = Operation(
     name="billing.time_entries.create",
@@ -59,6 +66,7 @@ _CREATE = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -69,7 +77,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Create a time entry. Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    """Create a time entry and return it.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -84,6 +94,7 @@ _LIST = ListOperation(
     key="time_entries",
     row_id="time_entry_id",
     scope="ZohoSubscriptions.projects.READ",
+    codes=_CODES,
 )
 
 
@@ -101,7 +112,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries; iterating reads every page.
+    """List time entries, page by page.
 
     Scope: ZohoSubscriptions.projects.READ.
     """
@@ -130,6 +141,7 @@ _BULK_DELETE = Operation(
     path="/projects/timeentries",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -149,6 +161,7 @@ _UPDATE = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -160,8 +173,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry; fields that are not sent stay as they are. Needs ``project_id``,
-    ``task_id``, ``user_id`` and ``log_date``.
+    """Change a time entry and return it; fields that are not sent stay as they are.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
@@ -178,6 +192,7 @@ _GET = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.READ",
     key="time_entry",
+    codes=_CODES,
 )
 
 
@@ -198,6 +213,7 @@ _DELETE = Operation(
     path="/projects/timeentries/{time_entry_id}",
     result=Done,
     scope="ZohoSubscriptions.projects.DELETE",
+    codes=_CODES,
 )
 
 
@@ -219,13 +235,14 @@ _START_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
 async def start_timer(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Start a timer of a time entry.
+    """Start the timer of a time entry; returns the time entry.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -240,13 +257,14 @@ _STOP_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    codes=_CODES,
 )
 
 
 async def stop_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Stop a timer.
+    """Stop a timer; returns the time entry.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
@@ -261,11 +279,12 @@ _GET_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.READ",
     key="time_entry",
+    codes=_CODES,
 )
 
 
 async def get_timer(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> TimeEntry:
-    """A timer.
+    """The timer of time entries.
 
     Scope: ZohoSubscriptions.projects.READ.
     """

@@ -43,6 +43,13 @@ __all__ = [
     "get",
 ]
 
+_CODES = {
+    2006: "no such product",
+    3004: "no such customer",
+    101002: "no such plan",
+    102001: "no such addon",
+}
+
 
 _GET = Operation(
     name="billing.unbilled_charges.get",
@@ -52,6 +59,7 @@ _GET = Operation(
     result=UnbilledCharge,
     scope="ZohoSubscriptions.invoices.READ",
     key="unbilled_charge",
+    codes=_CODES,
 )
 
 
@@ -72,6 +80,7 @@ _DELETE = Operation(
     path="/unbilledcharges/{unbilled_charge_id}",
     result=Done,
     scope="ZohoSubscriptions.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -93,13 +102,14 @@ _CONVERT_TO_INVOICE = Operation(
     result=UnbilledChargeInvoice,
     scope="ZohoSubscriptions.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
 async def convert_to_invoice(
     zoho: Session, unbilled_charge_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> UnbilledChargeInvoice:
-    """Convert an unbilled charge to invoice.
+    """Convert an unbilled charge to an invoice; returns the unbilled charge invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """

@@ -88,7 +88,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankAccount:
-    """Create a bank account. Needs ``account_name`` and ``account_type``.
+    """Create a bank account and return it.
+
+    Needs ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -117,7 +119,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankAccount]:
-    """List bank accounts; iterating reads every page.
+    """List bank accounts, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -154,8 +156,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankAccount:
-    """Change a bank account; fields that are not sent stay as they are. Needs ``account_name`` and
-    ``account_type``.
+    """Change a bank account and return it; fields that are not sent stay as they are.
+
+    Needs ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -262,7 +265,9 @@ async def import_bank_statements(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Import bank statements. Needs ``account_id`` and ``transactions``.
+    """Import bank statements.
+
+    Needs ``account_id`` and ``transactions``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -288,7 +293,7 @@ _GET_LAST_IMPORTED_BANK_STATEMENT = Operation(
 async def get_last_imported_bank_statement(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> BankAccountStatement:
-    """A last imported bank statement of a bank account.
+    """The last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -334,7 +339,9 @@ _GET_BANK_RECONCILIATIONS = Operation(
 async def get_bank_reconciliations(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Bank reconciliations of a bank account. The answer is not described: find it in ``extra``.
+    """The bank reconciliations of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -389,7 +396,9 @@ async def get_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A bank reconciliation of a bank account. The answer is not described: find it in ``extra``.
+    """A bank reconciliation of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -417,7 +426,7 @@ async def update_bank_reconciliation(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a bank reconciliation of a bank account.
+    """Change a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -593,7 +602,9 @@ _GET_ALL_BALANCES = Operation(
 async def get_all_balances(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """All balances. The answer is not described: find it in ``extra``.
+    """All balances of bank accounts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -613,7 +624,9 @@ _BULK_GET_OVERVIEW = Operation(
 async def bulk_get_overview(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An overview of many bank accounts. The answer is not described: find it in ``extra``.
+    """The overview of many bank accounts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -633,7 +646,9 @@ _GET_BALANCE = Operation(
 async def get_balance(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A balance of a bank account. The answer is not described: find it in ``extra``.
+    """The balance of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -653,7 +668,9 @@ _GET_BALANCES = Operation(
 async def get_balances(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Balances of a bank account. The answer is not described: find it in ``extra``.
+    """The balances of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -673,7 +690,9 @@ _GET_INSIGHTS = Operation(
 async def get_insights(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Insights of a bank account. The answer is not described: find it in ``extra``.
+    """The insights of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -693,7 +712,9 @@ _GET_OVERVIEW = Operation(
 async def get_overview(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An overview of a bank account. The answer is not described: find it in ``extra``.
+    """The overview of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -713,7 +734,9 @@ _GET_STATEMENT_SUMMARY = Operation(
 async def get_statement_summary(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A statement summary of a bank account. The answer is not described: find it in ``extra``.
+    """The statement summary of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -733,7 +756,9 @@ _GET_SUBACCOUNTS = Operation(
 async def get_subaccounts(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Subaccounts of a bank account. The answer is not described: find it in ``extra``.
+    """The subaccounts of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -753,7 +778,9 @@ _GET_STATEMENTS = Operation(
 async def get_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Statements of a bank account. The answer is not described: find it in ``extra``.
+    """The statements of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -773,8 +800,9 @@ _GET_UNREVIEWED_BANK_STATEMENTS = Operation(
 async def get_unreviewed_bank_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Unreviewed bank statements of a bank account. The answer is not described: find it in
-    ``extra``.
+    """The unreviewed bank statements of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -794,7 +822,9 @@ _GET_TRANSACTIONS = Operation(
 async def get_transactions(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Transactions of a bank account. The answer is not described: find it in ``extra``.
+    """The transactions of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -814,7 +844,9 @@ _GET_PREFERENCES = Operation(
 async def get_preferences(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Preferences of a bank account. The answer is not described: find it in ``extra``.
+    """The preferences of a bank account.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -834,7 +866,7 @@ _UPDATE_PREFERENCES = Operation(
 async def update_preferences(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update preferences of a bank account.
+    """Change the preferences of a bank account.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -854,7 +886,9 @@ _GET_BANK_STATEMENT_IMPORT_ENCRYPTION_KEY = Operation(
 async def get_bank_statement_import_encryption_key(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A bank statement import encryption key. The answer is not described: find it in ``extra``.
+    """The bank statement import encryption key of bank accounts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """

@@ -62,7 +62,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankRule]:
-    """List bank rules; iterating reads every page.
+    """List bank rules, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -87,8 +87,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
-    """Create a bank rule. Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``,
-    ``criterion`` and ``record_as``.
+    """Create a bank rule and return it.
+
+    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    ``record_as``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -106,7 +108,7 @@ _BULK_UPDATE = Operation(
 
 
 async def bulk_update(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Update many bank rules.
+    """Change many bank rules.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -172,8 +174,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
-    """Change a bank rule; fields that are not sent stay as they are. Needs ``rule_name``,
-    ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and ``record_as``.
+    """Change a bank rule and return it; fields that are not sent stay as they are.
+
+    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    ``record_as``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -251,7 +255,9 @@ _GET_MATCH_FILTERS = Operation(
 async def get_match_filters(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Match filters. The answer is not described: find it in ``extra``.
+    """The match filters of bank rules.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -302,7 +308,7 @@ async def update_match_filter(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a match filter.
+    """Change a match filter.
 
     Scope: ZohoBooks.banking.UPDATE.
     """

@@ -124,7 +124,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Create a bank transaction. Needs ``transaction_type``.
+    """Create a bank transaction and return it.
+
+    Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -165,7 +167,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransaction]:
-    """List bank transactions; iterating reads every page.
+    """List bank transactions, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -214,8 +216,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Change a bank transaction; fields that are not sent stay as they are. Needs
-    ``transaction_type``.
+    """Change a bank transaction and return it; fields that are not sent stay as they are.
+
+    Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -302,7 +305,7 @@ def list_matching(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransactionMatchingTransaction]:
-    """List matching; iterating reads every page.
+    """List a matching, page by page.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -454,7 +457,9 @@ async def categorize(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction. Needs ``transaction_type``.
+    """Categorize a bank transaction.
+
+    Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -488,7 +493,7 @@ async def categorize_as_expense(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as expense.
+    """Categorize a bank transaction as an expense.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -552,7 +557,7 @@ async def categorize_as_vendor_payment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as vendor payment.
+    """Categorize a bank transaction as a vendor payment.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -583,7 +588,7 @@ async def categorize_as_customer_payment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as customer payment.
+    """Categorize a bank transaction as a customer payment.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -614,7 +619,9 @@ async def categorize_as_credit_note_refunds(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as credit note refunds. Needs ``creditnote_id`` and ``date``.
+    """Categorize a bank transaction as a credit note refund.
+
+    Needs ``creditnote_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -645,8 +652,9 @@ async def categorize_as_vendor_credit_refunds(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as vendor credit refunds. Needs ``vendor_credit_id`` and
-    ``date``.
+    """Categorize a bank transaction as a vendor credit refund.
+
+    Needs ``vendor_credit_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -677,8 +685,9 @@ async def categorize_as_payment_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as payment refund. Needs ``date``, ``amount`` and
-    ``from_account_id``.
+    """Categorize a bank transaction as a payment refund.
+
+    Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -709,8 +718,9 @@ async def categorize_as_vendor_payment_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Categorize a bank transaction as vendor payment refund. Needs ``date``, ``amount`` and
-    ``to_account_id``.
+    """Categorize a bank transaction as a vendor payment refund.
+
+    Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
     """

@@ -68,8 +68,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustment:
-    """Create a base currency adjustment. Needs ``currency_id``, ``adjustment_date``,
-    ``exchange_rate`` and ``notes``.
+    """Create a base currency adjustment and return it.
+
+    Needs ``currency_id``, ``adjustment_date``, ``exchange_rate`` and ``notes``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -104,7 +105,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BaseCurrencyAdjustment]:
-    """List base currency adjustments; iterating reads every page.
+    """List base currency adjustments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -215,7 +216,7 @@ async def reevaluate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustmentReevaluate:
-    """Reevaluate a base currency adjustment.
+    """Reevaluate a base currency adjustment; returns the base currency adjustment reevaluate.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -242,7 +243,7 @@ async def get_accounts(
     notes: str,
     extra_query: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustmentAccounts:
-    """Accounts.
+    """The accounts of base currency adjustments.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -281,7 +282,7 @@ def list_contacts(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BaseCurrencyAdjustmentContact]:
-    """List contacts; iterating reads every page.
+    """List contacts, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """

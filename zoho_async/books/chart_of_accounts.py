@@ -103,7 +103,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
-    """Create a chart of account.
+    """Create a chart of account and return it.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -141,9 +141,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccount]:
-    """List chart of accounts; iterating reads every page.
+    """List chart of accounts, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    ``last_modified_time`` asks for what changed since a moment. A page holds 5000 rows where
+    ``per_page`` is not given. Zoho has been seen to claim the end too early here, so that iterating
+    always asks for one page more.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -189,7 +191,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
-    """Change a chart of account; fields that are not sent stay as they are.
+    """Change a chart of account and return it; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -385,7 +387,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccountTransaction]:
-    """List transactions; iterating reads every page.
+    """List the transactions of chart of accounts, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.contacts import (
     Contact,
     ContactBankAccountInput,
     ContactCardInput,
     ContactComment,
     ContactCommentInput,
-    ContactCreditnoteRefund,
+    ContactCreditNoteRefund,
     ContactCurrencySummary,
     ContactDefaultTemplates,
     ContactDefaultTemplatesInput,
@@ -52,7 +53,7 @@ __all__ = [
     "ContactCardInput",
     "ContactComment",
     "ContactCommentInput",
-    "ContactCreditnoteRefund",
+    "ContactCreditNoteRefund",
     "ContactCurrencySummary",
     "ContactDefaultTemplates",
     "ContactDefaultTemplatesInput",
@@ -194,6 +195,15 @@ ListSortColumn: TypeAlias = Literal[
     "last_modified_time",
 ]
 
+_CODES = {
+    1002: "no such contact",
+    3000: "the contact has transactions",
+    3013: "the contact's name is not valid",
+    3062: "the name is taken",
+    9004: "no such currency",
+    31006: "the portal is disabled",
+}
+
 
 _CREATE = Operation(
     name="books.contacts.create",
@@ -203,6 +213,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.CREATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -213,7 +224,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Create a contact. Needs ``contact_name``.
+    """Create a contact and return it.
+
+    Needs ``contact_name``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -230,6 +243,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.contacts.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -270,11 +284,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List contacts, page by page.
 
-    Zoho takes ``contact_type`` and does not heed them here. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Zoho takes ``contact_type`` here and does
+    not heed it. ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -328,6 +342,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.contacts.UPDATE",
     key="contact",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -341,7 +356,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Change the contact whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``contact_name`` and ``contact_type``.
+    is none. Doing so twice does no harm.
+
+    Needs ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -365,6 +382,7 @@ _BULK_DELETE = Operation(
     path="/contacts",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -388,6 +406,7 @@ _ASSIGN_OWNER = Operation(
     path="/contacts/{contact_id}/owner",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -398,7 +417,7 @@ async def assign_owner(
     owner_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Assign an owner to a contact.
+    """Assign the owner to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -414,6 +433,8 @@ _BULK_ASSIGN_OWNER = Operation(
     path="/contacts/owner",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    batches=(Batch("contact_ids", 200),),
+    codes=_CODES,
 )
 
 
@@ -425,6 +446,8 @@ async def bulk_assign_owner(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Assign an owner to many contacts.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -441,6 +464,8 @@ _BULK_TRACK_FOR_TAX_FORM = Operation(
     path="/contacts/track1099",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    batches=(Batch("contact_ids", 200),),
+    codes=_CODES,
 )
 
 
@@ -451,6 +476,8 @@ async def bulk_track_for_tax_form(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Track payments to many contacts for the US form 1099.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -466,6 +493,7 @@ _VERIFY_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}/verify",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -500,6 +528,7 @@ _VERIFY_ADDRESS = Operation(
     path="/contacts/address/verify",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -513,7 +542,9 @@ async def verify_address(
     postal_code: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Check an address that is not saved. The answer is not described: find it in ``extra``.
+    """Check an address that is not saved.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -538,6 +569,7 @@ _LIST_AUTOBILL_RECURRING_INVOICES = ListOperation(
     key="recurring_invoices",
     row_id="recurring_invoice_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -550,7 +582,7 @@ def list_autobill_recurring_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactRecurringInvoice]:
-    """List recurring invoices that are charged to a card of a contact; iterating reads every page.
+    """List recurring invoices that are charged to a card of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -570,6 +602,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.UPDATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -581,8 +614,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact; fields that are not sent stay as they are. Needs ``contact_name`` and
-    ``contact_type``.
+    """Change a contact and return it; fields that are not sent stay as they are.
+
+    Needs ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -599,6 +633,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.READ",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -619,6 +654,7 @@ _DELETE = Operation(
     path="/contacts/{contact_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -639,6 +675,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/contacts/{contact_id}/active",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -659,6 +696,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/contacts/{contact_id}/inactive",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -679,6 +717,7 @@ _ENABLE_PORTAL = Operation(
     path="/contacts/{contact_id}/portal/enable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -690,7 +729,9 @@ async def enable_portal(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable a portal of a contact. Needs ``contact_persons``.
+    """Enable the portal for a contact.
+
+    Needs ``contact_persons``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -710,13 +751,14 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def enable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of a contact.
+    """Enable the payment reminder for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -730,13 +772,14 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def disable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of a contact.
+    """Disable the payment reminder for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -750,6 +793,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
     form="JSONString",
 )
 
@@ -764,7 +808,9 @@ async def email_statement(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -785,6 +831,7 @@ _GET_STATEMENT_EMAIL = Operation(
     result=ContactStatementEmail,
     scope="ZohoBooks.contacts.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -796,7 +843,7 @@ async def get_statement_email(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactStatementEmail:
-    """A statement email of a contact.
+    """The email that goes out with the statement of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -814,13 +861,14 @@ _GET_EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An email of a contact.
+    """The email that goes out with a contact unless another is given.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -834,6 +882,7 @@ _EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -846,7 +895,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -867,6 +918,7 @@ _LIST_COMMENTS = ListOperation(
     key="contact_comments",
     row_id="comment_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -878,7 +930,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List comments of a contact; iterating reads every page.
+    """List the comments of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -897,6 +949,7 @@ _ADD_COMMENT = Operation(
     path="/contacts/{contact_id}/comments",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -925,6 +978,7 @@ _LIST_ADDRESSES = ListOperation(
     key="addresses",
     row_id="address_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -936,7 +990,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List addresses of a contact; iterating reads every page.
+    """List the addresses of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -956,6 +1010,7 @@ _ADD_ADDRESS = Operation(
     result=Address,
     scope="ZohoBooks.contacts.CREATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -967,7 +1022,7 @@ async def add_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Address:
-    """Add an address to a contact.
+    """Add an address to a contact and return it.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -984,6 +1039,7 @@ _UPDATE_ADDRESS = Operation(
     result=Address,
     scope="ZohoBooks.contacts.UPDATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -996,7 +1052,9 @@ async def update_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Address:
-    """Update an address of a contact. Needs ``address_id``.
+    """Change an address of a contact and return it.
+
+    Needs ``address_id``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1016,6 +1074,7 @@ _DELETE_ADDRESS = Operation(
     path="/contacts/{contact_id}/address/{address_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1037,10 +1096,11 @@ _LIST_REFUNDS = ListOperation(
     name="books.contacts.list_refunds",
     product=BOOKS,
     path="/contacts/{contact_id}/refunds",
-    row=ContactCreditnoteRefund,
+    row=ContactCreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1051,8 +1111,8 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ContactCreditnoteRefund]:
-    """List refunds of a contact's credit notes; iterating reads every page.
+) -> Pager[ContactCreditNoteRefund]:
+    """List refunds of a contact's credit notes, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1071,6 +1131,7 @@ _TRACK_FOR_TAX_FORM = Operation(
     path="/contacts/{contact_id}/track1099",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1091,6 +1152,7 @@ _UNTRACK_FOR_TAX_FORM = Operation(
     path="/contacts/{contact_id}/untrack1099",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1112,6 +1174,7 @@ _LIST_UNUSED_RETAINER_PAYMENTS = ListOperation(
     key="unused_credits_receivable",
     row_id="payment_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1124,7 +1187,7 @@ def list_unused_retainer_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactUnusedCreditsReceivable]:
-    """List unused retainer payments of a contact; iterating reads every page.
+    """List the unused retainer payments of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1148,6 +1211,7 @@ _ADD_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1179,6 +1243,7 @@ _GET_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1189,7 +1254,9 @@ async def get_bank_account(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A bank account of a contact. The answer is not described: find it in ``extra``.
+    """A bank account of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1203,6 +1270,7 @@ _UPDATE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1215,7 +1283,7 @@ async def update_bank_account(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a bank account of a contact.
+    """Change a bank account of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1235,6 +1303,7 @@ _DELETE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1261,6 +1330,7 @@ _APPROVE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}/approve",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1287,6 +1357,7 @@ _DECLINE_BANK_ACCOUNT = Operation(
     path="/contacts/{contact_id}/bankaccount/{bank_account_id}/decline",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1313,13 +1384,16 @@ _GET_BANK_ACCOUNTS = Operation(
     path="/contacts/{contact_id}/bankaccounts",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_bank_accounts(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Bank accounts of a contact. The answer is not described: find it in ``extra``.
+    """The bank accounts of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1333,13 +1407,16 @@ _GET_ALL_BANK_ACCOUNTS = Operation(
     path="/contacts/bankaccounts",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_all_bank_accounts(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The bank accounts of all contacts. The answer is not described: find it in ``extra``.
+    """The bank accounts of all contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1353,6 +1430,7 @@ _ADD_CARD = Operation(
     path="/contacts/{contact_id}/card",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1380,6 +1458,7 @@ _GET_CARD = Operation(
     path="/contacts/{contact_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1390,7 +1469,9 @@ async def get_card(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A card of a contact. The answer is not described: find it in ``extra``.
+    """A card of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1404,6 +1485,7 @@ _UPDATE_CARD = Operation(
     path="/contacts/{contact_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1416,7 +1498,7 @@ async def update_card(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a card of a contact.
+    """Change a card of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1432,6 +1514,7 @@ _DELETE_CARD = Operation(
     path="/contacts/{contact_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1456,13 +1539,16 @@ _GET_CARDS = Operation(
     path="/contacts/{contact_id}/cards",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_cards(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cards of a contact. The answer is not described: find it in ``extra``.
+    """The cards of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1476,11 +1562,14 @@ _GET_CARD_COUNT = Operation(
     path="/contacts/cardcount",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """A card count. The answer is not described: find it in ``extra``.
+    """The card count of contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1494,13 +1583,16 @@ _GET_ALL_CONTACT_PERSONS = Operation(
     path="/contacts/contactpersons",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_all_contact_persons(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The contact persons of all contacts. The answer is not described: find it in ``extra``.
+    """The contact persons of all contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1512,8 +1604,10 @@ _CREATE_CONTACT_PERSON = Operation(
     product=BOOKS,
     method="POST",
     path="/contacts/contactpersons",
-    result=Done,
+    result=ContactPerson,
     scope="ZohoBooks.contacts.CREATE",
+    key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1523,7 +1617,7 @@ async def create_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> Done:
+) -> ContactPerson:
     """Create a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -1541,6 +1635,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1559,8 +1654,10 @@ _UPDATE_CONTACT_PERSON = Operation(
     product=BOOKS,
     method="PUT",
     path="/contacts/contactpersons/{contactperson_id}",
-    result=Done,
+    result=ContactPerson,
     scope="ZohoBooks.contacts.UPDATE",
+    key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1571,8 +1668,8 @@ async def update_contact_person(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> Done:
-    """Update a contact person.
+) -> ContactPerson:
+    """Change a contact person and return it.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1592,6 +1689,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/contacts/contactpersons/{contactperson_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1613,6 +1711,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contact_person_id",
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -1624,7 +1723,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a contact; iterating reads every page.
+    """List the contact persons of a contact, page by page.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1644,6 +1743,7 @@ _GET_CONTACT_PERSON_OF_CONTACT = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -1670,6 +1770,7 @@ _MARK_CONTACT_PERSON_AS_PRIMARY = Operation(
     path="/contacts/contactpersons/{contactperson_id}/primary",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1692,6 +1793,7 @@ _INVITE_CONTACT_PERSON_TO_PORTAL = Operation(
     path="/contacts/contactpersons/{contactperson_id}/portal/invite",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1714,6 +1816,7 @@ _RESEND_CONTACT_PERSON_PORTAL_INVITE = Operation(
     path="/contacts/contactpersons/{contactperson_id}/portal/invite/resend",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1736,6 +1839,7 @@ _ENABLE_CONTACT_PERSON_SMS = Operation(
     path="/contacts/contactpersons/{contactperson_id}/sms/enable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1756,6 +1860,7 @@ _DISABLE_CONTACT_PERSON_SMS = Operation(
     path="/contacts/contactpersons/{contactperson_id}/sms/disable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1776,6 +1881,7 @@ _DELETE_COMMENT = Operation(
     path="/contacts/{contact_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1801,6 +1907,7 @@ _GET_DOCUMENT = Operation(
     result=bytes,
     scope="ZohoBooks.contacts.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1825,6 +1932,7 @@ _UPDATE_DOCUMENT = Operation(
     path="/contacts/{contact_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1835,7 +1943,7 @@ async def update_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a document of a contact.
+    """Change a document of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1849,6 +1957,7 @@ _DELETE_DOCUMENT = Operation(
     path="/contacts/{contact_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1873,6 +1982,7 @@ _RESTORE_DOCUMENTS = Operation(
     path="/contacts/documents/restore",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1893,6 +2003,7 @@ _UPDATE_TAGS = Operation(
     path="/contacts/{contact_id}/tags",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1904,7 +2015,7 @@ async def update_tags(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update tags of a contact.
+    """Change the tags of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -1920,6 +2031,7 @@ _DELETE_TAG = Operation(
     path="/contacts/{contact_id}/tags/{tag_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1944,13 +2056,16 @@ _GET_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_tax_info(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Tax info of a contact. The answer is not described: find it in ``extra``.
+    """The tax info of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1964,6 +2079,7 @@ _ADD_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1991,6 +2107,7 @@ _UPDATE_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
     result=Done,
     scope="ZohoBooks.contacts.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -2003,7 +2120,7 @@ async def update_tax_info(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update tax info of a contact.
+    """Change tax info of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
@@ -2023,6 +2140,7 @@ _DELETE_TAX_INFO = Operation(
     path="/contacts/{contact_id}/taxinfo/{tax_info_id}",
     result=Done,
     scope="ZohoBooks.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -2047,13 +2165,16 @@ _GET_ALL_ADDRESSES = Operation(
     path="/contacts/address",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_all_addresses(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The addresses of all contacts. The answer is not described: find it in ``extra``.
+    """The addresses of all contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2067,6 +2188,7 @@ _MARK_ADDRESS_AS_BILLING = Operation(
     path="/contacts/{contact_id}/address/{address_id}/markasbilling",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2093,6 +2215,7 @@ _MARK_ADDRESS_AS_SHIPPING = Operation(
     path="/contacts/{contact_id}/address/{address_id}/markasshipping",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2119,6 +2242,7 @@ _VERIFY_SAVED_ADDRESS = Operation(
     path="/contacts/{contact_id}/address/{address_id}/verify",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2143,6 +2267,7 @@ _ADD_ATTACHMENT = Operation(
     path="/contacts/{contact_id}/attachment",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2171,6 +2296,7 @@ _MERGE = Operation(
     path="/contacts/{contact_id}/merge",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2191,13 +2317,14 @@ _VERIFY_EINVOICE = Operation(
     path="/contacts/{contact_id}/einvoice/verify",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def verify_einvoice(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Verify an e-invoice of a contact.
+    """Verify the e-invoice of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2211,13 +2338,14 @@ _DISABLE_PORTAL = Operation(
     path="/contacts/{contact_id}/portal/disable",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def disable_portal(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a portal of a contact.
+    """Disable the portal for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2231,11 +2359,14 @@ _BULK_GET_SMS = Operation(
     path="/contacts/sms",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """SMS of many contacts. The answer is not described: find it in ``extra``.
+    """The SMS of many contacts.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2249,11 +2380,12 @@ _BULK_SEND_SMS = Operation(
     path="/contacts/sms",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def bulk_send_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Send SMS of many contacts.
+    """Send SMS for many contacts.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2267,13 +2399,16 @@ _GET_SMS = Operation(
     path="/contacts/{contact_id}/sms",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """SMS of a contact. The answer is not described: find it in ``extra``.
+    """The SMS of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2287,13 +2422,14 @@ _SEND_SMS = Operation(
     path="/contacts/{contact_id}/sms",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def send_sms(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send SMS of a contact.
+    """Send SMS for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2307,13 +2443,16 @@ _GET_BY_REFERENCE = Operation(
     path="/contacts/reference/{reference_id}",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A contact by reference. The answer is not described: find it in ``extra``.
+    """A contact by a reference.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2327,13 +2466,16 @@ _GET_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_statement(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A statement of a contact. The answer is not described: find it in ``extra``.
+    """The statement of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2347,13 +2489,16 @@ _GET_UNPAID_INVOICES = Operation(
     path="/contacts/{contact_id}/unpaidinvoices",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_unpaid_invoices(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Unpaid invoices of a contact. The answer is not described: find it in ``extra``.
+    """The unpaid invoices of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2367,13 +2512,16 @@ _GET_UNUSED_CREDITS = Operation(
     path="/contacts/{contact_id}/receivables/unusedcredits",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_unused_credits(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Unused credits of a contact. The answer is not described: find it in ``extra``.
+    """The unused credits of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2387,13 +2535,16 @@ _GET_PAYMENT_REFUNDS = Operation(
     path="/contacts/{contact_id}/paymentrefunds",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_payment_refunds(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Payment refunds of a contact. The answer is not described: find it in ``extra``.
+    """The payment refunds of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2407,13 +2558,16 @@ _GET_INCOME_AND_EXPENSE = Operation(
     path="/contacts/{contact_id}/incomeandexpense",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_income_and_expense(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An income and expense of a contact. The answer is not described: find it in ``extra``.
+    """The income and expense of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2427,13 +2581,16 @@ _GET_PROFIT_AND_LOSS = Operation(
     path="/contacts/{contact_id}/profitandloss",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_profit_and_loss(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Profit and loss of a contact. The answer is not described: find it in ``extra``.
+    """The profit and loss of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2447,13 +2604,16 @@ _GET_INVENTORY_SUMMARY = Operation(
     path="/contacts/{contact_id}/inventorysummary",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_inventory_summary(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An inventory summary of a contact. The answer is not described: find it in ``extra``.
+    """The inventory summary of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2467,13 +2627,16 @@ _GET_OPENING_BALANCES = Operation(
     path="/contacts/{contact_id}/openingbalances",
     result=Done,
     scope="ZohoBooks.settings.READ",
+    codes=_CODES,
 )
 
 
 async def get_opening_balances(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Opening balances of a contact. The answer is not described: find it in ``extra``.
+    """The opening balances of a contact.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -2487,13 +2650,14 @@ _UPDATE_TRN_STATUS = Operation(
     path="/contacts/{contact_id}/trnstatus",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
 async def update_trn_status(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update a TRN status of a contact.
+    """Change the TRN status of a contact.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -2507,13 +2671,14 @@ _GET_CLIENT_REVIEW_EMAIL = Operation(
     path="/contacts/{contact_id}/clientreviews/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A client review email of a contact.
+    """The client review email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2527,13 +2692,14 @@ _SEND_CLIENT_REVIEW_EMAIL = Operation(
     path="/contacts/{contact_id}/clientreviews/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def send_client_review_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send a client review email of a contact.
+    """Send a client review email for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2547,13 +2713,14 @@ _GET_PAYMENT_METHOD_EMAIL = Operation(
     path="/contacts/{contact_id}/paymentmethod/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A payment method email of a contact.
+    """The payment method email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2567,13 +2734,14 @@ _SEND_PAYMENT_METHOD_EMAIL = Operation(
     path="/contacts/{contact_id}/paymentmethod/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def send_payment_method_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send a payment method email of a contact.
+    """Send a payment method email for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -2587,13 +2755,14 @@ _GET_VENDOR_STATEMENT_EMAIL = Operation(
     path="/contacts/{contact_id}/vendorstatements/email",
     result=Done,
     scope="ZohoBooks.contacts.READ",
+    codes=_CODES,
 )
 
 
 async def get_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A vendor statement email of a contact.
+    """The vendor statement email of a contact.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2607,13 +2776,14 @@ _SEND_VENDOR_STATEMENT_EMAIL = Operation(
     path="/contacts/{contact_id}/vendorstatements/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def send_vendor_statement_email(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send a vendor statement email of a contact.
+    """Send a vendor statement email for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """

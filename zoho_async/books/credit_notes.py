@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.credit_notes import (
     CreditNote,
     CreditNoteComment,
@@ -19,7 +20,6 @@ from zoho_async.books.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
-    CreditNoteCreditnoteRefund,
     CreditNoteCustomFields,
     CreditNoteCustomFieldsInput,
     CreditNoteEmail,
@@ -34,6 +34,7 @@ from zoho_async.books.types.credit_notes import (
     CreditNoteLineItem,
     CreditNoteLineItemInput,
     CreditNoteMarkEinvoiceAsPushedInput,
+    CreditNoteRefund,
     CreditNoteRefundInput,
     CreditNoteTemplate,
     CreditNoteToInvoicesInput,
@@ -55,7 +56,6 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
-    "CreditNoteCreditnoteRefund",
     "CreditNoteCustomFields",
     "CreditNoteCustomFieldsInput",
     "CreditNoteEmail",
@@ -70,6 +70,7 @@ __all__ = [
     "CreditNoteLineItem",
     "CreditNoteLineItemInput",
     "CreditNoteMarkEinvoiceAsPushedInput",
+    "CreditNoteRefund",
     "CreditNoteRefundInput",
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
@@ -219,7 +220,18 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "customer_name",
     "amount_bcy",
     "amount_fcy",
+    "created_time",
 ]
+
+_CODES = {
+    1002: "no such credit note",
+    12003: "the credit note is closed",
+    12004: "the credit note is void",
+    12005: "the invoice is a draft",
+    12006: "the invoice is closed",
+    12007: "the invoice is void",
+    12018: "the number is taken",
+}
 
 
 _CREATE = Operation(
@@ -230,6 +242,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.CREATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -242,8 +255,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``line_items`` and
-    ``creditnote_number``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -269,6 +283,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -305,10 +320,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List credit notes, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -358,6 +374,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -371,8 +388,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Change the credit note whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``customer_id``, ``date``, ``line_items``
-    and ``creditnote_number``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -397,6 +415,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -409,8 +428,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``date``, ``line_items`` and ``creditnote_number``.
+    """Change a credit note and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -434,6 +454,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -457,6 +478,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.creditnotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -480,6 +502,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoBooks.creditnotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -502,6 +525,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -522,6 +546,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -535,9 +560,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -559,6 +584,7 @@ _GET_EMAIL = Operation(
     result=CreditNoteEmail,
     scope="ZohoBooks.creditnotes.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -569,7 +595,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteEmail:
-    """An email of a credit note.
+    """The email that goes out with a credit note unless another is given.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -587,6 +613,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/status/void",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -607,6 +634,7 @@ _MARK_AS_DRAFT = Operation(
     path="/creditnotes/{creditnote_id}/status/draft",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -627,6 +655,7 @@ _MARK_AS_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/status/open",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -647,6 +676,7 @@ _SUBMIT = Operation(
     path="/creditnotes/{creditnote_id}/submit",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -667,6 +697,7 @@ _APPROVE = Operation(
     path="/creditnotes/{creditnote_id}/approve",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -688,6 +719,7 @@ _LIST_EMAIL_HISTORY = ListOperation(
     key="email_history",
     row_id="mailhistory_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -699,7 +731,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history of a credit note; iterating reads every page.
+    """List the email history of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -718,6 +750,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/billing",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -729,7 +762,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a credit note.
+    """Change the billing address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -749,6 +782,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/shipping",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -760,7 +794,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a credit note.
+    """Change the shipping address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -782,13 +816,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.creditnotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List templates, which come all at once.
+    """List the templates of credit notes, all at once.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -802,6 +837,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -812,7 +848,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a credit note.
+    """Choose the template in which a credit note is shown.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -827,6 +863,7 @@ _LIST_INVOICES = ListOperation(
     key="invoices_credited",
     row_id="creditnote_invoice_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -838,7 +875,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices of a credit note; iterating reads every page.
+    """List the invoices of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -857,6 +894,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -868,7 +906,9 @@ async def apply_to_invoices(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply a credit note to invoices. Needs ``invoice_id`` and ``amount_applied``.
+    """Apply a credit note to invoices.
+
+    Needs ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -888,6 +928,7 @@ _DELETE_INVOICE = Operation(
     path="/creditnotes/{creditnote_id}/invoices/{creditnote_invoice_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -915,6 +956,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -926,7 +968,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments of a credit note; iterating reads every page.
+    """List the comments of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -945,6 +987,7 @@ _ADD_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -972,6 +1015,7 @@ _DELETE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -993,11 +1037,13 @@ _LIST_ALL_REFUNDS = ListOperation(
     name="books.credit_notes.list_all_refunds",
     product=BOOKS,
     path="/creditnotes/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.creditnotes.READ",
+    order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1010,8 +1056,11 @@ def list_all_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page.
+) -> Pager[CreditNoteRefund]:
+    """List all refunds of credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1033,10 +1082,11 @@ _LIST_REFUNDS = ListOperation(
     name="books.credit_notes.list_refunds",
     product=BOOKS,
     path="/creditnotes/{creditnote_id}/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -1047,8 +1097,8 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds of a credit note; iterating reads every page.
+) -> Pager[CreditNoteRefund]:
+    """List the refunds of a credit note, page by page.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1065,9 +1115,10 @@ _CREATE_REFUND = Operation(
     product=BOOKS,
     method="POST",
     path="/creditnotes/{creditnote_id}/refunds",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.CREATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -1078,8 +1129,8 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
-    """Create a refund of a credit note.
+) -> CreditNoteRefund:
+    """Create a refund of a credit note and return it.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1093,9 +1144,10 @@ _GET_REFUND = Operation(
     product=BOOKS,
     method="GET",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -1105,7 +1157,7 @@ async def get_refund(
     creditnote_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """A refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
@@ -1120,9 +1172,10 @@ _UPDATE_REFUND = Operation(
     product=BOOKS,
     method="PUT",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -1134,8 +1187,8 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
-    """Update a refund of a credit note.
+) -> CreditNoteRefund:
+    """Change a refund of a credit note and return it.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -1155,6 +1208,7 @@ _DELETE_REFUND = Operation(
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1181,6 +1235,7 @@ _BULK_APPROVE = Operation(
     path="/creditnotes/approve",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1206,6 +1261,7 @@ _BULK_SUBMIT = Operation(
     path="/creditnotes/submit",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1231,6 +1287,7 @@ _APPROVE_FINALLY = Operation(
     path="/creditnotes/{creditnote_id}/approve/final",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1251,6 +1308,7 @@ _REJECT = Operation(
     path="/creditnotes/{creditnote_id}/reject",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1277,13 +1335,16 @@ _GET_SIGNATURE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/dsign/template",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
 async def get_signature_template(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A signature template of a credit note. The answer is not described: find it in ``extra``.
+    """The signature template of a credit note.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1298,6 +1359,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.creditnotes.READ",
     accept="application/pdf",
+    batches=(Batch("creditnote_ids", 200),),
+    codes=_CODES,
 )
 
 
@@ -1308,6 +1371,8 @@ def print_pdf(
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
     """The PDFs of many credit notes in one document, made for printing.
+
+    One document holds those of 200 ids at most.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1325,6 +1390,7 @@ _ADD_ATTACHMENT = Operation(
     path="/creditnotes/{creditnote_id}/attachment",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
@@ -1359,6 +1425,7 @@ _GET_DOCUMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf, image/jpeg, image/png",
+    codes=_CODES,
 )
 
 
@@ -1383,6 +1450,7 @@ _UPDATE_DOCUMENT = Operation(
     path="/creditnotes/{creditnote_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1393,7 +1461,7 @@ async def update_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a document of a credit note.
+    """Change a document of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
@@ -1407,6 +1475,7 @@ _DELETE_DOCUMENT = Operation(
     path="/creditnotes/{creditnote_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1431,13 +1500,14 @@ _GET_CUSTOM_FIELDS = Operation(
     path="/creditnotes/{creditnote_id}/customfields",
     result=CreditNoteCustomFields,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
 async def get_custom_fields(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CreditNoteCustomFields:
-    """Custom fields of a credit note.
+    """The custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1451,6 +1521,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/creditnotes/{creditnote_id}/customfields",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1462,7 +1533,7 @@ async def update_custom_fields(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a credit note.
+    """Change the custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1482,13 +1553,16 @@ _GET_MAIL_CONTENT = Operation(
     path="/creditnotes/{creditnote_id}/mailcontent",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
 async def get_mail_content(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A mail content of a credit note. The answer is not described: find it in ``extra``.
+    """The email that goes out with a credit note unless another is given.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1502,6 +1576,7 @@ _ADD_DIGITAL_SIGNATURE = Operation(
     path="/creditnotes/{creditnote_id}/dsign",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1522,6 +1597,7 @@ _UPLOAD_DIGITAL_SIGNATURE = Operation(
     path="/creditnotes/{creditnote_id}/dsign/upload",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1551,16 +1627,17 @@ _GET_REFUND_BY_ID = Operation(
     product=BOOKS,
     method="GET",
     path="/creditnotes/refunds/{refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
 async def get_refund_by_id(
     zoho: Session, refund_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> CreditNoteCreditnoteRefund:
-    """A refund by id.
+) -> CreditNoteRefund:
+    """A refund by an id.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1574,6 +1651,7 @@ _APPLY_SUBSTATUS = Operation(
     path="/creditnotes/{creditnote_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1598,6 +1676,7 @@ _DELETE_SUBSTATUS = Operation(
     path="/creditnotes/{creditnote_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1622,11 +1701,14 @@ _GET_EINVOICES = Operation(
     path="/creditnotes/einvoice",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """E-invoices. The answer is not described: find it in ``extra``.
+    """The e-invoices of credit notes.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1640,13 +1722,14 @@ _BULK_PUSH_EINVOICE = Operation(
     path="/creditnotes/einvoice/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def bulk_push_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of many credit notes.
+    """Push the e-invoice of many credit notes.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1660,13 +1743,14 @@ _BULK_CANCEL_EINVOICE = Operation(
     path="/creditnotes/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def bulk_cancel_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of many credit notes.
+    """Cancel the e-invoice of many credit notes.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1680,13 +1764,16 @@ _GET_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice",
     result=Done,
     scope="ZohoBooks.creditnotes.READ",
+    codes=_CODES,
 )
 
 
 async def get_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An e-invoice of a credit note. The answer is not described: find it in ``extra``.
+    """The e-invoice of a credit note.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1700,13 +1787,14 @@ _PUSH_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/push",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
 async def push_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of a credit note.
+    """Push the e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1720,13 +1808,14 @@ _CANCEL_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
 async def cancel_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of a credit note.
+    """Cancel the e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1740,13 +1829,14 @@ _FETCH_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/fetch",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def fetch_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Fetch an e-invoice of a credit note.
+    """Fetch the e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1760,13 +1850,14 @@ _DELETE_EINVOICE_STATUS = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status",
     result=Done,
     scope="ZohoBooks.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_einvoice_status(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an e-invoice status of a credit note.
+    """Delete the e-invoice status of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
     """
@@ -1780,6 +1871,7 @@ _MARK_EINVOICE_AS_PUSHED = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1791,7 +1883,7 @@ async def mark_einvoice_as_pushed(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an e-invoice of a credit note as pushed.
+    """Mark the e-invoice of a credit note as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1811,13 +1903,14 @@ _MARK_EINVOICE_AS_CANCELLED = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def mark_einvoice_as_cancelled(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mark an e-invoice of a credit note as cancelled.
+    """Mark the e-invoice of a credit note as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1831,13 +1924,14 @@ _RECALL_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/einvoice/status/recall",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def recall_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Recall an e-invoice of a credit note.
+    """Recall the e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1851,13 +1945,14 @@ _PUSH_REFUND_EINVOICE = Operation(
     path="/creditnotes/{creditnote_id}/refunds/einvoice/push",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
 async def push_refund_einvoice(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push a refund e-invoice of a credit note.
+    """Push the refund e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1871,6 +1966,7 @@ _MARK_AS_READY_TO_PUSH = Operation(
     path="/creditnotes/{creditnote_id}/status/readytopush",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1891,13 +1987,14 @@ _UPDATE_CFDI_STATUS = Operation(
     path="/creditnotes/{creditnote_id}/cfdi/status",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
 async def update_cfdi_status(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update a CFDI status of a credit note.
+    """Change the CFDI status of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
@@ -1911,13 +2008,14 @@ _CANCEL_EINVOICE_AND_CREDIT_NOTE = Operation(
     path="/einvoices/creditnotes/{creditnote_id}/cancel",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
 async def cancel_einvoice_and_credit_note(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice and credit note of a credit note.
+    """Cancel the e-invoice and credit note of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """

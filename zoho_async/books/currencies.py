@@ -52,7 +52,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Create a currency. Needs ``currency_code`` and ``currency_format``.
+    """Create a currency and return it.
+
+    Needs ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -79,7 +81,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterating reads every page.
+    """List currencies, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -109,8 +111,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
-    ``currency_format``.
+    """Change a currency and return it; fields that are not sent stay as they are.
+
+    Needs ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -183,7 +186,7 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List exchange rates of a currency; iterating reads every page.
+    """List the exchange rates of a currency, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -221,7 +224,7 @@ async def create_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """Create an exchange rate of a currency.
+    """Create an exchange rate of a currency; returns ``exchange_rate``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -279,7 +282,7 @@ async def update_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an exchange rate of a currency.
+    """Change an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

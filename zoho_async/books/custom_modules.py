@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.custom_modules import (
     CustomModule,
     CustomModuleBulkRecordsInput,
@@ -76,7 +77,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModule]:
-    """List custom modules; iterating reads every page.
+    """List custom modules, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -111,7 +112,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Create a custom module. Needs ``module_name`` and ``plural_name``.
+    """Create a custom module and return it.
+
+    Needs ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -158,8 +161,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Change a custom module; fields that are not sent stay as they are. Needs ``module_name`` and
-    ``plural_name``.
+    """Change a custom module and return it; fields that are not sent stay as they are.
+
+    Needs ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -223,8 +227,10 @@ def list_records(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModuleModuleRecord]:
-    """List records; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List records, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -264,7 +270,9 @@ async def bulk_update_records(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Update records of many custom modules. Needs ``record_name``.
+    """Change the records of many custom modules; returns the custom module record.
+
+    Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -296,7 +304,9 @@ async def create_record(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Create a record. Needs ``record_name``.
+    """Create a record and return it.
+
+    Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -312,6 +322,7 @@ _DELETE_RECORDS = Operation(
     path="/{module_name}",
     result=Done,
     scope="ZohoBooks.custommodules.ALL",
+    batches=(Batch("record_ids", 200),),
 )
 
 
@@ -323,6 +334,8 @@ async def delete_records(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete records.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -375,7 +388,9 @@ async def update_record(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Update a record. Needs ``record_name``.
+    """Change a record and return it.
+
+    Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """

@@ -69,6 +69,13 @@ ListFilterBy: TypeAlias = Literal[
     "PaymentMode.Others",
 ]
 
+_CODES = {
+    3004: "no such customer",
+    9521: "a retainer invoice is paid in full or not",
+    9523: "the amount of a retainer's payment stays: delete it and add another",
+    24016: "the amount exceeds the balance",
+}
+
 
 _CREATE = Operation(
     name="books.customer_payments.create",
@@ -78,6 +85,7 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -88,8 +96,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``,
-    ``invoices``, ``invoice_id`` and ``amount_applied``.
+    """Create a customer payment and return it.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoices``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
@@ -105,6 +115,7 @@ _LIST = ListOperation(
     row_id="payment_id",
     scope="ZohoBooks.customerpayments.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -139,7 +150,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterating reads every page.
+    """List customer payments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -187,6 +198,7 @@ _BULK_DELETE = Operation(
     path="/customerpayments",
     result=Done,
     scope="ZohoBooks.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 
@@ -216,6 +228,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.customerpayments.UPDATE",
     key="payment",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -229,8 +242,10 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Change the customer payment whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm. Needs ``customer_id``, ``payment_mode``,
-    ``amount``, ``invoices``, ``invoice_id`` and ``amount_applied``.
+    where there is none. Doing so twice does no harm.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
@@ -255,6 +270,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -266,8 +282,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and ``amount_applied``.
+    """Change a customer payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
@@ -284,6 +302,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -305,6 +324,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.customerpayments.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -327,6 +347,7 @@ _DELETE = Operation(
     path="/customerpayments/{payment_id}",
     result=Done,
     scope="ZohoBooks.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 
@@ -348,6 +369,7 @@ _LIST_REFUNDS = ListOperation(
     key="payment_refunds",
     row_id="payment_refund_id",
     scope="ZohoBooks.customerpayments.READ",
+    codes=_CODES,
 )
 
 
@@ -359,7 +381,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPaymentPaymentRefund]:
-    """List refunds of a customer payment; iterating reads every page.
+    """List the refunds of a customer payment, page by page.
 
     Scope: ZohoBooks.customerpayments.READ.
     """
@@ -378,6 +400,7 @@ _CREATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoBooks.customerpayments.CREATE",
+    codes=_CODES,
 )
 
 
@@ -389,7 +412,9 @@ async def create_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Create a refund of a customer payment. Needs ``date``, ``amount`` and ``from_account_id``.
+    """Create a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
@@ -409,6 +434,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/customerpayment/{customer_payment_id}/customfields",
     result=Done,
     scope="ZohoBooks.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -419,7 +445,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a customer payment.
+    """Change the custom fields of a customer payment.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
@@ -436,6 +462,7 @@ _GET_REFUND = Operation(
     result=CustomerPaymentPaymentRefund,
     scope="ZohoBooks.customerpayments.READ",
     key="payment_refunds",
+    codes=_CODES,
 )
 
 
@@ -460,6 +487,7 @@ _UPDATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoBooks.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -472,7 +500,9 @@ async def update_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Update a refund of a customer payment. Needs ``date``, ``amount`` and ``from_account_id``.
+    """Change a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
@@ -492,6 +522,7 @@ _DELETE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=Done,
     scope="ZohoBooks.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 

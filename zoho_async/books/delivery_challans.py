@@ -95,8 +95,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[DeliveryChallan]:
-    """List delivery challans; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List delivery challans, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -136,7 +138,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Create a delivery challan. Needs ``customer_id``.
+    """Create a delivery challan and return it.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.CREATE.
     """
@@ -197,7 +201,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Change a delivery challan; fields that are not sent stay as they are. Needs ``customer_id``.
+    """Change a delivery challan and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -462,7 +468,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[DeliveryChallanTemplate]:
-    """List templates, which come all at once.
+    """List the templates of delivery challans, all at once.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -486,7 +492,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a delivery challan.
+    """Choose the template in which a delivery challan is shown.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -513,7 +519,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a delivery challan.
+    """Change the shipping address of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.estimates import (
     Estimate,
     EstimateComment,
@@ -133,6 +134,14 @@ ListSortColumn: TypeAlias = Literal[
     "cf_(\\w+)",
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such estimate",
+    2007: "an item was deleted or is inactive",
+    4041: "the estimate cannot become a draft again",
+    9526: "the retainer's percentage must be above 0 and at most 100",
+}
+
 
 _CREATE = Operation(
     name="books.estimates.create",
@@ -142,6 +151,7 @@ _CREATE = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.CREATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -154,7 +164,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Create an estimate. Needs ``customer_id`` and ``line_items``.
+    """Create an estimate and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -180,6 +192,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.estimates.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -225,10 +238,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Estimate]:
-    """List estimates; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List estimates, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -287,6 +301,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.estimates.UPDATE",
     key="estimate",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -300,7 +315,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
     """Change the estimate whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``customer_id`` and ``custom_fields``.
+    is none. Doing so twice does no harm.
+
+    Needs ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -325,6 +342,7 @@ _UPDATE = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.UPDATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -337,8 +355,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Change an estimate; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``custom_fields``.
+    """Change an estimate and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -362,6 +381,7 @@ _GET = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.READ",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -385,6 +405,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -408,6 +429,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -430,6 +452,7 @@ _DELETE = Operation(
     path="/estimates/{estimate_id}",
     result=Done,
     scope="ZohoBooks.estimates.DELETE",
+    codes=_CODES,
 )
 
 
@@ -450,6 +473,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/estimate/{estimate_id}/customfields",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -460,7 +484,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an estimate.
+    """Change the custom fields of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -476,6 +500,7 @@ _MARK_AS_SENT = Operation(
     path="/estimates/{estimate_id}/status/sent",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -496,6 +521,7 @@ _MARK_AS_ACCEPTED = Operation(
     path="/estimates/{estimate_id}/status/accepted",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -516,6 +542,7 @@ _MARK_AS_DECLINED = Operation(
     path="/estimates/{estimate_id}/status/declined",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -536,6 +563,7 @@ _SUBMIT = Operation(
     path="/estimates/{estimate_id}/submit",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -556,6 +584,7 @@ _APPROVE = Operation(
     path="/estimates/{estimate_id}/approve",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -576,6 +605,7 @@ _EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -588,9 +618,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an estimate. Needs ``to_mail_ids``.
+    """Email an estimate.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -611,6 +641,7 @@ _GET_EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=EstimateEmailResult,
     scope="ZohoBooks.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -621,7 +652,7 @@ async def get_email(
     email_template_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> EstimateEmailResult:
-    """An email of an estimate.
+    """The email that goes out with an estimate unless another is given.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -639,6 +670,8 @@ _BULK_EMAIL = Operation(
     path="/estimates/email",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    batches=(Batch("estimate_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -648,7 +681,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many estimates. At most 10 ids a call.
+    """Email many estimates.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
@@ -663,6 +698,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -672,7 +709,9 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many estimates in one document. At most 25 ids a call.
+    """The PDFs of many estimates in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -691,6 +730,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -700,7 +741,9 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many estimates in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -718,6 +761,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/billing",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -729,7 +773,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an estimate.
+    """Change the billing address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -749,6 +793,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/shipping",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -760,7 +805,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an estimate.
+    """Change the shipping address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -782,13 +827,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.estimates.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[EstimateTemplate]:
-    """List templates, which come all at once.
+    """List the templates of estimates, all at once.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -802,6 +848,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/estimates/{estimate_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -812,7 +859,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an estimate.
+    """Choose the template in which an estimate is shown.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -827,6 +874,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -838,7 +886,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[EstimateComment]:
-    """List comments of an estimate; iterating reads every page.
+    """List the comments of an estimate, page by page.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -857,6 +905,7 @@ _CREATE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments",
     result=Done,
     scope="ZohoBooks.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -885,6 +934,7 @@ _UPDATE_COMMENT = Operation(
     result=EstimateComment,
     scope="ZohoBooks.estimates.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -897,7 +947,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> EstimateComment:
-    """Update a comment of an estimate.
+    """Change a comment of an estimate and return it.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
@@ -917,6 +967,7 @@ _DELETE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.estimates.DELETE",
+    codes=_CODES,
 )
 
 

@@ -87,6 +87,14 @@ ListFilterBy: TypeAlias = Literal[
     "Status.Unbilled",
 ]
 
+_CODES = {
+    1002: "no such expense",
+    5001: "the expense was invoiced: it stays",
+    5015: "the amount is not valid",
+    5019: "the expense was invoiced: the contact stays",
+    5032: "the expense was invoiced: it stays billable",
+}
+
 
 _CREATE = Operation(
     name="books.expenses.create",
@@ -96,6 +104,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.CREATE",
     key="expense",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -108,10 +117,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense. Needs ``account_id``, ``date``, ``amount`` and
-    ``paid_through_account_id``.
+    """Create an expense and return it.
 
-    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. ``receipt``: gif png
+    jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoBooks.expenses.CREATE.
     """
@@ -130,6 +139,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.expenses.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -174,8 +184,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Expense]:
-    """List expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List expenses, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -233,6 +245,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.expenses.UPDATE",
     key="expense",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -246,8 +259,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
     """Change the expense whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``account_id``, ``date``, ``amount`` and
-    ``paid_through_account_id``.
+    is none. Doing so twice does no harm.
+
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``.
 
     Scope: ZohoBooks.expenses.UPDATE.
     """
@@ -272,6 +286,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.UPDATE",
     key="expense",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -286,10 +301,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Change an expense; fields that are not sent stay as they are. Needs ``account_id``, ``date``,
-    ``amount`` and ``paid_through_account_id``.
+    """Change an expense and return it; fields that are not sent stay as they are.
 
-    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. ``receipt``: gif png
+    jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoBooks.expenses.UPDATE.
     """
@@ -311,6 +326,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.READ",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -331,6 +347,7 @@ _DELETE = Operation(
     path="/expenses/{expense_id}",
     result=Done,
     scope="ZohoBooks.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -352,6 +369,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.expenses.READ",
+    codes=_CODES,
 )
 
 
@@ -363,7 +381,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseComment]:
-    """List comments of an expense; iterating reads every page.
+    """List the comments of an expense, page by page.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -384,6 +402,7 @@ _LIST_EMPLOYEES = ListOperation(
     row_id="employee_id",
     scope="ZohoBooks.expenses.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -394,7 +413,7 @@ def list_employees(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseEmployee]:
-    """List employees; iterating reads every page.
+    """List employees, page by page.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -411,6 +430,7 @@ _CREATE_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoBooks.expenses.CREATE",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -421,7 +441,9 @@ async def create_employee(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ExpenseEmployee:
-    """Create an employee. Needs ``name`` and ``email``.
+    """Create an employee and return it.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.expenses.CREATE.
     """
@@ -438,6 +460,7 @@ _GET_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoBooks.expenses.READ",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -458,6 +481,7 @@ _DELETE_EMPLOYEE = Operation(
     path="/employee/{employee_id}",
     result=Done,
     scope="ZohoBooks.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -479,6 +503,7 @@ _GET_RECEIPT = Operation(
     result=bytes,
     scope="ZohoBooks.expenses.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -489,7 +514,7 @@ def get_receipt(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A receipt of an expense.
+    """The receipt of an expense.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -505,6 +530,7 @@ _CREATE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoBooks.expenses.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -534,13 +560,14 @@ _DELETE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoBooks.expenses.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_receipt(
     zoho: Session, expense_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a receipt of an expense.
+    """Delete the receipt of an expense.
 
     Scope: ZohoBooks.expenses.DELETE.
     """
@@ -554,6 +581,7 @@ _ADD_ATTACHMENT = Operation(
     path="/expenses/{expense_id}/attachment",
     result=ExpenseDocuments,
     scope="ZohoBooks.expenses.CREATE",
+    codes=_CODES,
     file_types=(
         "gif",
         "png",
@@ -580,7 +608,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ExpenseDocuments:
-    """Add an attachment to an expense.
+    """Add an attachment to an expense; returns ``documents``.
 
     ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx txt csv, 10 MB at most.
 

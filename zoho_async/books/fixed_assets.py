@@ -85,8 +85,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAsset:
-    """Create a fixed asset. Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``,
-    ``asset_cost`` and ``asset_purchase_date``.
+    """Create a fixed asset and return it.
+
+    Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
+    ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -116,8 +118,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAsset]:
-    """List fixed assets; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List fixed assets, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -154,8 +158,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAsset:
-    """Change a fixed asset; fields that are not sent stay as they are. Needs ``asset_name``,
-    ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and ``asset_purchase_date``.
+    """Change a fixed asset and return it; fields that are not sent stay as they are.
+
+    Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
+    ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
     """
@@ -224,7 +230,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetAssetHistory]:
-    """List history of a fixed asset; iterating reads every page.
+    """List the history of a fixed asset, page by page.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -255,7 +261,7 @@ def list_forecast(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetForecast]:
-    """List forecast of a fixed asset; iterating reads every page.
+    """List the forecast of a fixed asset, page by page.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -345,7 +351,9 @@ async def write_off(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Write a fixed asset off. Needs ``date``, ``expense_account_id`` and ``reason``.
+    """Write a fixed asset off.
+
+    Needs ``date``, ``expense_account_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -372,8 +380,9 @@ async def sell(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Sell a fixed asset. Needs ``expense_account_id``, ``invoice_id``, ``line_item_id`` and
-    ``reason``.
+    """Sell a fixed asset.
+
+    Needs ``expense_account_id``, ``invoice_id``, ``line_item_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -401,7 +410,7 @@ async def create_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetComment:
-    """Create a comment of a fixed asset.
+    """Create a comment of a fixed asset and return it.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -456,9 +465,11 @@ async def create_type(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
-    """Create a type. Needs ``fixed_asset_type_name``, ``expense_account_id``,
-    ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
-    ``depreciation_percentage``, ``total_life`` and ``computation_type``.
+    """Create a type and return it.
+
+    Needs ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
+    ``depreciation_method``, ``depreciation_frequency``, ``depreciation_percentage``, ``total_life``
+    and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -483,7 +494,7 @@ def list_types(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetType]:
-    """List types; iterating reads every page.
+    """List types, page by page.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -511,9 +522,11 @@ async def update_type(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
-    """Update a type. Needs ``fixed_asset_type_name``, ``expense_account_id``,
-    ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
-    ``depreciation_percentage``, ``total_life`` and ``computation_type``.
+    """Change a type and return it.
+
+    Needs ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
+    ``depreciation_method``, ``depreciation_frequency``, ``depreciation_percentage``, ``total_life``
+    and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
     """

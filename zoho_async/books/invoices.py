@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.invoices import (
     Invoice,
     InvoiceAsynchronousOnlinePaymentInput,
@@ -27,7 +28,7 @@ from zoho_async.books.types.invoices import (
     InvoiceContactPersonsAssociated,
     InvoiceContactPersonsAssociatedInput,
     InvoiceCredit,
-    InvoiceCreditsApplyCreditnoteInput,
+    InvoiceCreditsApplyCreditNoteInput,
     InvoiceCreditsInput,
     InvoiceCreditsInvoicePaymentInput,
     InvoiceDocument,
@@ -52,7 +53,7 @@ from zoho_async.books.types.invoices import (
     InvoicePaymentOptionsInput,
     InvoicePaymentReminderInput,
     InvoiceReferenceInvoice,
-    InvoiceSalesorders,
+    InvoiceSalesOrders,
     InvoiceScheduleEmailInput,
     InvoiceSynchronousOnlinePaymentInput,
     InvoiceTemplate,
@@ -81,7 +82,7 @@ __all__ = [
     "InvoiceContactPersonsAssociated",
     "InvoiceContactPersonsAssociatedInput",
     "InvoiceCredit",
-    "InvoiceCreditsApplyCreditnoteInput",
+    "InvoiceCreditsApplyCreditNoteInput",
     "InvoiceCreditsInput",
     "InvoiceCreditsInvoicePaymentInput",
     "InvoiceDocument",
@@ -106,7 +107,7 @@ __all__ = [
     "InvoicePaymentOptionsInput",
     "InvoicePaymentReminderInput",
     "InvoiceReferenceInvoice",
-    "InvoiceSalesorders",
+    "InvoiceSalesOrders",
     "InvoiceScheduleEmailInput",
     "InvoiceSynchronousOnlinePaymentInput",
     "InvoiceTemplate",
@@ -235,6 +236,15 @@ ListSortColumn: TypeAlias = Literal[
     "customer_name", "invoice_number", "date", "due_date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such contact person",
+    3009: "credits were applied: the contact's details stay",
+    3010: "payments were recorded: the customer stays",
+    4001: "payments were recorded: the invoice stays",
+    12008: "credits were applied: the invoice stays",
+}
+
 
 _CREATE = Operation(
     name="books.invoices.create",
@@ -244,6 +254,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -258,7 +269,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice. Needs ``customer_id`` and ``line_items``.
+    """Create an invoice and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -286,6 +299,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -339,10 +353,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List invoices, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -409,6 +424,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.invoices.UPDATE",
     key="invoice",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -422,7 +438,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Change the invoice whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``customer_id`` and ``line_items``.
+    is none. Doing so twice does no harm.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -446,6 +464,7 @@ _BULK_DELETE = Operation(
     path="/invoices",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -470,6 +489,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -482,8 +502,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``line_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -507,6 +528,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.READ",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -528,6 +550,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -551,6 +574,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -573,6 +597,7 @@ _DELETE = Operation(
     path="/invoices/{invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -593,6 +618,7 @@ _MARK_AS_SENT = Operation(
     path="/invoices/{invoice_id}/status/sent",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -613,6 +639,7 @@ _VOID = Operation(
     path="/invoices/{invoice_id}/status/void",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -633,6 +660,7 @@ _MARK_AS_DRAFT = Operation(
     path="/invoices/{invoice_id}/status/draft",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -653,6 +681,8 @@ _BULK_EMAIL = Operation(
     path="/invoices/email",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -664,7 +694,9 @@ async def bulk_email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call.
+    """Email many invoices.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -684,13 +716,14 @@ _CREATE_FROM_SALES_ORDER = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
 async def create_from_sales_order(
     zoho: Session, *, salesorder_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> Invoice:
-    """Create an invoice from sales order.
+    """Create an invoice from a sales order and return it.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -706,6 +739,7 @@ _BULK_MAP_WITH_SALES_ORDER = Operation(
     path="/invoices/mapwithorder",
     result=InvoiceErrors,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -715,7 +749,7 @@ async def bulk_map_with_sales_order(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceErrors:
-    """Map many invoices with sales order.
+    """Map many invoices with a sales order; returns ``errors``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -731,6 +765,7 @@ _SUBMIT = Operation(
     path="/invoices/{invoice_id}/submit",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -751,6 +786,7 @@ _APPROVE = Operation(
     path="/invoices/{invoice_id}/approve",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -772,6 +808,7 @@ _GET_EMAIL = Operation(
     result=InvoiceEmail,
     scope="ZohoBooks.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -782,7 +819,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceEmail:
-    """An email of an invoice.
+    """The email that goes out with an invoice unless another is given.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -800,6 +837,7 @@ _EMAIL = Operation(
     path="/invoices/{invoice_id}/email",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -814,9 +852,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an invoice. Needs ``to_mail_ids``.
+    """Email an invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -841,6 +879,7 @@ _SEND_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -854,9 +893,9 @@ async def send_payment_reminder(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
+    """Send a payment reminder for an invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``cc_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -878,13 +917,14 @@ _GET_PAYMENT_REMINDER = Operation(
     result=InvoiceEmail,
     scope="ZohoBooks.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
 async def get_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmail:
-    """A payment reminder of an invoice.
+    """The email that reminds a customer of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -899,6 +939,8 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     result=InvoiceBulkPaymentReminder,
     scope="ZohoBooks.invoices.CREATE",
     key="info",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -908,7 +950,9 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder of many invoices. At most 10 ids a call.
+    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -925,6 +969,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -934,7 +980,9 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+    """The PDFs of many invoices in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -951,6 +999,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -960,7 +1010,9 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many invoices in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -976,13 +1028,14 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of an invoice.
+    """Disable the payment reminder for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -996,13 +1049,14 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def enable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of an invoice.
+    """Enable the payment reminder for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1016,6 +1070,7 @@ _WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1036,6 +1091,7 @@ _CANCEL_WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1056,6 +1112,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/billing",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1067,7 +1124,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an invoice.
+    """Change the billing address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1087,6 +1144,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/shipping",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1098,7 +1156,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an invoice.
+    """Change the shipping address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1120,13 +1178,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of invoices, all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1140,6 +1199,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1150,7 +1210,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an invoice.
+    """Choose the template in which an invoice is shown.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1165,6 +1225,7 @@ _LIST_PAYMENTS = ListOperation(
     key="payments",
     row_id="invoice_payment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1176,7 +1237,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List payments of an invoice; iterating reads every page.
+    """List the payments of an invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1196,6 +1257,7 @@ _LIST_CREDITS_APPLIED = ListOperation(
     key="credits",
     row_id="creditnotes_invoice_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1207,7 +1269,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List credits applied of an invoice; iterating reads every page.
+    """List the credits applied of an invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1226,6 +1288,7 @@ _APPLY_CREDITS = Operation(
     path="/invoices/{invoice_id}/credits",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1237,7 +1300,9 @@ async def apply_credits(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply credits to an invoice. Needs ``invoice_payments`` and ``apply_creditnotes``.
+    """Apply credits to an invoice.
+
+    Needs ``invoice_payments`` and ``apply_creditnotes``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -1253,6 +1318,7 @@ _DELETE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1277,6 +1343,7 @@ _DELETE_APPLIED_CREDIT = Operation(
     path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1304,6 +1371,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1330,6 +1398,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
@@ -1363,6 +1432,7 @@ _UPDATE_ATTACHMENT_PREFERENCE = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1373,7 +1443,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment preference of an invoice.
+    """Change the attachment preference of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1391,13 +1461,14 @@ _DELETE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of an invoice.
+    """Delete the attachment of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -1412,6 +1483,7 @@ _GET_DOCUMENT = Operation(
     result=InvoiceDocument,
     scope="ZohoBooks.invoices.READ",
     key="document",
+    codes=_CODES,
 )
 
 
@@ -1437,6 +1509,7 @@ _DOWNLOAD_DOCUMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1461,6 +1534,7 @@ _DELETE_DOCUMENT = Operation(
     path="/invoices/{invoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1485,6 +1559,7 @@ _ADD_DOCUMENT = Operation(
     path="/invoices/{invoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1509,6 +1584,7 @@ _DELETE_EXPENSE_RECEIPT = Operation(
     path="/invoices/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1529,6 +1605,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/invoice/{invoice_id}/customfields",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1539,7 +1616,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an invoice.
+    """Change the custom fields of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1556,6 +1633,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1567,7 +1645,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List comments of an invoice; iterating reads every page.
+    """List the comments of an invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1586,6 +1664,7 @@ _ADD_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1614,6 +1693,7 @@ _UPDATE_COMMENT = Operation(
     result=InvoiceComment,
     scope="ZohoBooks.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -1626,7 +1706,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceComment:
-    """Update a comment of an invoice.
+    """Change a comment of an invoice and return it.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -1646,6 +1726,7 @@ _DELETE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1671,6 +1752,7 @@ _GENERATE_PAYMENT_LINK = Operation(
     result=InvoicePaymentLink,
     scope="ZohoBooks.settings.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -1706,6 +1788,7 @@ _BULK_APPROVE = Operation(
     path="/invoices/approve",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1729,6 +1812,7 @@ _BULK_VOID = Operation(
     path="/invoices/status/void",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1762,6 +1846,7 @@ _BULK_CREATE_FROM_PROJECTS = Operation(
     path="/invoices/fromprojects",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1790,6 +1875,7 @@ _GET_DELIVERY_NOTES = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -1826,6 +1912,7 @@ _GET_PACKING_SLIPS = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -1861,6 +1948,7 @@ _APPROVE_FINALLY = Operation(
     path="/invoices/{invoice_id}/approve/final",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1881,6 +1969,7 @@ _REJECT = Operation(
     path="/invoices/{invoice_id}/reject",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1910,6 +1999,7 @@ _SEND_BY_POST = Operation(
     path="/invoices/{invoice_id}/snailmail",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1938,6 +2028,7 @@ _ADD_ONLINE_PAYMENT_BANK_ACCOUNT = Operation(
     path="/invoices/{invoice_id}/onlinepayments/bankaccount",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1969,6 +2060,7 @@ _APPLY_PRICE_BOOK = Operation(
     path="/invoices/{invoice_id}/pricebooks/{pricebook_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1993,6 +2085,7 @@ _BULK_SUBMIT = Operation(
     path="/invoices/submit",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2016,6 +2109,7 @@ _BULK_MARK_AS_SENT = Operation(
     path="/invoices/status/sent",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2041,6 +2135,7 @@ _BULK_WRITE_OFF = Operation(
     path="/invoices/writeoff",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2066,6 +2161,7 @@ _BULK_MARK_AS_SHIPPED = Operation(
     path="/invoices/markasshipped",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2091,6 +2187,7 @@ _BULK_UNSHIP = Operation(
     path="/invoices/unship",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2114,6 +2211,7 @@ _BULK_CREATE_FROM_ESTIMATES = Operation(
     path="/invoices/fromestimates",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2139,6 +2237,7 @@ _PREVIEW_COUPONS = Operation(
     path="/invoices/coupons/preview",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2149,8 +2248,9 @@ async def preview_coupons(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Show what coupons do to an invoice that is not created yet. Needs ``customer_id`` and
-    ``line_items``.
+    """Show what coupons do to an invoice that is not created yet.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2164,6 +2264,7 @@ _BULK_UNMAP_FROM_SALES_ORDERS = Operation(
     path="/invoices/unmap/salesorders",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -2184,6 +2285,7 @@ _GET_DASHBOARD = Operation(
     path="/invoices/dashboard",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2193,7 +2295,9 @@ async def get_dashboard(
     invoice_agent: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A dashboard. The answer is not described: find it in ``extra``.
+    """Figures about all invoices.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2209,13 +2313,16 @@ _GET_BY_REFERENCE = Operation(
     path="/invoices/reference/{reference_id}",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_by_reference(
     zoho: Session, reference_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An invoice by reference. The answer is not described: find it in ``extra``.
+    """An invoice by a reference.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2229,13 +2336,16 @@ _GET_CUSTOM_FIELDS = Operation(
     path="/invoices/{invoice_id}/customfields",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_custom_fields(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Custom fields of an invoice. The answer is not described: find it in ``extra``.
+    """The custom fields of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2249,13 +2359,16 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
     path="/invoices/{invoice_id}/advancedtrackingdetails",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_advanced_tracking_details(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Advanced tracking details of an invoice. The answer is not described: find it in ``extra``.
+    """The advanced tracking details of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2269,6 +2382,7 @@ _UPDATE_ADVANCED_TRACKING_DETAILS = Operation(
     path="/invoices/{invoice_id}/advancedtrackingdetails",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -2280,7 +2394,7 @@ async def update_advanced_tracking_details(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update advanced tracking details of an invoice.
+    """Change the advanced tracking details of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2301,6 +2415,7 @@ _PRINT_DELIVERY_NOTE = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -2322,6 +2437,7 @@ _PRINT_PACKING_SLIP = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -2342,13 +2458,16 @@ _GET_QR_CODE = Operation(
     path="/invoices/{invoice_id}/qrcode",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_qr_code(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A QR code of an invoice. The answer is not described: find it in ``extra``.
+    """The QR code of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2362,13 +2481,16 @@ _GET_SMS = Operation(
     path="/invoices/{invoice_id}/sms",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """SMS of an invoice. The answer is not described: find it in ``extra``.
+    """The SMS of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2382,13 +2504,14 @@ _SEND_SMS = Operation(
     path="/invoices/{invoice_id}/sms",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def send_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send SMS of an invoice.
+    """Send SMS for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2402,13 +2525,16 @@ _GET_SIGNATURE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/dsign/template",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_signature_template(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A signature template of an invoice. The answer is not described: find it in ``extra``.
+    """The signature template of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2422,6 +2548,7 @@ _ADD_DIGITAL_SIGNATURE = Operation(
     path="/invoices/{invoice_id}/dsign",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2442,6 +2569,7 @@ _UPLOAD_DIGITAL_SIGNATURE = Operation(
     path="/invoices/{invoice_id}/dsign/upload",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2473,6 +2601,7 @@ _UPLOAD_DOCUMENT = Operation(
     path="/invoices/{invoice_id}/documents/{document_id}/upload",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2505,13 +2634,14 @@ _UPDATE_CFDI_STATUS = Operation(
     path="/invoices/{invoice_id}/cfdi/status",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def update_cfdi_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update a CFDI status of an invoice.
+    """Change the CFDI status of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2525,6 +2655,7 @@ _CANCEL = Operation(
     path="/invoices/{invoice_id}/status/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2545,6 +2676,7 @@ _MARK_AS_READY_TO_PUSH = Operation(
     path="/invoices/{invoice_id}/status/readytopush",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2565,6 +2697,7 @@ _APPLY_SUBSTATUS = Operation(
     path="/invoices/{invoice_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2589,6 +2722,7 @@ _DELETE_SUBSTATUS = Operation(
     path="/invoices/{invoice_id}/substatus/{substatus_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -2613,6 +2747,7 @@ _DELETE_LINE_ITEM = Operation(
     path="/invoices/{invoice_id}/lineitems/{line_item_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -2637,6 +2772,7 @@ _SCHEDULE_EMAIL = Operation(
     path="/invoices/{invoice_id}/email/schedule",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2648,7 +2784,7 @@ async def schedule_email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Schedule an email of an invoice.
+    """Schedule an email for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2668,13 +2804,14 @@ _CANCEL_SCHEDULED_EMAIL = Operation(
     path="/invoices/{invoice_id}/email/schedule",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
 async def cancel_scheduled_email(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel a scheduled email of an invoice.
+    """Cancel the scheduled email of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -2688,6 +2825,7 @@ _FORCE_PAY = Operation(
     path="/invoices/{invoice_id}/forcepay",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2708,6 +2846,7 @@ _MAIL_PDF = Operation(
     path="/invoices/{invoice_id}/mailpdf",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2728,6 +2867,7 @@ _CREATE_SYNCHRONOUS_ONLINE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/onlinepayments/synchronous",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2759,6 +2899,7 @@ _CREATE_ASYNCHRONOUS_ONLINE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/onlinepayments/asynchronous",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -2790,13 +2931,16 @@ _GET_PAYMENT_QR = Operation(
     path="/invoices/{invoice_id}/onlinepayments/qr",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_payment_qr(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A payment QR of an invoice. The answer is not described: find it in ``extra``.
+    """The payment QR of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2810,13 +2954,16 @@ _GET_PAYMENT_QR_STATUS = Operation(
     path="/invoices/{invoice_id}/onlinepayments/qr/status",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_payment_qr_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A payment QR status of an invoice. The answer is not described: find it in ``extra``.
+    """The payment QR status of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2830,13 +2977,14 @@ _SEND_DUNNING_NOTIFICATIONS = Operation(
     path="/invoices/{invoice_id}/senddunningnotifications",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def send_dunning_notifications(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send dunning notifications of an invoice.
+    """Send dunning notifications for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2850,13 +2998,14 @@ _SEND_RETRY_SMS = Operation(
     path="/invoices/{invoice_id}/sendretrysms",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def send_retry_sms(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Send retry SMS of an invoice.
+    """Send retry SMS for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2870,6 +3019,7 @@ _GET_METADATA = Operation(
     path="/invoices/{invoice_id}/metadata/{metadata_name}",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -2880,7 +3030,9 @@ async def get_metadata(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Metadata of an invoice. The answer is not described: find it in ``extra``.
+    """Metadata of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2894,6 +3046,7 @@ _UPDATE_METADATA = Operation(
     path="/invoices/{invoice_id}/metadata/{metadata_name}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -2904,7 +3057,7 @@ async def update_metadata(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update metadata of an invoice.
+    """Change metadata of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -2918,11 +3071,14 @@ _GET_EINVOICES = Operation(
     path="/invoices/einvoice",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """E-invoices. The answer is not described: find it in ``extra``.
+    """The e-invoices of invoices.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2936,13 +3092,14 @@ _BULK_PUSH_EINVOICE = Operation(
     path="/invoices/einvoice/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def bulk_push_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of many invoices.
+    """Push the e-invoice of many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2956,13 +3113,14 @@ _BULK_CANCEL_EINVOICE = Operation(
     path="/invoices/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def bulk_cancel_einvoice(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of many invoices.
+    """Cancel the e-invoice of many invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -2976,13 +3134,16 @@ _GET_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """An e-invoice of an invoice. The answer is not described: find it in ``extra``.
+    """The e-invoice of an invoice.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2996,13 +3157,14 @@ _PUSH_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def push_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Push an e-invoice of an invoice.
+    """Push the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3016,13 +3178,14 @@ _CANCEL_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def cancel_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel an e-invoice of an invoice.
+    """Cancel the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3036,13 +3199,14 @@ _FETCH_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/fetch",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def fetch_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Fetch an e-invoice of an invoice.
+    """Fetch the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3056,13 +3220,14 @@ _DELETE_EINVOICE_STATUS = Operation(
     path="/invoices/{invoice_id}/einvoice/status",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_einvoice_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an e-invoice status of an invoice.
+    """Delete the e-invoice status of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -3076,6 +3241,7 @@ _MARK_EINVOICE_AS_PUSHED = Operation(
     path="/invoices/{invoice_id}/einvoice/status/push",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -3087,7 +3253,7 @@ async def mark_einvoice_as_pushed(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an e-invoice of an invoice as pushed.
+    """Mark the e-invoice of an invoice as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3107,13 +3273,14 @@ _MARK_EINVOICE_AS_CANCELLED = Operation(
     path="/invoices/{invoice_id}/einvoice/status/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def mark_einvoice_as_cancelled(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Mark an e-invoice of an invoice as cancelled.
+    """Mark the e-invoice of an invoice as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3127,13 +3294,14 @@ _RECALL_EINVOICE = Operation(
     path="/invoices/{invoice_id}/einvoice/status/recall",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def recall_einvoice(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Recall an e-invoice of an invoice.
+    """Recall the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -3147,13 +3315,14 @@ _UPDATE_EINVOICE_PAYMENT_STATUS = Operation(
     path="/invoices/{invoice_id}/einvoice/paymentstatus",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
 async def update_einvoice_payment_status(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Update an e-invoice payment status of an invoice.
+    """Change the e-invoice payment status of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -3167,6 +3336,7 @@ _CANCEL_EINVOICE_AND_INVOICE = Operation(
     path="/einvoices/invoices/{invoice_id}/cancel",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 

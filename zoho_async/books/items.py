@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.items import (
     Item,
     ItemInput,
@@ -46,6 +47,13 @@ __all__ = [
     "upsert",
 ]
 
+_CODES = {
+    1000: "the name is taken",
+    2006: "no such item",
+    2049: "the item stands in transactions: make it inactive",
+    2076: "the type of an item with transactions stays",
+}
+
 
 _CREATE = Operation(
     name="books.items.create",
@@ -55,6 +63,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoBooks.settings.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -65,7 +74,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Create an item. Needs ``name`` and ``rate``.
+    """Create an item and return it.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -81,6 +92,7 @@ _LIST = ListOperation(
     row_id="item_id",
     scope="ZohoBooks.settings.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -114,9 +126,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterating reads every page.
+    """List items, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    ``last_modified_time`` asks for what changed since a moment. ``list_details`` reads many of them
+    in full, by their ids.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -163,6 +176,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.settings.UPDATE",
     key="item",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -176,7 +190,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Change the item whose unique custom field ``key`` has ``value``, or create it where there is
-    none. Doing so twice does no harm. Needs ``name`` and ``rate``.
+    none. Doing so twice does no harm.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -202,14 +218,17 @@ _LIST_DETAILS = ListOperation(
     row_id="item_id",
     scope="ZohoBooks.settings.READ",
     paged=False,
+    batch=Batch("item_ids", 100),
+    codes=_CODES,
 )
 
 
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List items by their ids, each with all its fields, which come all at once. At most 100 ids a
-    call.
+    """List items by their ids, each with all its fields, all at once.
+
+    More than 100 ids are read by several calls.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -224,6 +243,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoBooks.settings.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -235,7 +255,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item; fields that are not sent stay as they are. Needs ``name`` and ``rate``.
+    """Change an item and return it; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -252,6 +274,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoBooks.settings.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -272,6 +295,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoBooks.settings.DELETE",
+    codes=_CODES,
 )
 
 
@@ -292,6 +316,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/item/{item_id}/customfields",
     result=Done,
     scope="ZohoBooks.settings.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -302,7 +327,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an item.
+    """Change the custom fields of an item.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -318,6 +343,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -338,6 +364,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -358,6 +385,7 @@ _BULK_ADD_TO_PORTAL = Operation(
     path="/items/addtoportal",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -378,6 +406,7 @@ _ADD_TO_PORTAL = Operation(
     path="/items/{item_id}/addtoportal",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -398,6 +427,7 @@ _REMOVE_FROM_PORTAL = Operation(
     path="/items/{item_id}/removefromportal",
     result=Done,
     scope="ZohoBooks.settings.CREATE",
+    codes=_CODES,
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.journals import (
     Journal,
     JournalComment,
@@ -132,7 +133,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Create a journal. Needs ``journal_date``.
+    """Create a journal and return it.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -148,6 +151,7 @@ _LIST = ListOperation(
     row_id="journal_id",
     scope="ZohoBooks.accountants.READ",
     totals=True,
+    batch=Batch("journal_ids", 200),
 )
 
 
@@ -199,7 +203,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals; iterating reads every page.
+    """List journals, page by page.
+
+    More than 200 ids in ``journal_ids`` are read by several calls. ``last_modified_time`` gives the
+    journals of exactly that moment; ``date_after`` those of later days.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -274,7 +281,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Change a journal; fields that are not sent stay as they are. Needs ``journal_date``.
+    """Change a journal and return it; fields that are not sent stay as they are.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -397,7 +406,7 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> JournalComment:
-    """Add a comment to a journal.
+    """Add a comment to a journal and return it.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -449,7 +458,7 @@ async def reverse(
     is_reversal_scheduled: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Reverse a journal.
+    """Reverse a journal; returns the journal.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -549,7 +558,7 @@ def list_credits(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalCredit]:
-    """List credits of a journal; iterating reads every page.
+    """List the credits of a journal, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -684,6 +693,7 @@ _BULK_SUBMIT = Operation(
     path="/journals/submit",
     result=Done,
     scope="ZohoBooks.accountants.CREATE",
+    batches=(Batch("journal_ids", 25),),
 )
 
 
@@ -694,6 +704,8 @@ async def bulk_submit(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Submit many journals.
+
+    At most 25 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -707,6 +719,7 @@ _BULK_APPROVE = Operation(
     path="/journals/approve",
     result=Done,
     scope="ZohoBooks.accountants.CREATE",
+    batches=(Batch("journal_ids", 25),),
 )
 
 
@@ -717,6 +730,8 @@ async def bulk_approve(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Approve many journals.
+
+    At most 25 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -730,6 +745,7 @@ _BULK_PUBLISH = Operation(
     path="/journals/status/publish",
     result=Done,
     scope="ZohoBooks.accountants.CREATE",
+    batches=(Batch("journal_ids", 10),),
 )
 
 
@@ -740,6 +756,8 @@ async def bulk_publish(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Publish many journals.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -753,6 +771,7 @@ _BULK_DELETE = Operation(
     path="/journals/bulkdelete",
     result=Done,
     scope="ZohoBooks.accountants.DELETE",
+    batches=(Batch("journal_ids", 200),),
 )
 
 
@@ -763,6 +782,8 @@ async def bulk_delete(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete many journals.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -787,7 +808,9 @@ async def create_recurring_journal(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Create a recurring journal. Needs ``journal_date``.
+    """Create a recurring journal; returns the journal.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -820,8 +843,10 @@ def list_recurring_journals(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalRecurringJournal]:
-    """List recurring journals; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List recurring journals, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -883,7 +908,9 @@ async def update_recurring_journal(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Update a recurring journal. Needs ``journal_date``.
+    """Change a recurring journal; returns the journal.
+
+    Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -988,7 +1015,7 @@ def list_journals_of_recurring_journal(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals of recurring journal; iterating reads every page.
+    """List journals of a recurring journal, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -1019,7 +1046,7 @@ async def get_of_transaction(
     report_basis: Literal["cash", "accrual"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """A journal of transaction.
+    """A journal of a transaction.
 
     Scope: ZohoBooks.accountants.READ.
     """

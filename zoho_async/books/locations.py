@@ -68,7 +68,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Create a location. Needs ``location_name``, ``country`` and ``tax_settings_id``.
+    """Create a location and return it.
+
+    Needs ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -94,7 +96,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Location]:
-    """List locations; iterating reads every page.
+    """List locations, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -120,8 +122,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Change a location; fields that are not sent stay as they are. Needs ``location_name``,
-    ``country`` and ``tax_settings_id``.
+    """Change a location and return it; fields that are not sent stay as they are.
+
+    Needs ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

@@ -51,7 +51,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
-    """Create an opening balance. Needs ``date``.
+    """Create an opening balance and return it.
+
+    Needs ``date``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -76,8 +78,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
-    """Change an opening balance; fields that are not sent stay as they are. Needs
-    ``opening_balance_id``.
+    """Change an opening balance and return it; fields that are not sent stay as they are.
+
+    Needs ``opening_balance_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -135,7 +138,7 @@ _GET_DETAILS = Operation(
 async def get_details(
     zoho: Session, *, account_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> OpeningBalance:
-    """Details.
+    """The details of opening balances.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -163,7 +166,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[OpeningBalanceTransaction]:
-    """List transactions; iterating reads every page.
+    """List the transactions of opening balances, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -222,7 +225,7 @@ _CANCEL_WRITEOFF = Operation(
 async def cancel_writeoff(
     zoho: Session, opening_balance_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel a writeoff of an opening balance.
+    """Cancel the writeoff of an opening balance.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

@@ -54,7 +54,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization. Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
+    """Create an organization and return it.
+
+    Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -75,7 +77,7 @@ _LIST = ListOperation(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """List organizations, which come all at once.
+    """List organizations, all at once.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -101,7 +103,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Change an organization; fields that are not sent stay as they are.
+    """Change an organization and return it; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -155,8 +157,7 @@ def list_for_user(
     app_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Organization]:
-    """List the organizations of the user, or of the user with another email, which come all at
-    once.
+    """List the organizations of the user, or of the user with another email, all at once.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -186,7 +187,9 @@ _GET_ADDRESS = Operation(
 
 
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """An address. The answer is not described: find it in ``extra``.
+    """The address of organizations.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -211,7 +214,7 @@ async def create_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Create an address.
+    """Create an address and return it.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -237,7 +240,7 @@ async def update_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Update an address.
+    """Change an address and return it.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

@@ -9,8 +9,8 @@ from typing import Literal
 from zoho_async.books.types.price_lists import (
     PriceList,
     PriceListInput,
-    PriceListPricebookItem,
-    PriceListPricebookItemInput,
+    PriceListPriceBookItem,
+    PriceListPriceBookItemInput,
     PriceListPriceBracket,
     PriceListPriceBracketInput,
 )
@@ -22,10 +22,10 @@ from zoho_async.wire import Done
 __all__ = [
     "PriceList",
     "PriceListInput",
+    "PriceListPriceBookItem",
+    "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
-    "PriceListPricebookItem",
-    "PriceListPricebookItemInput",
     "bulk_get",
     "create",
     "delete",
@@ -55,7 +55,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Create a price list. Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Create a price list and return it.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -83,7 +85,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterating reads every page.
+    """List price lists, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -119,8 +121,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list; fields that are not sent stay as they are. Needs ``name``,
-    ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Change a price list and return it; fields that are not sent stay as they are.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -207,7 +210,9 @@ async def bulk_get(
     currency_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Many price lists. The answer is not described: find it in ``extra``.
+    """Many price lists.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -252,7 +257,9 @@ async def get_items(
     custom_fields: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Items. The answer is not described: find it in ``extra``.
+    """The items of price lists.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

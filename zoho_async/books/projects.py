@@ -93,7 +93,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Create a project. Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    """Create a project and return it.
+
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -124,8 +126,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List projects, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -166,8 +170,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Change the project whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``project_name``, ``customer_id``,
-    ``billing_type`` and ``user_id``.
+    is none. Doing so twice does no harm.
+
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -203,8 +208,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
-    ``customer_id``, ``billing_type`` and ``user_id``.
+    """Change a project and return it; fields that are not sent stay as they are.
+
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -313,7 +319,9 @@ async def clone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project. Needs ``project_name``.
+    """Clone a project; returns the project.
+
+    Needs ``project_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -340,7 +348,9 @@ async def add_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project. Needs ``cost_rate``.
+    """Add a user to a project; returns ``users``.
+
+    Needs ``cost_rate``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -368,7 +378,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List users of a project; iterating reads every page.
+    """List the users of a project, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -398,7 +408,9 @@ async def invite_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite a user to a project. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``.
+
+    Needs ``user_name`` and ``email``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -426,7 +438,7 @@ async def update_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Update a user of a project.
+    """Change a user of a project; returns ``users``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -502,7 +514,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project. Needs ``description``.
+    """Add a comment to a project; returns ``comments``.
+
+    Needs ``description``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -530,7 +544,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List comments of a project; iterating reads every page.
+    """List the comments of a project, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -588,8 +602,10 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the invoices of a project, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -626,7 +642,9 @@ async def add_task(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Add a task to a project. Needs ``task_name``.
+    """Add a task to a project and return it.
+
+    Needs ``task_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -654,7 +672,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectTask]:
-    """List tasks of a project; iterating reads every page.
+    """List the tasks of a project, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -686,7 +704,9 @@ async def update_task(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Update a task of a project. Needs ``task_name``.
+    """Change a task of a project and return it.
+
+    Needs ``task_name``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """

@@ -173,9 +173,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order. Needs ``vendor_id`` and ``line_items``.
+    """Create a purchase order and return it.
 
-    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    Needs ``vendor_id`` and ``line_items``. ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc
+    docx, 10 MB at most.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -199,7 +200,6 @@ _LIST = ListOperation(
     key="purchaseorders",
     row_id="purchaseorder_id",
     scope="ZohoBooks.purchaseorders.READ",
-    order="created_time",
     totals=True,
 )
 
@@ -247,10 +247,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List purchase orders, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Zoho takes ``sort_order`` here and does not heed it. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -323,7 +323,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
     """Change the purchase order whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``vendor_id`` and ``line_items``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -362,10 +364,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order; fields that are not sent stay as they are. Needs ``vendor_id`` and
-    ``line_items``.
+    """Change a purchase order and return it; fields that are not sent stay as they are.
 
-    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    Needs ``vendor_id`` and ``line_items``. ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc
+    docx, 10 MB at most.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -488,7 +490,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a purchase order.
+    """Change the custom fields of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -618,9 +620,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a purchase order. Needs ``to_mail_ids`` and ``body``.
+    """Email a purchase order.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids`` and ``body``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -651,7 +653,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """An email of a purchase order.
+    """The email that goes out with a purchase order unless another is given.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -680,7 +682,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a purchase order.
+    """Change the billing address of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -708,7 +710,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[PurchaseOrderTemplate]:
-    """List templates, which come all at once.
+    """List the templates of purchase orders, all at once.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -733,7 +735,7 @@ async def update_template(
     templates: Sequence[str] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a purchase order.
+    """Choose the template in which a purchase order is shown.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -762,7 +764,7 @@ def get_attachment(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of a purchase order.
+    """The attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -820,7 +822,7 @@ async def update_attachment(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment of a purchase order.
+    """Change the attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -844,7 +846,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of a purchase order.
+    """Delete the attachment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
     """
@@ -870,7 +872,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrderComment]:
-    """List comments of a purchase order; iterating reads every page.
+    """List the comments of a purchase order, page by page.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -901,7 +903,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrderComment:
-    """Add a comment to a purchase order. Needs ``description`` and ``expected_delivery_date``.
+    """Add a comment to a purchase order and return it.
+
+    Needs ``description`` and ``expected_delivery_date``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -933,7 +937,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a comment of a purchase order.
+    """Change a comment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """

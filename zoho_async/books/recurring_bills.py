@@ -62,8 +62,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringBill:
-    """Create a recurring bill. Needs ``vendor_id``, ``recurrence_name``, ``start_date``,
-    ``repeat_every`` and ``recurrence_frequency``.
+    """Create a recurring bill and return it.
+
+    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
@@ -131,14 +133,14 @@ def list(
     created_time: dt.datetime | None = None,
     created_by_id: str | int | None = None,
     last_modified_time: dt.datetime | None = None,
-    discount: str | None = None,
+    discount: Decimal | int | None = None,
     discount_account_id: str | int | None = None,
     is_discount_before_tax: bool | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringBill]:
-    """List recurring bills; iterating reads every page.
+    """List recurring bills, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -225,8 +227,10 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Change the recurring bill whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``vendor_id``, ``recurrence_name``,
-    ``start_date``, ``repeat_every`` and ``recurrence_frequency``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -261,8 +265,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a recurring bill; fields that are not sent stay as they are. Needs ``vendor_id``,
-    ``recurrence_name``, ``start_date``, ``repeat_every`` and ``recurrence_frequency``.
+    """Change a recurring bill; fields that are not sent stay as they are.
+
+    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
@@ -369,7 +375,9 @@ _GET_HISTORY = Operation(
 async def get_history(
     zoho: Session, recurring_bill_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """A history of a recurring bill. The answer is not described: find it in ``extra``.
+    """The history of a recurring bill.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.bills.READ.
     """

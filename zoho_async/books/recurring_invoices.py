@@ -74,6 +74,11 @@ __all__ = [
 
 ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Stopped", "Status.Expired"]
 
+_CODES = {
+    1002: "no such recurring invoice",
+    4031: "a name is needed",
+}
+
 
 _CREATE = Operation(
     name="books.recurring_invoices.create",
@@ -83,6 +88,7 @@ _CREATE = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.CREATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -93,8 +99,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Create a recurring invoice. Needs ``recurrence_name``, ``customer_id`` and
-    ``recurrence_frequency``.
+    """Create a recurring invoice and return it.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -112,6 +119,7 @@ _LIST = ListOperation(
     row_id="recurring_invoice_id",
     scope="ZohoBooks.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -141,7 +149,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoice]:
-    """List recurring invoices; iterating reads every page.
+    """List recurring invoices, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -184,6 +192,7 @@ _UPSERT = Operation(
     scope="ZohoBooks.invoices.UPDATE",
     key="recurring_invoice",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -197,8 +206,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Change the recurring invoice whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm. Needs ``recurrence_name``, ``customer_id``
-    and ``recurrence_frequency``.
+    where there is none. Doing so twice does no harm.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -223,6 +233,7 @@ _UPDATE = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -234,8 +245,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Change a recurring invoice; fields that are not sent stay as they are. Needs
-    ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
+    """Change a recurring invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -256,6 +268,7 @@ _GET = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.READ",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -279,6 +292,7 @@ _DELETE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -302,6 +316,7 @@ _STOP = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/stop",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -329,6 +344,7 @@ _RESUME = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/resume",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -356,6 +372,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -368,7 +385,7 @@ async def update_template(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a recurring invoice.
+    """Choose the template in which a recurring invoice is shown.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -389,6 +406,7 @@ _LIST_HISTORY = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -400,7 +418,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceComment]:
-    """List history of a recurring invoice; iterating reads every page.
+    """List the history of a recurring invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -419,6 +437,7 @@ _BULK_RESUME = Operation(
     path="/recurringinvoices/status/resume",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -444,6 +463,7 @@ _BULK_STOP = Operation(
     path="/recurringinvoices/status/stop",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -469,11 +489,14 @@ _GET_DASHBOARD = Operation(
     path="/recurringinvoices/dashboard",
     result=Done,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_dashboard(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """A dashboard. The answer is not described: find it in ``extra``.
+    """The dashboard of recurring invoices.
+
+    The answer is not described: find it in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -488,6 +511,7 @@ _LIST_CHILD_INVOICES = ListOperation(
     key="invoice_history",
     row_id="invoice_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -503,7 +527,7 @@ def list_child_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceInvoiceHistory]:
-    """List child invoices of a recurring invoice; iterating reads every page.
+    """List the child invoices of a recurring invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -530,6 +554,7 @@ _ENABLE_AUTOBILL = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/autobill/enable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -539,7 +564,7 @@ async def enable_autobill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable an autobill of a recurring invoice.
+    """Enable the autobill for a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -553,6 +578,7 @@ _DISABLE_AUTOBILL = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/autobill/disable",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -562,7 +588,7 @@ async def disable_autobill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Disable an autobill of a recurring invoice.
+    """Disable the autobill for a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -576,6 +602,7 @@ _DELETE_BANK_ACCOUNT = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/bankaccount",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -586,7 +613,7 @@ async def delete_bank_account(
     can_delete_in_customer: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bank account of a recurring invoice.
+    """Delete the bank account of a recurring invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -604,6 +631,7 @@ _DELETE_CARD = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/card",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -614,7 +642,7 @@ async def delete_card(
     can_delete_in_customer: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a card of a recurring invoice.
+    """Delete the card of a recurring invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
     """
@@ -632,6 +660,7 @@ _ASSOCIATE_BANK_ACCOUNT = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/bankaccount/{account_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -658,6 +687,7 @@ _ASSOCIATE_CARD = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/card/{card_id}",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 

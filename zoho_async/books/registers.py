@@ -98,7 +98,9 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterTransaction]:
-    """List transactions of a register; iterating reads every page.
+    """List the transactions of a register, page by page.
+
+    A page holds 10 rows where ``per_page`` is not given.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -147,7 +149,9 @@ def list_bulk_action_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterBulkActionsHistory]:
-    """List bulk action history of a register; iterating reads every page.
+    """List the bulk action history of a register, page by page.
+
+    A page holds 10 rows where ``per_page`` is not given.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -187,7 +191,7 @@ async def get_bulk_action_history(
     sort_order: Literal["A", "D"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RegisterBulkActionDetails:
-    """A bulk action history of a register.
+    """Bulk action history of a register.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -223,7 +227,7 @@ def list_bulk_update_fields(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterField]:
-    """List bulk update fields of a register; iterating reads every page.
+    """List the bulk update fields of a register, page by page.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -258,7 +262,7 @@ async def get_budget_vs_actuals(
     period: Literal["monthly", "half-yearly", "yearly", "quarterly"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RegisterBudgetVsActual:
-    """Budget vs actuals of a register.
+    """The budget vs actuals of a register.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -296,7 +300,7 @@ async def bulk_update_transactions(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update transactions of many registers.
+    """Change the transactions of many registers.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -327,7 +331,7 @@ async def bulk_delete_transactions(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete transactions of many registers.
+    """Delete the transactions of many registers.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """

@@ -111,6 +111,11 @@ ListFilterBy: TypeAlias = Literal[
     "Date.PaymentExpectedDate",
 ]
 
+_CODES = {
+    9520: "payments were recorded: the retainer invoice stays",
+    9533: "a payment was recorded: the amount stays",
+}
+
 
 _CREATE = Operation(
     name="books.retainer_invoices.create",
@@ -120,6 +125,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.CREATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -131,7 +137,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Create a retainer invoice. Needs ``customer_id`` and ``line_items``.
+    """Create a retainer invoice and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -156,6 +164,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -169,8 +178,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoice]:
-    """List retainer invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List retainer invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -196,6 +207,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -207,8 +219,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Change a retainer invoice; fields that are not sent stay as they are. Needs ``customer_id``
-    and ``line_items``.
+    """Change a retainer invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -229,6 +242,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.READ",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -249,6 +263,7 @@ _DELETE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -269,6 +284,7 @@ _MARK_AS_SENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/sent",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -289,6 +305,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -299,7 +316,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a retainer invoice.
+    """Choose the template in which a retainer invoice is shown.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -315,6 +332,7 @@ _VOID = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/void",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -335,6 +353,7 @@ _MARK_AS_DRAFT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/draft",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -361,6 +380,7 @@ _SUBMIT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/submit",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -381,6 +401,7 @@ _APPROVE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/approve",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -401,6 +422,7 @@ _EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -415,9 +437,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a retainer invoice. Needs ``to_mail_ids``.
+    """Email a retainer invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -442,13 +464,14 @@ _GET_EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=RetainerInvoiceEmailResult,
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_email(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RetainerInvoiceEmailResult:
-    """An email of a retainer invoice.
+    """The email that goes out with a retainer invoice unless another is given.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -462,6 +485,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/address/billing",
     result=Done,
     scope="ZohoBooks.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -473,7 +497,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a retainer invoice.
+    """Change the billing address of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -495,13 +519,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoBooks.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[RetainerInvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of retainer invoices, all at once.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -516,13 +541,14 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoBooks.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
 def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """An attachment of a retainer invoice.
+    """The attachment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -536,6 +562,7 @@ _ADD_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -568,6 +595,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -595,6 +623,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoBooks.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -606,7 +635,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List comments of a retainer invoice; iterating reads every page.
+    """List the comments of a retainer invoice, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -625,6 +654,7 @@ _ADD_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -656,6 +686,7 @@ _DELETE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -681,6 +712,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoBooks.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -693,7 +725,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
-    """Update a comment of a retainer invoice.
+    """Change a comment of a retainer invoice and return it.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -713,6 +745,7 @@ _APPLY_RETAINER_PAYMENTS_TO_INVOICES = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/invoices",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -744,6 +777,7 @@ _DELETE_APPLIED_RETAINER_PAYMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/invoices/{invoice_id}",
     result=Done,
     scope="ZohoBooks.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -770,6 +804,7 @@ _CREATE_ASYNC_ONLINE_PAYMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/onlinepayments/asynchronous",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    codes=_CODES,
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.books.types.sales_orders import (
     SalesOrder,
     SalesOrderComment,
@@ -30,7 +31,7 @@ from zoho_async.books.types.sales_orders import (
     SalesOrderVoidInput,
 )
 from zoho_async.books.types.shared import AddressInput, CustomFieldInput
-from zoho_async.files import Download
+from zoho_async.files import Download, Downloads
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
@@ -207,9 +208,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order. Needs ``customer_id``.
+    """Create a sales order and return it.
 
-    ``doc``: 10 MB at most.
+    Needs ``customer_id``. ``doc``: 10 MB at most.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -237,6 +238,7 @@ _LIST = ListOperation(
     scope="ZohoBooks.salesorders.READ",
     order="created_time",
     totals=True,
+    batch=Batch("salesorder_ids", 200),
 )
 
 
@@ -300,11 +302,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed. At most 200 ids
-    a call.
+    """List sales orders, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment. More than 200 ids in ``salesorder_ids`` are read by several calls.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -395,7 +397,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Change the sales order whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``customer_id``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -435,9 +439,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order; fields that are not sent stay as they are. Needs ``customer_id``.
+    """Change a sales order and return it; fields that are not sent stay as they are.
 
-    ``doc``: 10 MB at most.
+    Needs ``customer_id``. ``doc``: 10 MB at most.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -562,7 +566,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a sales order.
+    """Change the custom fields of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -635,7 +639,7 @@ async def update_sub_status(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a sub status of a sales order.
+    """Change a sub status of a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -663,9 +667,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a sales order. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a sales order.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -697,7 +701,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderEmail:
-    """An email of a sales order.
+    """The email that goes out with a sales order unless another is given.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -756,15 +760,27 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.salesorders.READ",
     accept="application/pdf",
+    batches=(Batch("salesorder_ids", 25),),
 )
 
 
-def export_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """The PDFs of many sales orders in one document. At most 25 ids a call.
+def export_pdf(
+    zoho: Session,
+    salesorder_ids: Sequence[str | int],
+    *,
+    extra_query: Mapping[str, object] | None = None,
+) -> Downloads:
+    """The PDFs of many sales orders in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return zoho.download(_EXPORT_PDF, query=extra_query)
+    return zoho.downloads(
+        _EXPORT_PDF,
+        split="salesorder_ids",
+        query={"salesorder_ids": salesorder_ids, **(extra_query or {})},
+    )
 
 
 _PRINT_PDF = Operation(
@@ -775,15 +791,27 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoBooks.salesorders.READ",
     accept="application/pdf",
+    batches=(Batch("salesorder_ids", 25),),
 )
 
 
-def print_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """The PDFs of many sales orders in one document, made for printing. At most 25 ids a call.
+def print_pdf(
+    zoho: Session,
+    salesorder_ids: Sequence[str | int],
+    *,
+    extra_query: Mapping[str, object] | None = None,
+) -> Downloads:
+    """The PDFs of many sales orders in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return zoho.download(_PRINT_PDF, query=extra_query)
+    return zoho.downloads(
+        _PRINT_PDF,
+        split="salesorder_ids",
+        query={"salesorder_ids": salesorder_ids, **(extra_query or {})},
+    )
 
 
 _UPDATE_BILLING_ADDRESS = Operation(
@@ -804,7 +832,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a sales order.
+    """Change the billing address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -835,7 +863,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a sales order.
+    """Change the shipping address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -863,7 +891,7 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[SalesOrderTemplate]:
-    """List templates, which come all at once.
+    """List the templates of sales orders, all at once.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -887,7 +915,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a sales order.
+    """Choose the template in which a sales order is shown.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -913,7 +941,7 @@ def get_attachment(
     inline: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of a sales order.
+    """The attachment of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -981,7 +1009,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment preference of a sales order.
+    """Change the attachment preference of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -1005,7 +1033,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of a sales order.
+    """Delete the attachment of a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
     """
@@ -1025,7 +1053,7 @@ _GET_COMMENTS = Operation(
 async def get_comments(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesOrderComments:
-    """Comments of a sales order.
+    """The comments of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -1051,7 +1079,7 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Add a comment to a sales order.
+    """Add a comment to a sales order and return it.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -1080,7 +1108,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Update a comment of a sales order.
+    """Change a comment of a sales order and return it.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """

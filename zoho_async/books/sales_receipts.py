@@ -71,7 +71,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Create a sales receipt. Needs ``customer_id`` and ``payment_mode``.
+    """Create a sales receipt and return it.
+
+    Needs ``customer_id`` and ``payment_mode``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -126,7 +128,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReceipt]:
-    """List sales receipts; iterating reads every page.
+    """List sales receipts, page by page.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -180,7 +182,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Change a sales receipt; fields that are not sent stay as they are. Needs ``customer_id``.
+    """Change a sales receipt and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -301,7 +305,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a sales receipt. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a sales receipt.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """

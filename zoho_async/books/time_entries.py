@@ -65,7 +65,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Create a time entry. Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    """Create a time entry and return it.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -98,7 +100,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries; iterating reads every page.
+    """List time entries, page by page.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -157,8 +159,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry; fields that are not sent stay as they are. Needs ``project_id``,
-    ``task_id``, ``user_id`` and ``log_date``.
+    """Change a time entry and return it; fields that are not sent stay as they are.
+
+    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -222,7 +225,7 @@ _START_TIMER = Operation(
 async def start_timer(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Start a timer of a time entry.
+    """Start the timer of a time entry; returns the time entry.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -243,7 +246,7 @@ _STOP_TIMER = Operation(
 async def stop_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Stop a timer.
+    """Stop a timer; returns the time entry.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -264,7 +267,7 @@ _GET_RUNNING_TIMER = Operation(
 async def get_running_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """A running timer.
+    """The running timer of time entries.
 
     Scope: ZohoBooks.projects.READ.
     """

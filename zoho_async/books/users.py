@@ -47,7 +47,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create a user. Needs ``name`` and ``email``.
+    """Create a user.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -76,7 +78,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users; iterating reads every page.
+    """List users, page by page.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -112,7 +114,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
+    """Change a user; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

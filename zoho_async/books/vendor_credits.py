@@ -160,7 +160,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Create a vendor credit. Needs ``vendor_id``.
+    """Create a vendor credit and return it.
+
+    Needs ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -230,10 +232,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCredit]:
-    """List vendor credits; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List vendor credits, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -301,7 +304,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Change a vendor credit; fields that are not sent stay as they are. Needs ``vendor_id``.
+    """Change a vendor credit and return it; fields that are not sent stay as they are.
+
+    Needs ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -502,7 +507,7 @@ def list_bills_credited(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditBillsCredited]:
-    """List bills credited of a vendor credit; iterating reads every page.
+    """List the bills credited of a vendor credit, page by page.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -532,7 +537,9 @@ async def apply_to_bills(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
-    """Apply a vendor credit to bills. Needs ``bills``.
+    """Apply a vendor credit to bills; returns ``bills``.
+
+    Needs ``bills``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -590,7 +597,9 @@ async def refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Refund a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
+    """Refund a vendor credit; returns the vendor credit refund.
+
+    Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -618,7 +627,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List refunds of a vendor credit; iterating reads every page.
+    """List the refunds of a vendor credit, page by page.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -650,7 +659,9 @@ async def update_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Update a refund of a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
+    """Change a refund of a vendor credit and return it.
+
+    Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -740,10 +751,11 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List all refunds; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List all refunds of vendor credits, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -781,7 +793,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
-    """Add a comment to a vendor credit. Needs ``description``.
+    """Add a comment to a vendor credit and return it.
+
+    Needs ``description``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -813,7 +827,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditComment]:
-    """List comments of a vendor credit; iterating reads every page.
+    """List the comments of a vendor credit, page by page.
 
     Scope: ZohoBooks.debitnotes.READ.
     """

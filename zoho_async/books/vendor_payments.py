@@ -16,10 +16,10 @@ from zoho_async.books.types.vendor_payments import (
     VendorPaymentEmailInput,
     VendorPaymentFromEmail,
     VendorPaymentInput,
+    VendorPaymentRefund,
     VendorPaymentRefundExcessInput,
     VendorPaymentRefundInput,
     VendorPaymentToContact,
-    VendorPaymentVendorpaymentRefund,
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -37,10 +37,10 @@ __all__ = [
     "VendorPaymentEmailInput",
     "VendorPaymentFromEmail",
     "VendorPaymentInput",
+    "VendorPaymentRefund",
     "VendorPaymentRefundExcessInput",
     "VendorPaymentRefundInput",
     "VendorPaymentToContact",
-    "VendorPaymentVendorpaymentRefund",
     "bulk_delete",
     "create",
     "delete",
@@ -92,7 +92,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPaymentCreateResult:
-    """Create a vendor payment. Needs ``amount``.
+    """Create a vendor payment.
+
+    Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -153,7 +155,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPayment]:
-    """List vendor payments; iterating reads every page.
+    """List vendor payments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -227,7 +229,9 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
     """Change the vendor payment whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm. Needs ``amount``.
+    there is none. Doing so twice does no harm.
+
+    Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -294,7 +298,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Change a vendor payment; fields that are not sent stay as they are. Needs ``amount``.
+    """Change a vendor payment and return it; fields that are not sent stay as they are.
+
+    Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -365,7 +371,7 @@ _LIST_REFUNDS = ListOperation(
     name="books.vendor_payments.list_refunds",
     product=BOOKS,
     path="/vendorpayments/{payment_id}/refunds",
-    row=VendorPaymentVendorpaymentRefund,
+    row=VendorPaymentRefund,
     key="vendorpayment_refunds",
     row_id="vendorpayment_refund_id",
     scope="ZohoBooks.vendorpayments.READ",
@@ -379,8 +385,8 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[VendorPaymentVendorpaymentRefund]:
-    """List refunds of a vendor payment; iterating reads every page.
+) -> Pager[VendorPaymentRefund]:
+    """List the refunds of a vendor payment, page by page.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -397,7 +403,7 @@ _REFUND_EXCESS = Operation(
     product=BOOKS,
     method="POST",
     path="/vendorpayments/{payment_id}/refunds",
-    result=VendorPaymentVendorpaymentRefund,
+    result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.CREATE",
     key="vendorpayment_refund",
 )
@@ -410,8 +416,10 @@ async def refund_excess(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> VendorPaymentVendorpaymentRefund:
-    """Refund an excess of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
+) -> VendorPaymentRefund:
+    """Refund the excess of a vendor payment; returns the vendor payment refund.
+
+    Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -429,7 +437,7 @@ _GET_REFUND = Operation(
     product=BOOKS,
     method="GET",
     path="/vendorpayments/{payment_id}/refunds/{vendorpayment_refund_id}",
-    result=VendorPaymentVendorpaymentRefund,
+    result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.READ",
     key="vendorpayment_refund",
 )
@@ -441,7 +449,7 @@ async def get_refund(
     vendorpayment_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> VendorPaymentVendorpaymentRefund:
+) -> VendorPaymentRefund:
     """A refund of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
@@ -456,7 +464,7 @@ _UPDATE_REFUND = Operation(
     product=BOOKS,
     method="PUT",
     path="/vendorpayments/{payment_id}/refunds/{vendorpayment_refund_id}",
-    result=VendorPaymentVendorpaymentRefund,
+    result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment_refund",
 )
@@ -470,8 +478,10 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> VendorPaymentVendorpaymentRefund:
-    """Update a refund of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
+) -> VendorPaymentRefund:
+    """Change a refund of a vendor payment and return it.
+
+    Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -531,9 +541,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a vendor payment. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a vendor payment.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: 10 MB at most.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -560,7 +570,7 @@ _GET_EMAIL_CONTENT = Operation(
 async def get_email_content(
     zoho: Session, payment_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> VendorPaymentEmailContentResult:
-    """An email content of a vendor payment.
+    """The email that goes out with a vendor payment unless another is given.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """

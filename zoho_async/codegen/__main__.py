@@ -109,6 +109,10 @@ def _check(reference: Path) -> int:
     for model in built:
         for line in check.report(model):
             print(line)
+        count, lost = check.held(model)
+        print(f"{model.product}: {count - len(lost)} of {count} described fields in structs")
+        faults += [f"lost: {each}" for each in lost]
+        faults += [f"answers nothing: {each}" for each in check.unanswered(model)]
         if there:
             faults += [f"missing: {each}" for each in check.missing(model, reference)]
             faults += [f"distil again: {each}" for each in check.stale(model, reference)]

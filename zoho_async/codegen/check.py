@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoho_async.codegen import distill, pages, spec
+from zoho_async.codegen.functions import ENVELOPE, JSON
+from zoho_async.codegen.kinds import Place
 from zoho_async.codegen.model import Model, same_request
+from zoho_async.codegen.spec import Node
+from zoho_async.codegen.structs import Family, Objects
 
 
 def missing(model: Model, reference: Path) -> list[str]:
@@ -44,6 +48,61 @@ def stale(model: Model, reference: Path) -> list[str]:
         if not path.is_file() or spec.dump(source) != path.read_text(encoding="utf-8"):
             found.append(f"spec/{model.product}/{name}.json")
     return found
+
+
+def held(model: Model) -> tuple[int, list[str]]:
+    """How many fields the requests and replies of a product describe, and those that are lost.
+
+    Each is looked for in the function's own struct, at the place that the description gives it.
+    """
+    found = _Fields()
+    for each in model.functions():
+        reply = each.reply if each.result in model.replies.shapes else ()
+        found.look(each.full_name, reply, each.result, model.replies, each.reply_objects, "reply")
+        body = each.body_nodes if each.body in model.inputs.shapes else ()
+        found.look(each.full_name, body, each.body, model.inputs, each.objects, "body")
+    return found.count, found.lost
+
+
+def unanswered(model: Model) -> list[str]:
+    """The functions that answer `Done` though a value is described beside code and message."""
+    found: list[str] = []
+    for each in model.functions():
+        replies = [content.node for content in each.call.reply if content.media == JSON]
+        nodes = each.reply_objects.get(replies[0].object, ()) if replies else ()
+        held = [node.name for node in nodes if node.name not in ENVELOPE]
+        if each.answer == "done" and held:
+            found.append(f"{each.full_name}: {', '.join(held)}")
+    return found
+
+
+class _Fields:
+    def __init__(self) -> None:
+        self.count = 0
+        self.lost: list[str] = []
+
+    def look(
+        self,
+        where: str,
+        nodes: Sequence[Node],
+        struct: str,
+        family: Family,
+        objects: Objects,
+        place: Place,
+    ) -> None:
+        shape = family.shapes.get(struct)
+        for node in nodes:
+            if place == "body" and node.read_only:
+                continue
+            self.count += 1
+            member = shape.members.get(node.name) if shape else None
+            if member is None:
+                self.lost.append(f"{place} of {where}: {struct or 'no struct'} has no {node.name}")
+                continue
+            inner = objects.get((node.items or node).object, ())
+            if inner and member.kind in {"object", "list"}:
+                path = f"{where}.{node.name}"
+                self.look(path, inner, member.struct, family, objects, place)
 
 
 def report(model: Model) -> Iterator[str]:

@@ -36,7 +36,6 @@ def describe(model: Model) -> bytes:
 
 
 def _facts(model: Model, function: Function) -> OperationFacts:
-    objects = function.objects
     shape = model.replies.shapes.get(function.result)
     query = [*function.batches, *function.uploads, *function.fields, *function.query]
     if function.paged:
@@ -54,8 +53,8 @@ def _facts(model: Model, function: Function) -> OperationFacts:
         status=function.status,
         query=tuple(_parameter(each) for each in query),
         headers=_UPSERT if function.upsert else (),
-        body=_fields(function.body_nodes, body, model.inputs, objects, "body"),
-        reply=_fields(function.reply, shape, model.replies, objects, "reply")
+        body=_fields(function.body_nodes, body, model.inputs, function.objects, "body"),
+        reply=_fields(function.reply, shape, model.replies, function.reply_objects, "reply")
         or _known(shape, model.replies),
         row_id=function.row_id,
         order=function.order,

@@ -137,7 +137,13 @@ class _File:
         node = self._node(name, {**schema, **outer}, f"parameter.{name}", seen)
         required = parameter.get("required") is True
         regions = _words(parameter.get("x-node_available_in"))
-        return msgspec.structs.replace(node, required=required, regions=regions or node.regions)
+        most = prose.most_ids(name, str(parameter.get("description", "")))
+        return msgspec.structs.replace(
+            node,
+            required=required,
+            regions=regions or node.regions,
+            max_items=node.max_items or most,
+        )
 
     def _node(self, name: str, schema: Any, where: str, seen: tuple[str, ...]) -> Node:
         schema, seen = self.resolve(schema, seen)
@@ -152,7 +158,9 @@ class _File:
             format=str(schema.get("format", "")),
             looks=looks(schema.get("example", schema.get("default"))),
             read_only=schema.get("readOnly") is True,
-            allowed=_words(schema.get("enum")) or prose.allowed_values(text),
+            allowed=prose.widened(
+                _words(schema.get("enum")) or prose.allowed_values(text), schema.get("example")
+            ),
             variants=prose.variants(name, text) if name else (),
             max_length=_whole(schema.get("maxLength")) or prose.max_length(text),
             max_items=_whole(schema.get("maxItems")),
@@ -231,6 +239,7 @@ def looks(example: Any) -> Looks:
         (r"-?\d{10,}", "digits"),
         (r"-?\d+", "integer"),
         (r"-?\d[\d,]*\.\d+", "decimal"),
+        (r"-?\d+(\.\d+)?\s*%", "percent"),
         (r"\d{4}-\d{1,2}-\d{1,2}(T00:00:00(\.0+)?Z)?", "date"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?.*", "time"),
         (r"\d{1,3}:\d\d", "clock"),

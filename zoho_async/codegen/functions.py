@@ -19,7 +19,8 @@ from zoho_async.codegen.spec import Call, Node, Source
 from zoho_async.codegen.structs import Family, Objects, Shape, alike
 from zoho_async.description import Answer, Kind
 
-_ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "status_code"})
+#: The keys beside the value of a reply.
+ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "status_code"})
 _VAGUE: Final = frozenset({"data", "info", "results", "result", "response", "details"})
 _PAGING: Final = frozenset({"page", "per_page"})
 _VERBS: Final = frozenset(
@@ -48,12 +49,15 @@ _OF_THE_ANSWER: Final = (
 #: Functions that answer the record that their module is about, whatever the key says.
 _OF_THE_RECORD: Final = frozenset({"create", "get", "list", "update", "upsert"})
 _CHANGES: Final = "last_modified_time"
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 
 
 @dataclass
 class Parameter:
-    """An argument: ``name`` as Zoho writes it, ``argument`` as Python does."""
+    """An argument: ``name`` as Zoho writes it, ``argument`` as Python does.
+
+    ``most`` is how many ids one call takes of a list of them.
+    """
 
     name: str
     argument: str
@@ -63,6 +67,7 @@ class Parameter:
     allowed: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     max_length: int | None = None
+    most: int | None = None
 
 
 @dataclass
@@ -85,7 +90,7 @@ class Function:
     totals: bool = False
     per_user: bool = False
     max_per_page: int = 200
-    accept: str = _JSON
+    accept: str = JSON
     scope: str = ""
     path: str = ""
     status: int = 200
@@ -107,9 +112,11 @@ class Function:
     reply: tuple[Node, ...] = ()
     body_nodes: tuple[Node, ...] = ()
     objects: Objects = field(default_factory=dict[str, tuple[Node, ...]])
+    reply_objects: Objects = field(default_factory=dict[str, tuple[Node, ...]])
     changes: str = ""
     per_page: int = 200
     details: str = ""
+    note: str = ""
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     corrected: bool = False
@@ -117,6 +124,16 @@ class Function:
     @property
     def full_name(self) -> str:
         return f"{self.product}.{self.resource}.{self.name}"
+
+    @property
+    def limited(self) -> list[Parameter]:
+        """The lists of ids of which one call takes only so many."""
+        return [each for each in (*self.batches, *self.query) if each.most]
+
+    def names_rows(self, parameter: Parameter) -> bool:
+        """Whether a list of ids names the rows of the answer: each id has one row at most."""
+        row_id = self.row_id.replace("_", "")
+        return bool(row_id) and parameter.name.replace("_", "") == f"{row_id}s"
 
 
 class Reader:
@@ -182,6 +199,7 @@ class Reader:
             purpose=self._overrides.purpose_of(full_id) or "",
             upsert=naming.is_upsert(call),
             objects=self.source.objects,
+            reply_objects=self.source.objects,
             corrected=bool(fixes or given),
         )
         for fix in fixes:
@@ -212,16 +230,11 @@ class Reader:
                 self._parameter(function, node, function.fields)
         for fix in fixes:
             for extra in fix.query:
-                function.query.append(
-                    Parameter(
-                        extra.name,
-                        words.identifier(extra.name),
-                        extra.kind,
-                        extra.element,
-                        extra.required,
-                        extra.allowed,
-                    )
-                )
+                argument = words.identifier(extra.name)
+                added = Parameter(extra.name, argument, extra.kind, extra.element, extra.required)
+                added.allowed = extra.allowed
+                ids = extra.kind == "list" and extra.required
+                (function.batches if ids else function.query).append(added)
             if fix.upload and all(upload.name != fix.upload for upload in function.uploads):
                 argument = words.identifier(fix.upload)
                 function.uploads.append(Parameter(fix.upload, argument, "any", required=True))
@@ -234,6 +247,20 @@ class Reader:
             at = [each.name for each in function.query].index("sort_column") + 1
             order = Parameter("sort_order", "sort_order", "text", allowed=("A", "D"))
             function.query.insert(at, order)
+        self._limit(function)
+
+    def _limit(self, function: Function) -> None:
+        """Join the number that stands with an operation to the ids that it is about."""
+        known = [each for each in (*function.batches, *function.query) if each.kind == "list"]
+        own = [each for each in known if each.name.replace("_", "") == self._own_ids]
+        first = [*own, *(each for each in known if each.most), *function.batches][:1]
+        for each in first:
+            each.most = each.most or function.batch
+            function.batch = each.most
+
+    @property
+    def _own_ids(self) -> str:
+        return f"{self.noun}_ids".replace("_", "")
 
     def _form_fields(self, call: Call) -> tuple[Node, ...]:
         """The fields of a multipart form, its files among them."""
@@ -252,6 +279,7 @@ class Reader:
             allowed=() if kind == "boolean" else node.allowed,
             variants=node.variants,
             max_length=node.max_length,
+            most=node.max_items if kind == "list" else None,
         )
         if node.format == "binary" or node.name in {"attachment", "attachments", "receipt"}:
             parameter.required = node.required
@@ -299,11 +327,11 @@ class Reader:
     # -- what it answers ----------------------------------------------------------------------
 
     def _read_answer(self, function: Function, fixes: list[CallFix]) -> None:
-        files = [each.media for each in function.call.reply if each.media != _JSON]
-        shapes = [each.node for each in function.call.reply if each.media == _JSON]
+        files = [each.media for each in function.call.reply if each.media != JSON]
+        shapes = [each.node for each in function.call.reply if each.media == JSON]
         envelope = self.source.objects.get(shapes[0].object, ()) if shapes else ()
         record = next((fix.record for fix in reversed(fixes) if fix.record), None)
-        held = {node.name: node for node in envelope if node.name not in _ENVELOPE}
+        held = {node.name: node for node in envelope if node.name not in ENVELOPE}
         if function.key in held:  # a correction chose one of several keys
             held = {function.key: held[function.key]}
         if function.answer == "file" or (files and not held):
@@ -324,7 +352,7 @@ class Reader:
 
     def _answers_file(self, function: Function, files: list[str]) -> None:
         function.answer = "file"
-        if function.accept == _JSON:
+        if function.accept == JSON:
             function.accept = ", ".join(files) or "*/*"
 
     def _answers_known(self, function: Function, record: str) -> None:
@@ -463,7 +491,7 @@ def _noun(name: str) -> str:
 
 def _apply(function: Function, fix: CallFix) -> None:
     """Take over the plain facts of a correction."""
-    plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path")
+    plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path", "note")
     for name in (*plain, "form", "file_types", "file_size"):
         value = getattr(fix, name)
         if value is not None:

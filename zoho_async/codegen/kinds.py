@@ -9,6 +9,7 @@ stands in the overrides.
 - Dates and times need both the name and an example (or format) that reads like one.
 - Numbers are decimals unless the name counts something; whole numbers are integers unless the name
   speaks of money or quantities; text that speaks of money and looks like a number is a decimal.
+- A discount is a decimal that may come as a share, with a sign for percent.
 - ``true`` and ``false`` are booleans, also where they stand in quotes.
 """
 
@@ -95,6 +96,8 @@ _COUNTS: Final = frozenset(
         "years",
     ]
 )
+#: What is either an amount or a share of one: the sign for percent tells which.
+_SHARED: Final = "discount"
 _FLAGS: Final = ("is_", "has_", "can_", "allow_", "show_", "ignore_", "should_", "enable_", "send")
 _MOMENTS: Final = frozenset({"created_time", "last_modified_time", "updated_time", "modified_time"})
 
@@ -121,6 +124,11 @@ def kind_of(node: Node, place: Place = "reply") -> Kind:
     if name.endswith(("_number", "_no")) and node.type in {"string", "integer", "number"}:
         return "text"
     return _moment(node, name, last) or _number(node, last) or _flag(node, name) or _other(node)
+
+
+def takes_percent(node: Node) -> bool:
+    """Whether a number may come with a sign for percent, and then means a share."""
+    return node.name.lower().rpartition("_")[2] == _SHARED
 
 
 def element_of(node: Node, place: Place = "reply") -> Kind:
@@ -161,7 +169,9 @@ def _number(node: Node, last: str) -> Kind | None:
         return "integer" if counts else "decimal"
     if node.type == "integer":
         return "decimal" if last in _MONEY or node.looks == "decimal" else "integer"
-    numeric = node.looks in {"decimal", "integer", "", "blank"}
+    numeric = node.looks in {"decimal", "integer", "percent", "", "blank"}
+    if node.looks == "percent" and takes_percent(node):
+        return "decimal"
     if node.type == "string" and last in _MONEY and numeric and not node.allowed:
         return "decimal"
     return None

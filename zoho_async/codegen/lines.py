@@ -17,7 +17,8 @@ def docstring(text: str, indent: str = "") -> list[str]:
         return [only]
     lines: list[str] = []
     for number, paragraph in enumerate(paragraphs):
-        room = WIDTH - len(indent) - (3 if number == 0 else 0)
+        # The first line has the quotes before it; alone, it would have them behind it as well.
+        room = WIDTH - len(indent) - (3 if number == 0 else 0) - (3 if len(paragraphs) == 1 else 0)
         wrapped = textwrap.wrap(" ".join(paragraph.split()), room, break_long_words=False)
         lines += ([""] if number else []) + [f"{indent}{line}" for line in wrapped]
     lines[0] = f'{indent}"""{lines[0].strip()}'

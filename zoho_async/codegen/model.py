@@ -123,10 +123,11 @@ def _tell_errors(product: str, resources: Sequence[Resource], overrides: Overrid
 def _find_details(resources: Sequence[Resource]) -> None:
     """Let lists name the function that reads their records in full, rather than its call."""
     for resource in resources:
-        names = {function.call.id: function.full_name for function in resource.functions}
+        known = {function.call.id: function for function in resource.functions}
         for function in resource.functions:
-            if function.details:
-                function.details = names.get(function.details, "")
+            reader = known.get(function.details)
+            function.details = reader.full_name if reader else ""
+            function.batch = reader.batch if reader else function.batch
 
 
 def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
@@ -162,7 +163,10 @@ def _prune(resources: Sequence[Resource], replies: Family, inputs: Family) -> No
 
 
 def _merge(resources: Sequence[Resource]) -> dict[str, str]:
-    """Drop operations that two files describe; a host's stay, and guests' go."""
+    """Drop operations that two files describe; a host's stay, and guests' go.
+
+    Where only the one that goes says what is answered, the one that stays takes that over.
+    """
     best: dict[tuple[str, str], Function] = {}
     for resource in resources:
         for function in resource.functions:
@@ -177,6 +181,8 @@ def _merge(resources: Sequence[Resource]) -> dict[str, str]:
             if kept is not function:
                 what = f"{function.call.id} of {function.source} ({function.path})"
                 merged[what] = kept.full_name
+                if kept.answer == "done" and function.answer != "done":
+                    _take_answer(kept, function)
         resource.functions = [
             function
             for function in resource.functions
@@ -192,6 +198,11 @@ def _announce(fix: FieldFix, replies: Family) -> None:
         shape = replies.shapes[name] = Shape(name=name, home=home, base="Part")
         for field, kind in fix.add.items():
             shape.members[field] = member_of(field, kind, replies)
+
+
+def _take_answer(kept: Function, other: Function) -> None:
+    for name in ("answer", "result", "key", "row_id", "own_row_id", "reply", "reply_objects"):
+        setattr(kept, name, getattr(other, name))
 
 
 def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides) -> None:

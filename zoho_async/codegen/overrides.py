@@ -80,7 +80,8 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     are always sent; ``upload`` names the multipart field of a file. ``form``, ``file_types`` and
     ``file_size`` have the meaning they have in `operation.Operation`. ``totals`` holds for lists
     that stand below no record; ``details`` is the call of the same file that reads records in full.
-    What else there is has the meaning it has in `description.OperationFacts`.
+    ``note`` is a sentence for the docstring. What else there is has the meaning it has in
+    `description.OperationFacts`.
     """
 
     of: str | tuple[str, ...]
@@ -106,6 +107,7 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     changes: str | None = None
     per_page: int | None = None
     details: str | None = None
+    note: str | None = None
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()

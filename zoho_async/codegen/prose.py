@@ -24,6 +24,7 @@ _GAP: Final = re.compile(
 )
 _CODE: Final = re.compile(r"<code>\s*([^<]*?)\s*</code>|`([^`]+)`")
 _VALUE: Final = re.compile(r"[A-Za-z0-9][\w.+/-]*(?: [\w.+/-]+){0,3}\Z")
+_WORD: Final = re.compile(r"[A-Za-z0-9][\w.+/-]*")
 _LENGTH: Final = re.compile(
     r"max(?:imum)?[\s-]*length(?:\s+allowed)?(?:\s+(?:is|of))?\s*[:\[]?\s*\[?\s*(\d+)",
     re.IGNORECASE,
@@ -31,6 +32,7 @@ _LENGTH: Final = re.compile(
 _BATCH: Final = re.compile(
     r"(?:max(?:imum)?(?: of)?|(?:up)?to) (\d+) (?!char|days|files|documents|MB)\w+", re.IGNORECASE
 )
+_MOST_IDS: Final = re.compile(r"max(?:imum)?(?: of)? (\d+)\b(?! ?char)", re.IGNORECASE)
 _SUFFIXES: Final = (
     "startswith|contains|start|end|before|after|less_than|less_equals|greater_than|greater_equals"
     "|not_in|in"
@@ -69,6 +71,25 @@ def batch_limit(text: str) -> int | None:
     """The greatest number of records that a text allows in one call."""
     found = _BATCH.search(text)
     return int(found.group(1)) if found else None
+
+
+def most_ids(name: str, text: str) -> int | None:
+    """The greatest number of ids that the text of a parameter of ids allows."""
+    found = _MOST_IDS.search(text) if re.search(r"_ids(_in)?$", name) else None
+    return int(found.group(1)) if found else None
+
+
+def widened(allowed: tuple[str, ...], example: object) -> tuple[str, ...]:
+    """The values that a field takes, with its own example: what the description shows is taken.
+
+    Examples that are no single word (a remark, several values, a stand-in) widen nothing.
+    """
+    if not allowed or isinstance(example, bool) or not isinstance(example, str | int):
+        return allowed
+    value = str(example).strip()
+    if value in allowed or not _WORD.fullmatch(value) or value.lower() == "string":
+        return allowed
+    return (*allowed, value)
 
 
 def variants(name: str, text: str) -> tuple[str, ...]:

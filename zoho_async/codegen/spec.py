@@ -17,7 +17,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import msgspec
 
 #: The form of an example. ``digits`` is a whole number of ten digits or more (an id), ``truth`` the
-#: words true and false as text, ``clock`` an HH:mm, ``blank`` nothing but spaces.
+#: words true and false as text, ``clock`` an HH:mm, ``percent`` a number with its sign, ``blank``
+#: nothing but spaces.
 Looks: TypeAlias = Literal[
     "",
     "blank",
@@ -29,6 +30,7 @@ Looks: TypeAlias = Literal[
     "integer",
     "list",
     "object",
+    "percent",
     "text",
     "time",
     "truth",
@@ -39,7 +41,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A field, a parameter or an array's element, as described.
 
     ``object`` names an entry of `Source.objects`. ``regions`` are the editions that know the field;
-    none means all of them. ``variants`` are suffixed parameters that the text names.
+    none means all of them. ``variants`` are suffixed parameters that the text names. ``max_items``
+    is the greatest number of values, for a parameter of ids as its text has it.
     """
 
     name: str = ""

@@ -4,8 +4,9 @@ Every reply describes its own copy of a record: an invoice stands in five of the
 other fields. A `Family` lays the copies together. An object is named after its resource and the
 field that holds it (``InvoiceLineItem``); two objects under one name are the same object when they
 have more than half of the smaller one's fields in common, otherwise the later one takes the name
-of its parent as well (``InvoiceLineItemTag``). Objects that stand in many resources, such as
-addresses, are named in the overrides and stand in ``types/shared.py``.
+of its parent as well (``InvoiceLineItemTag``). What stands in a field that already holds an object
+is that object, however little the two have in common: a field has one type. Objects that stand in
+many resources, such as addresses, are named in the overrides and stand in ``types/shared.py``.
 
 Replies and inputs are two families: what is sent has fewer fields, and none of the read-only ones.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from zoho_async.codegen import words
-from zoho_async.codegen.kinds import Place, agreed, element_of, kind_of
+from zoho_async.codegen.kinds import Place, agreed, element_of, kind_of, takes_percent
 from zoho_async.codegen.overrides import Overrides
 from zoho_async.codegen.spec import Node
 from zoho_async.description import Kind
@@ -30,7 +31,10 @@ SHARED: Final = "shared"
 
 @dataclass
 class Member:
-    """A field of a struct, as far as it is known. ``struct`` names the object that it holds."""
+    """A field of a struct, as far as it is known.
+
+    ``struct`` names the object that it holds; ``percent`` says that it may be a share.
+    """
 
     name: str
     kind: Kind
@@ -40,6 +44,7 @@ class Member:
     max_length: int | None = None
     max_items: int | None = None
     regions: tuple[str, ...] = ()
+    percent: bool = False
 
     def join(self, other: Member) -> None:
         """Add what another description of the same field says."""
@@ -54,6 +59,7 @@ class Member:
         lengths = [length for length in (self.max_length, other.max_length) if length is not None]
         self.max_length = max(lengths, default=None)
         self.max_items = self.max_items or other.max_items
+        self.percent = self.percent or other.percent
         self.regions = self.regions if self.regions == other.regions else ()
 
 
@@ -147,7 +153,8 @@ class Family:
         for node in fields:
             if self._place == "body" and node.read_only:
                 continue
-            member = self._member(node, below, objects, parents)
+            held = shape.members[node.name].struct if node.name in shape.members else ""
+            member = self._member(node, below, objects, parents, held)
             known = shape.members.setdefault(node.name, member)
             if known is not member:
                 known.join(member)
@@ -155,7 +162,10 @@ class Family:
                 shape.needed[node.name] = None
         return shape
 
-    def _member(self, node: Node, home: str, objects: Objects, parents: tuple[str, ...]) -> Member:
+    def _member(
+        self, node: Node, home: str, objects: Objects, parents: tuple[str, ...], held: str
+    ) -> Member:
+        """A field by one description; ``held`` names the object that others say it holds."""
         kind = kind_of(node, self._place)
         inner = node.items if kind == "list" and node.items else node
         member = Member(
@@ -166,9 +176,14 @@ class Family:
             max_length=node.max_length,
             max_items=node.max_items,
             regions=node.regions,
+            percent=kind == "decimal" and takes_percent(node),
         )
         fields = objects.get(inner.object, ())
-        if fields and len(parents) < 8:
+        if fields and held:
+            known = self.shapes[held]
+            line = (held,) if known.home != home else (*parents, held)
+            member.struct = self._lay(held, known.home, known.home, fields, objects, line).name
+        elif fields and len(parents) < 8:
             member.struct = self._below(node.name, kind == "list", fields, home, objects, parents)
         return member
 

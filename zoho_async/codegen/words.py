@@ -21,6 +21,22 @@ _IRREGULAR: Final = {
     "boxes": "box",
     "people": "person",
 }
+#: Words that Zoho writes as one.
+_JOINED: Final = {
+    "bankaccount": "BankAccount",
+    "contactperson": "ContactPerson",
+    "creditnote": "CreditNote",
+    "deliverychallan": "DeliveryChallan",
+    "moveorder": "MoveOrder",
+    "pricebook": "PriceBook",
+    "purchaseorder": "PurchaseOrder",
+    "purchasereceive": "PurchaseReceive",
+    "salesorder": "SalesOrder",
+    "salesreturn": "SalesReturn",
+    "salesreturnreceive": "SalesReturnReceive",
+    "shipmentorder": "ShipmentOrder",
+    "vendorpayment": "VendorPayment",
+}
 #: Names that a struct's body may not bind: the annotations below them would see the field.
 _TAKEN: Final = frozenset(dir(builtins)) & {
     "bool", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple", "type"
@@ -42,8 +58,15 @@ def singular(name: str) -> str:
 
 
 def camel(name: str) -> str:
-    """``line_item`` -> ``LineItem``."""
-    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name) if word)
+    """``line_item`` -> ``LineItem``, ``creditnotes`` -> ``CreditNotes``."""
+    return "".join(_capital(word) for word in re.split(r"[^A-Za-z0-9]+", name) if word)
+
+
+def _capital(word: str) -> str:
+    one = word.removesuffix("s")
+    if one in _JOINED:
+        return _JOINED[one] + word[len(one) :]
+    return word[:1].upper() + word[1:]
 
 
 def snake(name: str) -> str:
@@ -83,4 +106,5 @@ def article(noun: str) -> str:
     """``an invoice``, ``a contact``."""
     silent = ("uni", "use")
     vowel = noun[:1].lower() in "aeiou" and not noun.lower().startswith(silent)
+    vowel = vowel or noun.lower().startswith("sms")  # spoken letter by letter
     return f"{'an' if vowel else 'a'} {noun}"

@@ -24,7 +24,6 @@ from zoho_async.codegen.lines import (
 from zoho_async.codegen.model import Model, Resource
 from zoho_async.codegen.overrides import Twin
 from zoho_async.description import Kind
-from zoho_async.operation import BATCH
 
 _ARGUMENTS: Final[dict[Kind, str]] = {
     "id": "str | int",
@@ -87,11 +86,17 @@ class _Module:
             facts.append(("repeatable", "True"))
         if function.per_user:
             facts.append(("per_user", "True"))
-        if is_file and function.batches and function.batch not in {None, BATCH}:
-            facts.append(("batch", str(function.batch)))
-        arguments = [(f"{key}={value}", _NONE) for key, value in facts]
+        if function.limited:
+            self.used.add("Batch")
+            batches = ", ".join(_batch(each) for each in function.limited)
+            comma = "," if len(function.limited) == 1 else ""
+            facts.append(("batches", f"({batches}{comma})"))
+        arguments = [(f"{key}={value}", _NONE) for key, value in (*facts, *self._codes())]
         arguments += _body_facts(function)
         return called(f"_{name.upper()} = Operation", arguments, "")
+
+    def _codes(self) -> list[tuple[str, str]]:
+        return [("codes", "_CODES")] if self.resource.errors else []
 
     def _list_constant(self, function: Function, facts: list[tuple[str, str]]) -> list[str]:
         self.used.add("ListOperation")
@@ -112,7 +117,11 @@ class _Module:
             facts.append(("totals", "True"))
         if function.per_user:
             facts.append(("per_user", "True"))
-        arguments = [(f"{key}={value}", _NONE) for key, value in facts]
+        for each in function.limited:
+            if function.names_rows(each):
+                self.used.add("Batch")
+                facts.append(("batch", _batch(each)))
+        arguments = [(f"{key}={value}", _NONE) for key, value in (*facts, *self._codes())]
         return called(f"_{function.name.upper()} = ListOperation", arguments, "")
 
     def _result(self, function: Function) -> str:
@@ -342,6 +351,9 @@ def functions_module(model: Model, resource: Resource) -> str:
     ]
     for values, name in module.aliases.items():
         lines += ["", *alias(name, values)]
+    if resource.errors:
+        codes = [f"    {code}: {quoted(said)}," for code, said in sorted(resource.errors.items())]
+        lines += ["", "_CODES = {", *codes, "}"]
     return "\n".join([*lines, *functions]) + "\n"
 
 
@@ -358,6 +370,7 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
     ]
     constants = used & {product.upper(), "ListOperation", "Operation"}
     ours = [
+        ("zoho_async.batches", used & {"Batch"}),
         (f"zoho_async.{product}.types.{home}", own),
         (f"zoho_async.{product}.types.shared", structs - own),
         ("zoho_async.files", used & {"Download", "Downloads"}),
@@ -377,6 +390,10 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
 
 def _exported(names: list[str]) -> list[str]:
     return ["__all__ = [", *(f"    {quoted(name)}," for name in in_order(names)), "]"]
+
+
+def _batch(parameter: Parameter) -> str:
+    return f"Batch({quoted(parameter.name)}, {parameter.most})"
 
 
 def _plain(path: str) -> str:

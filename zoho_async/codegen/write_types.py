@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from zoho_async.codegen import words
@@ -45,13 +46,50 @@ class _Module:
     def struct(self, shape: Shape) -> list[str]:
         options = "kw_only=True" if shape.base == "Input" else "frozen=True, kw_only=True"
         head = f"class {shape.name}({shape.base}, {options}):"
-        lines = [head, *docstring(_about(shape), "    ")]
+        lines = [head, *docstring(self._about(shape), "    ")]
         body: list[str] = []
         for member in shape.members.values():
             body += self._field(shape, member)
         self.used.add(shape.base)
         self.defined.add(shape.name)
         return [*lines, "", *body] if body else lines
+
+    def _about(self, shape: Shape) -> str:
+        """One line about a struct: whose it is, and whether there are several."""
+        noun = words.phrase(words.snake(shape.name.removesuffix("Input")))
+        holders = self._holders(shape)
+        owner = self._owner(shape) if holders and not shape.row_id else ""
+        if owner:
+            own = words.phrase(words.snake(shape.name.removesuffix("Input").removeprefix(owner)))
+            is_many = any(member.kind == "list" for member in holders)
+            thing = _one(own) if is_many else f"the {own}"
+            noun = f"{thing} of {words.article(words.phrase(words.snake(owner)))}"
+        else:
+            noun = _one(noun)
+        if shape.base == "Input":
+            return f"What may be sent of {noun}."
+        named = f"; ``{shape.row_id}`` names it" if shape.row_id else ""
+        return f"{noun[:1].upper()}{noun[1:]}{named}."
+
+    def _family(self, shape: Shape) -> dict[str, Shape]:
+        return (self.model.inputs if shape.base == "Input" else self.model.replies).shapes
+
+    def _holders(self, shape: Shape) -> list[Member]:
+        """The fields that hold a struct."""
+        others = self._family(shape).values()
+        return [each for other in others for each in other.members.values()
+                if each.struct == shape.name]  # fmt: skip
+
+    def _owner(self, shape: Shape) -> str:
+        """The struct that another one is named after: ``Invoice`` of ``InvoiceLineItem``."""
+        name = shape.name.removesuffix("Input")
+        others = [
+            each.name.removesuffix("Input")
+            for each in self._family(shape).values()
+            if each.home == shape.home and each.name != shape.name
+        ]
+        fits = [each for each in others if re.match(rf"{each}[A-Z]", name)]
+        return max(fits, key=len, default="")
 
     def _field(self, shape: Shape, member: Member) -> list[str]:
         name = words.attribute(member.name)
@@ -83,7 +121,7 @@ class _Module:
             return f"list[{inner}]" if member.kind == "list" else inner
         if member.kind == "list" and member.element is not None and member.element != "any":
             return f"list[{self._take(_REPLY[member.element])}]"
-        return self._take(_REPLY[member.kind])
+        return self._take(_REPLY[member.kind] + _share(member))
 
     def _input(self, shape: Shape, member: Member) -> str:
         if member.struct:
@@ -93,7 +131,7 @@ class _Module:
             self.used.add("Sequence")
             inner = self._values(shape, member) or self._take(_INPUT[member.element])
             return f"Sequence[{inner}]"
-        return self._values(shape, member) or self._take(_INPUT[member.kind])
+        return self._values(shape, member) or self._take(_INPUT[member.kind] + _share(member))
 
     def _is_list(self, member: Member) -> bool:
         if member.kind == "list":
@@ -120,7 +158,7 @@ class _Module:
         return f'"{name}"' if later else name
 
     def _take(self, text: str) -> str:
-        for word in ("Decimal", "dt.", "Moment", "Any", "Mapping", "Sequence"):
+        for word in ("Decimal", "Percentage", "dt.", "Moment", "Any", "Mapping", "Sequence"):
             if word in text:
                 self.used.add(word)
         return text
@@ -148,6 +186,17 @@ def types_module(model: Model, home: str, resource: Resource | None) -> str:
     for struct in structs:
         lines += ["", "", *struct]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _one(noun: str) -> str:
+    """A noun with its article, where it is not in the plural."""
+    last = noun.rpartition(" ")[2]
+    is_many = last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    return noun if is_many else words.article(noun)
+
+
+def _share(member: Member) -> str:
+    return " | Percentage" if member.percent and member.kind == "decimal" else ""
 
 
 def _laid_out(name: str, declared: str, value: str) -> list[str]:
@@ -178,20 +227,10 @@ def _imports(module: _Module, model: Model, home: str) -> list[str]:
     shared = {name for name in held if shapes[name].home == SHARED != home}
     ours = [
         *imported(f"zoho_async.{model.product}.types.shared", shared),
-        *imported("zoho_async.wire", used & {"Input", "Moment", "Part", "Record"}),
+        *imported("zoho_async.wire", used & {"Input", "Moment", "Part", "Percentage", "Record"}),
     ]
     groups = [group for group in (plain + standard, third, ours) if group]
     return [line for group in groups for line in (*group, "")][:-1]
-
-
-def _about(shape: Shape) -> str:
-    """One line about a struct."""
-    noun = words.phrase(words.snake(shape.name.removesuffix("Input")))
-    if shape.base == "Input":
-        return f"What may be sent of {words.article(noun)}."
-    if shape.row_id:
-        return f"{words.article(noun).capitalize()}; ``{shape.row_id}`` names it."
-    return f"{words.article(noun).capitalize()}."
 
 
 def _note(member: Member) -> str:

@@ -63,7 +63,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Batch:
-    """Create a batch. Needs ``item_id`` and ``batch_number``.
+    """Create a batch and return it.
+
+    Needs ``item_id`` and ``batch_number``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -99,7 +101,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Batch]:
-    """List batches; iterating reads every page.
+    """List batches, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -187,7 +189,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Batch:
-    """Change a batch; fields that are not sent stay as they are.
+    """Change a batch and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """

@@ -144,8 +144,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Create a composite item. Needs ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate``
-    and ``product_type``.
+    """Create a composite item and return it.
+
+    Needs ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -192,10 +193,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItem]:
-    """List composite items; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List composite items, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -269,8 +271,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Change a composite item; fields that are not sent stay as they are. Needs ``name``,
-    ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
+    """Change a composite item and return it; fields that are not sent stay as they are.
+
+    Needs ``name``, ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
@@ -386,7 +389,7 @@ _DELETE_IMAGE = Operation(
 async def delete_image(
     zoho: Session, composite_item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an image of a composite item.
+    """Delete the image of a composite item.
 
     Scope: ZohoInventory.compositeitems.DELETE.
     """
@@ -411,8 +414,10 @@ async def create_assemblies(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItemAssembliesResult:
-    """Create assemblies. Needs ``reference_number``, ``date``, ``composite_item_id``,
-    ``composite_item_name``, ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
+    """Create assemblies.
+
+    Needs ``reference_number``, ``date``, ``composite_item_id``, ``composite_item_name``,
+    ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -461,8 +466,10 @@ def list_assemblies(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItemBundle]:
-    """List assemblies; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the assemblies of a composite item, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -532,7 +539,7 @@ async def update_assembly(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItemBundle:
-    """Update an assembly.
+    """Change an assembly; returns the composite item bundle.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
@@ -582,7 +589,7 @@ _MARK_ASSEMBLY_AS_BUILT = Operation(
 async def mark_assembly_as_built(
     zoho: Session, bundle_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItemBundle:
-    """Mark an assembly as built.
+    """Mark an assembly as built; returns the composite item bundle.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -603,7 +610,7 @@ _MARK_ASSEMBLY_AS_CONFIRMED = Operation(
 async def mark_assembly_as_confirmed(
     zoho: Session, bundle_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItemBundle:
-    """Mark an assembly as confirmed.
+    """Mark an assembly as confirmed; returns the composite item bundle.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """

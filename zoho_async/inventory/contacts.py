@@ -85,6 +85,15 @@ ListSortColumn: TypeAlias = Literal[
     "last_modified_time",
 ]
 
+_CODES = {
+    1002: "no such contact",
+    3000: "the contact has transactions",
+    3013: "the contact's name is not valid",
+    3062: "the name is taken",
+    9004: "no such currency",
+    31006: "the portal is disabled",
+}
+
 
 _CREATE = Operation(
     name="inventory.contacts.create",
@@ -94,6 +103,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.CREATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -104,7 +114,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Create a contact. Needs ``contact_name``.
+    """Create a contact and return it.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -121,6 +133,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.contacts.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -156,8 +169,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List contacts, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -205,6 +220,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.UPDATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -216,7 +232,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact; fields that are not sent stay as they are. Needs ``contact_name``.
+    """Change a contact and return it; fields that are not sent stay as they are.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
@@ -233,6 +251,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.READ",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -253,6 +272,7 @@ _DELETE = Operation(
     path="/contacts/{contact_id}",
     result=Done,
     scope="ZohoInventory.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -274,6 +294,7 @@ _LIST_ADDRESSES = ListOperation(
     key="addresses",
     row_id="address_id",
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -285,7 +306,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List addresses of a contact; iterating reads every page.
+    """List the addresses of a contact, page by page.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -304,6 +325,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/contacts/{contact_id}/active",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -324,6 +346,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/contacts/{contact_id}/inactive",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -344,6 +367,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
     form="JSONString",
 )
 
@@ -359,7 +383,9 @@ async def email_statement(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -384,6 +410,7 @@ _GET_STATEMENT_MAIL_CONTENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=ContactStatementMailContentResult,
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -395,7 +422,7 @@ async def get_statement_mail_content(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactStatementMailContentResult:
-    """A statement mail content of a contact.
+    """The statement mail content of a contact.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -413,6 +440,7 @@ _EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -425,7 +453,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -446,6 +476,7 @@ _LIST_COMMENTS = ListOperation(
     key="contact_comments",
     row_id="comment_id",
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -457,7 +488,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List comments of a contact; iterating reads every page.
+    """List the comments of a contact, page by page.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -477,6 +508,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.CREATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -487,7 +519,9 @@ async def create_contact_person(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Create a contact person. Needs ``first_name``.
+    """Create a contact person and return it.
+
+    Needs ``first_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
@@ -504,6 +538,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.UPDATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -515,7 +550,9 @@ async def update_contact_person(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Update a contact person. Needs ``contact_id`` and ``first_name``.
+    """Change a contact person and return it.
+
+    Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
@@ -535,6 +572,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/contacts/contactpersons/{contact_person_id}",
     result=Done,
     scope="ZohoInventory.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -556,6 +594,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contact_person_id",
     scope="ZohoInventory.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -567,7 +606,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a contact; iterating reads every page.
+    """List the contact persons of a contact, page by page.
 
     Scope: ZohoInventory.contacts.READ.
     """
@@ -587,6 +626,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -613,6 +653,7 @@ _MARK_CONTACT_PERSON_AS_PRIMARY = Operation(
     path="/contacts/contactpersons/{contact_person_id}/primary",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    codes=_CODES,
 )
 
 

@@ -22,7 +22,6 @@ from zoho_async.inventory.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
-    CreditNoteCreditnoteRefund,
     CreditNoteEmailContent,
     CreditNoteEmailContentEmailtemplate,
     CreditNoteEmailContentFromEmail,
@@ -40,6 +39,7 @@ from zoho_async.inventory.types.credit_notes import (
     CreditNoteMappedItemInput,
     CreditNoteMappedItemMappedItem,
     CreditNoteMappedItemMappedItemInput,
+    CreditNoteRefund,
     CreditNoteRefundInput,
     CreditNoteStorage,
     CreditNoteStorageInput,
@@ -64,7 +64,6 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
-    "CreditNoteCreditnoteRefund",
     "CreditNoteEmailContent",
     "CreditNoteEmailContentEmailtemplate",
     "CreditNoteEmailContentFromEmail",
@@ -82,6 +81,7 @@ __all__ = [
     "CreditNoteMappedItemInput",
     "CreditNoteMappedItemMappedItem",
     "CreditNoteMappedItemMappedItemInput",
+    "CreditNoteRefund",
     "CreditNoteRefundInput",
     "CreditNoteStorage",
     "CreditNoteStorageInput",
@@ -137,7 +137,18 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "customer_name",
     "amount_bcy",
     "amount_fcy",
+    "created_time",
 ]
+
+_CODES = {
+    1002: "no such credit note",
+    12003: "the credit note is closed",
+    12004: "the credit note is void",
+    12005: "the invoice is a draft",
+    12006: "the invoice is closed",
+    12007: "the invoice is void",
+    12018: "the number is taken",
+}
 
 
 _CREATE = Operation(
@@ -148,6 +159,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.CREATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -160,8 +172,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``line_items`` and
-    ``creditnote_number``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -187,6 +200,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -215,8 +229,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -257,6 +273,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.UPDATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -269,8 +286,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``date``, ``line_items`` and ``creditnote_number``.
+    """Change a credit note and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -294,6 +312,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.READ",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -317,6 +336,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.creditnotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -340,6 +360,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInventory.creditnotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -362,6 +383,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -382,6 +404,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -395,9 +418,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -419,6 +442,7 @@ _GET_EMAIL_CONTENT = Operation(
     result=CreditNoteEmailContent,
     scope="ZohoInventory.creditnotes.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -429,7 +453,7 @@ async def get_email_content(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> CreditNoteEmailContent:
-    """An email content of a credit note.
+    """The email that goes out with a credit note unless another is given.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -447,6 +471,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/void",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -467,6 +492,7 @@ _MARK_AS_DRAFT = Operation(
     path="/creditnotes/{creditnote_id}/draft",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -487,6 +513,7 @@ _MARK_AS_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/converttoopen",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -507,6 +534,7 @@ _SUBMIT = Operation(
     path="/creditnotes/{creditnote_id}/submit",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -527,6 +555,7 @@ _APPROVE = Operation(
     path="/creditnotes/{creditnote_id}/approve",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -548,6 +577,7 @@ _LIST_EMAIL_HISTORY = ListOperation(
     key="email_history",
     row_id="mailhistory_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -559,7 +589,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history of a credit note; iterating reads every page.
+    """List the email history of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -578,6 +608,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/billing",
     result=Done,
     scope="ZohoInventory.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -589,7 +620,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a credit note.
+    """Change the billing address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -609,6 +640,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/shipping",
     result=Done,
     scope="ZohoInventory.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -620,7 +652,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a credit note.
+    """Change the shipping address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -642,13 +674,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInventory.creditnotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List templates, which come all at once.
+    """List the templates of credit notes, all at once.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -662,6 +695,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -672,7 +706,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a credit note.
+    """Choose the template in which a credit note is shown.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -687,6 +721,7 @@ _LIST_INVOICES = ListOperation(
     key="invoices_credited",
     row_id="creditnote_invoice_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -698,7 +733,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices of a credit note; iterating reads every page.
+    """List the invoices of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -717,6 +752,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -728,7 +764,9 @@ async def apply_to_invoices(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply a credit note to invoices. Needs ``invoice_id`` and ``amount_applied``.
+    """Apply a credit note to invoices.
+
+    Needs ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -748,6 +786,7 @@ _DELETE_INVOICE = Operation(
     path="/creditnotes/{creditnote_id}/invoices/{creditnote_invoice_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -775,6 +814,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -786,7 +826,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments of a credit note; iterating reads every page.
+    """List the comments of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -805,6 +845,7 @@ _CREATE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments",
     result=Done,
     scope="ZohoInventory.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -836,6 +877,7 @@ _DELETE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -857,11 +899,13 @@ _LIST_ALL_REFUNDS = ListOperation(
     name="inventory.credit_notes.list_all_refunds",
     product=INVENTORY,
     path="/creditnotes/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInventory.creditnotes.READ",
+    order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -874,8 +918,11 @@ def list_all_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page.
+) -> Pager[CreditNoteRefund]:
+    """List all refunds of credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -897,10 +944,11 @@ _LIST_REFUNDS = ListOperation(
     name="inventory.credit_notes.list_refunds",
     product=INVENTORY,
     path="/creditnotes/{creditnote_id}/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInventory.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -911,8 +959,8 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds of a credit note; iterating reads every page.
+) -> Pager[CreditNoteRefund]:
+    """List the refunds of a credit note, page by page.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
@@ -929,9 +977,10 @@ _CREATE_REFUND = Operation(
     product=INVENTORY,
     method="POST",
     path="/creditnotes/{creditnote_id}/refunds",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.CREATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -942,8 +991,8 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
-    """Create a refund of a credit note.
+) -> CreditNoteRefund:
+    """Create a refund of a credit note and return it.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
@@ -957,9 +1006,10 @@ _GET_REFUND = Operation(
     product=INVENTORY,
     method="GET",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -969,7 +1019,7 @@ async def get_refund(
     creditnote_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """A refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
@@ -984,9 +1034,10 @@ _UPDATE_REFUND = Operation(
     product=INVENTORY,
     method="PUT",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.UPDATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -998,8 +1049,8 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
-    """Update a refund of a credit note.
+) -> CreditNoteRefund:
+    """Change a refund of a credit note and return it.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
@@ -1019,6 +1070,7 @@ _DELETE_REFUND = Operation(
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
     result=Done,
     scope="ZohoInventory.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 

@@ -38,7 +38,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Create a currency. Needs ``currency_code`` and ``currency_symbol``.
+    """Create a currency and return it.
+
+    Needs ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -65,7 +67,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterating reads every page.
+    """List currencies, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -95,8 +97,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
-    ``currency_symbol``.
+    """Change a currency and return it; fields that are not sent stay as they are.
+
+    Needs ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -54,6 +54,13 @@ ListFilterBy: TypeAlias = Literal[
     "PaymentMode.Others",
 ]
 
+_CODES = {
+    3004: "no such customer",
+    9521: "a retainer invoice is paid in full or not",
+    9523: "the amount of a retainer's payment stays: delete it and add another",
+    24016: "the amount exceeds the balance",
+}
+
 
 _CREATE = Operation(
     name="inventory.customer_payments.create",
@@ -63,6 +70,7 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -73,8 +81,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount`` and
-    ``invoices``.
+    """Create a customer payment and return it.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.CREATE.
     """
@@ -90,6 +99,7 @@ _LIST = ListOperation(
     row_id="payment_id",
     scope="ZohoInventory.customerpayments.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -122,7 +132,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterating reads every page.
+    """List customer payments, page by page.
 
     Scope: ZohoInventory.customerpayments.READ.
     """
@@ -166,6 +176,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/customerpayment/{customer_payment_id}/customfields",
     result=Done,
     scope="ZohoInventory.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -176,7 +187,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of a customer payment.
+    """Change the custom fields of a customer payment.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
     """
@@ -193,6 +204,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -204,8 +216,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``payment_mode``, ``amount`` and ``invoices``.
+    """Change a customer payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
     """
@@ -222,6 +235,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -242,6 +256,7 @@ _DELETE = Operation(
     path="/customerpayments/{payment_id}",
     result=Done,
     scope="ZohoInventory.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 

@@ -59,8 +59,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
-    """Create an inventory adjustment. Needs ``date``, ``reason``, ``adjustment_type`` and
-    ``line_items``.
+    """Create an inventory adjustment and return it.
+
+    Needs ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.CREATE.
     """
@@ -88,7 +89,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InventoryAdjustment]:
-    """List inventory adjustments; iterating reads every page.
+    """List inventory adjustments, page by page.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
     """
@@ -138,8 +139,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
-    """Change an inventory adjustment; fields that are not sent stay as they are. Needs ``date``,
-    ``reason``, ``adjustment_type`` and ``line_items``.
+    """Change an inventory adjustment and return it; fields that are not sent stay as they are.
+
+    Needs ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
     """

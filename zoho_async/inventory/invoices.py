@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download, Downloads
 from zoho_async.inventory.types.invoices import (
     Invoice,
@@ -24,7 +25,7 @@ from zoho_async.inventory.types.invoices import (
     InvoiceContactPersonsAssociated,
     InvoiceContactPersonsAssociatedInput,
     InvoiceCredit,
-    InvoiceCreditsApplyCreditnoteInput,
+    InvoiceCreditsApplyCreditNoteInput,
     InvoiceCreditsInput,
     InvoiceCreditsInvoicePaymentInput,
     InvoiceEmailContent,
@@ -71,7 +72,7 @@ __all__ = [
     "InvoiceContactPersonsAssociated",
     "InvoiceContactPersonsAssociatedInput",
     "InvoiceCredit",
-    "InvoiceCreditsApplyCreditnoteInput",
+    "InvoiceCreditsApplyCreditNoteInput",
     "InvoiceCreditsInput",
     "InvoiceCreditsInvoicePaymentInput",
     "InvoiceEmailContent",
@@ -165,6 +166,15 @@ ListSortColumn: TypeAlias = Literal[
     "customer_name", "invoice_number", "date", "due_date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such contact person",
+    3009: "credits were applied: the contact's details stay",
+    3010: "payments were recorded: the customer stays",
+    4001: "payments were recorded: the invoice stays",
+    12008: "credits were applied: the invoice stays",
+}
+
 
 _CREATE = Operation(
     name="inventory.invoices.create",
@@ -174,6 +184,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -186,7 +197,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice. Needs ``customer_id`` and ``line_items``.
+    """Create an invoice and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -212,6 +225,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -251,8 +265,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -304,6 +320,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.UPDATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -316,8 +333,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``line_items``.
+    """Change an invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -341,6 +359,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.READ",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -362,6 +381,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -385,6 +405,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -407,6 +428,7 @@ _DELETE = Operation(
     path="/invoices/{invoice_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -427,6 +449,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/invoice/{invoice_id}/customfields",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -437,7 +460,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an invoice.
+    """Change the custom fields of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -453,6 +476,7 @@ _MARK_AS_SENT = Operation(
     path="/invoices/{invoice_id}/status/sent",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -473,6 +497,7 @@ _VOID = Operation(
     path="/invoices/{invoice_id}/status/void",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -493,6 +518,7 @@ _MARK_AS_DRAFT = Operation(
     path="/invoices/{invoice_id}/status/draft",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -513,6 +539,7 @@ _EMAIL = Operation(
     path="/invoices/{invoice_id}/email",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -527,9 +554,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an invoice. Needs ``to_mail_ids``.
+    """Email an invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -555,6 +582,7 @@ _GET_EMAIL_CONTENT = Operation(
     result=InvoiceEmailContent,
     scope="ZohoInventory.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -565,7 +593,7 @@ async def get_email_content(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceEmailContent:
-    """An email content of an invoice.
+    """The email that goes out with an invoice unless another is given.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -583,6 +611,8 @@ _BULK_EMAIL = Operation(
     path="/invoices/email",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -592,7 +622,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call.
+    """Email many invoices.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -607,13 +639,14 @@ _GET_REMINDER_MAIL_CONTENT = Operation(
     result=InvoiceEmailContent,
     scope="ZohoInventory.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
 async def get_reminder_mail_content(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmailContent:
-    """A reminder mail content of an invoice.
+    """The email that reminds a customer of an invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -628,6 +661,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -637,7 +672,9 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+    """The PDFs of many invoices in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -654,6 +691,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -663,7 +702,9 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many invoices in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -679,13 +720,14 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of an invoice.
+    """Disable the payment reminder for an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -699,13 +741,14 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def enable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of an invoice.
+    """Enable the payment reminder for an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -719,6 +762,7 @@ _WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -739,6 +783,7 @@ _CANCEL_WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff/cancel",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -759,6 +804,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/billing",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -770,7 +816,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an invoice.
+    """Change the billing address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -790,6 +836,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/shipping",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -801,7 +848,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an invoice.
+    """Change the shipping address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -823,13 +870,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInventory.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of invoices, all at once.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -843,6 +891,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -853,7 +902,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an invoice.
+    """Choose the template in which an invoice is shown.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -868,6 +917,7 @@ _LIST_PAYMENTS = ListOperation(
     key="payments",
     row_id="invoice_payment_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -879,7 +929,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List payments of an invoice; iterating reads every page.
+    """List the payments of an invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -899,6 +949,7 @@ _LIST_CREDITS_APPLIED = ListOperation(
     key="credits",
     row_id="creditnotes_invoice_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -910,7 +961,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List credits applied of an invoice; iterating reads every page.
+    """List the credits applied of an invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -929,6 +980,7 @@ _APPLY_CREDITS = Operation(
     path="/invoices/{invoice_id}/credits",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -956,6 +1008,7 @@ _DELETE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -980,6 +1033,7 @@ _DELETE_APPLIED_CREDIT = Operation(
     path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1007,6 +1061,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1017,7 +1072,7 @@ def get_attachment(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of an invoice.
+    """The attachment of an invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1033,6 +1088,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
@@ -1066,6 +1122,7 @@ _UPDATE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1076,7 +1133,7 @@ async def update_attachment(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment of an invoice.
+    """Change the attachment of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -1094,13 +1151,14 @@ _DELETE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of an invoice.
+    """Delete the attachment of an invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
     """
@@ -1115,6 +1173,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1126,7 +1185,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List comments of an invoice; iterating reads every page.
+    """List the comments of an invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1145,6 +1204,7 @@ _CREATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1172,6 +1232,7 @@ _UPDATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=InvoiceCommentResult,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1184,7 +1245,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceCommentResult:
-    """Update a comment of an invoice.
+    """Change a comment of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -1204,6 +1265,7 @@ _DELETE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1228,6 +1290,7 @@ _SUBMIT = Operation(
     path="/invoices/{invoice_id}/submit",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1248,6 +1311,7 @@ _APPROVE = Operation(
     path="/invoices/{invoice_id}/approve",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1268,6 +1332,7 @@ _APPROVE_FINALLY = Operation(
     path="/invoices/{invoice_id}/approve/final",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1288,6 +1353,7 @@ _REJECT = Operation(
     path="/invoices/{invoice_id}/reject",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1315,6 +1381,7 @@ _BULK_SUBMIT = Operation(
     path="/invoices/submit",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1338,6 +1405,7 @@ _BULK_APPROVE = Operation(
     path="/invoices/approve",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 

@@ -60,7 +60,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ItemGroupCreateResult:
-    """Create an item group. Needs ``group_name`` and ``unit``.
+    """Create an item group.
+
+    Needs ``group_name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -86,7 +88,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemGroup]:
-    """List item groups; iterating reads every page.
+    """List item groups, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -131,8 +133,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ItemGroupUpdateResult:
-    """Change an item group; fields that are not sent stay as they are. Needs ``group_name``,
-    ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
+    """Change an item group; fields that are not sent stay as they are.
+
+    Needs ``group_name``, ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
 
     Scope: ZohoInventory.items.UPDATE.
     """

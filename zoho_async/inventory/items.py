@@ -10,24 +10,25 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download
 from zoho_async.inventory.types.items import (
     Item,
-    ItemDeliverychallan,
+    ItemDeliveryChallan,
     ItemInput,
     ItemInvoice,
     ItemLocation,
     ItemLocationInput,
     ItemMoveInput,
-    ItemMoveorder,
+    ItemMoveOrder,
     ItemOpeningStock,
     ItemOpeningStockBatch,
     ItemOpeningStockLocation,
-    ItemPurchaseorder,
+    ItemPurchaseOrder,
     ItemPutaway,
     ItemReorderImagesDocumentInput,
     ItemReorderImagesInput,
-    ItemSalesorder,
+    ItemSalesOrder,
     ItemSalesReceipt,
     ItemTaxPreference,
     ItemTaxPreferenceInput,
@@ -48,22 +49,22 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Item",
-    "ItemDeliverychallan",
+    "ItemDeliveryChallan",
     "ItemInput",
     "ItemInvoice",
     "ItemLocation",
     "ItemLocationInput",
     "ItemMoveInput",
-    "ItemMoveorder",
+    "ItemMoveOrder",
     "ItemOpeningStock",
     "ItemOpeningStockBatch",
     "ItemOpeningStockLocation",
-    "ItemPurchaseorder",
+    "ItemPurchaseOrder",
     "ItemPutaway",
     "ItemReorderImagesDocumentInput",
     "ItemReorderImagesInput",
+    "ItemSalesOrder",
     "ItemSalesReceipt",
-    "ItemSalesorder",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
     "ItemToGroupInput",
@@ -195,6 +196,13 @@ ListDeliveryChallansSortColumn: TypeAlias = Literal[
     "customer_name", "deliverychallan_number", "total", "date", "created_time", "last_modified_time"
 ]
 
+_CODES = {
+    1000: "the name is taken",
+    2006: "no such item",
+    2049: "the item stands in transactions: make it inactive",
+    2076: "the type of an item with transactions stays",
+}
+
 
 _CREATE = Operation(
     name="inventory.items.create",
@@ -204,6 +212,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoInventory.items.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -214,7 +223,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Create an item. Needs ``name``.
+    """Create an item and return it.
+
+    Needs ``name``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -231,6 +242,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.items.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -276,10 +288,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterating reads every page, in order of ``created_time``. With a ``sort_column``
-    of yours rows can move between pages meanwhile and be missed.
+    """List items, page by page.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
+    changed since a moment. ``list_details`` reads many of them in full, by their ids.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -336,6 +349,7 @@ _BULK_DELETE = Operation(
     path="/items",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -355,16 +369,20 @@ _LIST_DETAILS = ListOperation(
     path="/itemdetails",
     row=Item,
     key="items",
-    row_id="",
+    row_id="item_id",
     scope="ZohoInventory.items.READ",
     paged=False,
+    batch=Batch("item_ids", 100),
+    codes=_CODES,
 )
 
 
 def list_details(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[Item]:
-    """List details, which come all at once. At most 100 ids a call.
+    """List items by their ids, each with all its fields, all at once.
+
+    More than 100 ids are read by several calls.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -379,6 +397,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoInventory.items.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -400,6 +419,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoInventory.items.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -411,7 +431,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item; fields that are not sent stay as they are. Needs ``name``.
+    """Change an item and return it; fields that are not sent stay as they are.
+
+    Needs ``name``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -427,6 +449,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -447,6 +470,7 @@ _UPDATE_CUSTOM_FIELDS = Operation(
     path="/item/{item_id}/customfields",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -457,7 +481,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update custom fields of an item.
+    """Change the custom fields of an item.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -473,6 +497,7 @@ _UPLOAD_IMAGE = Operation(
     path="/items/{item_id}/image",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "webp"),
     file_size=7_340_032,
 )
@@ -502,6 +527,7 @@ _GET_IMAGE = Operation(
     result=bytes,
     scope="ZohoInventory.items.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -512,7 +538,7 @@ def get_image(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An image of an item.
+    """The image of an item.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -528,13 +554,14 @@ _DELETE_IMAGE = Operation(
     path="/items/{item_id}/image",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_image(
     zoho: Session, item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an image of an item.
+    """Delete the image of an item.
 
     Scope: ZohoInventory.items.DELETE.
     """
@@ -548,6 +575,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -568,6 +596,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -589,13 +618,14 @@ _GET_VARIANT_OPENING_STOCK = Operation(
     result=ItemOpeningStock,
     scope="ZohoInventory.items.READ",
     key="opening_stock",
+    codes=_CODES,
 )
 
 
 async def get_variant_opening_stock(
     zoho: Session, variant_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ItemOpeningStock:
-    """A variant opening stock.
+    """Variant opening stock.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -609,6 +639,7 @@ _UPDATE_VARIANT_OPENING_STOCK = Operation(
     path="/variants/{variant_id}/openingstock",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -620,7 +651,7 @@ async def update_variant_opening_stock(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a variant opening stock.
+    """Change variant opening stock.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -640,6 +671,7 @@ _UPLOAD_IMAGES = Operation(
     path="/items/{item_id}/images",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "webp"),
     file_size=7_340_032,
 )
@@ -681,6 +713,7 @@ _DELETE_IMAGES = Operation(
     path="/items/{item_id}/images",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -707,6 +740,7 @@ _REORDER_IMAGES = Operation(
     path="/items/{item_id}/images/reorder",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -718,7 +752,9 @@ async def reorder_images(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Reorder images of an item. Needs ``documents``.
+    """Reorder the images of an item.
+
+    Needs ``documents``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -738,6 +774,7 @@ _UPLOAD_BACK_IMAGE = Operation(
     path="/items/{item_id}/backimage",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "webp"),
     file_size=7_340_032,
 )
@@ -772,6 +809,7 @@ _DELETE_BACK_IMAGE = Operation(
     path="/items/{item_id}/backimage",
     result=Done,
     scope="ZohoInventory.items.DELETE",
+    codes=_CODES,
 )
 
 
@@ -782,7 +820,7 @@ async def delete_back_image(
     document_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a back image of an item.
+    """Delete the back image of an item.
 
     Scope: ZohoInventory.items.DELETE.
     """
@@ -800,6 +838,7 @@ _MARK_IMAGE_AS_BACK_IMAGE = Operation(
     path="/items/{item_id}/images/{image_id}/backimage",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -810,7 +849,7 @@ async def mark_image_as_back_image(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark an image of an item as back image.
+    """Mark an image of an item as a back image.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -824,6 +863,7 @@ _BULK_MARK_AS_ACTIVE = Operation(
     path="/items/active",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -846,6 +886,7 @@ _BULK_MARK_AS_INACTIVE = Operation(
     path="/items/inactive",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -868,6 +909,7 @@ _UNGROUP = Operation(
     path="/items/ungroup",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -878,7 +920,7 @@ async def ungroup(
     composite_item_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Ungroup an item.
+    """Ungroup many items.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -899,13 +941,14 @@ _ENABLE_STORAGE_LOCATION = Operation(
     path="/items/enablestoragelocation",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
 async def enable_storage_location(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location.
+    """Let many items be kept in storage locations.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -921,13 +964,14 @@ _DISABLE_STORAGE_LOCATION = Operation(
     path="/items/disablestoragelocation",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
 async def disable_storage_location(
     zoho: Session, item_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location.
+    """Let many items be kept in storage locations no longer.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -943,6 +987,7 @@ _MOVE = Operation(
     path="/items/move/{item_id}",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -954,7 +999,9 @@ async def move(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Move an item. Needs ``group_id``.
+    """Move an item.
+
+    Needs ``group_id``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -970,6 +1017,7 @@ _ADD_TO_GROUP = Operation(
     path="/items/grouping/{group_id}",
     result=Done,
     scope="ZohoInventory.items.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -981,7 +1029,7 @@ async def add_to_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add an item to group.
+    """Add an item to a group.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -997,6 +1045,7 @@ _UPDATE_LOCATION_PERMISSIONS = Operation(
     path="/items/{item_id}/locations/permissions",
     result=Done,
     scope="ZohoInventory.warehouses.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1008,7 +1057,7 @@ async def update_location_permissions(
     allowed_location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update location permissions of an item.
+    """Change the location permissions of an item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -1030,6 +1079,7 @@ _BULK_UPDATE_LOCATION_PERMISSIONS = Operation(
     path="/items/locations/permissions",
     result=Done,
     scope="ZohoInventory.warehouses.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1041,7 +1091,7 @@ async def bulk_update_location_permissions(
     overwrite: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update location permissions of many items.
+    """Change location permissions of many items.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -1063,6 +1113,7 @@ _VALIDATE_SERIAL_NUMBERS = Operation(
     path="/items/{item_id}/serialnumber/validate",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1077,7 +1128,7 @@ async def validate_serial_numbers(
     location_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Validate serial numbers of an item.
+    """Validate the serial numbers of an item.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -1102,6 +1153,7 @@ _VALIDATE_AND_MAP_SERIAL_NUMBERS = Operation(
     path="/items/{item_id}/serialnumber/validateandmap",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1113,7 +1165,7 @@ async def validate_and_map_serial_numbers(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Validate and map serial numbers of an item.
+    """Check serial numbers of an item and map them.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -1130,11 +1182,12 @@ _LIST_SALES_ORDERS = ListOperation(
     name="inventory.items.list_sales_orders",
     product=INVENTORY,
     path="/items/transactions/salesorders",
-    row=ItemSalesorder,
+    row=ItemSalesOrder,
     key="salesorders",
     row_id="",
     scope="ZohoInventory.salesorders.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1150,8 +1203,8 @@ def list_sales_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemSalesorder]:
-    """List sales orders; iterating reads every page.
+) -> Pager[ItemSalesOrder]:
+    """List the sales orders of an item, page by page.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -1176,11 +1229,12 @@ _LIST_PURCHASE_ORDERS = ListOperation(
     name="inventory.items.list_purchase_orders",
     product=INVENTORY,
     path="/items/transactions/purchaseorders",
-    row=ItemPurchaseorder,
+    row=ItemPurchaseOrder,
     key="purchaseorders",
     row_id="",
     scope="ZohoInventory.purchaseorders.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1195,8 +1249,8 @@ def list_purchase_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemPurchaseorder]:
-    """List purchase orders; iterating reads every page.
+) -> Pager[ItemPurchaseOrder]:
+    """List the purchase orders of an item, page by page.
 
     Scope: ZohoInventory.purchaseorders.READ.
     """
@@ -1225,6 +1279,7 @@ _LIST_INVOICES = ListOperation(
     row_id="",
     scope="ZohoInventory.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1240,7 +1295,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemInvoice]:
-    """List invoices; iterating reads every page.
+    """List the invoices of an item, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1264,12 +1319,13 @@ _LIST_DELIVERY_CHALLANS = ListOperation(
     name="inventory.items.list_delivery_challans",
     product=INVENTORY,
     path="/items/transactions/deliverychallans",
-    row=ItemDeliverychallan,
+    row=ItemDeliveryChallan,
     key="deliverychallans",
     row_id="",
     scope="ZohoInventory.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1284,9 +1340,11 @@ def list_delivery_challans(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemDeliverychallan]:
-    """List delivery challans; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+) -> Pager[ItemDeliveryChallan]:
+    """List the delivery challans of an item, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1315,6 +1373,7 @@ _LIST_SALES_RECEIPTS = ListOperation(
     row_id="",
     scope="ZohoInventory.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1329,7 +1388,7 @@ def list_sales_receipts(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemSalesReceipt]:
-    """List sales receipts; iterating reads every page.
+    """List the sales receipts of an item, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -1352,11 +1411,12 @@ _LIST_MOVE_ORDERS = ListOperation(
     name="inventory.items.list_move_orders",
     product=INVENTORY,
     path="/items/transactions/moveorders",
-    row=ItemMoveorder,
+    row=ItemMoveOrder,
     key="moveorders",
     row_id="",
     scope="ZohoInventory.items.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1369,8 +1429,8 @@ def list_move_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ItemMoveorder]:
-    """List move orders; iterating reads every page.
+) -> Pager[ItemMoveOrder]:
+    """List the move orders of an item, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -1397,6 +1457,7 @@ _LIST_PUTAWAYS = ListOperation(
     row_id="",
     scope="ZohoInventory.items.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -1410,7 +1471,7 @@ def list_putaways(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemPutaway]:
-    """List putaways; iterating reads every page.
+    """List the putaways of an item, page by page.
 
     Scope: ZohoInventory.items.READ.
     """

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.landed_costs import (
     LandedCost,
     LandedCostBill,
@@ -61,7 +62,9 @@ async def create_for_bill(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """Create a landed cost for bill. Needs ``cost_allocations``.
+    """Create a landed cost for a bill and return it.
+
+    Needs ``cost_allocations``.
 
     Scope: ZohoInventory.bills.CREATE.
     """
@@ -88,7 +91,7 @@ async def get_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """A landed cost for bill.
+    """A landed cost for a bill.
 
     Scope: ZohoInventory.bills.READ.
     """
@@ -115,7 +118,7 @@ async def update_for_bill(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """Update a landed cost for bill.
+    """Change a landed cost for a bill and return it.
 
     Scope: ZohoInventory.bills.UPDATE.
     """
@@ -145,7 +148,7 @@ async def delete_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a landed cost for bill.
+    """Delete a landed cost for a bill.
 
     Scope: ZohoInventory.bills.DELETE.
     """
@@ -184,6 +187,7 @@ _LIST_BILLS = ListOperation(
     key="bills",
     row_id="bill_id",
     scope="ZohoInventory.bills.READ",
+    batch=Batch("bill_ids", 200),
 )
 
 
@@ -195,7 +199,9 @@ def list_bills(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LandedCostBill]:
-    """List bills; iterating reads every page.
+    """List bills of landed costs, page by page.
+
+    More than 200 ids are read by several calls.
 
     Scope: ZohoInventory.bills.READ.
     """

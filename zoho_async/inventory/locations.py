@@ -73,7 +73,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Create a location. Needs ``location_name`` and ``tax_settings_id``.
+    """Create a location and return it.
+
+    Needs ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -101,7 +103,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Location]:
-    """List locations; iterating reads every page.
+    """List locations, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -158,8 +160,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Change a location; fields that are not sent stay as they are. Needs ``location_name`` and
-    ``tax_settings_id``.
+    """Change a location and return it; fields that are not sent stay as they are.
+
+    Needs ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -267,7 +270,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LocationUser]:
-    """List users of a location; iterating reads every page.
+    """List the users of a location, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -17,8 +17,8 @@ from zoho_async.inventory.types.move_orders import (
     MoveOrderInput,
     MoveOrderLineItem,
     MoveOrderLineItemInput,
-    MoveOrderMoveorderSetting,
     MoveOrderSerialNumber,
+    MoveOrderSetting,
     MoveOrderToStorage,
     MoveOrderToStorageInput,
 )
@@ -39,8 +39,8 @@ __all__ = [
     "MoveOrderInput",
     "MoveOrderLineItem",
     "MoveOrderLineItemInput",
-    "MoveOrderMoveorderSetting",
     "MoveOrderSerialNumber",
+    "MoveOrderSetting",
     "MoveOrderToStorage",
     "MoveOrderToStorageInput",
     "add_attachment",
@@ -83,7 +83,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Create a move order. Needs ``date`` and ``line_items``.
+    """Create a move order and return it.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.CREATE.
     """
@@ -134,8 +136,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrder]:
-    """List move orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List move orders, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -232,8 +236,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Change a move order; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a move order and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.UPDATE.
     """
@@ -288,7 +293,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrderComment]:
-    """List comments of a move order; iterating reads every page.
+    """List the comments of a move order, page by page.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -389,7 +394,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrderDocument:
-    """Add an attachment to a move order.
+    """Add an attachment to a move order; returns the move order document.
 
     ``attachment``: 10 MB at most.
 
@@ -470,7 +475,7 @@ _GET_SETTINGS = Operation(
     product=INVENTORY,
     method="GET",
     path="/settings/moveorders",
-    result=MoveOrderMoveorderSetting,
+    result=MoveOrderSetting,
     scope="ZohoInventory.settings.READ",
     key="moveorder_settings",
 )
@@ -478,8 +483,8 @@ _GET_SETTINGS = Operation(
 
 async def get_settings(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
-) -> MoveOrderMoveorderSetting:
-    """Settings.
+) -> MoveOrderSetting:
+    """The settings of move orders.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -43,7 +43,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization. Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
+    """Create an organization and return it.
+
+    Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -63,7 +65,7 @@ _LIST = ListOperation(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """List organizations, which come all at once.
+    """List organizations, all at once.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -89,7 +91,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Change an organization; fields that are not sent stay as they are.
+    """Change an organization and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -72,7 +72,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Package:
-    """Create a package. Needs ``date`` and ``line_items``.
+    """Create a package and return it.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.CREATE.
     """
@@ -121,9 +123,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Package]:
-    """List packages; iterating reads every page.
+    """List packages, page by page.
 
-    Zoho takes ``package_number``, ``salesorder_number`` and ``status`` and does not heed them here.
+    Zoho takes ``package_number``, ``salesorder_number`` and ``status`` here and does not heed them.
 
     Scope: ZohoInventory.packages.READ.
     """
@@ -196,8 +198,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Package:
-    """Change a package; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a package and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.UPDATE.
     """

@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.picklists import (
     Picklist,
     PicklistAdvancedTrackingDetailsBatchInput,
@@ -23,7 +24,7 @@ from zoho_async.inventory.types.picklists import (
     PicklistMappingEntityDetailsInput,
     PicklistPrLineItem,
     PicklistPrLineItemItemCustomField,
-    PicklistSalesorder,
+    PicklistSalesOrder,
     PicklistSoLineItem,
     PicklistSoLineItemItemCustomField,
     PicklistStorage,
@@ -55,7 +56,7 @@ __all__ = [
     "PicklistMappingEntityDetailsInput",
     "PicklistPrLineItem",
     "PicklistPrLineItemItemCustomField",
-    "PicklistSalesorder",
+    "PicklistSalesOrder",
     "PicklistSoLineItem",
     "PicklistSoLineItemItemCustomField",
     "PicklistStorage",
@@ -132,8 +133,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Picklist]:
-    """List picklists; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List picklists, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -189,7 +192,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Create a picklist. Needs ``location_id`` and ``line_items``.
+    """Create a picklist and return it.
+
+    Needs ``location_id`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.CREATE.
     """
@@ -211,6 +216,7 @@ _BULK_DELETE = Operation(
     path="/picklists",
     result=Done,
     scope="ZohoInventory.picklists.DELETE",
+    batches=(Batch("picklist_ids", 200),),
 )
 
 
@@ -221,6 +227,8 @@ async def bulk_delete(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete many picklists.
+
+    At most 200 ids a call; more are refused.
 
     Scope: ZohoInventory.picklists.DELETE.
     """
@@ -274,8 +282,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Change a picklist; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a picklist and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -328,7 +337,7 @@ async def set_status(
     status: Literal["yettostart", "inprogress", "onhold", "completed"],
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Set a status of a picklist.
+    """Set the status of a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -344,6 +353,7 @@ _BULK_SET_STATUS = Operation(
     path="/picklists/setstatus",
     result=Done,
     scope="ZohoInventory.picklists.UPDATE",
+    batches=(Batch("picklist_ids", 25), Batch("picklist_item_ids", 50)),
 )
 
 
@@ -356,6 +366,8 @@ async def bulk_set_status(
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
     """Set a status of many picklists.
+
+    At most 25 ids a call and 50 in ``picklist_item_ids``; more are refused.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -389,7 +401,7 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PicklistComment:
-    """Add a comment to a picklist.
+    """Add a comment to a picklist and return it.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -436,7 +448,7 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
 async def get_advanced_tracking_details(
     zoho: Session, picklist_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> PicklistTransaction:
-    """Advanced tracking details of a picklist.
+    """The advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -461,7 +473,7 @@ async def update_advanced_tracking_details(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update advanced tracking details of a picklist.
+    """Change the advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -499,7 +511,7 @@ def search_sales_order_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistSoLineItem]:
-    """Search sales order line items; iterating reads every page.
+    """Search sales order line items, page by page.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -525,7 +537,7 @@ _SEARCH_SALES_ORDERS = ListOperation(
     name="inventory.picklists.search_sales_orders",
     product=INVENTORY,
     path="/picklists/searchso",
-    row=PicklistSalesorder,
+    row=PicklistSalesOrder,
     key="salesorders",
     row_id="salesorder_id",
     scope="ZohoInventory.salesorders.READ",
@@ -540,8 +552,8 @@ def search_sales_orders(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[PicklistSalesorder]:
-    """Search sales orders; iterating reads every page.
+) -> Pager[PicklistSalesOrder]:
+    """Search sales orders, page by page.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -583,7 +595,7 @@ def search_purchase_return_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistPrLineItem]:
-    """Search purchase return line items; iterating reads every page.
+    """Search purchase return line items, page by page.
 
     Scope: ZohoInventory.purchasereturns.READ.
     """

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from zoho_async.inventory.types.price_lists import (
     PriceList,
     PriceListInput,
-    PriceListPricebookItem,
-    PriceListPricebookItemInput,
+    PriceListPriceBookItem,
+    PriceListPriceBookItemInput,
     PriceListPriceBracket,
     PriceListPriceBracketInput,
 )
@@ -19,10 +19,10 @@ from zoho_async.wire import Done
 __all__ = [
     "PriceList",
     "PriceListInput",
+    "PriceListPriceBookItem",
+    "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
-    "PriceListPricebookItem",
-    "PriceListPricebookItemInput",
     "create",
     "delete",
     "list",
@@ -50,7 +50,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Create a price list. Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Create a price list and return it.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -78,7 +80,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists; iterating reads every page.
+    """List price lists, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -114,8 +116,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list; fields that are not sent stay as they are. Needs ``name``,
-    ``pricebook_type`` and ``sales_or_purchase_type``.
+    """Change a price list and return it; fields that are not sent stay as they are.
+
+    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -19,7 +19,7 @@ from zoho_async.inventory.types.purchase_orders import (
     PurchaseOrderItemCustomFieldInput,
     PurchaseOrderLineItem,
     PurchaseOrderLineItemInput,
-    PurchaseOrderPurchasereceive,
+    PurchaseOrderPurchaseReceive,
     PurchaseOrderReceive,
     PurchaseOrderRejectInput,
 )
@@ -44,7 +44,7 @@ __all__ = [
     "PurchaseOrderItemCustomFieldInput",
     "PurchaseOrderLineItem",
     "PurchaseOrderLineItemInput",
-    "PurchaseOrderPurchasereceive",
+    "PurchaseOrderPurchaseReceive",
     "PurchaseOrderReceive",
     "PurchaseOrderRejectInput",
     "approve",
@@ -82,7 +82,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order. Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
+    """Create a purchase order and return it.
+
+    Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
     """
@@ -116,7 +118,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders; iterating reads every page.
+    """List purchase orders, page by page.
+
+    Zoho takes ``sort_order`` here and does not heed it.
 
     Scope: ZohoInventory.purchaseorders.READ.
     """
@@ -164,8 +168,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order; fields that are not sent stay as they are. Needs
-    ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
+    """Change a purchase order and return it; fields that are not sent stay as they are.
+
+    Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """

@@ -61,7 +61,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseReceive:
-    """Create a purchase receive. Needs ``receive_number`` and ``line_items``.
+    """Create a purchase receive and return it.
+
+    Needs ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.CREATE.
     """
@@ -108,8 +110,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseReceive:
-    """Change a purchase receive; fields that are not sent stay as they are. Needs
-    ``receive_number`` and ``line_items``.
+    """Change a purchase receive and return it; fields that are not sent stay as they are.
+
+    Needs ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
     """

@@ -73,7 +73,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Create a putaway. Needs ``date`` and ``line_items``.
+    """Create a putaway and return it.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.CREATE.
     """
@@ -115,7 +117,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Putaway]:
-    """List putaways; iterating reads every page.
+    """List putaways, page by page.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -186,8 +188,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Change a putaway; fields that are not sent stay as they are. Needs ``date`` and
-    ``line_items``.
+    """Change a putaway and return it; fields that are not sent stay as they are.
+
+    Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.UPDATE.
     """
@@ -242,7 +245,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PutawayComment]:
-    """List comments of a putaway; iterating reads every page.
+    """List the comments of a putaway, page by page.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -275,7 +278,7 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PutawayDocument:
-    """Add an attachment to a putaway.
+    """Add an attachment to a putaway; returns the putaway document.
 
     ``attachment``: 10 MB at most.
 
@@ -365,7 +368,7 @@ _GET_SETTINGS = Operation(
 async def get_settings(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> PutawaySetting:
-    """Settings.
+    """The settings of putaways.
 
     Scope: ZohoInventory.settings.READ.
     """

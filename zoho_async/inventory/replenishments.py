@@ -98,7 +98,7 @@ def list_locations_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List locations of item; iterating reads every page.
+    """List how an item is replenished in each location, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -129,7 +129,7 @@ def list_warehouses_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List warehouses of item; iterating reads every page.
+    """List how an item is replenished in each warehouse, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -184,7 +184,8 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """Change a replenishment configuration; fields that are not sent stay as they are.
+    """Change a replenishment configuration and return it; fields that are not sent stay as they
+    are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -215,7 +216,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """Create a replenishment configuration.
+    """Create a replenishment configuration and return it.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -243,7 +244,7 @@ async def bulk_update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfigurations:
-    """Update many replenishment configurations.
+    """Change many replenishment configurations; returns ``replenishment_configurations``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -282,7 +283,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List tasks; iterating reads every page.
+    """List tasks, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -360,7 +361,7 @@ _GET_TASK_FOR_ITEM = Operation(
 async def get_task_for_item(
     zoho: Session, *, item_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> ReplenishmentConfigurationTaskDetails:
-    """A task for item.
+    """The task of replenishment configurations for an item.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -387,7 +388,7 @@ def list_order_details(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentOrderDetails]:
-    """List order details; iterating reads every page.
+    """List the order details of a replenishment configuration, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -557,7 +558,7 @@ async def generate_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Generate a task of a replenishment configuration.
+    """Generate a task for a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -581,7 +582,7 @@ async def bulk_generate_tasks(
     location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Generate tasks of many replenishment configurations.
+    """Generate tasks for many replenishment configurations.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -612,7 +613,7 @@ def list_tasks_report(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List tasks report; iterating reads every page.
+    """List a tasks report, page by page.
 
     Scope: ZohoInventory.reports.READ.
     """

@@ -84,7 +84,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTag]:
-    """List reporting tags; iterating reads every page.
+    """List reporting tags, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -109,7 +109,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Create a reporting tag. Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
+    """Create a reporting tag and return it.
+
+    Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -133,7 +135,7 @@ async def mark_default_option(
     default_option_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark a default option of a reporting tag.
+    """Mark the default option of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -163,8 +165,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Change a reporting tag; fields that are not sent stay as they are. Needs ``tag_name``,
-    ``entities`` and ``multi_preference_entities``.
+    """Change a reporting tag and return it; fields that are not sent stay as they are.
+
+    Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -211,7 +214,9 @@ async def update_options(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update options of a reporting tag. Needs ``options``.
+    """Change the options of a reporting tag.
+
+    Needs ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -238,7 +243,9 @@ async def update_criteria(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a criteria of a reporting tag. Needs ``criteria_tags`` and ``options``.
+    """Change the criteria of a reporting tag.
+
+    Needs ``criteria_tags`` and ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -354,7 +361,7 @@ def list_options(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagDependentTag]:
-    """List options; iterating reads every page.
+    """List the options of a reporting tag, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -385,7 +392,7 @@ def list_options_of_tag(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagOptionsOfTag]:
-    """List options of a reporting tag of tag; iterating reads every page.
+    """List the options of a reporting tag of a tag, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -419,7 +426,7 @@ async def reorder(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTagTags:
-    """Reorder a reporting tag.
+    """Reorder a reporting tag; returns ``tags``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

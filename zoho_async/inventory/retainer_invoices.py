@@ -104,6 +104,11 @@ ListFilterBy: TypeAlias = Literal[
     "Date.PaymentExpectedDate",
 ]
 
+_CODES = {
+    9520: "payments were recorded: the retainer invoice stays",
+    9533: "a payment was recorded: the amount stays",
+}
+
 
 _CREATE = Operation(
     name="inventory.retainer_invoices.create",
@@ -113,6 +118,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.CREATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -124,7 +130,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Create a retainer invoice. Needs ``customer_id`` and ``line_items``.
+    """Create a retainer invoice and return it.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -149,6 +157,7 @@ _LIST = ListOperation(
     scope="ZohoInventory.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -162,8 +171,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoice]:
-    """List retainer invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List retainer invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -189,6 +200,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.UPDATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -200,8 +212,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Change a retainer invoice; fields that are not sent stay as they are. Needs ``customer_id``
-    and ``line_items``.
+    """Change a retainer invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -222,6 +235,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.READ",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -242,6 +256,7 @@ _DELETE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -262,6 +277,7 @@ _MARK_AS_SENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/sent",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -282,6 +298,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -292,7 +309,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a retainer invoice.
+    """Choose the template in which a retainer invoice is shown.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -308,6 +325,7 @@ _VOID = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/void",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -328,6 +346,7 @@ _MARK_AS_DRAFT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/draft",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -348,6 +367,7 @@ _SUBMIT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/submit",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -368,6 +388,7 @@ _APPROVE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/approve",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -388,6 +409,7 @@ _EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -402,9 +424,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a retainer invoice. Needs ``to_mail_ids``.
+    """Email a retainer invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
@@ -429,13 +451,14 @@ _GET_EMAIL_CONTENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=RetainerInvoiceEmailContentResult,
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_email_content(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RetainerInvoiceEmailContentResult:
-    """An email content of a retainer invoice.
+    """The email that goes out with a retainer invoice unless another is given.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -449,6 +472,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/address/billing",
     result=Done,
     scope="ZohoInventory.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -460,7 +484,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a retainer invoice.
+    """Change the billing address of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
@@ -482,13 +506,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInventory.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[RetainerInvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of retainer invoices, all at once.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -503,13 +528,14 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInventory.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
 def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """An attachment of a retainer invoice.
+    """The attachment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -523,6 +549,7 @@ _ADD_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -555,6 +582,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -582,6 +610,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInventory.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -593,7 +622,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List comments of a retainer invoice; iterating reads every page.
+    """List the comments of a retainer invoice, page by page.
 
     Scope: ZohoInventory.invoices.READ.
     """
@@ -612,6 +641,7 @@ _CREATE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -643,6 +673,7 @@ _DELETE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInventory.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -668,6 +699,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoInventory.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -680,7 +712,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
-    """Update a comment of a retainer invoice.
+    """Change a comment of a retainer invoice and return it.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """

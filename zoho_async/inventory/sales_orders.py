@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.sales_orders import (
     SalesOrder,
     SalesOrderBulkConfirm,
@@ -90,7 +91,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order. Needs ``customer_id``, ``salesorder_number`` and ``line_items``.
+    """Create a sales order and return it.
+
+    Needs ``customer_id``, ``salesorder_number`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.CREATE.
     """
@@ -114,6 +117,7 @@ _LIST = ListOperation(
     row_id="salesorder_id",
     scope="ZohoInventory.salesorders.READ",
     totals=True,
+    batch=Batch("salesorder_ids", 200),
 )
 
 
@@ -125,7 +129,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders; iterating reads every page. At most 200 ids a call.
+    """List sales orders, page by page.
+
+    More than 200 ids in ``salesorder_ids`` are read by several calls.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -200,8 +206,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order; fields that are not sent stay as they are. Needs ``salesorder_number``,
-    ``customer_id`` and ``line_items``.
+    """Change a sales order and return it; fields that are not sent stay as they are.
+
+    Needs ``salesorder_number``, ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """
@@ -294,7 +301,7 @@ async def bulk_confirm(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderBulkConfirm:
-    """Confirm many sales orders.
+    """Confirm many sales orders; returns the sales order bulk confirm.
 
     Scope: ZohoInventory.salesorders.CREATE.
     """

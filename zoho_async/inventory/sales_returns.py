@@ -7,7 +7,7 @@ from zoho_async.inventory.types.sales_returns import (
     SalesReturn,
     SalesReturnBatch,
     SalesReturnComment,
-    SalesReturnCreditnote,
+    SalesReturnCreditNote,
     SalesReturnInput,
     SalesReturnLineItem,
     SalesReturnLineItemInput,
@@ -15,13 +15,13 @@ from zoho_async.inventory.types.sales_returns import (
     SalesReturnMappedItemInput,
     SalesReturnMappedItemMappedItem,
     SalesReturnMappedItemMappedItemInput,
+    SalesReturnReceive,
     SalesReturnReceiveBatchInput,
     SalesReturnReceiveInput,
     SalesReturnReceiveLineItemInput,
     SalesReturnReceiveMappedItemInput,
     SalesReturnReceiveMappedItemMappedItemInput,
     SalesReturnReceiveStorageInput,
-    SalesReturnSalesreturnreceive,
     SalesReturnStorage,
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
@@ -33,7 +33,7 @@ __all__ = [
     "SalesReturn",
     "SalesReturnBatch",
     "SalesReturnComment",
-    "SalesReturnCreditnote",
+    "SalesReturnCreditNote",
     "SalesReturnInput",
     "SalesReturnLineItem",
     "SalesReturnLineItemInput",
@@ -41,13 +41,13 @@ __all__ = [
     "SalesReturnMappedItemInput",
     "SalesReturnMappedItemMappedItem",
     "SalesReturnMappedItemMappedItemInput",
+    "SalesReturnReceive",
     "SalesReturnReceiveBatchInput",
     "SalesReturnReceiveInput",
     "SalesReturnReceiveLineItemInput",
     "SalesReturnReceiveMappedItemInput",
     "SalesReturnReceiveMappedItemMappedItemInput",
     "SalesReturnReceiveStorageInput",
-    "SalesReturnSalesreturnreceive",
     "SalesReturnStorage",
     "create",
     "create_receive",
@@ -78,7 +78,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a sales return. Needs ``line_items``.
+    """Create a sales return and return it.
+
+    Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturns.CREATE.
     """
@@ -109,9 +111,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReturn]:
-    """List sales returns; iterating reads every page.
+    """List sales returns, page by page.
 
-    Zoho takes all filters and does not heed them here.
+    Zoho takes all filters here and does not heed them.
 
     Scope: ZohoInventory.salesreturns.READ.
     """
@@ -138,7 +140,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Change a sales return; fields that are not sent stay as they are. Needs ``line_items``.
+    """Change a sales return and return it; fields that are not sent stay as they are.
+
+    Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturns.UPDATE.
     """
@@ -211,7 +215,9 @@ async def create_receive(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a receive. Needs ``line_items``.
+    """Create a receive; returns the sales return.
+
+    Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturnreceives.CREATE.
     """

@@ -44,7 +44,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SerialNumber]:
-    """List serial numbers; iterating reads every page.
+    """List serial numbers, page by page.
 
     Scope: ZohoInventory.items.READ.
     """

@@ -7,10 +7,10 @@ from zoho_async.inventory.types.shipment_orders import (
     ShipmentOrder,
     ShipmentOrderContactPerson,
     ShipmentOrderContactPersonInput,
+    ShipmentOrderCustomField,
+    ShipmentOrderCustomFieldInput,
     ShipmentOrderInput,
     ShipmentOrderLineItem,
-    ShipmentOrderShipmentorderCustomField,
-    ShipmentOrderShipmentorderCustomFieldInput,
 )
 from zoho_async.operation import INVENTORY, Operation
 from zoho_async.session import Session
@@ -20,10 +20,10 @@ __all__ = [
     "ShipmentOrder",
     "ShipmentOrderContactPerson",
     "ShipmentOrderContactPersonInput",
+    "ShipmentOrderCustomField",
+    "ShipmentOrderCustomFieldInput",
     "ShipmentOrderInput",
     "ShipmentOrderLineItem",
-    "ShipmentOrderShipmentorderCustomField",
-    "ShipmentOrderShipmentorderCustomFieldInput",
     "create",
     "delete",
     "get",
@@ -52,8 +52,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
-    """Create a shipment order. Needs ``shipment_number``, ``date``, ``delivery_method`` and
-    ``tracking_number``.
+    """Create a shipment order and return it.
+
+    Needs ``shipment_number``, ``date``, ``delivery_method`` and ``tracking_number``.
 
     Scope: ZohoInventory.shipmentorders.CREATE.
     """
@@ -107,8 +108,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
-    """Change a shipment order; fields that are not sent stay as they are. Needs
-    ``shipment_number``, ``date`` and ``delivery_method``.
+    """Change a shipment order and return it; fields that are not sent stay as they are.
+
+    Needs ``shipment_number``, ``date`` and ``delivery_method``.
 
     Scope: ZohoInventory.shipmentorders.UPDATE.
     """

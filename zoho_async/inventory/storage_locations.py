@@ -82,7 +82,7 @@ _ENABLE_FOR_WAREHOUSE = Operation(
 async def enable_for_warehouse(
     zoho: Session, warehouse_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location for warehouse.
+    """Enable a storage location for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -102,7 +102,7 @@ _DISABLE_FOR_WAREHOUSE = Operation(
 async def disable_for_warehouse(
     zoho: Session, warehouse_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location for warehouse.
+    """Disable a storage location for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -122,7 +122,7 @@ _ENABLE_FOR_LOCATION = Operation(
 async def enable_for_location(
     zoho: Session, location_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location for location.
+    """Enable a storage location for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -142,7 +142,7 @@ _DISABLE_FOR_LOCATION = Operation(
 async def disable_for_location(
     zoho: Session, location_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location for location.
+    """Disable a storage location for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -167,7 +167,9 @@ async def create_storage_zone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Create a storage zone. Needs ``zone_name``.
+    """Create a storage zone and return it.
+
+    Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -197,7 +199,7 @@ def list_storage_zones(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationStorageZone]:
-    """List storage zones; iterating reads every page.
+    """List storage zones, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -306,7 +308,9 @@ async def update_storage_zone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Update a storage zone. Needs ``zone_name``.
+    """Change a storage zone and return it.
+
+    Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -357,7 +361,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Create a storage location. Needs ``storage_zone_id`` and ``name``.
+    """Create a storage location and return it.
+
+    Needs ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -393,7 +399,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocation]:
-    """List storage locations; iterating reads every page.
+    """List storage locations, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -531,8 +537,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Change a storage location; fields that are not sent stay as they are. Needs
-    ``storage_zone_id`` and ``name``.
+    """Change a storage location and return it; fields that are not sent stay as they are.
+
+    Needs ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -582,7 +589,7 @@ def list_mappings_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationsProductMapping]:
-    """List mappings of item; iterating reads every page.
+    """List the storage locations that an item may be kept in, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -618,7 +625,7 @@ async def update_mappings_of_item(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update mappings of item.
+    """Choose the storage locations that an item may be kept in.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -650,7 +657,7 @@ def list_defaults_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List defaults of item; iterating reads every page.
+    """List the storage locations in which an item is kept, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -680,7 +687,7 @@ async def configure_default_of_item(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Configure a default of item.
+    """Choose the storage location in which an item is kept.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -712,7 +719,7 @@ def list_defaults_of_composite_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List defaults of composite item; iterating reads every page.
+    """List the storage locations in which a composite item is kept, page by page.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -742,7 +749,7 @@ async def configure_default_of_composite_item(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Configure a default of composite item.
+    """Choose the storage location in which a composite item is kept.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """

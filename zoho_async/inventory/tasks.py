@@ -99,6 +99,7 @@ ListFilterBy: TypeAlias = Literal[
     "TaskStatus.DueToday",
     "TaskStatus.PriorityOverdue",
     "TaskStatus.Unassigned",
+    "open",
 ]
 
 
@@ -120,7 +121,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Create a task.
+    """Create a task and return it.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -171,8 +172,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks; iterating reads every page, in order of ``created_time``. With a ``sort_column``
-    of yours rows can move between pages meanwhile and be missed.
+    """List tasks, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -228,7 +231,7 @@ async def bulk_update(
     bulk_update: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Tasks:
-    """Update many tasks.
+    """Change many tasks; returns ``tasks``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -297,7 +300,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change a task; fields that are not sent stay as they are.
+    """Change a task and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -345,7 +348,9 @@ async def update_percentage(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Update a percentage of a task. Needs ``completion_percentage``.
+    """Change the percentage of a task; returns the task.
+
+    Needs ``completion_percentage``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -437,7 +442,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaskComment:
-    """Add a comment to a task. Needs ``description``.
+    """Add a comment to a task and return it.
+
+    Needs ``description``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -465,7 +472,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaskComment]:
-    """List comments of a task; iterating reads every page.
+    """List the comments of a task, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -535,7 +542,7 @@ async def add_attachment(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaskDocuments:
-    """Add an attachment to a task.
+    """Add an attachment to a task; returns ``documents``.
 
     ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx xml csv txt tif tiff, 10 MB at most.
 

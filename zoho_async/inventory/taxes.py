@@ -69,7 +69,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Create a tax.
+    """Create a tax and return it.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -95,7 +95,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes; iterating reads every page.
+    """List taxes, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -121,7 +121,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Change a tax; fields that are not sent stay as they are.
+    """Change a tax and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -185,7 +185,7 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
-    """A group.
+    """A tax group.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -211,7 +211,7 @@ async def update_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Update a group.
+    """Change a tax group and return it.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -233,7 +233,7 @@ _DELETE_GROUP = Operation(
 async def delete_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a group.
+    """Delete a tax group.
 
     Scope: ZohoInventory.settings.DELETE.
     """
@@ -258,7 +258,7 @@ async def create_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Create a group.
+    """Create a tax group and return it.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -283,7 +283,9 @@ async def create_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Create an authority. Needs ``tax_authority_name``.
+    """Create a tax authority and return it.
+
+    Needs ``tax_authority_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -311,7 +313,7 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List authorities; iterating reads every page.
+    """List tax authorities, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -339,7 +341,7 @@ async def update_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Update an authority.
+    """Change a tax authority and return it.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -366,7 +368,7 @@ _GET_AUTHORITY = Operation(
 async def get_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """An authority.
+    """A tax authority.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -386,7 +388,7 @@ _DELETE_AUTHORITY = Operation(
 async def delete_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an authority.
+    """Delete a tax authority.
 
     Scope: ZohoInventory.settings.DELETE.
     """
@@ -411,7 +413,9 @@ async def create_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Create an exemption. Needs ``tax_exemption_code`` and ``type``.
+    """Create a tax exemption and return it.
+
+    Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -439,7 +443,7 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List exemptions; iterating reads every page.
+    """List tax exemptions, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -467,7 +471,9 @@ async def update_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Update an exemption. Needs ``tax_exemption_code`` and ``type``.
+    """Change a tax exemption and return it.
+
+    Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -494,7 +500,7 @@ _GET_EXEMPTION = Operation(
 async def get_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """An exemption.
+    """A tax exemption.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -514,7 +520,7 @@ _DELETE_EXEMPTION = Operation(
 async def delete_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an exemption.
+    """Delete a tax exemption.
 
     Scope: ZohoInventory.settings.DELETE.
     """

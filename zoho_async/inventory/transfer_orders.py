@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.inventory.types.transfer_orders import (
     TransferOrder,
     TransferOrderBatchInput,
@@ -77,8 +78,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Create a transfer order. Needs ``transfer_order_number``, ``date``, ``from_location_id``,
-    ``to_location_id`` and ``line_items``.
+    """Create a transfer order and return it.
+
+    Needs ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
+    ``line_items``.
 
     Scope: ZohoInventory.transferorders.CREATE.
     """
@@ -142,8 +145,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TransferOrder]:
-    """List transfer orders; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List transfer orders, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInventory.transferorders.READ.
     """
@@ -194,6 +199,7 @@ _BULK_DELETE = Operation(
     path="/transferorders",
     result=Done,
     scope="ZohoInventory.transferorders.DELETE",
+    batches=(Batch("transfer_order_ids", 25),),
 )
 
 
@@ -203,7 +209,9 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many transfer orders. At most 25 ids a call.
+    """Delete many transfer orders.
+
+    At most 25 ids a call; more are refused.
 
     Scope: ZohoInventory.transferorders.DELETE.
     """
@@ -252,8 +260,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Change a transfer order; fields that are not sent stay as they are. Needs
-    ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
+    """Change a transfer order and return it; fields that are not sent stay as they are.
+
+    Needs ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
     ``line_items``.
 
     Scope: ZohoInventory.transferorders.UPDATE.

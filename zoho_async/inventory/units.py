@@ -61,7 +61,9 @@ async def create_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitGroup:
-    """Create a group. Needs ``unit_group_name`` and ``base_unit_id``.
+    """Create a unit group and return it.
+
+    Needs ``unit_group_name`` and ``base_unit_id``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -87,7 +89,9 @@ def list_groups(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[UnitGroup]:
-    """List groups; iterating reads every page.
+    """List unit groups, page by page.
+
+    A page holds 50 rows where ``per_page`` is not given.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -110,7 +114,7 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, unit_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> UnitGroup:
-    """A group.
+    """A unit group.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -136,7 +140,7 @@ async def update_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitGroup:
-    """Update a group.
+    """Change a unit group and return it.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -158,7 +162,7 @@ _DELETE_GROUP = Operation(
 async def delete_group(
     zoho: Session, unit_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a group.
+    """Delete a unit group.
 
     Scope: ZohoInventory.items.DELETE.
     """
@@ -183,7 +187,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Unit:
-    """Create a unit. Needs ``name`` and ``unit``.
+    """Create a unit and return it.
+
+    Needs ``name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -210,7 +216,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Unit]:
-    """List units; iterating reads every page.
+    """List units, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -245,7 +251,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Unit:
-    """Change a unit; fields that are not sent stay as they are.
+    """Change a unit and return it; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -293,7 +299,9 @@ async def create_conversion(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitConversion:
-    """Create a conversion of a unit. Needs ``target_unit_id`` and ``conversion_rate``.
+    """Create a unit conversion of a unit and return it.
+
+    Needs ``target_unit_id`` and ``conversion_rate``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -325,7 +333,7 @@ def list_conversions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[UnitConversion]:
-    """List conversions of a unit; iterating reads every page.
+    """List the unit conversions of a unit, page by page.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -357,7 +365,7 @@ async def update_conversion(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitConversion:
-    """Update a conversion of a unit.
+    """Change a unit conversion of a unit and return it.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -387,7 +395,7 @@ async def delete_conversion(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a conversion of a unit.
+    """Delete a unit conversion of a unit.
 
     Scope: ZohoInventory.items.DELETE.
     """

@@ -43,7 +43,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create a user. Needs ``name`` and ``email``.
+    """Create a user.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -72,7 +74,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users; iterating reads every page.
+    """List users, page by page.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -108,7 +110,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
+    """Change a user; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.contacts import (
     Contact,
     ContactComment,
-    ContactCreditnoteRefund,
+    ContactCreditNoteRefund,
     ContactCurrencySummary,
     ContactData,
     ContactDefaultTemplates,
@@ -45,7 +45,7 @@ from zoho_async.wire import Done
 __all__ = [
     "Contact",
     "ContactComment",
-    "ContactCreditnoteRefund",
+    "ContactCreditNoteRefund",
     "ContactCurrencySummary",
     "ContactData",
     "ContactDefaultTemplates",
@@ -120,6 +120,15 @@ ListSortColumn: TypeAlias = Literal[
     "last_modified_time",
 ]
 
+_CODES = {
+    1002: "no such contact",
+    3000: "the contact has transactions",
+    3013: "the contact's name is not valid",
+    3062: "the name is taken",
+    9004: "no such currency",
+    31006: "the portal is disabled",
+}
+
 
 _CREATE = Operation(
     name="invoice.contacts.create",
@@ -129,6 +138,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.CREATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -139,7 +149,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Create a contact. Needs ``contact_name``.
+    """Create a contact and return it.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -156,6 +168,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.contacts.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -192,11 +205,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Contact]:
-    """List contacts; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List contacts, page by page.
 
-    Zoho takes ``contact_type`` and does not heed them here. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Zoho takes ``contact_type`` here and does
+    not heed it. ``last_modified_time`` asks for what changed since a moment.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -245,6 +258,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.UPDATE",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -256,7 +270,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Change a contact; fields that are not sent stay as they are. Needs ``contact_name``.
+    """Change a contact and return it; fields that are not sent stay as they are.
+
+    Needs ``contact_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -272,6 +288,7 @@ _DELETE = Operation(
     path="/contacts/{contact_id}",
     result=Done,
     scope="ZohoInvoice.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -293,6 +310,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.READ",
     key="contact",
+    codes=_CODES,
 )
 
 
@@ -313,6 +331,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/contacts/{contact_id}/active",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -333,6 +352,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/contacts/{contact_id}/inactive",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -353,6 +373,7 @@ _ENABLE_PORTAL = Operation(
     path="/contacts/{contact_id}/portal/enable",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -364,7 +385,9 @@ async def enable_portal(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Enable a portal of a contact. Needs ``contact_persons``.
+    """Enable the portal for a contact.
+
+    Needs ``contact_persons``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -385,6 +408,7 @@ _LIST_CLIENT_REVIEWS = ListOperation(
     key="reviews",
     row_id="comment_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -396,7 +420,7 @@ def list_client_reviews(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactReview]:
-    """List client reviews; iterating reads every page.
+    """List client reviews, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -415,6 +439,7 @@ _GET_CLIENT_REVIEW = Operation(
     result=ContactReview,
     scope="ZohoInvoice.contacts.READ",
     key="reviews",
+    codes=_CODES,
 )
 
 
@@ -443,6 +468,7 @@ _REPLY_TO_CLIENT_REVIEW = Operation(
     path="/clientreviews/{comment_id}/comment",
     result=ContactReviews,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -455,7 +481,7 @@ async def reply_to_client_review(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ContactReviews:
-    """Reply a contact to client review.
+    """Reply to a client review.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -475,13 +501,14 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def enable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of a contact.
+    """Enable the payment reminder for a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -495,13 +522,14 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/contacts/{contact_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
 async def disable_payment_reminder(
     zoho: Session, contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of a contact.
+    """Disable the payment reminder for a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -515,6 +543,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
     form="JSONString",
 )
 
@@ -529,7 +558,9 @@ async def email_statement(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email the statement of a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -549,6 +580,7 @@ _GET_STATEMENT_EMAIL = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=ContactStatementEmailResult,
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -560,7 +592,7 @@ async def get_statement_email(
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ContactStatementEmailResult:
-    """A statement email of a contact.
+    """The email that goes out with the statement of a contact.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -578,6 +610,7 @@ _EMAIL = Operation(
     path="/contacts/{contact_id}/email",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 
@@ -590,7 +623,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a contact.
+
+    Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -611,6 +646,7 @@ _LIST_COMMENTS = ListOperation(
     key="contact_comments",
     row_id="comment_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -622,7 +658,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactComment]:
-    """List comments of a contact; iterating reads every page.
+    """List the comments of a contact, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -642,6 +678,7 @@ _ADD_ADDRESS = Operation(
     result=Address,
     scope="ZohoInvoice.contacts.CREATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -653,7 +690,7 @@ async def add_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Address:
-    """Add an address to a contact.
+    """Add an address to a contact and return it.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -670,6 +707,7 @@ _LIST_ADDRESSES = ListOperation(
     key="addresses",
     row_id="address_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -681,7 +719,7 @@ def list_addresses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Address]:
-    """List addresses of a contact; iterating reads every page.
+    """List the addresses of a contact, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -701,6 +739,7 @@ _UPDATE_ADDRESS = Operation(
     result=Address,
     scope="ZohoInvoice.contacts.UPDATE",
     key="address_info",
+    codes=_CODES,
 )
 
 
@@ -713,7 +752,7 @@ async def update_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Address:
-    """Update an address of a contact.
+    """Change an address of a contact and return it.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -733,6 +772,7 @@ _DELETE_ADDRESS = Operation(
     path="/contacts/{contact_id}/address/{address_id}",
     result=Done,
     scope="ZohoInvoice.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -754,10 +794,11 @@ _LIST_REFUNDS = ListOperation(
     name="invoice.contacts.list_refunds",
     product=INVOICE,
     path="/contacts/{contact_id}/refunds",
-    row=ContactCreditnoteRefund,
+    row=ContactCreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -768,8 +809,8 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ContactCreditnoteRefund]:
-    """List refunds of a contact's credit notes; iterating reads every page.
+) -> Pager[ContactCreditNoteRefund]:
+    """List refunds of a contact's credit notes, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -789,6 +830,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.CREATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -799,7 +841,9 @@ async def create_contact_person(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Create a contact person. Needs ``first_name``.
+    """Create a contact person and return it.
+
+    Needs ``first_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
@@ -816,6 +860,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.UPDATE",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -827,7 +872,9 @@ async def update_contact_person(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
-    """Update a contact person. Needs ``contact_id`` and ``first_name``.
+    """Change a contact person and return it.
+
+    Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
@@ -847,6 +894,7 @@ _DELETE_CONTACT_PERSON = Operation(
     path="/contacts/contactpersons/{contact_person_id}",
     result=Done,
     scope="ZohoInvoice.contacts.DELETE",
+    codes=_CODES,
 )
 
 
@@ -868,6 +916,7 @@ _LIST_CONTACT_PERSONS = ListOperation(
     key="contact_persons",
     row_id="contact_person_id",
     scope="ZohoInvoice.contacts.READ",
+    codes=_CODES,
 )
 
 
@@ -879,7 +928,7 @@ def list_contact_persons(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ContactPerson]:
-    """List contact persons of a contact; iterating reads every page.
+    """List the contact persons of a contact, page by page.
 
     Scope: ZohoInvoice.contacts.READ.
     """
@@ -899,6 +948,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.READ",
     key="contact_person",
+    codes=_CODES,
 )
 
 
@@ -925,6 +975,7 @@ _MARK_CONTACT_PERSON_PRIMARY = Operation(
     path="/contacts/contactpersons/{contact_person_id}/primary",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    codes=_CODES,
 )
 
 

@@ -20,7 +20,6 @@ from zoho_async.invoice.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
-    CreditNoteCreditnoteRefund,
     CreditNoteEmailHistory,
     CreditNoteEmailInput,
     CreditNoteInput,
@@ -28,6 +27,7 @@ from zoho_async.invoice.types.credit_notes import (
     CreditNoteInvoicesCredited,
     CreditNoteLineItem,
     CreditNoteLineItemInput,
+    CreditNoteRefund,
     CreditNoteRefundInput,
     CreditNoteTemplate,
     CreditNoteToInvoicesInput,
@@ -48,7 +48,6 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
-    "CreditNoteCreditnoteRefund",
     "CreditNoteEmailHistory",
     "CreditNoteEmailInput",
     "CreditNoteInput",
@@ -56,6 +55,7 @@ __all__ = [
     "CreditNoteInvoicesCredited",
     "CreditNoteLineItem",
     "CreditNoteLineItemInput",
+    "CreditNoteRefund",
     "CreditNoteRefundInput",
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
@@ -167,7 +167,18 @@ ListAllRefundsSortColumn: TypeAlias = Literal[
     "customer_name",
     "amount_bcy",
     "amount_fcy",
+    "created_time",
 ]
+
+_CODES = {
+    1002: "no such credit note",
+    12003: "the credit note is closed",
+    12004: "the credit note is void",
+    12005: "the invoice is a draft",
+    12006: "the invoice is closed",
+    12007: "the invoice is void",
+    12018: "the number is taken",
+}
 
 
 _CREATE = Operation(
@@ -178,6 +189,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.CREATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -190,8 +202,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Create a credit note. Needs ``customer_id``, ``date``, ``creditnote_number`` and
-    ``Optional``.
+    """Create a credit note and return it.
+
+    Needs ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -217,6 +230,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.creditnotes.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -249,8 +263,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNote]:
-    """List credit notes; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -295,6 +311,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.UPDATE",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -307,8 +324,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``date``, ``creditnote_number`` and ``Optional``.
+    """Change a credit note and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -332,6 +350,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.READ",
     key="creditnote",
+    codes=_CODES,
 )
 
 
@@ -355,6 +374,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.creditnotes.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -378,6 +398,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInvoice.creditnotes.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -400,6 +421,7 @@ _DELETE = Operation(
     path="/creditnotes/{creditnote_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -420,6 +442,7 @@ _EMAIL = Operation(
     path="/creditnotes/{creditnote_id}/email",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -433,9 +456,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
+    """Email a credit note.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -456,6 +479,7 @@ _VOID = Operation(
     path="/creditnotes/{creditnote_id}/void",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -476,13 +500,14 @@ _CONVERT_TO_OPEN = Operation(
     path="/creditnotes/{creditnote_id}/converttoopen",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
 async def convert_to_open(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Convert a credit note to open.
+    """Mark a credit note as open.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -497,6 +522,7 @@ _LIST_EMAIL_HISTORY = ListOperation(
     key="email_history",
     row_id="mailhistory_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -508,7 +534,7 @@ def list_email_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteEmailHistory]:
-    """List email history of a credit note; iterating reads every page.
+    """List the email history of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -527,6 +553,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -538,7 +565,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a credit note.
+    """Change the billing address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -558,6 +585,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/creditnotes/{creditnote_id}/address/shipping",
     result=Done,
     scope="ZohoInvoice.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -569,7 +597,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of a credit note.
+    """Change the shipping address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -591,13 +619,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.creditnotes.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[CreditNoteTemplate]:
-    """List templates, which come all at once.
+    """List the templates of credit notes, all at once.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -611,6 +640,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/creditnotes/{creditnote_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -621,7 +651,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a credit note.
+    """Choose the template in which a credit note is shown.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -635,6 +665,7 @@ _APPLY_TO_INVOICES = Operation(
     path="/creditnotes/{creditnote_id}/invoices",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -667,6 +698,7 @@ _LIST_INVOICES = ListOperation(
     key="invoices_credited",
     row_id="creditnote_invoice_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -678,7 +710,7 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteInvoicesCredited]:
-    """List invoices of a credit note; iterating reads every page.
+    """List the invoices of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -697,6 +729,7 @@ _DELETE_INVOICE = Operation(
     path="/creditnotes/{creditnote_id}/invoices/{creditnote_invoice_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -723,6 +756,7 @@ _ADD_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments",
     result=Done,
     scope="ZohoInvoice.creditnotes.CREATE",
+    codes=_CODES,
 )
 
 
@@ -751,6 +785,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -762,7 +797,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CreditNoteComment]:
-    """List comments of a credit note; iterating reads every page.
+    """List the comments of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -781,6 +816,7 @@ _DELETE_COMMENT = Operation(
     path="/creditnotes/{creditnote_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 
@@ -802,11 +838,13 @@ _LIST_ALL_REFUNDS = ListOperation(
     name="invoice.credit_notes.list_all_refunds",
     product=INVOICE,
     path="/creditnotes/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.creditnotes.READ",
+    order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -819,8 +857,11 @@ def list_all_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
-    """List all refunds; iterating reads every page.
+) -> Pager[CreditNoteRefund]:
+    """List all refunds of credit notes, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -843,9 +884,10 @@ _CREATE_REFUND = Operation(
     product=INVOICE,
     method="POST",
     path="/creditnotes/{creditnote_id}/refunds",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.CREATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -856,8 +898,8 @@ async def create_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
-    """Create a refund of a credit note.
+) -> CreditNoteRefund:
+    """Create a refund of a credit note and return it.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -870,10 +912,11 @@ _LIST_REFUNDS = ListOperation(
     name="invoice.credit_notes.list_refunds",
     product=INVOICE,
     path="/creditnotes/{creditnote_id}/refunds",
-    row=CreditNoteCreditnoteRefund,
+    row=CreditNoteRefund,
     key="creditnote_refunds",
     row_id="creditnote_refund_id",
     scope="ZohoInvoice.creditnotes.READ",
+    codes=_CODES,
 )
 
 
@@ -884,8 +927,8 @@ def list_refunds(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[CreditNoteCreditnoteRefund]:
-    """List refunds of a credit note; iterating reads every page.
+) -> Pager[CreditNoteRefund]:
+    """List the refunds of a credit note, page by page.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
@@ -902,9 +945,10 @@ _UPDATE_REFUND = Operation(
     product=INVOICE,
     method="PUT",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.UPDATE",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -916,8 +960,8 @@ async def update_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
-    """Update a refund of a credit note.
+) -> CreditNoteRefund:
+    """Change a refund of a credit note and return it.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
@@ -935,9 +979,10 @@ _GET_REFUND = Operation(
     product=INVOICE,
     method="GET",
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
-    result=CreditNoteCreditnoteRefund,
+    result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.READ",
     key="creditnote_refund",
+    codes=_CODES,
 )
 
 
@@ -947,7 +992,7 @@ async def get_refund(
     creditnote_refund_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> CreditNoteCreditnoteRefund:
+) -> CreditNoteRefund:
     """A refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.
@@ -964,6 +1009,7 @@ _DELETE_REFUND = Operation(
     path="/creditnotes/{creditnote_id}/refunds/{creditnote_refund_id}",
     result=Done,
     scope="ZohoInvoice.creditnotes.DELETE",
+    codes=_CODES,
 )
 
 

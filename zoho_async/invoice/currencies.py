@@ -52,9 +52,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Create a currency. Needs ``currency_code`` and ``currency_format``.
+    """Create a currency and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``currency_code`` and ``currency_format``. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -81,7 +82,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies; iterating reads every page.
+    """List currencies, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -113,10 +114,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
-    ``currency_format``.
+    """Change a currency and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``currency_code`` and ``currency_format``. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -193,7 +194,7 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List exchange rates of a currency; iterating reads every page.
+    """List the exchange rates of a currency, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -233,7 +234,7 @@ async def create_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """Create an exchange rate of a currency.
+    """Create an exchange rate of a currency; returns ``exchange_rate``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -295,7 +296,7 @@ async def update_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an exchange rate of a currency.
+    """Change an exchange rate of a currency.
 
     Unconfirmed: known from Books, and in no document of this product.
 

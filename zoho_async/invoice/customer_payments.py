@@ -63,6 +63,13 @@ ListFilterBy: TypeAlias = Literal[
     "PaymentMode.Others",
 ]
 
+_CODES = {
+    3004: "no such customer",
+    9521: "a retainer invoice is paid in full or not",
+    9523: "the amount of a retainer's payment stays: delete it and add another",
+    24016: "the amount exceeds the balance",
+}
+
 
 _CREATE = Operation(
     name="invoice.customer_payments.create",
@@ -72,6 +79,7 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.CREATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -82,8 +90,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``,
-    ``invoice_id``, ``amount_applied`` and ``Optional``.
+    """Create a customer payment and return it.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``,
+    ``amount_applied`` and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
@@ -99,6 +109,7 @@ _LIST = ListOperation(
     row_id="payment_id",
     scope="ZohoInvoice.customerpayments.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -132,7 +143,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPayment]:
-    """List customer payments; iterating reads every page.
+    """List customer payments, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -180,6 +191,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.UPDATE",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -191,8 +203,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
-    """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``payment_mode``, ``amount``, ``date``, ``invoice_id``, ``amount_applied`` and ``Optional``.
+    """Change a customer payment and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``,
+    ``amount_applied`` and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """
@@ -209,6 +223,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.READ",
     key="payment",
+    codes=_CODES,
 )
 
 
@@ -229,6 +244,7 @@ _DELETE = Operation(
     path="/customerpayments/{payment_id}",
     result=Done,
     scope="ZohoInvoice.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 
@@ -249,6 +265,7 @@ _CREATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoInvoice.customerpayments.CREATE",
+    codes=_CODES,
 )
 
 
@@ -260,7 +277,9 @@ async def create_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Create a refund of a customer payment. Needs ``date`` and ``amount``.
+    """Create a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
@@ -281,6 +300,7 @@ _LIST_REFUNDS = ListOperation(
     key="payment_refunds",
     row_id="payment_refund_id",
     scope="ZohoInvoice.customerpayments.READ",
+    codes=_CODES,
 )
 
 
@@ -292,7 +312,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomerPaymentPaymentRefund]:
-    """List refunds of a customer payment; iterating reads every page.
+    """List the refunds of a customer payment, page by page.
 
     Scope: ZohoInvoice.customerpayments.READ.
     """
@@ -311,6 +331,7 @@ _UPDATE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=CustomerPaymentPaymentRefunds,
     scope="ZohoInvoice.customerpayments.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -323,7 +344,9 @@ async def update_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
-    """Update a refund of a customer payment. Needs ``date`` and ``amount``.
+    """Change a refund of a customer payment; returns ``payment_refunds``.
+
+    Needs ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """
@@ -344,6 +367,7 @@ _GET_REFUND = Operation(
     result=CustomerPaymentPaymentRefund,
     scope="ZohoInvoice.customerpayments.READ",
     key="payment_refunds",
+    codes=_CODES,
 )
 
 
@@ -368,6 +392,7 @@ _DELETE_REFUND = Operation(
     path="/customerpayments/{customer_payment_id}/refunds/{refund_id}",
     result=Done,
     scope="ZohoInvoice.customerpayments.DELETE",
+    codes=_CODES,
 )
 
 

@@ -8,6 +8,7 @@ be above 0 and at most 100.
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download, Downloads
 from zoho_async.invoice.types.estimates import (
     Estimate,
@@ -78,6 +79,14 @@ __all__ = [
     "update_template",
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such estimate",
+    2007: "an item was deleted or is inactive",
+    4041: "the estimate cannot become a draft again",
+    9526: "the retainer's percentage must be above 0 and at most 100",
+}
+
 
 _CREATE = Operation(
     name="invoice.estimates.create",
@@ -87,6 +96,7 @@ _CREATE = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.CREATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -99,8 +109,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Create an estimate. Needs ``customer_id``, ``item_id``, ``rate``, ``quantity`` and
-    ``Optional``.
+    """Create an estimate and return it.
+
+    Needs ``customer_id``, ``item_id``, ``rate``, ``quantity`` and ``Optional``.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -125,6 +136,7 @@ _LIST = ListOperation(
     row_id="estimate_id",
     scope="ZohoInvoice.estimates.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -135,7 +147,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Estimate]:
-    """List estimates; iterating reads every page.
+    """List estimates, page by page.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -150,6 +162,7 @@ _UPDATE = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.UPDATE",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -162,8 +175,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Change an estimate; fields that are not sent stay as they are. Needs ``customer_id``,
-    ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
+    """Change an estimate and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id``, ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -187,6 +201,7 @@ _GET = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.READ",
     key="estimate",
+    codes=_CODES,
 )
 
 
@@ -210,6 +225,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -233,6 +249,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -255,6 +272,7 @@ _DELETE = Operation(
     path="/estimates/{estimate_id}",
     result=Done,
     scope="ZohoInvoice.estimates.DELETE",
+    codes=_CODES,
 )
 
 
@@ -275,6 +293,7 @@ _MARK_AS_SENT = Operation(
     path="/estimates/{estimate_id}/status/sent",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -295,6 +314,7 @@ _MARK_AS_ACCEPTED = Operation(
     path="/estimates/{estimate_id}/status/accepted",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -315,6 +335,7 @@ _MARK_AS_DECLINED = Operation(
     path="/estimates/{estimate_id}/status/declined",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -335,6 +356,7 @@ _EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -347,9 +369,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an estimate. Needs ``to_mail_ids``.
+    """Email an estimate.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -370,6 +392,7 @@ _GET_EMAIL = Operation(
     path="/estimates/{estimate_id}/email",
     result=EstimateEmailResult,
     scope="ZohoInvoice.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -380,7 +403,7 @@ async def get_email(
     email_template_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> EstimateEmailResult:
-    """An email of an estimate.
+    """The email that goes out with an estimate unless another is given.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -398,6 +421,8 @@ _BULK_EMAIL = Operation(
     path="/estimates/email",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    batches=(Batch("estimate_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -407,7 +432,9 @@ async def bulk_email(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many estimates. At most 10 ids a call.
+    """Email many estimates.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
@@ -422,6 +449,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -431,7 +460,9 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many estimates in one document. At most 25 ids a call.
+    """The PDFs of many estimates in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -450,6 +481,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.estimates.READ",
     accept="application/pdf",
+    batches=(Batch("estimate_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -459,7 +492,9 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many estimates in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -477,6 +512,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -488,7 +524,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an estimate.
+    """Change the billing address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -508,6 +544,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/estimates/{estimate_id}/address/shipping",
     result=Done,
     scope="ZohoInvoice.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -519,7 +556,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an estimate.
+    """Change the shipping address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -541,13 +578,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.estimates.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[EstimateTemplate]:
-    """List templates, which come all at once.
+    """List the templates of estimates, all at once.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -561,6 +599,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/estimates/{estimate_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.estimates.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -571,7 +610,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an estimate.
+    """Choose the template in which an estimate is shown.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -585,6 +624,7 @@ _CREATE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments",
     result=Done,
     scope="ZohoInvoice.estimates.CREATE",
+    codes=_CODES,
 )
 
 
@@ -613,6 +653,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.estimates.READ",
+    codes=_CODES,
 )
 
 
@@ -624,7 +665,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[EstimateComment]:
-    """List comments of an estimate; iterating reads every page.
+    """List the comments of an estimate, page by page.
 
     Scope: ZohoInvoice.estimates.READ.
     """
@@ -644,6 +685,7 @@ _UPDATE_COMMENT = Operation(
     result=EstimateComment,
     scope="ZohoInvoice.estimates.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -656,7 +698,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> EstimateComment:
-    """Update a comment of an estimate.
+    """Change a comment of an estimate and return it.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
@@ -676,6 +718,7 @@ _DELETE_COMMENT = Operation(
     path="/estimates/{estimate_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.estimates.DELETE",
+    codes=_CODES,
 )
 
 

@@ -87,6 +87,14 @@ ListFilterBy: TypeAlias = Literal[
     "Status.Unbilled",
 ]
 
+_CODES = {
+    1002: "no such expense",
+    5001: "the expense was invoiced: it stays",
+    5015: "the amount is not valid",
+    5019: "the expense was invoiced: the contact stays",
+    5032: "the expense was invoiced: it stays billable",
+}
+
 
 _CREATE = Operation(
     name="invoice.expenses.create",
@@ -96,6 +104,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.CREATE",
     key="expense",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -108,10 +117,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Create an expense. Needs ``account_id``, ``date``, ``amount`` and
-    ``paid_through_account_id``.
+    """Create an expense and return it.
 
-    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. ``receipt``: gif png
+    jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -130,6 +139,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.expenses.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -173,10 +183,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Expense]:
-    """List expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List expenses, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -233,6 +244,7 @@ _UPSERT = Operation(
     scope="ZohoInvoice.expenses.UPDATE",
     key="expense",
     repeatable=True,
+    codes=_CODES,
 )
 
 
@@ -246,10 +258,10 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
     """Change the expense whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``account_id``, ``date``, ``amount`` and
-    ``paid_through_account_id``.
+    is none. Doing so twice does no harm.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -274,6 +286,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.UPDATE",
     key="expense",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -288,12 +301,11 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Change an expense; fields that are not sent stay as they are. Needs ``account_id``, ``date``,
-    ``amount`` and ``paid_through_account_id``.
+    """Change an expense and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
-
-    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    Needs ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. Unconfirmed: known
+    from Books, and in no document of this product. ``receipt``: gif png jpeg jpg bmp pdf xls xlsx
+    doc docx, 10 MB at most.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -315,6 +327,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.READ",
     key="expense",
+    codes=_CODES,
 )
 
 
@@ -337,6 +350,7 @@ _DELETE = Operation(
     path="/expenses/{expense_id}",
     result=Done,
     scope="ZohoInvoice.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -360,6 +374,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.expenses.READ",
+    codes=_CODES,
 )
 
 
@@ -371,7 +386,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseComment]:
-    """List comments of an expense; iterating reads every page.
+    """List the comments of an expense, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -394,6 +409,7 @@ _LIST_EMPLOYEES = ListOperation(
     row_id="employee_id",
     scope="ZohoInvoice.expenses.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -404,7 +420,7 @@ def list_employees(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ExpenseEmployee]:
-    """List employees; iterating reads every page.
+    """List employees, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -423,6 +439,7 @@ _CREATE_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoInvoice.expenses.CREATE",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -433,9 +450,9 @@ async def create_employee(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ExpenseEmployee:
-    """Create an employee. Needs ``name`` and ``email``.
+    """Create an employee and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``name`` and ``email``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -452,6 +469,7 @@ _GET_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoInvoice.expenses.READ",
     key="employee",
+    codes=_CODES,
 )
 
 
@@ -474,6 +492,7 @@ _DELETE_EMPLOYEE = Operation(
     path="/employee/{employee_id}",
     result=Done,
     scope="ZohoInvoice.expenses.DELETE",
+    codes=_CODES,
 )
 
 
@@ -497,6 +516,7 @@ _GET_RECEIPT = Operation(
     result=bytes,
     scope="ZohoInvoice.expenses.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -507,7 +527,7 @@ def get_receipt(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A receipt of an expense.
+    """The receipt of an expense.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -525,6 +545,7 @@ _CREATE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoInvoice.expenses.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -538,9 +559,8 @@ async def create_receipt(
 ) -> Done:
     """Create a receipt of an expense.
 
-    Unconfirmed: known from Books, and in no document of this product.
-
-    ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    Unconfirmed: known from Books, and in no document of this product. ``receipt``: gif png jpeg jpg
+    bmp pdf xls xlsx doc docx, 10 MB at most.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -556,13 +576,14 @@ _DELETE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoInvoice.expenses.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_receipt(
     zoho: Session, expense_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a receipt of an expense.
+    """Delete the receipt of an expense.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -578,6 +599,7 @@ _ADD_ATTACHMENT = Operation(
     path="/expenses/{expense_id}/attachment",
     result=ExpenseDocuments,
     scope="ZohoInvoice.expenses.CREATE",
+    codes=_CODES,
     file_types=(
         "gif",
         "png",
@@ -604,11 +626,10 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> ExpenseDocuments:
-    """Add an attachment to an expense.
+    """Add an attachment to an expense; returns ``documents``.
 
-    Unconfirmed: known from Books, and in no document of this product.
-
-    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx txt csv, 10 MB at most.
+    Unconfirmed: known from Books, and in no document of this product. ``attachment``: gif png jpeg
+    jpg bmp pdf xls xlsx doc docx txt csv, 10 MB at most.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.batches import Batch
 from zoho_async.files import Download, Downloads
 from zoho_async.invoice.types.invoices import (
     Invoice,
@@ -28,7 +29,7 @@ from zoho_async.invoice.types.invoices import (
     InvoiceContactPersonsAssociated,
     InvoiceContactPersonsAssociatedInput,
     InvoiceCredit,
-    InvoiceCreditsApplyCreditnoteInput,
+    InvoiceCreditsApplyCreditNoteInput,
     InvoiceCreditsInput,
     InvoiceCreditsInvoicePaymentInput,
     InvoiceEmail,
@@ -71,7 +72,7 @@ __all__ = [
     "InvoiceContactPersonsAssociated",
     "InvoiceContactPersonsAssociatedInput",
     "InvoiceCredit",
-    "InvoiceCreditsApplyCreditnoteInput",
+    "InvoiceCreditsApplyCreditNoteInput",
     "InvoiceCreditsInput",
     "InvoiceCreditsInvoicePaymentInput",
     "InvoiceEmail",
@@ -140,6 +141,15 @@ ListSortColumn: TypeAlias = Literal[
     "customer_name", "invoice_number", "date", "due_date", "total", "balance", "created_time"
 ]
 
+_CODES = {
+    1001: "the number is taken",
+    1002: "no such contact person",
+    3009: "credits were applied: the contact's details stay",
+    3010: "payments were recorded: the customer stays",
+    4001: "payments were recorded: the invoice stays",
+    12008: "credits were applied: the invoice stays",
+}
+
 
 _CREATE = Operation(
     name="invoice.invoices.create",
@@ -149,6 +159,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -161,7 +172,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Create an invoice. Needs ``customer_id``, ``date`` and ``Optional``.
+    """Create an invoice and return it.
+
+    Needs ``customer_id``, ``date`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -187,6 +200,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -228,8 +242,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Invoice]:
-    """List invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -283,6 +299,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -295,8 +312,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
-    ``Optional``.
+    """Change an invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -320,6 +338,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.READ",
     key="invoice",
+    codes=_CODES,
 )
 
 
@@ -341,6 +360,7 @@ _GET_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
+    codes=_CODES,
 )
 
 
@@ -364,6 +384,7 @@ _GET_HTML = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="text/html",
+    codes=_CODES,
 )
 
 
@@ -386,6 +407,7 @@ _DELETE = Operation(
     path="/invoices/{invoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -406,6 +428,7 @@ _MARK_AS_SENT = Operation(
     path="/invoices/{invoice_id}/status/sent",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -426,6 +449,7 @@ _VOID = Operation(
     path="/invoices/{invoice_id}/status/void",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -446,6 +470,7 @@ _MARK_AS_DRAFT = Operation(
     path="/invoices/{invoice_id}/status/draft",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -466,6 +491,7 @@ _EMAIL = Operation(
     path="/invoices/{invoice_id}/email",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -480,9 +506,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email an invoice. Needs ``to_mail_ids``.
+    """Email an invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -508,6 +534,7 @@ _GET_EMAIL = Operation(
     result=InvoiceEmail,
     scope="ZohoInvoice.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
@@ -518,7 +545,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceEmail:
-    """An email of an invoice.
+    """The email that goes out with an invoice unless another is given.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -536,6 +563,8 @@ _BULK_EMAIL = Operation(
     path="/invoices/email",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -547,7 +576,9 @@ async def bulk_email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email many invoices. At most 10 ids a call.
+    """Email many invoices.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -566,6 +597,7 @@ _SEND_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -579,9 +611,9 @@ async def send_payment_reminder(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
+    """Send a payment reminder for an invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``cc_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -603,13 +635,14 @@ _GET_PAYMENT_REMINDER = Operation(
     result=InvoiceEmail,
     scope="ZohoInvoice.invoices.READ",
     key="data",
+    codes=_CODES,
 )
 
 
 async def get_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> InvoiceEmail:
-    """A payment reminder of an invoice.
+    """The email that reminds a customer of an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -624,6 +657,8 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     result=InvoiceBulkPaymentReminder,
     scope="ZohoInvoice.invoices.CREATE",
     key="info",
+    batches=(Batch("invoice_ids", 10),),
+    codes=_CODES,
 )
 
 
@@ -633,7 +668,9 @@ async def bulk_send_payment_reminder(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InvoiceBulkPaymentReminder:
-    """Send a payment reminder of many invoices. At most 10 ids a call.
+    """Send a payment reminder for many invoices; returns the invoice bulk payment reminder.
+
+    At most 10 ids a call; more are refused.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -650,6 +687,8 @@ _EXPORT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -659,7 +698,9 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+    """The PDFs of many invoices in one document.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -676,6 +717,8 @@ _PRINT_PDF = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="application/pdf",
+    batches=(Batch("invoice_ids", 25),),
+    codes=_CODES,
 )
 
 
@@ -685,7 +728,9 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+    """The PDFs of many invoices in one document, made for printing.
+
+    One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -701,13 +746,14 @@ _DISABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/disable",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def disable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a payment reminder of an invoice.
+    """Disable the payment reminder for an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -721,13 +767,14 @@ _ENABLE_PAYMENT_REMINDER = Operation(
     path="/invoices/{invoice_id}/paymentreminder/enable",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
 async def enable_payment_reminder(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a payment reminder of an invoice.
+    """Enable the payment reminder for an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -741,6 +788,7 @@ _WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -761,6 +809,7 @@ _CANCEL_WRITE_OFF = Operation(
     path="/invoices/{invoice_id}/writeoff/cancel",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -781,6 +830,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -792,7 +842,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of an invoice.
+    """Change the billing address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -812,6 +862,7 @@ _UPDATE_SHIPPING_ADDRESS = Operation(
     path="/invoices/{invoice_id}/address/shipping",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -823,7 +874,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a shipping address of an invoice.
+    """Change the shipping address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -845,13 +896,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[InvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of invoices, all at once.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -865,6 +917,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/invoices/{invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -875,7 +928,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of an invoice.
+    """Choose the template in which an invoice is shown.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -890,6 +943,7 @@ _LIST_PAYMENTS = ListOperation(
     key="payments",
     row_id="invoice_payment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -901,7 +955,7 @@ def list_payments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoicePayment]:
-    """List payments of an invoice; iterating reads every page.
+    """List the payments of an invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -921,6 +975,7 @@ _LIST_CREDITS_APPLIED = ListOperation(
     key="credits",
     row_id="creditnotes_invoice_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -932,7 +987,7 @@ def list_credits_applied(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceCredit]:
-    """List credits applied of an invoice; iterating reads every page.
+    """List the credits applied of an invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -951,6 +1006,7 @@ _APPLY_CREDITS = Operation(
     path="/invoices/{invoice_id}/credits",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -978,6 +1034,7 @@ _DELETE_PAYMENT = Operation(
     path="/invoices/{invoice_id}/payments/{invoice_payment_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1002,6 +1059,7 @@ _DELETE_APPLIED_CREDIT = Operation(
     path="/invoices/{invoice_id}/creditsapplied/{creditnotes_invoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1028,6 +1086,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
@@ -1061,6 +1120,7 @@ _UPDATE_ATTACHMENT_PREFERENCE = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1071,7 +1131,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update an attachment preference of an invoice.
+    """Change the attachment preference of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -1090,6 +1150,7 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
@@ -1116,13 +1177,14 @@ _DELETE_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
 async def delete_attachment(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an attachment of an invoice.
+    """Delete the attachment of an invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
     """
@@ -1136,6 +1198,7 @@ _DELETE_EXPENSE_RECEIPT = Operation(
     path="/invoices/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -1156,6 +1219,7 @@ _ADD_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -1196,6 +1260,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -1207,7 +1272,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InvoiceComment]:
-    """List comments of an invoice; iterating reads every page.
+    """List the comments of an invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -1226,6 +1291,7 @@ _UPDATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=InvoiceCommentResult,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -1240,7 +1306,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceCommentResult:
-    """Update a comment of an invoice.
+    """Change a comment of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -1264,6 +1330,7 @@ _DELETE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 

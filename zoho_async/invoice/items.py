@@ -39,6 +39,13 @@ __all__ = [
     "update",
 ]
 
+_CODES = {
+    1000: "the name is taken",
+    2006: "no such item",
+    2049: "the item stands in transactions: make it inactive",
+    2076: "the type of an item with transactions stays",
+}
+
 
 _CREATE = Operation(
     name="invoice.items.create",
@@ -48,6 +55,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoInvoice.settings.CREATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -58,7 +66,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Create an item. Needs ``name`` and ``rate``.
+    """Create an item and return it.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -74,6 +84,7 @@ _LIST = ListOperation(
     row_id="item_id",
     scope="ZohoInvoice.settings.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -101,7 +112,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Item]:
-    """List items; iterating reads every page.
+    """List items, page by page.
 
     ``last_modified_time`` asks for what changed since a moment.
 
@@ -143,6 +154,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoInvoice.settings.UPDATE",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -154,7 +166,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Change an item; fields that are not sent stay as they are. Needs ``name`` and ``rate``.
+    """Change an item and return it; fields that are not sent stay as they are.
+
+    Needs ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -171,6 +185,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoInvoice.settings.READ",
     key="item",
+    codes=_CODES,
 )
 
 
@@ -191,6 +206,7 @@ _DELETE = Operation(
     path="/items/{item_id}",
     result=Done,
     scope="ZohoInvoice.settings.DELETE",
+    codes=_CODES,
 )
 
 
@@ -211,6 +227,7 @@ _MARK_AS_ACTIVE = Operation(
     path="/items/{item_id}/active",
     result=Done,
     scope="ZohoInvoice.settings.CREATE",
+    codes=_CODES,
 )
 
 
@@ -231,6 +248,7 @@ _MARK_AS_INACTIVE = Operation(
     path="/items/{item_id}/inactive",
     result=Done,
     scope="ZohoInvoice.settings.CREATE",
+    codes=_CODES,
 )
 
 

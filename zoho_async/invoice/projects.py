@@ -88,9 +88,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Create a project. Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    """Create a project and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -121,10 +122,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List projects, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -165,10 +167,10 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Change the project whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm. Needs ``project_name``, ``customer_id``,
-    ``billing_type`` and ``user_id``.
+    is none. Doing so twice does no harm.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -204,10 +206,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
-    ``customer_id``, ``billing_type`` and ``user_id``.
+    """Change a project and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
+    from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -324,9 +326,9 @@ async def clone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project. Needs ``project_name``.
+    """Clone a project; returns the project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``project_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -353,9 +355,9 @@ async def add_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project. Needs ``cost_rate``.
+    """Add a user to a project; returns ``users``.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``cost_rate``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -383,7 +385,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List users of a project; iterating reads every page.
+    """List the users of a project, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -415,9 +417,10 @@ async def invite_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite a user to a project. Needs ``user_name`` and ``email``.
+    """Invite the user to a project; returns ``users``.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``user_name`` and ``email``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -445,7 +448,7 @@ async def update_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Update a user of a project.
+    """Change a user of a project; returns ``users``.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -527,9 +530,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project. Needs ``description``.
+    """Add a comment to a project; returns ``comments``.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``description``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -557,7 +560,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List comments of a project; iterating reads every page.
+    """List the comments of a project, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -619,10 +622,11 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List invoices of a project; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List the invoices of a project, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """

@@ -42,7 +42,9 @@ __all__ = [
     "upsert",
 ]
 
-ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Expired", "Status.Stopped"]
+ListFilterBy: TypeAlias = Literal[
+    "Status.All", "Status.Active", "Status.Expired", "Status.Stopped", "Status.Billable"
+]
 
 ListSortColumn: TypeAlias = Literal[
     "next_expense_date",
@@ -73,10 +75,11 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Create a recurring expense. Needs ``account_id``, ``recurrence_name``, ``start_date``,
-    ``recurrence_frequency``, ``repeat_every`` and ``amount``.
+    """Create a recurring expense and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -136,10 +139,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpense]:
-    """List recurring expenses; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List recurring expenses, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -207,10 +211,11 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Change the recurring expense whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm. Needs ``account_id``, ``recurrence_name``,
-    ``start_date``, ``recurrence_frequency``, ``repeat_every`` and ``amount``.
+    where there is none. Doing so twice does no harm.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -246,11 +251,11 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change a recurring expense; fields that are not sent stay as they are. Needs ``account_id``,
-    ``recurrence_name``, ``start_date``, ``recurrence_frequency``, ``repeat_every`` and
-    ``amount``.
+    """Change a recurring expense and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
+    product.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -386,11 +391,11 @@ def list_child_expenses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseExpensehistory]:
-    """List child expenses of a recurring expense; iterating reads every page, in order of
-    ``created_time``. With a ``sort_column`` of yours rows can move between pages meanwhile and
-    be missed.
+    """List the child expenses of a recurring expense, page by page.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
+    document of this product.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -427,7 +432,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
-    """List history of a recurring expense; iterating reads every page.
+    """List the history of a recurring expense, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 

@@ -60,6 +60,11 @@ __all__ = [
 
 ListFilterBy: TypeAlias = Literal["Status.All", "Status.Active", "Status.Stopped", "Status.Expired"]
 
+_CODES = {
+    1002: "no such recurring invoice",
+    4031: "a name is needed",
+}
+
 
 _CREATE = Operation(
     name="invoice.recurring_invoices.create",
@@ -69,6 +74,7 @@ _CREATE = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -79,8 +85,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Create a recurring invoice. Needs ``recurrence_name``, ``customer_id`` and
-    ``recurrence_frequency``.
+    """Create a recurring invoice and return it.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -98,6 +105,7 @@ _LIST = ListOperation(
     row_id="recurring_invoice_id",
     scope="ZohoInvoice.invoices.READ",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -112,7 +120,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoice]:
-    """List recurring invoices; iterating reads every page.
+    """List recurring invoices, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -139,6 +147,7 @@ _UPDATE = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -150,8 +159,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
-    """Change a recurring invoice; fields that are not sent stay as they are. Needs
-    ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
+    """Change a recurring invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -172,6 +182,7 @@ _GET = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.READ",
     key="recurring_invoice",
+    codes=_CODES,
 )
 
 
@@ -195,6 +206,7 @@ _DELETE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -218,6 +230,7 @@ _STOP = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/stop",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -245,6 +258,7 @@ _RESUME = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/status/resume",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -272,6 +286,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/recurringinvoices/{recurring_invoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -284,7 +299,7 @@ async def update_template(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a recurring invoice.
+    """Choose the template in which a recurring invoice is shown.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -305,6 +320,7 @@ _LIST_HISTORY = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -316,7 +332,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringInvoiceComment]:
-    """List history of a recurring invoice; iterating reads every page.
+    """List the history of a recurring invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """

@@ -102,6 +102,11 @@ ListFilterBy: TypeAlias = Literal[
     "Date.PaymentExpectedDate",
 ]
 
+_CODES = {
+    9520: "payments were recorded: the retainer invoice stays",
+    9533: "a payment was recorded: the amount stays",
+}
+
 
 _CREATE = Operation(
     name="invoice.retainer_invoices.create",
@@ -111,6 +116,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -122,7 +128,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Create a retainer invoice. Needs ``customer_id`` and ``Optional``.
+    """Create a retainer invoice and return it.
+
+    Needs ``customer_id`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -147,6 +155,7 @@ _LIST = ListOperation(
     scope="ZohoInvoice.invoices.READ",
     order="created_time",
     totals=True,
+    codes=_CODES,
 )
 
 
@@ -160,8 +169,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoice]:
-    """List retainer invoices; iterating reads every page, in order of ``created_time``. With a
-    ``sort_column`` of yours rows can move between pages meanwhile and be missed.
+    """List retainer invoices, page by page.
+
+    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
+    rows that move in that order meanwhile can be missed.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -187,6 +198,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -198,8 +210,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
-    """Change a retainer invoice; fields that are not sent stay as they are. Needs ``customer_id``
-    and ``Optional``.
+    """Change a retainer invoice and return it; fields that are not sent stay as they are.
+
+    Needs ``customer_id`` and ``Optional``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -220,6 +233,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.READ",
     key="retainerinvoice",
+    codes=_CODES,
 )
 
 
@@ -240,6 +254,7 @@ _DELETE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -260,6 +275,7 @@ _MARK_AS_SENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/sent",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -280,6 +296,7 @@ _UPDATE_TEMPLATE = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/templates/{template_id}",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -290,7 +307,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a template of a retainer invoice.
+    """Choose the template in which a retainer invoice is shown.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -306,6 +323,7 @@ _VOID = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/void",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -326,6 +344,7 @@ _MARK_AS_DRAFT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/status/draft",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -346,6 +365,7 @@ _EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -360,9 +380,9 @@ async def email(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Email a retainer invoice. Needs ``to_mail_ids``.
+    """Email a retainer invoice.
 
-    ``attachments``: 10 MB at most.
+    Needs ``to_mail_ids``. ``attachments``: 10 MB at most.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -387,13 +407,14 @@ _GET_EMAIL = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/email",
     result=RetainerInvoiceEmailResult,
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
 async def get_email(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RetainerInvoiceEmailResult:
-    """An email of a retainer invoice.
+    """The email that goes out with a retainer invoice unless another is given.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -407,6 +428,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/address/billing",
     result=Done,
     scope="ZohoInvoice.invoices.UPDATE",
+    codes=_CODES,
 )
 
 
@@ -418,7 +440,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update a billing address of a retainer invoice.
+    """Change the billing address of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -440,13 +462,14 @@ _LIST_TEMPLATES = ListOperation(
     row_id="template_id",
     scope="ZohoInvoice.invoices.READ",
     paged=False,
+    codes=_CODES,
 )
 
 
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[RetainerInvoiceTemplate]:
-    """List templates, which come all at once.
+    """List the templates of retainer invoices, all at once.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -460,6 +483,7 @@ _ADD_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -493,13 +517,14 @@ _GET_ATTACHMENT = Operation(
     result=bytes,
     scope="ZohoInvoice.invoices.READ",
     accept="*/*",
+    codes=_CODES,
 )
 
 
 def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """An attachment of a retainer invoice.
+    """The attachment of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -513,6 +538,7 @@ _DELETE_ATTACHMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/documents/{document_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 
@@ -540,6 +566,7 @@ _LIST_COMMENTS = ListOperation(
     key="comments",
     row_id="comment_id",
     scope="ZohoInvoice.invoices.READ",
+    codes=_CODES,
 )
 
 
@@ -551,7 +578,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RetainerInvoiceComment]:
-    """List comments of a retainer invoice; iterating reads every page.
+    """List the comments of a retainer invoice, page by page.
 
     Scope: ZohoInvoice.invoices.READ.
     """
@@ -570,6 +597,7 @@ _ADD_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    codes=_CODES,
 )
 
 
@@ -602,6 +630,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoInvoice.invoices.UPDATE",
     key="comment",
+    codes=_CODES,
 )
 
 
@@ -614,7 +643,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
-    """Update a comment of a retainer invoice.
+    """Change a comment of a retainer invoice and return it.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
@@ -634,6 +663,7 @@ _DELETE_COMMENT = Operation(
     path="/retainerinvoices/{retainerinvoice_id}/comments/{comment_id}",
     result=Done,
     scope="ZohoInvoice.invoices.DELETE",
+    codes=_CODES,
 )
 
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from zoho_async.invoice.types.tasks import Task, TaskProjectInput
+from zoho_async.invoice.types.tasks import Task, TaskInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
@@ -11,17 +11,17 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Task",
-    "TaskProjectInput",
-    "add_project",
-    "delete_project",
-    "get_project",
-    "list_project",
-    "update_project",
+    "TaskInput",
+    "create",
+    "delete",
+    "get",
+    "list",
+    "update",
 ]
 
 
-_ADD_PROJECT = Operation(
-    name="invoice.tasks.add_project",
+_CREATE = Operation(
+    name="invoice.tasks.create",
     product=INVOICE,
     method="POST",
     path="/projects/{project_id}/tasks",
@@ -31,27 +31,27 @@ _ADD_PROJECT = Operation(
 )
 
 
-async def add_project(
+async def create(
     zoho: Session,
     project_id: str | int,
-    project: TaskProjectInput,
+    task: TaskInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Add a project. Needs ``task_name``.
+    """Create a task and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``task_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
     return await zoho.call(
-        _ADD_PROJECT, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
+        _CREATE, ids=(project_id,), query=extra_query, body=task, extra_body=extra_body
     )
 
 
-_LIST_PROJECT = ListOperation(
-    name="invoice.tasks.list_project",
+_LIST = ListOperation(
+    name="invoice.tasks.list",
     product=INVOICE,
     path="/projects/{project_id}/tasks",
     row=Task,
@@ -61,7 +61,7 @@ _LIST_PROJECT = ListOperation(
 )
 
 
-def list_project(
+def list(
     zoho: Session,
     project_id: str | int,
     *,
@@ -69,7 +69,7 @@ def list_project(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List project; iterating reads every page.
+    """List tasks, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -77,14 +77,14 @@ def list_project(
     """
     return Pager(
         zoho,
-        _LIST_PROJECT,
+        _LIST,
         ids=(project_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
 
 
-_UPDATE_PROJECT = Operation(
-    name="invoice.tasks.update_project",
+_UPDATE = Operation(
+    name="invoice.tasks.update",
     product=INVOICE,
     method="PUT",
     path="/projects/{project_id}/tasks/{task_id}",
@@ -94,32 +94,28 @@ _UPDATE_PROJECT = Operation(
 )
 
 
-async def update_project(
+async def update(
     zoho: Session,
     project_id: str | int,
     task_id: str | int,
-    project: TaskProjectInput,
+    task: TaskInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Update a project of a task. Needs ``task_name``.
+    """Change a task and return it; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``task_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_PROJECT,
-        ids=(project_id, task_id),
-        query=extra_query,
-        body=project,
-        extra_body=extra_body,
+        _UPDATE, ids=(project_id, task_id), query=extra_query, body=task, extra_body=extra_body
     )
 
 
-_GET_PROJECT = Operation(
-    name="invoice.tasks.get_project",
+_GET = Operation(
+    name="invoice.tasks.get",
     product=INVOICE,
     method="GET",
     path="/projects/{project_id}/tasks/{task_id}",
@@ -129,24 +125,24 @@ _GET_PROJECT = Operation(
 )
 
 
-async def get_project(
+async def get(
     zoho: Session,
     project_id: str | int,
     task_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """A project of a task.
+    """One task with all its fields.
 
     Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.READ.
     """
-    return await zoho.call(_GET_PROJECT, ids=(project_id, task_id), query=extra_query)
+    return await zoho.call(_GET, ids=(project_id, task_id), query=extra_query)
 
 
-_DELETE_PROJECT = Operation(
-    name="invoice.tasks.delete_project",
+_DELETE = Operation(
+    name="invoice.tasks.delete",
     product=INVOICE,
     method="DELETE",
     path="/projects/{project_id}/tasks/{task_id}",
@@ -155,17 +151,17 @@ _DELETE_PROJECT = Operation(
 )
 
 
-async def delete_project(
+async def delete(
     zoho: Session,
     project_id: str | int,
     task_id: str | int,
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a project of a task.
+    """Delete a task.
 
     Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
-    return await zoho.call(_DELETE_PROJECT, ids=(project_id, task_id), query=extra_query)
+    return await zoho.call(_DELETE, ids=(project_id, task_id), query=extra_query)

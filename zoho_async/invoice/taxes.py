@@ -69,7 +69,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Create a tax.
+    """Create a tax and return it.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -97,7 +97,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes; iterating reads every page.
+    """List taxes, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -125,7 +125,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Change a tax; fields that are not sent stay as they are.
+    """Change a tax and return it; fields that are not sent stay as they are.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -195,7 +195,7 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
-    """A group.
+    """A tax group.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -223,7 +223,7 @@ async def update_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Update a group.
+    """Change a tax group and return it.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -247,7 +247,7 @@ _DELETE_GROUP = Operation(
 async def delete_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a group.
+    """Delete a tax group.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -274,7 +274,7 @@ async def create_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Create a group.
+    """Create a tax group and return it.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -301,9 +301,9 @@ async def create_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Create an authority. Needs ``tax_authority_name``.
+    """Create a tax authority and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``tax_authority_name``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -331,7 +331,7 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List authorities; iterating reads every page.
+    """List tax authorities, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -361,7 +361,7 @@ async def update_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Update an authority.
+    """Change a tax authority and return it.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -390,7 +390,7 @@ _GET_AUTHORITY = Operation(
 async def get_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """An authority.
+    """A tax authority.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -412,7 +412,7 @@ _DELETE_AUTHORITY = Operation(
 async def delete_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an authority.
+    """Delete a tax authority.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -439,9 +439,10 @@ async def create_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Create an exemption. Needs ``tax_exemption_code`` and ``type``.
+    """Create a tax exemption and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``tax_exemption_code`` and ``type``. Unconfirmed: known from Books, and in no document of
+    this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -469,7 +470,7 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List exemptions; iterating reads every page.
+    """List tax exemptions, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -499,9 +500,10 @@ async def update_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Update an exemption. Needs ``tax_exemption_code`` and ``type``.
+    """Change a tax exemption and return it.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``tax_exemption_code`` and ``type``. Unconfirmed: known from Books, and in no document of
+    this product.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -528,7 +530,7 @@ _GET_EXEMPTION = Operation(
 async def get_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """An exemption.
+    """A tax exemption.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -550,7 +552,7 @@ _DELETE_EXEMPTION = Operation(
 async def delete_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an exemption.
+    """Delete a tax exemption.
 
     Unconfirmed: known from Books, and in no document of this product.
 

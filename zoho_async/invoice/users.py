@@ -47,9 +47,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create a user. Needs ``name`` and ``email``.
+    """Create a user.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``name`` and ``email``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -78,7 +78,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users; iterating reads every page.
+    """List users, page by page.
 
     Unconfirmed: known from Books, and in no document of this product.
 
@@ -116,9 +116,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
+    """Change a user; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Needs ``name`` and ``email``. Unconfirmed: known from Books, and in no document of this product.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """

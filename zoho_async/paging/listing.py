@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from zoho_async.batches import Id, batches_of, ids_in
 from zoho_async.call import path_of
 from zoho_async.operation import ListOperation
 
@@ -27,11 +28,16 @@ _END_EARLY: Final = frozenset({"/chartofaccounts"})
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):
-    """One list of one caller. ``query`` holds only what was given."""
+    """One list of one caller. ``query`` holds only what was given.
+
+    ``batches`` are the ids of the rows in as many calls as they need, none where one call takes
+    them all. Page n of such a list is the answer to its n-th batch.
+    """
 
     operation: ListOperation[T]
     ids: tuple[str | int, ...]
     query: dict[str, object]
+    batches: tuple[tuple[Id, ...], ...] = ()
 
     @property
     def path(self) -> str:
@@ -41,12 +47,19 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
     @property
     def first(self) -> int:
         """The page to begin with: the caller's own, or 1."""
+        if self.batches:
+            return 1
         return max(1, _whole(self.query.get("page")) or 1)
 
     @property
     def per_page(self) -> int:
         """Rows on a full page."""
-        return _whole(self.query.get("per_page")) or self.operation.max_per_page
+        return _per_page(self.operation, self.query)
+
+    @property
+    def parts(self) -> int | None:
+        """How many answers make up the list; None where its pages are numbered."""
+        return len(self.batches) or (None if self.operation.paged else 1)
 
     @property
     def complete(self) -> bool:
@@ -59,9 +72,13 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 
     def asked(self, page: int, *, counting: bool = False) -> dict[str, object]:
         """The parameters for page number ``page`` of a walk; ``counting`` asks for the total."""
+        asked = self.query
+        if self.batches and self.operation.batch is not None:
+            asked = asked | {self.operation.batch.parameter: self.batches[page - 1]}
+            page, counting = 1, False
         if not self.operation.paged:
-            return self.query
-        asked = self.query | {"page": page, "per_page": self.per_page}
+            return asked
+        asked = asked | {"page": page, "per_page": self.per_page}
         if self.operation.order and not {"sort_column", "sort_order"} & self.query.keys():
             asked |= {"sort_column": self.operation.order, "sort_order": "A"}
         if counting and self.operation.totals:
@@ -78,7 +95,23 @@ def listing(
         for name, value in (query or {}).items()
         if value is not None and value is not UNSET
     }
-    return Listing(operation, tuple(ids), given)
+    return Listing(operation, tuple(ids), given, _batches(operation, given))
+
+
+def _batches(
+    operation: ListOperation[Any], query: Mapping[str, object]
+) -> tuple[tuple[Id, ...], ...]:
+    """A batch is never larger than a page, so that the answer to it is one page."""
+    batch = operation.batch
+    if batch is None:
+        return ()
+    most = min(batch.most, _per_page(operation, query)) if operation.paged else batch.most
+    found = tuple(batches_of(ids_in(query.get(batch.parameter)), most))
+    return found if len(found) > 1 else ()
+
+
+def _per_page(operation: ListOperation[Any], query: Mapping[str, object]) -> int:
+    return _whole(query.get("per_page")) or operation.max_per_page
 
 
 def _whole(value: object) -> int | None:

@@ -156,7 +156,8 @@ class Pager(Generic[T_co]):
     rows that change their place in it while the list is read may then be missed. Each ``await`` and
     each loop reads anew.
 
-    Both raise what `Session.call` raises. An error of a page comes after the rows before it.
+    More ids than one call takes are read in batches, whose rows come as if one call had taken them
+    all. Both raise what `Session.call` raises. An error of a page comes after the rows before it.
     """
 
     def __init__(
@@ -178,9 +179,21 @@ class Pager(Generic[T_co]):
 
     async def _awaited(self) -> Page[T_co]:
         listing = self._listing
+        if listing.batches:
+            return await self._joined()
         fetched = await fetch(self._zoho, listing, self._records(), listing.query)
         sheet = fetched.sheet
         return Page(sheet.rows, sheet.context, listing.first, sheet.extra)
+
+    async def _joined(self) -> Page[T_co]:
+        """The answers to all batches of ids as one page."""
+        async with self.pages() as pages:
+            found = [page async for page in pages]
+        extra: dict[str, Any] = {}
+        for page in reversed(found):
+            extra |= page.extra
+        rows = [row for page in found for row in page.rows]
+        return Page(rows, found[0].context, 1, lambda: extra)
 
     def __aiter__(self) -> RowIterator[T_co]:
         return RowIterator(self._walk(self._records()), lambda page: iter(page.fresh))

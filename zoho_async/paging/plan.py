@@ -9,7 +9,8 @@ which can be trusted alone:
 - an empty page is past the end, whatever else is said.
 - ``total``, where a list counts its rows, says in advance which page is the last.
 
-A short page says nothing by itself.
+A short page says nothing by itself. Where nothing is numbered, nothing has to be believed: a list
+that comes at once is one answer, and ids in batches are as many answers as there are batches.
 
 What holds, for every history of arrivals (the property tests walk through them):
 
@@ -64,9 +65,10 @@ def depth(rate: float, latency: float) -> int:
 class Plan:
     """The state of one walk through a list, from page ``first`` on.
 
-    ``per_page`` is the page size asked for. ``complete`` marks a read that must prove its end,
-    ``numbered`` is False for a list that has one page only. Tell it of pages as they `arrived`, in
-    any order, and as they were `read`, in turn.
+    ``per_page`` is the page size asked for. ``complete`` marks a read that must prove its end.
+    ``parts`` is the number of answers that make up a list without numbered pages: one, or one for
+    each batch of ids; None for numbered pages. Tell it of pages as they `arrived`, in any order,
+    and as they were `read`, in turn.
     """
 
     __slots__ = (
@@ -77,20 +79,22 @@ class Plan:
         "_known",
         "_last",
         "_missing",
-        "_numbered",
+        "_parts",
         "_per_page",
         "_stale",
         "done",
         "turn",
     )
 
-    def __init__(self, *, first: int, per_page: int, complete: bool, numbered: bool = True) -> None:
+    def __init__(
+        self, *, first: int, per_page: int, complete: bool, parts: int | None = None
+    ) -> None:
         self.turn = first  # the page that the reader gets next
         self.done = False
         self._first: Final = first
         self._per_page = per_page
         self._complete = complete
-        self._numbered: Final = numbered
+        self._parts: Final = parts
         self._arrived = 0
         self._known = first  # the last page that exists, as far as was said
         self._ended: int | None = None  # the page that claimed to be the last
@@ -124,7 +128,7 @@ class Plan:
         if self.done:
             return self.turn - 1
         ahead = min(self.turn + depth - 1, self.limit)
-        if self._last is None:
+        if self._last is None and self._parts is None:
             guess = max(1, self._arrived // _GUESS_SHARE) + (1 if self._complete else 0)
             ahead = min(ahead, self._known + guess)
         return max(self.turn, ahead)
@@ -132,6 +136,8 @@ class Plan:
     @property
     def limit(self) -> int:
         """The last page worth having, as far as is known: what is under way beyond it is waste."""
+        if self._parts is not None:
+            return max(self.turn, self._parts)
         if self._last is not None:
             return max(self.turn, self._last)
         return sys.maxsize if self._ended is None else max(self.turn, self._ended + 1)
@@ -146,8 +152,11 @@ class Plan:
         self.turn += 1
         self._missing -= fresh
         self._stale = 0 if fresh else self._stale + 1
+        if self._parts is not None:
+            self.done = page >= self._parts
+            return
         alone = has_more is None and page == self._first and rows < self._per_page
-        if rows == 0 or alone or not self._numbered:
+        if rows == 0 or alone:
             self.done = True
         elif self._last is None or not self._believed(page, bool(has_more)):
             self.done = self._ends(rows, fresh, bool(has_more))

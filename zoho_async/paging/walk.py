@@ -99,7 +99,7 @@ class Walk(Generic[R]):
             first=first,
             per_page=listing.per_page,
             complete=listing.complete,
-            numbered=listing.operation.paged,
+            parts=listing.parts,
         )
         self._begun = False
         self._closed = False

@@ -9,6 +9,7 @@ from zoho_async.wire.decoder import Decoder, PageBody
 from zoho_async.wire.encode import encode, query
 from zoho_async.wire.envelope import Envelope, Unreadable, read_envelope
 from zoho_async.wire.input import Input
+from zoho_async.wire.percentage import Percentage
 from zoho_async.wire.raw import RawPage, raw_page, row_id
 from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
 
@@ -21,6 +22,7 @@ __all__ = [
     "PageBody",
     "PageContext",
     "Part",
+    "Percentage",
     "RawPage",
     "Record",
     "Unreadable",

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from zoho_async.wire.percentage import Percentage
 from zoho_async.wire.text import is_object
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -76,6 +77,8 @@ def _plain(value: Any, where: str) -> Any:
             return moment(value)
         case date():
             return value.isoformat()
+        case Percentage():
+            return str(value)
         case msgspec.Struct():
             return {
                 field.encode_name: _plain(each, f"{where}.{field.name}")
@@ -118,6 +121,8 @@ def _text(value: object, name: str) -> str:
             return moment(value)
         case date():
             return value.isoformat()
+        case Percentage():
+            return str(value)
         case list() | tuple() | AbstractSet():
             return ",".join(_text(each, name) for each in cast(Sequence[object], value))
         case _:

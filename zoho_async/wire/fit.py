@@ -4,7 +4,8 @@ msgspec decodes a whole page at once and stops at the first value of the wrong t
 then read again as plain values, and each row made to fit by itself:
 
 1. The fields that are known to drift (`Loose`) are refitted, one look each. Where nothing is lost
-   by it a value is turned into its type ("15" into 15, an integer id into text); any other is left
+   by it a value is turned into its type ("15" into 15, an integer id into text, "10%" into a
+   `Percentage` or the number of a field that is one by name); any other is left
    out, so that its field is ``None``, and is *lost* to the caller's count. Its original is in the
    row's own bytes.
 2. The row is converted. That this fails is news: then, and only then, all its fields are tried one
@@ -18,11 +19,13 @@ the record.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from zoho_async.wire.percentage import Percentage, without_sign
 from zoho_async.wire.shape import Shape, fields_of, shape_of
 from zoho_async.wire.text import is_array, is_blank, is_object
 
@@ -126,7 +129,7 @@ def _learn(row: dict[str, Any], struct: type[msgspec.Struct], loose: Loose) -> N
 def _refit_fields(row: dict[str, Any], loose: Loose, path: str, lost: Lost) -> None:
     for name, shape in loose.fields.items():
         if name in row:
-            value = row[name]
+            value = without_sign(name, row[name]) if Decimal in shape.plain else row[name]
             fitted = _UNFIT if is_blank(value) else _refit(value, shape, f"{path}{name}", lost)
             if fitted is _UNFIT:
                 del row[name]
@@ -172,6 +175,9 @@ def _refit_plain(value: Any, shape: Shape) -> Any:
             whole = _whole(value)
             if whole is not None:
                 return whole
+        if wanted is Percentage and isinstance(value, str) and value.endswith("%"):
+            with suppress(ValueError):
+                return Percentage.read(value)
     return value if fits(value, shape.type) else _UNFIT
 
 

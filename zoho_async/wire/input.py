@@ -14,6 +14,7 @@ import msgspec
 
 from zoho_async.wire.encode import FLOAT_REFUSED
 from zoho_async.wire.fit import fits
+from zoho_async.wire.percentage import Percentage
 from zoho_async.wire.record import Record
 from zoho_async.wire.shape import Shape, fields_of
 from zoho_async.wire.text import is_array, is_blank, is_object
@@ -64,7 +65,7 @@ def _as_input(value: Any, shape: Shape, beyond: Any) -> Any:
         rests = beyond if is_array(beyond) else [None] * len(value)
         element = shape.element or shape
         return [_as_input(v, element, rest) for v, rest in zip(value, rests, strict=True)]
-    if not isinstance(value, msgspec.Struct):
+    if not isinstance(value, msgspec.Struct) or isinstance(value, Percentage):
         return value
     rest = beyond if is_object(beyond) else {}
     if shape.struct is not None and issubclass(shape.struct, Input):

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 
+from zoho_async.wire.percentage import Percentage
+
 _KINDS: Final[dict[Any, str]] = {
     str: "text",
     Decimal: "decimal",
@@ -19,6 +21,7 @@ _KINDS: Final[dict[Any, str]] = {
     date: "date",
     datetime: "time",
     dict: "object",
+    Percentage: "percentage",
 }
 
 

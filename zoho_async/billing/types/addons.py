@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class AddonPriceBracket(Part, frozen=True, kw_only=True):
-    """An addon price bracket."""
+    """A price bracket of an addon."""
 
     start_quantity: Decimal | None = None
     end_quantity: Decimal | None = None
@@ -21,14 +21,14 @@ class AddonPriceBracket(Part, frozen=True, kw_only=True):
 
 
 class AddonPlan(Part, frozen=True, kw_only=True):
-    """An addon plan."""
+    """A plan of an addon."""
 
     plan_code: str | None = None
     name: Any = None
 
 
 class AddonItemTaxPreference(Part, frozen=True, kw_only=True):
-    """An addon item tax preference."""
+    """An item tax preference of an addon."""
 
     tax_specification: str | None = None
     tax_name: str | None = None
@@ -66,7 +66,7 @@ class Addon(Record, frozen=True, kw_only=True):
 
 
 class AddonPriceBracketInput(Input, kw_only=True):
-    """What may be sent of an addon price bracket."""
+    """What may be sent of a price bracket of an addon."""
 
     start_quantity: Decimal | int | UnsetType | None = UNSET
     end_quantity: Decimal | int | UnsetType | None = UNSET
@@ -74,14 +74,14 @@ class AddonPriceBracketInput(Input, kw_only=True):
 
 
 class AddonPlanInput(Input, kw_only=True):
-    """What may be sent of an addon plan."""
+    """What may be sent of a plan of an addon."""
 
     plan_code: str | UnsetType | None = UNSET
     name: Any | UnsetType = UNSET
 
 
 class AddonItemTaxPreferenceInput(Input, kw_only=True):
-    """What may be sent of an addon item tax preference."""
+    """What may be sent of an item tax preference of an addon."""
 
     tax_specification: str | UnsetType | None = UNSET
     tax_name: str | UnsetType | None = UNSET

@@ -12,14 +12,14 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class CouponPlan(Part, frozen=True, kw_only=True):
-    """A coupon plan."""
+    """A plan of a coupon."""
 
     plan_code: str | None = None
     name: Any = None
 
 
 class CouponAddon(Part, frozen=True, kw_only=True):
-    """A coupon addon."""
+    """An addon of a coupon."""
 
     addon_code: str | None = None
     name: Any = None
@@ -49,13 +49,13 @@ class Coupon(Record, frozen=True, kw_only=True):
 
 
 class CouponPlanInput(Input, kw_only=True):
-    """What may be sent of a coupon plan."""
+    """What may be sent of a plan of a coupon."""
 
     plan_code: str | UnsetType | None = UNSET
 
 
 class CouponAddonInput(Input, kw_only=True):
-    """What may be sent of a coupon addon."""
+    """What may be sent of an addon of a coupon."""
 
     addon_code: str | UnsetType | None = UNSET
 

@@ -53,14 +53,14 @@ CreditNoteCfdiReferenceType: TypeAlias = Literal[
 
 
 class CreditNoteItemCustomField(Part, frozen=True, kw_only=True):
-    """A credit note item custom field."""
+    """A custom field of a credit note item."""
 
     label: str | None = None
     value: str | None = None
 
 
-class CreditNoteCreditnoteItem(Part, frozen=True, kw_only=True):
-    """A credit note creditnote item."""
+class CreditNoteItem(Part, frozen=True, kw_only=True):
+    """An item of a credit note."""
 
     item_id: str | None = None
     description: str | None = None
@@ -81,7 +81,7 @@ class CreditNoteCreditnoteItem(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteInvoice(Part, frozen=True, kw_only=True):
-    """A credit note invoice."""
+    """An invoice of a credit note."""
 
     invoice_id: str | None = None
     invoice_number: str | None = None
@@ -102,7 +102,7 @@ class CreditNote(Record, frozen=True, kw_only=True):
     email: str | None = None
     total: Decimal | None = None
     balance: Decimal | None = None
-    creditnote_items: list[CreditNoteCreditnoteItem] | None = None
+    creditnote_items: list[CreditNoteItem] | None = None
     invoices: list[CreditNoteInvoice] | None = None
     taxes: list[DocumentTax] | None = None
     currency_code: str | None = None
@@ -116,27 +116,27 @@ class CreditNote(Record, frozen=True, kw_only=True):
 
 
 class CreditNoteInvoicesInvoice(Part, frozen=True, kw_only=True):
-    """A credit note invoices invoice."""
+    """An invoice of a credit note invoices."""
 
     invoice_id: str | None = None
     amount_applied: Decimal | None = None
 
 
 class CreditNoteInvoices(Record, frozen=True, kw_only=True):
-    """A credit note invoices."""
+    """Credit note invoices."""
 
     invoices: list[CreditNoteInvoicesInvoice] | None = None
 
 
 class CreditNoteItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a credit note item custom field."""
+    """What may be sent of a custom field of a credit note item."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
-class CreditNoteCreditnoteItemInput(Input, kw_only=True):
-    """What may be sent of a credit note creditnote item."""
+class CreditNoteItemInput(Input, kw_only=True):
+    """What may be sent of an item of a credit note."""
 
     description: str | UnsetType | None = UNSET
     code: str | UnsetType | None = UNSET
@@ -160,7 +160,7 @@ class CreditNoteInput(Input, kw_only=True):
     contact_persons: Sequence[str] | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    creditnote_items: Sequence[CreditNoteCreditnoteItemInput] | UnsetType | None = UNSET
+    creditnote_items: Sequence[CreditNoteItemInput] | UnsetType | None = UNSET
     creditnote_number: str | UnsetType | None = UNSET
     ignore_auto_number_generation: bool | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET
@@ -183,13 +183,13 @@ class CreditNoteEmailInput(Input, kw_only=True):
 
 
 class CreditNoteToInvoicesInvoiceInput(Input, kw_only=True):
-    """What may be sent of a credit note to invoices invoice."""
+    """What may be sent of an invoice of a credit note to invoices."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Any | UnsetType = UNSET
 
 
 class CreditNoteToInvoicesInput(Input, kw_only=True):
-    """What may be sent of a credit note to invoices."""
+    """What may be sent of credit note to invoices."""
 
     invoices: Sequence[CreditNoteToInvoicesInvoiceInput] | UnsetType | None = UNSET

@@ -41,7 +41,7 @@ CustomerTaxRegime: TypeAlias = Literal[
 
 
 class CustomerBillingAddress(Part, frozen=True, kw_only=True):
-    """A customer billing address."""
+    """The billing address of a customer."""
 
     attention: str | None = None
     street: str | None = None
@@ -54,7 +54,7 @@ class CustomerBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class CustomerShippingAddress(Part, frozen=True, kw_only=True):
-    """A customer shipping address."""
+    """The shipping address of a customer."""
 
     attention: str | None = None
     street: str | None = None
@@ -67,14 +67,14 @@ class CustomerShippingAddress(Part, frozen=True, kw_only=True):
 
 
 class CustomerDefaultTemplates(Part, frozen=True, kw_only=True):
-    """A customer default templates."""
+    """The default templates of a customer."""
 
     invoice_template_id: str | None = None
     creditnote_template_id: str | None = None
 
 
 class CustomerDocument(Part, frozen=True, kw_only=True):
-    """A customer document."""
+    """A document of a customer."""
 
     can_show_in_portal: bool | None = None
     file_name: Any = None
@@ -168,7 +168,7 @@ class ContactPerson(Record, frozen=True, kw_only=True):
 
 
 class CustomerBillingAddressInput(Input, kw_only=True):
-    """What may be sent of a customer billing address."""
+    """What may be sent of the billing address of a customer."""
 
     attention: str | UnsetType | None = UNSET
     street: str | UnsetType | None = UNSET
@@ -181,7 +181,7 @@ class CustomerBillingAddressInput(Input, kw_only=True):
 
 
 class CustomerShippingAddressInput(Input, kw_only=True):
-    """What may be sent of a customer shipping address."""
+    """What may be sent of the shipping address of a customer."""
 
     attention: str | UnsetType | None = UNSET
     street: str | UnsetType | None = UNSET
@@ -194,7 +194,7 @@ class CustomerShippingAddressInput(Input, kw_only=True):
 
 
 class CustomerDefaultTemplatesInput(Input, kw_only=True):
-    """What may be sent of a customer default templates."""
+    """What may be sent of the default templates of a customer."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
     creditnote_template_id: str | int | UnsetType | None = UNSET

@@ -5,7 +5,7 @@ from zoho_async.wire import Moment, Part, Record
 
 
 class EventWebhook(Part, frozen=True, kw_only=True):
-    """An event webhook."""
+    """A webhook of an event."""
 
     webhook_id: str | None = None
     url: str | None = None

@@ -17,26 +17,26 @@ ExpenseEngineCapacityRange: TypeAlias = Literal[
 
 
 class ExpenseTax(Part, frozen=True, kw_only=True):
-    """An expense tax."""
+    """The tax of an expense."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class ExpenseAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """An expense acquisition vat summary."""
+    """An acquisition vat summary of an expense."""
 
     tax: ExpenseTax | None = None
 
 
 class ExpenseReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """An expense reverse charge vat summary."""
+    """A reverse charge vat summary of an expense."""
 
     tax: ExpenseTax | None = None
 
 
 class ExpenseLineItem(Part, frozen=True, kw_only=True):
-    """An expense line item."""
+    """The line item of an expense."""
 
     line_item_id: str | None = None
     account_id: str | None = None
@@ -127,7 +127,7 @@ class Expense(Record, frozen=True, kw_only=True):
 
 
 class ExpenseLineItemInput(Input, kw_only=True):
-    """What may be sent of an expense line item."""
+    """What may be sent of a line item of an expense."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET
@@ -144,7 +144,7 @@ class ExpenseLineItemInput(Input, kw_only=True):
 
 
 class ExpenseTaxInput(Input, kw_only=True):
-    """What may be sent of an expense tax."""
+    """What may be sent of a tax of an expense."""
 
     tax_id: str | int | UnsetType | None = UNSET
     tax_amount: Decimal | int | UnsetType | None = UNSET

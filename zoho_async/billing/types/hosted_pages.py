@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 HostedPageSubscriptionCustomerGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "consumer", "overseas"
@@ -42,14 +42,14 @@ HostedPageSubscriptionCfdiUsage: TypeAlias = Literal[
 
 
 class HostedPageItemCustomField(Part, frozen=True, kw_only=True):
-    """A hosted page item custom field."""
+    """An item custom field of a hosted page."""
 
     label: str | None = None
     value: str | None = None
 
 
 class HostedPagePlan(Part, frozen=True, kw_only=True):
-    """A hosted page plan."""
+    """The plan of a hosted page."""
 
     plan_code: str | None = None
     name: str | None = None
@@ -57,7 +57,7 @@ class HostedPagePlan(Part, frozen=True, kw_only=True):
     price: Decimal | None = None
     tags: list[Tag] | None = None
     item_custom_fields: list[HostedPageItemCustomField] | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     total: Decimal | None = None
     setup_fee: Decimal | None = None
     description: str | None = None
@@ -65,7 +65,7 @@ class HostedPagePlan(Part, frozen=True, kw_only=True):
 
 
 class HostedPageAddon(Part, frozen=True, kw_only=True):
-    """A hosted page addon."""
+    """An addon of a hosted page."""
 
     addon_code: str | None = None
     name: Any = None
@@ -80,7 +80,7 @@ class HostedPageAddon(Part, frozen=True, kw_only=True):
 
 
 class HostedPageCoupon(Part, frozen=True, kw_only=True):
-    """A hosted page coupon."""
+    """A coupon of a hosted page."""
 
     coupon_code: str | None = None
     discount_amount: Decimal | None = None
@@ -88,7 +88,7 @@ class HostedPageCoupon(Part, frozen=True, kw_only=True):
 
 
 class HostedPageCard(Part, frozen=True, kw_only=True):
-    """A hosted page card."""
+    """The card of a hosted page."""
 
     card_id: str | None = None
     last_four_digits: int | None = None
@@ -98,7 +98,7 @@ class HostedPageCard(Part, frozen=True, kw_only=True):
 
 
 class HostedPageBillingAddress(Part, frozen=True, kw_only=True):
-    """A hosted page billing address."""
+    """The billing address of a hosted page."""
 
     street: str | None = None
     city: str | None = None
@@ -109,7 +109,7 @@ class HostedPageBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class HostedPageShippingAddress(Part, frozen=True, kw_only=True):
-    """A hosted page shipping address."""
+    """The shipping address of a hosted page."""
 
     attention: str | None = None
     street: str | None = None
@@ -121,7 +121,7 @@ class HostedPageShippingAddress(Part, frozen=True, kw_only=True):
 
 
 class HostedPageCustomer(Part, frozen=True, kw_only=True):
-    """A hosted page customer."""
+    """The customer of a hosted page."""
 
     customer_id: str | None = None
     display_name: str | None = None
@@ -138,14 +138,14 @@ class HostedPageCustomer(Part, frozen=True, kw_only=True):
     payment_terms_label: str | None = None
 
 
-class HostedPageContactperson(Part, frozen=True, kw_only=True):
-    """A hosted page contactperson."""
+class HostedPageContactPerson(Part, frozen=True, kw_only=True):
+    """A contact person of a hosted page."""
 
     contactperson_id: str | None = None
 
 
 class HostedPageNote(Part, frozen=True, kw_only=True):
-    """A hosted page note."""
+    """A note of a hosted page."""
 
     note_id: str | None = None
     description: str | None = None
@@ -154,13 +154,13 @@ class HostedPageNote(Part, frozen=True, kw_only=True):
 
 
 class HostedPagePaymentGateway(Part, frozen=True, kw_only=True):
-    """A hosted page payment gateway."""
+    """A gateway of a hosted page payment."""
 
     payment_gateway: str | None = None
 
 
 class HostedPageSubscription(Part, frozen=True, kw_only=True):
-    """A hosted page subscription."""
+    """The subscription of a hosted page."""
 
     subscription_id: str | None = None
     name: str | None = None
@@ -195,13 +195,13 @@ class HostedPageSubscription(Part, frozen=True, kw_only=True):
     can_add_bank_account: bool | None = None
     customer: HostedPageCustomer | None = None
     custom_fields: list[CustomField] | None = None
-    contactpersons: list[HostedPageContactperson] | None = None
+    contactpersons: list[HostedPageContactPerson] | None = None
     notes: list[HostedPageNote] | None = None
     payment_gateways: list[HostedPagePaymentGateway] | None = None
 
 
 class HostedPageInvoiceItem(Part, frozen=True, kw_only=True):
-    """A hosted page invoice item."""
+    """An item of a hosted page invoice."""
 
     item_id: str | None = None
     name: str | None = None
@@ -217,7 +217,7 @@ class HostedPageInvoiceItem(Part, frozen=True, kw_only=True):
 
 
 class HostedPageCredit(Part, frozen=True, kw_only=True):
-    """A hosted page credit."""
+    """A credit of a hosted page."""
 
     creditnote_id: str | None = None
     creditnotes_number: str | None = None
@@ -226,7 +226,7 @@ class HostedPageCredit(Part, frozen=True, kw_only=True):
 
 
 class HostedPagePayment(Part, frozen=True, kw_only=True):
-    """A hosted page payment."""
+    """A payment of a hosted page."""
 
     payment_id: str | None = None
     payment_mode: str | None = None
@@ -240,7 +240,7 @@ class HostedPagePayment(Part, frozen=True, kw_only=True):
 
 
 class HostedPageComment(Part, frozen=True, kw_only=True):
-    """A hosted page comment."""
+    """A comment of a hosted page."""
 
     comment_id: str | None = None
     description: Any = None
@@ -255,7 +255,7 @@ class HostedPageComment(Part, frozen=True, kw_only=True):
 
 
 class HostedPageInvoice(Part, frozen=True, kw_only=True):
-    """A hosted page invoice."""
+    """The invoice of a hosted page."""
 
     invoice_id: str | None = None
     number: str | None = None
@@ -291,7 +291,7 @@ class HostedPageInvoice(Part, frozen=True, kw_only=True):
 
 
 class HostedPageData(Part, frozen=True, kw_only=True):
-    """A hosted page data."""
+    """The data of a hosted page."""
 
     subscription: HostedPageSubscription | None = None
     invoice: HostedPageInvoice | None = None
@@ -323,7 +323,7 @@ class HostedPage(Record, frozen=True, kw_only=True):
 
 
 class HostedPageSubscriptionBillingAddressInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription billing address."""
+    """What may be sent of the billing address of a hosted page subscription."""
 
     attention: str | UnsetType | None = UNSET
     street: str | UnsetType | None = UNSET
@@ -335,7 +335,7 @@ class HostedPageSubscriptionBillingAddressInput(Input, kw_only=True):
 
 
 class HostedPageSubscriptionShippingAddressInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription shipping address."""
+    """What may be sent of the shipping address of a hosted page subscription."""
 
     attention: str | UnsetType | None = UNSET
     street: str | UnsetType | None = UNSET
@@ -347,14 +347,14 @@ class HostedPageSubscriptionShippingAddressInput(Input, kw_only=True):
 
 
 class HostedPageSubscriptionDefaultTemplatesInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription default templates."""
+    """What may be sent of the default templates of a hosted page subscription."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
     creditnote_template_id: str | int | UnsetType | None = UNSET
 
 
 class HostedPageSubscriptionCustomerInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription customer."""
+    """What may be sent of the customer of a hosted page subscription."""
 
     display_name: str | UnsetType | None = UNSET
     salutation: str | UnsetType | None = UNSET
@@ -385,21 +385,21 @@ class HostedPageSubscriptionCustomerInput(Input, kw_only=True):
     gst_treatment: HostedPageSubscriptionCustomerGstTreatment | UnsetType | None = UNSET
 
 
-class HostedPageSubscriptionContactpersonInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription contactperson."""
+class HostedPageSubscriptionContactPersonInput(Input, kw_only=True):
+    """What may be sent of a contact person of a hosted page subscription."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
 
 
 class HostedPageSubscriptionItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription item custom field."""
+    """What may be sent of an item custom field of a hosted page subscription."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class HostedPageSubscriptionPlanInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription plan."""
+    """What may be sent of the plan of a hosted page subscription."""
 
     plan_code: str | UnsetType | None = UNSET
     plan_description: str | UnsetType | None = UNSET
@@ -423,7 +423,7 @@ class HostedPageSubscriptionPlanInput(Input, kw_only=True):
 
 
 class HostedPageSubscriptionAddonInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription addon."""
+    """What may be sent of an addon of a hosted page subscription."""
 
     addon_code: str | UnsetType | None = UNSET
     addon_description: str | UnsetType | None = UNSET
@@ -439,7 +439,7 @@ class HostedPageSubscriptionAddonInput(Input, kw_only=True):
 
 
 class HostedPageSubscriptionPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a hosted page subscription payment gateway."""
+    """What may be sent of a payment gateway of a hosted page subscription."""
 
     payment_gateway: str | UnsetType | None = UNSET
 
@@ -450,7 +450,7 @@ class HostedPageSubscriptionInput(Input, kw_only=True):
     customer_id: str | int | UnsetType | None = UNSET
     pricebook_id: str | int | UnsetType | None = UNSET
     customer: HostedPageSubscriptionCustomerInput | UnsetType | None = UNSET
-    contactpersons: Sequence[HostedPageSubscriptionContactpersonInput] | UnsetType | None = UNSET
+    contactpersons: Sequence[HostedPageSubscriptionContactPersonInput] | UnsetType | None = UNSET
     plan: HostedPageSubscriptionPlanInput | UnsetType | None = UNSET
     addons: Sequence[HostedPageSubscriptionAddonInput] | UnsetType | None = UNSET
     reference_id: str | UnsetType | None = UNSET
@@ -475,7 +475,7 @@ class HostedPageSubscriptionInput(Input, kw_only=True):
 
 
 class HostedPageCardForSubscriptionPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a hosted page card for subscription payment gateway."""
+    """What may be sent of a payment gateway of a hosted page card for subscription."""
 
     payment_gateway: str | UnsetType | None = UNSET
 
@@ -491,14 +491,16 @@ class HostedPageCardForSubscriptionInput(Input, kw_only=True):
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a hosted page buy one time addon for subscription item custom field."""
+    """What may be sent of an item custom field of a hosted page buy one time addon for
+    subscription.
+    """
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionAddonInput(Input, kw_only=True):
-    """What may be sent of a hosted page buy one time addon for subscription addon."""
+    """What may be sent of an addon of a hosted page buy one time addon for subscription."""
 
     addon_code: str | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -514,7 +516,9 @@ class HostedPageBuyOneTimeAddonForSubscriptionAddonInput(Input, kw_only=True):
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a hosted page buy one time addon for subscription payment gateway."""
+    """What may be sent of a payment gateway of a hosted page buy one time addon for
+    subscription.
+    """
 
     payment_gateway: str | UnsetType | None = UNSET
 
@@ -534,7 +538,9 @@ class HostedPageBuyOneTimeAddonForSubscriptionInput(Input, kw_only=True):
 
 
 class HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a hosted page associate payment method for customer payment gateway."""
+    """What may be sent of a payment gateway of a hosted page associate payment method for
+    customer.
+    """
 
     payment_gateway: str | UnsetType | None = UNSET
 
@@ -550,7 +556,7 @@ class HostedPageAssociatePaymentMethodForCustomerInput(Input, kw_only=True):
 
 
 class HostedPageRecordInvoicePaymentPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a hosted page record invoice payment payment gateway."""
+    """What may be sent of a payment gateway of a hosted page record invoice payment."""
 
     payment_gateway: str | UnsetType | None = UNSET
 
@@ -567,7 +573,7 @@ class HostedPageRecordInvoicePaymentInput(Input, kw_only=True):
 
 
 class HostedPageCustomerPaymentDetailsInput(Input, kw_only=True):
-    """What may be sent of a hosted page customer payment details."""
+    """What may be sent of hosted page customer payment details."""
 
     card_id: str | int | UnsetType | None = UNSET  # editions: for card change
     account_id: str | int | UnsetType | None = UNSET  # editions: for ACH change

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput, DocumentTax, Tag
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -44,20 +44,20 @@ InvoiceCfdiUsage: TypeAlias = Literal[
 
 
 class InvoiceContactPerson(Part, frozen=True, kw_only=True):
-    """An invoice contact person."""
+    """A contact person of an invoice."""
 
     contactperson_id: str | None = None
 
 
 class InvoiceItemCustomField(Part, frozen=True, kw_only=True):
-    """An invoice item custom field."""
+    """A custom field of an invoice item."""
 
     label: str | None = None
     value: str | None = None
 
 
 class InvoiceItem(Part, frozen=True, kw_only=True):
-    """An invoice item."""
+    """An item of an invoice."""
 
     item_id: str | None = None
     product_id: str | None = None
@@ -75,7 +75,7 @@ class InvoiceItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_name: str | None = None
@@ -94,7 +94,7 @@ class InvoiceItem(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
-    """An invoice payment gateway."""
+    """A gateway of an invoice payment."""
 
     configured: bool | None = None
     additional_field1: str | None = None
@@ -102,13 +102,13 @@ class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
-    """An invoice payment options."""
+    """The options of an invoice payment."""
 
     payment_gateways: list[InvoicePaymentGateway] | None = None
 
 
 class InvoiceBillingAddress(Part, frozen=True, kw_only=True):
-    """An invoice billing address."""
+    """The billing address of an invoice."""
 
     city: str | None = None
     state: str | None = None
@@ -118,7 +118,7 @@ class InvoiceBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class InvoiceShippingAddress(Part, frozen=True, kw_only=True):
-    """An invoice shipping address."""
+    """The shipping address of an invoice."""
 
     street: str | None = None
     city: str | None = None
@@ -129,7 +129,7 @@ class InvoiceShippingAddress(Part, frozen=True, kw_only=True):
 
 
 class InvoiceCoupon(Part, frozen=True, kw_only=True):
-    """An invoice coupon."""
+    """A coupon of an invoice."""
 
     coupon_code: str | None = None
     coupon_name: str | None = None
@@ -137,7 +137,7 @@ class InvoiceCoupon(Part, frozen=True, kw_only=True):
 
 
 class InvoiceCredit(Part, frozen=True, kw_only=True):
-    """An invoice credit."""
+    """A credit of an invoice."""
 
     creditnote_id: str | None = None
     creditnotes_number: str | None = None
@@ -146,7 +146,7 @@ class InvoiceCredit(Part, frozen=True, kw_only=True):
 
 
 class InvoiceAutotransaction(Part, frozen=True, kw_only=True):
-    """An invoice autotransaction."""
+    """The autotransaction of an invoice."""
 
     autotransaction_id: str | None = None
     payment_gateway: str | None = None
@@ -156,7 +156,7 @@ class InvoiceAutotransaction(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentInvoice(Part, frozen=True, kw_only=True):
-    """An invoice payment invoice."""
+    """An invoice of an invoice payment."""
 
     invoice_id: str | None = None
     invoice_number: str | None = None
@@ -196,7 +196,7 @@ class InvoicePayment(Record, frozen=True, kw_only=True):
 
 
 class InvoiceComment(Part, frozen=True, kw_only=True):
-    """An invoice comment."""
+    """A comment of an invoice."""
 
     comment_id: str | None = None
     description: Any = None
@@ -211,7 +211,7 @@ class InvoiceComment(Part, frozen=True, kw_only=True):
 
 
 class InvoiceDocument(Part, frozen=True, kw_only=True):
-    """An invoice document."""
+    """A document of an invoice."""
 
     file_name: Any = None
     file_type: Any = None
@@ -249,7 +249,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     currency_id: str | None = None
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -304,7 +304,7 @@ class Invoice(Record, frozen=True, kw_only=True):
 
 
 class InvoiceAddressBillingAddress(Part, frozen=True, kw_only=True):
-    """An invoice address billing address."""
+    """The billing address of an invoice address."""
 
     city: str | None = None
     state: str | None = None
@@ -314,7 +314,7 @@ class InvoiceAddressBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class InvoiceAddressShippingAddress(Part, frozen=True, kw_only=True):
-    """An invoice address shipping address."""
+    """The shipping address of an invoice address."""
 
     street: str | None = None
     city: str | None = None
@@ -332,13 +332,13 @@ class InvoiceAddress(Record, frozen=True, kw_only=True):
 
 
 class InvoiceCustomFields(Record, frozen=True, kw_only=True):
-    """An invoice custom fields."""
+    """Invoice custom fields."""
 
     custom_fields: list[CustomField] | None = None
 
 
-class InvoiceApplyCreditnote(Part, frozen=True, kw_only=True):
-    """An invoice apply creditnote."""
+class InvoiceApplyCreditNote(Part, frozen=True, kw_only=True):
+    """An apply credit note of an invoice."""
 
     creditnotes_invoice_id: str | None = None
     creditnote_id: str | None = None
@@ -348,20 +348,20 @@ class InvoiceApplyCreditnote(Part, frozen=True, kw_only=True):
     date_formatted: str | None = None
 
 
-class InvoiceApplyCreditnotes(Record, frozen=True, kw_only=True):
-    """An invoice apply creditnotes."""
+class InvoiceApplyCreditNotes(Record, frozen=True, kw_only=True):
+    """Invoice apply credit notes."""
 
-    apply_creditnotes: list[InvoiceApplyCreditnote] | None = None
+    apply_creditnotes: list[InvoiceApplyCreditNote] | None = None
 
 
 class InvoiceContactPersonInput(Input, kw_only=True):
-    """What may be sent of an invoice contact person."""
+    """What may be sent of a contact person of an invoice."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
 
 
 class InvoiceItemInput(Input, kw_only=True):
-    """What may be sent of an invoice item."""
+    """What may be sent of an item of an invoice."""
 
     product_id: str | int | UnsetType | None = UNSET
     project_id: str | int | UnsetType | None = UNSET
@@ -377,7 +377,7 @@ class InvoiceItemInput(Input, kw_only=True):
     price: Decimal | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 100 characters
-    discount: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tax_exemption_id: str | int | UnsetType | None = UNSET
@@ -392,7 +392,7 @@ class InvoiceItemInput(Input, kw_only=True):
 
 
 class InvoicePaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of an invoice payment gateway."""
+    """What may be sent of a payment gateway of an invoice."""
 
     configured: bool | UnsetType | None = UNSET
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
@@ -400,7 +400,7 @@ class InvoicePaymentGatewayInput(Input, kw_only=True):
 
 
 class InvoicePaymentOptionsInput(Input, kw_only=True):
-    """What may be sent of an invoice payment options."""
+    """What may be sent of the payment options of an invoice."""
 
     payment_gateways: Sequence[InvoicePaymentGatewayInput] | UnsetType | None = UNSET
 
@@ -423,7 +423,7 @@ class InvoiceInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET  # at most 100 characters
     payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET
@@ -476,7 +476,7 @@ class InvoiceWriteOffInput(Input, kw_only=True):
 
 
 class InvoiceAddressBillingAddressInput(Input, kw_only=True):
-    """What may be sent of an invoice address billing address."""
+    """What may be sent of the billing address of an invoice address."""
 
     city: str | UnsetType | None = UNSET
     state: str | UnsetType | None = UNSET
@@ -486,7 +486,7 @@ class InvoiceAddressBillingAddressInput(Input, kw_only=True):
 
 
 class InvoiceAddressShippingAddressInput(Input, kw_only=True):
-    """What may be sent of an invoice address shipping address."""
+    """What may be sent of the shipping address of an invoice address."""
 
     street: str | UnsetType | None = UNSET
     city: str | UnsetType | None = UNSET
@@ -504,28 +504,28 @@ class InvoiceAddressInput(Input, kw_only=True):
 
 
 class InvoiceCustomFieldsInput(Input, kw_only=True):
-    """What may be sent of an invoice custom fields."""
+    """What may be sent of invoice custom fields."""
 
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
 
 
-class InvoiceMultipleCreditsApplyCreditnoteInput(Input, kw_only=True):
-    """What may be sent of an invoice multiple credits apply creditnote."""
+class InvoiceMultipleCreditsApplyCreditNoteInput(Input, kw_only=True):
+    """What may be sent of an apply credit note of an invoice multiple credits."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     amount_applied: Any | UnsetType = UNSET
 
 
 class InvoiceMultipleCreditsInput(Input, kw_only=True):
-    """What may be sent of an invoice multiple credits."""
+    """What may be sent of invoice multiple credits."""
 
-    apply_creditnotes: Sequence[InvoiceMultipleCreditsApplyCreditnoteInput] | UnsetType | None = (
+    apply_creditnotes: Sequence[InvoiceMultipleCreditsApplyCreditNoteInput] | UnsetType | None = (
         UNSET
     )
 
 
 class InvoiceItemsToPendingInvoiceItemInput(Input, kw_only=True):
-    """What may be sent of an invoice items to pending invoice item."""
+    """What may be sent of an invoice item of an invoice items to pending."""
 
     code: Any | UnsetType = UNSET
     product_id: str | int | UnsetType | None = UNSET

@@ -11,7 +11,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class ItemTaxPreference(Part, frozen=True, kw_only=True):
-    """An item tax preference."""
+    """A tax preference of an item."""
 
     tax_id: str | None = None
     tax_specification: str | None = None
@@ -28,7 +28,7 @@ class Item(Record, frozen=True, kw_only=True):
     unit: str | None = None
     tax_id: str | None = None
     tax_name: str | None = None
-    tax_percentage: str | None = None
+    tax_percentage: Decimal | None = None
     tax_type: str | None = None
     sku: str | None = None
     product_type: str | None = None
@@ -40,7 +40,7 @@ class Item(Record, frozen=True, kw_only=True):
 
 
 class ItemTaxPreferenceInput(Input, kw_only=True):
-    """What may be sent of an item tax preference."""
+    """What may be sent of a tax preference of an item."""
 
     tax_id: str | int | UnsetType | None = UNSET
     tax_specification: str | UnsetType | None = UNSET  # editions: in

@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class PaymentAutotransaction(Part, frozen=True, kw_only=True):
-    """A payment autotransaction."""
+    """The autotransaction of a payment."""
 
     autotransaction_id: str | None = None
     payment_gateway: str | None = None
@@ -26,7 +26,7 @@ class PaymentAutotransaction(Part, frozen=True, kw_only=True):
 
 
 class PaymentInvoice(Part, frozen=True, kw_only=True):
-    """A payment invoice."""
+    """An invoice of a payment."""
 
     invoice_id: str | None = None
     invoice_number: str | None = None
@@ -59,7 +59,7 @@ class Payment(Record, frozen=True, kw_only=True):
 
 
 class PaymentInvoiceInput(Input, kw_only=True):
-    """What may be sent of a payment invoice."""
+    """What may be sent of an invoice of a payment."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET

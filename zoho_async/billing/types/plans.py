@@ -12,7 +12,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class PlanItemTaxPreference(Part, frozen=True, kw_only=True):
-    """A plan item tax preference."""
+    """An item tax preference of a plan."""
 
     tax_specification: str | None = None
     tax_name: str | None = None
@@ -21,7 +21,7 @@ class PlanItemTaxPreference(Part, frozen=True, kw_only=True):
 
 
 class PlanPriceBracket(Part, frozen=True, kw_only=True):
-    """A plan price bracket."""
+    """A price bracket of a plan."""
 
     start_quantity: Decimal | None = None
     end_quantity: Decimal | None = None
@@ -29,7 +29,7 @@ class PlanPriceBracket(Part, frozen=True, kw_only=True):
 
 
 class PlanAddon(Part, frozen=True, kw_only=True):
-    """A plan addon."""
+    """An addon of a plan."""
 
     addon_code: str | None = None
     name: str | None = None
@@ -75,7 +75,7 @@ class Plan(Record, frozen=True, kw_only=True):
 
 
 class PlanItemTaxPreferenceInput(Input, kw_only=True):
-    """What may be sent of a plan item tax preference."""
+    """What may be sent of an item tax preference of a plan."""
 
     tax_specification: str | UnsetType | None = UNSET
     tax_name: str | UnsetType | None = UNSET
@@ -84,7 +84,7 @@ class PlanItemTaxPreferenceInput(Input, kw_only=True):
 
 
 class PlanAddonInput(Input, kw_only=True):
-    """What may be sent of a plan addon."""
+    """What may be sent of an addon of a plan."""
 
     addon_code: str | UnsetType | None = UNSET
     name: Any | UnsetType = UNSET

@@ -22,7 +22,7 @@ ProjectBudgetType: TypeAlias = Literal[
 
 
 class ProjectTask(Part, frozen=True, kw_only=True):
-    """A project task."""
+    """A task of a project."""
 
     task_id: str | None = None
     task_name: str | None = None
@@ -85,7 +85,7 @@ class Project(Record, frozen=True, kw_only=True):
 
 
 class ProjectUsers(Record, frozen=True, kw_only=True):
-    """A project users."""
+    """Project users."""
 
     users: list[ProjectUser] | None = None
 
@@ -105,7 +105,7 @@ class ProjectComment(Record, frozen=True, kw_only=True):
 
 
 class ProjectComments(Record, frozen=True, kw_only=True):
-    """A project comments."""
+    """Project comments."""
 
     comments: list[ProjectComment] | None = None
 
@@ -126,7 +126,7 @@ class ProjectInvoice(Record, frozen=True, kw_only=True):
 
 
 class ProjectTaskInput(Input, kw_only=True):
-    """What may be sent of a project task."""
+    """What may be sent of a task of a project."""
 
     task_name: str | UnsetType | None = UNSET  # at most 100 characters
     description: str | UnsetType | None = UNSET  # at most 500 characters
@@ -135,7 +135,7 @@ class ProjectTaskInput(Input, kw_only=True):
 
 
 class ProjectUserInput(Input, kw_only=True):
-    """What may be sent of a project user."""
+    """What may be sent of a user of a project."""
 
     user_id: str | int | UnsetType | None = UNSET
     is_current_user: bool | UnsetType | None = UNSET
@@ -173,7 +173,7 @@ class ProjectCloneInput(Input, kw_only=True):
 
 
 class ProjectUsersInput(Input, kw_only=True):
-    """What may be sent of a project users."""
+    """What may be sent of project users."""
 
     user_id: str | int | UnsetType | None = UNSET
     rate: Decimal | int | UnsetType | None = UNSET

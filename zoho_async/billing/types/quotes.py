@@ -9,13 +9,13 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.billing.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 QuoteGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
 
 class QuoteLineItem(Part, frozen=True, kw_only=True):
-    """A quote line item."""
+    """A line item of a quote."""
 
     item_id: str | None = None
     name: str | None = None
@@ -26,7 +26,7 @@ class QuoteLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tax_name: str | None = None
     tax_type: str | None = None
@@ -35,7 +35,7 @@ class QuoteLineItem(Part, frozen=True, kw_only=True):
 
 
 class QuoteProject(Part, frozen=True, kw_only=True):
-    """A quote project."""
+    """The project of a quote."""
 
     project_id: str | None = None
     project_name: str | None = None
@@ -61,7 +61,7 @@ class Quote(Record, frozen=True, kw_only=True):
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
     expiry_date: dt.date | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -94,7 +94,7 @@ class Quote(Record, frozen=True, kw_only=True):
 
 
 class QuoteEmailtemplate(Part, frozen=True, kw_only=True):
-    """A quote emailtemplate."""
+    """An emailtemplate of a quote."""
 
     selected: bool | None = None
     name: str | None = None
@@ -102,7 +102,7 @@ class QuoteEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class QuoteToContact(Part, frozen=True, kw_only=True):
-    """A quote to contact."""
+    """A to contact of a quote."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -115,7 +115,7 @@ class QuoteToContact(Part, frozen=True, kw_only=True):
 
 
 class QuoteFromEmail(Part, frozen=True, kw_only=True):
-    """A quote from email."""
+    """A from email of a quote."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -161,7 +161,7 @@ class QuoteComment(Record, frozen=True, kw_only=True):
 
 
 class QuoteLineItemInput(Input, kw_only=True):
-    """What may be sent of a quote line item."""
+    """What may be sent of a line item of a quote."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -175,7 +175,7 @@ class QuoteLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, ca
@@ -203,7 +203,7 @@ class QuoteInput(Input, kw_only=True):
     date: dt.date | UnsetType | None = UNSET
     expiry_date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

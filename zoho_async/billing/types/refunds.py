@@ -10,8 +10,8 @@ from msgspec import UNSET, UnsetType
 from zoho_async.wire import Input, Part, Record
 
 
-class RefundCreditnote(Part, frozen=True, kw_only=True):
-    """A refund creditnote."""
+class RefundCreditNote(Part, frozen=True, kw_only=True):
+    """The credit note of a refund."""
 
     creditnote_id: str | None = None
     creditnote_number: str | None = None
@@ -22,7 +22,7 @@ class RefundCreditnote(Part, frozen=True, kw_only=True):
 
 
 class RefundAutotransaction(Part, frozen=True, kw_only=True):
-    """A refund autotransaction."""
+    """The autotransaction of a refund."""
 
     autotransaction_id: str | None = None
     payment_gateway: str | None = None
@@ -46,7 +46,7 @@ class Refund(Record, frozen=True, kw_only=True):
     status: str | None = None
     customer_id: str | None = None
     email: str | None = None
-    creditnote: RefundCreditnote | None = None
+    creditnote: RefundCreditNote | None = None
     autotransaction: RefundAutotransaction | None = None
     currency_code: str | None = None
     currency_symbol: str | None = None

@@ -39,7 +39,7 @@ class SettingTaxAuthority(Record, frozen=True, kw_only=True):
 
 
 class SettingChurnMessagesSettingChurnMessage(Part, frozen=True, kw_only=True):
-    """A setting churn messages setting churn message."""
+    """A churn message of a setting churn messages setting."""
 
     label: str | None = None
     index: str | None = None

@@ -15,7 +15,7 @@ from zoho_async.billing.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 SubscriptionCustomerGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "consumer", "overseas"
@@ -48,14 +48,14 @@ SubscriptionCfdiUsage: TypeAlias = Literal[
 
 
 class SubscriptionItemCustomField(Part, frozen=True, kw_only=True):
-    """A subscription item custom field."""
+    """An item custom field of a subscription."""
 
     label: str | None = None
     value: str | None = None
 
 
 class SubscriptionPlan(Part, frozen=True, kw_only=True):
-    """A subscription plan."""
+    """The plan of a subscription."""
 
     plan_code: str | None = None
     name: str | None = None
@@ -63,7 +63,7 @@ class SubscriptionPlan(Part, frozen=True, kw_only=True):
     price: Decimal | None = None
     tags: list[Tag] | None = None
     item_custom_fields: list[SubscriptionItemCustomField] | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     total: Decimal | None = None
     setup_fee: Decimal | None = None
     plan_description: str | None = None
@@ -73,7 +73,7 @@ class SubscriptionPlan(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionAddon(Part, frozen=True, kw_only=True):
-    """A subscription addon."""
+    """An addon of a subscription."""
 
     addon_code: str | None = None
     name: Any = None
@@ -88,14 +88,14 @@ class SubscriptionAddon(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionCoupon(Part, frozen=True, kw_only=True):
-    """A subscription coupon."""
+    """The coupon of a subscription."""
 
     coupon_code: str | None = None
     discount_amount: Decimal | None = None
 
 
 class SubscriptionCard(Part, frozen=True, kw_only=True):
-    """A subscription card."""
+    """The card of a subscription."""
 
     card_id: str | None = None
     last_four_digits: int | None = None
@@ -107,7 +107,7 @@ class SubscriptionCard(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionBillingAddress(Part, frozen=True, kw_only=True):
-    """A subscription billing address."""
+    """The billing address of a subscription."""
 
     attention: str | None = None
     street: str | None = None
@@ -119,7 +119,7 @@ class SubscriptionBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionShippingAddress(Part, frozen=True, kw_only=True):
-    """A subscription shipping address."""
+    """The shipping address of a subscription."""
 
     attention: str | None = None
     street: str | None = None
@@ -131,7 +131,7 @@ class SubscriptionShippingAddress(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionCustomer(Part, frozen=True, kw_only=True):
-    """A subscription customer."""
+    """The customer of a subscription."""
 
     customer_id: str | None = None
     display_name: str | None = None
@@ -146,14 +146,14 @@ class SubscriptionCustomer(Part, frozen=True, kw_only=True):
     payment_terms_label: str | None = None
 
 
-class SubscriptionContactperson(Part, frozen=True, kw_only=True):
-    """A subscription contactperson."""
+class SubscriptionContactPerson(Part, frozen=True, kw_only=True):
+    """A contact person of a subscription."""
 
     contactperson_id: str | None = None
 
 
 class SubscriptionNote(Part, frozen=True, kw_only=True):
-    """A subscription note."""
+    """A note of a subscription."""
 
     note_id: str | None = None
     description: str | None = None
@@ -162,7 +162,7 @@ class SubscriptionNote(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionPaymentGateway(Part, frozen=True, kw_only=True):
-    """A subscription payment gateway."""
+    """A payment gateway of a subscription."""
 
     payment_gateway: Any = None
 
@@ -206,7 +206,7 @@ class Subscription(Record, frozen=True, kw_only=True):
     customer: SubscriptionCustomer | None = None
     custom_fields: list[CustomField] | None = None
     taxes: list[DocumentTax] | None = None
-    contactpersons: list[SubscriptionContactperson] | None = None
+    contactpersons: list[SubscriptionContactPerson] | None = None
     notes: list[SubscriptionNote] | None = None
     payment_gateways: list[SubscriptionPaymentGateway] | None = None
     unbilled_charge_id: str | None = None
@@ -228,14 +228,14 @@ class SubscriptionActivity(Record, frozen=True, kw_only=True):
 
 
 class SubscriptionInvoiceItemCustomField(Part, frozen=True, kw_only=True):
-    """A subscription invoice item custom field."""
+    """An item custom field of a subscription invoice."""
 
     label: str | None = None
     value: str | None = None
 
 
 class SubscriptionInvoiceInvoiceItem(Part, frozen=True, kw_only=True):
-    """A subscription invoice invoice item."""
+    """An invoice item of a subscription invoice."""
 
     item_id: str | None = None
     name: str | None = None
@@ -252,7 +252,7 @@ class SubscriptionInvoiceInvoiceItem(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionInvoiceCoupon(Part, frozen=True, kw_only=True):
-    """A subscription invoice coupon."""
+    """A coupon of a subscription invoice."""
 
     coupon_code: str | None = None
     coupon_name: str | None = None
@@ -260,7 +260,7 @@ class SubscriptionInvoiceCoupon(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionInvoiceCredit(Part, frozen=True, kw_only=True):
-    """A subscription invoice credit."""
+    """A credit of a subscription invoice."""
 
     creditnote_id: str | None = None
     creditnotes_number: str | None = None
@@ -269,7 +269,7 @@ class SubscriptionInvoiceCredit(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionInvoicePayment(Part, frozen=True, kw_only=True):
-    """A subscription invoice payment."""
+    """A payment of a subscription invoice."""
 
     payment_id: str | None = None
     payment_mode: str | None = None
@@ -283,7 +283,7 @@ class SubscriptionInvoicePayment(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionInvoiceBillingAddress(Part, frozen=True, kw_only=True):
-    """A subscription invoice billing address."""
+    """The billing address of a subscription invoice."""
 
     attention: str | None = None
     street: str | None = None
@@ -295,7 +295,7 @@ class SubscriptionInvoiceBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionInvoiceShippingAddress(Part, frozen=True, kw_only=True):
-    """A subscription invoice shipping address."""
+    """The shipping address of a subscription invoice."""
 
     attention: str | None = None
     street: str | None = None
@@ -307,7 +307,7 @@ class SubscriptionInvoiceShippingAddress(Part, frozen=True, kw_only=True):
 
 
 class SubscriptionInvoiceComment(Part, frozen=True, kw_only=True):
-    """A subscription invoice comment."""
+    """A comment of a subscription invoice."""
 
     comment_id: str | None = None
     description: Any = None
@@ -358,7 +358,7 @@ class SubscriptionInvoice(Record, frozen=True, kw_only=True):
 
 
 class SubscriptionCustomFields(Record, frozen=True, kw_only=True):
-    """A subscription custom fields."""
+    """Subscription custom fields."""
 
     index: int | None = None
     value: str | None = None
@@ -368,7 +368,7 @@ class SubscriptionCustomFields(Record, frozen=True, kw_only=True):
 
 
 class SubscriptionInnerNoteNote(Part, frozen=True, kw_only=True):
-    """A subscription inner note note."""
+    """A note of a subscription inner note."""
 
     note_id: str | None = None
     description: str | None = None
@@ -383,7 +383,7 @@ class SubscriptionInnerNote(Record, frozen=True, kw_only=True):
 
 
 class SubscriptionBillingAddressInput(Input, kw_only=True):
-    """What may be sent of a subscription billing address."""
+    """What may be sent of the billing address of a subscription."""
 
     attention: str | UnsetType | None = UNSET
     street: str | UnsetType | None = UNSET
@@ -395,7 +395,7 @@ class SubscriptionBillingAddressInput(Input, kw_only=True):
 
 
 class SubscriptionShippingAddressInput(Input, kw_only=True):
-    """What may be sent of a subscription shipping address."""
+    """What may be sent of the shipping address of a subscription."""
 
     attention: str | UnsetType | None = UNSET
     street: str | UnsetType | None = UNSET
@@ -407,7 +407,7 @@ class SubscriptionShippingAddressInput(Input, kw_only=True):
 
 
 class SubscriptionCustomerInput(Input, kw_only=True):
-    """What may be sent of a subscription customer."""
+    """What may be sent of the customer of a subscription."""
 
     display_name: str | UnsetType | None = UNSET
     salutation: str | UnsetType | None = UNSET
@@ -435,21 +435,21 @@ class SubscriptionCustomerInput(Input, kw_only=True):
     tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
 
 
-class SubscriptionContactpersonInput(Input, kw_only=True):
-    """What may be sent of a subscription contactperson."""
+class SubscriptionContactPersonInput(Input, kw_only=True):
+    """What may be sent of a contact person of a subscription."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
 
 
 class SubscriptionItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a subscription item custom field."""
+    """What may be sent of an item custom field of a subscription."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class SubscriptionPlanInput(Input, kw_only=True):
-    """What may be sent of a subscription plan."""
+    """What may be sent of the plan of a subscription."""
 
     plan_code: str | UnsetType | None = UNSET
     plan_description: str | UnsetType | None = UNSET
@@ -474,7 +474,7 @@ class SubscriptionPlanInput(Input, kw_only=True):
 
 
 class SubscriptionAddonInput(Input, kw_only=True):
-    """What may be sent of a subscription addon."""
+    """What may be sent of an addon of a subscription."""
 
     addon_code: str | UnsetType | None = UNSET
     addon_description: str | UnsetType | None = UNSET
@@ -491,7 +491,7 @@ class SubscriptionAddonInput(Input, kw_only=True):
 
 
 class SubscriptionPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a subscription payment gateway."""
+    """What may be sent of a payment gateway of a subscription."""
 
     payment_gateway: Any | UnsetType = UNSET
 
@@ -505,7 +505,7 @@ class SubscriptionInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET
     payment_terms_label: str | UnsetType | None = UNSET
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    contactpersons: Sequence[SubscriptionContactpersonInput] | UnsetType | None = UNSET
+    contactpersons: Sequence[SubscriptionContactPersonInput] | UnsetType | None = UNSET
     card_id: str | int | UnsetType | None = UNSET
     starts_at: str | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
@@ -528,14 +528,14 @@ class SubscriptionInput(Input, kw_only=True):
 
 
 class SubscriptionBuyOneTimeAddonItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a subscription buy one time addon item custom field."""
+    """What may be sent of an item custom field of a subscription buy one time addon."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class SubscriptionBuyOneTimeAddonAddonInput(Input, kw_only=True):
-    """What may be sent of a subscription buy one time addon addon."""
+    """What may be sent of an addon of a subscription buy one time addon."""
 
     addon_code: str | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -567,7 +567,7 @@ class SubscriptionCardInput(Input, kw_only=True):
 
 
 class SubscriptionChargeItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a subscription charge item custom field."""
+    """What may be sent of an item custom field of a subscription charge."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
@@ -584,16 +584,18 @@ class SubscriptionChargeInput(Input, kw_only=True):
     add_to_unbilled_charges: bool | UnsetType | None = UNSET
 
 
-class SubscriptionContactPersonContactpersonInput(Input, kw_only=True):
-    """What may be sent of a subscription contact person contactperson."""
+class SubscriptionAddContactPersonContactPersonInput(Input, kw_only=True):
+    """What may be sent of a contact person of a subscription add contact person."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
 
 
-class SubscriptionContactPersonInput(Input, kw_only=True):
-    """What may be sent of a subscription contact person."""
+class SubscriptionAddContactPersonInput(Input, kw_only=True):
+    """What may be sent of a subscription add contact person."""
 
-    contactpersons: Sequence[SubscriptionContactPersonContactpersonInput] | UnsetType | None = UNSET
+    contactpersons: Sequence[SubscriptionAddContactPersonContactPersonInput] | UnsetType | None = (
+        UNSET
+    )
 
 
 class SubscriptionPostponeRenewalInput(Input, kw_only=True):
@@ -628,7 +630,7 @@ class SubscriptionSalesPersonInput(Input, kw_only=True):
 
 
 class SubscriptionCustomFieldsInput(Input, kw_only=True):
-    """What may be sent of a subscription custom fields."""
+    """What may be sent of subscription custom fields."""
 
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
 

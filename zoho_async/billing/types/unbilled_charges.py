@@ -9,7 +9,7 @@ from zoho_async.wire import Moment, Part, Record
 
 
 class UnbilledChargeItem(Part, frozen=True, kw_only=True):
-    """An unbilled charge item."""
+    """An item of an unbilled charge."""
 
     unbilled_charge_item_id: str | None = None
     product_id: str | None = None
@@ -28,7 +28,7 @@ class UnbilledChargeItem(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeCoupon(Part, frozen=True, kw_only=True):
-    """An unbilled charge coupon."""
+    """A coupon of an unbilled charge."""
 
     coupon_code: str | None = None
     coupon_name: str | None = None
@@ -36,7 +36,7 @@ class UnbilledChargeCoupon(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeBillingAddress(Part, frozen=True, kw_only=True):
-    """An unbilled charge billing address."""
+    """The billing address of an unbilled charge."""
 
     street: str | None = None
     city: str | None = None
@@ -47,7 +47,7 @@ class UnbilledChargeBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeShippingAddress(Part, frozen=True, kw_only=True):
-    """An unbilled charge shipping address."""
+    """The shipping address of an unbilled charge."""
 
     street: str | None = None
     city: str | None = None
@@ -79,7 +79,7 @@ class UnbilledCharge(Record, frozen=True, kw_only=True):
 
 
 class UnbilledChargeInvoiceInvoiceItem(Part, frozen=True, kw_only=True):
-    """An unbilled charge invoice invoice item."""
+    """An invoice item of an unbilled charge invoice."""
 
     item_id: str | None = None
     name: str | None = None
@@ -95,7 +95,7 @@ class UnbilledChargeInvoiceInvoiceItem(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeInvoiceCoupon(Part, frozen=True, kw_only=True):
-    """An unbilled charge invoice coupon."""
+    """A coupon of an unbilled charge invoice."""
 
     coupon_code: str | None = None
     coupon_name: str | None = None
@@ -103,7 +103,7 @@ class UnbilledChargeInvoiceCoupon(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeInvoiceCredit(Part, frozen=True, kw_only=True):
-    """An unbilled charge invoice credit."""
+    """A credit of an unbilled charge invoice."""
 
     creditnote_id: str | None = None
     creditnotes_number: str | None = None
@@ -112,7 +112,7 @@ class UnbilledChargeInvoiceCredit(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeInvoicePayment(Part, frozen=True, kw_only=True):
-    """An unbilled charge invoice payment."""
+    """A payment of an unbilled charge invoice."""
 
     payment_id: str | None = None
     payment_mode: str | None = None
@@ -128,7 +128,7 @@ class UnbilledChargeInvoicePayment(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeInvoiceBillingAddress(Part, frozen=True, kw_only=True):
-    """An unbilled charge invoice billing address."""
+    """The billing address of an unbilled charge invoice."""
 
     street: str | None = None
     city: str | None = None
@@ -139,7 +139,7 @@ class UnbilledChargeInvoiceBillingAddress(Part, frozen=True, kw_only=True):
 
 
 class UnbilledChargeInvoiceShippingAddress(Part, frozen=True, kw_only=True):
-    """An unbilled charge invoice shipping address."""
+    """The shipping address of an unbilled charge invoice."""
 
     street: str | None = None
     city: str | None = None

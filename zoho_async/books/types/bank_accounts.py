@@ -44,7 +44,7 @@ class BankAccount(Record, frozen=True, kw_only=True):
 
 
 class BankAccountStatementTransaction(Part, frozen=True, kw_only=True):
-    """A bank account statement transaction."""
+    """A transaction of a bank account statement."""
 
     transaction_id: str | None = None
     debit_or_credit: str | None = None
@@ -86,7 +86,7 @@ class BankAccountInput(Input, kw_only=True):
 
 
 class BankAccountImportBankStatementsTransactionInput(Input, kw_only=True):
-    """What may be sent of a bank account import bank statements transaction."""
+    """What may be sent of a transaction of a bank account import bank statements."""
 
     transaction_id: str | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET
@@ -98,7 +98,7 @@ class BankAccountImportBankStatementsTransactionInput(Input, kw_only=True):
 
 
 class BankAccountImportBankStatementsInput(Input, kw_only=True):
-    """What may be sent of a bank account import bank statements."""
+    """What may be sent of bank account import bank statements."""
 
     account_id: str | int | UnsetType | None = UNSET
     start_date: dt.date | UnsetType | None = UNSET
@@ -109,7 +109,7 @@ class BankAccountImportBankStatementsInput(Input, kw_only=True):
 
 
 class BankAccountBankReconciliationTransactionsToBeReconciledInput(Input, kw_only=True):
-    """What may be sent of a bank account bank reconciliation transactions to be reconciled."""
+    """What may be sent of a transactions to be reconciled of a bank account bank reconciliation."""
 
     transaction_id: str | int | UnsetType | None = UNSET
 
@@ -127,8 +127,8 @@ class BankAccountBankReconciliationInput(Input, kw_only=True):
 
 
 class BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput(Input, kw_only=True):
-    """What may be sent of a bank account save bank reconciliation draft transactions to be
-    reconciled.
+    """What may be sent of a transactions to be reconciled of a bank account save bank
+    reconciliation draft.
     """
 
     transaction_id: str | int | UnsetType | None = UNSET

@@ -26,7 +26,7 @@ BankRuleRecordAs: TypeAlias = Literal[
 
 
 class BankRuleCriterion(Part, frozen=True, kw_only=True):
-    """A bank rule criterion."""
+    """A criterion of a bank rule."""
 
     criteria_id: str | None = None
     field: str | None = None
@@ -35,14 +35,14 @@ class BankRuleCriterion(Part, frozen=True, kw_only=True):
 
 
 class BankRuleTargetAccount(Part, frozen=True, kw_only=True):
-    """A bank rule target account."""
+    """A target account of a bank rule."""
 
     target_account_id: str | None = None
     target_account_name: str | None = None
 
 
 class BankRuleAccount(Part, frozen=True, kw_only=True):
-    """A bank rule account."""
+    """An account of a bank rule."""
 
     account_id: str | None = None
     account_name: str | None = None
@@ -116,7 +116,7 @@ class BankRuleGetResult(Record, frozen=True, kw_only=True):
 
 
 class BankRuleCriterionInput(Input, kw_only=True):
-    """What may be sent of a bank rule criterion."""
+    """What may be sent of a criterion of a bank rule."""
 
     field: str | UnsetType | None = UNSET
     comparator: str | UnsetType | None = UNSET

@@ -20,14 +20,14 @@ BankTransactionCategorizeAsExpenseMileageType: TypeAlias = Literal[
 
 
 class BankTransactionDocument(Part, frozen=True, kw_only=True):
-    """A bank transaction document."""
+    """A document of a bank transaction."""
 
     file_name: str | None = None
     document_id: str | None = None
 
 
 class BankTransactionImportedTransaction(Part, frozen=True, kw_only=True):
-    """A bank transaction imported transaction."""
+    """An imported transaction of a bank transaction."""
 
     imported_transaction_id: str | None = None
     date: dt.date | None = None
@@ -40,7 +40,7 @@ class BankTransactionImportedTransaction(Part, frozen=True, kw_only=True):
 
 
 class BankTransactionLineItem(Part, frozen=True, kw_only=True):
-    """A bank transaction line item."""
+    """A line item of a bank transaction."""
 
     from_account_id: str | None = None
     from_account_name: str | None = None
@@ -141,28 +141,28 @@ class BankTransactionMatchingTransaction(Record, frozen=True, kw_only=True):
 
 
 class BankTransactionFromAccountTagInput(Input, kw_only=True):
-    """What may be sent of a bank transaction from account tag."""
+    """What may be sent of a from account tag of a bank transaction."""
 
     tag_id: str | int | UnsetType | None = UNSET
     tag_option_id: str | int | UnsetType | None = UNSET
 
 
 class BankTransactionToAccountTagInput(Input, kw_only=True):
-    """What may be sent of a bank transaction to account tag."""
+    """What may be sent of a to account tag of a bank transaction."""
 
     tag_id: str | int | UnsetType | None = UNSET
     tag_option_id: str | int | UnsetType | None = UNSET
 
 
 class BankTransactionDocumentInput(Input, kw_only=True):
-    """What may be sent of a bank transaction document."""
+    """What may be sent of a document of a bank transaction."""
 
     file_name: str | UnsetType | None = UNSET
     document_id: str | int | UnsetType | None = UNSET
 
 
 class BankTransactionLineItemInput(Input, kw_only=True):
-    """What may be sent of a bank transaction line item."""
+    """What may be sent of a line item of a bank transaction."""
 
     line_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET
@@ -208,7 +208,7 @@ class BankTransactionInput(Input, kw_only=True):
 
 
 class BankTransactionMatchTransactionsToBeMatchedInput(Input, kw_only=True):
-    """What may be sent of a bank transaction match transactions to be matched."""
+    """What may be sent of a transactions to be matched of a bank transaction match."""
 
     transaction_id: str | int | UnsetType | None = UNSET
     transaction_type: str | UnsetType | None = UNSET
@@ -223,14 +223,14 @@ class BankTransactionMatchInput(Input, kw_only=True):
 
 
 class BankTransactionCategorizeAsExpenseDocumentInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as expense document."""
+    """What may be sent of a document of a bank transaction categorize as expense."""
 
     file_name: str | UnsetType | None = UNSET
     document_id: str | int | UnsetType | None = UNSET
 
 
 class BankTransactionCategorizeAsExpenseLineItemInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as expense line item."""
+    """What may be sent of a line item of a bank transaction categorize as expense."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET
@@ -300,7 +300,7 @@ class BankTransactionCategorizeAsExpenseInput(Input, kw_only=True):
 
 
 class BankTransactionCategorizeAsVendorPaymentBillInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as vendor payment bill."""
+    """What may be sent of a bill of a bank transaction categorize as vendor payment."""
 
     bill_payment_id: str | int | UnsetType | None = UNSET
     bill_id: str | int | UnsetType | None = UNSET
@@ -309,7 +309,7 @@ class BankTransactionCategorizeAsVendorPaymentBillInput(Input, kw_only=True):
 
 
 class BankTransactionCategorizeAsVendorPaymentCheckDetailsInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as vendor payment check details."""
+    """What may be sent of check details of a bank transaction categorize as vendor payment."""
 
     memo: str | UnsetType | None = UNSET
     check_number: str | UnsetType | None = UNSET
@@ -335,7 +335,7 @@ class BankTransactionCategorizeAsVendorPaymentInput(Input, kw_only=True):
 
 
 class BankTransactionCategorizeAsCustomerPaymentInvoiceInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as customer payment invoice."""
+    """What may be sent of an invoice of a bank transaction categorize as customer payment."""
 
     invoice_payment_id: str | int | UnsetType | None = UNSET
     invoice_id: str | int | UnsetType | None = UNSET
@@ -345,7 +345,7 @@ class BankTransactionCategorizeAsCustomerPaymentInvoiceInput(Input, kw_only=True
 
 
 class BankTransactionCategorizeAsCustomerPaymentDocumentInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as customer payment document."""
+    """What may be sent of a document of a bank transaction categorize as customer payment."""
 
     file_name: str | UnsetType | None = UNSET
     document_id: str | int | UnsetType | None = UNSET
@@ -376,7 +376,7 @@ class BankTransactionCategorizeAsCustomerPaymentInput(Input, kw_only=True):
 
 
 class BankTransactionCategorizeAsCreditNoteRefundsInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as credit note refunds."""
+    """What may be sent of bank transaction categorize as credit note refunds."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET
@@ -389,7 +389,7 @@ class BankTransactionCategorizeAsCreditNoteRefundsInput(Input, kw_only=True):
 
 
 class BankTransactionCategorizeAsVendorCreditRefundsInput(Input, kw_only=True):
-    """What may be sent of a bank transaction categorize as vendor credit refunds."""
+    """What may be sent of bank transaction categorize as vendor credit refunds."""
 
     vendor_credit_id: str | int | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET

@@ -10,7 +10,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class BaseCurrencyAdjustmentAccount(Part, frozen=True, kw_only=True):
-    """A base currency adjustment account."""
+    """An account of a base currency adjustment."""
 
     account_id: str | None = None
     account_name: str | None = None
@@ -35,7 +35,7 @@ class BaseCurrencyAdjustment(Record, frozen=True, kw_only=True):
 
 
 class BaseCurrencyAdjustmentReevaluateAccount(Part, frozen=True, kw_only=True):
-    """A base currency adjustment reevaluate account."""
+    """An account of a base currency adjustment reevaluate."""
 
     account_id: str | None = None
     account_name: str | None = None
@@ -59,7 +59,7 @@ class BaseCurrencyAdjustmentReevaluate(Record, frozen=True, kw_only=True):
 
 
 class BaseCurrencyAdjustmentAccountsAccount(Part, frozen=True, kw_only=True):
-    """A base currency adjustment accounts account."""
+    """An account of a base currency adjustment accounts."""
 
     account_id: str | None = None
     account_name: str | None = None
@@ -71,7 +71,7 @@ class BaseCurrencyAdjustmentAccountsAccount(Part, frozen=True, kw_only=True):
 
 
 class BaseCurrencyAdjustmentAccounts(Record, frozen=True, kw_only=True):
-    """A base currency adjustment accounts."""
+    """Base currency adjustment accounts."""
 
     adjustment_date: dt.date | None = None
     exchange_rate: Decimal | None = None

@@ -23,14 +23,14 @@ BillGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas
 
 
 class BillDocument(Part, frozen=True, kw_only=True):
-    """A bill document."""
+    """A document of a bill."""
 
     document_id: str | None = None
     file_name: str | None = None
 
 
 class BillItemCustomField(Part, frozen=True, kw_only=True):
-    """A bill item custom field."""
+    """An item custom field of a bill."""
 
     custom_field_id: str | None = None
     index: int | None = None
@@ -39,7 +39,7 @@ class BillItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class BillLineItem(Part, frozen=True, kw_only=True):
-    """A bill line item."""
+    """A line item of a bill."""
 
     purchaseorder_item_id: str | None = None
     line_item_id: str | None = None
@@ -93,8 +93,8 @@ class BillLineItem(Part, frozen=True, kw_only=True):
     item_custom_fields: list[BillItemCustomField] | None = None
 
 
-class BillPurchaseorder(Part, frozen=True, kw_only=True):
-    """A bill purchaseorder."""
+class BillPurchaseOrder(Part, frozen=True, kw_only=True):
+    """A purchase order of a bill."""
 
     purchaseorder_id: str | None = None
     purchaseorder_number: str | None = None
@@ -103,21 +103,21 @@ class BillPurchaseorder(Part, frozen=True, kw_only=True):
 
 
 class BillAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """A bill acquisition vat summary."""
+    """An acquisition vat summary of a bill."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class BillReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """A bill reverse charge vat summary."""
+    """A reverse charge vat summary of a bill."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class BillCheckDetails(Part, frozen=True, kw_only=True):
-    """A bill check details."""
+    """Check details of a bill."""
 
     check_status: str | None = None
     check_number: str | None = None
@@ -153,7 +153,7 @@ class BillPayment(Record, frozen=True, kw_only=True):
 
 
 class BillVendorCredit(Part, frozen=True, kw_only=True):
-    """A bill vendor credit."""
+    """A vendor credit of a bill."""
 
     vendor_credit_id: str | None = None
     vendor_credit_bill_id: str | None = None
@@ -220,7 +220,7 @@ class Bill(Record, frozen=True, kw_only=True):
     payment_made: Decimal | None = None
     vendor_credits_applied: int | None = None
     is_line_item_invoiced: bool | None = None
-    purchaseorders: list[BillPurchaseorder] | None = None
+    purchaseorders: list[BillPurchaseOrder] | None = None
     taxes: list[DocumentTax] | None = None
     acquisition_vat_summary: list[BillAcquisitionVatSummary] | None = None
     acquisition_vat_total: Decimal | None = None
@@ -260,7 +260,7 @@ class BillComment(Record, frozen=True, kw_only=True):
 
 
 class BillConvertPurchaseOrderResultBill(Part, frozen=True, kw_only=True):
-    """A bill convert purchase order result bill."""
+    """The bill of a bill convert purchase order result."""
 
     bill_id: str | None = None
     purchaseorder_ids: list[str] | None = None
@@ -317,7 +317,7 @@ class BillConvertPurchaseOrderResultBill(Part, frozen=True, kw_only=True):
     payment_made: Decimal | None = None
     vendor_credits_applied: int | None = None
     is_line_item_invoiced: bool | None = None
-    purchaseorders: list[BillPurchaseorder] | None = None
+    purchaseorders: list[BillPurchaseOrder] | None = None
     taxes: list[DocumentTax] | None = None
     acquisition_vat_summary: list[BillAcquisitionVatSummary] | None = None
     acquisition_vat_total: Decimal | None = None
@@ -345,14 +345,14 @@ class BillConvertPurchaseOrderResult(Record, frozen=True, kw_only=True):
 
 
 class BillDocumentInput(Input, kw_only=True):
-    """What may be sent of a bill document."""
+    """What may be sent of a document of a bill."""
 
     document_id: str | int | UnsetType | None = UNSET
     file_name: str | UnsetType | None = UNSET
 
 
 class BillItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a bill item custom field."""
+    """What may be sent of an item custom field of a bill."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
     index: int | UnsetType | None = UNSET
@@ -361,7 +361,7 @@ class BillItemCustomFieldInput(Input, kw_only=True):
 
 
 class BillLineItemInput(Input, kw_only=True):
-    """What may be sent of a bill line item."""
+    """What may be sent of a line item of a bill."""
 
     purchaseorder_item_id: str | int | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
@@ -395,7 +395,7 @@ class BillLineItemInput(Input, kw_only=True):
 
 
 class BillApproverInput(Input, kw_only=True):
-    """What may be sent of a bill approver."""
+    """What may be sent of an approver of a bill."""
 
     approver_id: str | int | UnsetType | None = UNSET
     order: int | UnsetType | None = UNSET
@@ -441,21 +441,21 @@ class BillInput(Input, kw_only=True):
 
 
 class BillCreditsBillPaymentInput(Input, kw_only=True):
-    """What may be sent of a bill credits bill payment."""
+    """What may be sent of a bill payment of a bill credits."""
 
     payment_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class BillCreditsApplyVendorCreditInput(Input, kw_only=True):
-    """What may be sent of a bill credits apply vendor credit."""
+    """What may be sent of an apply vendor credit of a bill credits."""
 
     vendor_credit_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class BillCreditsInput(Input, kw_only=True):
-    """What may be sent of a bill credits."""
+    """What may be sent of bill credits."""
 
     bill_payments: Sequence[BillCreditsBillPaymentInput] | UnsetType | None = UNSET
     apply_vendor_credits: Sequence[BillCreditsApplyVendorCreditInput] | UnsetType | None = UNSET

@@ -58,7 +58,7 @@ ContactGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overs
 
 
 class ContactCurrencySummary(Part, frozen=True, kw_only=True):
-    """A contact currency summary."""
+    """A currency summary of a contact."""
 
     currency_id: str | None = None
     currency_code: str | None = None
@@ -73,7 +73,7 @@ class ContactCurrencySummary(Part, frozen=True, kw_only=True):
 
 
 class ContactOpeningBalance(Part, frozen=True, kw_only=True):
-    """A contact opening balance."""
+    """An opening balance of a contact."""
 
     location_id: str | None = None
     exchange_rate: Decimal | None = None
@@ -81,7 +81,7 @@ class ContactOpeningBalance(Part, frozen=True, kw_only=True):
 
 
 class ContactPersonCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A contact person communication preference."""
+    """The communication preference of a contact person."""
 
     is_sms_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
@@ -108,7 +108,7 @@ class ContactPerson(Record, frozen=True, kw_only=True):
 
 
 class ContactDefaultTemplates(Part, frozen=True, kw_only=True):
-    """A contact default templates."""
+    """The default templates of a contact."""
 
     invoice_template_id: str | None = None
     estimate_template_id: str | None = None
@@ -280,7 +280,7 @@ class ContactRecurringInvoice(Record, frozen=True, kw_only=True):
 
 
 class ContactStatementEmailToContact(Part, frozen=True, kw_only=True):
-    """A contact statement email to contact."""
+    """A to contact of a contact statement email."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -293,7 +293,7 @@ class ContactStatementEmailToContact(Part, frozen=True, kw_only=True):
 
 
 class ContactStatementEmailFromEmail(Part, frozen=True, kw_only=True):
-    """A contact statement email from email."""
+    """A from email of a contact statement email."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -329,8 +329,8 @@ class ContactComment(Record, frozen=True, kw_only=True):
     operation_type: str | None = None
 
 
-class ContactCreditnoteRefund(Record, frozen=True, kw_only=True):
-    """A contact creditnote refund; ``creditnote_refund_id`` names it."""
+class ContactCreditNoteRefund(Record, frozen=True, kw_only=True):
+    """A contact credit note refund; ``creditnote_refund_id`` names it."""
 
     creditnote_refund_id: str = ""
     creditnote_id: str | None = None
@@ -361,14 +361,14 @@ class ContactUnusedCreditsReceivable(Record, frozen=True, kw_only=True):
 
 
 class ContactPersonCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a contact person communication preference."""
+    """What may be sent of the communication preference of a contact person."""
 
     is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class ContactPersonInput(Input, kw_only=True):
-    """What may be sent of a contact person."""
+    """What may be sent of a person of a contact."""
 
     salutation: str | UnsetType | None = UNSET  # at most 25 characters
     first_name: str | UnsetType | None = UNSET  # at most 100 characters
@@ -389,7 +389,7 @@ class ContactPersonInput(Input, kw_only=True):
 
 
 class ContactDefaultTemplatesInput(Input, kw_only=True):
-    """What may be sent of a contact default templates."""
+    """What may be sent of the default templates of a contact."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
     estimate_template_id: str | int | UnsetType | None = UNSET
@@ -413,7 +413,7 @@ class ContactDefaultTemplatesInput(Input, kw_only=True):
 
 
 class ContactOpeningBalanceInput(Input, kw_only=True):
-    """What may be sent of a contact opening balance."""
+    """What may be sent of an opening balance of a contact."""
 
     location_id: str | int | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
@@ -476,7 +476,7 @@ class ContactInput(Input, kw_only=True):
 
 
 class ContactEnablePortalContactPersonInput(Input, kw_only=True):
-    """What may be sent of a contact enable portal contact person."""
+    """What may be sent of a contact person of a contact enable portal."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
 

@@ -17,7 +17,7 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 CreditNoteGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -58,14 +58,14 @@ CreditNoteCfdiReferenceType: TypeAlias = Literal[
 
 
 class CreditNoteCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A credit note communication preference."""
+    """The communication preference of a credit note."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class CreditNoteContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A credit note contact persons associated."""
+    """A contact persons associated of a credit note."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -78,7 +78,7 @@ class CreditNoteContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteLineItem(Part, frozen=True, kw_only=True):
-    """A credit note line item."""
+    """A line item of a credit note."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -89,7 +89,7 @@ class CreditNoteLineItem(Part, frozen=True, kw_only=True):
     rate: Decimal | None = None
     quantity: Decimal | None = None
     unit: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_exemption_id: str | None = None
@@ -115,7 +115,7 @@ class CreditNoteLineItem(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteInvoice(Part, frozen=True, kw_only=True):
-    """A credit note invoice."""
+    """An invoice of a credit note."""
 
     invoice_id: str | None = None
     invoice_number: str | None = None
@@ -169,7 +169,7 @@ class CreditNote(Record, frozen=True, kw_only=True):
 
 
 class CreditNoteEmailEmailtemplate(Part, frozen=True, kw_only=True):
-    """A credit note email emailtemplate."""
+    """An emailtemplate of a credit note email."""
 
     selected: bool | None = None
     name: str | None = None
@@ -177,7 +177,7 @@ class CreditNoteEmailEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteEmailToContact(Part, frozen=True, kw_only=True):
-    """A credit note email to contact."""
+    """A to contact of a credit note email."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -190,7 +190,7 @@ class CreditNoteEmailToContact(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteEmailFromEmail(Part, frozen=True, kw_only=True):
-    """A credit note email from email."""
+    """A from email of a credit note email."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -257,8 +257,8 @@ class CreditNoteComment(Record, frozen=True, kw_only=True):
     transaction_type: str | None = None
 
 
-class CreditNoteCreditnoteRefund(Record, frozen=True, kw_only=True):
-    """A credit note creditnote refund; ``creditnote_refund_id`` names it."""
+class CreditNoteRefund(Record, frozen=True, kw_only=True):
+    """A credit note refund; ``creditnote_refund_id`` names it."""
 
     creditnote_refund_id: str = ""
     creditnote_id: str | None = None
@@ -275,27 +275,27 @@ class CreditNoteCreditnoteRefund(Record, frozen=True, kw_only=True):
 
 
 class CreditNoteCustomFields(Record, frozen=True, kw_only=True):
-    """A credit note custom fields."""
+    """Credit note custom fields."""
 
     custom_fields: list[dict[str, Any]] | None = None
 
 
 class CreditNoteCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a credit note communication preference."""
+    """What may be sent of the communication preference of a credit note."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class CreditNoteContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a credit note contact persons associated."""
+    """What may be sent of a contact persons associated of a credit note."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: CreditNoteCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class CreditNoteLineItemInput(Input, kw_only=True):
-    """What may be sent of a credit note line item."""
+    """What may be sent of a line item of a credit note."""
 
     item_id: str | int | UnsetType | None = UNSET
     invoice_id: str | int | UnsetType | None = UNSET
@@ -322,7 +322,7 @@ class CreditNoteLineItemInput(Input, kw_only=True):
     item_order: int | UnsetType | None = UNSET
     rate: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
     tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, au, ca, mx
     # at most 25 characters; editions: Avalara Integration
@@ -392,14 +392,14 @@ class CreditNoteEmailInput(Input, kw_only=True):
 
 
 class CreditNoteToInvoicesInvoiceInput(Input, kw_only=True):
-    """What may be sent of a credit note to invoices invoice."""
+    """What may be sent of an invoice of a credit note to invoices."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class CreditNoteToInvoicesInput(Input, kw_only=True):
-    """What may be sent of a credit note to invoices."""
+    """What may be sent of credit note to invoices."""
 
     invoices: Sequence[CreditNoteToInvoicesInvoiceInput] | UnsetType | None = UNSET
     invoice_id: str | int | UnsetType | None = UNSET
@@ -426,7 +426,7 @@ class CreditNoteRefundInput(Input, kw_only=True):
 
 
 class CreditNoteCustomFieldsInput(Input, kw_only=True):
-    """What may be sent of a credit note custom fields."""
+    """What may be sent of credit note custom fields."""
 
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
 

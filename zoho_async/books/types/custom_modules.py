@@ -45,7 +45,7 @@ class CustomModuleModuleRecord(Record, frozen=True, kw_only=True):
 
 
 class CustomModuleComment(Part, frozen=True, kw_only=True):
-    """A custom module comment."""
+    """A comment of a custom module."""
 
     date: dt.date | None = None
     commented_by: str | None = None
@@ -59,7 +59,7 @@ class CustomModuleComment(Part, frozen=True, kw_only=True):
 
 
 class CustomModuleModuleField(Part, frozen=True, kw_only=True):
-    """A custom module module field."""
+    """A module field of a custom module."""
 
     field_id: str | None = None
     is_active: bool | None = None
@@ -76,7 +76,7 @@ class CustomModuleModuleField(Part, frozen=True, kw_only=True):
 
 
 class CustomModuleRecordResultModuleRecord(Part, frozen=True, kw_only=True):
-    """A custom module record result module record."""
+    """The module record of a custom module record result."""
 
     module_plural_name: str | None = None
     comments: list[CustomModuleComment] | None = None
@@ -92,7 +92,7 @@ class CustomModuleRecordResultModuleRecord(Part, frozen=True, kw_only=True):
 
 
 class CustomModuleModuleRecordHash(Part, frozen=True, kw_only=True):
-    """A custom module module record hash."""
+    """The hash of a custom module module record."""
 
     module_record_id: str | None = None
     module_api_name: str | None = None
@@ -107,7 +107,7 @@ class CustomModuleModuleRecordHash(Part, frozen=True, kw_only=True):
 
 
 class CustomModuleUser(Part, frozen=True, kw_only=True):
-    """A custom module user."""
+    """A user of a custom module."""
 
     id: str | None = None
     text: str | None = None
@@ -126,13 +126,13 @@ class CustomModuleRecordResult(Record, frozen=True, kw_only=True):
 
 
 class CustomModuleShowCustommoduleInInput(Input, kw_only=True):
-    """What may be sent of a custom module show custommodule in."""
+    """What may be sent of a show custommodule in of a custom module."""
 
     show_in: Literal["settings", "webui", "extension", "lhs"] | UnsetType | None = UNSET
 
 
 class CustomModuleModulePermissionInput(Input, kw_only=True):
-    """What may be sent of a custom module module permission."""
+    """What may be sent of a module permission of a custom module."""
 
     role_id: str | int | UnsetType | None = UNSET
     can_create: bool | UnsetType | None = UNSET
@@ -144,7 +144,7 @@ class CustomModuleModulePermissionInput(Input, kw_only=True):
 
 
 class CustomModuleModuleVisibilityInput(Input, kw_only=True):
-    """What may be sent of a custom module module visibility."""
+    """What may be sent of a module visibility of a custom module."""
 
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
     is_hidden: bool | UnsetType | None = UNSET
@@ -181,7 +181,7 @@ class CustomModuleInput(Input, kw_only=True):
 
 
 class CustomModuleBulkRecordsInput(Input, kw_only=True):
-    """What may be sent of a custom module bulk records."""
+    """What may be sent of custom module bulk records."""
 
     cf_debt_amount: Decimal | int | UnsetType | None = UNSET
     module_record_id: str | UnsetType | None = UNSET

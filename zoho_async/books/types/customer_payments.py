@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class CustomerPaymentInvoice(Part, frozen=True, kw_only=True):
-    """A customer payment invoice."""
+    """An invoice of a customer payment."""
 
     invoice_id: str | None = None
     invoice_number: str | None = None
@@ -70,13 +70,13 @@ class CustomerPaymentPaymentRefund(Record, frozen=True, kw_only=True):
 
 
 class CustomerPaymentPaymentRefunds(Record, frozen=True, kw_only=True):
-    """A customer payment payment refunds."""
+    """Customer payment payment refunds."""
 
     payment_refunds: list[CustomerPaymentPaymentRefund] | None = None
 
 
 class CustomerPaymentInvoiceInput(Input, kw_only=True):
-    """What may be sent of a customer payment invoice."""
+    """What may be sent of an invoice of a customer payment."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET

@@ -8,11 +8,11 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.books.types.shared import Address
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
 class DeliveryChallanLineItemTax(Part, frozen=True, kw_only=True):
-    """A delivery challan line item tax."""
+    """A tax of a delivery challan line item."""
 
     tax_id: str | None = None
     tax_name: str | None = None
@@ -20,7 +20,7 @@ class DeliveryChallanLineItemTax(Part, frozen=True, kw_only=True):
 
 
 class DeliveryChallanLineItem(Part, frozen=True, kw_only=True):
-    """A delivery challan line item."""
+    """A line item of a delivery challan."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -32,7 +32,7 @@ class DeliveryChallanLineItem(Part, frozen=True, kw_only=True):
     bcy_rate: Decimal | None = None
     quantity: Decimal | None = None
     unit: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tax_name: str | None = None
     tax_type: str | None = None
@@ -71,7 +71,7 @@ class DeliveryChallan(Record, frozen=True, kw_only=True):
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     place_of_supply: str | None = None
     gst_no: str | None = None
     gst_treatment: str | None = None
@@ -104,7 +104,7 @@ class DeliveryChallanTemplate(Record, frozen=True, kw_only=True):
 
 
 class DeliveryChallanLineItemInput(Input, kw_only=True):
-    """What may be sent of a delivery challan line item."""
+    """What may be sent of a line item of a delivery challan."""
 
     item_id: str | int | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
@@ -115,7 +115,7 @@ class DeliveryChallanLineItemInput(Input, kw_only=True):
     rate: Decimal | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 120 characters
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tax_exemption_id: str | int | UnsetType | None = UNSET
     tax_exemption_code: str | UnsetType | None = UNSET  # at most 50 characters
@@ -135,7 +135,7 @@ class DeliveryChallanInput(Input, kw_only=True):
     template_id: str | int | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET
     challan_type: str | UnsetType | None = UNSET  # at most 200 characters
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: str | UnsetType | None = UNSET
     place_of_supply: str | UnsetType | None = UNSET  # at most 5 characters
@@ -159,7 +159,7 @@ class DeliveryChallanInput(Input, kw_only=True):
 
 
 class DeliveryChallanBulkReturnLineItemInput(Input, kw_only=True):
-    """What may be sent of a delivery challan bulk return line item."""
+    """What may be sent of a line item of a delivery challan bulk return."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     qty_returned: Decimal | int | UnsetType | None = UNSET

@@ -16,13 +16,13 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 EstimateGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
 
 class EstimateCommunicationPreference(Part, frozen=True, kw_only=True):
-    """An estimate communication preference."""
+    """The communication preference of an estimate."""
 
     is_email_enabled: bool | None = None
     is_sms_enabled: bool | None = None
@@ -30,7 +30,7 @@ class EstimateCommunicationPreference(Part, frozen=True, kw_only=True):
 
 
 class EstimateContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """An estimate contact persons associated."""
+    """A contact persons associated of an estimate."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -43,7 +43,7 @@ class EstimateContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class EstimateLineItem(Part, frozen=True, kw_only=True):
-    """An estimate line item."""
+    """A line item of an estimate."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -58,7 +58,7 @@ class EstimateLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_name: str | None = None
@@ -73,7 +73,7 @@ class EstimateLineItem(Part, frozen=True, kw_only=True):
 
 
 class EstimateProject(Part, frozen=True, kw_only=True):
-    """An estimate project."""
+    """The project of an estimate."""
 
     project_id: str | None = None
     project_name: str | None = None
@@ -100,7 +100,7 @@ class Estimate(Record, frozen=True, kw_only=True):
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
     expiry_date: dt.date | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -136,7 +136,7 @@ class Estimate(Record, frozen=True, kw_only=True):
 
 
 class EstimateEmailtemplate(Part, frozen=True, kw_only=True):
-    """An estimate emailtemplate."""
+    """An emailtemplate of an estimate."""
 
     selected: bool | None = None
     name: str | None = None
@@ -144,7 +144,7 @@ class EstimateEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class EstimateToContact(Part, frozen=True, kw_only=True):
-    """An estimate to contact."""
+    """A to contact of an estimate."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -157,7 +157,7 @@ class EstimateToContact(Part, frozen=True, kw_only=True):
 
 
 class EstimateFromEmail(Part, frozen=True, kw_only=True):
-    """An estimate from email."""
+    """A from email of an estimate."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -203,7 +203,7 @@ class EstimateComment(Record, frozen=True, kw_only=True):
 
 
 class EstimateCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of an estimate communication preference."""
+    """What may be sent of the communication preference of an estimate."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
@@ -211,14 +211,14 @@ class EstimateCommunicationPreferenceInput(Input, kw_only=True):
 
 
 class EstimateContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of an estimate contact persons associated."""
+    """What may be sent of a contact persons associated of an estimate."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: EstimateCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class EstimateLineItemInput(Input, kw_only=True):
-    """What may be sent of an estimate line item."""
+    """What may be sent of a line item of an estimate."""
 
     item_id: str | int | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
@@ -234,7 +234,7 @@ class EstimateLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tax_name: str | UnsetType | None = UNSET
@@ -264,7 +264,7 @@ class EstimateInput(Input, kw_only=True):
     date: dt.date | UnsetType | None = UNSET
     expiry_date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

@@ -17,33 +17,33 @@ ExpenseEngineCapacityRange: TypeAlias = Literal[
 
 
 class ExpenseTax(Part, frozen=True, kw_only=True):
-    """An expense tax."""
+    """The tax of an expense."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class ExpenseAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """An expense acquisition vat summary."""
+    """An acquisition vat summary of an expense."""
 
     tax: ExpenseTax | None = None
 
 
 class ExpenseReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """An expense reverse charge vat summary."""
+    """A reverse charge vat summary of an expense."""
 
     tax: ExpenseTax | None = None
 
 
 class ExpenseInnerTax(Part, frozen=True, kw_only=True):
-    """An expense inner tax."""
+    """An inner tax of an expense."""
 
     tax_id: str | None = None
     tax_amount: Decimal | None = None
 
 
 class ExpenseLineItem(Part, frozen=True, kw_only=True):
-    """An expense line item."""
+    """The line item of an expense."""
 
     line_item_id: str | None = None
     account_id: str | None = None
@@ -164,7 +164,7 @@ class ExpenseEmployee(Record, frozen=True, kw_only=True):
 
 
 class ExpenseDocument(Part, frozen=True, kw_only=True):
-    """An expense document."""
+    """A document of an expense."""
 
     document_id: str | None = None
     file_name: str | None = None
@@ -173,13 +173,13 @@ class ExpenseDocument(Part, frozen=True, kw_only=True):
 
 
 class ExpenseDocuments(Record, frozen=True, kw_only=True):
-    """An expense documents."""
+    """Expense documents."""
 
     documents: list[ExpenseDocument] | None = None
 
 
 class ExpenseLineItemInput(Input, kw_only=True):
-    """What may be sent of an expense line item."""
+    """What may be sent of a line item of an expense."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET
@@ -198,7 +198,7 @@ class ExpenseLineItemInput(Input, kw_only=True):
 
 
 class ExpenseTaxInput(Input, kw_only=True):
-    """What may be sent of an expense tax."""
+    """What may be sent of a tax of an expense."""
 
     tax_id: str | int | UnsetType | None = UNSET
     tax_amount: Decimal | int | UnsetType | None = UNSET

@@ -17,7 +17,7 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -59,7 +59,7 @@ InvoiceCfdiReferenceType: TypeAlias = Literal[
 
 
 class InvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
-    """An invoice communication preference."""
+    """The communication preference of an invoice."""
 
     is_email_enabled: bool | None = None
     is_sms_enabled: bool | None = None
@@ -67,7 +67,7 @@ class InvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
 
 
 class InvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """An invoice contact persons associated."""
+    """A contact persons associated of an invoice."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -80,7 +80,7 @@ class InvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class InvoiceLineItem(Part, frozen=True, kw_only=True):
-    """An invoice line item."""
+    """A line item of an invoice."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -103,7 +103,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tags: list[Tag] | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
@@ -117,7 +117,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
-    """An invoice payment gateway."""
+    """A gateway of an invoice payment."""
 
     configured: bool | None = None
     additional_field1: str | None = None
@@ -125,13 +125,13 @@ class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
-    """An invoice payment options."""
+    """The options of an invoice payment."""
 
     payment_gateways: list[InvoicePaymentGateway] | None = None
 
 
-class InvoiceSalesorders(Part, frozen=True, kw_only=True):
-    """An invoice salesorders."""
+class InvoiceSalesOrders(Part, frozen=True, kw_only=True):
+    """The sales orders of an invoice."""
 
     salesorder_id: str | None = None
     salesorder_number: str | None = None
@@ -147,7 +147,7 @@ class InvoiceSalesorders(Part, frozen=True, kw_only=True):
 
 
 class InvoiceReferenceInvoice(Part, frozen=True, kw_only=True):
-    """An invoice reference invoice."""
+    """The reference invoice of an invoice."""
 
     reference_invoice_number: str | None = None
     reference_invoice_status: str | None = None
@@ -186,7 +186,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     currency_id: str | None = None
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -236,13 +236,13 @@ class Invoice(Record, frozen=True, kw_only=True):
     documents: list[Any] | None = None
     salesorder_id: str | None = None
     salesorder_number: str | None = None
-    salesorders: InvoiceSalesorders | None = None
+    salesorders: InvoiceSalesOrders | None = None
     reference_invoice: InvoiceReferenceInvoice | None = None
     contact_persons: list[str] | None = None
 
 
 class InvoiceError(Part, frozen=True, kw_only=True):
-    """An invoice error."""
+    """An error of an invoice."""
 
     code: int | None = None
     message: str | None = None
@@ -250,20 +250,20 @@ class InvoiceError(Part, frozen=True, kw_only=True):
 
 
 class InvoiceErrors(Record, frozen=True, kw_only=True):
-    """An invoice errors."""
+    """Invoice errors."""
 
     errors: list[InvoiceError] | None = None
 
 
 class InvoiceEmailCcMailsList(Part, frozen=True, kw_only=True):
-    """An invoice email cc mails list."""
+    """A cc mails list of an invoice email."""
 
     user_name: str | None = None
     email: Any = None
 
 
 class InvoiceEmailEmailtemplate(Part, frozen=True, kw_only=True):
-    """An invoice email emailtemplate."""
+    """An emailtemplate of an invoice email."""
 
     selected: bool | None = None
     name: str | None = None
@@ -271,7 +271,7 @@ class InvoiceEmailEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class InvoiceEmailToContact(Part, frozen=True, kw_only=True):
-    """An invoice email to contact."""
+    """A to contact of an invoice email."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -284,7 +284,7 @@ class InvoiceEmailToContact(Part, frozen=True, kw_only=True):
 
 
 class InvoiceEmailFromEmail(Part, frozen=True, kw_only=True):
-    """An invoice email from email."""
+    """A from email of an invoice email."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -324,14 +324,14 @@ class InvoiceEmail(Record, frozen=True, kw_only=True):
 
 
 class InvoiceBulkPaymentReminderEmailSuccessInfo(Part, frozen=True, kw_only=True):
-    """An invoice bulk payment reminder email success info."""
+    """The email success info of an invoice bulk payment reminder."""
 
     message: str | None = None
     sent_count: int | None = None
 
 
 class InvoiceBulkPaymentReminderEmailErrorsInfo(Part, frozen=True, kw_only=True):
-    """An invoice bulk payment reminder email errors info."""
+    """An email errors info of an invoice bulk payment reminder."""
 
     message: str | None = None
     ids: list[str] | None = None
@@ -418,7 +418,7 @@ class InvoicePaymentLink(Record, frozen=True, kw_only=True):
 
 
 class InvoiceCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of an invoice communication preference."""
+    """What may be sent of the communication preference of an invoice."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
@@ -426,14 +426,14 @@ class InvoiceCommunicationPreferenceInput(Input, kw_only=True):
 
 
 class InvoiceContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of an invoice contact persons associated."""
+    """What may be sent of a contact persons associated of an invoice."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: InvoiceCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class InvoiceLineItemInput(Input, kw_only=True):
-    """What may be sent of an invoice line item."""
+    """What may be sent of a line item of an invoice."""
 
     item_id: str | int | UnsetType | None = UNSET
     project_id: str | int | UnsetType | None = UNSET
@@ -455,7 +455,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 100 characters
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
@@ -470,7 +470,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
 
 
 class InvoicePaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of an invoice payment gateway."""
+    """What may be sent of a payment gateway of an invoice."""
 
     configured: bool | UnsetType | None = UNSET
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
@@ -478,13 +478,13 @@ class InvoicePaymentGatewayInput(Input, kw_only=True):
 
 
 class InvoicePaymentOptionsInput(Input, kw_only=True):
-    """What may be sent of an invoice payment options."""
+    """What may be sent of the payment options of an invoice."""
 
     payment_gateways: Sequence[InvoicePaymentGatewayInput] | UnsetType | None = UNSET
 
 
 class InvoiceBatchPaymentInput(Input, kw_only=True):
-    """What may be sent of an invoice batch payment."""
+    """What may be sent of a batch payment of an invoice."""
 
     payment_mode: str | UnsetType | None = UNSET
     amount: Decimal | int | UnsetType | None = UNSET
@@ -514,7 +514,7 @@ class InvoiceInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET
     payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: str | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET
@@ -560,7 +560,7 @@ class InvoiceInput(Input, kw_only=True):
 
 
 class InvoiceBulkEmailContactInput(Input, kw_only=True):
-    """What may be sent of an invoice bulk email contact."""
+    """What may be sent of a contact of an invoice bulk email."""
 
     contact_id: str | int | UnsetType | None = UNSET
     email: bool | UnsetType | None = UNSET
@@ -595,24 +595,24 @@ class InvoicePaymentReminderInput(Input, kw_only=True):
 
 
 class InvoiceCreditsInvoicePaymentInput(Input, kw_only=True):
-    """What may be sent of an invoice credits invoice payment."""
+    """What may be sent of an invoice payment of an invoice credits."""
 
     payment_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
-class InvoiceCreditsApplyCreditnoteInput(Input, kw_only=True):
-    """What may be sent of an invoice credits apply creditnote."""
+class InvoiceCreditsApplyCreditNoteInput(Input, kw_only=True):
+    """What may be sent of an apply credit note of an invoice credits."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class InvoiceCreditsInput(Input, kw_only=True):
-    """What may be sent of an invoice credits."""
+    """What may be sent of invoice credits."""
 
     invoice_payments: Sequence[InvoiceCreditsInvoicePaymentInput] | UnsetType | None = UNSET
-    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditnoteInput] | UnsetType | None = UNSET
+    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditNoteInput] | UnsetType | None = UNSET
 
 
 class InvoiceCommentInput(Input, kw_only=True):

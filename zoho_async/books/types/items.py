@@ -14,14 +14,14 @@ ItemItemType: TypeAlias = Literal["sales", "purchases", "sales_and_purchases", "
 
 
 class ItemTaxPreference(Part, frozen=True, kw_only=True):
-    """An item tax preference."""
+    """A tax preference of an item."""
 
     tax_id: str | None = None
     tax_specification: str | None = None
 
 
 class ItemLocation(Part, frozen=True, kw_only=True):
-    """An item location."""
+    """A location of an item."""
 
     location_id: str | None = None
     location_name: str | None = None
@@ -58,7 +58,7 @@ class Item(Record, frozen=True, kw_only=True):
 
 
 class ItemLocationInput(Input, kw_only=True):
-    """What may be sent of an item location."""
+    """What may be sent of a location of an item."""
 
     location_id: str | int | UnsetType | None = UNSET
     initial_stock: Decimal | int | UnsetType | None = UNSET
@@ -66,7 +66,7 @@ class ItemLocationInput(Input, kw_only=True):
 
 
 class ItemTaxPreferenceInput(Input, kw_only=True):
-    """What may be sent of an item tax preference."""
+    """What may be sent of a tax preference of an item."""
 
     tax_id: str | int | UnsetType | None = UNSET  # editions: in
     tax_specification: str | UnsetType | None = UNSET  # editions: in

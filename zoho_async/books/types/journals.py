@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class JournalLineItem(Part, frozen=True, kw_only=True):
-    """A journal line item."""
+    """A line item of a journal."""
 
     line_id: str | None = None
     account_id: str | None = None
@@ -103,7 +103,7 @@ class JournalCredit(Record, frozen=True, kw_only=True):
 
 
 class JournalRecurringJournalLineItem(Part, frozen=True, kw_only=True):
-    """A journal recurring journal line item."""
+    """A line item of a journal recurring journal."""
 
     line_id: str | None = None
     account_id: str | None = None
@@ -171,7 +171,7 @@ class JournalRecurringJournal(Record, frozen=True, kw_only=True):
 
 
 class JournalLineItemInput(Input, kw_only=True):
-    """What may be sent of a journal line item."""
+    """What may be sent of a line item of a journal."""
 
     account_id: str | int | UnsetType | None = UNSET
     customer_id: str | int | UnsetType | None = UNSET
@@ -199,7 +199,7 @@ class JournalInput(Input, kw_only=True):
     journal_date: dt.date | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET
-    journal_type: Literal["Cash", "Both"] | UnsetType | None = UNSET
+    journal_type: Literal["Cash", "Both", "both"] | UnsetType | None = UNSET
     vat_treatment: str | UnsetType | None = UNSET  # editions: uk, eu
     include_in_vat_return: bool | UnsetType | None = UNSET  # editions: eu, uk
     # editions: uk
@@ -224,26 +224,26 @@ class JournalCommentInput(Input, kw_only=True):
 
 
 class JournalCreditsToInvoicesInvoiceInput(Input, kw_only=True):
-    """What may be sent of a journal credits to invoices invoice."""
+    """What may be sent of an invoice of a journal credits to invoices."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class JournalCreditsToInvoicesInput(Input, kw_only=True):
-    """What may be sent of a journal credits to invoices."""
+    """What may be sent of journal credits to invoices."""
 
     invoices: Sequence[JournalCreditsToInvoicesInvoiceInput] | UnsetType | None = UNSET
 
 
 class JournalCreditsToBillsInvoiceInput(Input, kw_only=True):
-    """What may be sent of a journal credits to bills invoice."""
+    """What may be sent of an invoice of a journal credits to bills."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class JournalCreditsToBillsInput(Input, kw_only=True):
-    """What may be sent of a journal credits to bills."""
+    """What may be sent of journal credits to bills."""
 
     invoices: Sequence[JournalCreditsToBillsInvoiceInput] | UnsetType | None = UNSET

@@ -12,7 +12,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class OpeningBalanceAccount(Part, frozen=True, kw_only=True):
-    """An opening balance account."""
+    """An account of an opening balance."""
 
     account_split_id: str | None = None
     account_id: str | None = None
@@ -48,7 +48,7 @@ class OpeningBalanceTransaction(Record, frozen=True, kw_only=True):
 
 
 class OpeningBalanceAccountInput(Input, kw_only=True):
-    """What may be sent of an opening balance account."""
+    """What may be sent of an account of an opening balance."""
 
     account_id: str | int | UnsetType | None = UNSET
     debit_or_credit: Literal["debit", "credit"] | UnsetType | None = UNSET

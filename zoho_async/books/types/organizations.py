@@ -87,7 +87,7 @@ class Organization(Record, frozen=True, kw_only=True):
 
 
 class OrganizationAddressInput(Input, kw_only=True):
-    """What may be sent of an organization address."""
+    """What may be sent of the address of an organization."""
 
     street_address1: str | UnsetType | None = UNSET
     street_address2: str | UnsetType | None = UNSET

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.books.types.shared import Address, CustomField, CustomFieldInput, Tag, TagInput
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 PurchaseOrderGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "overseas", "consumer"
@@ -17,21 +17,21 @@ PurchaseOrderGstTreatment: TypeAlias = Literal[
 
 
 class PurchaseOrderDocument(Part, frozen=True, kw_only=True):
-    """A purchase order document."""
+    """A document of a purchase order."""
 
     document_id: str | None = None
     file_name: str | None = None
 
 
 class PurchaseOrderCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A purchase order communication preference."""
+    """The communication preference of a purchase order."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class PurchaseOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A purchase order contact persons associated."""
+    """A contact persons associated of a purchase order."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -44,14 +44,14 @@ class PurchaseOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderItemCustomField(Part, frozen=True, kw_only=True):
-    """A purchase order item custom field."""
+    """An item custom field of a purchase order."""
 
     customfield_id: str | None = None
     value: str | None = None
 
 
 class PurchaseOrderLineItem(Part, frozen=True, kw_only=True):
-    """A purchase order line item."""
+    """A line item of a purchase order."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -98,21 +98,21 @@ class PurchaseOrderLineItem(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """A purchase order acquisition vat summary."""
+    """An acquisition vat summary of a purchase order."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class PurchaseOrderReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """A purchase order reverse charge vat summary."""
+    """A reverse charge vat summary of a purchase order."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class PurchaseOrderDeliveryAddress(Part, frozen=True, kw_only=True):
-    """A purchase order delivery address."""
+    """The delivery address of a purchase order."""
 
     zip: str | None = None
     is_verifiable: bool | None = None
@@ -149,7 +149,7 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     purchaseorder_number: str | None = None
     date: dt.date | None = None
     expected_delivery_date: dt.date | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     discount_account_id: str | None = None
     is_discount_before_tax: bool | None = None
     reference_number: str | None = None
@@ -230,28 +230,28 @@ class PurchaseOrderComment(Record, frozen=True, kw_only=True):
 
 
 class PurchaseOrderCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a purchase order communication preference."""
+    """What may be sent of the communication preference of a purchase order."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class PurchaseOrderContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a purchase order contact persons associated."""
+    """What may be sent of a contact persons associated of a purchase order."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: PurchaseOrderCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class PurchaseOrderItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a purchase order item custom field."""
+    """What may be sent of an item custom field of a purchase order."""
 
     index: int | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class PurchaseOrderLineItemInput(Input, kw_only=True):
-    """What may be sent of a purchase order line item."""
+    """What may be sent of a line item of a purchase order."""
 
     item_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET
@@ -279,7 +279,7 @@ class PurchaseOrderLineItemInput(Input, kw_only=True):
 
 
 class PurchaseOrderDocumentInput(Input, kw_only=True):
-    """What may be sent of a purchase order document."""
+    """What may be sent of a document of a purchase order."""
 
     document_id: str | int | UnsetType | None = UNSET
     file_name: str | UnsetType | None = UNSET
@@ -310,7 +310,7 @@ class PurchaseOrderInput(Input, kw_only=True):
     delivery_date: dt.date | UnsetType | None = UNSET
     due_date: dt.date | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     discount_account_id: str | int | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET
@@ -333,7 +333,7 @@ class PurchaseOrderInput(Input, kw_only=True):
 
 
 class PurchaseOrderEmailMailDocumentInput(Input, kw_only=True):
-    """What may be sent of a purchase order email mail document."""
+    """What may be sent of a mail document of a purchase order email."""
 
     document_id: str | int | UnsetType | None = UNSET
     file_name: str | UnsetType | None = UNSET

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 RecurringBillGstTreatment: TypeAlias = Literal[
     "business_gst", "business_none", "overseas", "consumer"
@@ -17,7 +17,7 @@ RecurringBillGstTreatment: TypeAlias = Literal[
 
 
 class RecurringBillItemCustomField(Part, frozen=True, kw_only=True):
-    """A recurring bill item custom field."""
+    """An item custom field of a recurring bill."""
 
     custom_field_id: str | None = None
     index: int | None = None
@@ -26,7 +26,7 @@ class RecurringBillItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class RecurringBillLineItem(Part, frozen=True, kw_only=True):
-    """A recurring bill line item."""
+    """A line item of a recurring bill."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -78,14 +78,14 @@ class RecurringBillLineItem(Part, frozen=True, kw_only=True):
 
 
 class RecurringBillAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """A recurring bill acquisition vat summary."""
+    """An acquisition vat summary of a recurring bill."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class RecurringBillReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """A recurring bill reverse charge vat summary."""
+    """A reverse charge vat summary of a recurring bill."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
@@ -134,14 +134,14 @@ class RecurringBill(Record, frozen=True, kw_only=True):
     created_time: Moment | None = None
     created_by_id: str | None = None
     last_modified_time: Moment | None = None
-    discount: str | None = None
+    discount: Decimal | Percentage | None = None
     discount_account_id: str | None = None
     is_discount_before_tax: bool | None = None
     tags: list[Tag] | None = None
 
 
 class RecurringBillItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a recurring bill item custom field."""
+    """What may be sent of an item custom field of a recurring bill."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
     index: int | UnsetType | None = UNSET
@@ -150,7 +150,7 @@ class RecurringBillItemCustomFieldInput(Input, kw_only=True):
 
 
 class RecurringBillLineItemInput(Input, kw_only=True):
-    """What may be sent of a recurring bill line item."""
+    """What may be sent of a line item of a recurring bill."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET
@@ -211,7 +211,7 @@ class RecurringBillInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET
     payment_terms_label: str | UnsetType | None = UNSET
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    discount: str | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     discount_account_id: str | int | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     repeat_every: str | UnsetType | None = UNSET

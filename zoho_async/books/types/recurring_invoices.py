@@ -16,7 +16,7 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Part, Percentage, Record
 
 RecurringInvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -52,14 +52,14 @@ RecurringInvoiceCfdiUsage: TypeAlias = Literal[
 
 
 class RecurringInvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A recurring invoice communication preference."""
+    """The communication preference of a recurring invoice."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class RecurringInvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A recurring invoice contact persons associated."""
+    """A contact persons associated of a recurring invoice."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -72,7 +72,7 @@ class RecurringInvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class RecurringInvoiceLineItem(Part, frozen=True, kw_only=True):
-    """A recurring invoice line item."""
+    """A line item of a recurring invoice."""
 
     line_item_id: str | None = None
     quantity: Decimal | None = None
@@ -93,7 +93,7 @@ class RecurringInvoiceLineItem(Part, frozen=True, kw_only=True):
 
 
 class RecurringInvoicePaymentGateway(Part, frozen=True, kw_only=True):
-    """A recurring invoice payment gateway."""
+    """A payment gateway of a recurring invoice."""
 
     configured: bool | None = None
     additional_field1: str | None = None
@@ -101,7 +101,7 @@ class RecurringInvoicePaymentGateway(Part, frozen=True, kw_only=True):
 
 
 class RecurringInvoicePaymentOptions(Part, frozen=True, kw_only=True):
-    """A recurring invoice payment options."""
+    """The payment options of a recurring invoice."""
 
     payment_gateways: list[RecurringInvoicePaymentGateway] | None = None
 
@@ -183,14 +183,14 @@ class RecurringInvoiceInvoiceHistory(Record, frozen=True, kw_only=True):
 
 
 class RecurringInvoiceCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a recurring invoice communication preference."""
+    """What may be sent of the communication preference of a recurring invoice."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class RecurringInvoiceContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a recurring invoice contact persons associated."""
+    """What may be sent of a contact persons associated of a recurring invoice."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: RecurringInvoiceCommunicationPreferenceInput | UnsetType | None = (
@@ -199,7 +199,7 @@ class RecurringInvoiceContactPersonsAssociatedInput(Input, kw_only=True):
 
 
 class RecurringInvoiceLineItemInput(Input, kw_only=True):
-    """What may be sent of a recurring invoice line item."""
+    """What may be sent of a line item of a recurring invoice."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -219,7 +219,7 @@ class RecurringInvoiceLineItemInput(Input, kw_only=True):
     item_id: str | int | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET  # at most 2000 characters
     rate: Decimal | int | UnsetType | None = UNSET
-    discount: str | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
     avatax_tax_code: str | UnsetType | None = UNSET
     # at most 25 characters; editions: Avalara Integration
@@ -227,7 +227,7 @@ class RecurringInvoiceLineItemInput(Input, kw_only=True):
 
 
 class RecurringInvoicePaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a recurring invoice payment gateway."""
+    """What may be sent of a payment gateway of a recurring invoice."""
 
     configured: bool | UnsetType | None = UNSET
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
@@ -235,7 +235,7 @@ class RecurringInvoicePaymentGatewayInput(Input, kw_only=True):
 
 
 class RecurringInvoicePaymentOptionsInput(Input, kw_only=True):
-    """What may be sent of a recurring invoice payment options."""
+    """What may be sent of the payment options of a recurring invoice."""
 
     payment_gateways: Sequence[RecurringInvoicePaymentGatewayInput] | UnsetType | None = UNSET
 
@@ -281,7 +281,7 @@ class RecurringInvoiceInput(Input, kw_only=True):
     tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     payment_options: RecurringInvoicePaymentOptionsInput | UnsetType | None = UNSET
-    discount: str | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET

@@ -12,7 +12,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class RegisterTransactionAccountTransaction(Part, frozen=True, kw_only=True):
-    """A register transaction account transaction."""
+    """An account transaction of a register transaction."""
 
     transaction_id: str | None = None
     transaction_date: dt.date | None = None
@@ -49,7 +49,7 @@ class RegisterBulkActionsHistory(Record, frozen=True, kw_only=True):
 
 
 class RegisterBulkActionDetailsTransaction(Part, frozen=True, kw_only=True):
-    """A register bulk action details transaction."""
+    """A transaction of a register bulk action details."""
 
     entity_id: str | None = None
     transaction_number: str | None = None
@@ -58,7 +58,7 @@ class RegisterBulkActionDetailsTransaction(Part, frozen=True, kw_only=True):
 
 
 class RegisterBulkActionDetails(Record, frozen=True, kw_only=True):
-    """A register bulk action details."""
+    """Register bulk action details."""
 
     bulk_action_id: str | None = None
     action_type: str | None = None
@@ -86,28 +86,28 @@ class RegisterField(Record, frozen=True, kw_only=True):
 
 
 class RegisterBudgetVsActualBudgetInfoList(Part, frozen=True, kw_only=True):
-    """A register budget vs actual budget info list."""
+    """A list of a register budget vs actual budget info."""
 
     budget_id: str | None = None
     budget_name: str | None = None
 
 
 class RegisterBudgetVsActualGeneralledgerInfo(Part, frozen=True, kw_only=True):
-    """A register budget vs actual generalledger info."""
+    """The generalledger info of a register budget vs actual."""
 
     generalledger_id: str | None = None
     generalledger_name: str | None = None
 
 
 class RegisterBudgetVsActualBudgetInfo(Part, frozen=True, kw_only=True):
-    """A register budget vs actual budget info."""
+    """The budget info of a register budget vs actual."""
 
     budget_id: str | None = None
     budget_name: str | None = None
 
 
 class RegisterBudgetVsActualBudgetVsActuals(Part, frozen=True, kw_only=True):
-    """A register budget vs actual budget vs actuals."""
+    """The budget vs actuals of a register budget vs actual."""
 
     generalledger_info: RegisterBudgetVsActualGeneralledgerInfo | None = None
     budget_info: RegisterBudgetVsActualBudgetInfo | None = None
@@ -122,14 +122,14 @@ class RegisterBudgetVsActual(Record, frozen=True, kw_only=True):
 
 
 class RegisterBulkTransactionsEntityInput(Input, kw_only=True):
-    """What may be sent of a register bulk transactions entity."""
+    """What may be sent of an entity of a register bulk transactions."""
 
     entity_id: str | int | UnsetType | None = UNSET
     entity_type: str | UnsetType | None = UNSET
 
 
 class RegisterBulkTransactionsInput(Input, kw_only=True):
-    """What may be sent of a register bulk transactions."""
+    """What may be sent of register bulk transactions."""
 
     account_id: str | int | UnsetType | None = UNSET
     branch_id: str | int | UnsetType | None = UNSET

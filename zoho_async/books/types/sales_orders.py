@@ -16,20 +16,20 @@ from zoho_async.books.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 SalesOrderGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
 
 class SalesOrderCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A sales order communication preference."""
+    """The communication preference of a sales order."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A sales order contact persons associated."""
+    """A contact persons associated of a sales order."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -42,7 +42,7 @@ class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderItemCustomField(Part, frozen=True, kw_only=True):
-    """A sales order item custom field."""
+    """An item custom field of a sales order."""
 
     customfield_id: str | None = None
     index: int | None = None
@@ -51,7 +51,7 @@ class SalesOrderItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderLineItem(Part, frozen=True, kw_only=True):
-    """A sales order line item."""
+    """A line item of a sales order."""
 
     item_order: int | None = None
     item_id: str | None = None
@@ -65,7 +65,7 @@ class SalesOrderLineItem(Part, frozen=True, kw_only=True):
     unitkey_code: str | None = None
     location_id: str | None = None
     location_name: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tags: list[Tag] | None = None
@@ -78,10 +78,30 @@ class SalesOrderLineItem(Part, frozen=True, kw_only=True):
     avatax_use_code: str | None = None
     project_id: str | None = None
     line_item_category: str | None = None
+    line_item_id: str | None = None
+    sku: str | None = None
+    bcy_rate: Decimal | None = None
+    tax_name: str | None = None
+    tax_type: str | None = None
+    tax_percentage: Decimal | None = None
+    is_taxable: bool | None = None
+    product_exemption_id: str | None = None
+    product_exemption_code: str | None = None
+    avatax_use_code_id: str | None = None
+    avatax_use_code_desc: str | None = None
+    avatax_tax_code_id: str | None = None
+    avatax_tax_code_desc: str | None = None
+    item_total_inclusive_of_tax: Decimal | None = None
+    is_invoiced: bool | None = None
+    stock_on_hand: str | None = None
+    image_id: str | None = None
+    image_name: str | None = None
+    image_type: str | None = None
+    project_name: str | None = None
 
 
 class SalesOrderSubStatus(Part, frozen=True, kw_only=True):
-    """A sales order sub status."""
+    """A sub status of a sales order."""
 
     status_id: str | None = None
     status_code: str | None = None
@@ -118,7 +138,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     discount_applied_on_amount: Decimal | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
@@ -182,7 +202,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderEmailFromEmail(Part, frozen=True, kw_only=True):
-    """A sales order email from email."""
+    """A from email of a sales order email."""
 
     organization_contact_id: str | None = None
     user_name: str | None = None
@@ -192,7 +212,7 @@ class SalesOrderEmailFromEmail(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderEmailEmailtemplate(Part, frozen=True, kw_only=True):
-    """A sales order email emailtemplate."""
+    """An emailtemplate of a sales order email."""
 
     selected: bool | None = None
     name: str | None = None
@@ -200,7 +220,7 @@ class SalesOrderEmailEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderEmailToContact(Part, frozen=True, kw_only=True):
-    """A sales order email to contact."""
+    """A to contact of a sales order email."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -247,7 +267,7 @@ class SalesOrderTemplate(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderComments(Record, frozen=True, kw_only=True):
-    """A sales order comments."""
+    """Sales order comments."""
 
     comments: Any = None
 
@@ -270,28 +290,28 @@ class SalesOrderComment(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a sales order communication preference."""
+    """What may be sent of the communication preference of a sales order."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class SalesOrderContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a sales order contact persons associated."""
+    """What may be sent of a contact persons associated of a sales order."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: SalesOrderCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class SalesOrderItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a sales order item custom field."""
+    """What may be sent of an item custom field of a sales order."""
 
     customfield_id: str | int | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class SalesOrderLineItemInput(Input, kw_only=True):
-    """What may be sent of a sales order line item."""
+    """What may be sent of a line item of a sales order."""
 
     item_order: int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET
@@ -304,7 +324,7 @@ class SalesOrderLineItemInput(Input, kw_only=True):
     sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
     unitkey_code: str | UnsetType | None = UNSET  # editions: mx
     location_id: str | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tags: Sequence[TagInput] | UnsetType | None = UNSET
@@ -352,7 +372,7 @@ class SalesOrderInput(Input, kw_only=True):
     salesorder_number: str | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET
     is_update_customer: bool | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     salesperson_name: str | UnsetType | None = UNSET
     notes_default: str | UnsetType | None = UNSET

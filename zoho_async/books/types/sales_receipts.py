@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class SalesReceiptLineItem(Part, frozen=True, kw_only=True):
-    """A sales receipt line item."""
+    """A line item of a sales receipt."""
 
     item_id: str | None = None
     name: str | None = None
@@ -55,7 +55,7 @@ class SalesReceipt(Record, frozen=True, kw_only=True):
 
 
 class SalesReceiptLineItemInput(Input, kw_only=True):
-    """What may be sent of a sales receipt line item."""
+    """What may be sent of a line item of a sales receipt."""
 
     item_id: str | int | UnsetType | None = UNSET
     rate: Decimal | int | UnsetType | None = UNSET

@@ -17,7 +17,7 @@ VendorCreditGstTreatment: TypeAlias = Literal[
 
 
 class VendorCreditItemCustomField(Part, frozen=True, kw_only=True):
-    """A vendor credit item custom field."""
+    """An item custom field of a vendor credit."""
 
     custom_field_id: str | None = None
     label: str | None = None
@@ -26,7 +26,7 @@ class VendorCreditItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class VendorCreditLineItems(Part, frozen=True, kw_only=True):
-    """A vendor credit line items."""
+    """The line items of a vendor credit."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -75,26 +75,26 @@ class VendorCreditLineItems(Part, frozen=True, kw_only=True):
 
 
 class VendorCreditTax(Part, frozen=True, kw_only=True):
-    """A vendor credit tax."""
+    """The tax of a vendor credit."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class VendorCreditAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """A vendor credit acquisition vat summary."""
+    """An acquisition vat summary of a vendor credit."""
 
     tax: VendorCreditTax | None = None
 
 
 class VendorCreditReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """A vendor credit reverse charge vat summary."""
+    """A reverse charge vat summary of a vendor credit."""
 
     tax: VendorCreditTax | None = None
 
 
 class VendorCreditDocument(Part, frozen=True, kw_only=True):
-    """A vendor credit document."""
+    """A document of a vendor credit."""
 
     document_id: str | None = None
     file_name: str | None = None
@@ -118,7 +118,7 @@ class VendorCreditComment(Record, frozen=True, kw_only=True):
 
 
 class VendorCreditRefundImportedTransaction(Part, frozen=True, kw_only=True):
-    """A vendor credit refund imported transaction."""
+    """An imported transaction of a vendor credit refund."""
 
     imported_transaction_id: str | None = None
     date: dt.date | None = None
@@ -154,7 +154,7 @@ class VendorCreditRefund(Record, frozen=True, kw_only=True):
 
 
 class VendorCreditBillsCredited(Record, frozen=True, kw_only=True):
-    """A vendor credit bills credited."""
+    """A credited of a vendor credit bills."""
 
     bill_id: str | None = None
     vendor_credit_bill_id: str | None = None
@@ -217,13 +217,13 @@ class VendorCredit(Record, frozen=True, kw_only=True):
 
 
 class VendorCreditBills(Record, frozen=True, kw_only=True):
-    """A vendor credit bills."""
+    """Vendor credit bills."""
 
     bills: Any = None
 
 
 class VendorCreditItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a vendor credit item custom field."""
+    """What may be sent of an item custom field of a vendor credit."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
     label: str | UnsetType | None = UNSET
@@ -232,7 +232,7 @@ class VendorCreditItemCustomFieldInput(Input, kw_only=True):
 
 
 class VendorCreditLineItemInput(Input, kw_only=True):
-    """What may be sent of a vendor credit line item."""
+    """What may be sent of a line item of a vendor credit."""
 
     item_id: str | int | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
@@ -257,7 +257,7 @@ class VendorCreditLineItemInput(Input, kw_only=True):
 
 
 class VendorCreditDocumentInput(Input, kw_only=True):
-    """What may be sent of a vendor credit document."""
+    """What may be sent of a document of a vendor credit."""
 
     document_id: str | int | UnsetType | None = UNSET
     file_name: str | UnsetType | None = UNSET
@@ -291,14 +291,14 @@ class VendorCreditInput(Input, kw_only=True):
 
 
 class VendorCreditToBillsBillInput(Input, kw_only=True):
-    """What may be sent of a vendor credit to bills bill."""
+    """What may be sent of a bill of a vendor credit to bills."""
 
     bill_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class VendorCreditToBillsInput(Input, kw_only=True):
-    """What may be sent of a vendor credit to bills."""
+    """What may be sent of vendor credit to bills."""
 
     bills: Sequence[VendorCreditToBillsBillInput] | UnsetType | None = UNSET
 

@@ -12,7 +12,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class VendorPaymentBill(Part, frozen=True, kw_only=True):
-    """A vendor payment bill."""
+    """A bill of a vendor payment."""
 
     bill_payment_id: str | None = None
     bill_id: str | None = None
@@ -27,7 +27,7 @@ class VendorPaymentBill(Part, frozen=True, kw_only=True):
 
 
 class VendorPaymentCheckDetails(Part, frozen=True, kw_only=True):
-    """A vendor payment check details."""
+    """The check details of a vendor payment."""
 
     amount_in_words: str | None = None
     check_id: str | None = None
@@ -36,8 +36,8 @@ class VendorPaymentCheckDetails(Part, frozen=True, kw_only=True):
     memo: str | None = None
 
 
-class VendorPaymentVendorpaymentRefund(Record, frozen=True, kw_only=True):
-    """A vendor payment vendorpayment refund; ``vendorpayment_refund_id`` names it."""
+class VendorPaymentRefund(Record, frozen=True, kw_only=True):
+    """A vendor payment refund; ``vendorpayment_refund_id`` names it."""
 
     vendorpayment_refund_id: str = ""
     date: dt.date | None = None
@@ -89,7 +89,7 @@ class VendorPaymentCreateResult(Record, frozen=True, kw_only=True):
     location_name: str | None = None
     vendor_id: str | None = None
     vendor_name: str | None = None
-    vendorpayment_refunds: list[VendorPaymentVendorpaymentRefund] | None = None
+    vendorpayment_refunds: list[VendorPaymentRefund] | None = None
 
 
 class VendorPayment(Record, frozen=True, kw_only=True):
@@ -131,13 +131,13 @@ class VendorPayment(Record, frozen=True, kw_only=True):
     paid_through_account_type: str | None = None
     billing_address: list[str] | None = None
     bills: list[VendorPaymentBill] | None = None
-    vendorpayment_refunds: list[VendorPaymentVendorpaymentRefund] | None = None
+    vendorpayment_refunds: list[VendorPaymentRefund] | None = None
     imported_transactions: list[str] | None = None
     comments: str | None = None
 
 
 class VendorPaymentToContact(Part, frozen=True, kw_only=True):
-    """A vendor payment to contact."""
+    """A to contact of a vendor payment."""
 
     first_name: str | None = None
     last_name: str | None = None
@@ -150,7 +150,7 @@ class VendorPaymentToContact(Part, frozen=True, kw_only=True):
 
 
 class VendorPaymentFromEmail(Part, frozen=True, kw_only=True):
-    """A vendor payment from email."""
+    """A from email of a vendor payment."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -173,7 +173,7 @@ class VendorPaymentEmailContentResult(Record, frozen=True, kw_only=True):
 
 
 class VendorPaymentBillInput(Input, kw_only=True):
-    """What may be sent of a vendor payment bill."""
+    """What may be sent of a bill of a vendor payment."""
 
     bill_payment_id: str | int | UnsetType | None = UNSET
     bill_id: str | int | UnsetType | None = UNSET

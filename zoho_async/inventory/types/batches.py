@@ -11,7 +11,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class BatchCustomField(Part, frozen=True, kw_only=True):
-    """A batch custom field."""
+    """A custom field of a batch."""
 
     custom_field_id: str | None = None
     label: str | None = None
@@ -19,7 +19,7 @@ class BatchCustomField(Part, frozen=True, kw_only=True):
 
 
 class BatchAssociatedLocation(Part, frozen=True, kw_only=True):
-    """A batch associated location."""
+    """An associated location of a batch."""
 
     location_id: str | None = None
     in_quantity: Decimal | None = None
@@ -49,7 +49,7 @@ class Batch(Record, frozen=True, kw_only=True):
 
 
 class BatchCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a batch custom field."""
+    """What may be sent of a custom field of a batch."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
     label: str | UnsetType | None = UNSET

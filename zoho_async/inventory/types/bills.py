@@ -15,7 +15,7 @@ BillGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas
 
 
 class BillStorage(Part, frozen=True, kw_only=True):
-    """A bill storage."""
+    """A storage of a bill."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -25,7 +25,7 @@ class BillStorage(Part, frozen=True, kw_only=True):
 
 
 class BillBatch(Part, frozen=True, kw_only=True):
-    """A bill batch."""
+    """A batch of a bill."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -38,14 +38,14 @@ class BillBatch(Part, frozen=True, kw_only=True):
 
 
 class BillItemCustomField(Part, frozen=True, kw_only=True):
-    """A bill item custom field."""
+    """An item custom field of a bill."""
 
     label: str | None = None
     value: str | None = None
 
 
 class BillLineItem(Part, frozen=True, kw_only=True):
-    """A bill line item."""
+    """A line item of a bill."""
 
     purchaseorder_item_id: str | None = None
     receive_item_id: str | None = None
@@ -84,7 +84,7 @@ class BillLineItem(Part, frozen=True, kw_only=True):
 
 
 class BillPayment(Part, frozen=True, kw_only=True):
-    """A bill payment."""
+    """A payment of a bill."""
 
     payment_id: str | None = None
     bill_id: str | None = None
@@ -102,7 +102,7 @@ class BillPayment(Part, frozen=True, kw_only=True):
 
 
 class BillVendorCredit(Part, frozen=True, kw_only=True):
-    """A bill vendor credit."""
+    """A vendor credit of a bill."""
 
     vendor_credit_id: str | None = None
     vendor_credit_bill_id: str | None = None
@@ -159,7 +159,7 @@ class Bill(Record, frozen=True, kw_only=True):
 
 
 class BillStorageInput(Input, kw_only=True):
-    """What may be sent of a bill storage."""
+    """What may be sent of a storage of a bill."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
@@ -169,7 +169,7 @@ class BillStorageInput(Input, kw_only=True):
 
 
 class BillBatchInput(Input, kw_only=True):
-    """What may be sent of a bill batch."""
+    """What may be sent of a batch of a bill."""
 
     batch_id: str | int | UnsetType | None = UNSET
     batch_number: str | UnsetType | None = UNSET
@@ -183,14 +183,14 @@ class BillBatchInput(Input, kw_only=True):
 
 
 class BillItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a bill item custom field."""
+    """What may be sent of an item custom field of a bill."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class BillLineItemInput(Input, kw_only=True):
-    """What may be sent of a bill line item."""
+    """What may be sent of a line item of a bill."""
 
     purchaseorder_item_id: str | int | UnsetType | None = UNSET
     receive_item_id: str | int | UnsetType | None = UNSET

@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class CompositeItemMappedItem(Part, frozen=True, kw_only=True):
-    """A composite item mapped item."""
+    """A mapped item of a composite item."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -36,7 +36,7 @@ class CompositeItemMappedItem(Part, frozen=True, kw_only=True):
 
 
 class CompositeItemItemTaxPreference(Part, frozen=True, kw_only=True):
-    """A composite item item tax preference."""
+    """An item tax preference of a composite item."""
 
     tax_id: str | None = None
     tax_specification: str | None = None
@@ -100,7 +100,7 @@ class CompositeItem(Record, frozen=True, kw_only=True):
 
 
 class CompositeItemPackageDetails(Part, frozen=True, kw_only=True):
-    """A composite item package details."""
+    """The package details of a composite item."""
 
     length: Decimal | None = None
     width: Decimal | None = None
@@ -187,7 +187,7 @@ class CompositeItemGetResult(Record, frozen=True, kw_only=True):
 
 
 class CompositeItemLineItem(Part, frozen=True, kw_only=True):
-    """A composite item line item."""
+    """A line item of a composite item."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -227,7 +227,7 @@ class CompositeItemAssembliesResult(Record, frozen=True, kw_only=True):
 
 
 class CompositeItemBundleLineItem(Part, frozen=True, kw_only=True):
-    """A composite item bundle line item."""
+    """A line item of a composite item bundle."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -272,7 +272,7 @@ class CompositeItemBundle(Record, frozen=True, kw_only=True):
 
 
 class CompositeItemMappedItemInput(Input, kw_only=True):
-    """What may be sent of a composite item mapped item."""
+    """What may be sent of a mapped item of a composite item."""
 
     quantity: Decimal | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET
@@ -295,7 +295,7 @@ class CompositeItemMappedItemInput(Input, kw_only=True):
 
 
 class CompositeItemPackageDetailsInput(Input, kw_only=True):
-    """What may be sent of a composite item package details."""
+    """What may be sent of the package details of a composite item."""
 
     length: Decimal | int | UnsetType | None = UNSET
     width: Decimal | int | UnsetType | None = UNSET
@@ -306,7 +306,7 @@ class CompositeItemPackageDetailsInput(Input, kw_only=True):
 
 
 class CompositeItemItemTaxPreferenceInput(Input, kw_only=True):
-    """What may be sent of a composite item item tax preference."""
+    """What may be sent of an item tax preference of a composite item."""
 
     tax_id: str | int | UnsetType | None = UNSET
     tax_specification: str | UnsetType | None = UNSET  # editions: in
@@ -379,7 +379,7 @@ class CompositeItemInput(Input, kw_only=True):
 
 
 class CompositeItemAssembliesStorageInput(Input, kw_only=True):
-    """What may be sent of a composite item assemblies storage."""
+    """What may be sent of a storage of a composite item assemblies."""
 
     storage_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -388,7 +388,7 @@ class CompositeItemAssembliesStorageInput(Input, kw_only=True):
 
 
 class CompositeItemAssembliesBatchInput(Input, kw_only=True):
-    """What may be sent of a composite item assemblies batch."""
+    """What may be sent of a batch of a composite item assemblies."""
 
     batch_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -397,7 +397,7 @@ class CompositeItemAssembliesBatchInput(Input, kw_only=True):
 
 
 class CompositeItemAssembliesLineItemInput(Input, kw_only=True):
-    """What may be sent of a composite item assemblies line item."""
+    """What may be sent of a line item of a composite item assemblies."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -419,14 +419,14 @@ class CompositeItemAssembliesLineItemInput(Input, kw_only=True):
 
 
 class CompositeItemAssembliesFinishedProductBatchStorageInput(Input, kw_only=True):
-    """What may be sent of a composite item assemblies finished product batch storage."""
+    """What may be sent of a storage of a composite item assemblies finished product batch."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class CompositeItemAssembliesFinishedProductBatchInput(Input, kw_only=True):
-    """What may be sent of a composite item assemblies finished product batch."""
+    """What may be sent of a finished product batch of a composite item assemblies."""
 
     batch_number: str | UnsetType | None = UNSET
     external_batch_number: str | UnsetType | None = UNSET
@@ -440,7 +440,7 @@ class CompositeItemAssembliesFinishedProductBatchInput(Input, kw_only=True):
 
 
 class CompositeItemAssembliesFinishedProductStorageInput(Input, kw_only=True):
-    """What may be sent of a composite item assemblies finished product storage."""
+    """What may be sent of a finished product storage of a composite item assemblies."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
@@ -449,7 +449,7 @@ class CompositeItemAssembliesFinishedProductStorageInput(Input, kw_only=True):
 
 
 class CompositeItemAssembliesInput(Input, kw_only=True):
-    """What may be sent of a composite item assemblies."""
+    """What may be sent of composite item assemblies."""
 
     reference_number: str | UnsetType | None = UNSET
     date: dt.date | UnsetType | None = UNSET
@@ -474,7 +474,7 @@ class CompositeItemAssembliesInput(Input, kw_only=True):
 
 
 class CompositeItemAssemblyStorageInput(Input, kw_only=True):
-    """What may be sent of a composite item assembly storage."""
+    """What may be sent of a storage of a composite item assembly."""
 
     storage_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -483,7 +483,7 @@ class CompositeItemAssemblyStorageInput(Input, kw_only=True):
 
 
 class CompositeItemAssemblyBatchInput(Input, kw_only=True):
-    """What may be sent of a composite item assembly batch."""
+    """What may be sent of a batch of a composite item assembly."""
 
     batch_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -492,7 +492,7 @@ class CompositeItemAssemblyBatchInput(Input, kw_only=True):
 
 
 class CompositeItemAssemblyLineItemInput(Input, kw_only=True):
-    """What may be sent of a composite item assembly line item."""
+    """What may be sent of a line item of a composite item assembly."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -514,14 +514,14 @@ class CompositeItemAssemblyLineItemInput(Input, kw_only=True):
 
 
 class CompositeItemAssemblyFinishedProductBatchStorageInput(Input, kw_only=True):
-    """What may be sent of a composite item assembly finished product batch storage."""
+    """What may be sent of a storage of a composite item assembly finished product batch."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class CompositeItemAssemblyFinishedProductBatchInput(Input, kw_only=True):
-    """What may be sent of a composite item assembly finished product batch."""
+    """What may be sent of a finished product batch of a composite item assembly."""
 
     batch_number: str | UnsetType | None = UNSET
     external_batch_number: str | UnsetType | None = UNSET
@@ -535,7 +535,7 @@ class CompositeItemAssemblyFinishedProductBatchInput(Input, kw_only=True):
 
 
 class CompositeItemAssemblyFinishedProductStorageInput(Input, kw_only=True):
-    """What may be sent of a composite item assembly finished product storage."""
+    """What may be sent of a finished product storage of a composite item assembly."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET

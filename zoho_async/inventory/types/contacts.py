@@ -50,7 +50,7 @@ ContactGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overs
 
 
 class ContactOpeningBalance(Part, frozen=True, kw_only=True):
-    """A contact opening balance."""
+    """An opening balance of a contact."""
 
     location_id: str | None = None
     exchange_rate: Decimal | None = None
@@ -58,7 +58,7 @@ class ContactOpeningBalance(Part, frozen=True, kw_only=True):
 
 
 class ContactPersonCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A contact person communication preference."""
+    """The communication preference of a contact person."""
 
     is_sms_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
@@ -84,7 +84,7 @@ class ContactPerson(Record, frozen=True, kw_only=True):
 
 
 class ContactDefaultTemplates(Part, frozen=True, kw_only=True):
-    """A contact default templates."""
+    """The default templates of a contact."""
 
     invoice_template_id: str | None = None
     invoice_template_name: str | None = None
@@ -160,7 +160,7 @@ class Contact(Record, frozen=True, kw_only=True):
 
 
 class ContactToContact(Part, frozen=True, kw_only=True):
-    """A contact to contact."""
+    """A to contact of a contact."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -173,7 +173,7 @@ class ContactToContact(Part, frozen=True, kw_only=True):
 
 
 class ContactFromEmail(Part, frozen=True, kw_only=True):
-    """A contact from email."""
+    """A from email of a contact."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -210,7 +210,7 @@ class ContactComment(Record, frozen=True, kw_only=True):
 
 
 class ContactOpeningBalanceInput(Input, kw_only=True):
-    """What may be sent of a contact opening balance."""
+    """What may be sent of an opening balance of a contact."""
 
     location_id: str | int | UnsetType | None = UNSET
     exchange_rate: Decimal | int | UnsetType | None = UNSET
@@ -218,14 +218,14 @@ class ContactOpeningBalanceInput(Input, kw_only=True):
 
 
 class ContactPersonCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a contact person communication preference."""
+    """What may be sent of the communication preference of a contact person."""
 
     is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class ContactPersonInput(Input, kw_only=True):
-    """What may be sent of a contact person."""
+    """What may be sent of a person of a contact."""
 
     salutation: str | UnsetType | None = UNSET  # at most 25 characters
     first_name: str | UnsetType | None = UNSET  # at most 100 characters
@@ -243,7 +243,7 @@ class ContactPersonInput(Input, kw_only=True):
 
 
 class ContactDefaultTemplatesInput(Input, kw_only=True):
-    """What may be sent of a contact default templates."""
+    """What may be sent of the default templates of a contact."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
     invoice_template_name: str | UnsetType | None = UNSET

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 CreditNoteGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
@@ -51,14 +51,14 @@ CreditNoteCfdiReferenceType: TypeAlias = Literal[
 
 
 class CreditNoteCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A credit note communication preference."""
+    """The communication preference of a credit note."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class CreditNoteContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A credit note contact persons associated."""
+    """A contact persons associated of a credit note."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -71,14 +71,14 @@ class CreditNoteContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteItemCustomField(Part, frozen=True, kw_only=True):
-    """A credit note item custom field."""
+    """An item custom field of a credit note."""
 
     label: str | None = None
     value: str | None = None
 
 
 class CreditNoteStorage(Part, frozen=True, kw_only=True):
-    """A credit note storage."""
+    """A storage of a credit note."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -88,7 +88,7 @@ class CreditNoteStorage(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteBatch(Part, frozen=True, kw_only=True):
-    """A credit note batch."""
+    """A batch of a credit note."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -101,7 +101,7 @@ class CreditNoteBatch(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteMappedItemMappedItem(Part, frozen=True, kw_only=True):
-    """A credit note mapped item mapped item."""
+    """A mapped item of a credit note mapped item."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -119,7 +119,7 @@ class CreditNoteMappedItemMappedItem(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteMappedItem(Part, frozen=True, kw_only=True):
-    """A credit note mapped item."""
+    """A mapped item of a credit note."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -138,7 +138,7 @@ class CreditNoteMappedItem(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteLineItem(Part, frozen=True, kw_only=True):
-    """A credit note line item."""
+    """A line item of a credit note."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -149,7 +149,7 @@ class CreditNoteLineItem(Part, frozen=True, kw_only=True):
     rate: Decimal | None = None
     quantity: Decimal | None = None
     unit: str | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_exemption_id: str | None = None
@@ -180,7 +180,7 @@ class CreditNoteLineItem(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteInvoice(Part, frozen=True, kw_only=True):
-    """A credit note invoice."""
+    """An invoice of a credit note."""
 
     invoice_id: str | None = None
     invoice_number: str | None = None
@@ -232,7 +232,7 @@ class CreditNote(Record, frozen=True, kw_only=True):
 
 
 class CreditNoteEmailContentEmailtemplate(Part, frozen=True, kw_only=True):
-    """A credit note email content emailtemplate."""
+    """An emailtemplate of a credit note email content."""
 
     selected: bool | None = None
     name: str | None = None
@@ -240,7 +240,7 @@ class CreditNoteEmailContentEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteEmailContentToContact(Part, frozen=True, kw_only=True):
-    """A credit note email content to contact."""
+    """A to contact of a credit note email content."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -253,7 +253,7 @@ class CreditNoteEmailContentToContact(Part, frozen=True, kw_only=True):
 
 
 class CreditNoteEmailContentFromEmail(Part, frozen=True, kw_only=True):
-    """A credit note email content from email."""
+    """A from email of a credit note email content."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -320,8 +320,8 @@ class CreditNoteComment(Record, frozen=True, kw_only=True):
     transaction_type: str | None = None
 
 
-class CreditNoteCreditnoteRefund(Record, frozen=True, kw_only=True):
-    """A credit note creditnote refund; ``creditnote_refund_id`` names it."""
+class CreditNoteRefund(Record, frozen=True, kw_only=True):
+    """A credit note refund; ``creditnote_refund_id`` names it."""
 
     creditnote_refund_id: str = ""
     creditnote_id: str | None = None
@@ -337,21 +337,21 @@ class CreditNoteCreditnoteRefund(Record, frozen=True, kw_only=True):
 
 
 class CreditNoteCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a credit note communication preference."""
+    """What may be sent of the communication preference of a credit note."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class CreditNoteContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a credit note contact persons associated."""
+    """What may be sent of a contact persons associated of a credit note."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: CreditNoteCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class CreditNoteStorageInput(Input, kw_only=True):
-    """What may be sent of a credit note storage."""
+    """What may be sent of a storage of a credit note."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
@@ -361,7 +361,7 @@ class CreditNoteStorageInput(Input, kw_only=True):
 
 
 class CreditNoteBatchInput(Input, kw_only=True):
-    """What may be sent of a credit note batch."""
+    """What may be sent of a batch of a credit note."""
 
     batch_id: str | int | UnsetType | None = UNSET
     batch_number: str | UnsetType | None = UNSET
@@ -375,7 +375,7 @@ class CreditNoteBatchInput(Input, kw_only=True):
 
 
 class CreditNoteMappedItemMappedItemInput(Input, kw_only=True):
-    """What may be sent of a credit note mapped item mapped item."""
+    """What may be sent of a mapped item of a credit note mapped item."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -391,7 +391,7 @@ class CreditNoteMappedItemMappedItemInput(Input, kw_only=True):
 
 
 class CreditNoteMappedItemInput(Input, kw_only=True):
-    """What may be sent of a credit note mapped item."""
+    """What may be sent of a mapped item of a credit note."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -408,14 +408,14 @@ class CreditNoteMappedItemInput(Input, kw_only=True):
 
 
 class CreditNoteItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a credit note item custom field."""
+    """What may be sent of an item custom field of a credit note."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class CreditNoteLineItemInput(Input, kw_only=True):
-    """What may be sent of a credit note line item."""
+    """What may be sent of a line item of a credit note."""
 
     item_id: str | int | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
@@ -500,14 +500,14 @@ class CreditNoteEmailInput(Input, kw_only=True):
 
 
 class CreditNoteToInvoicesInvoiceInput(Input, kw_only=True):
-    """What may be sent of a credit note to invoices invoice."""
+    """What may be sent of an invoice of a credit note to invoices."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class CreditNoteToInvoicesInput(Input, kw_only=True):
-    """What may be sent of a credit note to invoices."""
+    """What may be sent of credit note to invoices."""
 
     invoices: Sequence[CreditNoteToInvoicesInvoiceInput] | UnsetType | None = UNSET
     invoice_id: str | int | UnsetType | None = UNSET

@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class InventoryAdjustmentStorage(Part, frozen=True, kw_only=True):
-    """An inventory adjustment storage."""
+    """A storage of an inventory adjustment."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -25,7 +25,7 @@ class InventoryAdjustmentStorage(Part, frozen=True, kw_only=True):
 
 
 class InventoryAdjustmentBatch(Part, frozen=True, kw_only=True):
-    """An inventory adjustment batch."""
+    """A batch of an inventory adjustment."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -39,7 +39,7 @@ class InventoryAdjustmentBatch(Part, frozen=True, kw_only=True):
 
 
 class InventoryAdjustmentLineItem(Part, frozen=True, kw_only=True):
-    """An inventory adjustment line item."""
+    """A line item of an inventory adjustment."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -76,7 +76,7 @@ class InventoryAdjustment(Record, frozen=True, kw_only=True):
 
 
 class InventoryAdjustmentStorageInput(Input, kw_only=True):
-    """What may be sent of an inventory adjustment storage."""
+    """What may be sent of a storage of an inventory adjustment."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
@@ -88,7 +88,7 @@ class InventoryAdjustmentStorageInput(Input, kw_only=True):
 
 
 class InventoryAdjustmentBatchInput(Input, kw_only=True):
-    """What may be sent of an inventory adjustment batch."""
+    """What may be sent of a batch of an inventory adjustment."""
 
     batch_id: str | int | UnsetType | None = UNSET
     batch_number: str | UnsetType | None = UNSET
@@ -103,7 +103,7 @@ class InventoryAdjustmentBatchInput(Input, kw_only=True):
 
 
 class InventoryAdjustmentLineItemInput(Input, kw_only=True):
-    """What may be sent of an inventory adjustment line item."""
+    """What may be sent of a line item of an inventory adjustment."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET

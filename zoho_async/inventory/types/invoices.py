@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -51,7 +51,7 @@ InvoiceCfdiReferenceType: TypeAlias = Literal[
 
 
 class InvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
-    """An invoice communication preference."""
+    """The communication preference of an invoice."""
 
     is_email_enabled: bool | None = None
     is_sms_enabled: bool | None = None
@@ -59,7 +59,7 @@ class InvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
 
 
 class InvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """An invoice contact persons associated."""
+    """A contact persons associated of an invoice."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -72,7 +72,7 @@ class InvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class InvoiceMappedItemMappedItem(Part, frozen=True, kw_only=True):
-    """An invoice mapped item mapped item."""
+    """A mapped item of an invoice mapped item."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -86,7 +86,7 @@ class InvoiceMappedItemMappedItem(Part, frozen=True, kw_only=True):
 
 
 class InvoiceMappedItem(Part, frozen=True, kw_only=True):
-    """An invoice mapped item."""
+    """A mapped item of an invoice."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -101,7 +101,7 @@ class InvoiceMappedItem(Part, frozen=True, kw_only=True):
 
 
 class InvoiceStorage(Part, frozen=True, kw_only=True):
-    """An invoice storage."""
+    """A storage of an invoice."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -111,7 +111,7 @@ class InvoiceStorage(Part, frozen=True, kw_only=True):
 
 
 class InvoiceBatch(Part, frozen=True, kw_only=True):
-    """An invoice batch."""
+    """A batch of an invoice."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -123,14 +123,14 @@ class InvoiceBatch(Part, frozen=True, kw_only=True):
 
 
 class InvoiceItemCustomField(Part, frozen=True, kw_only=True):
-    """An invoice item custom field."""
+    """An item custom field of an invoice."""
 
     label: str | None = None
     value: str | None = None
 
 
 class InvoiceLineItem(Part, frozen=True, kw_only=True):
-    """An invoice line item."""
+    """A line item of an invoice."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -148,7 +148,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
     tax_name: str | None = None
@@ -168,7 +168,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
-    """An invoice payment gateway."""
+    """A gateway of an invoice payment."""
 
     configured: bool | None = None
     additional_field1: str | None = None
@@ -176,7 +176,7 @@ class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
-    """An invoice payment options."""
+    """The options of an invoice payment."""
 
     payment_gateways: list[InvoicePaymentGateway] | None = None
 
@@ -201,7 +201,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     currency_id: str | None = None
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -259,14 +259,14 @@ class Invoice(Record, frozen=True, kw_only=True):
 
 
 class InvoiceEmailContentCcMailsList(Part, frozen=True, kw_only=True):
-    """An invoice email content cc mails list."""
+    """A cc mails list of an invoice email content."""
 
     user_name: str | None = None
     email: str | None = None
 
 
 class InvoiceEmailContentEmailtemplate(Part, frozen=True, kw_only=True):
-    """An invoice email content emailtemplate."""
+    """An emailtemplate of an invoice email content."""
 
     selected: bool | None = None
     name: str | None = None
@@ -274,7 +274,7 @@ class InvoiceEmailContentEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class InvoiceEmailContentToContact(Part, frozen=True, kw_only=True):
-    """An invoice email content to contact."""
+    """A to contact of an invoice email content."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -287,7 +287,7 @@ class InvoiceEmailContentToContact(Part, frozen=True, kw_only=True):
 
 
 class InvoiceEmailContentFromEmail(Part, frozen=True, kw_only=True):
-    """An invoice email content from email."""
+    """A from email of an invoice email content."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -394,7 +394,7 @@ class InvoiceCommentResult(Record, frozen=True, kw_only=True):
 
 
 class InvoiceCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of an invoice communication preference."""
+    """What may be sent of the communication preference of an invoice."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
@@ -402,14 +402,14 @@ class InvoiceCommunicationPreferenceInput(Input, kw_only=True):
 
 
 class InvoiceContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of an invoice contact persons associated."""
+    """What may be sent of a contact persons associated of an invoice."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: InvoiceCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class InvoiceMappedItemMappedItemInput(Input, kw_only=True):
-    """What may be sent of an invoice mapped item mapped item."""
+    """What may be sent of a mapped item of an invoice mapped item."""
 
     item_id: str | int | UnsetType | None = UNSET
     salesorder_item_id: str | int | UnsetType | None = UNSET
@@ -423,7 +423,7 @@ class InvoiceMappedItemMappedItemInput(Input, kw_only=True):
 
 
 class InvoiceMappedItemInput(Input, kw_only=True):
-    """What may be sent of an invoice mapped item."""
+    """What may be sent of a mapped item of an invoice."""
 
     item_id: str | int | UnsetType | None = UNSET
     salesorder_item_id: str | int | UnsetType | None = UNSET
@@ -438,7 +438,7 @@ class InvoiceMappedItemInput(Input, kw_only=True):
 
 
 class InvoiceStorageInput(Input, kw_only=True):
-    """What may be sent of an invoice storage."""
+    """What may be sent of a storage of an invoice."""
 
     storage_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -448,7 +448,7 @@ class InvoiceStorageInput(Input, kw_only=True):
 
 
 class InvoiceBatchInput(Input, kw_only=True):
-    """What may be sent of an invoice batch."""
+    """What may be sent of a batch of an invoice."""
 
     batch_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -457,14 +457,14 @@ class InvoiceBatchInput(Input, kw_only=True):
 
 
 class InvoiceItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of an invoice item custom field."""
+    """What may be sent of an item custom field of an invoice."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class InvoiceLineItemInput(Input, kw_only=True):
-    """What may be sent of an invoice line item."""
+    """What may be sent of a line item of an invoice."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET
@@ -480,7 +480,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 100 characters
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
     tax_name: str | UnsetType | None = UNSET
@@ -500,7 +500,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
 
 
 class InvoicePaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of an invoice payment gateway."""
+    """What may be sent of a payment gateway of an invoice."""
 
     configured: bool | UnsetType | None = UNSET
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
@@ -508,7 +508,7 @@ class InvoicePaymentGatewayInput(Input, kw_only=True):
 
 
 class InvoicePaymentOptionsInput(Input, kw_only=True):
-    """What may be sent of an invoice payment options."""
+    """What may be sent of the payment options of an invoice."""
 
     payment_gateways: Sequence[InvoicePaymentGatewayInput] | UnsetType | None = UNSET
 
@@ -527,7 +527,7 @@ class InvoiceInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET  # at most 100 characters
     payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET
@@ -578,24 +578,24 @@ class InvoiceEmailInput(Input, kw_only=True):
 
 
 class InvoiceCreditsInvoicePaymentInput(Input, kw_only=True):
-    """What may be sent of an invoice credits invoice payment."""
+    """What may be sent of an invoice payment of an invoice credits."""
 
     payment_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
-class InvoiceCreditsApplyCreditnoteInput(Input, kw_only=True):
-    """What may be sent of an invoice credits apply creditnote."""
+class InvoiceCreditsApplyCreditNoteInput(Input, kw_only=True):
+    """What may be sent of an apply credit note of an invoice credits."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class InvoiceCreditsInput(Input, kw_only=True):
-    """What may be sent of an invoice credits."""
+    """What may be sent of invoice credits."""
 
     invoice_payments: Sequence[InvoiceCreditsInvoicePaymentInput] | UnsetType | None = UNSET
-    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditnoteInput] | UnsetType | None = UNSET
+    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditNoteInput] | UnsetType | None = UNSET
 
 
 class InvoiceCommentInput(Input, kw_only=True):

@@ -11,7 +11,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ItemGroupItems(Part, frozen=True, kw_only=True):
-    """An item group items."""
+    """The items of an item group."""
 
     item_id: str | None = None
     name: str | None = None
@@ -39,14 +39,14 @@ class ItemGroupItems(Part, frozen=True, kw_only=True):
 
 
 class ItemGroupOptions(Part, frozen=True, kw_only=True):
-    """An item group options."""
+    """The options of an item group."""
 
     id: str | None = None
     name: str | None = None
 
 
 class ItemGroupAttributes(Part, frozen=True, kw_only=True):
-    """An item group attributes."""
+    """The attributes of an item group."""
 
     id: str | None = None
     name: str | None = None
@@ -161,7 +161,7 @@ class ItemGroupUpdateResult(Record, frozen=True, kw_only=True):
 
 
 class ItemGroupItemInput(Input, kw_only=True):
-    """What may be sent of an item group item."""
+    """What may be sent of an item of an item group."""
 
     name: str | UnsetType | None = UNSET
     rate: Decimal | int | UnsetType | None = UNSET
@@ -180,14 +180,14 @@ class ItemGroupItemInput(Input, kw_only=True):
 
 
 class ItemGroupOptionInput(Input, kw_only=True):
-    """What may be sent of an item group option."""
+    """What may be sent of an option of an item group."""
 
     id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
 
 
 class ItemGroupAttributeInput(Input, kw_only=True):
-    """What may be sent of an item group attribute."""
+    """What may be sent of an attribute of an item group."""
 
     id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET

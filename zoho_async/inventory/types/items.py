@@ -12,7 +12,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ItemLocation(Part, frozen=True, kw_only=True):
-    """An item location."""
+    """A location of an item."""
 
     location_id: str | None = None
     location_name: str | None = None
@@ -24,7 +24,7 @@ class ItemLocation(Part, frozen=True, kw_only=True):
 
 
 class ItemTaxPreference(Part, frozen=True, kw_only=True):
-    """An item tax preference."""
+    """A tax preference of an item."""
 
     tax_id: str | None = None
     tax_specification: str | None = None
@@ -93,7 +93,7 @@ class Item(Record, frozen=True, kw_only=True):
 
 
 class ItemOpeningStockBatch(Part, frozen=True, kw_only=True):
-    """An item opening stock batch."""
+    """A batch of an item opening stock."""
 
     batch_number: str | None = None
     quantity: Decimal | None = None
@@ -101,7 +101,7 @@ class ItemOpeningStockBatch(Part, frozen=True, kw_only=True):
 
 
 class ItemOpeningStockLocation(Part, frozen=True, kw_only=True):
-    """An item opening stock location."""
+    """A location of an item opening stock."""
 
     location_id: str | None = None
     initial_stock: Decimal | None = None
@@ -118,8 +118,8 @@ class ItemOpeningStock(Record, frozen=True, kw_only=True):
     locations: list[ItemOpeningStockLocation] | None = None
 
 
-class ItemSalesorder(Record, frozen=True, kw_only=True):
-    """An item salesorder; ``salesorder_id`` names it."""
+class ItemSalesOrder(Record, frozen=True, kw_only=True):
+    """An item sales order; ``salesorder_id`` names it."""
 
     salesorder_id: str = ""
     customer_name: str | None = None
@@ -137,8 +137,8 @@ class ItemSalesorder(Record, frozen=True, kw_only=True):
     sales_channel: str | None = None
 
 
-class ItemPurchaseorder(Record, frozen=True, kw_only=True):
-    """An item purchaseorder; ``purchaseorder_id`` names it."""
+class ItemPurchaseOrder(Record, frozen=True, kw_only=True):
+    """An item purchase order; ``purchaseorder_id`` names it."""
 
     purchaseorder_id: str = ""
     vendor_name: str | None = None
@@ -173,8 +173,8 @@ class ItemInvoice(Record, frozen=True, kw_only=True):
     item_total_price: Decimal | None = None
 
 
-class ItemDeliverychallan(Record, frozen=True, kw_only=True):
-    """An item deliverychallan; ``deliverychallan_id`` names it."""
+class ItemDeliveryChallan(Record, frozen=True, kw_only=True):
+    """An item delivery challan; ``deliverychallan_id`` names it."""
 
     deliverychallan_id: str = ""
     customer_name: str | None = None
@@ -207,8 +207,8 @@ class ItemSalesReceipt(Record, frozen=True, kw_only=True):
     item_total_price: Decimal | None = None
 
 
-class ItemMoveorder(Record, frozen=True, kw_only=True):
-    """An item moveorder; ``moveorder_id`` names it."""
+class ItemMoveOrder(Record, frozen=True, kw_only=True):
+    """An item move order; ``moveorder_id`` names it."""
 
     moveorder_id: str = ""
     moveorder_number: str | None = None
@@ -234,7 +234,7 @@ class ItemPutaway(Record, frozen=True, kw_only=True):
 
 
 class ItemLocationInput(Input, kw_only=True):
-    """What may be sent of an item location."""
+    """What may be sent of a location of an item."""
 
     location_id: str | int | UnsetType | None = UNSET
     initial_stock: Decimal | int | UnsetType | None = UNSET
@@ -242,7 +242,7 @@ class ItemLocationInput(Input, kw_only=True):
 
 
 class ItemTaxPreferenceInput(Input, kw_only=True):
-    """What may be sent of an item tax preference."""
+    """What may be sent of a tax preference of an item."""
 
     tax_id: str | int | UnsetType | None = UNSET
     tax_specification: str | UnsetType | None = UNSET  # editions: in
@@ -306,7 +306,7 @@ class ItemInput(Input, kw_only=True):
 
 
 class ItemVariantOpeningStockStorageInput(Input, kw_only=True):
-    """What may be sent of an item variant opening stock storage."""
+    """What may be sent of a storage of an item variant opening stock."""
 
     storage_location_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -314,7 +314,7 @@ class ItemVariantOpeningStockStorageInput(Input, kw_only=True):
 
 
 class ItemVariantOpeningStockBatchInput(Input, kw_only=True):
-    """What may be sent of an item variant opening stock batch."""
+    """What may be sent of a batch of an item variant opening stock."""
 
     batch_number: str | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -325,7 +325,7 @@ class ItemVariantOpeningStockBatchInput(Input, kw_only=True):
 
 
 class ItemVariantOpeningStockLocationInput(Input, kw_only=True):
-    """What may be sent of an item variant opening stock location."""
+    """What may be sent of a location of an item variant opening stock."""
 
     location_id: str | int | UnsetType | None = UNSET
     initial_stock: Decimal | int | UnsetType | None = UNSET
@@ -346,14 +346,14 @@ class ItemVariantOpeningStockInput(Input, kw_only=True):
 
 
 class ItemReorderImagesDocumentInput(Input, kw_only=True):
-    """What may be sent of an item reorder images document."""
+    """What may be sent of a document of an item reorder images."""
 
     document_id: str | int | UnsetType | None = UNSET
     order: int | UnsetType | None = UNSET
 
 
 class ItemReorderImagesInput(Input, kw_only=True):
-    """What may be sent of an item reorder images."""
+    """What may be sent of item reorder images."""
 
     documents: Sequence[ItemReorderImagesDocumentInput] | UnsetType | None = UNSET
 
@@ -371,7 +371,7 @@ class ItemMoveInput(Input, kw_only=True):
 
 
 class ItemToGroupItemInput(Input, kw_only=True):
-    """What may be sent of an item to group item."""
+    """What may be sent of an item of an item to group."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -397,7 +397,7 @@ class ItemToGroupInput(Input, kw_only=True):
 
 
 class ItemValidateAndMapSerialNumbersInput(Input, kw_only=True):
-    """What may be sent of an item validate and map serial numbers."""
+    """What may be sent of item validate and map serial numbers."""
 
     entity_id: str | int | UnsetType | None = UNSET
     warehouse_id: str | int | UnsetType | None = UNSET

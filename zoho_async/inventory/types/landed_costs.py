@@ -17,7 +17,7 @@ LandedCostForBillAllocationMethod: TypeAlias = Literal["quantity", "amount", "di
 
 
 class LandedCostPackageDetails(Part, frozen=True, kw_only=True):
-    """A landed cost package details."""
+    """The package details of a landed cost."""
 
     length: Decimal | None = None
     width: Decimal | None = None
@@ -28,7 +28,7 @@ class LandedCostPackageDetails(Part, frozen=True, kw_only=True):
 
 
 class LandedCostCostAllocation(Part, frozen=True, kw_only=True):
-    """A landed cost cost allocation."""
+    """A cost allocation of a landed cost."""
 
     bill_id: str | None = None
     bill_item_id: str | None = None
@@ -68,7 +68,7 @@ class LandedCost(Record, frozen=True, kw_only=True):
 
 
 class LandedCostBillPackageDetails(Part, frozen=True, kw_only=True):
-    """A landed cost bill package details."""
+    """The package details of a landed cost bill."""
 
     length: Decimal | None = None
     width: Decimal | None = None
@@ -79,7 +79,7 @@ class LandedCostBillPackageDetails(Part, frozen=True, kw_only=True):
 
 
 class LandedCostBillLineItem(Part, frozen=True, kw_only=True):
-    """A landed cost bill line item."""
+    """A line item of a landed cost bill."""
 
     bill_id: str | None = None
     bill_item_id: str | None = None
@@ -112,7 +112,7 @@ class LandedCostBill(Record, frozen=True, kw_only=True):
 
 
 class LandedCostForBillCostAllocationInput(Input, kw_only=True):
-    """What may be sent of a landed cost for bill cost allocation."""
+    """What may be sent of a cost allocation of a landed cost for bill."""
 
     bill_item_id: str | int | UnsetType | None = UNSET
     allocated_amount: Decimal | int | UnsetType | None = UNSET
@@ -134,14 +134,14 @@ class LandedCostForBillInput(Input, kw_only=True):
 
 
 class LandedCostCostAllocationInput(Input, kw_only=True):
-    """What may be sent of a landed cost cost allocation."""
+    """What may be sent of a cost allocation of a landed cost."""
 
     bill_item_id: str | int | UnsetType | None = UNSET
     allocated_amount: Decimal | int | UnsetType | None = UNSET
 
 
 class LandedCostBillInput(Input, kw_only=True):
-    """What may be sent of a landed cost bill."""
+    """What may be sent of a bill of a landed cost."""
 
     bill_id: str | int | UnsetType | None = UNSET
     vendor_id: str | int | UnsetType | None = UNSET

@@ -11,7 +11,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class LocationAddress(Part, frozen=True, kw_only=True):
-    """A location address."""
+    """The address of a location."""
 
     city: str | None = None
     state: str | None = None
@@ -23,7 +23,7 @@ class LocationAddress(Part, frozen=True, kw_only=True):
 
 
 class LocationAssociatedUser(Part, frozen=True, kw_only=True):
-    """A location associated user."""
+    """An associated user of a location."""
 
     user_id: str | None = None
     user_name: str | None = None
@@ -74,7 +74,7 @@ class LocationUser(Record, frozen=True, kw_only=True):
 
 
 class LocationAddressInput(Input, kw_only=True):
-    """What may be sent of a location address."""
+    """What may be sent of the address of a location."""
 
     city: str | UnsetType | None = UNSET
     state: str | UnsetType | None = UNSET

@@ -26,7 +26,7 @@ class MoveOrderComment(Record, frozen=True, kw_only=True):
 
 
 class MoveOrderSerialNumber(Part, frozen=True, kw_only=True):
-    """A move order serial number."""
+    """A serial number of a move order."""
 
     serialnumber_id: str | None = None
     serial_number: str | None = None
@@ -34,7 +34,7 @@ class MoveOrderSerialNumber(Part, frozen=True, kw_only=True):
 
 
 class MoveOrderBatch(Part, frozen=True, kw_only=True):
-    """A move order batch."""
+    """A batch of a move order."""
 
     batch_id: str | None = None
     batch_in_id: str | None = None
@@ -50,21 +50,21 @@ class MoveOrderBatch(Part, frozen=True, kw_only=True):
 
 
 class MoveOrderFromStorage(Part, frozen=True, kw_only=True):
-    """A move order from storage."""
+    """A from storage of a move order."""
 
     storage_id: str | None = None
     quantity: Decimal | None = None
 
 
 class MoveOrderToStorage(Part, frozen=True, kw_only=True):
-    """A move order to storage."""
+    """A to storage of a move order."""
 
     storage_id: str | None = None
     quantity: Decimal | None = None
 
 
 class MoveOrderLineItem(Part, frozen=True, kw_only=True):
-    """A move order line item."""
+    """A line item of a move order."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -121,8 +121,8 @@ class MoveOrder(Record, frozen=True, kw_only=True):
     last_modified_time: Moment | None = None
 
 
-class MoveOrderMoveorderSetting(Record, frozen=True, kw_only=True):
-    """A move order moveorder setting."""
+class MoveOrderSetting(Record, frozen=True, kw_only=True):
+    """A move order setting."""
 
     auto_generate: bool | None = None
     prefix_string: str | None = None
@@ -130,7 +130,7 @@ class MoveOrderMoveorderSetting(Record, frozen=True, kw_only=True):
 
 
 class MoveOrderBatchInput(Input, kw_only=True):
-    """What may be sent of a move order batch."""
+    """What may be sent of a batch of a move order."""
 
     batch_id: str | int | UnsetType | None = UNSET
     batch_in_id: str | int | UnsetType | None = UNSET
@@ -144,21 +144,21 @@ class MoveOrderBatchInput(Input, kw_only=True):
 
 
 class MoveOrderFromStorageInput(Input, kw_only=True):
-    """What may be sent of a move order from storage."""
+    """What may be sent of a from storage of a move order."""
 
     storage_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class MoveOrderToStorageInput(Input, kw_only=True):
-    """What may be sent of a move order to storage."""
+    """What may be sent of a to storage of a move order."""
 
     storage_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class MoveOrderLineItemInput(Input, kw_only=True):
-    """What may be sent of a move order line item."""
+    """What may be sent of a line item of a move order."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET

@@ -27,7 +27,7 @@ OrganizationFiscalYearStartMonth: TypeAlias = Literal[
 
 
 class OrganizationAddress(Part, frozen=True, kw_only=True):
-    """An organization address."""
+    """The address of an organization."""
 
     street_address1: str | None = None
     street_address2: str | None = None
@@ -82,7 +82,7 @@ class Organization(Record, frozen=True, kw_only=True):
 
 
 class OrganizationAddressInput(Input, kw_only=True):
-    """What may be sent of an organization address."""
+    """What may be sent of the address of an organization."""
 
     street_address1: str | UnsetType | None = UNSET
     street_address2: str | UnsetType | None = UNSET

@@ -13,13 +13,13 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class PackageContactPerson(Part, frozen=True, kw_only=True):
-    """A package contact person."""
+    """A contact person of a package."""
 
     contact_person_id: str | None = None
 
 
 class PackageItemCustomField(Part, frozen=True, kw_only=True):
-    """A package item custom field."""
+    """An item custom field of a package."""
 
     customfield_id: str | None = None
     data_type: str | None = None
@@ -32,7 +32,7 @@ class PackageItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class PackageMappedItemMappedItem(Part, frozen=True, kw_only=True):
-    """A package mapped item mapped item."""
+    """A mapped item of a package mapped item."""
 
     line_item_id: str | None = None
     so_line_item_id: str | None = None
@@ -45,7 +45,7 @@ class PackageMappedItemMappedItem(Part, frozen=True, kw_only=True):
 
 
 class PackageMappedItem(Part, frozen=True, kw_only=True):
-    """A package mapped item."""
+    """A mapped item of a package."""
 
     line_item_id: str | None = None
     so_line_item_id: str | None = None
@@ -59,7 +59,7 @@ class PackageMappedItem(Part, frozen=True, kw_only=True):
 
 
 class PackageStorage(Part, frozen=True, kw_only=True):
-    """A package storage."""
+    """A storage of a package."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -69,7 +69,7 @@ class PackageStorage(Part, frozen=True, kw_only=True):
 
 
 class PackageBatch(Part, frozen=True, kw_only=True):
-    """A package batch."""
+    """A batch of a package."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -81,7 +81,7 @@ class PackageBatch(Part, frozen=True, kw_only=True):
 
 
 class PackageLineItem(Part, frozen=True, kw_only=True):
-    """A package line item."""
+    """A line item of a package."""
 
     description: str | None = None
     is_invoiced: bool | None = None
@@ -103,7 +103,7 @@ class PackageLineItem(Part, frozen=True, kw_only=True):
 
 
 class PackageShipmentOrder(Part, frozen=True, kw_only=True):
-    """A package shipment order."""
+    """The shipment order of a package."""
 
     carrier: str | None = None
     delivery_days: int | None = None
@@ -151,7 +151,7 @@ class Package(Record, frozen=True, kw_only=True):
 
 
 class PackageMappedItemMappedItemInput(Input, kw_only=True):
-    """What may be sent of a package mapped item mapped item."""
+    """What may be sent of a mapped item of a package mapped item."""
 
     so_line_item_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -159,7 +159,7 @@ class PackageMappedItemMappedItemInput(Input, kw_only=True):
 
 
 class PackageMappedItemInput(Input, kw_only=True):
-    """What may be sent of a package mapped item."""
+    """What may be sent of a mapped item of a package."""
 
     so_line_item_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -168,7 +168,7 @@ class PackageMappedItemInput(Input, kw_only=True):
 
 
 class PackageStorageInput(Input, kw_only=True):
-    """What may be sent of a package storage."""
+    """What may be sent of a storage of a package."""
 
     storage_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -178,7 +178,7 @@ class PackageStorageInput(Input, kw_only=True):
 
 
 class PackageBatchInput(Input, kw_only=True):
-    """What may be sent of a package batch."""
+    """What may be sent of a batch of a package."""
 
     batch_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -187,7 +187,7 @@ class PackageBatchInput(Input, kw_only=True):
 
 
 class PackageLineItemInput(Input, kw_only=True):
-    """What may be sent of a package line item."""
+    """What may be sent of a line item of a package."""
 
     so_line_item_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET

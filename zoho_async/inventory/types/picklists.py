@@ -17,7 +17,7 @@ PicklistMappingEntityDetailsStatus: TypeAlias = Literal[
 
 
 class PicklistStorage(Part, frozen=True, kw_only=True):
-    """A picklist storage."""
+    """A storage of a picklist."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -25,7 +25,7 @@ class PicklistStorage(Part, frozen=True, kw_only=True):
 
 
 class PicklistBatch(Part, frozen=True, kw_only=True):
-    """A picklist batch."""
+    """A batch of a picklist."""
 
     batch_number: str | None = None
     out_quantity: Decimal | None = None
@@ -33,14 +33,14 @@ class PicklistBatch(Part, frozen=True, kw_only=True):
 
 
 class PicklistItemCustomField(Part, frozen=True, kw_only=True):
-    """A picklist item custom field."""
+    """An item custom field of a picklist."""
 
     label: str | None = None
     value: str | None = None
 
 
 class PicklistMappingEntityDetails(Part, frozen=True, kw_only=True):
-    """A picklist mapping entity details."""
+    """Mapping entity details of a picklist."""
 
     mapping_line_item_id: str | None = None
     mapping_entity_id: str | None = None
@@ -89,7 +89,7 @@ class PicklistMappingEntityDetails(Part, frozen=True, kw_only=True):
 
 
 class PicklistLineItem(Part, frozen=True, kw_only=True):
-    """A picklist line item."""
+    """A line item of a picklist."""
 
     line_item_id: str | None = None
     parent_id: str | None = None
@@ -188,14 +188,14 @@ class Picklist(Record, frozen=True, kw_only=True):
 
 
 class PicklistTransactionBatch(Part, frozen=True, kw_only=True):
-    """A picklist transaction batch."""
+    """A batch of a picklist transaction."""
 
     batch_number: str | None = None
     out_quantity: Decimal | None = None
 
 
 class PicklistTransactionLineItem(Part, frozen=True, kw_only=True):
-    """A picklist transaction line item."""
+    """A line item of a picklist transaction."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -212,7 +212,7 @@ class PicklistTransaction(Record, frozen=True, kw_only=True):
 
 
 class PicklistSoLineItemItemCustomField(Part, frozen=True, kw_only=True):
-    """A picklist so line item item custom field."""
+    """An item custom field of a picklist so line item."""
 
     label: str | None = None
     value: str | None = None
@@ -253,8 +253,8 @@ class PicklistSoLineItem(Record, frozen=True, kw_only=True):
     track_batch_for_package: bool | None = None
 
 
-class PicklistSalesorder(Record, frozen=True, kw_only=True):
-    """A picklist salesorder; ``salesorder_id`` names it."""
+class PicklistSalesOrder(Record, frozen=True, kw_only=True):
+    """A picklist sales order; ``salesorder_id`` names it."""
 
     salesorder_id: str = ""
     salesorder_number: str | None = None
@@ -268,7 +268,7 @@ class PicklistSalesorder(Record, frozen=True, kw_only=True):
 
 
 class PicklistPrLineItemItemCustomField(Part, frozen=True, kw_only=True):
-    """A picklist pr line item item custom field."""
+    """An item custom field of a picklist pr line item."""
 
     label: str | None = None
     value: str | None = None
@@ -308,14 +308,14 @@ class PicklistPrLineItem(Record, frozen=True, kw_only=True):
 
 
 class PicklistStorageInput(Input, kw_only=True):
-    """What may be sent of a picklist storage."""
+    """What may be sent of a storage of a picklist."""
 
     storage_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class PicklistBatchInput(Input, kw_only=True):
-    """What may be sent of a picklist batch."""
+    """What may be sent of a batch of a picklist."""
 
     batch_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -323,14 +323,14 @@ class PicklistBatchInput(Input, kw_only=True):
 
 
 class PicklistItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a picklist item custom field."""
+    """What may be sent of an item custom field of a picklist."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class PicklistMappingEntityDetailsInput(Input, kw_only=True):
-    """What may be sent of a picklist mapping entity details."""
+    """What may be sent of mapping entity details of a picklist."""
 
     mapping_line_item_id: str | int | UnsetType | None = UNSET
     mapping_entity_item_id: str | int | UnsetType | None = UNSET
@@ -346,7 +346,7 @@ class PicklistMappingEntityDetailsInput(Input, kw_only=True):
 
 
 class PicklistLineItemInput(Input, kw_only=True):
-    """What may be sent of a picklist line item."""
+    """What may be sent of a line item of a picklist."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     salesorder_id: str | int | UnsetType | None = UNSET
@@ -389,14 +389,14 @@ class PicklistCommentInput(Input, kw_only=True):
 
 
 class PicklistAdvancedTrackingDetailsBatchInput(Input, kw_only=True):
-    """What may be sent of a picklist advanced tracking details batch."""
+    """What may be sent of a batch of a picklist advanced tracking details."""
 
     batch_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class PicklistAdvancedTrackingDetailsLineItemInput(Input, kw_only=True):
-    """What may be sent of a picklist advanced tracking details line item."""
+    """What may be sent of a line item of a picklist advanced tracking details."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     serial_numbers: Sequence[str] | UnsetType | None = UNSET  # at most 10000
@@ -405,6 +405,6 @@ class PicklistAdvancedTrackingDetailsLineItemInput(Input, kw_only=True):
 
 
 class PicklistAdvancedTrackingDetailsInput(Input, kw_only=True):
-    """What may be sent of a picklist advanced tracking details."""
+    """What may be sent of picklist advanced tracking details."""
 
     line_items: Sequence[PicklistAdvancedTrackingDetailsLineItemInput] | UnsetType | None = UNSET

@@ -17,7 +17,7 @@ PurchaseOrderGstTreatment: TypeAlias = Literal[
 
 
 class PurchaseOrderDocument(Part, frozen=True, kw_only=True):
-    """A purchase order document."""
+    """A document of a purchase order."""
 
     can_send_in_mail: bool | None = None
     file_name: str | None = None
@@ -29,14 +29,14 @@ class PurchaseOrderDocument(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A purchase order communication preference."""
+    """The communication preference of a purchase order."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class PurchaseOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A purchase order contact persons associated."""
+    """A contact persons associated of a purchase order."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -49,7 +49,7 @@ class PurchaseOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderComment(Part, frozen=True, kw_only=True):
-    """A purchase order comment."""
+    """A comment of a purchase order."""
 
     comment_id: str | None = None
     purchaseorder_id: str | None = None
@@ -63,14 +63,14 @@ class PurchaseOrderComment(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderItemCustomField(Part, frozen=True, kw_only=True):
-    """A purchase order item custom field."""
+    """An item custom field of a purchase order."""
 
     label: str | None = None
     value: str | None = None
 
 
 class PurchaseOrderLineItem(Part, frozen=True, kw_only=True):
-    """A purchase order line item."""
+    """A line item of a purchase order."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -106,7 +106,7 @@ class PurchaseOrderLineItem(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderDeliveryAddress(Part, frozen=True, kw_only=True):
-    """A purchase order delivery address."""
+    """A delivery address of a purchase order."""
 
     address: str | None = None
     city: str | None = None
@@ -116,8 +116,8 @@ class PurchaseOrderDeliveryAddress(Part, frozen=True, kw_only=True):
     fax: str | None = None
 
 
-class PurchaseOrderPurchasereceive(Part, frozen=True, kw_only=True):
-    """A purchase order purchasereceive."""
+class PurchaseOrderPurchaseReceive(Part, frozen=True, kw_only=True):
+    """A purchase receive of a purchase order."""
 
     receive_id: str | None = None
     receive_number: str | None = None
@@ -127,7 +127,7 @@ class PurchaseOrderPurchasereceive(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderBill(Part, frozen=True, kw_only=True):
-    """A purchase order bill."""
+    """A bill of a purchase order."""
 
     bill_id: str | None = None
     bill_number: str | None = None
@@ -139,7 +139,7 @@ class PurchaseOrderBill(Part, frozen=True, kw_only=True):
 
 
 class PurchaseOrderReceive(Part, frozen=True, kw_only=True):
-    """A purchase order receive."""
+    """A receive of a purchase order."""
 
     receive_id: str | None = None
     receive_number: str | None = None
@@ -202,7 +202,7 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     template_type: str | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
-    purchasereceives: list[PurchaseOrderPurchasereceive] | None = None
+    purchasereceives: list[PurchaseOrderPurchaseReceive] | None = None
     bills: list[PurchaseOrderBill] | None = None
     gst_treatment: str | None = None
     gst_no: str | None = None
@@ -214,28 +214,28 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
 
 
 class PurchaseOrderCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a purchase order communication preference."""
+    """What may be sent of the communication preference of a purchase order."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class PurchaseOrderContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a purchase order contact persons associated."""
+    """What may be sent of a contact persons associated of a purchase order."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: PurchaseOrderCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class PurchaseOrderItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a purchase order item custom field."""
+    """What may be sent of an item custom field of a purchase order."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class PurchaseOrderLineItemInput(Input, kw_only=True):
-    """What may be sent of a purchase order line item."""
+    """What may be sent of a line item of a purchase order."""
 
     item_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET
@@ -267,7 +267,7 @@ class PurchaseOrderLineItemInput(Input, kw_only=True):
 
 
 class PurchaseOrderDocumentInput(Input, kw_only=True):
-    """What may be sent of a purchase order document."""
+    """What may be sent of a document of a purchase order."""
 
     can_send_in_mail: bool | UnsetType | None = UNSET
     file_name: str | UnsetType | None = UNSET

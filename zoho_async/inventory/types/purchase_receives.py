@@ -12,20 +12,20 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class PurchaseReceiveContactPerson(Part, frozen=True, kw_only=True):
-    """A purchase receive contact person."""
+    """A contact person of a purchase receive."""
 
     contact_person_id: str | None = None
 
 
 class PurchaseReceiveItemCustomField(Part, frozen=True, kw_only=True):
-    """A purchase receive item custom field."""
+    """An item custom field of a purchase receive."""
 
     label: str | None = None
     value: str | None = None
 
 
 class PurchaseReceiveStorage(Part, frozen=True, kw_only=True):
-    """A purchase receive storage."""
+    """A storage of a purchase receive."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -36,7 +36,7 @@ class PurchaseReceiveStorage(Part, frozen=True, kw_only=True):
 
 
 class PurchaseReceiveBatch(Part, frozen=True, kw_only=True):
-    """A purchase receive batch."""
+    """A batch of a purchase receive."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -49,7 +49,7 @@ class PurchaseReceiveBatch(Part, frozen=True, kw_only=True):
 
 
 class PurchaseReceiveLineItem(Part, frozen=True, kw_only=True):
-    """A purchase receive line item."""
+    """A line item of a purchase receive."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -84,7 +84,7 @@ class PurchaseReceive(Record, frozen=True, kw_only=True):
 
 
 class PurchaseReceiveStorageInput(Input, kw_only=True):
-    """What may be sent of a purchase receive storage."""
+    """What may be sent of a storage of a purchase receive."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
@@ -94,7 +94,7 @@ class PurchaseReceiveStorageInput(Input, kw_only=True):
 
 
 class PurchaseReceiveBatchInput(Input, kw_only=True):
-    """What may be sent of a purchase receive batch."""
+    """What may be sent of a batch of a purchase receive."""
 
     batch_id: str | int | UnsetType | None = UNSET
     batch_number: str | UnsetType | None = UNSET
@@ -108,7 +108,7 @@ class PurchaseReceiveBatchInput(Input, kw_only=True):
 
 
 class PurchaseReceiveLineItemInput(Input, kw_only=True):
-    """What may be sent of a purchase receive line item."""
+    """What may be sent of a line item of a purchase receive."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET

@@ -26,7 +26,7 @@ class PutawayComment(Record, frozen=True, kw_only=True):
 
 
 class PutawaySerialNumber(Part, frozen=True, kw_only=True):
-    """A putaway serial number."""
+    """A serial number of a putaway."""
 
     serialnumber_id: str | None = None
     serial_number: str | None = None
@@ -34,7 +34,7 @@ class PutawaySerialNumber(Part, frozen=True, kw_only=True):
 
 
 class PutawayBatch(Part, frozen=True, kw_only=True):
-    """A putaway batch."""
+    """A batch of a putaway."""
 
     batch_id: str | None = None
     batch_in_id: str | None = None
@@ -50,14 +50,14 @@ class PutawayBatch(Part, frozen=True, kw_only=True):
 
 
 class PutawayStorage(Part, frozen=True, kw_only=True):
-    """A putaway storage."""
+    """A storage of a putaway."""
 
     storage_id: str | None = None
     quantity: Decimal | None = None
 
 
 class PutawayLineItem(Part, frozen=True, kw_only=True):
-    """A putaway line item."""
+    """A line item of a putaway."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -117,7 +117,7 @@ class PutawaySetting(Record, frozen=True, kw_only=True):
 
 
 class PutawaySerialNumberInput(Input, kw_only=True):
-    """What may be sent of a putaway serial number."""
+    """What may be sent of a serial number of a putaway."""
 
     serialnumber_id: str | int | UnsetType | None = UNSET
     serial_number: str | UnsetType | None = UNSET
@@ -125,7 +125,7 @@ class PutawaySerialNumberInput(Input, kw_only=True):
 
 
 class PutawayBatchInput(Input, kw_only=True):
-    """What may be sent of a putaway batch."""
+    """What may be sent of a batch of a putaway."""
 
     batch_id: str | int | UnsetType | None = UNSET
     batch_in_id: str | int | UnsetType | None = UNSET
@@ -139,14 +139,14 @@ class PutawayBatchInput(Input, kw_only=True):
 
 
 class PutawayStorageInput(Input, kw_only=True):
-    """What may be sent of a putaway storage."""
+    """What may be sent of a storage of a putaway."""
 
     storage_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class PutawayLineItemInput(Input, kw_only=True):
-    """What may be sent of a putaway line item."""
+    """What may be sent of a line item of a putaway."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET

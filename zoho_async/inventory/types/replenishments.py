@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ReplenishmentConfigurationLocationReplenishmentConfiguration(Part, frozen=True, kw_only=True):
-    """A replenishment configuration location replenishment configuration."""
+    """The replenishment configuration of a replenishment configuration location."""
 
     replenishment_configuration_id: str | None = None
     item_id: str | None = None
@@ -44,7 +44,7 @@ class ReplenishmentConfigurationLocationReplenishmentConfiguration(Part, frozen=
 
 
 class ReplenishmentConfigurationLocation(Part, frozen=True, kw_only=True):
-    """A replenishment configuration location."""
+    """A location of a replenishment configuration."""
 
     location_id: str | None = None
     location_name: str | None = None
@@ -90,7 +90,7 @@ class ReplenishmentConfiguration(Record, frozen=True, kw_only=True):
 
 
 class ReplenishmentConfigurationsReplenishmentConfiguration(Part, frozen=True, kw_only=True):
-    """A replenishment configurations replenishment configuration."""
+    """A replenishment configuration of a replenishment configurations."""
 
     replenishment_configuration_id: str | None = None
     item_id: str | None = None
@@ -121,7 +121,7 @@ class ReplenishmentConfigurationsReplenishmentConfiguration(Part, frozen=True, k
 
 
 class ReplenishmentConfigurations(Record, frozen=True, kw_only=True):
-    """A replenishment configurations."""
+    """Replenishment configurations."""
 
     replenishment_configurations: (
         list[ReplenishmentConfigurationsReplenishmentConfiguration] | None
@@ -177,7 +177,7 @@ class ReplenishmentConfigurationReplenishmentTask(Record, frozen=True, kw_only=T
 
 
 class ReplenishmentConfigurationTaskDetailsComment(Part, frozen=True, kw_only=True):
-    """A replenishment configuration task details comment."""
+    """A comment of a replenishment configuration task details."""
 
     comment_id: str | None = None
     description: str | None = None
@@ -192,7 +192,7 @@ class ReplenishmentConfigurationTaskDetailsComment(Part, frozen=True, kw_only=Tr
 
 
 class ReplenishmentConfigurationTaskDetailsPurchaseOrder(Part, frozen=True, kw_only=True):
-    """A replenishment configuration task details purchase order."""
+    """A purchase order of a replenishment configuration task details."""
 
     purchase_order_id: str | None = None
     purchase_order_number: str | None = None
@@ -202,7 +202,7 @@ class ReplenishmentConfigurationTaskDetailsPurchaseOrder(Part, frozen=True, kw_o
 
 
 class ReplenishmentConfigurationTaskDetailsTransferOrder(Part, frozen=True, kw_only=True):
-    """A replenishment configuration task details transfer order."""
+    """A transfer order of a replenishment configuration task details."""
 
     transfer_order_id: str | None = None
     transfer_order_number: str | None = None
@@ -213,7 +213,7 @@ class ReplenishmentConfigurationTaskDetailsTransferOrder(Part, frozen=True, kw_o
 
 
 class ReplenishmentConfigurationTaskDetails(Record, frozen=True, kw_only=True):
-    """A replenishment configuration task details."""
+    """Replenishment configuration task details."""
 
     replenishment_task_id: str | None = None
     entry_number: str | None = None
@@ -248,7 +248,7 @@ class ReplenishmentConfigurationTaskDetails(Record, frozen=True, kw_only=True):
 
 
 class ReplenishmentConfigurationReplenishmentOrderDetails(Record, frozen=True, kw_only=True):
-    """A replenishment configuration replenishment order details."""
+    """Replenishment configuration replenishment order details."""
 
     order_id: str | None = None
     order_number: str | None = None
@@ -258,7 +258,7 @@ class ReplenishmentConfigurationReplenishmentOrderDetails(Record, frozen=True, k
 
 
 class ReplenishmentConfigurationInnerReplenishmentConfigurationInput(Input, kw_only=True):
-    """What may be sent of a replenishment configuration inner replenishment configuration."""
+    """What may be sent of an inner replenishment configuration of a replenishment configuration."""
 
     replenishment_configuration_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET

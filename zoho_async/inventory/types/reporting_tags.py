@@ -10,14 +10,14 @@ from zoho_async.wire import Input, Part, Record
 
 
 class ReportingTagEntity(Part, frozen=True, kw_only=True):
-    """A reporting tag entity."""
+    """An entity of a reporting tag."""
 
     entity_name: str | None = None
     is_enabled: bool | None = None
 
 
 class ReportingTagMultiPreferenceEntities(Part, frozen=True, kw_only=True):
-    """A reporting tag multi preference entities."""
+    """The multi preference entities of a reporting tag."""
 
     preference: str | None = None
     entities: list[ReportingTagEntity] | None = None
@@ -39,7 +39,7 @@ class ReportingTag(Record, frozen=True, kw_only=True):
 
 
 class ReportingTagDependentTagDependentOption(Part, frozen=True, kw_only=True):
-    """A reporting tag dependent tag dependent option."""
+    """A dependent option of a reporting tag dependent tag."""
 
     dependent_option_id: str | None = None
     dependent_option_name: str | None = None
@@ -66,7 +66,7 @@ class ReportingTagOptionsOfTag(Record, frozen=True, kw_only=True):
 
 
 class ReportingTagTag(Part, frozen=True, kw_only=True):
-    """A reporting tag tag."""
+    """A tag of a reporting tag."""
 
     tag_id: str | None = None
     tag_name: str | None = None
@@ -79,20 +79,20 @@ class ReportingTagTag(Part, frozen=True, kw_only=True):
 
 
 class ReportingTagTags(Record, frozen=True, kw_only=True):
-    """A reporting tag tags."""
+    """Reporting tag tags."""
 
     tags: list[ReportingTagTag] | None = None
 
 
 class ReportingTagEntityInput(Input, kw_only=True):
-    """What may be sent of a reporting tag entity."""
+    """What may be sent of an entity of a reporting tag."""
 
     entity_name: str | UnsetType | None = UNSET
     is_enabled: bool | UnsetType | None = UNSET
 
 
 class ReportingTagMultiPreferenceEntitiesInput(Input, kw_only=True):
-    """What may be sent of a reporting tag multi preference entities."""
+    """What may be sent of the multi preference entities of a reporting tag."""
 
     preference: str | UnsetType | None = UNSET
     entities: Sequence[ReportingTagEntityInput] | UnsetType | None = UNSET
@@ -109,7 +109,7 @@ class ReportingTagInput(Input, kw_only=True):
 
 
 class ReportingTagOptionsChildrenInput(Input, kw_only=True):
-    """What may be sent of a reporting tag options children."""
+    """What may be sent of a children of a reporting tag options."""
 
     option_id: str | int | UnsetType | None = UNSET
     option_name: str | UnsetType | None = UNSET
@@ -118,7 +118,7 @@ class ReportingTagOptionsChildrenInput(Input, kw_only=True):
 
 
 class ReportingTagOptionsOptionInput(Input, kw_only=True):
-    """What may be sent of a reporting tag options option."""
+    """What may be sent of an option of a reporting tag options."""
 
     option_name: str | UnsetType | None = UNSET
     option_id: str | int | UnsetType | None = UNSET
@@ -128,20 +128,20 @@ class ReportingTagOptionsOptionInput(Input, kw_only=True):
 
 
 class ReportingTagOptionsInput(Input, kw_only=True):
-    """What may be sent of a reporting tag options."""
+    """What may be sent of reporting tag options."""
 
     options: Sequence[ReportingTagOptionsOptionInput] | UnsetType | None = UNSET
 
 
 class ReportingTagCriteriaCriteriaTagInput(Input, kw_only=True):
-    """What may be sent of a reporting tag criteria criteria tag."""
+    """What may be sent of a criteria tag of a reporting tag criteria."""
 
     tag_id: str | int | UnsetType | None = UNSET
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
 
 
 class ReportingTagCriteriaCriteriaOptionInput(Input, kw_only=True):
-    """What may be sent of a reporting tag criteria criteria option."""
+    """What may be sent of a criteria option of a reporting tag criteria."""
 
     tag_id: str | int | UnsetType | None = UNSET
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
@@ -149,7 +149,7 @@ class ReportingTagCriteriaCriteriaOptionInput(Input, kw_only=True):
 
 
 class ReportingTagCriteriaOptionInput(Input, kw_only=True):
-    """What may be sent of a reporting tag criteria option."""
+    """What may be sent of an option of a reporting tag criteria."""
 
     option_id: str | int | UnsetType | None = UNSET
     criteria_options: Sequence[ReportingTagCriteriaCriteriaOptionInput] | UnsetType | None = UNSET

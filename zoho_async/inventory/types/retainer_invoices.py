@@ -17,14 +17,14 @@ RetainerInvoicePaymentGatewayGatewayName: TypeAlias = Literal[
 
 
 class RetainerInvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A retainer invoice communication preference."""
+    """The communication preference of a retainer invoice."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class RetainerInvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A retainer invoice contact persons associated."""
+    """A contact persons associated of a retainer invoice."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -37,7 +37,7 @@ class RetainerInvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class RetainerInvoiceLineItem(Part, frozen=True, kw_only=True):
-    """A retainer invoice line item."""
+    """A line item of a retainer invoice."""
 
     line_item_id: str | None = None
     description: str | None = None
@@ -54,7 +54,7 @@ class RetainerInvoiceLineItem(Part, frozen=True, kw_only=True):
 
 
 class RetainerInvoicePaymentGateway(Part, frozen=True, kw_only=True):
-    """A retainer invoice payment gateway."""
+    """A payment gateway of a retainer invoice."""
 
     configured: bool | None = None
     additional_field1: str | None = None
@@ -62,7 +62,7 @@ class RetainerInvoicePaymentGateway(Part, frozen=True, kw_only=True):
 
 
 class RetainerInvoicePaymentOptions(Part, frozen=True, kw_only=True):
-    """A retainer invoice payment options."""
+    """The payment options of a retainer invoice."""
 
     payment_gateways: list[RetainerInvoicePaymentGateway] | None = None
 
@@ -125,7 +125,7 @@ class RetainerInvoice(Record, frozen=True, kw_only=True):
 
 
 class RetainerInvoiceToContact(Part, frozen=True, kw_only=True):
-    """A retainer invoice to contact."""
+    """A to contact of a retainer invoice."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -138,7 +138,7 @@ class RetainerInvoiceToContact(Part, frozen=True, kw_only=True):
 
 
 class RetainerInvoiceFromEmail(Part, frozen=True, kw_only=True):
-    """A retainer invoice from email."""
+    """A from email of a retainer invoice."""
 
     user_name: list[str] | None = None
     selected: bool | None = None
@@ -187,21 +187,21 @@ class RetainerInvoiceComment(Record, frozen=True, kw_only=True):
 
 
 class RetainerInvoiceCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a retainer invoice communication preference."""
+    """What may be sent of the communication preference of a retainer invoice."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class RetainerInvoiceContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a retainer invoice contact persons associated."""
+    """What may be sent of a contact persons associated of a retainer invoice."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: RetainerInvoiceCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class RetainerInvoiceLineItemInput(Input, kw_only=True):
-    """What may be sent of a retainer invoice line item."""
+    """What may be sent of a line item of a retainer invoice."""
 
     description: str | UnsetType | None = UNSET  # at most 2000 characters
     item_order: int | UnsetType | None = UNSET
@@ -209,7 +209,7 @@ class RetainerInvoiceLineItemInput(Input, kw_only=True):
 
 
 class RetainerInvoicePaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a retainer invoice payment gateway."""
+    """What may be sent of a payment gateway of a retainer invoice."""
 
     configured: bool | UnsetType | None = UNSET
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
@@ -217,7 +217,7 @@ class RetainerInvoicePaymentGatewayInput(Input, kw_only=True):
 
 
 class RetainerInvoicePaymentOptionsInput(Input, kw_only=True):
-    """What may be sent of a retainer invoice payment options."""
+    """What may be sent of the payment options of a retainer invoice."""
 
     payment_gateways: Sequence[RetainerInvoicePaymentGatewayInput] | UnsetType | None = UNSET
 

@@ -9,20 +9,20 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 SalesOrderGstTreatment: TypeAlias = Literal["business_gst", "business_none", "overseas", "consumer"]
 
 
 class SalesOrderCommunicationPreference(Part, frozen=True, kw_only=True):
-    """A sales order communication preference."""
+    """The communication preference of a sales order."""
 
     is_email_enabled: bool | None = None
     is_whatsapp_enabled: bool | None = None
 
 
 class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """A sales order contact persons associated."""
+    """A contact persons associated of a sales order."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -35,7 +35,7 @@ class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderMappedItemMappedItem(Part, frozen=True, kw_only=True):
-    """A sales order mapped item mapped item."""
+    """A mapped item of a sales order mapped item."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -52,7 +52,7 @@ class SalesOrderMappedItemMappedItem(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderMappedItem(Part, frozen=True, kw_only=True):
-    """A sales order mapped item."""
+    """A mapped item of a sales order."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -70,14 +70,14 @@ class SalesOrderMappedItem(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderItemCustomField(Part, frozen=True, kw_only=True):
-    """A sales order item custom field."""
+    """An item custom field of a sales order."""
 
     label: str | None = None
     value: str | None = None
 
 
 class SalesOrderLineItem(Part, frozen=True, kw_only=True):
-    """A sales order line item."""
+    """A line item of a sales order."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -113,7 +113,7 @@ class SalesOrderLineItem(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderDocument(Part, frozen=True, kw_only=True):
-    """A sales order document."""
+    """A document of a sales order."""
 
     can_send_in_mail: bool | None = None
     file_name: str | None = None
@@ -125,7 +125,7 @@ class SalesOrderDocument(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderPackage(Part, frozen=True, kw_only=True):
-    """A sales order package."""
+    """A package of a sales order."""
 
     package_id: str | None = None
     package_number: str | None = None
@@ -144,7 +144,7 @@ class SalesOrderPackage(Part, frozen=True, kw_only=True):
 
 
 class SalesOrderInvoice(Part, frozen=True, kw_only=True):
-    """A sales order invoice."""
+    """An invoice of a sales order."""
 
     invoice_id: str | None = None
     invoice_number: str | None = None
@@ -172,7 +172,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     estimate_id: str | None = None
@@ -230,7 +230,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderBulkConfirmEmailSuccessInfo(Part, frozen=True, kw_only=True):
-    """A sales order bulk confirm email success info."""
+    """An email success info of a sales order bulk confirm."""
 
     code: int | None = None
     message: str | None = None
@@ -245,7 +245,7 @@ class SalesOrderBulkConfirm(Record, frozen=True, kw_only=True):
 
 
 class SalesOrderMappedItemMappedItemInput(Input, kw_only=True):
-    """What may be sent of a sales order mapped item mapped item."""
+    """What may be sent of a mapped item of a sales order mapped item."""
 
     item_id: str | int | UnsetType | None = UNSET
     item_order: int | UnsetType | None = UNSET
@@ -258,7 +258,7 @@ class SalesOrderMappedItemMappedItemInput(Input, kw_only=True):
 
 
 class SalesOrderMappedItemInput(Input, kw_only=True):
-    """What may be sent of a sales order mapped item."""
+    """What may be sent of a mapped item of a sales order."""
 
     item_id: str | int | UnsetType | None = UNSET
     item_order: int | UnsetType | None = UNSET
@@ -272,14 +272,14 @@ class SalesOrderMappedItemInput(Input, kw_only=True):
 
 
 class SalesOrderItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a sales order item custom field."""
+    """What may be sent of an item custom field of a sales order."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
 
 
 class SalesOrderLineItemInput(Input, kw_only=True):
-    """What may be sent of a sales order line item."""
+    """What may be sent of a line item of a sales order."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -303,21 +303,21 @@ class SalesOrderLineItemInput(Input, kw_only=True):
 
 
 class SalesOrderCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of a sales order communication preference."""
+    """What may be sent of the communication preference of a sales order."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
 
 
 class SalesOrderContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of a sales order contact persons associated."""
+    """What may be sent of a contact persons associated of a sales order."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: SalesOrderCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class SalesOrderDocumentInput(Input, kw_only=True):
-    """What may be sent of a sales order document."""
+    """What may be sent of a document of a sales order."""
 
     can_send_in_mail: bool | UnsetType | None = UNSET
     file_name: str | UnsetType | None = UNSET
@@ -344,7 +344,7 @@ class SalesOrderInput(Input, kw_only=True):
     ) = UNSET
     notes: str | UnsetType | None = UNSET
     terms: str | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
     shipping_charge: Decimal | int | UnsetType | None = UNSET

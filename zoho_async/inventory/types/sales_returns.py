@@ -12,7 +12,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class SalesReturnMappedItemMappedItem(Part, frozen=True, kw_only=True):
-    """A sales return mapped item mapped item."""
+    """A mapped item of a sales return mapped item."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -28,7 +28,7 @@ class SalesReturnMappedItemMappedItem(Part, frozen=True, kw_only=True):
 
 
 class SalesReturnMappedItem(Part, frozen=True, kw_only=True):
-    """A sales return mapped item."""
+    """A mapped item of a sales return."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -45,7 +45,7 @@ class SalesReturnMappedItem(Part, frozen=True, kw_only=True):
 
 
 class SalesReturnStorage(Part, frozen=True, kw_only=True):
-    """A sales return storage."""
+    """A storage of a sales return."""
 
     storage_id: str | None = None
     storage_name: str | None = None
@@ -55,7 +55,7 @@ class SalesReturnStorage(Part, frozen=True, kw_only=True):
 
 
 class SalesReturnBatch(Part, frozen=True, kw_only=True):
-    """A sales return batch."""
+    """A batch of a sales return."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -68,7 +68,7 @@ class SalesReturnBatch(Part, frozen=True, kw_only=True):
 
 
 class SalesReturnLineItem(Part, frozen=True, kw_only=True):
-    """A sales return line item."""
+    """A line item of a sales return."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -90,7 +90,7 @@ class SalesReturnLineItem(Part, frozen=True, kw_only=True):
 
 
 class SalesReturnComment(Part, frozen=True, kw_only=True):
-    """A sales return comment."""
+    """A comment of a sales return."""
 
     comment_id: str | None = None
     salesreturn_id: str | None = None
@@ -104,8 +104,8 @@ class SalesReturnComment(Part, frozen=True, kw_only=True):
     transaction_type: str | None = None
 
 
-class SalesReturnSalesreturnreceive(Part, frozen=True, kw_only=True):
-    """A sales return salesreturnreceive."""
+class SalesReturnReceive(Part, frozen=True, kw_only=True):
+    """A receive of a sales return."""
 
     receive_id: str | None = None
     receive_number: str | None = None
@@ -114,8 +114,8 @@ class SalesReturnSalesreturnreceive(Part, frozen=True, kw_only=True):
     line_items: list[SalesReturnLineItem] | None = None
 
 
-class SalesReturnCreditnote(Part, frozen=True, kw_only=True):
-    """A sales return creditnote."""
+class SalesReturnCreditNote(Part, frozen=True, kw_only=True):
+    """A credit note of a sales return."""
 
     creditnote_id: str | None = None
     creditnote_number: str | None = None
@@ -145,15 +145,15 @@ class SalesReturn(Record, frozen=True, kw_only=True):
     refund_status: str | None = None
     quantity: Decimal | None = None
     refunded_amount: Decimal | None = None
-    salesreturnreceives: list[SalesReturnSalesreturnreceive] | None = None
-    creditnotes: list[SalesReturnCreditnote] | None = None
+    salesreturnreceives: list[SalesReturnReceive] | None = None
+    creditnotes: list[SalesReturnCreditNote] | None = None
     receive_id: str | None = None
     receive_number: str | None = None
     notes: str | None = None
 
 
 class SalesReturnMappedItemMappedItemInput(Input, kw_only=True):
-    """What may be sent of a sales return mapped item mapped item."""
+    """What may be sent of a mapped item of a sales return mapped item."""
 
     item_id: str | int | UnsetType | None = UNSET
     salesorder_item_id: str | int | UnsetType | None = UNSET
@@ -164,7 +164,7 @@ class SalesReturnMappedItemMappedItemInput(Input, kw_only=True):
 
 
 class SalesReturnMappedItemInput(Input, kw_only=True):
-    """What may be sent of a sales return mapped item."""
+    """What may be sent of a mapped item of a sales return."""
 
     item_id: str | int | UnsetType | None = UNSET
     salesorder_item_id: str | int | UnsetType | None = UNSET
@@ -176,7 +176,7 @@ class SalesReturnMappedItemInput(Input, kw_only=True):
 
 
 class SalesReturnLineItemInput(Input, kw_only=True):
-    """What may be sent of a sales return line item."""
+    """What may be sent of a line item of a sales return."""
 
     item_id: str | int | UnsetType | None = UNSET
     salesorder_item_id: str | int | UnsetType | None = UNSET
@@ -199,14 +199,14 @@ class SalesReturnInput(Input, kw_only=True):
 
 
 class SalesReturnReceiveMappedItemMappedItemInput(Input, kw_only=True):
-    """What may be sent of a sales return receive mapped item mapped item."""
+    """What may be sent of a mapped item of a sales return receive mapped item."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
 
 
 class SalesReturnReceiveMappedItemInput(Input, kw_only=True):
-    """What may be sent of a sales return receive mapped item."""
+    """What may be sent of a mapped item of a sales return receive."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET
@@ -214,7 +214,7 @@ class SalesReturnReceiveMappedItemInput(Input, kw_only=True):
 
 
 class SalesReturnReceiveStorageInput(Input, kw_only=True):
-    """What may be sent of a sales return receive storage."""
+    """What may be sent of a storage of a sales return receive."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
@@ -223,7 +223,7 @@ class SalesReturnReceiveStorageInput(Input, kw_only=True):
 
 
 class SalesReturnReceiveBatchInput(Input, kw_only=True):
-    """What may be sent of a sales return receive batch."""
+    """What may be sent of a batch of a sales return receive."""
 
     batch_id: str | int | UnsetType | None = UNSET
     batch_number: str | UnsetType | None = UNSET
@@ -236,7 +236,7 @@ class SalesReturnReceiveBatchInput(Input, kw_only=True):
 
 
 class SalesReturnReceiveLineItemInput(Input, kw_only=True):
-    """What may be sent of a sales return receive line item."""
+    """What may be sent of a line item of a sales return receive."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     quantity: Decimal | int | UnsetType | None = UNSET

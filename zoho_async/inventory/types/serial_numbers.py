@@ -8,7 +8,7 @@ from zoho_async.wire import Part, Record
 
 
 class SerialNumberBatchCustomField(Part, frozen=True, kw_only=True):
-    """A serial number batch custom field."""
+    """A batch custom field of a serial number."""
 
     custom_field_id: str | None = None
     label: str | None = None

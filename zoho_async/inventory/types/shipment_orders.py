@@ -8,17 +8,17 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.inventory.types.shared import Address, DocumentTax
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
 class ShipmentOrderContactPerson(Part, frozen=True, kw_only=True):
-    """A shipment order contact person."""
+    """A contact person of a shipment order."""
 
     contact_person_id: str | None = None
 
 
 class ShipmentOrderLineItem(Part, frozen=True, kw_only=True):
-    """A shipment order line item."""
+    """A line item of a shipment order."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -36,8 +36,8 @@ class ShipmentOrderLineItem(Part, frozen=True, kw_only=True):
     is_invoiced: bool | None = None
 
 
-class ShipmentOrderShipmentorderCustomField(Part, frozen=True, kw_only=True):
-    """A shipment order shipmentorder custom field."""
+class ShipmentOrderCustomField(Part, frozen=True, kw_only=True):
+    """A custom field of a shipment order."""
 
     customfield_id: str | None = None
     label: str | None = None
@@ -68,7 +68,7 @@ class ShipmentOrder(Record, frozen=True, kw_only=True):
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     estimate_id: str | None = None
@@ -89,19 +89,19 @@ class ShipmentOrder(Record, frozen=True, kw_only=True):
     template_name: str | None = None
     template_type: str | None = None
     notes: str | None = None
-    shipmentorder_custom_fields: list[ShipmentOrderShipmentorderCustomField] | None = None
+    shipmentorder_custom_fields: list[ShipmentOrderCustomField] | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
 
 
 class ShipmentOrderContactPersonInput(Input, kw_only=True):
-    """What may be sent of a shipment order contact person."""
+    """What may be sent of a contact person of a shipment order."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
 
 
-class ShipmentOrderShipmentorderCustomFieldInput(Input, kw_only=True):
-    """What may be sent of a shipment order shipmentorder custom field."""
+class ShipmentOrderCustomFieldInput(Input, kw_only=True):
+    """What may be sent of a custom field of a shipment order."""
 
     customfield_id: str | int | UnsetType | None = UNSET
     label: str | UnsetType | None = UNSET
@@ -121,6 +121,4 @@ class ShipmentOrderInput(Input, kw_only=True):
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     template_id: str | int | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET
-    shipmentorder_custom_fields: (
-        Sequence[ShipmentOrderShipmentorderCustomFieldInput] | UnsetType | None
-    ) = UNSET
+    shipmentorder_custom_fields: Sequence[ShipmentOrderCustomFieldInput] | UnsetType | None = UNSET

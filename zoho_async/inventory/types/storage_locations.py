@@ -10,7 +10,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class StorageLocationStorageZoneLocationStructure(Part, frozen=True, kw_only=True):
-    """A storage location storage zone location structure."""
+    """A location structure of a storage location storage zone."""
 
     location_structure_id: str | None = None
     location_name: str | None = None
@@ -31,7 +31,7 @@ class StorageLocationStorageZone(Record, frozen=True, kw_only=True):
 
 
 class StorageLocationBatch(Part, frozen=True, kw_only=True):
-    """A storage location batch."""
+    """A batch of a storage location."""
 
     batch_id: str | None = None
     batch_number: str | None = None
@@ -68,7 +68,7 @@ class StorageLocationDefaultStorageLocationMapping(Record, frozen=True, kw_only=
 
 
 class StorageLocationStorageZoneLocationStructureInput(Input, kw_only=True):
-    """What may be sent of a storage location storage zone location structure."""
+    """What may be sent of a location structure of a storage location storage zone."""
 
     location_name: str | UnsetType | None = UNSET  # at most 50 characters
     delimiter: str | UnsetType | None = UNSET  # at most 1 characters
@@ -99,7 +99,9 @@ class StorageLocationInput(Input, kw_only=True):
 
 
 class StorageLocationMappingsOfItemStorageLocationsProductMappingInput(Input, kw_only=True):
-    """What may be sent of a storage location mappings of item storage locations product mapping."""
+    """What may be sent of a storage locations product mapping of a storage location mappings of
+    item.
+    """
 
     product_id: str | int | UnsetType | None = UNSET
     storage_id: str | int | UnsetType | None = UNSET
@@ -118,7 +120,9 @@ class StorageLocationMappingsOfItemInput(Input, kw_only=True):
 
 
 class StorageLocationDefaultOfItemDefaultStorageLocationMappingInput(Input, kw_only=True):
-    """What may be sent of a storage location default of item default storage location mapping."""
+    """What may be sent of a default storage location mapping of a storage location default of
+    item.
+    """
 
     location_id: str | int | UnsetType | None = UNSET
     storage_id: str | int | UnsetType | None = UNSET
@@ -133,8 +137,8 @@ class StorageLocationDefaultOfItemInput(Input, kw_only=True):
 
 
 class StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput(Input, kw_only=True):
-    """What may be sent of a storage location default of composite item default storage location
-    mapping.
+    """What may be sent of a default storage location mapping of a storage location default of
+    composite item.
     """
 
     location_id: str | int | UnsetType | None = UNSET

@@ -15,7 +15,7 @@ TaskPriority: TypeAlias = Literal["normal", "low", "high", "lowest", "highest"]
 
 
 class TaskOwner(Part, frozen=True, kw_only=True):
-    """A task owner."""
+    """An owner of a task."""
 
     owner_id: str | None = None
     owner_name: str | None = None
@@ -24,7 +24,7 @@ class TaskOwner(Part, frozen=True, kw_only=True):
 
 
 class TaskReminder(Part, frozen=True, kw_only=True):
-    """A task reminder."""
+    """The reminder of a task."""
 
     remind_before: int | None = None
     remind_at: dt.date | None = None
@@ -64,7 +64,7 @@ class TaskComment(Record, frozen=True, kw_only=True):
 
 
 class TaskDependency(Part, frozen=True, kw_only=True):
-    """A task dependency."""
+    """A dependency of a task."""
 
     dependency_id: str | None = None
     dependency_type: int | None = None
@@ -73,7 +73,7 @@ class TaskDependency(Part, frozen=True, kw_only=True):
 
 
 class TaskEntityTag(Part, frozen=True, kw_only=True):
-    """A task entity tag."""
+    """An entity tag of a task."""
 
     id: str | None = None
     name: str | None = None
@@ -141,7 +141,7 @@ class Task(Record, frozen=True, kw_only=True):
 
 
 class TasksTask(Part, frozen=True, kw_only=True):
-    """A tasks task."""
+    """A task of a tasks."""
 
     task_id: str | None = None
     recurring_task_id: str | None = None
@@ -196,26 +196,26 @@ class TasksTask(Part, frozen=True, kw_only=True):
 
 
 class Tasks(Record, frozen=True, kw_only=True):
-    """A tasks."""
+    """Tasks."""
 
     tasks: list[TasksTask] | None = None
 
 
 class TaskDocuments(Record, frozen=True, kw_only=True):
-    """A task documents."""
+    """Task documents."""
 
     documents: list[TaskDocument] | None = None
 
 
 class TaskMailAttachmentInput(Input, kw_only=True):
-    """What may be sent of a task mail attachment."""
+    """What may be sent of a mail attachment of a task."""
 
     attachment_id: str | int | UnsetType | None = UNSET
     file_name: str | UnsetType | None = UNSET
 
 
 class TaskReminderInput(Input, kw_only=True):
-    """What may be sent of a task reminder."""
+    """What may be sent of the reminder of a task."""
 
     remind_before: int | UnsetType | None = UNSET
     remind_at: dt.date | UnsetType | None = UNSET
@@ -227,7 +227,7 @@ class TaskReminderInput(Input, kw_only=True):
 
 
 class TaskDependencyInput(Input, kw_only=True):
-    """What may be sent of a task dependency."""
+    """What may be sent of a dependency of a task."""
 
     dependency_id: str | int | UnsetType | None = UNSET
     dependency_type: int | UnsetType | None = UNSET
@@ -236,7 +236,7 @@ class TaskDependencyInput(Input, kw_only=True):
 
 
 class TaskEntityTagInput(Input, kw_only=True):
-    """What may be sent of a task entity tag."""
+    """What may be sent of an entity tag of a task."""
 
     name: str | UnsetType | None = UNSET
     color: str | UnsetType | None = UNSET

@@ -37,7 +37,7 @@ class Tax(Record, frozen=True, kw_only=True):
 
 
 class TaxGroupTax(Part, frozen=True, kw_only=True):
-    """A tax group tax."""
+    """A tax of a tax group."""
 
     tax_id: str | None = None
     tax_name: str | None = None

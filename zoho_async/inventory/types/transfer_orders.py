@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class TransferOrderLineItem(Part, frozen=True, kw_only=True):
-    """A transfer order line item."""
+    """A line item of a transfer order."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -42,7 +42,7 @@ class TransferOrder(Record, frozen=True, kw_only=True):
 
 
 class TransferOrderGetResultTransferOrder(Part, frozen=True, kw_only=True):
-    """A transfer order get result transfer order."""
+    """The transfer order of a transfer order get result."""
 
     transfer_order_id: str | None = None
     transfer_order_number: str | None = None
@@ -64,7 +64,7 @@ class TransferOrderGetResult(Record, frozen=True, kw_only=True):
 
 
 class TransferOrderFromStorageInput(Input, kw_only=True):
-    """What may be sent of a transfer order from storage."""
+    """What may be sent of a from storage of a transfer order."""
 
     storage_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -74,7 +74,7 @@ class TransferOrderFromStorageInput(Input, kw_only=True):
 
 
 class TransferOrderToStorageInput(Input, kw_only=True):
-    """What may be sent of a transfer order to storage."""
+    """What may be sent of a to storage of a transfer order."""
 
     storage_id: str | int | UnsetType | None = UNSET
     in_quantity: Decimal | int | UnsetType | None = UNSET
@@ -84,7 +84,7 @@ class TransferOrderToStorageInput(Input, kw_only=True):
 
 
 class TransferOrderBatchInput(Input, kw_only=True):
-    """What may be sent of a transfer order batch."""
+    """What may be sent of a batch of a transfer order."""
 
     batch_id: str | int | UnsetType | None = UNSET
     out_quantity: Decimal | int | UnsetType | None = UNSET
@@ -97,7 +97,7 @@ class TransferOrderBatchInput(Input, kw_only=True):
 
 
 class TransferOrderLineItemInput(Input, kw_only=True):
-    """What may be sent of a transfer order line item."""
+    """What may be sent of a line item of a transfer order."""
 
     item_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET

@@ -10,7 +10,7 @@ from zoho_async.wire import Input, Part, Record
 
 
 class UnitGroupUnitConversion(Part, frozen=True, kw_only=True):
-    """A unit group unit conversion."""
+    """A unit conversion of a unit group."""
 
     unit_conversion_id: str | None = None
     target_unit_id: str | None = None
@@ -55,7 +55,7 @@ class Unit(Record, frozen=True, kw_only=True):
 
 
 class UnitGroupUnitConversionInput(Input, kw_only=True):
-    """What may be sent of a unit group unit conversion."""
+    """What may be sent of a unit conversion of a unit group."""
 
     target_unit_id: str | int | UnsetType | None = UNSET
     conversion_rate: Decimal | int | UnsetType | None = UNSET
@@ -71,7 +71,7 @@ class UnitGroupInput(Input, kw_only=True):
 
 
 class UnitConversionInput(Input, kw_only=True):
-    """What may be sent of a unit conversion."""
+    """What may be sent of a conversion of a unit."""
 
     target_unit_id: str | int | UnsetType | None = UNSET
     conversion_rate: Decimal | int | UnsetType | None = UNSET

@@ -7,7 +7,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class UserEmailId(Part, frozen=True, kw_only=True):
-    """A user email id."""
+    """An email id of a user."""
 
     email: str | None = None
     is_selected: bool | None = None

@@ -17,7 +17,7 @@ from zoho_async.invoice.types.shared import (
     Tag,
     TagInput,
 )
-from zoho_async.wire import Input, Moment, Part, Record
+from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 InvoicePaymentGatewayGatewayName: TypeAlias = Literal[
     "paypal", "authorize_net", "payflow_pro", "stripe", "2checkout", "braintree"
@@ -59,7 +59,7 @@ InvoiceCfdiReferenceType: TypeAlias = Literal[
 
 
 class InvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
-    """An invoice communication preference."""
+    """The communication preference of an invoice."""
 
     is_email_enabled: bool | None = None
     is_sms_enabled: bool | None = None
@@ -67,7 +67,7 @@ class InvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
 
 
 class InvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
-    """An invoice contact persons associated."""
+    """A contact persons associated of an invoice."""
 
     contact_person_id: str | None = None
     contact_person_name: str | None = None
@@ -80,7 +80,7 @@ class InvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
 
 
 class InvoiceLineItem(Part, frozen=True, kw_only=True):
-    """An invoice line item."""
+    """A line item of an invoice."""
 
     line_item_id: str | None = None
     item_id: str | None = None
@@ -103,7 +103,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     unit: str | None = None
     discount_amount: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     tags: list[Tag] | None = None
     tax_id: str | None = None
     tds_tax_id: str | None = None
@@ -116,7 +116,7 @@ class InvoiceLineItem(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
-    """An invoice payment gateway."""
+    """A gateway of an invoice payment."""
 
     configured: bool | None = None
     additional_field1: str | None = None
@@ -124,7 +124,7 @@ class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
 
 
 class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
-    """An invoice payment options."""
+    """The options of an invoice payment."""
 
     payment_gateways: list[InvoicePaymentGateway] | None = None
 
@@ -160,7 +160,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     currency_id: str | None = None
     currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    discount: Decimal | None = None
+    discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
@@ -212,14 +212,14 @@ class Invoice(Record, frozen=True, kw_only=True):
 
 
 class InvoiceEmailCcMailsList(Part, frozen=True, kw_only=True):
-    """An invoice email cc mails list."""
+    """A cc mails list of an invoice email."""
 
     user_name: str | None = None
     email: str | None = None
 
 
 class InvoiceEmailEmailtemplate(Part, frozen=True, kw_only=True):
-    """An invoice email emailtemplate."""
+    """An emailtemplate of an invoice email."""
 
     selected: bool | None = None
     name: str | None = None
@@ -227,7 +227,7 @@ class InvoiceEmailEmailtemplate(Part, frozen=True, kw_only=True):
 
 
 class InvoiceEmailToContact(Part, frozen=True, kw_only=True):
-    """An invoice email to contact."""
+    """A to contact of an invoice email."""
 
     first_name: str | None = None
     selected: bool | None = None
@@ -240,7 +240,7 @@ class InvoiceEmailToContact(Part, frozen=True, kw_only=True):
 
 
 class InvoiceEmailFromEmail(Part, frozen=True, kw_only=True):
-    """An invoice email from email."""
+    """A from email of an invoice email."""
 
     user_name: str | None = None
     selected: bool | None = None
@@ -280,14 +280,14 @@ class InvoiceEmail(Record, frozen=True, kw_only=True):
 
 
 class InvoiceBulkPaymentReminderEmailSuccessInfo(Part, frozen=True, kw_only=True):
-    """An invoice bulk payment reminder email success info."""
+    """The email success info of an invoice bulk payment reminder."""
 
     message: str | None = None
     sent_count: int | None = None
 
 
 class InvoiceBulkPaymentReminderEmailErrorsInfo(Part, frozen=True, kw_only=True):
-    """An invoice bulk payment reminder email errors info."""
+    """An email errors info of an invoice bulk payment reminder."""
 
     message: str | None = None
     ids: list[str] | None = None
@@ -370,7 +370,7 @@ class InvoiceCommentResult(Record, frozen=True, kw_only=True):
 
 
 class InvoiceCommunicationPreferenceInput(Input, kw_only=True):
-    """What may be sent of an invoice communication preference."""
+    """What may be sent of the communication preference of an invoice."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
     is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
@@ -378,14 +378,14 @@ class InvoiceCommunicationPreferenceInput(Input, kw_only=True):
 
 
 class InvoiceContactPersonsAssociatedInput(Input, kw_only=True):
-    """What may be sent of an invoice contact persons associated."""
+    """What may be sent of a contact persons associated of an invoice."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
     communication_preference: InvoiceCommunicationPreferenceInput | UnsetType | None = UNSET
 
 
 class InvoiceLineItemInput(Input, kw_only=True):
-    """What may be sent of an invoice line item."""
+    """What may be sent of a line item of an invoice."""
 
     item_id: str | int | UnsetType | None = UNSET
     project_id: str | int | UnsetType | None = UNSET
@@ -407,7 +407,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
     quantity: Decimal | int | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET  # at most 100 characters
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     tax_id: str | int | UnsetType | None = UNSET
     tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
@@ -425,7 +425,7 @@ class InvoiceLineItemInput(Input, kw_only=True):
 
 
 class InvoicePaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of an invoice payment gateway."""
+    """What may be sent of a payment gateway of an invoice."""
 
     configured: bool | UnsetType | None = UNSET
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
@@ -433,13 +433,13 @@ class InvoicePaymentGatewayInput(Input, kw_only=True):
 
 
 class InvoicePaymentOptionsInput(Input, kw_only=True):
-    """What may be sent of an invoice payment options."""
+    """What may be sent of the payment options of an invoice."""
 
     payment_gateways: Sequence[InvoicePaymentGatewayInput] | UnsetType | None = UNSET
 
 
 class InvoiceBatchPaymentInput(Input, kw_only=True):
-    """What may be sent of an invoice batch payment."""
+    """What may be sent of a batch payment of an invoice."""
 
     payment_mode: str | UnsetType | None = UNSET
     amount: Decimal | int | UnsetType | None = UNSET
@@ -469,7 +469,7 @@ class InvoiceInput(Input, kw_only=True):
     payment_terms: int | UnsetType | None = UNSET
     payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | UnsetType | None = UNSET
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
     is_discount_before_tax: bool | UnsetType | None = UNSET
     discount_type: str | UnsetType | None = UNSET
     is_inclusive_tax: bool | UnsetType | None = UNSET
@@ -526,7 +526,7 @@ class InvoiceEmailInput(Input, kw_only=True):
 
 
 class InvoiceBulkEmailContactInput(Input, kw_only=True):
-    """What may be sent of an invoice bulk email contact."""
+    """What may be sent of a contact of an invoice bulk email."""
 
     contact_id: str | int | UnsetType | None = UNSET
     email: bool | UnsetType | None = UNSET
@@ -551,24 +551,24 @@ class InvoicePaymentReminderInput(Input, kw_only=True):
 
 
 class InvoiceCreditsInvoicePaymentInput(Input, kw_only=True):
-    """What may be sent of an invoice credits invoice payment."""
+    """What may be sent of an invoice payment of an invoice credits."""
 
     payment_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
-class InvoiceCreditsApplyCreditnoteInput(Input, kw_only=True):
-    """What may be sent of an invoice credits apply creditnote."""
+class InvoiceCreditsApplyCreditNoteInput(Input, kw_only=True):
+    """What may be sent of an apply credit note of an invoice credits."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET
 
 
 class InvoiceCreditsInput(Input, kw_only=True):
-    """What may be sent of an invoice credits."""
+    """What may be sent of invoice credits."""
 
     invoice_payments: Sequence[InvoiceCreditsInvoicePaymentInput] | UnsetType | None = UNSET
-    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditnoteInput] | UnsetType | None = UNSET
+    apply_creditnotes: Sequence[InvoiceCreditsApplyCreditNoteInput] | UnsetType | None = UNSET
 
 
 class InvoiceCommentInput(Input, kw_only=True):

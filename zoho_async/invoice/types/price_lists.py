@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Part, Percentage, Record
 
 PriceListRoundingType: TypeAlias = Literal[
     "no_rounding",
@@ -19,22 +19,22 @@ PriceListRoundingType: TypeAlias = Literal[
 
 
 class PriceListPriceBracket(Part, frozen=True, kw_only=True):
-    """A price list price bracket."""
+    """A price bracket of a price list."""
 
     pricebook_item_id: str | None = None
     start_quantity: Decimal | None = None
     end_quantity: Decimal | None = None
     pricebook_rate: Decimal | None = None
-    pricebook_discount: str | None = None
+    pricebook_discount: Decimal | Percentage | None = None
 
 
-class PriceListPricebookItem(Part, frozen=True, kw_only=True):
-    """A price list pricebook item."""
+class PriceListPriceBookItem(Part, frozen=True, kw_only=True):
+    """A price book item of a price list."""
 
     item_id: str | None = None
     pricebook_rate: Decimal | None = None
     pricebook_item_id: str | None = None
-    pricebook_discount: str | None = None
+    pricebook_discount: Decimal | Percentage | None = None
     pricing_scheme: str | None = None
     price_brackets: list[PriceListPriceBracket] | None = None
 
@@ -52,7 +52,7 @@ class PriceList(Record, frozen=True, kw_only=True):
     percentage: Decimal | None = None
     pricebook_rate: Decimal | None = None
     pricebook_id: str = ""
-    pricebook_items: list[PriceListPricebookItem] | None = None
+    pricebook_items: list[PriceListPriceBookItem] | None = None
     pricebook_type: str | None = None
     pricing_scheme: str | None = None
     rounding_type: str | None = None
@@ -61,21 +61,21 @@ class PriceList(Record, frozen=True, kw_only=True):
 
 
 class PriceListPriceBracketInput(Input, kw_only=True):
-    """What may be sent of a price list price bracket."""
+    """What may be sent of a price bracket of a price list."""
 
     start_quantity: Decimal | int | UnsetType | None = UNSET
     end_quantity: Decimal | int | UnsetType | None = UNSET
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
-    pricebook_discount: str | UnsetType | None = UNSET
+    pricebook_discount: Decimal | int | Percentage | UnsetType | None = UNSET
     pricebook_item_id: str | int | UnsetType | None = UNSET
 
 
-class PriceListPricebookItemInput(Input, kw_only=True):
-    """What may be sent of a price list pricebook item."""
+class PriceListPriceBookItemInput(Input, kw_only=True):
+    """What may be sent of a price book item of a price list."""
 
     item_id: str | int | UnsetType | None = UNSET
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
-    pricebook_discount: str | UnsetType | None = UNSET
+    pricebook_discount: Decimal | int | Percentage | UnsetType | None = UNSET
     pricing_scheme: Literal["unit", "volume"] | UnsetType | None = UNSET
     price_brackets: Sequence[PriceListPriceBracketInput] | UnsetType | None = UNSET
     pricebook_item_id: str | int | UnsetType | None = UNSET
@@ -94,5 +94,5 @@ class PriceListInput(Input, kw_only=True):
     is_increase: bool | UnsetType | None = UNSET
     rounding_type: PriceListRoundingType | UnsetType | None = UNSET
     decimal_place: int | UnsetType | None = UNSET
-    pricebook_items: Sequence[PriceListPricebookItemInput] | UnsetType | None = UNSET
+    pricebook_items: Sequence[PriceListPriceBookItemInput] | UnsetType | None = UNSET
     sales_or_purchase_type: Literal["sales", "purchases"] | UnsetType | None = UNSET

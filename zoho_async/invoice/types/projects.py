@@ -23,7 +23,7 @@ ProjectBudgetType: TypeAlias = Literal[
 
 
 class ProjectTask(Part, frozen=True, kw_only=True):
-    """A project task."""
+    """A task of a project."""
 
     task_id: str | None = None
     task_name: str | None = None
@@ -124,7 +124,7 @@ class Project(Record, frozen=True, kw_only=True):
 
 
 class ProjectUsers(Record, frozen=True, kw_only=True):
-    """A project users."""
+    """Project users."""
 
     users: list[ProjectUser] | None = None
 
@@ -144,7 +144,7 @@ class ProjectComment(Record, frozen=True, kw_only=True):
 
 
 class ProjectComments(Record, frozen=True, kw_only=True):
-    """A project comments."""
+    """Project comments."""
 
     comments: list[ProjectComment] | None = None
 
@@ -165,7 +165,7 @@ class ProjectInvoice(Record, frozen=True, kw_only=True):
 
 
 class ProjectTaskInput(Input, kw_only=True):
-    """What may be sent of a project task."""
+    """What may be sent of a task of a project."""
 
     task_name: str | UnsetType | None = UNSET  # at most 100 characters
     description: str | UnsetType | None = UNSET  # at most 500 characters
@@ -174,7 +174,7 @@ class ProjectTaskInput(Input, kw_only=True):
 
 
 class ProjectUserInput(Input, kw_only=True):
-    """What may be sent of a project user."""
+    """What may be sent of a user of a project."""
 
     user_id: str | UnsetType | None = UNSET
     is_current_user: bool | UnsetType | None = UNSET
@@ -216,7 +216,7 @@ class ProjectCloneInput(Input, kw_only=True):
 
 
 class ProjectAddUserUserInput(Input, kw_only=True):
-    """What may be sent of a project add user user."""
+    """What may be sent of a user of a project add user."""
 
     user_id: str | int | UnsetType | None = UNSET
 

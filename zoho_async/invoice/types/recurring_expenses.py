@@ -12,21 +12,21 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class RecurringExpenseAcquisitionVatSummary(Part, frozen=True, kw_only=True):
-    """A recurring expense acquisition vat summary."""
+    """An acquisition vat summary of a recurring expense."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class RecurringExpenseReverseChargeVatSummary(Part, frozen=True, kw_only=True):
-    """A recurring expense reverse charge vat summary."""
+    """A reverse charge vat summary of a recurring expense."""
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
 
 
 class RecurringExpenseLineItem(Part, frozen=True, kw_only=True):
-    """A recurring expense line item."""
+    """The line item of a recurring expense."""
 
     line_item_id: str | None = None
     account_id: str | None = None
@@ -139,7 +139,7 @@ class RecurringExpenseComment(Record, frozen=True, kw_only=True):
 
 
 class RecurringExpenseLineItemInput(Input, kw_only=True):
-    """What may be sent of a recurring expense line item."""
+    """What may be sent of a line item of a recurring expense."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET

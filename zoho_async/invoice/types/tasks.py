@@ -27,8 +27,8 @@ class Task(Record, frozen=True, kw_only=True):
     is_billable: bool | None = None
 
 
-class TaskProjectInput(Input, kw_only=True):
-    """What may be sent of a task project."""
+class TaskInput(Input, kw_only=True):
+    """What may be sent of a task."""
 
     task_name: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
