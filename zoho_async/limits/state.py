@@ -358,6 +358,7 @@ def blank(usage: Usage, now: float, wall: float) -> bool:
         or day.used
         or day.spent
         or day.reset_at is not None
+        or usage.full > now
         or max(usage.gate.opens, usage.crowd.shrunk, usage.crowd.opens) > past
     )
 

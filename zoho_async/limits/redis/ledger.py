@@ -28,6 +28,8 @@ _Decide: TypeAlias = Callable[[Usage, Usage, float, float], T]
 LEASE: Final = 15.0
 #: A server's clock further back than this, in seconds, was set back.
 SET_BACK: Final = 60.0
+#: What part of the window an ending may be unsure by, which costs as much of the rate.
+UNSURE: Final = 1 / 2000
 
 
 class _Row(msgspec.Struct, array_like=True):
@@ -188,7 +190,7 @@ class RedisLedger:
         async with link.lock(key):
             # Taken out: whatever goes wrong, nothing is decided on it again.
             known = link.known.pop(key, None)
-            if known is not None and not self._good(known, clock, writes):
+            if known is not None and not self._good(known, clock, limits, writes):
                 known = None
             fresh = known is None
             while True:
@@ -231,13 +233,14 @@ class RedisLedger:
     ) -> Reply:
         return await link.ask(key, account, given, clock.monotonic, self._time)
 
-    def _good(self, known: Known, clock: Clock, writes: _Writes) -> bool:
+    def _good(self, known: Known, clock: Clock, limits: Limits, writes: _Writes) -> bool:
         """Whether to decide on what was ``known``: others' deaths are seen by reading alone."""
-        return (
-            writes in ("taken", "ended")
-            and known.clock is clock
-            and clock.monotonic() < known.read + self._lease / 3
-        )
+        now = clock.monotonic()
+        if known.clock is not clock or now >= known.read + self._lease / 3:
+            return False
+        if writes == "ended":
+            return _bounds(known, now)[1] <= limits.window * UNSURE
+        return writes == "taken"
 
     def _read(self, link: Link, key: str, found: bytes, now: float) -> tuple[_Row, bool]:
         """The usage as Redis gave it, brought to ``now``; whether its moments were moved."""
