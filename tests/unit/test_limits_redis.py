@@ -180,10 +180,34 @@ async def test_what_another_worker_did_meanwhile_is_seen(
     for each in (ledger, other):
         answer = await each.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK)
         assert isinstance(answer, Denial)
-    place = await taken(other, Limits())
+    await other.close()
+
+
+async def test_nobody_is_turned_away_for_what_is_over(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    """This worker knows of a call in flight that was answered since."""
+    other, limits = RedisLedger(server.url), Limits(in_flight=2)
+    place = await taken(other, limits)
+    await taken(ledger, limits)
+    assert KEY in ledger._link().known
+    await other.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
+    await taken(ledger, limits)
+    ledger._link().mine.clear()
+    await other.close()
+
+
+async def test_a_block_of_the_account_is_seen_by_who_has_just_written_his_own(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    other, limits = RedisLedger(server.url), Limits()
+    await settled(ledger, await taken(ledger, limits), Ending("replied", 0.0))
+    assert KEY in ledger._link().known
+    place = await other.take("api/2", ACCOUNT, "bulk", limits, SYSTEM_CLOCK)
+    assert not isinstance(place, Denial)
     ending = Ending("replied", 0.0, None, Refusal(43, 100.0))
-    await other.settle("api/2", ACCOUNT, place, ending, QUICK, SYSTEM_CLOCK)
-    answer = await ledger.take(KEY, ACCOUNT, "bulk", Limits(), SYSTEM_CLOCK)
+    await other.settle("api/2", ACCOUNT, place, ending, limits, SYSTEM_CLOCK)
+    answer = await ledger.take(KEY, ACCOUNT, "bulk", limits, SYSTEM_CLOCK)
     assert isinstance(answer, Denial)
     assert answer.reason == "block"
     await other.close()

@@ -7,11 +7,16 @@ and wakes its successor. Whoever is cancelled, wherever it stands, hands its par
 
 Two lanes, and so two heads. The interactive one goes first; when both could go, every
 `BULK_SHARE`-th admission is the bulk one's. Bulk calls come evenly: the bulk head takes a token
-from the bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
+from its bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
 with a head that is cancelled, and none runs out while the head waits.
 
-A head that the day alone holds up (bulk may not touch the reserve, or goes at an even pace over the
-day) does not hold up the other lane.
+A head that something of its own lane alone holds up (bulk may not touch the reserve, goes at an
+even pace over the day, or others' bulk calls have used the pace of the minute) does not hold up the
+other lane.
+
+Where the ledger names the moment, the head sleeps until then and hears nothing before. Where it
+depends on replies to come, the ledger wakes it (`Ledger.watch`), and its own asking, once in
+``poll``, is for what went unheard.
 """
 
 from __future__ import annotations

@@ -152,6 +152,7 @@ class RedisLedger:
         limits: Limits,
         clock: Clock,
     ) -> float:
+        alone = 0.0
         if place < 0:
             alone = link.alone.settle(key, account, place, ending, limits, clock)
             if link.away_since is not None or ending.how == "unsent":

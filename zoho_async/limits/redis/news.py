@@ -69,8 +69,8 @@ class News:
     async def _hear(self, subscription: Any) -> None:
         """Pass on what comes, until nobody has waited for a while."""
         channels: set[str] = set()
-        hearing: asyncio.Task[Any] | None = None
         adding = asyncio.ensure_future(self._added.wait())
+        hearing: asyncio.Future[Any] | None = None
         try:
             while True:
                 new = self._watchers.keys() - channels
@@ -80,12 +80,12 @@ class News:
                 self._added.clear()
                 if adding.done():
                     adding = asyncio.ensure_future(self._added.wait())
-                if hearing is None:
-                    hearing = asyncio.ensure_future(subscription.get_message(timeout=STAYS))
-                await asyncio.wait((adding, hearing), return_when=asyncio.FIRST_COMPLETED)
-                if not hearing.done():
+                heard = hearing or asyncio.ensure_future(subscription.get_message(timeout=STAYS))
+                hearing = heard
+                await asyncio.wait((adding, heard), return_when=asyncio.FIRST_COMPLETED)
+                if not heard.done():
                     continue
-                message, hearing = hearing.result(), None
+                message, hearing = heard.result(), None
                 if message is not None:
                     channel = message["channel"].decode()
                     for wake in tuple(self._watchers.get(channel, ())):
