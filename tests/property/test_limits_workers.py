@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 WINDOW = 10.0
 DAY = 86_400.0
-LIMITS = Limits(limit=5, burst=3, window=WINDOW, linger=3.0, in_flight=4, day=25, reserve=2)
+LIMITS = Limits(limit=5, burst=3, window=WINDOW, linger=3.0, in_flight=4, day=18, reserve=2)
 ACCOUNT = "api/@me"
 KEYS = ("api/1", "api/2")
 EPOCH = 1_790_000_000.0
