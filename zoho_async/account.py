@@ -267,7 +267,7 @@ class Account:
                 wait_for_reset=call.options.wait_for_reset,
             )
             token = self._tokens.current()
-            if token is not None and not self._closed:
+            if token is not None and not slot.stale and not self._closed:
                 return token, slot
             await _settled(slot.unsent())
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import looptime
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.property.ledgers import ledger_of
+from tests.redis_server import RedisServer
 from zoho_async.clock import LoopClock
 from zoho_async.errors import LimitError
-from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal, Scheduler, scheduler
+from zoho_async.limits import Lane, Ledger, Limits, Quota, Refusal, Scheduler, scheduler
 
 WINDOW = 10.0
 LINGER = 4.0
@@ -130,10 +133,27 @@ async def live(limiter: Scheduler, server: Server, call: Call) -> None:
     server.ended += 1
 
 
-def on_simulated_time(work: Coroutine[Any, Any, None]) -> None:
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with RedisServer() as server:
+        yield server.url
+
+
+EVERYWHERE = pytest.mark.parametrize(
+    "kept",
+    [
+        "memory",
+        pytest.param("file", marks=pytest.mark.long),
+        pytest.param("redis", marks=pytest.mark.long),
+    ],
+)
+
+
+def on_simulated_time(work: Coroutine[Any, Any, None], ledger: Ledger) -> None:
     loop = looptime.new_event_loop(start=0)
     try:
         loop.run_until_complete(work)
+        loop.run_until_complete(ledger.close())
     finally:
         loop.close()
 
@@ -146,19 +166,20 @@ def worst_window(arrivals: Sequence[float], window: float) -> int:
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@EVERYWHERE
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(limits=limits_of_all_kinds, history=st.lists(calls, min_size=1, max_size=40))
 def test_no_window_ever_sees_more_arrivals_than_the_limit(
-    limits: Limits, history: list[Call]
+    kept: str, url: str, limits: Limits, history: list[Call]
 ) -> None:
     server = Server()
 
-    async def run() -> None:
+    async def run(ledger: Ledger) -> None:
         limiter = scheduler(
             "api/1",
             account="api/@me",
             limits=limits,
-            ledger=MemoryLedger(),
+            ledger=ledger,
             clock=LoopClock(),
             observer=None,
         )
@@ -168,57 +189,67 @@ def test_no_window_ever_sees_more_arrivals_than_the_limit(
         await asyncio.sleep(0)
         seen = await limiter.snapshot()
         assert seen.waiting == {"interactive": 0, "bulk": 0}
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        if kept == "memory":
+            assert asyncio.all_tasks() == {asyncio.current_task()}
         await asyncio.sleep(FOREVER)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
         seen = await limiter.snapshot()
         assert (seen.minute_used, seen.in_flight) == (0, 0)
 
-    on_simulated_time(run())
+    with ledger_of(kept, url) as ledger:
+        on_simulated_time(run(ledger), ledger)
     assert server.ended == len(history)
     assert worst_window(server.arrivals, limits.window) <= limits.limit
     assert server.most_in_flight <= limits.in_flight
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@EVERYWHERE
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(limits=limits_of_all_kinds, history=st.lists(calls, min_size=5, max_size=30))
-def test_nothing_is_admitted_while_a_block_lasts(limits: Limits, history: list[Call]) -> None:
+def test_nothing_is_admitted_while_a_block_lasts(
+    kept: str, url: str, limits: Limits, history: list[Call]
+) -> None:
     server = Server()
     for call in history:
         call.prepare = 0.0  # what is admitted is sent at once
 
-    async def run() -> None:
+    async def run(ledger: Ledger) -> None:
         limiter = scheduler(
             "api/1",
             account="api/@me",
             limits=limits,
-            ledger=MemoryLedger(),
+            ledger=ledger,
             clock=LoopClock(),
             observer=None,
         )
         async with asyncio.timeout(FOREVER):
             await asyncio.gather(*(live(limiter, server, call) for call in history))
 
-    on_simulated_time(run())
+    with ledger_of(kept, url) as ledger:
+        on_simulated_time(run(ledger), ledger)
     for closed, opened in server.blocks:
         assert not [sent for sent in server.sent if closed < sent < opened - 1e-6]
 
 
-@settings(max_examples=60, deadline=None)
+@EVERYWHERE
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     queues=st.dictionaries(st.integers(0, 5), st.integers(1, 12), min_size=2),
     lane=st.sampled_from(["interactive", "bulk"]),
 )
-def test_callers_of_one_lane_take_turns(queues: dict[int, int], lane: Lane) -> None:
+def test_callers_of_one_lane_take_turns(
+    kept: str, url: str, queues: dict[int, int], lane: Lane
+) -> None:
     """Whoever asked first, no caller is more than one turn ahead of another that still waits."""
     order: list[int] = []
     limits = Limits(limit=1, burst=1, window=WINDOW)
 
-    async def run() -> None:
+    async def run(ledger: Ledger) -> None:
         limiter = scheduler(
             "api/1",
             account="api/@me",
             limits=limits,
-            ledger=MemoryLedger(),
+            ledger=ledger,
             clock=LoopClock(),
             observer=None,
         )
@@ -238,7 +269,8 @@ def test_callers_of_one_lane_take_turns(queues: dict[int, int], lane: Lane) -> N
         await first.replied()
         await asyncio.gather(*tasks)
 
-    on_simulated_time(run())
+    with ledger_of(kept, url) as ledger:
+        on_simulated_time(run(ledger), ledger)
     head, *others = order  # the head stood first before anyone took turns
     left = dict(queues)
     left[head] -= 1

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.redis_server import RedisServer
 from zoho_async.cli.app import run
 from zoho_async.cli.limits import gauges
 from zoho_async.clock import SYSTEM_CLOCK
-from zoho_async.limits import Limits, Quota, Refusal, Snapshot, SqliteLedger
+from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Snapshot, SqliteLedger
 from zoho_async.limits.state import Denial, Ending
 
 ENVIRON = {
@@ -62,6 +63,73 @@ def test_it_shows_what_other_programs_did(
     seen = json.loads(capsys.readouterr().out)
     assert (seen["minute_used"], seen["day_remaining"], seen["cap"]) == (3, 400, 10)
     assert "admitted" not in seen  # nobody's but this process's
+
+
+def limits_command(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environ: str) -> int:
+    """Run in this process; the exit code."""
+    monkeypatch.setattr(os, "environ", {**ENVIRON, **environ})
+    monkeypatch.setattr(sys, "argv", ["zoho-async", "limits", *arguments])
+    return run()
+
+
+def test_it_shows_the_ledger_that_machines_share_on_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RedisServer() as server:
+
+        async def fill() -> None:
+            kept = RedisLedger(server.url)
+            place = await kept.take(KEY, ACCOUNT, "bulk", Limits(), SYSTEM_CLOCK)
+            assert not isinstance(place, Denial)
+            ending = Ending("replied", 0.1, Quota(1000, 402, 3600.0), None)
+            await kept.settle(KEY, ACCOUNT, place, ending, Limits(), SYSTEM_CLOCK)
+            await kept.close()
+
+        asyncio.run(fill())
+        elsewhere = str(tmp_path / "another.sqlite")
+        told: list[dict[str, object]] = []
+        for arguments, environ in (
+            (("--redis", server.url), {}),
+            ((), {"ZOHO_REDIS_URL": server.url}),
+            (("--ledger", elsewhere), {"ZOHO_REDIS_URL": server.url}),  # an option wins
+        ):
+            code = limits_command(monkeypatch, "--json", *arguments, **environ)
+            assert code == 0
+            told.append(json.loads(capsys.readouterr().out))
+        assert [one["minute_used"] for one in told] == [1, 1, 0]
+        assert [one["day_remaining"] for one in told] == [402, 402, None]
+
+
+def test_the_password_of_a_redis_url_is_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody = "127.0.0.1:1"
+    for arguments, environ, word in (
+        (("--redis", f"redis://:hunter2@{nobody}"), {}, "ZOHO_REDIS_URL"),
+        (("--redis", f"redis://{nobody}?password=hunter2"), {}, "ZOHO_REDIS_URL"),
+        ((), {"ZOHO_REDIS_URL": f"redis://:hunter2@{nobody}"}, "Redis is away"),
+        ((), {"ZOHO_REDIS_URL": "redis://:hunter2@host:port"}, "cannot be read"),
+        ((), {"ZOHO_REDIS_URL": "http://:hunter2@host"}, "redis://"),
+        (("--redis", "redis://h", "--ledger", str(tmp_path / "l")), {}, "--ledger"),
+    ):
+        code = limits_command(monkeypatch, *arguments, **environ)
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, "")
+        assert word in err
+        assert len(err.splitlines()) == 1
+        assert "hunter2" not in err
+
+
+def test_a_plan_names_the_calls_of_a_day_and_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "limits.sqlite")
+    arguments = ("--json", "--ledger", file, "--plan", "free", "--limit", "80", "--burst", "5")
+    assert limits_command(monkeypatch, *arguments) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["limit"], seen["cap"], seen["day_limit"]) == (80, 5, 1000)
+    assert limits_command(monkeypatch, "--ledger", file, "--plan", "gold") == 2
+    assert "professional" in capsys.readouterr().err
 
 
 def test_watching_ends_well_when_interrupted(ledger: Path) -> None:

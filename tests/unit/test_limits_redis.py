@@ -13,20 +13,45 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, redis_8
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, WaitTooLong
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Scheduler, scheduler
 from zoho_async.limits.state import Denial, Ending
 
+
+class HeldClock:
+    """A clock that stands where the test puts it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
 KEY, ACCOUNT = "api/1", "api/@me"
 QUICK = Limits(limit=4, burst=4, window=0.4, linger=0.1, in_flight=4)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as running:
+@pytest.fixture(scope="module", params=["installed", "8"])
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """The server of the machine, and the newest one."""
+    with RedisServer() if request.param == "installed" else RedisServer(redis_8()) as running:
         yield running
+
+
+async def test_redis_7_and_8_are_both_tried(
+    server: RedisServer, request: pytest.FixtureRequest
+) -> None:
+    ledger = RedisLedger(server.url)
+    version = (await ledger._link().client.info("server"))["redis_version"]
+    await ledger.close()
+    major = int(version.partition(".")[0])
+    assert major == 8 if "[8]" in request.node.name else major >= 7
 
 
 @pytest.fixture
@@ -120,6 +145,124 @@ async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) 
     assert again != place
     seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.in_flight == 1
+
+
+async def test_one_script_admits_and_one_settles(ledger: RedisLedger) -> None:
+    link = ledger._link()
+    limits = Limits()
+    place = await taken(ledger, limits)  # the first reads what stands there
+    await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
+    before = link.asked
+    for _ in range(10):
+        place = await taken(ledger, limits)
+        await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
+    assert link.asked - before == 20
+
+
+async def test_a_denial_costs_one_script_and_writes_nothing(ledger: RedisLedger) -> None:
+    link = ledger._link()
+    for _ in range(4):
+        await settled(ledger, await taken(ledger), Ending("replied", 0.0))
+    link.known.clear()
+    stands = await link.client.get("zoho_async:1:usage:api/1")
+    before = link.asked
+    assert isinstance(await ledger.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK), Denial)
+    assert link.asked - before == 1
+    assert await link.client.get("zoho_async:1:usage:api/1") == stands
+
+
+async def test_what_another_worker_did_meanwhile_is_seen(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    other = RedisLedger(server.url)
+    for each in (ledger, ledger, other, ledger):
+        await settled(each, await taken(each), Ending("replied", 0.0))
+    for each in (ledger, other):
+        answer = await each.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK)
+        assert isinstance(answer, Denial)
+    await other.close()
+
+
+async def test_nobody_is_turned_away_for_what_is_over(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    """This worker knows of a call in flight that was answered since."""
+    other, limits = RedisLedger(server.url), Limits(in_flight=2)
+    place = await taken(other, limits)
+    await taken(ledger, limits)
+    assert KEY in ledger._link().known
+    await other.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
+    await taken(ledger, limits)
+    ledger._link().mine.clear()
+    await other.close()
+
+
+async def test_a_block_of_the_account_is_seen_by_who_has_just_written_his_own(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    other, limits = RedisLedger(server.url), Limits()
+    await settled(ledger, await taken(ledger, limits), Ending("replied", 0.0))
+    assert KEY in ledger._link().known
+    place = await other.take("api/2", ACCOUNT, "bulk", limits, SYSTEM_CLOCK)
+    assert not isinstance(place, Denial)
+    ending = Ending("replied", 0.0, None, Refusal(43, 100.0))
+    await other.settle("api/2", ACCOUNT, place, ending, limits, SYSTEM_CLOCK)
+    answer = await ledger.take(KEY, ACCOUNT, "bulk", limits, SYSTEM_CLOCK)
+    assert isinstance(answer, Denial)
+    assert answer.reason == "block"
+    await other.close()
+
+
+async def test_a_reply_to_another_workers_call_wakes_who_waits_for_it(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    limits = Limits(in_flight=1)
+    other = RedisLedger(server.url)
+    place = await taken(other, limits)
+    ledger.poll = 3600.0  # it would not see it by itself
+    waiting = asyncio.create_task(limiter_on(ledger, limits).admit(max_wait=None))
+    client = other._link().client
+    async with asyncio.timeout(10):
+        while True:
+            listeners = await client.pubsub_numsub("zoho_async:1:usage:api/1")
+            if listeners[0][1]:
+                break
+        await other.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
+        await (await waiting).unsent()
+    await other.close()
+
+
+async def test_the_late_ending_of_a_worker_that_stood_still_frees_nobodys_place(
+    server: RedisServer, ledger: RedisLedger
+) -> None:
+    """Its number belongs to somebody else by then: the server forgot, and counts from one again."""
+    still = RedisLedger(server.url)
+    place = await taken(still)
+    await ledger._link().client.flushall()
+    ledger._link().remembered.clear()
+    mine = await taken(ledger)
+    assert mine == place
+    await settled(still, place, Ending("replied", 20.0))
+    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    assert (seen.in_flight, seen.minute_used) == (1, 2)  # it counts, and nobody lost his place
+    await settled(ledger, mine, Ending("unsent"))
+    await still.close()
+
+
+async def test_a_place_that_was_not_used_within_a_lease_is_stale(server: RedisServer) -> None:
+    clock = HeldClock()
+    ledger = RedisLedger(server.url, lease=15.0)
+    await ledger._link().client.flushall()
+    limiter = scheduler(
+        KEY, account=ACCOUNT, limits=QUICK, ledger=ledger, clock=clock, observer=None
+    )
+    slot = await limiter.admit()
+    clock.now += 14.9
+    before = slot.stale
+    clock.now += 0.2
+    assert (before, slot.stale) == (False, True)
+    await slot.unsent()
+    await ledger.close()
 
 
 async def test_a_block_of_the_account_closes_all_its_organizations(ledger: RedisLedger) -> None:

@@ -96,6 +96,20 @@ def test_four_processes_together_keep_the_limit_and_use_it(tmp_path: Path) -> No
     assert max(sent) - min(sent) < 20.0
 
 
+@pytest.mark.long
+def test_sixteen_processes_on_one_file_meet_no_lock(tmp_path: Path) -> None:
+    """Each ends well, which it does not when SQLite says that the file is busy."""
+    limits = {"limit": 200, "burst": 200, "window": 0.5, "linger": 0.1, "in_flight": 64}
+    workers = [worker(tmp_path / "limits.db", 60, **limits) for _ in range(16)]
+    sent: list[float] = []
+    for one in workers:
+        output, _ = one.communicate(timeout=100)
+        assert one.returncode == 0
+        sent += moments(output)
+    assert len(sent) == 960
+    assert worst_window(sent, 0.5) <= 200
+
+
 def test_a_killed_processs_calls_count_for_the_next_one(tmp_path: Path) -> None:
     dice = random.Random(1)
     limits = {"limit": 15, "burst": 15, "window": 1.0, "linger": 0.2, "in_flight": 5}
@@ -217,6 +231,7 @@ async def test_a_place_that_another_process_frees_is_found(tmp_path: Path) -> No
     place = other.take(KEY, ACCOUNT, "bulk", limits, time.monotonic(), time.time())
     assert not isinstance(place, Denial)
     ledger = SqliteLedger(tmp_path / "limits.db")
+    ledger.poll = 3600.0  # it would not see it by itself
     waiting = asyncio.ensure_future(make(ledger, limits).admit(max_wait=30.0))
     while not (await make(ledger, limits).snapshot()).waiting["interactive"]:
         pass

@@ -1,81 +1,214 @@
-"""One organization, many processes: none refused, and the share of the rate that is used."""
+"""One organization, many processes: none refused, and the share of the rate that is used.
+
+Every run has an organization (a sandbox), a ledger and workers of its own. All runs go side by
+side, because they mostly wait, and begin one after the other, because not all can have the same
+two processors at once: one process takes part in all runs of one worker, eight others in all runs
+of eight. Every other process has a wall clock that jumps by twenty minutes each second.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import sys
 import textwrap
+import time
+from contextlib import AsyncExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from tests.redis_server import RedisServer
+from zoho_async.limits.state import DRIFT
 from zoho_async.sandbox import Sandbox
 
-MINUTE = 3.0
-LIMIT = 60
-LATENCY = 0.005
+MINUTE = 15.0
+LIMIT = 30
+CAP = 4
+#: Seconds for processes to start, and then to begin calls.
+STARTS = 8.0
+LASTS = 3.5 * MINUTE
 
-#: Calls until told to stop, as many at once as the limits let.
+#: Takes part in runs: as many calls at once as the limits let, until told to stop. Prints when each
+#: call was sent and answered: monotonic time is the same in all processes of a machine.
 WORKER = textwrap.dedent("""
-    import asyncio, json, sys, time
+    import asyncio, json, random, sys, time
+    from collections import defaultdict
     from zoho_async import Limits, Session
-    from zoho_async.limits import RedisLedger, SqliteLedger
+    from zoho_async.limits import RedisLedger, Slot, SqliteLedger
 
-    where, environ, limits, lasts = sys.argv[1], *map(json.loads, sys.argv[2:])
+    lasts, jumps, runs = json.loads(sys.argv[1])
+    real = time.time
+    if jumps:
+        time.time = lambda: real() + 1200 * random.Random(int(real())).choice((-1, 0, 1))
+    calls, sending = defaultdict(list), {}
+    sent, replied = Slot.sent, Slot.replied
 
-    async def main():
+    def note_sent(slot):
+        sent(slot)
+        sending[slot] = time.monotonic()
+
+    async def note_replied(slot, **figures):
+        calls[slot._settler.key].append((sending.pop(slot), time.monotonic()))
+        await replied(slot, **figures)
+
+    Slot.sent, Slot.replied = note_sent, note_replied
+
+    async def take_part(begins, where, environ, limits):
         ledger = RedisLedger(where) if where.startswith("unix:") else SqliteLedger(where)
         session = Session.from_env(environ, limits=Limits(**limits), ledger=ledger)
-        ends = time.monotonic() + lasts
         async with session as zoho:
-            patient = zoho.with_options(lane="bulk", max_wait=None)
+            bulk = zoho.with_options(lane="bulk", max_wait=None)
+            await asyncio.sleep(begins - time.monotonic())
 
             async def calling():
-                while time.monotonic() < ends:
-                    await patient.request("GET", "/contacts")
+                while True:
+                    await bulk.request("GET", "/contacts")
 
-            await asyncio.gather(*(calling() for _ in range(20)))
+            callers = [asyncio.create_task(calling()) for _ in range(limits["in_flight"])]
+            done, _ = await asyncio.wait(callers, timeout=lasts)
+            for caller in callers:
+                caller.cancel()
+            await asyncio.gather(*callers, return_exceptions=True)
+            assert not done
         await ledger.close()
 
+    async def main():
+        await asyncio.gather(*(take_part(*run) for run in runs))
+
     asyncio.run(main())
+    for slot, began in sending.items():
+        calls[slot._settler.key].append((began, time.monotonic()))
+    print(json.dumps(calls))
 """)
 
 
-@pytest.mark.long
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("processes", [1, 8])
-@pytest.mark.parametrize("kept", ["sqlite", "redis"])
-async def test_processes_share_the_limits_and_none_is_refused(
-    tmp_path: Path, kept: str, processes: int
-) -> None:
-    """Limit and burst alike, so the rate is limit / (window + latency) for all together."""
-    lasts = 4 * MINUTE
-    limits = {"limit": LIMIT, "burst": LIMIT, "window": MINUTE, "linger": 1.0, "in_flight": LIMIT}
-    sandbox = Sandbox(
-        sizes={"books.contacts": 1},
-        latency=LATENCY,
-        minute=MINUTE,
-        per_minute=LIMIT,
-        in_flight=LIMIT,
+class Run(msgspec.Struct, kw_only=True):
+    """One organization's run: who shares it, what the wire is like, and what happened."""
+
+    kept: str
+    processes: int
+    wire: str
+    sandbox: Sandbox
+    where: str
+    begins: float = 0.0
+    in_flight: int = LIMIT
+    calls: list[tuple[float, float]] = []
+
+    @property
+    def used(self) -> float:
+        """The share of the rate: of places held (a call's own time and a minute), or in flight.
+
+        From the first moment when all were, to the last in which a call could begin.
+        """
+        kept, most = (MINUTE * DRIFT, LIMIT) if self.in_flight == LIMIT else (0.0, self.in_flight)
+        self.calls.sort()
+        begins, ends = self.calls[most - 1][0], self.begins + LASTS
+        held = sum(
+            max(0.0, min(replied + kept, ends) - max(sent, begins)) for sent, replied in self.calls
+        )
+        return held / (most * (ends - begins))
+
+    @property
+    def row(self) -> str:
+        latency = statistics.median(replied - sent for sent, replied in self.calls)
+        return (
+            f"{self.kept:7} {self.processes:9} {self.wire:22} {len(self.calls):5} "
+            f"{latency:8.3f} {self.sandbox.refused:7} {self.sandbox.most_in_minute:6} "
+            f"{self.used:7.2%}"
+        )
+
+
+def runs_on(folder: Path, server: RedisServer) -> list[Run]:
+    wires: list[tuple[str, float | tuple[float, float], float | tuple[float, float], int]] = [
+        ("5 ms", 0.005, 0.0, LIMIT),
+        ("5 ms to 5 s, jitter", (0.005, 4.0), (0.0, 1.0), LIMIT),
+        ("5 s", 5.0, 0.0, LIMIT),
+        (f"3 s, {CAP} in flight", 3.0, 0.0, CAP),
+    ]
+    runs: list[Run] = []
+    for kept in ("sqlite", "redis"):
+        for processes in (1, 8):
+            for name, latency, inbound, in_flight in wires:
+                sandbox = Sandbox(
+                    sizes={"books.contacts": 1},
+                    latency=latency,
+                    inbound=inbound,
+                    minute=MINUTE,
+                    per_minute=LIMIT,
+                    in_flight=in_flight,
+                )
+                where = server.url if kept == "redis" else str(folder / f"{len(runs)}.sqlite")
+                runs.append(
+                    Run(
+                        kept=kept,
+                        processes=processes,
+                        wire=name,
+                        sandbox=sandbox,
+                        where=where,
+                        in_flight=in_flight,
+                    )
+                )
+    return runs
+
+
+async def worker(runs: list[Run], jumps: bool) -> dict[str, list[list[float]]]:
+    """The calls of one process that takes part in ``runs``, by host."""
+    given = [
+        (
+            run.begins,
+            run.where,
+            dict(run.sandbox.environment()),
+            {
+                "limit": LIMIT,
+                "burst": LIMIT,
+                "window": MINUTE,
+                "linger": 3.0,
+                "in_flight": run.in_flight,
+            },
+        )
+        for run in runs
+    ]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", WORKER, json.dumps((LASTS, jumps, given))),
+        stdout=asyncio.subprocess.PIPE,
     )
-    async with sandbox:
-        with RedisServer() as server:
-            where = server.url if kept == "redis" else str(tmp_path / "limits.sqlite")
-            arguments = (where, *map(json.dumps, (sandbox.environment(), limits, lasts)))
-            workers = [
-                await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, *arguments)
-                for _ in range(processes)
-            ]
-            codes = [await worker.wait() for worker in workers]
-        assert codes == [0] * processes
-        assert sandbox.refused == 0
-        assert sandbox.most_in_minute <= LIMIT
-        times = [arrival.time for arrival in sandbox.arrivals]
-    # A call and the one ``LIMIT`` later are a window and a reply apart at best.
-    turns = (len(times) - 1) // LIMIT
-    used = turns * (MINUTE * 1.001 + LATENCY) / (times[turns * LIMIT] - times[0])
-    print(f"{kept}, {processes} processes: {used:.1%} of the rate")
-    # Waiters poll a shared ledger every 0.05 s, which is much of a minute that lasts 3 s.
-    assert used >= 0.95
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return {key.rpartition("/")[0]: calls for key, calls in json.loads(out).items()}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+async def test_processes_share_the_limits_none_is_refused_and_none_is_wasted(
+    tmp_path: Path,
+) -> None:
+    """Limit and burst alike, so the rate is limit / (window + latency), or cap / latency."""
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(RedisServer())
+        runs = runs_on(tmp_path, server)
+        for run in runs:
+            await stack.enter_async_context(run.sandbox)
+        begins = time.monotonic() + STARTS
+        for number, run in enumerate(runs):
+            run.begins = begins + number * MINUTE / len(runs)
+        alone = [run for run in runs if run.processes == 1]
+        shared = [run for run in runs if run.processes == 8]
+        fleets = [alone, *[shared] * 8]
+        made = await asyncio.gather(
+            *(worker(fleet, number % 2 == 1) for number, fleet in enumerate(fleets))
+        )
+        for run in runs:
+            host = urlsplit(run.sandbox.url).netloc
+            run.calls = [(sent, back) for calls in made for sent, back in calls.get(host, [])]
+    print("\nledger  processes wire                   calls  latency refused minute    used")
+    for run in runs:
+        print(run.row)
+    for run in runs:
+        assert run.sandbox.refused == 0
+        assert run.sandbox.most_in_minute <= LIMIT
+        assert run.used >= 0.99

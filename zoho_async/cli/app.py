@@ -37,7 +37,9 @@ def export(
     region: options.Region = None,
     limit: options.Limit = 90,
     burst: options.Burst = 10,
+    plan: options.Plan = None,
     ledger: options.LedgerFile = None,
+    redis: options.RedisServer = None,
     minute: options.SandboxMinute = None,
 ) -> int:
     """Export lists of an organization as JSON Lines, each row as Zoho wrote it, once.
@@ -69,8 +71,10 @@ def export(
             region=region,
             limit=limit,
             burst=burst,
+            plan=plan,
             minute=minute,
             ledger=ledger,
+            redis=redis,
         ),
         environ=os.environ,
         command=sys.argv[1:],
@@ -87,14 +91,22 @@ def limits(
     region: options.Region = None,
     limit: options.Limit = 90,
     burst: options.Burst = 10,
+    plan: options.Plan = None,
     ledger: options.LedgerFile = None,
+    redis: options.RedisServer = None,
 ) -> int:
     """Show how far the organization's limits are used, by the shared ledger; calls nobody."""
     from zoho_async.cli.limits import limits as show
 
     return show(
         Connection(
-            organization=organization, region=region, limit=limit, burst=burst, ledger=ledger
+            organization=organization,
+            region=region,
+            limit=limit,
+            burst=burst,
+            plan=plan,
+            ledger=ledger,
+            redis=redis,
         ),
         environ=os.environ,
         watch=watch,

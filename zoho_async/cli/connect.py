@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -15,7 +15,7 @@ from zoho_async.auth.profiles import chosen_profile, names_credentials
 from zoho_async.cli.state import ledger_path, open_ledger, token_store
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Observer
-from zoho_async.limits import Ledger, Limits, MemoryLedger
+from zoho_async.limits import Ledger, Limits, MemoryLedger, PlanName, RedisLedger
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
 
@@ -43,8 +43,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     limit: int = 90
     burst: int = 10
+    plan: PlanName | None = None
     minute: float | None = None
     ledger: Path | None = None
+    redis: str | None = None
 
 
 @asynccontextmanager
@@ -68,6 +70,10 @@ async def connected(
                     "--sandbox has its own organization: leave out --organization, --region "
                     "and --profile"
                 )
+            if wanted.redis:
+                raise ConfigurationError(
+                    "--sandbox shares its limits with nobody: leave out --redis"
+                )
             sandbox = Sandbox(
                 seed=SANDBOX_SEED, sizes=SANDBOX_SIZES, minute=wanted.minute or _ZOHO_MINUTE
             )
@@ -83,7 +89,7 @@ async def connected(
                     "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
                 )
             environ = _settings(wanted, environ)
-            ledger = open_ledger(wanted.ledger or ledger_path(environ))
+            ledger = _ledger(wanted, environ)
             tokens = token_store(environ, keyring=profile is not None and profile.keyring)
         stack.push_async_callback(ledger.close)
         stack.push_async_callback(tokens.close)
@@ -100,14 +106,40 @@ async def connected(
 
 
 def _limits(wanted: Connection) -> Limits:
+    limits = Limits(limit=wanted.limit, burst=wanted.burst)
+    if wanted.plan is not None:
+        limits = Limits.for_plan(wanted.plan, limit=wanted.limit, burst=wanted.burst)
     if wanted.minute is None:
-        return Limits(limit=wanted.limit, burst=wanted.burst)
-    return Limits(
-        limit=wanted.limit,
-        burst=wanted.burst,
-        window=wanted.minute,
-        linger=min(30.0, wanted.minute / 2),
+        return limits
+    return msgspec.structs.replace(
+        limits, window=wanted.minute, linger=min(30.0, wanted.minute / 2)
     )
+
+
+def _ledger(wanted: Connection, environ: Mapping[str, str]) -> Ledger:
+    """The ledger that is named, on the command line before the environment; else the user's file.
+
+    No message repeats a URL, which may hold a password.
+    """
+    if wanted.redis and wanted.ledger:
+        raise ConfigurationError("the limits are kept in one place: give --redis or --ledger")
+    if wanted.redis and _holds_password(wanted.redis):
+        raise ConfigurationError(
+            "a password on the command line can be seen by others: set ZOHO_REDIS_URL to the URL "
+            "instead of --redis"
+        )
+    redis = wanted.redis or (None if wanted.ledger else environ.get("ZOHO_REDIS_URL"))
+    if redis:
+        return RedisLedger(redis)
+    return open_ledger(wanted.ledger or ledger_path(environ))
+
+
+def _holds_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.password) or "password" in parse_qs(parts.query)
+    except ValueError:
+        return False  # nor is it a URL
 
 
 def _settings(wanted: Connection, environ: Mapping[str, str]) -> dict[str, str]:

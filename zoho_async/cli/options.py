@@ -10,6 +10,8 @@ from cyclopts.validators import Number
 
 from zoho_async.cli.output import Form
 
+from zoho_async.limits.plans import PlanName
+
 _ACCOUNT: Final = Group("Account", sort_key=1)
 _LIMITS: Final = Group("Limits", sort_key=2)
 
@@ -66,6 +68,18 @@ LedgerFile: TypeAlias = Annotated[
         "user's state directory.",
         _LIMITS,
     ),
+]
+RedisServer: TypeAlias = Annotated[
+    str | None,
+    _said(
+        "Redis server that keeps the limits for several machines, `redis://HOST:6379/0`; else "
+        "`ZOHO_REDIS_URL`, which may hold a password.",
+        _LIMITS,
+    ),
+]
+Plan: TypeAlias = Annotated[
+    PlanName | None,
+    _said("Zoho plan: its calls a day and at once. None: as Zoho's replies tell.", _LIMITS),
 ]
 SandboxMinute: TypeAlias = Annotated[
     float | None, _said("Seconds in the sandbox's minute; for sandboxes only.", _LIMITS)

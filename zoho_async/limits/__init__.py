@@ -26,25 +26,36 @@ Nothing was said about latency: it may be anything, change at any time, and reor
 likes; only the promise about abandoned calls needs their delay to stay within ``linger``. A
 place is kept a thousandth longer than ``window``, which pays for two clocks that run apart.
 
+**Who else may send.** A call belongs to a worker, and one that died or stood still too long is
+given up by the others: its calls are without a reply, sent as late as that moment. That is true of
+what was sent before. What is admitted and not yet sent could still be sent later, so a place that
+is older than its ledger's lease is not sent but asked for anew (`Slot.stale`). When such a worker
+reports in the end, a reply counts again from then and no place is freed.
+
 **Why a token bucket alone is not.** One of capacity 100 that refills with 100 a minute lets 100
 go at once and then one more every 0.6 s: 199 in its first minute. One that is safe (burst +
 refill = limit) still fails as soon as latency varies: calls sent evenly arrive in a bunch. So
-the log is the guarantee, and the bucket (bulk calls only) merely spreads calls over the minute,
-so that ``burst`` places of every minute are left to interactive calls. With ``burst = limit``
-there is no bucket.
+the log is the guarantee, and the bucket (bulk calls only) merely spreads calls over the minute. The
+bucket is one for all who share the ledger: in any t seconds they are admitted at most ``burst`` +
+t x (limit - burst) / window bulk calls together, however many processes they are. So with bulk work
+waiting, ``burst`` places of every minute but the first are left to interactive calls. With ``burst
+= limit`` there is no bucket.
 
 **The steady rate** with work waiting is the least of three: (limit - burst) / window for paced
 bulk; limit / (window + latency), because a place is kept for the latency too; in_flight /
 latency. By default 80 calls a minute; 100 x 60 / (60 + latency) for a job that has the
-organization to itself.
+organization to itself. A waiter is woken at the moment that the ledger names, or by the reply that
+it waits for, whichever process that came to; what is lost is the waking itself.
 
 **What is not known**, and what is done about it: how long a block lasts (a gate with
-`Retry-After`, else 15 minutes doubling to an hour, no probes, then a slow start: `gate`); what
-cap in flight holds at the moment (`crowd`); when the day starts, and whether a 45 is the day's
-(`day`); what others in the organization send (ten calls a minute are left to them, the day's
-headers and refusals tell of the rest); whether a killed process's calls arrived (they count as
-if they were still on their way: `state`). Who goes first, and how waiting costs nothing, is in
-`scheduler`; where the usage is kept, for one process or many, in `ledger`, `sqlite` and `redis`.
+`Retry-After`, else 15 minutes doubling to an hour, no probes, then a slow start: `gate`; these are
+seconds of Zoho's, and no shorter ``window`` shortens them); what cap in flight holds at the moment
+(`crowd`), and how long a call without a reply is at work (`state`); when the day starts, and
+whether a 45 is the day's (`day`); what others in the organization send (ten calls a minute are left
+to them, the day's headers and refusals tell of the rest); whether a killed process's calls arrived
+(they count as if they were still on their way: `state`). Who goes first, and how waiting costs
+nothing, is in `scheduler`; where the usage is kept, for one process or many, in `ledger`, `sqlite`
+and `redis`.
 """
 
 from __future__ import annotations

@@ -14,9 +14,11 @@ import msgspec
 
 from zoho_async.limits.gate import LONGEST_RETRY_AFTER, NEVER
 
-#: In minutes: the first pause after a 1070, doubled up to the longest.
-FIRST_PAUSE: Final = 1 / 60
-LONGEST_PAUSE: Final = 1 / 2
+#: Seconds: the first pause after a 1070, doubled up to the longest, and how long the cap takes to
+#: grow by one. They are Zoho's and ours, whatever ``Limits.window`` is.
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
+GROWS_EVERY: Final = 60.0
 
 
 class Crowd(msgspec.Struct):
@@ -28,29 +30,27 @@ class Crowd(msgspec.Struct):
     strikes: int = 0
 
 
-def cap(crowd: Crowd, most: int, now: float, window: float) -> int:
+def cap(crowd: Crowd, most: int, now: float) -> int:
     """How many calls may be in flight at ``now``, of the ``most`` that the limits allow."""
     if not crowd.cap:
         return most
-    return min(most, crowd.cap + int((now - crowd.shrunk) / window))
+    return min(most, crowd.cap + int((now - crowd.shrunk) / GROWS_EVERY))
 
 
-def grows_in(crowd: Crowd, most: int, now: float, window: float) -> float | None:
+def grows_in(crowd: Crowd, most: int, now: float) -> float | None:
     """Seconds until the cap grows by itself, or None where it is whole."""
-    if cap(crowd, most, now, window) >= most:
+    if cap(crowd, most, now) >= most:
         return None
-    return window - (now - crowd.shrunk) % window
+    return GROWS_EVERY - (now - crowd.shrunk) % GROWS_EVERY
 
 
-def shrink(
-    crowd: Crowd, retry_after: float | None, began: float, now: float, window: float, most: int
-) -> None:
+def shrink(crowd: Crowd, retry_after: float | None, began: float, now: float, most: int) -> None:
     """A 1070 was answered to a call admitted at ``began``."""
     if began <= crowd.shrunk:
         return
-    crowd.cap = max(1, cap(crowd, most, now, window) * 3 // 4)
+    crowd.cap = max(1, cap(crowd, most, now) * 3 // 4)
     crowd.shrunk = now
-    pause = min(FIRST_PAUSE * 2.0 ** min(crowd.strikes, 16), LONGEST_PAUSE) * window
+    pause = min(FIRST_PAUSE * 2.0 ** min(crowd.strikes, 16), LONGEST_PAUSE)
     if retry_after and retry_after > 0:
         pause = min(retry_after, LONGEST_RETRY_AFTER)
     crowd.strikes += 1

@@ -25,8 +25,8 @@ from zoho_async.limits.figures import Lane, Limits, Quota, Refusal
 from zoho_async.limits.gate import LONGEST_RETRY_AFTER, NEVER
 
 HOUR: Final = 3600
-#: Minutes between two probes of a spent day whose reset nobody named.
-PROBE_EVERY: Final = 60
+#: Seconds between two probes of a spent day whose reset nobody named.
+PROBE_EVERY: Final = 3600.0
 
 
 class Day(msgspec.Struct):
@@ -175,7 +175,7 @@ def learn(
         return False
     figure = quota.remaining - in_flight
     if quota.remaining <= 0:
-        day.probe_at = wall + PROBE_EVERY * limits.window
+        day.probe_at = wall + PROBE_EVERY
     if probing:
         day.left = figure
         return False
@@ -204,4 +204,4 @@ def spend(
     day.left = 0
     if day.reset_at is None and refusal.retry_after and refusal.retry_after > 0:
         day.reset_at = wall + min(refusal.retry_after, LONGEST_RETRY_AFTER)
-    day.probe_at = wall + PROBE_EVERY * limits.window
+    day.probe_at = wall + PROBE_EVERY

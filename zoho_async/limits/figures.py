@@ -30,7 +30,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     ``pace`` "even" spreads bulk calls over what is left of the day, where the day is known.
 
-    ``window`` is shorter than 60 only against a sandbox; blocks and other delays shorten with it.
+    ``window`` is shorter than 60 only against a sandbox whose minute is as short. Blocks and pauses
+    last as long as Zoho says or is known to make them, whatever it is.
     Raises `ConfigurationError` for values that cannot work.
     """
 

@@ -6,7 +6,8 @@ block that follows while the last one is not yet forgotten lasts twice as long. 
 already on their way when the gate closed are refused too; they belong to the same block.
 
 After it opens the organization's rate starts at an eighth of its limit and grows by an eighth every
-minute, because what caused the block (others at work in the same organization) may still be there.
+``window``, because what caused the block (others at work in the same organization) may still be
+there.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import msgspec
 
 NEVER: Final = float("-inf")
 
-#: In minutes, as every figure here: scaled by ``Limits.window``.
-FIRST_BLOCK: Final = 15
-LONGEST_BLOCK: Final = 60
+#: Seconds, and Zoho's own: no ``Limits.window``, however short, makes a block shorter.
+FIRST_BLOCK: Final = 900.0
+LONGEST_BLOCK: Final = 3600.0
 #: How many steps the rate takes from its start back to the whole.
 STEPS: Final = 8
 #: No ``Retry-After`` is believed beyond a day, in seconds.
@@ -43,8 +44,8 @@ def close(gate: Gate, retry_after: float | None, began: float, now: float, windo
         return
     gate.strikes = gate.strikes + 1 if slow(gate, now, window) else 1
     if lasts is None:
-        # Few strikes reach the longest block, so the shift stays small.
-        lasts = min(FIRST_BLOCK << min(gate.strikes - 1, 8), LONGEST_BLOCK) * window
+        # Few strikes reach the longest block, so the power stays small.
+        lasts = min(FIRST_BLOCK * 2.0 ** min(gate.strikes - 1, 8), LONGEST_BLOCK)
     gate.closed = now
     gate.opens = max(gate.opens, now + lasts)
 

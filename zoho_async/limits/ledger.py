@@ -9,6 +9,7 @@ shared ledger has its own clock. Keys name API host and organization, never a se
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,6 +29,14 @@ class Ledger(Protocol):
     """
 
     poll: float | None
+
+    def lease(self, limits: Limits) -> float:
+        """Seconds from asking for a place in which its call must be sent, or never.
+
+        A process that was stopped for longer may have been taken for dead. Its calls then count as
+        sent already, which a call that is sent later would prove wrong.
+        """
+        ...
 
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
@@ -52,9 +61,10 @@ class Ledger(Protocol):
         ...
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have ``wake`` called, from any thread, when a call of ``key`` ends.
+        """Have ``wake`` called, from any thread, when a call of ``key`` ends, and at other times.
 
-        Returns what stops it.
+        Returns what stops it. What changes until the watch begins may be missed, and so may one
+        change of a shared ledger whose connection breaks: hence ``poll``.
         """
         ...
 
@@ -81,6 +91,10 @@ class MemoryLedger:
     """
 
     poll: float | None = None
+
+    def lease(self, limits: Limits) -> float:
+        """Nobody is taken for dead in one's own process."""
+        return math.inf
 
     def __init__(self) -> None:
         self._lock: Final = threading.Lock()

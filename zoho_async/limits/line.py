@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +20,7 @@ _WHY: Final[dict[Reason, str]] = {
     "minute": "a free place in the minute",
     "in_flight": "calls in flight to be answered",
     "pace": "the even pace over the day",
+    "bulk": "the even pace of bulk calls",
     "ledger": "the ledger to be reached again",
 }
 
@@ -65,8 +67,9 @@ class Line:
             running = None
         if running is self.loop:
             self.wake()
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.wake)
+        else:
+            with suppress(RuntimeError):  # the loop was closed, and nobody waits in it
+                self.loop.call_soon_threadsafe(self.wake)
 
     @property
     def parked(self) -> bool:
@@ -76,7 +79,7 @@ class Line:
     @property
     def aside(self) -> bool:
         """Whether what holds the head up does not hold up the other lane."""
-        return self.denial is not None and self.denial.reason in ("day", "pace")
+        return self.denial is not None and self.denial.reason in ("day", "pace", "bulk")
 
     def deny(self, denial: Denial, now: float) -> None:
         self.denial = denial

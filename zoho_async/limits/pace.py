@@ -2,6 +2,10 @@
 
 A full bucket lets ``burst`` calls go together; it refills so that a minute that began with it full
 holds ``limit`` calls and every later one ``limit - burst``.
+
+The ledger keeps such a bucket too, for all who share it (``Usage.full``), and that one is what
+holds. This one is in front of it, so that no event loop asks the ledger for bulk calls more often
+than all together may make them.
 """
 
 from __future__ import annotations

@@ -7,11 +7,16 @@ and wakes its successor. Whoever is cancelled, wherever it stands, hands its par
 
 Two lanes, and so two heads. The interactive one goes first; when both could go, every
 `BULK_SHARE`-th admission is the bulk one's. Bulk calls come evenly: the bulk head takes a token
-from the bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
+from its bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
 with a head that is cancelled, and none runs out while the head waits.
 
-A head that the day alone holds up (bulk may not touch the reserve, or goes at an even pace over the
-day) does not hold up the other lane.
+A head that something of its own lane alone holds up (bulk may not touch the reserve, goes at an
+even pace over the day, or others' bulk calls have used the pace of the minute) does not hold up the
+other lane.
+
+Where the ledger names the moment, the head sleeps until then and hears nothing before. Where it
+depends on replies to come, the ledger wakes it (`Ledger.watch`), and its own asking, once in
+``poll``, is for what went unheard.
 """
 
 from __future__ import annotations
@@ -119,11 +124,11 @@ class Scheduler:
         and `DailyQuotaExceeded`.
         """
         line = self._bulk if lane == "bulk" else self._interactive
+        now = self.clock.monotonic()
         if self._nobody_waits() and (line is self._interactive or not self._paced):
             answer = await self._ledger.take(self.key, self.account, lane, self._limits, self.clock)
             if not isinstance(answer, Denial):
-                return self._admit(line, None, answer)
-        now = self.clock.monotonic()
+                return self._admit(line, None, answer, now)
         deadline = math.inf if max_wait is None else now + max_wait
         waiter = Waiter(caller, now, deadline, wait_for_reset)
         if line.head is None:
@@ -251,23 +256,29 @@ class Scheduler:
                     await self._sleep(line, waiter, math.inf)
                     continue
                 line.changed = False
+                asked = self.clock.monotonic()
                 answer = await self._ledger.take(
                     self.key, self.account, line.lane, self._limits, self.clock
                 )
                 if not isinstance(answer, Denial):
-                    return self._admit(line, waiter, answer)
+                    return self._admit(line, waiter, answer, asked)
                 self._turn_down(line, other, waiter, answer)
-                if forget is None:
-                    # What changed before somebody watched is seen by asking once more.
-                    forget = self._ledger.watch(self.key, line.told)
-                    continue
+                if answer.wait is None or self._ledger.poll is None:
+                    if forget is None:
+                        # What changed before somebody watched is seen by asking once more.
+                        forget = self._ledger.watch(self.key, line.told)
+                        continue
+                elif forget is not None:
+                    # The moment is known, and what others do until then would only disturb.
+                    forget()
+                    forget = None
                 if not line.changed:
                     await self._sleep(line, waiter, self._pause_after(answer))
         finally:
             if forget is not None:
                 forget()
 
-    def _admit(self, line: Line, waiter: Waiter | None, place: int) -> Slot:
+    def _admit(self, line: Line, waiter: Waiter | None, place: int, asked: float) -> Slot:
         if line is self._bulk:
             line.token = False
             self._streak = 0
@@ -279,7 +290,7 @@ class Scheduler:
             self._waited += waited
             if self.observer is not None:
                 self._tell(Waited(organization=self.organization, lane=line.lane, seconds=waited))
-        return Slot(self, place)
+        return Slot(self, place, asked + self._ledger.lease(self._limits))
 
     def _turn_down(self, line: Line, other: Line, waiter: Waiter, denial: Denial) -> None:
         """Note a denial; raise where the head does not want to wait for so long."""
@@ -322,9 +333,8 @@ class Scheduler:
     def _pause_after(self, denial: Denial) -> float:
         """Seconds until the head asks again, unless something changes before."""
         poll = math.inf if self._ledger.poll is None else self._ledger.poll
-        if denial.wait is not None:
-            return min(denial.wait, 20 * poll)
-        return min(math.inf if denial.again is None else denial.again, poll)
+        known = denial.again if denial.wait is None else denial.wait
+        return poll if known is None else min(known, poll)
 
     async def _sleep(self, line: Line, waiter: Waiter, seconds: float) -> None:
         """Until something changed, or ``seconds`` or the deadline have passed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Protocol
 
 from zoho_async.clock import Clock
@@ -22,16 +23,27 @@ class Slot:
 
     Call `sent` right before the request is written, and then exactly one of `replied`, `lost` and
     `unsent`; whatever comes after the first of them does nothing. All may be awaited in a shielded
-    cancel scope, and take effect even where the wait for them is cancelled.
+    cancel scope, and take effect even where the wait for them is cancelled. One that is `stale`
+    must not be sent but given back by `unsent`.
     """
 
-    __slots__ = ("_place", "_sent", "_settled", "_settler")
+    __slots__ = ("_good_until", "_place", "_sent", "_settled", "_settler")
 
-    def __init__(self, settler: Settler, place: int) -> None:
+    def __init__(self, settler: Settler, place: int, good_until: float = math.inf) -> None:
         self._settler: Final = settler
         self._place: Final = place
+        self._good_until: Final = good_until
         self._sent: float | None = None
         self._settled = False
+
+    @property
+    def stale(self) -> bool:
+        """Whether so much time has passed since the admission that it no longer holds.
+
+        That takes a process that stood still: those who share the ledger may have taken it for
+        dead, and count the call as one that arrives sooner than it now would.
+        """
+        return self._settler.clock.monotonic() > self._good_until
 
     def sent(self) -> None:
         """The request is about to be written: from here on it may arrive."""

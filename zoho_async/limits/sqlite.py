@@ -2,7 +2,8 @@
 
 Usage is one row an organization, read, changed by the functions of `state` and written in one
 transaction that locks the file first, so that processes go one after the other. All of it happens
-in one thread of its own, off the event loop.
+in one thread of its own, off the event loop. Who waits for a reply that another process may have
+is woken when the file changes (`file_watch`); a call that is denied changes nothing.
 
 What a process leaves open when it is killed is found by the next one: its calls count as on their
 way, sent as late as the moment they are found. Monotonic time serves all processes of one start of
@@ -30,6 +31,7 @@ from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import machine, state
 from zoho_async.limits.figures import Lane, Limits, Snapshot
+from zoho_async.limits.file_watch import FileWatch
 from zoho_async.limits.state import Denial, Ending, Usage
 
 if TYPE_CHECKING:
@@ -85,7 +87,8 @@ class SqliteFile:
         with self._transaction() as connection:
             row, whole = self._read(connection, key, account, limits, now, wall)
             answer = state.take(row.usage, whole.usage, lane, limits, row.now, wall, self._owner)
-            self._write(connection, key, row)
+            if not isinstance(answer, Denial):
+                self._write(connection, key, row)
             return answer
 
     def settle(
@@ -100,7 +103,9 @@ class SqliteFile:
     ) -> float:
         with self._transaction() as connection:
             row, whole = self._read(connection, key, account, limits, now, wall)
-            blocked_for = state.settle(row.usage, whole.usage, place, ending, limits, row.now, wall)
+            blocked_for = state.settle(
+                row.usage, whole.usage, place, ending, limits, row.now, wall, self._owner
+            )
             self._write(connection, key, row)
             if account != key and ending.refusal is not None:
                 self._write(connection, account, whole)
@@ -110,6 +115,19 @@ class SqliteFile:
         with self._transaction() as connection:
             row, whole = self._read(connection, key, account, limits, now, wall)
             return state.view(row.usage, whole.usage, limits, row.now, wall)
+
+    def version(self) -> int:
+        """A number that changes when another file object, here or elsewhere, writes."""
+        import sqlite3  # the memory ledger does without
+
+        if self._connected is None:
+            self._connected = self._connect()
+        try:
+            return int(self._connected.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise ConfigurationError(
+                f"the limits kept in {self.path} cannot be read: {error}"
+            ) from error
 
     def close(self) -> None:
         if self._connected is not None:
@@ -151,12 +169,14 @@ class SqliteFile:
             passed = wall - row.wall
             state.shift(usage, now - row.now - (passed if passed > SURELY_PASSED else 0.0))
             state.bury(usage, _nobody, limits, now)
-            return Row(self._boot, now, wall, usage)
+            row = Row(self._boot, now, wall, usage)
+            self._write(connection, key, row)
+            return row
         # Who waited for the lock read its clock before the one who had it: time goes on from there.
         row.now = max(now, row.now)
         row.wall = wall
-        if usage.open:
-            state.bury(usage, self._lives, limits, row.now)
+        if usage.open and state.bury(usage, self._lives, limits, row.now):
+            self._write(connection, key, row)
         return row
 
     def _lives(self, owner: str) -> bool | None:
@@ -239,11 +259,12 @@ class SqliteLedger:
     The file is opened at the first call; `ConfigurationError` says why it cannot be.
     """
 
-    poll: float | None = 0.05
+    poll: float | None = 1.0
 
     def __init__(self, path: str | Path) -> None:
         self.path: Final = Path(path)
         self._file: Final = SqliteFile(path)
+        self._watch: Final = FileWatch(lambda: SqliteFile(path))
         self._thread: ThreadPoolExecutor | None = None
         self._thread_id = 0
 
@@ -287,11 +308,15 @@ class SqliteLedger:
         return await asyncio.wrap_future(looking)
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Other processes cannot tell; waiters poll."""
-        return _nothing
+        return self._watch.add(wake)
+
+    def lease(self, limits: Limits) -> float:
+        """Where a process cannot be asked whether it lives, its calls lapse (`state.bury`)."""
+        return state.LAPSE * limits.linger
 
     async def close(self) -> None:
         """Finish what was begun, close the file and end the thread. A later call opens it again."""
+        await asyncio.to_thread(self._watch.close)
         thread = self._thread
         if thread is None:
             return
@@ -307,7 +332,3 @@ class SqliteLedger:
 
     def _note_thread(self) -> None:
         self._thread_id = threading.get_ident()
-
-
-def _nothing() -> None:
-    pass

@@ -6,7 +6,14 @@ is monotonic, ``wall`` the wall clock, both in seconds; whoever calls reads the 
 A call is in exactly one of three places. It is *open* from its admission until its caller says how
 it ended; it is *held* in the minute from then until no window can hold both it and a new call; then
 it is forgotten. A call that ended without a reply may still be at work on Zoho's side, so it also
-counts in flight (*abandoned*) for as long again as slow replies take, at most ``linger``.
+counts in flight (*abandoned*) for twice as long as slow replies lately took, at most until
+``linger`` after it was sent.
+
+**Why not for longer.** The two budgets differ in what a mistake costs. The minute's place of a lost
+call is kept to the last moment that it can matter (`limits`), because one call too many there is a
+block. The cap in flight is soft: one too many there is a 1070, a second's pause and a smaller cap.
+Counting every lost call in flight for a minute and a half would cost more: five timeouts would
+stop an organization with a cap of five for as long.
 """
 
 from __future__ import annotations
@@ -30,8 +37,12 @@ from zoho_async.limits.gate import NEVER, Gate
 DRIFT: Final = 1.001
 #: An open place whose owner cannot be asked counts as its owner's last after so many ``linger``.
 LAPSE: Final = 10.0
+#: Seconds; a timer that rang as good as in time need not be set again.
+SOON: Final = 1e-6
 
-Reason: TypeAlias = Literal["block", "slow_start", "day", "minute", "in_flight", "ledger", "pace"]
+Reason: TypeAlias = Literal[
+    "block", "slow_start", "day", "minute", "in_flight", "ledger", "pace", "bulk"
+]
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -46,7 +57,8 @@ class Usage(msgspec.Struct):
 
     ``held`` and ``abandoned`` are heaps of the moments (monotonic) when calls leave them; ``open``
     is by the number of the place; ``slowest`` is how long slow replies lately took, in seconds;
-    ``paced`` is when the last call at an even pace was admitted.
+    ``paced`` is when the last call at an even pace was admitted, ``full`` when the bucket of bulk
+    calls is full again.
     """
 
     held: list[float] = []
@@ -56,6 +68,7 @@ class Usage(msgspec.Struct):
     slowest: float = 0.0
     started: float = NEVER
     paced: float = NEVER
+    full: float = NEVER
     gate: Gate = msgspec.field(default_factory=Gate)
     crowd: Crowd = msgspec.field(default_factory=Crowd)
     day: Day = msgspec.field(default_factory=Day)
@@ -75,12 +88,16 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
-    """How a call ended, and how long ago it was sent (seconds)."""
+    """How a call ended, and how long ago it was sent (seconds).
+
+    ``unsure`` is how much later than ``now`` that may have been, in seconds.
+    """
 
     how: Literal["replied", "lost", "unsent"]
     since_sent: float = 0.0
     quota: Quota | None = None
     refusal: Refusal | None = None
+    unsure: float = 0.0
 
 
 def take(
@@ -113,6 +130,11 @@ def take(
         apart = days.spacing(day, limits, wall)
         if now < usage.paced + apart:
             return Denial("pace", usage.paced + apart - now)
+    spread = lane == "bulk" and limits.burst < limits.limit
+    if spread:
+        opens = usage.full - (limits.burst - 1) / limits.rate
+        if now < opens - SOON:
+            return Denial("bulk", opens - now)
     denial = _full(usage, limits, now)
     if denial is not None:
         return denial
@@ -121,10 +143,12 @@ def take(
     usage.started = now
     if paced:
         usage.paced = now
+    if spread:
+        usage.full = max(usage.full, now) + 1 / limits.rate
     days.count(day)
     if probing:
         day.probe = place
-        day.probe_at = wall + days.PROBE_EVERY * limits.window
+        day.probe_at = wall + days.PROBE_EVERY
     return place
 
 
@@ -160,11 +184,11 @@ def _full(usage: Usage, limits: Limits, now: float) -> Denial | None:
     if now < crowd.opens:
         return Denial("in_flight", crowd.opens - now)
     most = limits.in_flight
-    allowed = crowds.cap(crowd, most, now, limits.window) if crowd.cap else most
+    allowed = crowds.cap(crowd, most, now) if crowd.cap else most
     if len(usage.open) + len(usage.abandoned) < allowed:
         return None
     waits = [until - now for until in usage.abandoned[:1]]
-    growth = crowds.grows_in(crowd, most, now, limits.window)
+    growth = crowds.grows_in(crowd, most, now)
     if growth is not None:
         waits.append(growth)
     again = min(waits) if waits else None
@@ -187,18 +211,28 @@ def settle(
     limits: Limits,
     now: float,
     wall: float,
+    owner: str = "",
 ) -> float:
-    """The call in ``place`` ended; the seconds for which nothing may be sent now, as it told."""
+    """The call in ``place`` ended; the seconds for which nothing may be sent now, as it told.
+
+    A call of an ``owner`` that was taken for dead ends twice: its place was abandoned already, and
+    may have been given a new number by a ledger that forgot. So it frees no place, and counts anew.
+    """
     _pass_time(usage, now, wall)
-    opened = usage.open.pop(place, None)
+    opened = usage.open.get(place)
+    if opened is not None:
+        if opened.owner == owner:
+            del usage.open[place]
+        else:
+            opened = None
     if ending.how == "unsent":
         if opened is not None:
             _undo(usage, place)
         return 0.0
     if ending.how == "lost":
-        _abandon(usage, now - ending.since_sent, now, limits)
+        _abandon(usage, now + ending.unsure - ending.since_sent, now, limits)
         return 0.0
-    heappush(usage.held, now + limits.window * DRIFT)
+    heappush(usage.held, now + ending.unsure + limits.window * DRIFT)
     if usage.slowest > 0:
         usage.slowest *= 0.95
     if ending.since_sent > usage.slowest:
@@ -269,7 +303,7 @@ def _refused(
     kind = refusal.kind
     if kind == "in_flight":
         most = limits.in_flight
-        crowds.shrink(usage.crowd, refusal.retry_after, began, now, limits.window, most)
+        crowds.shrink(usage.crowd, refusal.retry_after, began, now, most)
         return max(0.0, usage.crowd.opens - now)
     if kind == "day":
         if quota is None or quota.remaining is None or quota.remaining <= 0:
@@ -302,7 +336,7 @@ def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) 
         limit=limits.limit,
         next_place_in=_frees_in(usage.held, over, now) if over > 0 else 0.0,
         in_flight=len(usage.open) + len(usage.abandoned),
-        cap=crowds.cap(usage.crowd, limits.in_flight, now, limits.window),
+        cap=crowds.cap(usage.crowd, limits.in_flight, now),
         day_used=day.used,
         day_limit=days.total(day, limits),
         day_remaining=None if remaining is None else max(0, remaining),
@@ -315,7 +349,7 @@ def blank(usage: Usage, now: float, wall: float) -> bool:
     """Whether nothing is left to know: usage that begins anew would decide the same from now on."""
     _pass_time(usage, now, wall)
     day = usage.day
-    # Twice the longest memory of a block or a crowd, which windows of a minute could have.
+    # Twice the longest memory of a block or a crowd.
     past = now - 2 * days.HOUR
     return not (
         usage.open
@@ -324,6 +358,7 @@ def blank(usage: Usage, now: float, wall: float) -> bool:
         or day.used
         or day.spent
         or day.reset_at is not None
+        or usage.full > now
         or max(usage.gate.opens, usage.crowd.shrunk, usage.crowd.opens) > past
     )
 
@@ -362,6 +397,7 @@ def shift(usage: Usage, seconds: float) -> None:
     }
     usage.started += seconds
     usage.paced += seconds
+    usage.full += seconds
     usage.gate.closed += seconds
     usage.gate.opens += seconds
     usage.crowd.shrunk += seconds
