@@ -1,1 +1,2 @@
-def draw(tables, folder): return []
+def draw(tables, folder):
+    return []
