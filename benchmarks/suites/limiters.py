@@ -261,6 +261,8 @@ def rows(run: Run) -> Table:
         ratio = None if known is None else seconds / known
         table.add(name, seconds, known, ratio, came, refused, ended)
     for row in table.rows[:2]:
+        if run.quick:
+            break  # a tenth of the rows is over before the limits say anything
         table.reach.append(Reach(f"{row[0]}: to T", float(row[3] or 0), 1.02, "x"))
     table.reach.append(
         Reach("our refused calls", sum(int(row[5] or 0) for row in table.rows[:2]), 0)
@@ -291,9 +293,9 @@ async def _somebody_else(
     headers = {"Authorization": f"Zoho-oauthtoken {token}"}
     url = f"{box.url}/books/v3/contacts?per_page=1&organization_id={organization}"
     while True:
+        await asyncio.sleep(6.2)
         async with http.get(url, headers=headers) as reply:
             await reply.read()
-        await asyncio.sleep(6.2)
 
 
 async def _our_rows(
@@ -315,24 +317,25 @@ async def _their_rows(
     acquire: Acquire | None, at_once: int, box: Box, organization: str, wanted: int
 ) -> tuple[int, float, int]:
     headers = {"Authorization": f"Zoho-oauthtoken {await _token(box)}"}
-    began, came, refused = time.monotonic(), 0, 0
+    began, came, refused, blocked = time.monotonic(), 0, 0, False
     numbers = iter(range(1, -(-wanted // 200) + 1))
 
     async def caller(http: aiohttp.ClientSession) -> None:
-        nonlocal came, refused
+        nonlocal came, refused, blocked
         for number in numbers:
             if acquire is not None:
                 await acquire()
             query = f"page={number}&per_page=200&organization_id={organization}"
             url = f"{box.url}/books/v3/invoices?{query}"
-            if refused:
-                return
-            async with http.get(url, headers=headers) as reply:
-                body = await reply.read()
-                if reply.status != 200:
-                    refused += 1
-                    return
-                came += len(msgspec.json.decode(body)["invoices"])
+            while not blocked:
+                async with http.get(url, headers=headers) as reply:
+                    body: dict[str, Any] = msgspec.json.decode(await reply.read())
+                if reply.status == 200:
+                    came += len(body["invoices"])
+                    break
+                refused += 1
+                blocked = body["code"] != 1070  # that one is only "too many at once"
+                await asyncio.sleep(0.5)
 
     async with aiohttp.ClientSession() as http:
         await asyncio.gather(*(caller(http) for _ in range(at_once)))
