@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def draw(tables: Sequence[Table], folder: Path) -> list[Path]:
     """Draw what there is a plot of; the files that were written."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(cast(Any, _STYLE)):
         for table in tables:
             plot = _PLOTS.get(table.key)
             if plot is not None and table.rows:
@@ -60,8 +60,9 @@ def draw(tables: Sequence[Table], folder: Path) -> list[Path]:
 
 def _bars(table: Table, unit: str, scale: float) -> Figure:
     """CPU of one piece of work, a bar for each; what is far off is cut and its figure written."""
-    rows = sorted((row for row in table.rows if row[1] is not None), key=lambda row: float(row[1]))
-    values = [float(row[1]) / scale for row in rows]
+    timed = [(float(row[1]), row) for row in table.rows if isinstance(row[1], float)]
+    timed.sort(key=lambda each: each[0])
+    values, rows = [value / scale for value, _ in timed], [row for _, row in timed]
     typical = sorted(values)[-2] * 1.15
     figure, axes = _axes(0.29 * len(rows) + 1.0)
     colors = [_color(str(row[0]), str(row[-1])) for row in rows]

@@ -50,7 +50,7 @@ class Table(msgspec.Struct, kw_only=True):
 
 def printed(table: Table) -> str:
     """``table`` as text."""
-    lines = [[_text(cell) for cell in row] for row in [table.columns, *table.rows]]
+    lines = [[*table.columns], *([_text(cell) for cell in row] for row in table.rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(table.columns))]
     texts = [_line(line, widths, table.rows) for line in lines]
     verdicts = [f"  {each}" for each in table.reach]

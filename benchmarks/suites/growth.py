@@ -14,6 +14,7 @@ from benchmarks.pages import organization
 from benchmarks.report import Reach, Table
 from benchmarks.suites import Run
 from benchmarks.worker import memory
+from zoho_async import Session
 from zoho_async.books import invoices
 
 
@@ -62,7 +63,7 @@ async def _measured(url: str, form: str, size: int, times: int) -> tuple[float, 
     return statistics.median(cpus), statistics.median(walls), memory("VmHWM")
 
 
-async def _read(zoho: object, form: str) -> int:
+async def _read(zoho: Session, form: str) -> int:
     came = 0
     if form == "records":
         async for _ in invoices.list(zoho):

@@ -29,7 +29,7 @@ from benchmarks.report import Reach, Table
 from benchmarks.suites import Run
 from benchmarks.suites.simulated import seconds_for
 from zoho_async import Limits, Session
-from zoho_async.books import invoices
+from zoho_async.books import projects
 from zoho_async.limits import MemoryLedger
 
 _MINUTE = 3.0
@@ -242,7 +242,7 @@ def rows(run: Run) -> Table:
         "aiohttp, aiolimiter 100 in 60 s": lambda *at: _their_rows(_bucket(), 10, *at),
     }
     options = [
-        *("--latency", str(_LATENCY), "--size", f"invoices={wanted}"),
+        *("--latency", str(_LATENCY), "--size", f"projects={wanted}"),
         *(word for number in range(len(works)) for word in ("--organization", str(100 + number))),
     ]
     with sandbox(*options) as box:
@@ -307,7 +307,7 @@ async def _our_rows(
     )
     async with session as zoho:
         bulk = zoho.with_options(lane="bulk", max_wait=None)
-        async for page in invoices.list(bulk).raw_pages():
+        async for page in projects.list(bulk).raw_pages():
             came += len(page.rows)
         seconds = time.monotonic() - began
         return came, seconds, (await zoho.snapshot()).refused
@@ -326,12 +326,12 @@ async def _their_rows(
             if acquire is not None:
                 await acquire()
             query = f"page={number}&per_page=200&organization_id={organization}"
-            url = f"{box.url}/books/v3/invoices?{query}"
+            url = f"{box.url}/books/v3/projects?{query}"
             while not blocked:
                 async with http.get(url, headers=headers) as reply:
                     body: dict[str, Any] = msgspec.json.decode(await reply.read())
                 if reply.status == 200:
-                    came += len(body["invoices"])
+                    came += len(body["projects"])
                     break
                 refused += 1
                 blocked = body["code"] != 1070  # that one is only "too many at once"

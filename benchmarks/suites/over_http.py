@@ -8,6 +8,7 @@ from typing import cast
 import msgspec
 
 from benchmarks.contenders import CONTENDERS, FLOOR, OURS, Spec, Task
+from benchmarks.pages import Kind
 from benchmarks.report import Reach, Table
 from benchmarks.suites import Run
 from benchmarks.workers import Figure, race
@@ -96,7 +97,7 @@ def compare(
             figures[name] = Figure(name=name, absent=str(missing))
             continue
         if has_it:
-            kind = "plain" if name in _ALIKE and task == "page" else "typed"
+            kind: Kind = "plain" if name in _ALIKE and task == "page" else "typed"
             specs.append(Spec(name=name, task=task, url=url, kind=kind, uvloop=entry.uvloop))
     return {each.name: each for each in race(specs, rounds=rounds, times=times)} | figures
 

@@ -1,8 +1,8 @@
 """Ten thousand organizations in one process, with a hundred thousand calls waiting.
 
 Each organization has one call on its way and ten that wait; replies come after 1 to 5 s, and each
-lets the next call go. A heart beats every five milliseconds meanwhile: how late it is says how long the
-event loop was held. Python's own collector is told apart from us.
+lets the next call go. A heart beats every five milliseconds meanwhile: how late it is says how long
+the event loop was held. Python's own collector is told apart from us.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from benchmarks.report import Reach, Table
 from benchmarks.suites import Run
 from benchmarks.worker import memory
 from zoho_async import Credentials, Limits, Session
-from zoho_async.limits import MemoryLedger
+from zoho_async.account import Account
+from zoho_async.limits import MemoryLedger, Slot
 
 _BEAT = 0.005
 _LATENCY = (1.0, 5.0)  # some 3,000 replies a second, which leaves the loop time to breathe
@@ -80,9 +81,10 @@ async def _measured(organizations: int, each: int) -> dict[str, float]:
         began, cpu = time.perf_counter(), time.process_time()
         chance = random.Random(1)
         loop = asyncio.get_running_loop()
+        replies: set[asyncio.Task[None]] = set()
         for number, slot in enumerate(first):
             delay = chance.uniform(*_LATENCY)
-            loop.call_later(delay, lambda slot=slot: asyncio.ensure_future(slot.replied()))
+            loop.call_later(delay, _reply, slot, replies)
             if number % 100 == 0:
                 await asyncio.sleep(0)
         await calls
@@ -101,7 +103,13 @@ async def _measured(organizations: int, each: int) -> dict[str, float]:
     }
 
 
-async def _chain(account: object, organization: str, each: int) -> None:
+def _reply(slot: Slot, replies: set[asyncio.Task[None]]) -> None:
+    task = asyncio.create_task(slot.replied())
+    replies.add(task)
+    task.add_done_callback(replies.discard)
+
+
+async def _chain(account: Account, organization: str, each: int) -> None:
     """Calls of one organization, all waiting at once."""
     chance = random.Random(organization)
 
@@ -114,7 +122,7 @@ async def _chain(account: object, organization: str, each: int) -> None:
     await asyncio.gather(*(call() for _ in range(each)))
 
 
-async def _waiting(account: object, organization: str) -> int:
+async def _waiting(account: Account, organization: str) -> int:
     return sum((await account.scheduler(organization).snapshot()).waiting.values())
 
 
