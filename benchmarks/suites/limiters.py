@@ -37,6 +37,9 @@ _SCALE = 60.0 / _MINUTE
 _LATENCY = 0.3
 _PATIENCE = 60.0  # seconds that a contender has: twenty minutes as Zoho would count them
 
+#: One of the ten calls in flight is left to whoever else calls.
+_ALONE = Limits(burst=90, in_flight=9)
+
 #: Returns when one call may go.
 Acquire: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -236,7 +239,7 @@ def rows(run: Run) -> Table:
     wanted = run.either(20_000, 2_000)
     works: dict[str, Callable[[Box, str, int], Awaitable[tuple[int, float, int]]]] = {
         "zoho_async, as it comes": lambda *at: _our_rows(Limits(), *at),
-        "zoho_async, the log alone": lambda *at: _our_rows(Limits(burst=90), *at),
+        "zoho_async, the log alone": lambda *at: _our_rows(_ALONE, *at),
         "aiohttp, one after the other": lambda *at: _their_rows(None, 1, *at),
         "aiohttp, ten at once": lambda *at: _their_rows(None, 10, *at),
         "aiohttp, aiolimiter 100 in 60 s": lambda *at: _their_rows(_bucket(), 10, *at),
@@ -248,7 +251,7 @@ def rows(run: Run) -> Table:
     with sandbox(*options) as box:
         outcomes = asyncio.run(_rows(box, list(works.values()), wanted))
     calls = -(-wanted // 200)
-    t = {"as it comes": Limits(), "the log alone": Limits(burst=90)}
+    t = {"as it comes": Limits(), "the log alone": _ALONE}
     least = {name: seconds_for(calls, limits, _LATENCY) for name, limits in t.items()}
     table = Table(
         key="rows",
