@@ -1,13 +1,19 @@
-"""A million rows into each destination, beside the same rows written without us.
+"""Rows into each destination, beside the same rows written without us.
 
-A destination is one line of `DESTINATIONS`: what `Export` is told, and what writes the same without
-us, given the rows of one page at a time, durable after each.
+Two measurements. A whole export, from the socket to the durable file, of a million rows: a
+destination is one line of `DESTINATIONS`, what `Export` is told and what writes the same without
+us, given the rows of one page at a time, durable after each. And what the reading of rows costs on
+top of an engine, for the formats and databases that `benchmarks.destinations` lists, where it is
+there: rows from a spool, a process for each.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -59,8 +65,11 @@ def destinations(run: Run) -> Table:
     rows = run.either(1_000_000, 20_000)
     table = Table(
         key="destinations",
-        title=f"{rows:,} rows of 0.5 kB into each destination",
-        columns=["destination", "rows a second", "CPU us a row", "wall x", "CPU x", "peak MB"],
+        title="Rows into each destination, and the same rows without us",
+        columns=[
+            *("destination", "rows", "rows a second", "CPU us a row"),
+            *("wall x", "CPU x", "peak MB"),
+        ],
     )
     for name in DESTINATIONS:
         floor, ours = (
@@ -68,11 +77,36 @@ def destinations(run: Run) -> Table:
             for who in ("written_without_us", "exported")
         )
         for who, (cpu, wall, peak) in ((f"{name}, without us", floor), (name, ours)):
-            table.add(who, rows / wall, cpu / rows * 1e6, wall / floor[1], cpu / floor[0], peak)
+            ratios = wall / floor[1], cpu / floor[0]
+            table.add(who, rows, rows / wall, cpu / rows * 1e6, *ratios, peak)
         table.reach.append(Reach(f"{name}: wall time to its floor", ours[1] / floor[1], 1.3, "x"))
         table.reach.append(Reach(f"{name}: CPU to its floor", ours[0] / floor[0], 1.3, "x"))
-    table.notes.append("durable after every page of 200 rows on both sides")
+    table.notes.append("JSON Lines: rows of 0.5 kB, durable after every page on both sides")
+    if importlib.util.find_spec("benchmarks.destinations") is not None:
+        _engines(table, run.either(100_000, 5_000))
     return table
+
+
+def _engines(table: Table, rows: int) -> None:
+    """Formats and databases, from a spool of invoices."""
+    engines: Any = importlib.import_module("benchmarks.destinations")
+    with tempfile.TemporaryDirectory() as folder:
+        spool = engines.spool_of(rows, Path(folder))
+        for name in engines.DESTINATIONS:
+            if name == "postgresql" and "BENCHMARK_POSTGRESQL" not in os.environ:
+                table.notes.append("postgresql: BENCHMARK_POSTGRESQL names no server")
+                continue
+            try:
+                ours, floor = (engines.measure(name, spool, floor=each) for each in (False, True))
+            except subprocess.CalledProcessError:
+                table.notes.append(f"{name}: not here (its library or its server is missing)")
+                continue
+            for who, each in ((f"{name}, without us", floor), (name, ours)):
+                ratios = each.seconds / floor.seconds, each.cpu / floor.cpu
+                speed, cost = rows / each.seconds, each.cpu / rows * 1e6
+                table.add(who, rows, speed, cost, *ratios, each.memory)
+            table.reach.append(Reach(f"{name}: CPU to its floor", ours.cpu / floor.cpu, 1.3, "x"))
+    table.notes.append("the others: rows of 2.4 kB from a spool, the time of preparing not counted")
 
 
 def exported(url: str, destination: str, rows: int) -> tuple[float, float, float]:
