@@ -158,7 +158,7 @@ def _day(table: Table) -> Figure:
 def _growth(table: Table) -> Figure:
     """The cost of a row by the number of rows."""
     figure, axes = _axes(2.8)
-    for (form, points), color in zip(table.series.items(), (_OURS, _OURS_TOO), strict=False):
+    for (form, points), color in zip(table.series.items(), (_OURS, _OURS_TOO, _PALE), strict=False):
         sizes, costs = [point[0] for point in points], [point[1] for point in points]
         axes.plot(sizes, costs, "o-", color=color, linewidth=2, label=f"as {form}")
         peak = f"  {points[-1][2]:.0f} MB at most"
