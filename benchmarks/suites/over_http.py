@@ -35,6 +35,8 @@ def page(run: Run) -> Table:
     )
     ours, peers = figures[OURS], _peers(figures)
     exact = [each for each in peers if not each.weaker]
+    faster = ", ".join(f"{each.ratio(figures[FLOOR]):.2g}x {each.name}" for each in peers)
+    table.notes.append(f"how much faster the floor itself is: than {faster}")
     table.reach = [
         Reach("CPU to the floor's", ours.ratio(figures[FLOOR]), 1.6, "x"),
         *(Reach(f"CPU to {each.name}'s", ours.ratio(each), 0.4, "x") for each in peers),

@@ -78,8 +78,8 @@ async def _waiting(run: Run) -> Table:
         for each in figures:
             found[each.name, crowd] = each
             low, high = min(each.cpu) * 1e6, max(each.cpu) * 1e6
-            own = (each.median - figures[0].median) * 1e6
-            table.add(each.name, crowd, each.median * 1e6, low, high, own)
+            rest = (each.median - figures[0].median) * 1e6
+            table.add(each.name, crowd, each.median * 1e6, low, high, rest)
     table.series = {
         name: [
             [crowd, found[name, crowd].median * 1e6] for crowd in crowds if (name, crowd) in found
