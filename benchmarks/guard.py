@@ -29,7 +29,7 @@ def guard(server: Served) -> int:
 def _http(server: Served) -> list[Reach]:
     bounds: dict[Task, tuple[float, float]] = {
         "page": (2.4, 1.4),
-        "lines": (3.0, 0.5),
+        "lines": (2.4, 0.4),
         "calls": (3.0, 0.4),
     }
     found = []
