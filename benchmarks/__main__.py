@@ -26,8 +26,9 @@ leave it alone while this runs.
 """
 _EXAMPLES = """\
   python -m benchmarks                                all tables
-  python -m benchmarks --quick                        a look, for a minute
+  python -m benchmarks --quick                        a look, for two minutes
   python -m benchmarks --only page --only calls       some tables
+  python -m benchmarks --only page --json out.json    measure one again, keep the rest of the file
   python -m benchmarks --json out.json --plots docs/benchmarks
   python -m benchmarks --plots docs/benchmarks --from out.json     draw again, measure nothing
   python -m benchmarks --quick --guard                fail where a ratio has become bad (for CI)
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 where ``--guard`` found a ratio that has become bad."""
     given = _parser().parse_args(argv)
     if given.since is not None:
-        results = msgspec.json.decode(given.since.read_bytes(), type=Results)
+        results = _read(given.since)
     else:
         results = Results(about(), [])
         for name, value in results.about.items():
@@ -54,17 +55,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(_strength(server))
             if given.guard:
                 return guard(server)
+            if given.only and given.json and given.json.exists():
+                results.tables = _read(given.json).tables
             for name in given.only or SUITES:
-                results.tables.append(_measure(name, Run(server, quick=given.quick)))
-    if given.json:
-        text = msgspec.json.format(msgspec.json.encode(results), indent=1)
-        given.json.write_bytes(text + b"\n")
+                _put(results, _measure(name, Run(server, quick=given.quick)))
+                if given.json:
+                    _write(results, given.json)
     if given.plots:
         from benchmarks.plots import draw
 
         for path in draw(results.tables, given.plots):
             print(f"drawn: {path}")
     return 0
+
+
+def _put(results: Results, table: Table) -> None:
+    """Add ``table``, or take the place of an older one; in the order of the list."""
+    order = list(SUITES)
+    kept = [each for each in results.tables if each.key != table.key]
+    results.tables = sorted([*kept, table], key=lambda each: order.index(each.key))
+
+
+def _read(path: Path) -> Results:
+    return msgspec.json.decode(path.read_bytes(), type=Results)
+
+
+def _write(results: Results, path: Path) -> None:
+    """After every table, so that a run that is broken off has not been for nothing."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
 def _measure(name: str, run: Run) -> Table:
@@ -95,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--quick", action="store_true", help="few rounds and small sizes, for a look")
     add("--only", action="append", choices=list(SUITES), metavar="NAME", help="this table; again")
-    add("--json", type=Path, metavar="FILE", help="write all figures there, every round of them")
+    add("--json", type=Path, metavar="FILE", help="write all figures there; with --only, into it")
     add("--plots", type=Path, metavar="FOLDER", help="draw what README shows, as SVG")
     add("--from", dest="since", type=Path, metavar="FILE", help="take the figures from a --json")
     add("--guard", action="store_true", help="a minute of ratios against generous bounds, for CI")
