@@ -1,45 +1,124 @@
-"""``python -m benchmarks [--quick] [--json FILE]``: tables of CPU time, as ratios to the floor.
-
-Contenders take turns in one process; figures are medians with the smallest and largest round, and
-ratios are to the first line of each table. Absolute times depend on the machine; ratios less so.
-"""
+"""The command: ``python -m benchmarks``."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import platform
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.admission import admission
-from benchmarks.decoding import calling, decoding
-from benchmarks.measure import Figure
+from benchmarks.guard import guard
+from benchmarks.machine import about
+from benchmarks.report import Table, printed
+from benchmarks.server import Served, served
+from benchmarks.suites import SUITES, Run
+
+_ABOUT = """\
+Measure zoho_async beside the floor (aiohttp with plain msgspec) and beside its peers.
+
+Contenders are processes of their own that take turns; the figures are CPU time of one piece of
+work, medians with the smallest and largest round, and ratios within a round. Before anything is
+timed everybody's rows are compared with the floor's. Times depend on the machine, ratios less so:
+leave it alone while this runs.
+"""
+_EXAMPLES = """\
+  python -m benchmarks                                all tables
+  python -m benchmarks --quick                        a look, for two minutes
+  python -m benchmarks --only page --only calls       some tables
+  python -m benchmarks --only page --json out.json    measure one again, keep the rest of the file
+  python -m benchmarks --json out.json --plots docs/benchmarks
+  python -m benchmarks --plots docs/benchmarks --from out.json     draw again, measure nothing
+  python -m benchmarks --quick --guard                fail where a ratio has become bad (for CI)
+"""
 
 
-async def _run(rounds: int) -> dict[str, list[Figure]]:
-    return dict([await suite(rounds) for suite in (decoding, calling, admission)])
+class Results(msgspec.Struct):
+    """A run as ``--json`` writes it."""
+
+    about: dict[str, str]
+    tables: list[Table]
 
 
-def main() -> None:
-    """Run all suites and print their tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds, for a look")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    given = parser.parse_args()
-    tables = asyncio.run(_run(3 if given.quick else 15))
-    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
-    for title, figures in tables.items():
-        print(f"\n{title}\n{'':44} {'median':>10} {'low':>10} {'high':>10}  ratio")
-        for each in figures:
-            print(
-                f"{each.name:44} {each.median:8.1f}us {each.low:8.1f}us {each.high:8.1f}us"
-                f"  {each.ratio:5.2f}"
-            )
-    if given.json:
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(tables), indent=1))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 where ``--guard`` found a ratio that has become bad."""
+    given = _parser().parse_args(argv)
+    if given.since is not None:
+        results = _read(given.since)
+    else:
+        results = Results(about(), [])
+        for name, value in results.about.items():
+            print(f"{name:18} {value}")
+        with served() as server:
+            print(_strength(server))
+            if given.guard:
+                return guard(server)
+            if given.only and given.json and given.json.exists():
+                results.tables = _read(given.json).tables
+            for name in given.only or SUITES:
+                _put(results, _measure(name, Run(server, quick=given.quick)))
+                if given.json:
+                    _write(results, given.json)
+    if given.plots:
+        from benchmarks.plots import draw
+
+        for path in draw(results.tables, given.plots):
+            print(f"drawn: {path}")
+    return 0
+
+
+def _put(results: Results, table: Table) -> None:
+    """Add ``table``, or take the place of an older one; in the order of the list."""
+    order = list(SUITES)
+    kept = [each for each in results.tables if each.key != table.key]
+    results.tables = sorted([*kept, table], key=lambda each: order.index(each.key))
+
+
+def _read(path: Path) -> Results:
+    return msgspec.json.decode(path.read_bytes(), type=Results)
+
+
+def _write(results: Results, path: Path) -> None:
+    """After every table, so that a run that is broken off has not been for nothing."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def _measure(name: str, run: Run) -> Table:
+    began = time.monotonic()
+    table = SUITES[name].load()(run)
+    print(f"\n[{name}] {printed(table)}\n  ({time.monotonic() - began:.0f} s)", flush=True)
+    return table
+
+
+def _strength(server: Served) -> str:
+    """What the server can do, asked by a client that only reads."""
+    from benchmarks.strength import strength
+
+    return strength(server)
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, SUITES))
+    tables = "\n".join(
+        f"  {name:{width}}  {entry.says} (~{entry.seconds} s)" for name, entry in SUITES.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=_ABOUT,
+        epilog=f"tables:\n{tables}\n\nexamples:\n{_EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="few rounds and small sizes, for a look")
+    add("--only", action="append", choices=list(SUITES), metavar="NAME", help="this table; again")
+    add("--json", type=Path, metavar="FILE", help="write all figures there; with --only, into it")
+    add("--plots", type=Path, metavar="FOLDER", help="draw what README shows, as SVG")
+    add("--from", dest="since", type=Path, metavar="FILE", help="take the figures from a --json")
+    add("--guard", action="store_true", help="a minute of ratios against generous bounds, for CI")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

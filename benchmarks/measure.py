@@ -1,4 +1,4 @@
-"""Timing in turns, so that a machine whose speed drifts treats all contenders alike."""
+"""Timing in turns within one process, for what needs no server."""
 
 from __future__ import annotations
 
@@ -8,47 +8,35 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-import msgspec
-
-#: A contender does its work once.
-Contender: TypeAlias = Callable[[], Awaitable[object]]
+#: Does its work once; returns how many repetitions of the measured thing that was.
+Work: TypeAlias = Callable[[], Awaitable[int]]
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """CPU time of one round of a contender: median, smallest and largest, in microseconds."""
+class Times:
+    """CPU seconds of one repetition, a round each."""
 
-    name: str
-    median: float
-    low: float
-    high: float
-    ratio: float
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.cpu: list[float] = []
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.cpu)
+
+    def ratio(self, other: Times) -> float:
+        """Median of the ratios within a round."""
+        return statistics.median(a / b for a, b in zip(self.cpu, other.cpu, strict=True))
 
 
-async def in_turns(
-    contenders: Sequence[tuple[str, Contender]], *, rounds: int, inner: int
-) -> list[Figure]:
-    """Time each contender ``rounds`` times, ``inner`` repetitions each, in turns A B C A B C.
-
-    Ratios are those of the medians to the first contender's.
-    """
-    times: dict[str, list[float]] = {name: [] for name, _ in contenders}
-    for _, work in contenders:
-        await work()
-    for _ in range(rounds):
-        for name, work in contenders:
+async def in_turns(work: Sequence[tuple[str, Work]], *, rounds: int) -> list[Times]:
+    """Time each ``rounds`` times, in turns A B C A B C, after one round that does not count."""
+    times = [Times(name) for name, _ in work]
+    for number in range(rounds + 1):
+        for taken, (_, do) in zip(times, work, strict=True):
             gc.collect()
             began = time.process_time()
-            for _ in range(inner):
-                await work()
-            times[name].append((time.process_time() - began) / inner * 1e6)
-    floor = statistics.median(times[contenders[0][0]])
-    return [
-        Figure(
-            name=name,
-            median=statistics.median(taken),
-            low=min(taken),
-            high=max(taken),
-            ratio=statistics.median(taken) / floor,
-        )
-        for name, taken in times.items()
-    ]
+            repetitions = await do()
+            spent = (time.process_time() - began) / repetitions
+            if number:
+                taken.cpu.append(spent)
+    return times

@@ -1,0 +1,102 @@
+"""Whoever is measured over HTTP: one module a library, all doing the same work.
+
+`CONTENDERS` names them. A contender is a class whose instances live in a process of their own. What
+it does not offer it leaves as it is here, and is then not in that table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Sequence
+from typing import Any, BinaryIO, Final, Literal, TypeAlias
+
+import msgspec
+
+from benchmarks.pages import Kind, organization
+
+#: ``page``: one page as records. ``lines``: its rows as lines of a file. ``calls``: ten small ones.
+Task: TypeAlias = Literal["page", "lines", "calls"]
+
+TOKEN: Final = "1000.benchmark"
+AT_ONCE: Final = 10
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is to do."""
+
+    name: str
+    task: Task
+    url: str
+    kind: Kind = "typed"
+    uvloop: bool = False
+
+
+class Contender:
+    """A client of one server, opened by ``open`` in the event loop that uses it."""
+
+    #: Which of the tasks it has.
+    tasks: tuple[Task, ...] = ("page", "calls")
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.organization = organization(spec.kind, 200)
+        self.api = f"{spec.url}/books/v3"
+        self.page_url = f"{self.api}/invoices?organization_id={self.organization}&per_page=200"
+        self.call_url = f"{self.api}/contacts?organization_id={self.organization}"
+        self.headers = {"Authorization": f"Zoho-oauthtoken {TOKEN}", "Accept": "application/json"}
+
+    async def open(self) -> None:
+        """Make the client."""
+
+    async def page(self) -> Sequence[Any]:
+        """The rows of one page, as this library gives them."""
+        raise NotImplementedError
+
+    async def lines(self, file: BinaryIO) -> None:
+        """The rows of one page, a line each."""
+        raise NotImplementedError
+
+    async def calls(self) -> object:
+        """`AT_ONCE` small calls together (one after the other where it cannot do otherwise)."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Let go of the sockets."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """Where a contender is found: ``module:class``."""
+
+    where: str
+    uvloop: bool = False
+
+    def load(self) -> type[Contender]:
+        """The class. Raises `ImportError` where its library is not installed."""
+        module, _, name = self.where.partition(":")
+        found: type[Contender] = getattr(
+            importlib.import_module(f"benchmarks.contenders.{module}"), name
+        )
+        return found
+
+
+FLOOR: Final = "aiohttp + msgspec"
+OURS: Final = "zoho_async"
+
+CONTENDERS: Final[dict[str, Entry]] = {
+    FLOOR: Entry("floor:Floor"),
+    "raw sockets + msgspec": Entry("sockets:Sockets"),
+    OURS: Entry("ours:Ours"),
+    "zoho_async on uvloop": Entry("ours:Ours", uvloop=True),
+    "aiohttp + orjson": Entry("floor:Orjson"),
+    "httpx + json": Entry("by_httpx:Json"),
+    "httpx + json, made exact": Entry("by_httpx:ExactJson"),
+    "httpx + pydantic": Entry("by_httpx:Pydantic"),
+    "httpx + pydantic, exact": Entry("by_httpx:ExactPydantic"),
+    "requests + json": Entry("by_requests:Json"),
+    "zohopy": Entry("by_zohopy:Zohopy"),
+    "pyzohoapi": Entry("by_pyzohoapi:Pyzohoapi"),
+}
+
+#: Ratios of what was not measured.
+UNKNOWN: Final = math.nan
