@@ -26,12 +26,15 @@ from zoho_async.errors import (
     ConnectionBroken,
     NotConnected,
     Request,
+    UnreadableReply,
 )
 from zoho_async.regions import is_loopback
 
 CONNECT_TIMEOUT: Final = 10.0
 #: An ordinary answer is small; one that is still dripping in after this long is a fault.
 ANSWER_TIMEOUT: Final = 300.0
+#: More than any page or document of Zoho's; a body that goes on past it would fill the memory.
+MOST_BYTES: Final = 256 * 1024 * 1024
 
 #: Multipart forms are used up by sending, so a body may be given as a function that makes it.
 Body: TypeAlias = bytes | Callable[[], aiohttp.FormData] | None
@@ -111,8 +114,8 @@ class Transport:
 
         ``silence`` is the longest pause between two reads and ``total`` the longest time in all,
         in seconds. Raises `NotConnected` when nothing was sent, `ConnectionBroken` or `CallTimeout`
-        when it may have been, `ConfigurationError` when the host's certificate is not to be
-        trusted.
+        when it may have been, `UnreadableReply` for a body of more than ``MOST_BYTES``,
+        `ConfigurationError` when the host's certificate is not to be trusted.
         """
         timeout = aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=silence)
         loop = asyncio.get_running_loop()
@@ -129,7 +132,7 @@ class Transport:
                 skip_auto_headers=("Content-Type",) if body is None else None,
                 proxy=proxy,
             ) as response:
-                content = await response.read()
+                content = await _content(request, response)
                 names = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, names, content, loop.time() - began)
         except aiohttp.ClientConnectorCertificateError as error:
@@ -148,6 +151,20 @@ class Transport:
             raise CallTimeout(request, "no answer in time") from error
         except (_Broken, aiohttp.ClientError, OSError, ssl.SSLError) as error:
             raise ConnectionBroken(request, f"the connection broke ({_name(error)})") from error
+
+
+async def _content(request: Request, response: aiohttp.ClientResponse) -> bytes:
+    """The whole body."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_BYTES:
+            raise UnreadableReply(
+                request, f"the answer is longer than {MOST_BYTES:,} bytes", response.status
+            )
+    return b"".join(pieces)
 
 
 def _name(error: BaseException) -> str:

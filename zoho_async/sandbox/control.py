@@ -75,10 +75,13 @@ def state(box: Sandbox) -> dict[str, Any]:
 
 def _added(box: Sandbox, body: bytes) -> web.Response:
     try:
-        rules = msgspec.json.decode(body, type=Fault | list[Fault])
+        if body.lstrip().startswith(b"["):
+            rules = msgspec.json.decode(body, type=list[Fault])
+        else:
+            rules = [msgspec.json.decode(body, type=Fault)]
     except msgspec.DecodeError as error:
         return web.Response(status=400, text=f"no fault: {error}\n")
-    box.faults.extend(rules if isinstance(rules, list) else [rules])
+    box.faults.extend(rules)
     return _json(b"{}")
 
 

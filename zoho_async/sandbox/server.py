@@ -184,6 +184,12 @@ class Sandbox:
         return max((each.most_in_flight for each in self.judge.accounts.values()), default=0)
 
     @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        server = None if self._runner is None else self._runner.server
+        return 0 if server is None else len(server.connections)
+
+    @property
     def told_minute(self) -> float:
         """The length of its minute in seconds of an ordinary clock: a client's `Limits.window`."""
         return self.clock.told(self.limits.minute)

@@ -45,7 +45,10 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
     context = None if reply.context is _ABSENT else _context(reply.context, body)
     if reply.rows is _ABSENT and context is None and operation.paged:
         raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
-    return RawPage(_rows(reply.rows, operation.key), context)
+    rows = _rows(reply.rows, operation.key)
+    if rows is None and context is not None and context.has_more_page:
+        raise Unreadable(f"the reply holds no {operation.key!r} and says that more follow")
+    return RawPage(rows or [], context)
 
 
 def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw) -> str:
@@ -59,14 +62,15 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
     return "" if found is None else str(found)
 
 
-def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw]:
+def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | None:
+    """The rows, or None where they are absent or blank."""
     if raw is _ABSENT:
-        return []
+        return None
     try:
         return _ROWS.decode(raw)
     except msgspec.ValidationError:
         if is_blank(untyped(raw)):
-            return []
+            return None
         raise Unreadable(f"{key!r} is no list in this reply") from None
 
 
