@@ -185,7 +185,9 @@ def read_rules(toml: str) -> list[Fault]:
     return [_rule(number, table) for number, table in enumerate(tables.get("fault", []), 1)]
 
 
-def _rule(number: int, table: dict[str, Any]) -> Fault:
+def _rule(number: int, table: Any) -> Fault:
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"fault {number} is no table")
     if table.get("kind") not in get_args(FaultKind):
         raise ConfigurationError(
             f"fault {number}: kind {table.get('kind')!r} is none of {', '.join(FAULTS)}"
