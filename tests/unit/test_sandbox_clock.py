@@ -10,7 +10,7 @@ import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import Clock, LongTail, Sandbox, parse_lag
-from zoho_async.sandbox.latency import drawn
+from zoho_async.sandbox.latency import Latency, drawn
 
 
 class Real:
@@ -79,7 +79,7 @@ def test_a_long_tail_has_its_median_and_a_few_draws_far_beyond_it() -> None:
 
 
 def test_a_latency_may_differ_by_path() -> None:
-    latency = {"*/invoices": (1.0, 2.0), "*/items": 0.5}
+    latency: Latency = {"*/invoices": (1.0, 2.0), "*/items": 0.5}
     chance = random.Random(5)
     assert 1.0 <= drawn(latency, "/books/v3/invoices", chance) <= 2.0
     assert drawn(latency, "/books/v3/items", chance) == 0.5

@@ -324,7 +324,8 @@ def _lines(rows: Sequence[Row], told: Sequence[Sequence[str]]) -> str:
 _DOCS: Final = """# Faults, and what a client makes of them
 
 The sandbox spoils what it is asked to spoil. A rule names the kind, the calls (`path`, a glob over
-the path below the host; `method`), and how often: `after` calls pass, the next `times` are spoilt
+the path below the host, where `*` is all of the API and `/oauth/*` the accounts server; `method`),
+and how often: `after` calls pass, the next `times` are spoilt
 (`"always"` in TOML, `null` in JSON: all that follow), each with its `probability`, until the rule
 is `lasts` seconds old.
 

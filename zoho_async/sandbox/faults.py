@@ -54,6 +54,8 @@ FaultKind: TypeAlias = Literal[
     "throttled_grant",
 ]
 
+_ACCOUNTS: Final = ("/oauth/", "/self-client")
+
 #: When a fault acts: before the request counts, instead of its work, or after it.
 When: TypeAlias = Literal["before", "instead", "after"]
 
@@ -108,6 +110,9 @@ INSTEAD: Final[frozenset[str]] = frozenset(
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One rule. ``path`` is a glob over the path below the host, ``method`` a method or ``*``.
 
+    The path ``*`` is all of the API; the accounts server is spoilt where it is named, by
+    ``/oauth/*``.
+
     `FAULTS` says what each ``kind`` does with the other fields; ``seconds``, ``lasts`` and
     ``retry_after`` are in seconds.  ``status`` 0 and ``message`` "" are the kind's own. ``seen``
     and ``hits`` count the requests that matched and those that were spoilt.
@@ -138,6 +143,8 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def wants(self, method: str, path: str, now: float, chance: random.Random) -> bool:
         """Whether this request is one to spoil; counts it."""
         if self.method not in ("*", method) or not fnmatch.fnmatchcase(path, self.path):
+            return False
+        if self.path == "*" and path.startswith(_ACCOUNTS):
             return False
         self.seen += 1
         if self.began is None:

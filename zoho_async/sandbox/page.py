@@ -6,6 +6,7 @@ reading in peace (and for those whom a page that moves disturbs). Looking at it 
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,7 @@ Tiers: TypeAlias = Callable[[], Mapping[str, int]]
 PATHS: Final = frozenset({"/", "/favicon.ico"})
 _EVERY: Final = 2
 _LAST_CALLS: Final = 15
+_CODE: Final = re.compile("`([^`]+)`")
 _STYLE: Final = """
 :root{color-scheme:light dark;--line:#8885;--soft:#8881;--bad:#b3261e;--fine:#1a7f37}
 @media(prefers-color-scheme:dark){:root{--bad:#ff8a80;--fine:#7ee787}}
@@ -130,7 +132,7 @@ def _faults(box: Sandbox) -> str:
     rows = [
         (
             f"<code>{escape(fault.kind)}</code>",
-            escape(FAULTS[fault.kind].does),
+            _CODE.sub(r"<code>\1</code>", escape(FAULTS[fault.kind].does)),
             f"<code>{escape(fault.method)} {escape(fault.path)}</code>",
             f"{fault.probability:.0%}",
             f"{fault.hits:,} of {'any' if fault.times is None else f'{fault.times:,}'}",
@@ -167,15 +169,18 @@ def _status(arrival: Arrival) -> str:
 
 
 def _records(box: Sandbox) -> str:
-    names = list(box.stores[0].collections)
+    counts = {
+        name: [len(store.collection(name).indexes()) for store in box.stores]
+        for name in box.stores[0].collections
+    }
     rows = [
-        (
-            f"<code>{escape(name)}</code>",
-            *(f"{len(s.collection(name).indexes()):,}" for s in box.stores),
-        )
-        for name in names
+        (f"<code>{escape(name)}</code>", *(f"{count:,}" for count in each))
+        for name, each in counts.items()
+        if any(each)
     ]
-    return _table("records", "Records", "By organization", ("List", *box.organizations), rows)
+    empty = len(counts) - len(rows)
+    caption = f"By organization; {empty} more lists are empty" if empty else "By organization"
+    return _table("records", "Records", caption, ("List", *box.organizations), rows)
 
 
 def _tiers(box: Sandbox) -> str:
