@@ -68,7 +68,7 @@ swaps = st.lists(
     max_size=6,
 )
 thorough = settings(
-    max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 
 
@@ -148,7 +148,14 @@ def assert_quiet(problem: Exception) -> None:
     assert SECRET not in f"{problem}{problem!r}{problem.__cause__!r}"
 
 
+def is_read(body: bytes) -> bool:
+    """Whether a session goes on to read the values of an answer of HTTP 200."""
+    return error_of(CALL, Answer(200, {}, body)) is None
+
+
 def assert_page(body: bytes) -> None:
+    if not is_read(body):
+        return
     rows = rows_of(body)
     readers: list[Callable[[], int]] = [
         lambda: len(Decoder().page(contacts._LIST, body).rows),
@@ -165,12 +172,13 @@ def assert_page(body: bytes) -> None:
 
 def assert_read(body: bytes, status: int) -> None:
     """Everything else that reads replies."""
-    try:
-        record = Decoder().value(invoices._GET, body)
-    except Unreadable as problem:
-        assert_quiet(problem)
-    else:
-        assert isinstance(record.extra, dict)
+    if is_read(body):
+        try:
+            record = Decoder().value(invoices._GET, body)
+        except Unreadable as problem:
+            assert_quiet(problem)
+        else:
+            assert isinstance(record.extra, dict)
     answer = Answer(
         status,
         {"x-rate-limit-limit": body[:20].decode("latin-1"), "retry-after": str(len(body))},

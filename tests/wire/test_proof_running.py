@@ -87,8 +87,8 @@ async def test_an_hour_of_mixed_load_with_faults_stays_small_quiet_and_within_th
 ) -> None:
     """A sandbox in a process of its own, whose hour is half a minute of ours."""
     options = ("--speed", str(SPEED), "--size", "contacts=200", "--size", "invoices=100")
-    options += ("--token-life", "360000", "--tokens", "1000", "--latency", "tail:1:0.5")
-    async with started(*options) as (_, said), aiohttp.ClientSession() as http:
+    more = ("--token-life", "360000", "--tokens", "1000", "--latency", "tail:1:0.5")
+    async with started(*options, *more) as (_, said), aiohttp.ClientSession() as http:
         url, environment = said["url"], said["environment"]
         async with http.post(f"{url}/__sandbox__/faults", json=FAULTS) as reply:
             assert reply.status == 200
@@ -153,8 +153,8 @@ async def test_nothing_blocks_the_event_loop_for_50_ms_in_a_large_export(
             longest.append((seconds, repr(handle)))
 
     options = ("--size", "invoices=20000", "--size", "contacts=6000")
-    options += ("--per-minute", "100000", "--in-flight", "50")
-    async with started(*options) as (_, said):
+    more = ("--per-minute", "100000", "--in-flight", "50")
+    async with started(*options, *more) as (_, said):
         limits = Limits(limit=100_000, burst=100_000, in_flight=20)
         session = Session.from_env(said["environment"], limits=limits, ledger=MemoryLedger())
         monkeypatch.setattr(asyncio.Handle, "_run", measured)
