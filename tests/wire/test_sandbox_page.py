@@ -93,7 +93,7 @@ def test_the_page_is_fetched_again_by_itself_unless_it_is_told_to_keep_still() -
 
 
 def test_the_page_says_each_operations_tier_where_somebody_tells_it() -> None:
-    assert "id=tiers" not in render(Sandbox(), still=True)
+    assert "id=tiers" not in render(Sandbox(tiers=None), still=True)
     tiers = {"books.invoices.create": 2, "books.invoices.void": 2, "books.taxes.list": 1}
     page = checked(render(Sandbox(tiers=lambda: tiers), still=True))
     assert "1 of tier 1, 2 of tier 2" in page.text
