@@ -26,6 +26,7 @@ from zoho_async.errors import (
     ConnectionBroken,
     NotConnected,
     Request,
+    UnreadableReply,
 )
 from zoho_async.multipart import Form
 from zoho_async.regions import is_loopback
@@ -33,6 +34,8 @@ from zoho_async.regions import is_loopback
 CONNECT_TIMEOUT: Final = 10.0
 #: An ordinary answer is small; one that is still dripping in after this long is a fault.
 ANSWER_TIMEOUT: Final = 300.0
+#: More than any page or document of Zoho's; a body that goes on past it would fill the memory.
+MOST_BYTES: Final = 256 * 1024 * 1024
 _PIECE: Final = 256 * 1024
 
 Body: TypeAlias = bytes | Form | None
@@ -80,12 +83,16 @@ class Opened:
         return self._answer(self._start)
 
     async def read(self) -> Answer:
-        """The answer, read to its end."""
-        start, self._start = self._start, b""
-        try:
-            return self._answer(start + await self._response.read())
-        except _FAULTS as error:
-            raise _as_ours(error, self._request, self._url) from error
+        """The answer, read to its end. Raises `UnreadableReply` beyond ``MOST_BYTES``."""
+        pieces, self._start = [self._start], b""
+        size = len(pieces[0])
+        while piece := await self._next():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MOST_BYTES:
+                text = f"the answer is longer than {MOST_BYTES:,} bytes"
+                raise UnreadableReply(self._request, text, self.status)
+        return self._answer(b"".join(pieces))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body from where it was read to, in pieces as they come."""
@@ -99,9 +106,11 @@ class Opened:
         """Give the connection back, or cut it where something on it is unread."""
         self._response.close()
 
-    async def _next(self, most: int) -> bytes:
+    async def _next(self, most: int | None = None) -> bytes:
+        """What has come, ``most`` bytes of it at most; nothing at the end."""
+        content = self._response.content
         try:
-            return await self._response.content.read(most)
+            return await (content.readany() if most is None else content.read(most))
         except _FAULTS as error:
             raise _as_ours(error, self._request, self._url) from error
 
@@ -171,8 +180,8 @@ class Transport:
 
         ``silence`` is the longest pause between two reads and ``total`` the longest time in all,
         in seconds. Raises `NotConnected` when nothing was sent, `ConnectionBroken` or `CallTimeout`
-        when it may have been, `ConfigurationError` when the host's certificate is not to be
-        trusted.
+        when it may have been, `UnreadableReply` for a body of more than ``MOST_BYTES``,
+        `ConfigurationError` when the host's certificate is not to be trusted.
         """
         opened = await self.open(
             request, url, headers=headers, body=body, silence=silence, total=total, proxy=proxy

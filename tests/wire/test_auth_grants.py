@@ -213,7 +213,7 @@ async def test_a_wrong_client_is_told_apart(id_: str, secret: str, advice: str) 
 
 
 async def test_a_page_of_html_points_at_the_region() -> None:
-    fault = Fault(kind="status_html", status=200)
+    fault = Fault(kind="status_html", status=200, path="/oauth/*")
     async with Sandbox(faults=[fault]) as zoho, AccountsServer(url=zoho.accounts_url) as server:
         with pytest.raises(AccountsUnavailable, match="wrong region"):
             await exchange_code(server, client(zoho), "1000.code")

@@ -149,7 +149,7 @@ def refused(error: str, grant_type: GrantType) -> AuthError:
 def _read(status: int, body: bytes) -> _Answer:
     try:
         return msgspec.json.decode(body, type=_Answer, strict=False)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise AccountsUnavailable(
             f"the accounts server answered HTTP {status} with something that is not JSON: "
             "a gateway fault, or the wrong region for this account"

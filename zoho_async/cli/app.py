@@ -266,24 +266,41 @@ def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
     return outcome.DONE
 
 
-@app.command(help_epilogue="For example: `zoho-async sandbox --size invoices=20000 --minute 5`")
+@app.command(help_epilogue=options.SANDBOX_EPILOGUE)
 def sandbox(
     *,
     host: options.Host = "127.0.0.1",
     port: options.Port = 8080,
+    open_to_network: options.ToNetwork = False,
     seed: options.Seed = SANDBOX_SEED,
     size: options.Sizes = (),
+    organization: options.Organizations = (),
+    plan: options.Plan = "premium",
     minute: options.Minute = 60.0,
-    latency: options.Latency = 0.0,
+    speed: options.Speed = 1.0,
+    latency: options.Latency = "0",
+    faults: options.FaultsFile = None,
 ) -> int:
-    """Serve a local Zoho with made-up data, and print the environment that points clients at it."""
-    from zoho_async.cli.sandbox import parse_sizes, serve
-    from zoho_async.sandbox import Sandbox
+    """Serve a local Zoho with made-up data, and print the environment that points clients at it.
 
-    sizes = parse_sizes(size)
+    The page at its address shows its records, calls, limits and faults while it runs.
+    """
+    from zoho_async.cli.sandbox import SandboxOrder, serve
+
     return serve(
-        Sandbox(seed=seed, sizes=sizes, minute=minute, latency=latency, host=host, port=port),
-        port=port,
+        SandboxOrder(
+            host=host,
+            port=port,
+            open_to_network=open_to_network,
+            seed=seed,
+            sizes=size,
+            organizations=organization,
+            plan=plan,
+            minute=minute,
+            speed=speed,
+            latency=latency,
+            faults=faults,
+        )
     )
 
 

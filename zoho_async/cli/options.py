@@ -169,7 +169,39 @@ Sizes: TypeAlias = Annotated[
 Minute: TypeAlias = Annotated[
     float, _said("Seconds in its minute: clients must know (`export --minute`).", default=True)
 ]
-Latency: TypeAlias = Annotated[float, _said("Seconds until a reply leaves.", default=True)]
+Latency: TypeAlias = Annotated[
+    str,
+    _said(
+        "Seconds until a reply leaves: `0.3`, a range `0.1:0.5`, or a long tail `tail:0.3`.",
+        default=True,
+    ),
+]
+Organizations: TypeAlias = Annotated[
+    tuple[str, ...], _said("Id of an organization that it has; may be repeated.")
+]
+Plan: TypeAlias = Annotated[
+    str, _said("Zoho's plan, which sets the calls a day and at once.", default=True)
+]
+Speed: TypeAlias = Annotated[
+    float, _said("Zoho's seconds in one of yours: with 60 its minute is a second.", default=True)
+]
+FaultsFile: TypeAlias = Annotated[
+    Path | None, _said("TOML file of `[[fault]]` tables: what goes wrong, where and how often.")
+]
+ToNetwork: TypeAlias = Annotated[
+    bool,
+    _said("Let other machines reach it: its secrets are known to everyone who reads the docs."),
+]
+
+SANDBOX_EPILOGUE: Final = """
+**Examples**
+
+- a larger firm in a hurry: `zoho-async sandbox --size invoices=20000 --speed 60`
+- an organization of the free plan: `zoho-async sandbox --organization 111 --plan free`
+- with faults: `zoho-async sandbox --faults faults.toml`, where the file has lines such as
+  `[[fault]]`, `kind = "status"`, `status = 503`, `path = "*/invoices"`, `probability = 0.05`,
+  `times = "always"`
+"""
 
 # -- accounts -----------------------------------------------------------------------------------
 

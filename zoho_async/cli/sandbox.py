@@ -6,16 +6,43 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
 
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import SANDBOX_SIZES
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.errors import ConfigurationError
-from zoho_async.sandbox import Sandbox
+from zoho_async.limits import PLANS
+from zoho_async.regions import is_loopback
+from zoho_async.sandbox import Fault, Sandbox, parse_lag, read_rules
+
+_A_DAY_BY_CONTRACT = 10_000
 
 
-def serve(sandbox: Sandbox, *, port: int) -> int:
-    """Serve until interrupted, which is the way to end it: the exit code is then 0."""
+class SandboxOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asks of a sandbox, as it was written there."""
+
+    host: str
+    port: int
+    open_to_network: bool
+    seed: int
+    sizes: Sequence[str]
+    organizations: Sequence[str]
+    plan: str
+    minute: float
+    speed: float
+    latency: str
+    faults: Path | None
+
+
+def serve(order: SandboxOrder) -> int:
+    """Serve until interrupted, which is the way to end it: the exit code is then 0.
+
+    Raises `ConfigurationError` for an order that cannot be.
+    """
+    sandbox = made(order)
     try:
         asyncio.run(interruptible(_serve(sandbox)))
     except outcome.Interrupted:
@@ -23,7 +50,7 @@ def serve(sandbox: Sandbox, *, port: int) -> int:
         return outcome.DONE
     except OSError as problem:
         print(
-            f"zoho-async: cannot listen on port {port}: {problem.strerror}; "
+            f"zoho-async: cannot listen on {order.host}:{order.port}: {problem.strerror}; "
             "choose another with --port (0 takes a free one)",
             file=sys.stderr,
         )
@@ -31,14 +58,60 @@ def serve(sandbox: Sandbox, *, port: int) -> int:
     return outcome.DONE
 
 
+def made(order: SandboxOrder) -> Sandbox:
+    """The sandbox that was ordered. Raises `ConfigurationError`."""
+    if not is_loopback(order.host) and not order.open_to_network:
+        raise ConfigurationError(
+            f"--host {order.host} would let other machines in, and the sandbox's secrets are no "
+            "secrets; if that is what you want, add --open-to-network"
+        )
+    if order.plan not in PLANS:
+        raise ConfigurationError(f"--plan {order.plan!r} is none of {', '.join(PLANS)}")
+    if order.minute <= 0:
+        raise ConfigurationError(f"--minute is a number of seconds above 0, got {order.minute:g}")
+    for name in order.organizations:
+        if not name.isdecimal():
+            raise ConfigurationError(f"--organization takes an id such as 10234695, got {name!r}")
+    plan = PLANS[order.plan]
+    return Sandbox(
+        seed=order.seed,
+        sizes=parse_sizes(order.sizes),
+        organization=(order.organizations or ("10234695",))[0],
+        organizations=order.organizations,
+        per_day=plan.day or _A_DAY_BY_CONTRACT,
+        in_flight=plan.in_flight,
+        minute=order.minute,
+        speed=order.speed,
+        latency=parse_lag(order.latency),
+        faults=_faults(order.faults),
+        host=order.host,
+        port=order.port,
+    )
+
+
+def _faults(file: Path | None) -> list[Fault]:
+    if file is None:
+        return []
+    try:
+        return read_rules(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is no text in UTF-8"
+        raise ConfigurationError(f"--faults {file} cannot be read: {reason}") from None
+    except ConfigurationError as wrong:
+        raise ConfigurationError(f"--faults {file}: {wrong}") from None
+
+
 async def _serve(sandbox: Sandbox) -> None:
     async with sandbox:
         for name, value in sandbox.environment().items():
             print(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
+        minute = sandbox.told_minute
+        slower = "" if minute == 60 else f" --minute {minute:g}"
         print(
-            f"serving {sandbox.url}; paste the lines above into another shell, then run there: "
-            "zoho-async export --to DIR\nCtrl-C ends it",
+            f"serving {sandbox.url}, which is also the page that shows what happens; paste the "
+            "lines above into another shell, then run there: "
+            f"zoho-async export --to DIR{slower}\nCtrl-C ends it",
             file=sys.stderr,
         )
         await asyncio.Event().wait()

@@ -14,7 +14,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from zoho_async.sandbox.server import Lag, Sandbox
+from zoho_async.errors import ConfigurationError
+from zoho_async.sandbox.latency import Lag, parse_lag
+from zoho_async.sandbox.server import Sandbox
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         inbound=options.inbound,
         block=options.block,
         token_life=options.token_life,
+        speed=options.speed,
         host=options.host,
         port=options.port,
     )
@@ -74,9 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--per-day", type=int, default=10_000, help="calls a day and organization")
     add("--in-flight", type=int, default=10, help="calls at a time and organization")
     add("--block", type=float, default=900.0, help="length of a block for too many calls")
-    add("--latency", type=_lag, default=0.0, metavar="S[:S]", help="delay of replies, or a range")
-    add("--inbound", type=_lag, default=0.0, metavar="S[:S]", help="delay of requests, or a range")
+    add(
+        "--latency",
+        type=_lag,
+        default=0.0,
+        metavar="S",
+        help="delay of replies: 0.3, 0.1:0.5, tail:0.3",
+    )
+    add("--inbound", type=_lag, default=0.0, metavar="S", help="delay of requests, likewise")
     add("--token-life", type=float, default=3600.0, help="life of an access token")
+    add("--speed", type=float, default=1.0, help="Zoho's seconds in one of ours")
     add("--tokens", type=int, default=10, help="access tokens that may be asked for in 10 minutes")
     return parser
 
@@ -90,10 +100,9 @@ def _size(text: str) -> tuple[str, int]:
 
 def _lag(text: str) -> Lag:
     try:
-        low, _, high = text.partition(":")
-        return (float(low), float(high)) if high else float(low)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not seconds, or low:high") from None
+        return parse_lag(text)
+    except ConfigurationError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
 
 
 if __name__ == "__main__":

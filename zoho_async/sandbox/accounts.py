@@ -58,7 +58,10 @@ class Holder(msgspec.Struct, kw_only=True):
 
 
 class Accounts:
-    """One user's client, refresh tokens and access tokens."""
+    """One user's client, refresh tokens and access tokens.
+
+    ``speed`` is how many of its seconds pass in one of a client's, who is told ``expires_in``.
+    """
 
     def __init__(
         self,
@@ -68,8 +71,10 @@ class Accounts:
         client_secret: str,
         refresh_token: str,
         seed: int,
+        speed: float = 1.0,
     ) -> None:
         self.rules = rules
+        self.speed = speed
         self.client_id = client_id
         self.client_secret = client_secret
         self.requests = 0
@@ -102,6 +107,17 @@ class Accounts:
         for holder in self._holders():
             self._end(holder)
 
+    def revoke_grants(self) -> None:
+        """End every refresh token, and every access token with them."""
+        self.revoke_tokens()
+        self._refresh.clear()
+
+    def end(self, token: str) -> None:
+        """End one access token before its time."""
+        for holder in self._holders():
+            if holder.live.pop(token, None) is not None:
+                self._dead.add(token)
+
     @property
     def live_tokens(self) -> list[str]:
         """The access tokens that were given and not ended, whether or not their time is over."""
@@ -127,41 +143,41 @@ class Accounts:
     def answer(self, form: Mapping[str, str], *, now: float, api_domain: str) -> Reply:
         """Answer ``POST /oauth/v2/token``; ``form`` holds the parameters of body and query."""
         if form.get("client_id") != self.client_id:
-            return _error("invalid_client")
+            return denied("invalid_client")
         if form.get("client_secret") != self.client_secret:
-            return _error("invalid_client_secret")
+            return denied("invalid_client_secret")
         new_token = ""
         match form.get("grant_type", ""):
             case "refresh_token":
                 holder = self._refresh.get(form.get("refresh_token", ""))
                 if holder is None:
-                    return _error("invalid_code")
+                    return denied("invalid_code")
             case "client_credentials":
                 if not form.get("scope"):
-                    return _error("invalid_scope")
+                    return denied("invalid_scope")
                 holder = self._clients.setdefault(form["scope"], Holder(scope=form["scope"]))
             case "authorization_code":
                 code = self._codes.pop(form.get("code", ""), None)
                 if code is None or now >= code.ends:
-                    return _error("invalid_code")
+                    return denied("invalid_code")
                 if form.get("redirect_uri", "") != code.redirect_uri:
-                    return _error("invalid_redirect_uri")
+                    return denied("invalid_redirect_uri")
                 holder = Holder(scope=code.scope)
                 if code.offline:
                     new_token = self._keep(holder)
                 else:
                     self._clients[self._word()] = holder
             case grant_type:
-                return _error("unsupported_grant_type" if grant_type else "invalid_request")
+                return denied("unsupported_grant_type" if grant_type else "invalid_request")
         if self._throttled(holder, now):
-            return _throttle()
+            return throttled()
         expires_in = self.rules.expires_in
         answer = {
             "access_token": self._give(holder, now),
             "scope": holder.scope or self.rules.scope,
             "api_domain": api_domain,
             "token_type": "Bearer",
-            "expires_in": int(self.rules.life) if expires_in is None else expires_in,
+            "expires_in": int(self.rules.life / self.speed) if expires_in is None else expires_in,
         }
         if new_token:
             answer["refresh_token"] = new_token
@@ -223,11 +239,13 @@ def _oauth(status: int, values: dict[str, Any]) -> Reply:
     return Reply(status=status, code=None, body=ENCODER.encode(values))
 
 
-def _error(name: str) -> Reply:
+def denied(name: str) -> Reply:
+    """No token: HTTP 200 with an ``error``, as the accounts server has it."""
     return _oauth(200, {"error": name})
 
 
-def _throttle() -> Reply:
+def throttled() -> Reply:
+    """Too many tokens were asked for; the refresh token stays good."""
     return _oauth(
         400,
         {

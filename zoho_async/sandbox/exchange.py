@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -10,16 +13,32 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from zoho_async.sandbox.replies import JSON_TYPE, ApiRefusal, Reply, invalid_field
+from zoho_async.operation import PRODUCTS
+from zoho_async.sandbox.clock import Clock
+from zoho_async.sandbox.faults import Fault
+from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field
 
 _BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+#: Linger on, for no time: closing then resets the connection.
+_RESET: Final = struct.pack("ii", 1, 0)
+_FLOOD: Final = b" " * 16_384
+_LISTS_OF_ORGANIZATIONS: Final = frozenset(
+    f"{each.base_path}/organizations" for each in PRODUCTS.values()
+)
+_HEADERS: Final = (
+    *(each.organization_header for each in PRODUCTS.values() if each.organization_header),
+    "X-com-zoho-invoice-organizationid",
+)
 
 
 def organization_of(request: web.BaseRequest) -> str | None:
     """The organization that a request names, or None; lists of organizations name none."""
-    if request.path == "/books/v3/organizations":
+    if request.path in _LISTS_OF_ORGANIZATIONS:
         return None
-    return request.query.get("organization_id") or None
+    named = request.query.get("organization_id")
+    if named:
+        return named
+    return next((request.headers[name] for name in _HEADERS if request.headers.get(name)), None)
 
 
 def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
@@ -39,43 +58,97 @@ def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
         raise ApiRefusal(400, 1038, "JSON is not well formed") from None
 
 
+async def sent(
+    request: web.BaseRequest, reply: Reply, fault: Fault | None, clock: Clock
+) -> web.StreamResponse:
+    """Send a reply as the fault, if there is one, wants it sent."""
+    match fault.kind if fault is not None else "":
+        case "drop" | "drop_undone":
+            return hang_up(request)
+        case "reset" | "reset_undone":
+            return hang_up(request, rudely=True)
+        case "silent":
+            await _while_there(request, fault.seconds if fault else 0.0, clock)
+            return hang_up(request)
+        case "slow":
+            return await _slowly(request, reply, fault.seconds if fault else 0.0, clock)
+        case "broken_body":
+            return await _broken_off(request, reply)
+        case "endless":
+            return await _endlessly(request, reply)
+        case _:
+            return response(reply)
+
+
 def response(reply: Reply) -> web.Response:
     headers = {"Content-Type": reply.content_type, **reply.headers}
     return web.Response(status=reply.status, body=reply.content(), headers=headers)
 
 
-def hang_up(request: web.BaseRequest) -> web.StreamResponse:
-    """Close the connection without an answer; what is returned is never sent."""
-    if request.transport is not None:
-        request.transport.close()
+def hang_up(request: web.BaseRequest, *, rudely: bool = False) -> web.StreamResponse:
+    """Close the connection without an answer (rudely: reset it); what is returned is never sent."""
+    transport = request.transport
+    if transport is not None and rudely:
+        made: socket.socket | None = transport.get_extra_info("socket")
+        if made is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
+    elif transport is not None:
+        transport.close()
     return web.Response()
 
 
-async def slowly(request: web.BaseRequest, reply: Reply, seconds: float) -> web.StreamResponse:
+async def _slowly(
+    request: web.BaseRequest, reply: Reply, seconds: float, clock: Clock
+) -> web.StreamResponse:
     """Send a body in ten pieces, evenly over ``seconds``."""
     body = reply.content()
     answer = await _begun(request, reply, len(body))
     step = max(1, -(-len(body) // 10))
-    for start in range(0, len(body), step):
-        await answer.write(body[start : start + step])
-        await asyncio.sleep(seconds / 10)
-    await answer.write_eof()
+    with contextlib.suppress(OSError):  # the client may have gone
+        for start in range(0, len(body), step):
+            await answer.write(body[start : start + step])
+            await clock.sleep(seconds / 10)
+        await answer.write_eof()
     return answer
 
 
-async def broken_off(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+async def _broken_off(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     """Send half of a body, then close the connection."""
     body = reply.content()
     answer = await _begun(request, reply, len(body))
     await answer.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.close()
+    hang_up(request)
     return answer
 
 
-async def _begun(request: web.BaseRequest, reply: Reply, length: int) -> web.StreamResponse:
-    answer = web.StreamResponse(status=reply.status, headers=reply.headers)
-    answer.content_type = JSON_TYPE.partition(";")[0]
+async def _endlessly(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    """Send all but the last byte of a body, then blanks until the client has had enough."""
+    answer = await _begun(request, reply, None)
+    with contextlib.suppress(OSError):
+        await answer.write(reply.content()[:-1])
+        while not _gone(request):
+            await answer.write(_FLOOD)
+            await asyncio.sleep(0.001)
+    return answer
+
+
+async def _while_there(request: web.BaseRequest, seconds: float, clock: Clock) -> None:
+    """Wait ``seconds``, or until the client has gone."""
+    end = clock.now() + seconds
+    while clock.now() < end and not _gone(request):
+        await clock.sleep(min(end - clock.now(), 0.05 * clock.speed))
+
+
+def _gone(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+async def _begun(request: web.BaseRequest, reply: Reply, length: int | None) -> web.StreamResponse:
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    answer = web.StreamResponse(status=reply.status, headers=headers)
     answer.content_length = length
+    if length is None:
+        answer.enable_chunked_encoding()
     await answer.prepare(request)
     return answer

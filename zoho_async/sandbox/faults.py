@@ -1,68 +1,121 @@
 """Faults on request: what goes wrong, for which calls, how often.
 
 A rule watches the requests that its method and path match. It lets ``after`` of them pass, spoils
-the next ``times`` (None: all that follow), and is done. The first rule that wants a request has it.
-Faults of the connection and of the reply are told apart by *when* they act: ``drop_unread`` before
-the request is counted, those of ``refusals`` instead of the work, the rest after the work was done,
-which is what makes a lost answer to a write ambiguous.
+the next ``times`` (None: all that follow) with its ``probability``, and is done, at the latest
+``lasts`` seconds after the first that it watched. The first rule that wants a request has it.
+
+What matters most is *when* a fault acts, because that decides what a client may do about it:
+before the request counts, instead of the work (it certainly did not happen), or after it (it
+happened, and nobody can tell): `FAULTS` says it for each. How they spoil answers is in `spoiling`.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import random
-from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from zoho_async.sandbox.replies import ENCODER, JSON_TYPE, Reply
+from zoho_async.errors import ConfigurationError
 
 FaultKind: TypeAlias = Literal[
     "drop_unread",
     "drop_undone",
     "drop",
+    "reset_undone",
+    "reset",
+    "broken_body",
+    "silent",
+    "slow",
+    "endless",
     "status",
     "status_html",
     "code",
+    "refuse",
+    "redirect",
     "empty",
     "cut",
     "html",
-    "refuse",
-    "redirect",
-    "last_page",
-    "repeat_rows",
-    "slow",
-    "broken_body",
+    "wrong_type",
+    "wrong_content_type",
+    "bad_gzip",
     "odd",
+    "last_page",
+    "always_more",
+    "repeat_rows",
+    "shifted_rows",
+    "dead_token",
+    "unknown_token",
+    "revoked_grant",
+    "wrong_region",
+    "denied_grant",
+    "throttled_grant",
 ]
+
+_ACCOUNTS: Final = ("/oauth/", "/self-client")
+
+#: When a fault acts: before the request counts, instead of its work, or after it.
+When: TypeAlias = Literal["before", "instead", "after"]
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a kind of fault does, and when it acts."""
+
+    when: When
+    does: str
+
+
+FAULTS: Final[dict[FaultKind, About]] = {
+    "drop_unread": About("before", "the connection closes before the request counts"),
+    "drop_undone": About("instead", "the connection closes, nothing was done"),
+    "drop": About("after", "the connection closes without an answer"),
+    "reset_undone": About("instead", "the connection is reset, nothing was done"),
+    "reset": About("after", "the connection is reset without an answer"),
+    "broken_body": About("after", "half of the body comes, then the connection closes"),
+    "silent": About("after", "no answer for `seconds`, then the connection closes"),
+    "slow": About("after", "the body takes `seconds` to arrive"),
+    "endless": About("after", "the body never ends"),
+    "status": About("instead", "HTTP `status` (500) with code 1000 in JSON"),
+    "status_html": About("instead", "HTTP `status` (502) with a page of HTML"),
+    "code": About("instead", "HTTP `status` (200) with Zoho's `code` and `message`"),
+    "refuse": About("instead", "HTTP `status` (429) with `code` and, where set, `retry_after`"),
+    "redirect": About("instead", "HTTP 302 to `location`"),
+    "empty": About("after", "HTTP 200 without a body"),
+    "cut": About("after", "HTTP 200 with the first half of the body"),
+    "html": About("after", "HTTP 200 with a page of HTML"),
+    "wrong_type": About("after", "what the answer holds is `value` (`field` `*`: all of it is)"),
+    "wrong_content_type": About("after", "the right body as `content_type` (text/plain)"),
+    "bad_gzip": About("after", "a body that claims to be gzip and is not"),
+    "odd": About("after", "`field` holds `value` in every row or record of the answer"),
+    "last_page": About("after", "`has_more_page` is false"),
+    "always_more": About("after", "`has_more_page` is true"),
+    "repeat_rows": About("after", "the page's first `rows` rows come again at its end"),
+    "shifted_rows": About("after", "the page begins with the last `rows` rows of the one before"),
+    "dead_token": About("instead", "the access token ends before its time (401, code 57)"),
+    "unknown_token": About("instead", "the access token is not known (401, code 14)"),
+    "revoked_grant": About("instead", "the refresh token and its access tokens are revoked"),
+    "wrong_region": About("instead", "as another data center: HTML, or `invalid_client`"),
+    "denied_grant": About("instead", "HTTP 200 with the error `message` (invalid_code)"),
+    "throttled_grant": About("instead", "HTTP 400 Access Denied: too many tokens asked for"),
+}
 
 #: Faults that answer (or hang up) instead of doing the work.
 INSTEAD: Final[frozenset[str]] = frozenset(
-    {"drop_undone", "status", "status_html", "code", "refuse", "redirect"}
+    kind for kind, about in FAULTS.items() if about.when == "instead"
 )
 
-_HTML: Final = (
-    b"<html><head><title>Zoho</title></head><body><h1>Service unavailable</h1></body></html>"
-)
-_EXACT: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
-
-class Fault(msgspec.Struct, kw_only=True):
+class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One rule. ``path`` is a glob over the path below the host, ``method`` a method or ``*``.
 
-    - ``drop_unread``: the connection is closed before the request counts.
-    - ``drop_undone``, ``drop``: closed after the request was taken, before or after its effect.
-    - ``status``, ``status_html``: HTTP ``status`` with a JSON or an HTML body, nothing done.
-    - ``code``: HTTP ``status`` (200 unless set) with Zoho's ``code`` and ``message``, nothing done.
-    - ``refuse``: HTTP 429 with ``code`` and, where set, ``retry_after`` seconds.
-    - ``redirect``: HTTP 302 to ``location``.
-    - ``empty``, ``cut``, ``html``: HTTP 200 with no body, half of it, or a page of HTML.
-    - ``last_page``: ``has_more_page`` is false. ``repeat_rows``: the page's first ``rows`` rows
-      come a second time at its end.
-    - ``broken_body``: half of the body comes, then the connection closes.
-    - ``slow``: the body takes ``seconds`` to arrive.
-    - ``odd``: ``field`` holds ``value`` in every row or record of the answer.
+    The path ``*`` is all of the API; the accounts server is spoilt where it is named, by
+    ``/oauth/*``.
+
+    `FAULTS` says what each ``kind`` does with the other fields; ``seconds``, ``lasts`` and
+    ``retry_after`` are in seconds.  ``status`` 0 and ``message`` "" are the kind's own. ``seen``
+    and ``hits`` count the requests that matched and those that were spoilt.
     """
 
     kind: FaultKind
@@ -71,29 +124,41 @@ class Fault(msgspec.Struct, kw_only=True):
     after: int = 0
     times: int | None = 1
     probability: float = 1.0
+    lasts: float | None = None
     status: int = 0
-    code: int = 44
-    message: str = "Internal error"
+    code: int | str = 44
+    message: str = ""
     retry_after: float | None = None
     location: str = "/"
     rows: int = 1
     seconds: float = 1.0
     field: str = ""
     value: Any = None
-    #: How many requests matched, and how many were spoilt.
+    content_type: str = "text/plain"
     seen: int = 0
     hits: int = 0
+    #: When the first request matched, by the sandbox's clock.
+    began: float | None = None
 
-    def wants(self, method: str, path: str, chance: random.Random) -> bool:
+    def wants(self, method: str, path: str, now: float, chance: random.Random) -> bool:
         """Whether this request is one to spoil; counts it."""
         if self.method not in ("*", method) or not fnmatch.fnmatchcase(path, self.path):
             return False
+        if self.path == "*" and path.startswith(_ACCOUNTS):
+            return False
         self.seen += 1
+        if self.began is None:
+            self.began = now
+        over = self.lasts is not None and now >= self.began + self.lasts
         spent = self.times is not None and self.hits >= self.times
-        if spent or self.seen <= self.after or chance.random() >= self.probability:
+        if over or spent or self.seen <= self.after or chance.random() >= self.probability:
             return False
         self.hits += 1
         return True
+
+    def known_code(self) -> int | None:
+        """``code`` as a number, for the books; it goes out as it was given."""
+        return int(self.code) if str(self.code).isdecimal() else None
 
 
 class Faults:
@@ -103,61 +168,54 @@ class Faults:
         self.rules = rules
         self._chance = random.Random(seed)
 
-    def pick(self, method: str, path: str) -> Fault | None:
+    def pick(self, method: str, path: str, now: float) -> Fault | None:
         """The rule that spoils this request, or None. Call once a request."""
         for rule in self.rules:
-            if rule.wants(method, path, self._chance):
+            if rule.wants(method, path, now, self._chance):
                 return rule
         return None
 
 
-def instead(fault: Fault) -> Reply:
-    """The answer of a fault that does not let the work be done."""
-    if fault.kind == "redirect":
-        return Reply(status=302, code=None, headers={"Location": fault.location})
-    if fault.kind == "status_html":
-        return Reply(status=fault.status or 502, code=None, body=_HTML, content_type="text/html")
-    if fault.kind == "refuse":
-        seconds = fault.retry_after
-        headers = {} if seconds is None else {"Retry-After": str(int(seconds))}
-        return _refusal(429, fault.code, "You have been blocked for some time.", headers)
-    if fault.kind == "status":
-        return _refusal(fault.status or 500, 1000, fault.message, {})
-    return _refusal(fault.status or 200, fault.code, fault.message, {})
+def read_rules(toml: str) -> list[Fault]:
+    """The rules of a TOML text: ``[[fault]]`` tables with the fields of `Fault`.
+
+    ``times = "always"`` stands for None. Raises `ConfigurationError` with what is wrong.
+    """
+    import tomllib
+
+    try:
+        tables = tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"the faults are no TOML: {error}") from None
+    if set(tables) - {"fault"} or not isinstance(tables.get("fault", []), list):
+        raise ConfigurationError("faults are [[fault]] tables, and nothing else is read")
+    return [_rule(number, table) for number, table in enumerate(tables.get("fault", []), 1)]
 
 
-def spoil(fault: Fault, reply: Reply) -> Reply:
-    """What a fault makes of a finished answer (a drop is the server's to do)."""
-    page = reply.page
-    if fault.kind == "empty":
-        return msgspec.structs.replace(reply, page=None, body=b"")
-    if fault.kind == "cut":
-        body = reply.content()
-        return msgspec.structs.replace(reply, page=None, body=body[: len(body) // 2])
-    if fault.kind == "html":
-        return Reply(code=None, body=_HTML, content_type="text/html;charset=UTF-8")
-    if fault.kind == "last_page" and page is not None:
-        page.context["has_more_page"] = False
-    if fault.kind == "repeat_rows" and page is not None:
-        page.rows.extend(page.rows[: fault.rows])
-    if fault.kind == "odd":
-        body = _with_odd_value(reply.content(), fault.field, fault.value)
-        return msgspec.structs.replace(reply, page=None, body=body)
-    return reply
+def _rule(number: int, table: Any) -> Fault:
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"fault {number} is no table")
+    if table.get("kind") not in get_args(FaultKind):
+        raise ConfigurationError(
+            f"fault {number}: kind {table.get('kind')!r} is none of {', '.join(FAULTS)}"
+        )
+    if table.get("times") == "always":
+        table["times"] = None
+    try:
+        return msgspec.convert(table, Fault)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"fault {number}: {error}") from None
 
 
-def _refusal(status: int, code: int, message: str, headers: dict[str, str]) -> Reply:
-    body = ENCODER.encode({"code": code, "message": message})
-    return Reply(status=status, code=code, body=body, content_type=JSON_TYPE, headers=headers)
-
-
-def _with_odd_value(body: bytes, field: str, value: Any) -> bytes:
-    envelope = _EXACT.decode(body)
-    for key, part in envelope.items():
-        if key == "page_context" or not isinstance(part, list | dict):
-            continue
-        records = msgspec.convert([part] if isinstance(part, dict) else part, list[dict[str, Any]])
-        for record in records:
-            record[field] = value
-        envelope[key] = records[0] if isinstance(part, dict) else records
-    return ENCODER.encode(envelope)
+def told(rules: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Rules as ``/__sandbox__/faults`` tells them: what is not as usual, and the counts."""
+    usual = msgspec.structs.asdict(Fault(kind="drop"))
+    said = ("kind", "path", "method", "times", "seen", "hits")
+    return [
+        {
+            name: value
+            for name, value in msgspec.structs.asdict(rule).items()
+            if name != "began" and (name in said or value != usual[name])
+        }
+        for rule in rules
+    ]

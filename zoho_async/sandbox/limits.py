@@ -52,6 +52,15 @@ class Verdict(msgspec.Struct, frozen=True):
     retry_after: float | None = None
 
 
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an organization's limits are used now; ``blocked_for`` is in seconds."""
+
+    minute: int
+    day: int
+    in_flight: int
+    blocked_for: float
+
+
 class Account:
     """What one organization (or the account itself) has used."""
 
@@ -110,6 +119,20 @@ class Judge:
         self._turn_day(account, now)
         remaining = max(0, self.rules.per_day - account.day_count)
         return self.rules.per_day, remaining, self._day_end(account.day_number) - now
+
+    def usage(self, name: str, now: float) -> Usage:
+        """What is used of the limits at this moment."""
+        account = self.account(name)
+        self._turn_minute(account, now)
+        self._turn_day(account, now)
+        rolling = self.rules.window == "rolling"
+        until = max(account.blocked_until, self.everyone_blocked_until)
+        return Usage(
+            minute=len(account.times) if rolling else account.fixed_count,
+            day=account.day_count,
+            in_flight=account.flying,
+            blocked_for=max(0.0, until - now),
+        )
 
     def _refusal(self, account: Account, now: float) -> Verdict | None:
         rules = self.rules

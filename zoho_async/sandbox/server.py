@@ -1,64 +1,29 @@
 """The sandbox: a real HTTP server on loopback that behaves as Zoho is known to behave.
 
-A request travels: lag on the way in - arrival (judged by the limits and recorded) - fault, if a
-rule wants one - token - organization - the API over the store - lag on the way out - reply. Work
-takes effect at the arrival; only the answer is late. A request that was refused for its limits was
-neither looked at nor carried out.
+This is its life, and what a test arranges and asks. How a request travels is in `requests`, what is
+answered below ``/__sandbox__/`` in `control`, and the page at ``/`` in `page`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl
+from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
-from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox import books, consent
+from zoho_async.sandbox import books, control, page, requests
 from zoho_async.sandbox.accounts import Accounts, TokenRules
-from zoho_async.sandbox.exchange import (
-    body_of,
-    broken_off,
-    hang_up,
-    organization_of,
-    response,
-    slowly,
-)
-from zoho_async.sandbox.faults import INSTEAD, Fault, Faults, instead, spoil
-from zoho_async.sandbox.limits import Judge, LimitRules, Verdict, Window
-from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply
+from zoho_async.sandbox.clock import Clock
+from zoho_async.sandbox.faults import Fault, Faults
+from zoho_async.sandbox.latency import Latency
+from zoho_async.sandbox.limits import Judge, LimitRules, Window
+from zoho_async.sandbox.requests import Arrival
 from zoho_async.sandbox.store import Store
 from zoho_async.sandbox.world import World
-
-Lag: TypeAlias = float | tuple[float, float]
-
-log: Final = logging.getLogger("zoho_async.sandbox")
-
-_OWN: Final = "/__sandbox__/"
-_SCHEME: Final = "Zoho-oauthtoken "
-_ACCOUNT: Final = "@account"
-
-
-class Arrival(msgspec.Struct):
-    """One API request that reached the sandbox; status 0 and code None until it is answered.
-
-    ``time`` is the sandbox's clock in seconds; ``organization`` is None where none was named.
-    """
-
-    time: float
-    organization: str | None
-    method: str
-    path: str
-    query: dict[str, str]
-    status: int = 0
-    code: int | None = None
 
 
 class Sandbox:
@@ -66,10 +31,11 @@ class Sandbox:
 
     Use as an async context manager; ``url`` is known inside. ``sizes`` are the rows of each
     ``product.resource``. ``latency`` is how late replies leave, ``inbound`` how late requests
-    arrive, in seconds: one figure or a (low, high) pair, drawn from the seed. ``minute`` is the
-    length of Zoho's minute, ``block`` of the block for exceeding it. ``limits`` and ``tokens``
-    hold every other rule and may be changed while it runs, as may ``latency``, ``inbound``,
-    ``faults`` and ``quota_headers``. ``now`` is its clock (monotonic seconds).
+    arrive, in seconds: see `latency`. ``minute`` is the length of Zoho's minute, ``block`` of the
+    block for exceeding it; with ``speed`` that many of Zoho's seconds pass in one of ours, and
+    ``now`` reads ours. ``limits`` and ``tokens`` hold every other rule and may be changed while it
+    runs, as may ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held
+    and moved on. ``tiers``, where given, tells how deeply each operation is played, for the page.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -88,20 +54,22 @@ class Sandbox:
         per_minute: int = 100,
         in_flight: int = 10,
         per_day: int = 10_000,
-        latency: Lag = 0.0,
-        inbound: Lag = 0.0,
+        latency: Latency = 0.0,
+        inbound: Latency = 0.0,
         block: float = 900.0,
         token_life: float = 3600.0,
         quota_headers: bool = True,
         faults: Sequence[Fault] = (),
         host: str = "127.0.0.1",
         port: int = 0,
+        speed: float = 1.0,
         now: Callable[[], float] = time.monotonic,
+        tiers: page.Tiers | None = None,
     ) -> None:
         self.seed = seed
         self.organization = organization
-        self.latency: Lag = latency
-        self.inbound: Lag = inbound
+        self.latency: Latency = latency
+        self.inbound: Latency = inbound
         self.quota_headers = quota_headers
         self.limits = LimitRules(
             per_minute=per_minute,
@@ -114,20 +82,24 @@ class Sandbox:
         self.tokens = TokenRules(life=token_life)
         self.faults: list[Fault] = list(faults)
         self.arrivals: list[Arrival] = []
+        #: Requests that no description knows, or that the sandbox does not play.
+        self.unknown: list[Arrival] = []
         self.url = ""
-        self._now = now
-        self._judge = Judge(self.limits, now())
-        self._faults = Faults(self.faults, seed)
-        self._chance = random.Random(seed)
-        self._accounts = Accounts(
+        self.tiers = tiers
+        self.clock: Final = Clock(speed, now)
+        self.judge: Final = Judge(self.limits, self.clock.now())
+        self.rules: Final = Faults(self.faults, seed)
+        self.chance: Final = random.Random(seed)
+        self.accounts: Final = Accounts(
             rules=self.tokens,
             client_id=self.client_id,
             client_secret=self.client_secret,
             refresh_token=self.refresh_token,
             seed=seed,
+            speed=speed,
         )
-        names = list(dict.fromkeys([organization, *(organizations or ())]))
-        self._stores = {name: Store(World(seed, name, sizes or {})) for name in names}
+        self.organizations: Final = tuple(dict.fromkeys([organization, *(organizations or ())]))
+        self.stores: Final = [Store(World(seed, name, sizes or {})) for name in self.organizations]
         self._address = host, port
         self._something_arrived = asyncio.Event()
         self._runner: web.ServerRunner | None = None
@@ -145,7 +117,8 @@ class Sandbox:
             await self._runner.cleanup()
             raise
         bound = self._runner.addresses[0]
-        self.url = f"http://{host}:{bound[1]}"
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{bound[1]}"
         return self
 
     async def __aexit__(
@@ -158,7 +131,22 @@ class Sandbox:
             await self._runner.cleanup()
             self._runner = None
 
-    # -- for tests ------------------------------------------------------------------------------
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        if path in page.PATHS and request.method == "GET":
+            return page.answer(self, request)
+        if path.startswith(control.OWN):
+            return await control.control(self, request)
+        if requests.is_for_accounts(path):
+            return await requests.accounts(self, request)
+        return await requests.api(self, request)
+
+    def note(self, arrival: Arrival) -> None:
+        """Remember a request to the API, and wake who waits for it."""
+        self.arrivals.append(arrival)
+        self._something_arrived.set()
+
+    # -- what there is --------------------------------------------------------------------------
 
     @property
     def accounts_url(self) -> str:
@@ -173,27 +161,38 @@ class Sandbox:
     @property
     def refused(self) -> int:
         """Requests that the limits refused (not those that a fault refused)."""
-        return sum(account.refused for account in self._judge.accounts.values())
+        return sum(account.refused for account in self.judge.accounts.values())
 
     @property
     def token_requests(self) -> int:
         """Requests for an access token, successful or not."""
-        return self._accounts.requests
+        return self.accounts.requests
 
     @property
     def refresh_tokens(self) -> list[str]:
         """The refresh tokens that work, the oldest first."""
-        return self._accounts.refresh_tokens
+        return self.accounts.refresh_tokens
 
     @property
     def most_in_minute(self) -> int:
         """The most calls of one organization that were let in within a minute."""
-        return max((each.most_in_minute for each in self._judge.accounts.values()), default=0)
+        return max((each.most_in_minute for each in self.judge.accounts.values()), default=0)
 
     @property
     def most_in_flight(self) -> int:
         """The most calls of one organization that were being answered at a time."""
-        return max((each.most_in_flight for each in self._judge.accounts.values()), default=0)
+        return max((each.most_in_flight for each in self.judge.accounts.values()), default=0)
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        server = None if self._runner is None else self._runner.server
+        return 0 if server is None else len(server.connections)
+
+    @property
+    def told_minute(self) -> float:
+        """The length of its minute in seconds of an ordinary clock: a client's `Limits.window`."""
+        return self.clock.told(self.limits.minute)
 
     def environment(self) -> dict[str, str]:
         """The environment variables that point a client here."""
@@ -213,13 +212,19 @@ class Sandbox:
         Raises `KeyError` for a resource or organization that is not here.
         """
         if resource.removeprefix("books.") == "organizations":
-            return books.organization_rows(list(self._stores.values()))
+            return books.organization_rows(self.stores)
         collection = self.store(organization).collection(resource)
         return [collection.encoded_row(index) for index in collection.indexes()]
 
     def store(self, organization: str | None = None) -> Store:
-        """An organization's records: ``.collection(resource)`` adds, changes and removes them."""
-        return self._stores[organization or self.organization]
+        """An organization's records: ``.collection(resource)`` adds, changes and removes them.
+
+        Raises `KeyError` for an organization that is not here.
+        """
+        name = organization or self.organization
+        if name not in self.organizations:
+            raise KeyError(name)
+        return self.stores[self.organizations.index(name)]
 
     async def arrived(self, count: int) -> None:
         """Wait until ``count`` API requests have arrived in all, answered or not."""
@@ -229,199 +234,8 @@ class Sandbox:
 
     def revoke_tokens(self) -> None:
         """End every access token; the refresh token stays good."""
-        self._accounts.revoke_tokens()
+        self.accounts.revoke_tokens()
 
     def state(self) -> dict[str, Any]:
         """Counts, as ``/__sandbox__/state`` tells them."""
-        statuses: dict[str, int] = {}
-        for arrival in self.arrivals:
-            key = f"{arrival.status}/{arrival.code}"
-            statuses[key] = statuses.get(key, 0) + 1
-        return {
-            "calls": self.calls,
-            "refused": self.refused,
-            "token_requests": self.token_requests,
-            "refresh_tokens": len(self.refresh_tokens),
-            "most_in_minute": self.most_in_minute,
-            "most_in_flight": self.most_in_flight,
-            "answers": statuses,
-            "faults": [{"kind": fault.kind, "hits": fault.hits} for fault in self.faults],
-        }
-
-    # -- requests -------------------------------------------------------------------------------
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path.startswith(_OWN):
-            return await self._own(request)
-        if request.path.startswith("/oauth/") or request.path == consent.SELF_CLIENT:
-            return await self._account_request(request)
-        await self._lag(self.inbound)
-        fault = self._faults.pick(request.method, request.path)
-        if fault is not None and fault.kind == "drop_unread":
-            return hang_up(request)
-        now = self._now()
-        organization = organization_of(request)
-        arrival = Arrival(now, organization, request.method, request.path, dict(request.query))
-        self.arrivals.append(arrival)
-        self._something_arrived.set()
-        account = organization or _ACCOUNT
-        verdict = self._judge.arrive(account, now)
-        try:
-            reply = await self._reply(request, arrival, verdict, fault)
-            if self.quota_headers:
-                reply.headers.update(self._quota(account))
-            await self._lag(self.latency)
-        finally:
-            if verdict is None:
-                self._judge.leave(account)
-        arrival.status, arrival.code = reply.status, reply.code
-        if fault is not None and fault.kind in ("drop", "drop_undone"):
-            arrival.status = 0
-            return hang_up(request)
-        if fault is not None and fault.kind == "slow":
-            return await slowly(request, reply, fault.seconds)
-        if fault is not None and fault.kind == "broken_body":
-            return await broken_off(request, reply)
-        return response(reply)
-
-    async def _reply(
-        self,
-        request: web.BaseRequest,
-        arrival: Arrival,
-        verdict: Verdict | None,
-        fault: Fault | None,
-    ) -> Reply:
-        try:
-            if verdict is not None:
-                return _refused(verdict)
-            if fault is not None and fault.kind in INSTEAD:
-                return instead(fault)
-            body = await request.read()
-            parts = self._admitted(request, arrival)
-            call = books.Call(
-                method=request.method,
-                parts=parts,
-                params=arrival.query,
-                headers=request.headers,
-                body=body_of(request, body),
-            )
-            store = self._stores[arrival.organization or self.organization]
-            reply = await books.answer(call, store, list(self._stores.values()))
-        except ApiRefusal as refusal:
-            if refusal.code in (5, 1000) and refusal.status in (404, 501):
-                log.warning("refused %s %s: %s", request.method, request.path, refusal.message)
-            reply = refusal.reply()
-        return reply if fault is None else spoil(fault, reply)
-
-    def _admitted(self, request: web.BaseRequest, arrival: Arrival) -> tuple[str, ...]:
-        """The path below Books' base, if token and organization are right."""
-        base, _, below = request.path.partition("/v3/")
-        if f"{base}/v3" != PRODUCTS["books"].base_path:
-            raise ApiRefusal(404, 5, "Invalid URL Passed")
-        parts = tuple(below.split("/"))
-        self._check_token(request, parts)
-        if parts[0] == "organizations":
-            return parts
-        if arrival.organization is None:
-            if len(self._stores) > 1:
-                text = "You belong to several organizations: organization_id must name one."
-                raise ApiRefusal(400, 6024, text, error_info=list(self._stores))
-        elif arrival.organization not in self._stores:
-            text = "This user is not associated with the organization."
-            raise ApiRefusal(400, 6041, text)
-        return parts
-
-    def _check_token(self, request: web.BaseRequest, parts: Sequence[str]) -> None:
-        header = request.headers.get("Authorization", "")
-        if not header.startswith(_SCHEME):
-            raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
-        state = self._accounts.state(header.removeprefix(_SCHEME), self._now())
-        if state == "unknown":
-            raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
-        scope = self._accounts.scope(header.removeprefix(_SCHEME))
-        operation = books.described(request.method, parts)
-        lacking = (
-            "fullaccess" not in scope
-            and operation is not None
-            and not _covers(scope, operation.scope)
-        )
-        if state == "dead" or lacking:
-            raise ApiRefusal(401, 57, "You are not authorized to perform this operation")
-
-    async def _account_request(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The accounts server: tokens, their revocation, and the pages that a person sees."""
-        fault = self._faults.pick(request.method, request.path)
-        if fault is not None and fault.kind == "drop_unread":
-            return hang_up(request)
-        form = dict(parse_qsl((await request.read()).decode(errors="replace")))
-        self._accounts.requests += request.path == "/oauth/v2/token"
-        await self._lag(self.latency)
-        if fault is not None and fault.kind in ("status", "status_html"):
-            return response(instead(fault))
-        reply = self._account_reply(request, {**request.query, **form})
-        if fault is not None and fault.kind in ("drop", "drop_undone"):
-            return hang_up(request)
-        return response(reply if fault is None else spoil(fault, reply))
-
-    def _account_reply(self, request: web.BaseRequest, asked: Mapping[str, str]) -> Reply:
-        now, accounts, posted = self._now(), self._accounts, request.method == "POST"
-        match request.path:
-            case consent.AUTHORIZATION | consent.CONSENT | consent.SELF_CLIENT:
-                return consent.page(
-                    accounts, request.path, asked, posted=posted, now=now, url=self.url
-                )
-            case "/oauth/v2/token" | "/oauth/v2/token/revoke" if not posted:
-                return Reply(status=405, code=None, body=b"{}")
-            case "/oauth/v2/token":
-                return accounts.answer(asked, now=now, api_domain=self.url)
-            case "/oauth/v2/token/revoke":
-                return accounts.revoke(asked.get("token", ""))
-            case _:
-                return Reply(status=404, code=None, body=b"{}")
-
-    async def _own(self, request: web.BaseRequest) -> web.StreamResponse:
-        """What is not Zoho's: counts and the truth, for tests in another process."""
-        match request.path.removeprefix(_OWN).split("/"):
-            case ["state"]:
-                body = ENCODER.encode(self.state())
-            case ["arrivals"]:
-                body = b"".join(ENCODER.encode(each) + b"\n" for each in self.arrivals)
-            case ["faults"] if request.method == "POST":
-                self.faults.append(msgspec.json.decode(await request.read(), type=Fault))
-                body = b"{}"
-            case ["truth", resource]:
-                try:
-                    rows = self.truth(resource, request.query.get("organization"))
-                except KeyError:
-                    return web.Response(status=404, text="no such resource or organization\n")
-                body = b"".join(row + b"\n" for row in rows)
-            case _:
-                return web.Response(status=404, text="no such page\n")
-        return web.Response(body=body, content_type="application/json")
-
-    def _quota(self, account: str) -> dict[str, str]:
-        limit, remaining, reset = self._judge.quota(account, self._now())
-        return {
-            "X-Rate-Limit-Limit": str(limit),
-            "X-Rate-Limit-Remaining": str(remaining),
-            "X-Rate-Limit-Reset": str(int(reset)),
-        }
-
-    async def _lag(self, lag: Lag) -> None:
-        seconds = lag if isinstance(lag, int | float) else self._chance.uniform(*lag)
-        if seconds > 0:
-            await asyncio.sleep(seconds)
-
-
-def _covers(granted: str, needed: str) -> bool:
-    """Whether scopes like ``ZohoBooks.invoices.ALL`` allow one like ``ZohoBooks.invoices.READ``."""
-    scopes = {scope.strip().lower() for scope in granted.split(",")}
-    wanted = needed.lower()
-    return not wanted or wanted in scopes or f"{wanted.rpartition('.')[0]}.all" in scopes
-
-
-def _refused(verdict: Verdict) -> Reply:
-    body = ENCODER.encode({"code": verdict.code, "message": verdict.message})
-    seconds = verdict.retry_after
-    headers = {} if seconds is None else {"Retry-After": str(max(1, round(seconds)))}
-    return Reply(status=429, code=verdict.code, body=body, headers=headers)
+        return control.state(self)

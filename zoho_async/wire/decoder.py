@@ -5,7 +5,8 @@ fails is the reply read as plain values and made to fit (see `zoho_async.wire.fi
 fits costs nothing for the care taken of others.
 
 A list without its key is an empty list only where something else vouches for the reply: its
-``page_context``, or that the list comes all at once. Otherwise it is no answer, and `Unreadable`.
+``page_context`` (unless that says that more pages follow), or that the list comes all at once.
+Otherwise it is no answer, and `Unreadable`.
 """
 
 from __future__ import annotations
@@ -102,6 +103,8 @@ class Decoder:
             rows, context = self._loose_page(operation, body)
         if rows is msgspec.UNSET and context is None and operation.paged:
             raise Unreadable(f"the reply holds neither {key!r} nor {CONTEXT!r}")
+        if not is_array(rows) and context is not None and context.has_more_page:
+            raise Unreadable(f"the reply holds no {key!r} and says that more follow")
         sent = Sent(body)
         found: list[T] = rows or []
         remember(found, sent, (key,))
@@ -128,7 +131,7 @@ class Decoder:
         if is_array(rows):
             rows = [self._fit(row, operation.row) for row in rows]
         elif is_blank(rows):
-            rows = []
+            rows = None
         elif rows is not msgspec.UNSET:
             raise Unreadable(f"{operation.key!r} is no list in this reply")
         return rows, self._fit(context, PageContext) if is_object(context) else None

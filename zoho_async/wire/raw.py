@@ -47,6 +47,8 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
     context = None if reply.context is _ABSENT else _context(reply.context, body)
     if rows is msgspec.UNSET and context is None and operation.paged:
         raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
+    if not isinstance(rows, list) and context is not None and context.has_more_page:
+        raise Unreadable(f"the reply holds no {operation.key!r} and says that more follow")
     return RawPage(rows or [], context)
 
 
@@ -75,14 +77,15 @@ def _patiently(key: str, body: bytes) -> Any:
         return _envelope(key).decode(mended(body))
 
 
-def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType:
+def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType | None:
+    """The rows, None where they are blank."""
     if raw is _ABSENT:
         return msgspec.UNSET
     try:
         return _ROWS.decode(raw)
     except msgspec.ValidationError:
         if is_blank(untyped(raw)):
-            return []
+            return None
         raise Unreadable(f"{key!r} is no list in this reply") from None
 
 

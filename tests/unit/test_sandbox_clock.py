@@ -1,0 +1,106 @@
+"""The sandbox's time and latencies, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+
+import pytest
+
+from zoho_async.errors import ConfigurationError
+from zoho_async.sandbox import Clock, LongTail, Sandbox, parse_lag
+from zoho_async.sandbox.latency import Latency, drawn
+
+
+class Real:
+    """Our own time, held by the test."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_scaled_clock_lets_a_minute_of_zohos_pass_in_a_second_of_ours() -> None:
+    real = Real()
+    clock = Clock(60.0, real)
+    began = clock.now()
+    real.now += 1.0
+    assert clock.now() - began == 60.0
+    assert clock.told(60.0) == 1.0
+
+
+def test_a_held_clock_moves_only_when_it_is_told_to_and_goes_on_from_there() -> None:
+    real = Real()
+    clock = Clock(2.0, real)
+    clock.hold()
+    began = clock.now()
+    real.now += 50.0
+    assert (clock.held, clock.now() - began) == (True, 0.0)
+    clock.advance(900.0)
+    assert clock.now() - began == 900.0
+    clock.release()
+    real.now += 1.0
+    assert clock.now() - began == 902.0
+
+
+async def test_who_sleeps_on_a_held_clock_wakes_when_enough_time_was_let_pass() -> None:
+    clock = Clock()
+    clock.hold()
+    sleeper = asyncio.create_task(clock.sleep(10.0))
+    for seconds in (4.0, 5.0):
+        await asyncio.sleep(0)
+        clock.advance(seconds)
+    await asyncio.sleep(0)
+    assert not sleeper.done()
+    clock.advance(1.0)
+    await sleeper
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_speed_that_is_none_is_refused(speed: float) -> None:
+    with pytest.raises(ConfigurationError, match="speed"):
+        Sandbox(speed=speed)
+
+
+def test_time_does_not_go_back() -> None:
+    with pytest.raises(ValueError, match="back"):
+        Clock().advance(-1.0)
+
+
+def test_a_long_tail_has_its_median_and_a_few_draws_far_beyond_it() -> None:
+    chance = random.Random(5)
+    draws = [LongTail(0.2).draw(chance) for _ in range(4000)]
+    assert 0.18 < statistics.median(draws) < 0.22
+    assert 20 < sum(draw > 2.0 for draw in draws) < 80  # one in a hundred above ten medians
+    assert LongTail(0.0).draw(chance) == 0.0
+
+
+def test_a_latency_may_differ_by_path() -> None:
+    latency: Latency = {"*/invoices": (1.0, 2.0), "*/items": 0.5}
+    chance = random.Random(5)
+    assert 1.0 <= drawn(latency, "/books/v3/invoices", chance) <= 2.0
+    assert drawn(latency, "/books/v3/items", chance) == 0.5
+    assert drawn(latency, "/books/v3/contacts", chance) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "lag"),
+    [
+        ("0.3", 0.3),
+        ("0.1:0.5", (0.1, 0.5)),
+        ("0.5:0.1", (0.1, 0.5)),
+        ("tail:0.3", LongTail(0.3)),
+        ("tail:0.3:0.5", LongTail(0.3, 0.5)),
+    ],
+)
+def test_a_latency_can_be_written_as_text(text: str, lag: object) -> None:
+    assert parse_lag(text) == lag
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:2:3", "tail:", "-1", "nan", "tail:0.1:x"])
+def test_text_that_is_no_latency_is_refused_with_what_would_be(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="a range"):
+        parse_lag(text)

@@ -1,0 +1,92 @@
+"""Rules of faults as values: when they act, and how they are read from TOML."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from zoho_async.errors import ConfigurationError
+from zoho_async.sandbox import Fault, read_rules
+from zoho_async.sandbox.faults import Faults, told
+
+
+def picked(rules: list[Fault], moments: list[float]) -> list[int]:
+    faults = Faults(rules, seed=1)
+    return [
+        -1 if (rule := faults.pick("GET", "/books/v3/items", now)) is None else rules.index(rule)
+        for now in moments
+    ]
+
+
+def test_a_rule_takes_the_nth_call_alone() -> None:
+    assert picked([Fault(kind="drop", after=2)], [0.0] * 5) == [-1, -1, 0, -1, -1]
+
+
+def test_a_rule_is_over_when_its_time_is_which_runs_from_the_first_call_it_saw() -> None:
+    rule = Fault(kind="drop", times=None, lasts=10.0)
+    assert picked([rule], [100.0, 109.9, 110.0, 200.0]) == [0, 0, -1, -1]
+
+
+def test_the_first_rule_that_wants_a_call_has_it() -> None:
+    rules = [Fault(kind="drop", method="POST"), Fault(kind="empty"), Fault(kind="cut", times=None)]
+    assert picked(rules, [0.0] * 3) == [1, 2, 2]
+
+
+def test_chance_is_the_seeds() -> None:
+    def hits(seed: int) -> list[bool]:
+        rule, chance = Fault(kind="drop", times=None, probability=0.3), random.Random(seed)
+        return [rule.wants("GET", "/x", 0.0, chance) for _ in range(200)]
+
+    assert hits(1) == hits(1) != hits(2)
+    assert 30 < sum(hits(1)) < 90
+
+
+def test_rules_are_read_from_toml() -> None:
+    rules = read_rules(
+        """
+        [[fault]]
+        kind = "status"
+        status = 503
+        path = "*/invoices"
+        probability = 0.05
+        times = "always"
+
+        [[fault]]
+        kind = "refuse"
+        code = "43"
+        retry_after = 60
+        lasts = 30.0
+        """
+    )
+    assert rules == [
+        Fault(kind="status", status=503, path="*/invoices", probability=0.05, times=None),
+        Fault(kind="refuse", code="43", retry_after=60, lasts=30.0),
+    ]
+    assert read_rules("") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[[fault]", "no TOML"),
+        ("kind = 'drop'", "fault.. tables"),
+        ("[fault]\nkind = 'drop'", "fault.. tables"),
+        ("fault = [1]", "fault 1"),
+        ("[[fault]]\nkind = 'dorp'", "fault 1: kind 'dorp' is none of drop_unread"),
+        ("[[fault]]\nkind = 'drop'\n[[fault]]\nkind = 'drop'\ntims = 2", "fault 2: .*tims"),
+        ("[[fault]]\nkind = 'drop'\nafter = 'x'", "fault 1: .*after"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused_with_where_and_why(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        read_rules(text)
+
+
+def test_a_rule_is_told_by_what_is_not_usual() -> None:
+    rule = Fault(kind="status", status=503, times=None)
+    rule.wants("GET", "/x", 0.0, random.Random(1))
+    assert told([rule]) == [
+        {"kind": "status", "path": "*", "method": "*", "times": None, "status": 503}
+        | {"seen": 1, "hits": 1}
+    ]

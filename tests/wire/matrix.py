@@ -1,0 +1,391 @@
+"""Every fault against everything a client does: what comes of it, and the table that says so.
+
+Each cell is one operation on a fresh sandbox whose rule spoils one request of it, or every one.
+Whatever happens, the cell judges by what the *server* counted: a value is the right one, a write
+happened as often as the outcome allows, no place in the limits and no connection stays taken.
+
+``python -m tests.wire.matrix`` writes the table to docs/faults.md; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+from unittest.mock import patch
+
+import msgspec
+
+from zoho_async import Credentials, Limits, Session, Upload, transport
+from zoho_async.books import contacts, invoices
+from zoho_async.books.contacts import ContactInput
+from zoho_async.errors import AmbiguousWrite, ZohoError
+from zoho_async.export import Export, ResourceFailed
+from zoho_async.limits import MemoryLedger
+from zoho_async.retry import Policy
+from zoho_async.sandbox import FAULTS, Fault, Sandbox, books
+from zoho_async.sandbox.replies import Reply, success
+from zoho_async.sandbox.store import Store
+
+DOCS: Final = Path(__file__).parents[2] / "docs" / "faults.md"
+PDF: Final = b"%PDF-1.4\n" + bytes(range(256)) * 4 + b"\n%%EOF"
+MINUTE: Final = 1.0
+LINGER: Final = 0.05
+#: A client that takes no more stands for one with a real memory.
+FLOOD: Final = 1_000_000
+SIZES: Final = {"contacts": 30, "invoices": 5}
+
+Column: TypeAlias = Literal["read", "list", "write", "upload", "download", "refresh", "export"]
+COLUMNS: Final[tuple[Column, ...]] = (
+    *("read", "list", "write", "upload", "download", "refresh", "export"),
+)
+_WHERE: Final[dict[Column, tuple[str, str]]] = {
+    "read": ("GET", "*/invoices/*"),
+    "list": ("GET", "*/contacts"),
+    "write": ("POST", "*/contacts"),
+    "upload": ("POST", "*/attachment"),
+    "download": ("GET", "*/invoices/*"),
+    "refresh": ("POST", "/oauth/v2/token"),
+    "export": ("GET", "*/contacts"),
+}
+_PAGES: Final = {"last_page", "always_more", "repeat_rows", "shifted_rows"}
+_TOKENS: Final = {"dead_token", "unknown_token", "revoked_grant"}
+_GRANTS: Final = {"denied_grant", "throttled_grant"}
+_CODES: Final = {"code", "refuse"}
+_WRITES: Final = {"write", "upload"}
+#: After these the same session must work again at once.
+_PASSING: Final = {"AmbiguousWrite", "ConnectionBroken", "UnreadableReply", "ServerError"}
+_DONE: Final = {"value", "empty record"}
+_NUMBERS: Final = itertools.count(30_000_001)
+_UPLOADS: Final[dict[str, list[str]]] = {}
+_ANSWER: Final = books.answer
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A fault as the table names it; ``columns`` are those where it can act."""
+
+    title: str
+    make: Callable[[Column, bool], Fault]
+    columns: tuple[Column, ...]
+
+
+def _row(kind: str, note: str = "", **fields: Any) -> Row:
+    def make(column: Column, always: bool) -> Fault:
+        method, path = _WHERE[column]
+        # rows that have moved stay moved
+        times = None if always or kind == "shifted_rows" else 1
+        rule = {"kind": kind, "method": method, "path": path, "times": times}
+        # a page further on is the harder case: there is something to lose already
+        later = column in ("list", "export") and kind in (*_PAGES, "empty", "cut", "odd")
+        return msgspec.convert(rule | {"after": 1 if later else 0} | fields, Fault)
+
+    return Row(f"`{kind}`{note}", make, tuple(_columns(kind)))
+
+
+def _columns(kind: str) -> Iterable[Column]:
+    """Where a fault can act (and, for a document, can be told from the real thing)."""
+    for column in COLUMNS:
+        if kind in _PAGES and column not in ("list", "export"):
+            continue
+        if kind == "odd" and column not in ("read", "list", "export"):
+            continue
+        if kind in _GRANTS and column != "refresh":
+            continue
+        if kind in _TOKENS | _CODES and column == "refresh":
+            continue
+        if column == "download" and kind in ("cut", "wrong_type"):
+            continue
+        yield column
+
+
+ROWS: Final = (
+    *(_row(kind) for kind in ("drop_unread", "drop_undone", "drop", "reset_undone", "reset")),
+    _row("broken_body"),
+    _row("silent", seconds=0.3),
+    _row("slow", seconds=0.1),
+    _row("endless"),
+    _row("status"),
+    _row("status", " 503", status=503),
+    _row("status_html"),
+    _row("code", " 1000 with HTTP 200", code=1000),
+    _row("code", " 1000 with HTTP 400", code=1000, status=400),
+    _row("code", " 57 with HTTP 401", code=57, status=401),
+    _row("code", " 57 as text with HTTP 200", code="57"),
+    _row("refuse", " 44", code=44, retry_after=1),
+    _row("refuse", " 43 as text", code="43", retry_after=1),
+    _row("refuse", " 45, calls left", code=45, retry_after=1),
+    _row("refuse", " 1070", code=1070),
+    _row("refuse", " 44 with HTTP 400", code=44, status=400, retry_after=1),
+    *(_row(kind) for kind in ("redirect", "empty", "cut", "html", "wrong_type")),
+    _row("wrong_type", ", text", value="none"),
+    _row("wrong_type", ", all of it", field="*", value=["?"]),
+    _row("wrong_content_type"),
+    _row("bad_gzip"),
+    _row("odd", " total", field="total", value="a lot"),
+    *(_row(kind) for kind in ("last_page", "always_more")),
+    _row("repeat_rows", rows=3),
+    _row("shifted_rows", rows=3),
+    *(_row(kind) for kind in ("dead_token", "unknown_token", "revoked_grant", "wrong_region")),
+    *(_row(kind) for kind in ("denied_grant", "throttled_grant")),
+)
+
+
+class Cell:
+    """One operation on one sandbox; ``box`` is what the server counted."""
+
+    def __init__(self, box: Sandbox, zoho: Session, uploads: list[str], folder: Path) -> None:
+        self.box = box
+        self.zoho = zoho
+        self.uploads = uploads
+        self.folder = folder
+        self.odd = any(fault.kind == "odd" for fault in box.faults)
+
+    @property
+    def invoice_id(self) -> str:
+        return self.ids("invoices", "invoice_id")[1]
+
+    def ids(self, resource: str, name: str) -> list[str]:
+        return [msgspec.json.decode(row)[name] for row in self.box.truth(resource)]
+
+    async def read(self) -> str:
+        record = await invoices.get(self.zoho, self.invoice_id)
+        if record.invoice_number is None:
+            assert record.extra["invoice"] == self.box.faults[0].value
+            return "empty record"
+        truth = self.box.store().collection("invoices")
+        index = truth.find(self.invoice_id)
+        assert index is not None
+        assert record.invoice_number == truth.detail(index)["invoice_number"]
+        if self.odd and self.box.faults[0].hits:
+            assert record.total is None
+            assert record.extra["total"] == "a lot"
+        else:
+            assert record.total is not None
+        return "value"
+
+    async def list(self) -> None:
+        got = [row.contact_id async for row in contacts.list(self.zoho, per_page=10)]
+        assert len(got) == len(set(got)), "a row came twice"
+        assert sorted(map(str, got)) == sorted(self.ids("contacts", "contact_id")), "a row is lost"
+
+    async def write(self) -> str:
+        made = await contacts.create(self.zoho, ContactInput(contact_name="Only Once"))
+        if made.contact_name is None:
+            assert not made.contact_id
+            assert made.extra
+            return "empty record"
+        assert made.contact_name == "Only Once"
+        return "value"
+
+    async def upload(self) -> None:
+        await invoices.add_attachment(
+            self.zoho, self.invoice_id, attachment=Upload("receipt.pdf", PDF)
+        )
+
+    async def download(self) -> None:
+        document = await invoices.get_pdf(self.zoho, self.invoice_id)
+        assert document.content == PDF
+
+    async def refresh(self) -> str:
+        return await self.read()
+
+    async def export(self) -> None:
+        async with Export(self.zoho, ["contacts"], to=self.folder) as job:
+            async for event in job:
+                if isinstance(event, ResourceFailed):
+                    raise event.error
+        rows = (self.folder / "books" / "contacts.jsonl").read_bytes().splitlines()
+        if self.odd:
+            rows = [_without_total(row) for row in rows]
+        assert sorted(rows) == sorted(self.box.truth("contacts")), "the file is not the list"
+
+    def done(self, column: Column) -> int:
+        """How often the server did what the column writes."""
+        if column == "upload":
+            return len(self.uploads)
+        return sum(b"Only Once" in row for row in self.box.truth("contacts"))
+
+
+def _without_total(row: bytes) -> bytes:
+    return row.replace(b',"total":"a lot"', b"")
+
+
+async def outcome(row: Row, column: Column, *, always: bool) -> str:
+    """What came of it: ``value``, or the exception's name. Asserts what the server counted."""
+    async with _cell(row.make(column, always), column) as cell:
+        try:
+            async with asyncio.timeout(30):
+                told = await getattr(cell, column)() or "value"
+        except ZohoError as error:
+            told = type(error).__name__
+            ambiguous = isinstance(error, AmbiguousWrite)
+        else:
+            ambiguous = False
+        if column in _WRITES:
+            done, wanted = cell.done(column), {1} if told in _DONE else {0}
+            assert done in (wanted | {0, 1} if ambiguous else wanted), f"{told}, done {done} times"
+        # a call without a reply keeps its slot for as long as it may still be on its way
+        async with asyncio.timeout(10):
+            while True:
+                snapshot = await cell.zoho.snapshot()
+                if not snapshot.in_flight:
+                    break
+                await asyncio.sleep(LINGER / 2)
+        assert not any(snapshot.waiting.values()), "somebody waits still"
+        if told in _PASSING:
+            cell.box.faults.clear()
+            await cell.read()
+        return told
+
+
+@asynccontextmanager
+async def _cell(fault: Fault, column: Column) -> AsyncGenerator[Cell]:
+    sizes = SIZES | ({"contacts": 450} if column == "export" else {})
+    organization = str(next(_NUMBERS))
+    box = Sandbox(sizes=sizes, minute=MINUTE, faults=[fault], organization=organization)
+    _UPLOADS[organization] = []
+    async with box:
+        session = Session(
+            Credentials.from_env(box.environment()),
+            organization=box.organization,
+            api_url=box.url,
+            accounts_url=box.accounts_url,
+            limits=Limits(window=MINUTE, linger=LINGER),
+            ledger=MemoryLedger(),
+            retry=Policy(base=0.0),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            async with session as zoho:
+                yield Cell(box, zoho, _UPLOADS[organization], Path(folder))
+        async with asyncio.timeout(10):
+            while box.connections:  # noqa: ASYNC110 # what aiohttp closes tells nobody
+                await asyncio.sleep(0.005)
+
+
+async def _documents(call: books.Call, store: Store, every: Sequence[Store]) -> Reply:
+    """Attachments and PDFs, as far as the cells need them; the rest is the sandbox's own."""
+    match call.method, call.parts:
+        case "POST", ("invoices", record_id, "attachment"):
+            _UPLOADS[store.world.organization].append(record_id)
+            return success("Your file has been successfully attached to the invoice.")
+        case "GET", ("invoices", _) if call.params.get("accept") == "pdf":
+            return Reply(body=PDF, code=None, content_type="application/pdf")
+        case _:
+            return await _ANSWER(call, store, every)
+
+
+async def table() -> str:
+    """The whole matrix, run now, as docs/faults.md holds it."""
+    before = asyncio.all_tasks()
+    turns = asyncio.Semaphore(8)
+
+    async def one(row: Row, column: Column, *, always: bool) -> str:
+        if column not in row.columns:
+            return ""
+        async with turns:
+            try:
+                return await outcome(row, column, always=always)
+            except Exception as problem:
+                problem.add_note(f"{row.title} x {column}, {'always' if always else 'once'}")
+                raise
+
+    async def line(row: Row, *, always: bool) -> list[str]:
+        return list(await asyncio.gather(*(one(row, each, always=always) for each in COLUMNS)))
+
+    with patch.object(books, "answer", _documents), patch.object(transport, "MOST_BYTES", FLOOD):
+        once = await asyncio.gather(*(line(row, always=False) for row in ROWS))
+        lasting = [row for row in ROWS if "refuse" not in row.title]
+        always = await asyncio.gather(*(line(row, always=True) for row in lasting))
+    await asyncio.sleep(0)
+    left = {task.get_name() for task in asyncio.all_tasks() - before}
+    assert not left, f"tasks were left: {left}"
+    kinds = "\n".join(
+        f"| `{kind}` | {about.when} | {about.does} |" for kind, about in FAULTS.items()
+    )
+    return _DOCS.format(
+        kinds=kinds,
+        once=_lines(ROWS, once),
+        always=_lines(lasting, always),
+        columns=" | ".join(COLUMNS),
+        rule="|---" * (len(COLUMNS) + 1) + "|",
+    )
+
+
+def _lines(rows: Sequence[Row], told: Sequence[Sequence[str]]) -> str:
+    return "\n".join(
+        f"| {row.title} | {' | '.join(line)} |" for row, line in zip(rows, told, strict=True)
+    )
+
+
+_DOCS: Final = """# Faults, and what a client makes of them
+
+The sandbox spoils what it is asked to spoil. A rule names the kind, the calls (`path`, a glob over
+the path below the host, where `*` is all of the API and `/oauth/*` the accounts server; `method`),
+and how often: `after` calls pass, the next `times` are spoilt
+(`"always"` in TOML, `null` in JSON: all that follow), each with its `probability`, until the rule
+is `lasts` seconds old.
+
+```python
+from zoho_async.sandbox import Fault, Sandbox
+
+async with Sandbox(faults=[Fault(kind="status", status=503, path="*/invoices", times=2)]) as box:
+    box.faults.append(Fault(kind="drop", method="POST", probability=0.1, times=None))
+```
+
+```toml
+# zoho-async sandbox --faults faults.toml
+[[fault]]
+kind = "status"
+status = 503
+path = "*/invoices"
+probability = 0.05
+times = "always"
+```
+
+```bash
+# while it runs
+curl -d '{{"kind": "refuse", "code": 43, "retry_after": 60}}' http://127.0.0.1:8080/__sandbox__/faults
+curl http://127.0.0.1:8080/__sandbox__/faults
+curl -X DELETE http://127.0.0.1:8080/__sandbox__/faults
+```
+
+## Kinds
+
+When a fault acts decides what a client may do about it: *before* the request counts, *instead* of
+the work (it certainly did not happen), or *after* it (it happened, and nobody can tell).
+
+| kind | acts | what goes wrong |
+|---|---|---|
+{kinds}
+
+## What a client of ours makes of each
+
+Made by a run of every fault against everything a client does, judged by what the server counted:
+a *value* is the right one, with every row once; an *empty record* has nothing in its fields and
+all that was sent in its `extra`. A write that returned happened once, one that raised
+`AmbiguousWrite` once or not at all, one that raised anything else did not happen. Afterwards no
+place in the limits, no connection and no task is left, and the session works on. Empty: the fault
+cannot act there, or (half a document with nothing to tell its length) cannot be told from the real
+thing.
+
+One request is spoilt:
+
+| fault | {columns} |
+{rule}
+{once}
+
+Every request is spoilt:
+
+| fault | {columns} |
+{rule}
+{always}
+"""
+
+
+if __name__ == "__main__":
+    DOCS.parent.mkdir(exist_ok=True)
+    DOCS.write_text(asyncio.run(table()), encoding="utf-8")

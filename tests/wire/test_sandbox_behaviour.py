@@ -1,0 +1,126 @@
+"""The sandbox over HTTP: its clock, its latencies, what it knows nothing of, and its controls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.wire.raw import Raw, raw, token_of
+from zoho_async.sandbox import Sandbox
+
+
+@pytest.fixture
+async def zoho() -> AsyncIterator[Raw]:
+    async with raw(Sandbox(sizes={"contacts": 3}, speed=60.0)) as client:
+        yield client
+
+
+async def test_a_scaled_sandbox_tells_its_lengths_in_the_clients_seconds() -> None:
+    async with (
+        Sandbox(speed=60.0, per_minute=1, block=900.0) as box,
+        aiohttp.ClientSession() as http,
+    ):
+        assert box.told_minute == 1.0
+        _, token = await token_of(box, http)
+        assert token["expires_in"] == 60
+        client = Raw(box, http, token["access_token"])
+        box.clock.hold()
+        first = await client.get("/contacts")
+        assert 1430 <= int(first.headers["X-Rate-Limit-Reset"]) <= 1440
+        refused = await client.get("/contacts")
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "15")
+
+
+async def test_a_held_clock_ends_blocks_and_tokens_when_it_is_moved_on(zoho: Raw) -> None:
+    zoho.sandbox.clock.hold()
+    zoho.sandbox.limits.per_minute = 1
+    assert [(await zoho.get("/contacts")).status for _ in range(2)] == [200, 429]
+    zoho.sandbox.clock.advance(901.0)
+    assert (await zoho.get("/contacts")).status == 200
+    async with zoho.http.post(
+        f"{zoho.sandbox.url}/__sandbox__/clock", json={"advance": 3600}
+    ) as reply:
+        assert reply.status == 200
+    assert (await zoho.get("/contacts")).code == 57  # the token's hour is over
+    async with zoho.http.post(f"{zoho.sandbox.url}/__sandbox__/clock", json={"back": 1}) as reply:
+        assert reply.status == 400
+
+
+async def test_a_latency_may_be_given_by_path(zoho: Raw) -> None:
+    zoho.sandbox.clock.hold()
+    zoho.sandbox.latency = {"*/contacts": 30.0}
+    assert (await zoho.get("/items")).status == 200
+    waiting = asyncio.create_task(zoho.get("/contacts"))
+    await zoho.sandbox.arrived(2)
+    assert not waiting.done()
+    while not waiting.done():
+        zoho.sandbox.clock.advance(30.0)
+        await asyncio.sleep(0)
+    assert (await waiting).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/nothing"), ("GET", "/contacts/abc/def/ghi"), ("DELETE", "/nothing/5")],
+)
+async def test_what_it_does_not_know_is_refused_logged_and_kept(
+    zoho: Raw, caplog: pytest.LogCaptureFixture, method: str, path: str
+) -> None:
+    with caplog.at_level(logging.WARNING, "zoho_async.sandbox"):
+        answer = await zoho.call(method, path)
+    assert (answer.status, answer.code) == (404, 5)
+    assert f"{method} /books/v3{path}" in caplog.text
+    assert [(each.method, each.path) for each in zoho.sandbox.unknown] == [
+        (method, f"/books/v3{path}")
+    ]
+    assert zoho.sandbox.state()["unknown"] == 1
+
+
+async def test_a_request_that_it_knows_is_not_unknown_even_if_it_is_refused(zoho: Raw) -> None:
+    assert (await zoho.get("/contacts/460000000000000001")).status == 404
+    assert (await zoho.get("/contacts", page=0)).status == 400
+    assert zoho.sandbox.unknown == []
+
+
+async def test_faults_are_told_added_and_taken_away_over_http(zoho: Raw) -> None:
+    url = f"{zoho.sandbox.url}/__sandbox__/faults"
+    rules = [{"kind": "status", "path": "*/items", "times": None}, {"kind": "cut"}]
+    async with zoho.http.post(url, json=rules) as reply:
+        assert reply.status == 200
+    assert (await zoho.get("/items")).status == 500
+    async with zoho.http.get(url) as reply:
+        assert await reply.json() == [
+            {"kind": "status", "path": "*/items", "method": "*", "times": None}
+            | {"seen": 1, "hits": 1},
+            {"kind": "cut", "path": "*", "method": "*", "times": 1, "seen": 0, "hits": 0},
+        ]
+    async with zoho.http.delete(f"{url}/0") as reply:
+        assert reply.status == 200
+    assert [fault.kind for fault in zoho.sandbox.faults] == ["cut"]
+    async with zoho.http.delete(f"{url}/7") as reply:
+        assert reply.status == 404
+    async with zoho.http.delete(url) as reply:
+        assert reply.status == 200
+    assert zoho.sandbox.faults == []
+
+
+@pytest.mark.parametrize(
+    "body", ['{"kind": "dorp"}', '{"kind": "cut", "tims": 2}', "[1]", "nothing"]
+)
+async def test_a_fault_that_cannot_be_is_refused_over_http(zoho: Raw, body: str) -> None:
+    async with zoho.http.post(f"{zoho.sandbox.url}/__sandbox__/faults", data=body) as reply:
+        assert reply.status == 400
+        assert (await reply.text()).startswith("no fault: ")
+    assert zoho.sandbox.faults == []
+
+
+async def test_controls_and_the_page_are_no_calls_of_zohos(zoho: Raw) -> None:
+    for path in ("/", "/favicon.ico", "/__sandbox__/state", "/__sandbox__/faults"):
+        async with zoho.http.get(f"{zoho.sandbox.url}{path}") as reply:
+            assert reply.status in (200, 204)
+    assert zoho.sandbox.calls == 0
+    assert zoho.sandbox.unknown == []

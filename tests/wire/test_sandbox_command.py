@@ -1,0 +1,155 @@
+"""``zoho-async sandbox`` as a person uses it, and how fast one starts inside a process."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from zoho_async.cli.sandbox import SandboxOrder, made
+from zoho_async.errors import ConfigurationError
+
+COMMAND = (sys.executable, "-W", "error", "-m", "zoho_async.cli", "sandbox", "--port", "0")
+
+
+def order(**changes: Any) -> SandboxOrder:
+    usual: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "open_to_network": False,
+        "seed": 1,
+        "sizes": (),
+        "organizations": (),
+        "plan": "premium",
+        "minute": 60.0,
+        "speed": 1.0,
+        "latency": "0",
+        "faults": None,
+    }
+    return SandboxOrder(**(usual | changes))
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
+    """The command, and the environment that it prints."""
+    with subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            printed = [process.stdout.readline().split("=", 1) for _ in range(7)]
+            yield (
+                {name.removeprefix("export "): shlex.split(text)[0] for name, text in printed},
+                process,
+            )
+        finally:
+            process.kill()
+
+
+def test_it_serves_what_was_ordered_and_ends_clean_when_it_is_told_to(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.toml"
+    faults.write_text('[[fault]]\nkind = "status"\nstatus = 503\npath = "*/items"\n')
+    options = ("--organization", "111", "--organization", "222", "--plan", "free", "--speed", "60")
+    with serving(*options, "--faults", str(faults), "--latency", "tail:0.001") as (env, process):
+        assert env["ZOHO_ORGANIZATION_ID"] == "111"
+        form = (
+            f"grant_type=refresh_token&client_id={env['ZOHO_CLIENT_ID']}"
+            f"&client_secret={env['ZOHO_CLIENT_SECRET']}"
+            f"&refresh_token={env['ZOHO_REFRESH_TOKEN']}"
+        )
+        with urlopen(f"{env['ZOHO_ACCOUNTS_URL']}/oauth/v2/token", form.encode()) as reply:
+            token = json.loads(reply.read())
+        assert token["expires_in"] == 60
+        call = Request(
+            f"{env['ZOHO_BASE_URL']}/books/v3/contacts?organization_id=222&per_page=1",
+            headers={"Authorization": f"Zoho-oauthtoken {token['access_token']}"},
+        )
+        with urlopen(call) as reply:
+            assert reply.headers["X-Rate-Limit-Limit"] == "1000"
+        with urlopen(f"{env['ZOHO_BASE_URL']}/__sandbox__/faults") as reply:
+            assert [fault["kind"] for fault in json.loads(reply.read())] == ["status"]
+        with urlopen(env["ZOHO_BASE_URL"]) as reply:
+            assert b"<h1>Zoho sandbox</h1>" in reply.read()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "export --to DIR --minute 1" in told
+    assert told.endswith("the sandbox is closed\n")
+    assert "Traceback" not in told
+
+
+def test_its_plan_sets_the_calls_a_day_and_at_once() -> None:
+    box = made(order(plan="free"))
+    assert (box.limits.per_day, box.limits.in_flight) == (1_000, 5)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_loopback_needs_no_permission(host: str) -> None:
+    made(order(host=host))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"host": "0.0.0.0"}, "--open-to-network"),
+        ({"host": "192.168.0.7"}, "--open-to-network"),
+        ({"plan": "gold"}, "--plan 'gold' is none of free"),
+        ({"minute": 0.0}, "--minute"),
+        ({"speed": 0.0}, "speed"),
+        ({"organizations": ("acme",)}, "--organization"),
+        ({"latency": "soon"}, "a range"),
+        ({"sizes": ("invoices",)}, "--size"),
+        ({"faults": Path("/nowhere/faults.toml")}, "cannot be read: No such file"),
+    ],
+)
+def test_an_order_that_cannot_be_is_one_sentence(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        made(order(**changes))
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_whoever_says_so_may_open_it_to_the_network() -> None:
+    made(order(host="0.0.0.0", open_to_network=True))
+
+
+def test_faults_that_cannot_be_are_told_with_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "faults.toml"
+    file.write_text("[[fault]]\nkind = 'dorp'\n")
+    with pytest.raises(ConfigurationError, match=r"faults\.toml: fault 1: kind 'dorp'"):
+        made(order(faults=file))
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="no text in UTF-8"):
+        made(order(faults=file))
+
+
+def test_one_starts_and_answers_within_300_ms_of_work() -> None:
+    """Measured as the process's own time, so that a loaded machine cannot fail it."""
+    program = """
+import asyncio, time
+import aiohttp
+from zoho_async.sandbox import Sandbox
+
+async def main():
+    async with aiohttp.ClientSession() as http:
+        began = time.process_time()
+        async with Sandbox(sizes={"invoices": 20_000, "contacts": 5_000}) as box:
+            async with http.get(f"{box.url}/books/v3/contacts") as reply:
+                assert reply.status == 401
+            print(time.process_time() - began)
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 0.3

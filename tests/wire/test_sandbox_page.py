@@ -1,0 +1,156 @@
+"""The page at ``/``: what the sandbox has and what happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.wire.raw import raw
+from zoho_async.sandbox import Fault, Sandbox
+from zoho_async.sandbox.page import render
+
+_VOID = {"meta", "input", "br"}
+
+
+class Checked(HTMLParser):
+    """Reads a page and minds that what is opened is closed, and what is named is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: set[str] = set()
+        self.named: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("id"):
+            assert given["id"] not in self.ids
+            self.ids.add(given["id"] or "")
+        self.named |= set((given.get("aria-labelledby") or "").split())
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def checked(html: str) -> Checked:
+    page = Checked()
+    page.feed(html)
+    assert page.open == []
+    assert page.named <= page.ids
+    return page
+
+
+def busy(box: Sandbox) -> None:
+    box.limits.per_minute = 5
+    box.faults += [
+        Fault(kind="status", status=503, path="*/items"),
+        Fault(kind="drop", method="POST", times=None, probability=0.05),
+    ]
+
+
+async def test_the_page_shows_records_calls_limits_and_faults() -> None:
+    box = Sandbox(sizes={"contacts": 1_234}, organizations=["10234695", "20345678"])
+    busy(box)
+    async with raw(box) as zoho:
+        for path in ("/contacts", "/items", "/nothing/<b>", "/contacts", "/contacts", "/contacts"):
+            await zoho.get(path)
+        async with zoho.http.get(f"{box.url}/") as reply:
+            assert reply.content_type == "text/html"
+            page = checked(await reply.text())
+    for shown in (
+        *("6 calls", "1 refused", "1 unknown", "1 token requests", "1,234", "20345678"),
+        *(
+            "5 of 5",
+            "10 of 10,000".replace("10 ", "5 "),
+            "HTTP 503, code 1000",
+            "HTTP 429, code 44",
+        ),
+        *("1 of 1", "0 of any", "the connection closes without an answer", "books.invoices"),
+        *("/books/v3/nothing/<b>", f"export ZOHO_BASE_URL={box.url}"),
+    ):
+        assert shown in page.text
+    assert re.search(r"\d{3} s", page.text)  # the block
+
+
+def test_the_page_is_fetched_again_by_itself_unless_it_is_told_to_keep_still() -> None:
+    box = Sandbox()
+    assert "http-equiv=refresh" in render(box, still=False)
+    assert "http-equiv=refresh" not in render(box, still=True)
+    assert "<script" not in render(box, still=False)
+
+
+def test_the_page_says_each_operations_tier_where_somebody_tells_it() -> None:
+    assert "id=tiers" not in render(Sandbox(tiers=None), still=True)
+    tiers = {"books.invoices.create": 2, "books.invoices.void": 2, "books.taxes.list": 1}
+    page = checked(render(Sandbox(tiers=lambda: tiers), still=True))
+    assert "1 of tier 1, 2 of tier 2" in page.text
+    assert "create\xa02, void\xa02" in page.text
+
+
+@pytest.mark.long
+async def test_the_page_lives_in_a_real_browser(tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("chromium and chromedriver are not both on PATH")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="the extra test brings selenium")
+    waiting = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+    box = Sandbox(sizes={"contacts": 1_234}, tiers=lambda: {"books.invoices.create": 2})
+    busy(box)
+
+    def look(before: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+        options: Any = webdriver.ChromeOptions()
+        options.binary_location = browser
+        for option in (
+            *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
+            # It shall talk to the sandbox and nobody else.
+            *("--disable-background-networking", "--disable-component-update"),
+            *("--disable-sync", "--no-first-run", "--window-size=1100,1500"),
+        ):
+            options.add_argument(option)
+        options.add_argument(f"--user-data-dir={tmp_path / 'browser'}")
+        chrome: Any = webdriver.Chrome(
+            options=options, service=webdriver.ChromeService(executable_path=driver)
+        )
+        try:
+            chrome.get(f"{box.url}/")
+            assert chrome.find_element("id", "calls").text.startswith("0 calls")
+            loop.call_soon_threadsafe(before.set)
+            waiting(chrome, 60).until(lambda page: page.title.endswith(": 3 calls"))
+            chrome.get(f"{box.url}/?still")
+            assert chrome.execute_script("return document.scripts.length") == 0
+            wide = "return document.documentElement.scrollWidth <= window.innerWidth"
+            assert chrome.execute_script(wide)
+            for name in ("limits", "faults", "last", "records", "tiers", "clients"):
+                assert chrome.find_element("id", name).is_displayed()
+            meters = chrome.find_elements("css selector", "meter")
+            assert all(meter.get_attribute("aria-label") for meter in meters)
+            if "SANDBOX_SCREENSHOT" in os.environ:
+                chrome.save_screenshot(os.environ["SANDBOX_SCREENSHOT"])
+        finally:
+            chrome.quit()
+
+    async with raw(box) as zoho:
+        seen = asyncio.Event()
+        looking = asyncio.create_task(asyncio.to_thread(look, seen, asyncio.get_running_loop()))
+        done, _ = await asyncio.wait(
+            {looking, asyncio.create_task(seen.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        if looking not in done:
+            for path in ("/contacts", "/items", "/nothing"):
+                await zoho.get(path)
+        await looking
+        assert box.calls == 3

@@ -1,0 +1,101 @@
+"""What is not Zoho's: counts, the truth, and faults while it runs, under ``/__sandbox__/``.
+
+For tests in another process and for people with curl. Nothing here counts as a call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from zoho_async.sandbox.faults import Fault, told
+from zoho_async.sandbox.replies import ENCODER
+
+if TYPE_CHECKING:
+    from zoho_async.sandbox.server import Sandbox
+
+OWN: Final = "/__sandbox__/"
+
+
+async def control(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
+    """Answer a request below `OWN`.
+
+    - ``GET state``: counts. ``GET arrivals``: every API request, one JSON object a line.
+    - ``GET faults``: the rules with their counts; ``POST``: one more rule, or a list of them;
+      ``DELETE``: none any more; ``DELETE faults/N``: all but the Nth of ``GET`` (from 0).
+    - ``GET truth/RESOURCE``: the rows of a list, one a line.
+    - ``POST clock``: ``{"advance": seconds}`` lets time pass at once.
+    """
+    match request.method, request.path.removeprefix(OWN).split("/"):
+        case "GET", ["state"]:
+            return _json(ENCODER.encode(state(box)))
+        case "GET", ["arrivals"]:
+            return _json(b"".join(ENCODER.encode(each) + b"\n" for each in box.arrivals))
+        case "GET", ["faults"]:
+            return _json(ENCODER.encode(told(box.faults)))
+        case "POST", ["faults"]:
+            return _added(box, await request.read())
+        case "DELETE", ["faults"]:
+            box.faults.clear()
+        case "DELETE", ["faults", number] if number.isdecimal() and int(number) < len(box.faults):
+            del box.faults[int(number)]
+        case "POST", ["clock"]:
+            return _advanced(box, await request.read())
+        case "GET", ["truth", resource]:
+            try:
+                rows = box.truth(resource, request.query.get("organization"))
+            except KeyError:
+                return web.Response(status=404, text="no such resource or organization\n")
+            return _json(b"".join(row + b"\n" for row in rows))
+        case _:
+            return web.Response(status=404, text="no such page\n")
+    return _json(b"{}")
+
+
+def state(box: Sandbox) -> dict[str, Any]:
+    """Counts, as ``state`` tells them."""
+    statuses: dict[str, int] = {}
+    for arrival in box.arrivals:
+        key = f"{arrival.status}/{arrival.code}"
+        statuses[key] = statuses.get(key, 0) + 1
+    return {
+        "calls": box.calls,
+        "refused": box.refused,
+        "unknown": len(box.unknown),
+        "token_requests": box.token_requests,
+        "refresh_tokens": len(box.refresh_tokens),
+        "most_in_minute": box.most_in_minute,
+        "most_in_flight": box.most_in_flight,
+        "answers": statuses,
+        "faults": [{"kind": fault.kind, "hits": fault.hits} for fault in box.faults],
+    }
+
+
+def _added(box: Sandbox, body: bytes) -> web.Response:
+    try:
+        if body.lstrip().startswith(b"["):
+            rules = msgspec.json.decode(body, type=list[Fault])
+        else:
+            rules = [msgspec.json.decode(body, type=Fault)]
+    except msgspec.DecodeError as error:
+        return web.Response(status=400, text=f"no fault: {error}\n")
+    box.faults.extend(rules)
+    return _json(b"{}")
+
+
+class _Clock(msgspec.Struct, forbid_unknown_fields=True):
+    advance: float
+
+
+def _advanced(box: Sandbox, body: bytes) -> web.Response:
+    try:
+        box.clock.advance(msgspec.json.decode(body, type=_Clock).advance)
+    except (msgspec.DecodeError, ValueError) as error:
+        return web.Response(status=400, text=f"no time to pass: {error}\n")
+    return _json(b"{}")
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
