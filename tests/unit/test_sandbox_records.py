@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from zoho_async import description
-from zoho_async.sandbox.books import Call, answer
+from zoho_async.sandbox.api import answer
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
+from zoho_async.sandbox.request import Call
 from zoho_async.sandbox.store import RESOURCES, Store
 from zoho_async.sandbox.world import World
 

@@ -8,7 +8,7 @@ anything else is refused with code 4. ``null`` is a blank. Amounts are exact dec
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +16,11 @@ import msgspec
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
+from zoho_async.sandbox.values import amount, whole
 
 _OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
 _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
 _LINE_AMOUNTS: Final = ("quantity", "rate", "discount_amount")
-_MOST_DIGITS: Final = 30
 
 
 def accepted(body: Record, facts: OperationFacts, state: Record, *, whole: bool) -> Record:
@@ -70,9 +70,9 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
         return _boolean(name, value)
     kind = field.kind if field is not None else None
     if kind == "decimal" or isinstance(before, float | Decimal):
-        return pointed(_amount(name, value))
+        return pointed(amount(name, value))
     if isinstance(before, int):
-        return _whole(name, value)
+        return whole(name, value)
     return _text(name, str(value), field)
 
 
@@ -104,25 +104,8 @@ def _of_shape(name: str, value: Any, state: Record) -> Any:
         raise invalid_field(name) from None
     if name == "line_items":
         for line in objects:
-            line.update({each: _amount(each, line[each]) for each in _LINE_AMOUNTS if each in line})
+            line.update({each: amount(each, line[each]) for each in _LINE_AMOUNTS if each in line})
     return objects
-
-
-def _amount(name: str, value: Any) -> Decimal:
-    try:
-        amount = Decimal(str(value)) if value not in (None, "") else Decimal(0)
-    except InvalidOperation:
-        raise invalid_field(name) from None
-    if not amount.is_finite() or abs(amount.adjusted()) > _MOST_DIGITS:
-        raise invalid_field(name)
-    return amount
-
-
-def _whole(name: str, value: Any) -> int:
-    amount = _amount(name, value)
-    if amount != int(amount):
-        raise invalid_field(name)
-    return int(amount)
 
 
 def _boolean(name: str, value: Any) -> bool:

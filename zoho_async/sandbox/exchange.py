@@ -11,15 +11,14 @@ import msgspec
 from aiohttp import web
 
 from zoho_async.sandbox.replies import JSON_TYPE, ApiRefusal, Reply, invalid_field
+from zoho_async.sandbox.routes import organization_named
 
 _BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 def organization_of(request: web.BaseRequest) -> str | None:
     """The organization that a request names, or None; lists of organizations name none."""
-    if request.path == "/books/v3/organizations":
-        return None
-    return request.query.get("organization_id") or None
+    return organization_named(request.path, request.query, request.headers) or None
 
 
 def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -20,9 +22,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox import books, consent
+from zoho_async.sandbox import api, consent, organizations
 from zoho_async.sandbox.accounts import Accounts, TokenRules
+from zoho_async.sandbox.documents import form_of
 from zoho_async.sandbox.exchange import (
     body_of,
     broken_off,
@@ -32,8 +34,11 @@ from zoho_async.sandbox.exchange import (
     slowly,
 )
 from zoho_async.sandbox.faults import INSTEAD, Fault, Faults, instead, spoil
+from zoho_async.sandbox.keep import Keep
 from zoho_async.sandbox.limits import Judge, LimitRules, Verdict, Window
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply
+from zoho_async.sandbox.request import Call
+from zoho_async.sandbox.routes import located, operations
 from zoho_async.sandbox.store import Store
 from zoho_async.sandbox.world import World
 
@@ -69,7 +74,9 @@ class Sandbox:
     arrive, in seconds: one figure or a (low, high) pair, drawn from the seed. ``minute`` is the
     length of Zoho's minute, ``block`` of the block for exceeding it. ``limits`` and ``tokens``
     hold every other rule and may be changed while it runs, as may ``latency``, ``inbound``,
-    ``faults`` and ``quota_headers``. ``now`` is its clock (monotonic seconds).
+    ``faults`` and ``quota_headers``. ``now`` is its clock (monotonic seconds). What is written is
+    kept in ``file``, a SQLite file, and is there again when the next sandbox opens it; raises
+    `sqlite3.Error` where that is none.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -97,6 +104,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         now: Callable[[], float] = time.monotonic,
+        file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.seed = seed
         self.organization = organization
@@ -127,7 +135,8 @@ class Sandbox:
             seed=seed,
         )
         names = list(dict.fromkeys([organization, *(organizations or ())]))
-        self._stores = {name: Store(World(seed, name, sizes or {})) for name in names}
+        self._keep = Keep(Path(file) if file is not None else None)
+        self._stores = {name: Store(World(seed, name, sizes or {}), self._keep) for name in names}
         self._address = host, port
         self._something_arrived = asyncio.Event()
         self._runner: web.ServerRunner | None = None
@@ -157,6 +166,7 @@ class Sandbox:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await asyncio.to_thread(self._keep.close)
 
     # -- for tests ------------------------------------------------------------------------------
 
@@ -212,9 +222,11 @@ class Sandbox:
 
         Raises `KeyError` for a resource or organization that is not here.
         """
-        if resource.removeprefix("books.") == "organizations":
-            return books.organization_rows(list(self._stores.values()))
-        collection = self.store(organization).collection(resource)
+        product, _, name = (resource if "." in resource else f"books.{resource}").partition(".")
+        if name.partition(".")[0] == "organizations":
+            facts = operations(product)[f"{product}.organizations.list"]
+            return organizations.rows(list(self._stores.values()), facts)
+        collection = self.store(organization).rows(resource)
         return [collection.encoded_row(index) for index in collection.indexes()]
 
     def store(self, organization: str | None = None) -> Store:
@@ -297,8 +309,11 @@ class Sandbox:
             if fault is not None and fault.kind in INSTEAD:
                 return instead(fault)
             body = await request.read()
-            parts = self._admitted(request, arrival)
-            call = books.Call(
+            product, parts = self._admitted(request, arrival)
+            form = form_of(request.headers.get("Content-Type", ""), body)
+            call = Call(
+                product=product,
+                form=form,
                 method=request.method,
                 parts=parts,
                 params=arrival.query,
@@ -306,22 +321,21 @@ class Sandbox:
                 body=body_of(request, body),
             )
             store = self._stores[arrival.organization or self.organization]
-            reply = await books.answer(call, store, list(self._stores.values()))
+            reply = await api.answer(call, store, list(self._stores.values()))
         except ApiRefusal as refusal:
             if refusal.code in (5, 1000) and refusal.status in (404, 501):
                 log.warning("refused %s %s: %s", request.method, request.path, refusal.message)
             reply = refusal.reply()
         return reply if fault is None else spoil(fault, reply)
 
-    def _admitted(self, request: web.BaseRequest, arrival: Arrival) -> tuple[str, ...]:
-        """The path below Books' base, if token and organization are right."""
-        base, _, below = request.path.partition("/v3/")
-        if f"{base}/v3" != PRODUCTS["books"].base_path:
+    def _admitted(self, request: web.BaseRequest, arrival: Arrival) -> tuple[str, tuple[str, ...]]:
+        """The product and the path below its base, if token and organization are right."""
+        place = located(request.path)
+        if place is None:
             raise ApiRefusal(404, 5, "Invalid URL Passed")
-        parts = tuple(below.split("/"))
-        self._check_token(request, parts)
-        if parts[0] == "organizations":
-            return parts
+        self._check_token(request, *place)
+        if place[1][0] == "organizations":
+            return place
         if arrival.organization is None:
             if len(self._stores) > 1:
                 text = "You belong to several organizations: organization_id must name one."
@@ -329,9 +343,9 @@ class Sandbox:
         elif arrival.organization not in self._stores:
             text = "This user is not associated with the organization."
             raise ApiRefusal(400, 6041, text)
-        return parts
+        return place
 
-    def _check_token(self, request: web.BaseRequest, parts: Sequence[str]) -> None:
+    def _check_token(self, request: web.BaseRequest, product: str, parts: Sequence[str]) -> None:
         header = request.headers.get("Authorization", "")
         if not header.startswith(_SCHEME):
             raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
@@ -339,7 +353,7 @@ class Sandbox:
         if state == "unknown":
             raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
         scope = self._accounts.scope(header.removeprefix(_SCHEME))
-        operation = books.described(request.method, parts)
+        operation = api.described(product, request.method, parts)
         lacking = (
             "fullaccess" not in scope
             and operation is not None
