@@ -20,7 +20,7 @@ from zoho_async.sandbox.homes import Home
 from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, invalid_field, success
-from zoho_async.sandbox.request import Ask, Call, Found, missing, texts
+from zoho_async.sandbox.request import ROWS, Ask, Call, Found, missing, texts
 from zoho_async.sandbox.routes import route
 from zoho_async.sandbox.store import Collection, Store, View
 from zoho_async.sandbox.values import blank, told, told_fields
@@ -87,7 +87,9 @@ def _of_record(ask: Ask) -> Reply:
     found, call, facts = ask.found[-1], ask.call, ask.facts
     if found is None or found.home.parents < len(ask.ids) - 1:
         return _of_words(ask)
-    if facts.answer == "file" or (call.method == "GET" and _wants_print(call)):
+    as_json = "json" in call.params.get("accept", "") or call.method != "GET"
+    kept = not as_json and ask.store.file(call.product, call.path) is not None
+    if facts.answer == "file" or kept or (call.method == "GET" and _wants_print(call)):
         return _document(ask, found)
     match call.method:
         case "GET":
@@ -176,10 +178,11 @@ def _of_home(ask: Ask, home: Home) -> Reply | None:
 
 
 def _made(ask: Ask, home: Home, collection: Collection) -> Reply:
-    found: Found | None = None
-    for body in _bodies(ask):
-        found = create(ask, home, collection, body)
-    assert found is not None
+    elements = _elements(ask)
+    for element in elements[:-1]:
+        create(ask, home, collection, element, checked=False)
+    last = elements[-1] if elements else ask.call.body
+    found = create(ask, home, collection, last, checked=not elements)
     status = 201 if ask.facts.status == 201 or ask.facts.answer != "done" else 200
     where = f"{ask.call.path}/{found.id}"
     message = collection.resource.added
@@ -187,19 +190,23 @@ def _made(ask: Ask, home: Home, collection: Collection) -> Reply:
     return told_record(ask.facts, found, message, status=status, headers=headers)
 
 
-def _bodies(ask: Ask) -> list[Record]:
-    """The records that a body asks for: one, or one for each element of its only list."""
+def _elements(ask: Ask) -> list[Record]:
+    """The records that a body asks for where it holds a list of them, and little beside it."""
     body, fields = ask.call.body, ask.facts.body
     if ask.facts.answer == "record" or len(fields) > 2:
-        return [body]
+        return []
+    whole = accepted(ask.facts, body, whole=True)
     lists = [each.name for each in fields if each.kind == "list" and each.fields]
-    elements = [each for name in lists for each in body.get(name) or [] if isinstance(each, dict)]
-    return elements or [body]
+    beside = {name: value for name, value in whole.items() if name not in lists}
+    rows = [each for name in lists for each in whole.get(name) or [] if isinstance(each, dict)]
+    return [beside | each for each in rows]
 
 
 def _in_body(ask: Ask, home: Home) -> list[str]:
     """The ids of the records of a home that a body names."""
     body = ask.call.body
+    if ROWS in body:
+        return [str(each[home.id_field]) for each in body[ROWS] if each.get(home.id_field)]
     own = body.get(f"{home.id_field}s") or body.get(home.id_field)
     if own:
         return texts(own)
@@ -225,6 +232,8 @@ def _of_words(ask: Ask) -> Reply:
     if ids is not None and call.method != "GET":
         return _many(ask, _home_of_ids(ask), ids)
     body = accepted(facts, call.body, whole=False) if call.method != "GET" else {}
+    if ROWS in call.body and ask.tail[-1:] == ["customfields"]:
+        body = {"custom_fields": call.body[ROWS]}
     made = _made_elsewhere(ask, record, body)
     if made is not None:
         return made
@@ -366,59 +375,73 @@ def _many(ask: Ask, home: Home | None, ids: Sequence[str]) -> Reply:
     if home is None:
         return _thing(ask, None)
     collection = ask.store.at(home, ask.ids[: home.parents])
-    done: list[str] = []
-    gone: list[str] = []
     body = accepted(ask.facts, ask.call.body, whole=False)
-    removal = ask.call.method == "DELETE"
+    outcomes: dict[tuple[int, str], list[str]] = {}
     for record_id in ids:
-        index = collection.find(record_id)
-        if index is None:
-            gone.append(record_id)
-            continue
-        found = Found(home, collection, index)
-        if removal:
-            books.check_removal(ask.store, found)
-            collection.remove(index)
+        try:
+            _do_to(ask, home, collection, record_id, body)
+        except ApiRefusal as refusal:
+            outcomes.setdefault((refusal.code, refusal.message), []).append(record_id)
         else:
-            words = ask.tail[len(home.path) :]
-            state = collection.state(index)
-            named = {name: value for name, value in body.items() if name in state}
-            changed = changes(words, body, _statuses(collection), state) if words else named
-            if changed:
-                collection.change(index, changed)
-        done.append(record_id)
-    return _outcomes(ask, home, collection, done, gone)
+            outcomes.setdefault((0, _message(ask)), []).append(record_id)
+    rows = [
+        {"code": code, "message": message, "ids": each}
+        for (code, message), each in outcomes.items()
+    ]
+    return _outcomes(ask, home, collection, rows)
 
 
-def _outcomes(
-    ask: Ask, home: Home, collection: Collection, done: Sequence[str], gone: Sequence[str]
-) -> Reply:
+def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: Record) -> None:
+    """Do to one record what is asked for many. Raises `ApiRefusal`."""
+    index = collection.find(record_id)
+    if index is None:
+        raise missing(collection, home)
+    if ask.call.method == "DELETE":
+        books.check_removal(ask.store, Found(home, collection, index))
+        collection.remove(index)
+        return
+    words = ask.tail[len(home.path) :]
+    state = collection.state(index)
+    sent = body | _row_of(ask.call.body, home, record_id)
+    named = {name: value for name, value in sent.items() if name in state}
+    named.pop(collection.resource.id_field, None)
+    changed = changes(words, body, _statuses(collection), state) if words else named
+    if changed:
+        collection.change(index, changed)
+
+
+def _row_of(body: Record, home: Home, record_id: str) -> Record:
+    """What a body that is a list says of one record."""
+    rows: list[Record] = body.get(ROWS) or []
+    return next((row for row in rows if str(row.get(home.id_field)) == record_id), {})
+
+
+def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) -> Reply:
     facts = ask.facts
-    refusal = missing(collection, home)
-    good = {"code": 0, "message": _message(ask), "ids": list(done)}
-    bad = {"code": refusal.code, "message": refusal.message, "ids": list(gone)}
-    rows = [row for row in (good, bad) if row["ids"]]
+    good = [row for row in rows if row["code"] == 0]
+    bad = [row for row in rows if row["code"] != 0]
+    done: list[str] = [record_id for row in good for record_id in row["ids"]]
+    message = str(good[0]["message"]) if good else "Nothing was changed."
     if facts.answer == "done":
-        return success(str(good["message"]), {"data": rows} if rows else {})
+        return success(message, {"data": rows} if rows else {})
+    holder = holder_of(facts, home)
+    resource = collection.resource
+    if holder is not None and isinstance(resource, Described):
+        indexes = (collection.find(each) for each in done)
+        states = [collection.state(index) for index in indexes if index is not None]
+        return success(
+            message, {holder.name: [resource.tell(holder.fields, state) for state in states]}
+        )
+    sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {
-        "errors": [bad] if gone else [],
-        "email_success_info": {"message": good["message"], "sent_count": len(done)},
-        "email_errors_info": [bad] if gone else [],
+        "errors": bad,
+        "email_success_info": good
+        if sent == "list"
+        else {"message": message, "sent_count": len(done)},
+        "email_errors_info": bad,
+        "email_error_info": bad,
     }
-    if isinstance(collection.resource, Described):
-        holder = holder_of(facts, home)
-        if holder is not None:
-            indexes = [collection.find(each) for each in done]
-            resource = collection.resource
-            told_rows = [
-                resource.tell(holder.fields, collection.state(index))
-                for index in indexes
-                if index is not None
-            ]
-            return success(str(good["message"]), {holder.name: told_rows})
-    if any(field.name == "email_success_info" and field.kind == "list" for field in facts.reply):
-        state["email_success_info"] = [good] if done else []
-    return success(str(good["message"]), told_state(facts, None, None, state))
+    return success(message, told_state(facts, None, None, state))
 
 
 # -- documents ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import msgspec
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
-from zoho_async.sandbox.values import amount, whole
+from zoho_async.sandbox.values import amount, taken, whole
 
 _OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
 _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
@@ -65,7 +65,9 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
     if isinstance(value, dict) and isinstance(before, dict):
         return msgspec.convert(before, dict[str, Any]) | msgspec.convert(value, dict[str, Any])
     if isinstance(value, list | dict):
-        raise invalid_field(name)
+        if field is None or field.kind not in ("list", "object"):
+            raise invalid_field(name)
+        return taken(field, value)
     if isinstance(before, bool):
         return _boolean(name, value)
     kind = field.kind if field is not None else None

@@ -11,9 +11,10 @@ import msgspec
 from aiohttp import web
 
 from zoho_async.sandbox.replies import JSON_TYPE, ApiRefusal, Reply, invalid_field
+from zoho_async.sandbox.request import ROWS
 from zoho_async.sandbox.routes import organization_named
 
-_BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_BODY: Final = msgspec.json.Decoder(dict[str, Any] | list[dict[str, Any]], float_hook=Decimal)
 
 
 def organization_of(request: web.BaseRequest) -> str | None:
@@ -22,7 +23,10 @@ def organization_of(request: web.BaseRequest) -> str | None:
 
 
 def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
-    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one."""
+    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one.
+
+    The rows of a list stand under ``[]``.
+    """
     if request.content_type == "application/x-www-form-urlencoded":
         text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
         if text is None and request.method in ("POST", "PUT"):
@@ -33,9 +37,10 @@ def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        return _BODY.decode(body)
+        decoded = _BODY.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ApiRefusal(400, 1038, "JSON is not well formed") from None
+    return {ROWS: decoded} if isinstance(decoded, list) else decoded
 
 
 def response(reply: Reply) -> web.Response:

@@ -116,9 +116,9 @@ class Homes:
     def at(self, path: str) -> Home | None:
         """The home that a path without a name at its end is."""
         shape = shape_of(path)
-        if not shape or shape[-1] == "{}":
-            return None
         home = self.by_path.get(shape)
+        if home is None and (not shape or shape[-1] == "{}"):
+            return None
         if home is None and _plain(shape) in self._plain:
             home = self.by_path[self._plain[_plain(shape)]]
         if home is None and _words(shape) in self._words:

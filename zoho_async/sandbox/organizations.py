@@ -10,7 +10,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply, success
 from zoho_async.sandbox.request import Call
 from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.values import told_fields
+from zoho_async.sandbox.values import blank, told_fields
 from zoho_async.sandbox.writes import accepted
 
 
@@ -45,4 +45,8 @@ def _row(store: Store, every: Sequence[Store], facts: OperationFacts) -> Record:
 
 def _fitted(record: Record, facts: OperationFacts) -> Record:
     """In the described kinds; Books' own differ from its description as its recordings do."""
-    return record if facts.product == "books" else told_fields(facts.reply, record)
+    if facts.product == "books":
+        return record
+    blanks = {field.name: blank(field) for field in facts.reply}
+    shown = {name: value for name, value in record.items() if name in blanks}
+    return blanks | told_fields(facts.reply, shown)

@@ -69,7 +69,7 @@ def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str
     if params.get("sort_column"):
         allowed = known["sort_column"].allowed if "sort_column" in known else ()
         column, order = params["sort_column"], "A"
-        if column not in allowed:
+        if allowed and column not in allowed:
             raise invalid("sort_column")
     if params.get("sort_order"):
         if params["sort_order"] not in _ORDERS:

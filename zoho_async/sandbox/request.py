@@ -16,6 +16,9 @@ from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.routes import Route
 from zoho_async.sandbox.store import Collection, Store
 
+#: Where the rows of a body stand that is a list and no object.
+ROWS: Final = "[]"
+
 
 class Call(msgspec.Struct, frozen=True):
     """A request over HTTP; ``parts`` is its path below the product's base."""

@@ -20,6 +20,7 @@ from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
 DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,20})?")
+_ID: Final = re.compile(r"-?[0-9]{1,30}")
 _TRUTH: Final = {"true": True, "false": False}
 _MOST_DIGITS: Final = 30
 
@@ -70,7 +71,7 @@ def _told_list(field: Field, value: Any) -> Any:
     elements: list[Any] = list(value)
     if field.fields:
         return [told_fields(field.fields, each) for each in elements if isinstance(each, Mapping)]
-    if field.element in (None, "any"):
+    if field.element in (None, "any", "list"):
         return elements
     if field.element == "object":
         return [each for each in elements if isinstance(each, Mapping)]
@@ -96,6 +97,8 @@ def _told_plain(kind: str | None, value: Any) -> Any:
             return text[:10] if DAY.match(text) else ""
         case "time":
             return text if MOMENT.fullmatch(text) else ""
+        case "id":
+            return text if _ID.fullmatch(text) else ""
         case _:
             return text
 
@@ -111,7 +114,8 @@ def _text_of(value: Any) -> str:
 
 def taken(field: Field, value: Any) -> Any:
     """A value that a caller sent, as it is kept. Raises `ApiRefusal` for what cannot be."""
-    if value is None or value == "":
+    blank_text = isinstance(value, str) and not value.strip()
+    if value is None or value == "" or (blank_text and field.kind != "text"):
         return ""
     if field.kind == "list":
         return _taken_list(field, value)
@@ -137,7 +141,7 @@ def _taken_list(field: Field, value: Any) -> Any:
     if field.fields:
         one = Field(name=field.name, kind="object", fields=field.fields)
         return [taken(one, each) for each in elements]
-    if field.element in (None, "any", "object"):
+    if field.element in (None, "any", "object", "list"):
         return elements
     if any(isinstance(each, list | Mapping) for each in elements):
         raise invalid_field(field.name)

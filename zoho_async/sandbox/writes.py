@@ -41,11 +41,12 @@ def accepted(
 ) -> Record:
     """The fields of a body that are kept. Raises `ApiRefusal` for what cannot be.
 
-    ``whole`` asks for everything that is required; ``form`` says what else its records have.
+    ``whole`` asks for everything that is required (pages have headings among it, which are not
+    spelt as fields are); ``form`` says what else the records have.
     """
     described = {field.name: field for field in facts.body}
     if whole:
-        for required in (field.name for field in facts.body if field.required):
+        for required in (f.name for f in facts.body if f.required and f.name.islower()):
             if not _is_given(facts, body, required):
                 raise missing_field(required)
     own = form.id_field if form is not None and form.has_numbers_for_ids else ""
