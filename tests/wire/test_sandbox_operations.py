@@ -271,14 +271,14 @@ def _object(fields: Sequence[Field], value: dict[str, Any], where: str) -> Itera
 def _value(field: Field, value: Any, where: str) -> Iterator[str]:
     if value == "" or field.kind == "any":
         return
+    form = _FORMS.get(field.kind)
+    is_truth = isinstance(value, bool) and field.kind != "boolean"
     if (
-        not isinstance(value, _KINDS[field.kind])
-        or (isinstance(value, bool) and field.kind != "boolean")
-        or (field.kind in _FORMS and not _FORMS[field.kind].fullmatch(value))
+        is_truth
+        or not isinstance(value, _KINDS[field.kind])
+        or (form is not None and not form.fullmatch(str(value)))
     ):
         yield f"{where} is {value!r}, no {field.kind}"
-    elif field.fields and isinstance(value, dict):
-        yield from _object(field.fields, value, f"{where}.")
     elif field.fields:
-        for each in value:
+        for each in value if isinstance(value, list) else [value]:
             yield from _object(field.fields, each, f"{where}.")

@@ -23,7 +23,7 @@ from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, invalid_field
 from zoho_async.sandbox.request import ROWS, Ask, Call, Found, missing, texts
 from zoho_async.sandbox.routes import route
 from zoho_async.sandbox.store import Collection, Store, View
-from zoho_async.sandbox.values import blank, told, told_fields
+from zoho_async.sandbox.values import blank, is_list, is_object, told, told_fields
 from zoho_async.sandbox.verbs import changes, status_after
 from zoho_async.sandbox.writes import accepted, create, update, upsert
 
@@ -49,6 +49,8 @@ async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
         known = organizations.answer(call, found.facts, store, every)
         if known is not None:
             return known
+    if ROWS in call.body and not _takes_rows(found.facts):
+        raise ApiRefusal(400, 1038, "JSON is not well formed")
     queries.check(found.facts, call.params, _UPLOADS)
     ask = Ask(call, found, store)
     by_hand = books.answer(ask)
@@ -64,6 +66,11 @@ async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
         if reply is not None:
             return reply
     return _of_words(ask)
+
+
+def _takes_rows(facts: OperationFacts) -> bool:
+    """Whether a body may be a list: custom fields, and many records at once."""
+    return facts.path.endswith("/customfields") or ".bulk_" in facts.name
 
 
 async def _listed(ask: Ask) -> Reply:
@@ -198,8 +205,8 @@ def _elements(ask: Ask) -> list[Record]:
     whole = accepted(ask.facts, body, whole=True)
     lists = [each.name for each in fields if each.kind == "list" and each.fields]
     beside = {name: value for name, value in whole.items() if name not in lists}
-    rows = [each for name in lists for each in whole.get(name) or [] if isinstance(each, dict)]
-    return [beside | each for each in rows]
+    rows: list[Any] = [each for name in lists for each in whole.get(name) or []]
+    return [beside | each for each in rows if is_object(each)]
 
 
 def _in_body(ask: Ask, home: Home) -> list[str]:
@@ -210,8 +217,8 @@ def _in_body(ask: Ask, home: Home) -> list[str]:
     own = body.get(f"{home.id_field}s") or body.get(home.id_field)
     if own:
         return texts(own)
-    lists = [value for value in body.values() if isinstance(value, list)]
-    named = (each.get(home.id_field) for rows in lists for each in rows if isinstance(each, dict))
+    lists = [value for value in body.values() if is_list(value)]
+    named = (each.get(home.id_field) for rows in lists for each in rows if is_object(each))
     return [str(each) for each in named if each]
 
 
@@ -413,7 +420,8 @@ def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: R
 def _row_of(body: Record, home: Home, record_id: str) -> Record:
     """What a body that is a list says of one record."""
     rows: list[Record] = body.get(ROWS) or []
-    return next((row for row in rows if str(row.get(home.id_field)) == record_id), {})
+    nothing: Record = {}
+    return next((row for row in rows if str(row.get(home.id_field)) == record_id), nothing)
 
 
 def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) -> Reply:

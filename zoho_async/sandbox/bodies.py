@@ -1,6 +1,7 @@
 """What the body of a create or update may hold, and in which types the store keeps it.
 
-A field that the record does not have is dropped without a word, as Zoho drops it. One that it has
+A field that neither the record nor the description has is dropped without a word, as Zoho drops
+it. One that the record has
 must be of the kind that the description names or, failing that, of the kind that the record holds;
 anything else is refused with code 4. ``null`` is a blank. Amounts are exact decimals.
 """
@@ -32,11 +33,16 @@ def accepted(body: Record, facts: OperationFacts, state: Record, *, whole: bool)
     for field in facts.body:
         if whole and field.required and body.get(field.name) in (None, "", []):
             raise missing_field(field.name)
-    return {
-        name: _taken(name, value, known.get(name), state)
-        for name, value in body.items()
-        if name in state and name not in _SERVERS_OWN and not name.endswith("_formatted")
-    }
+    answered = {field.name for field in facts.reply}
+    kept: Record = {}
+    for name, value in body.items():
+        if name in _SERVERS_OWN or name.endswith("_formatted"):
+            continue
+        if name in state:
+            kept[name] = _taken(name, value, known.get(name), state)
+        elif name in known and name in answered:
+            kept[name] = taken(known[name], value)
+    return kept
 
 
 #: What only the server sets, whatever a caller sends.

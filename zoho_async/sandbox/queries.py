@@ -21,6 +21,7 @@ from zoho_async.sandbox.records.invoices import has_status
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import Page, Reply, invalid, success
 from zoho_async.sandbox.store import Collection, View
+from zoho_async.sandbox.values import is_object
 
 Test: TypeAlias = Callable[[Record], bool]
 Rows: TypeAlias = Collection | View
@@ -298,7 +299,7 @@ def _values(record: Record, field: str) -> list[Any]:
         return [line.get(inner, "") for line in lines] if lines else [record[field]]
     if field == "address":
         parts: list[Any] = [record["billing_address"], record["shipping_address"]]
-        return [text for part in parts if isinstance(part, dict) for text in part.values()]
+        return [text for part in parts if is_object(part) for text in part.values()]
     if field == "custom_field":
         rows: list[Record] = record["custom_fields"] or []
         return [row["value"] for row in rows]

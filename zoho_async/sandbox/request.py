@@ -15,6 +15,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.routes import Route
 from zoho_async.sandbox.store import Collection, Store
+from zoho_async.sandbox.values import is_list
 
 #: Where the rows of a body stand that is a list and no object.
 ROWS: Final = "[]"
@@ -131,6 +132,6 @@ def missing(collection: Collection, home: Home) -> ApiRefusal:
 
 def texts(value: Any) -> list[str]:
     """Ids as they are sent: a list, or a text with commas between them."""
-    if isinstance(value, list):
+    if is_list(value):
         return [str(each) for each in value]
     return [part.strip() for part in str(value).strip("[]").split(",") if part.strip(' "')]

@@ -116,8 +116,12 @@ class Collection:
             return self.resource.detail(self.world, index, row)
         if isinstance(self.resource, Described):
             return self.resource.tell(self.resource.detail_fields, state)
-        names = self._names_of_details()
-        return {name: value for name, value in state.items() if name in names or name[:3] == "cf_"}
+        names, elsewhere = self._names_of_details(), self._names_of_rows()
+        return {
+            name: value
+            for name, value in state.items()
+            if name in names or name[:3] == "cf_" or name not in elsewhere
+        }
 
     def state(self, index: int) -> Record:
         """Every field of both forms; a copy, to be changed and written back."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from zoho_async.description import Field
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
@@ -23,6 +23,16 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,20})?")
 _ID: Final = re.compile(r"-?[0-9]{1,30}")
 _TRUTH: Final = {"true": True, "false": False}
 _MOST_DIGITS: Final = 30
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a JSON value is a list."""
+    return isinstance(value, list)
 
 
 def blank(field: Field) -> Any:
@@ -50,7 +60,7 @@ def told(field: Field, value: Any) -> Any:
         case "list":
             return _told_list(field, value)
         case "object":
-            if not isinstance(value, Mapping):
+            if not is_object(value):
                 return blank(field) if value in ("", None) else ""
             return told_fields(field.fields, value)
         case _:
@@ -66,15 +76,15 @@ def told_fields(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str,
 
 
 def _told_list(field: Field, value: Any) -> Any:
-    if not isinstance(value, list):
+    if not is_list(value):
         return []
-    elements: list[Any] = list(value)
+    elements = value
     if field.fields:
-        return [told_fields(field.fields, each) for each in elements if isinstance(each, Mapping)]
+        return [told_fields(field.fields, each) for each in elements if is_object(each)]
     if field.element in (None, "any", "list"):
         return elements
     if field.element == "object":
-        return [each for each in elements if isinstance(each, Mapping)]
+        return [each for each in elements if is_object(each)]
     plain = [_told_plain(field.element, each) for each in elements]
     return [each for each in plain if each != ""]
 
@@ -120,7 +130,7 @@ def taken(field: Field, value: Any) -> Any:
     if field.kind == "list":
         return _taken_list(field, value)
     if field.kind == "object":
-        if not isinstance(value, Mapping):
+        if not is_object(value):
             raise invalid_field(field.name)
         known = {each.name: each for each in field.fields}
         return {
@@ -135,9 +145,9 @@ def taken(field: Field, value: Any) -> Any:
 
 
 def _taken_list(field: Field, value: Any) -> Any:
-    if not isinstance(value, list):
+    if not is_list(value):
         raise invalid_field(field.name)
-    elements: list[Any] = list(value)
+    elements = value
     if field.fields:
         one = Field(name=field.name, kind="object", fields=field.fields)
         return [taken(one, each) for each in elements]

@@ -20,7 +20,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.request import Ask, Found, missing
 from zoho_async.sandbox.store import Collection
-from zoho_async.sandbox.values import taken
+from zoho_async.sandbox.values import is_list, is_object, taken
 
 #: Required in some editions or in place of one another: no body has all of them.
 _ALTERNATIVES: Final = frozenset(
@@ -127,12 +127,12 @@ def _is_given(facts: OperationFacts, body: Mapping[str, Any], name: str) -> bool
 
 
 def _named(value: Any, name: str) -> Iterator[Any]:
-    if isinstance(value, Mapping):
+    if is_object(value):
         if name in value:
             yield value[name]
         for each in value.values():
             yield from _named(each, name)
-    elif isinstance(value, list):
+    elif is_list(value):
         for each in value:
             yield from _named(each, name)
 
@@ -171,12 +171,11 @@ def _check_references(ask: Ask, fields: Record, own: str) -> None:
             found = _referred(ask, name, str(value))
             if found is not None:
                 _fill_name(fields, name, found)
-        elif isinstance(value, list):
-            for element in value:
-                if isinstance(element, dict):
-                    for inner, each in element.items():
-                        if inner.endswith("_id") and each and inner != own:
-                            _referred(ask, inner, str(each))
+        elif is_list(value):
+            pairs = (pair for each in value if is_object(each) for pair in each.items())
+            for inner, each in pairs:
+                if inner.endswith("_id") and each and inner != own:
+                    _referred(ask, inner, str(each))
 
 
 def _referred(ask: Ask, name: str, record_id: str) -> Found | None:

@@ -16,7 +16,7 @@ from zlib import crc32
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.homes import Home, Homes
 from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
-from zoho_async.sandbox.values import blank, told_fields
+from zoho_async.sandbox.values import blank, is_list, is_object, told_fields
 from zoho_async.sandbox.world import INSIDE, World, day, stamp
 
 Maker: TypeAlias = Callable[[int, bytes], Any]
@@ -147,7 +147,7 @@ class Described(Resource):
 
     def settle(self, world: World, state: Record) -> None:
         sent: Any = state.get("custom_fields")
-        if isinstance(sent, list) and all(isinstance(each, dict) for each in sent):
+        if is_list(sent) and all(is_object(each) for each in sent):
             settle_custom_fields(world, state)
         for field in self.fields.values():
             if field.kind == "list" and field.fields:
@@ -157,14 +157,14 @@ class Described(Resource):
         """Give ids to the lines, persons and so on that a caller sent without."""
         elements: Any = state.get(field.name)
         own = next((f"{_one(field.name)}_id" for f in field.fields if f.kind == "id"), "")
-        if not isinstance(elements, list) or own not in {each.name for each in field.fields}:
+        if not is_list(elements) or own not in {each.name for each in field.fields}:
             return
         if self._homes.for_name(own):
             return  # that names another record, not the element
         inside = f"{self._drawn}/{state.get(self.id_field, '')}/{field.name}"
         kept: list[Any] = []
         for number, element in enumerate(elements):
-            if isinstance(element, dict) and not element.get(own):
+            if is_object(element) and not element.get(own):
                 element = {**element, own: world.inner_id(inside, number)}
             kept.append(element)
         state[field.name] = kept
@@ -200,8 +200,7 @@ class Described(Resource):
         if name == self.id_field:
             return lambda index, _: self.id_of(world, index)
         if name in self.parents:
-            value = self.parents[name]
-            return lambda *_: value
+            return _always(self.parents[name])
         if name in _CONSTANTS:
             return _always(_CONSTANTS[name])
         match field.kind:
@@ -336,4 +335,8 @@ def _one_line(single: str) -> str:
 
 def _always(value: Any) -> Maker:
     """Always the same; lists and objects are shared by all rows, which never change them."""
-    return lambda *_: value
+
+    def make(index: int, draw: bytes) -> Any:
+        return value
+
+    return make
