@@ -7,7 +7,7 @@ change and remove. Bodies are made from the description by chance.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -220,8 +220,7 @@ def _made(store: Store, facts: OperationFacts, field: Field, chance: random.Rand
 
 
 def _element(field: Field) -> Field:
-    kinds: Sequence[str] = ("id", "text", "decimal", "integer", "date")
-    return Field(name=field.name, kind=field.element if field.element in kinds else "any")
+    return Field(name=field.name, kind=field.element or "any")
 
 
 def _id(store: Store, facts: OperationFacts, name: str) -> str:

@@ -271,14 +271,18 @@ def _object(fields: Sequence[Field], value: dict[str, Any], where: str) -> Itera
 def _value(field: Field, value: Any, where: str) -> Iterator[str]:
     if value == "" or field.kind == "any":
         return
-    form = _FORMS.get(field.kind)
-    is_truth = isinstance(value, bool) and field.kind != "boolean"
-    if (
-        is_truth
-        or not isinstance(value, _KINDS[field.kind])
-        or (form is not None and not form.fullmatch(str(value)))
-    ):
+    if not _fits(field, value):
         yield f"{where} is {value!r}, no {field.kind}"
     elif field.fields:
-        for each in value if isinstance(value, list) else [value]:
+        rows: list[Any] = value if isinstance(value, list) else [value]
+        for each in rows:
             yield from _object(field.fields, each, f"{where}.")
+
+
+def _fits(field: Field, value: Any) -> bool:
+    if isinstance(value, bool):
+        return field.kind == "boolean"
+    form = _FORMS.get(field.kind)
+    return isinstance(value, _KINDS[field.kind]) and (
+        form is None or form.fullmatch(value) is not None
+    )
