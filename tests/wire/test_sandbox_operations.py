@@ -284,5 +284,5 @@ def _fits(field: Field, value: Any) -> bool:
         return field.kind == "boolean"
     form = _FORMS.get(field.kind)
     return isinstance(value, _KINDS[field.kind]) and (
-        form is None or form.fullmatch(value) is not None
+        form is None or form.fullmatch(str(value)) is not None
     )

@@ -28,6 +28,7 @@ from zoho_async.sandbox.verbs import changes, status_after
 from zoho_async.sandbox.writes import accepted, create, update, upsert
 
 _UPLOADS: Final = frozenset({"attachment", "receipt", "image", "doc", "back_image", "file"})
+_MOST_AT_ONCE: Final = 100
 _FOREIGN: Final = ("reference_id", "zcrm_account_id", "zcrm_contact_id", "crm_reference_id")
 
 
@@ -77,6 +78,9 @@ async def _listed(ask: Ask) -> Reply:
     home = ask.homes.at(ask.facts.path)
     if home is None or home.listed is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
+    several = _several(ask)
+    if several is not None:
+        return several
     rows: Collection | View
     if home.listed is ask.facts and home.parents == len(ask.ids):
         rows = ask.store.shown(home, ask.ids)
@@ -84,6 +88,24 @@ async def _listed(ask: Ask) -> Reply:
         rows = ask.store.at(home, ask.ids[: home.parents])
     query = queries.understand(rows, ask.facts, ask.call.params)
     return await queries.answer(rows, query, ask.facts)
+
+
+def _several(ask: Ask) -> Reply | None:
+    """The records whose ids the query must name, in full; ids that are not there are left out."""
+    facts = ask.facts
+    for field in facts.query:
+        known = ask.homes.for_name(field.name.removesuffix("s"))
+        if not field.required or not field.name.endswith("_ids") or not known:
+            continue
+        ids = texts(ask.call.params[field.name])
+        if not 0 < len(ids) <= (facts.batch or _MOST_AT_ONCE):
+            raise invalid(field.name)
+        collection = ask.store.at(known[0], ())
+        form = Described(ask.homes.at(facts.path) or known[0], ask.homes, ())
+        found = (collection.find(each) for each in ids)
+        rows = [form.tell(facts.reply, collection.state(i)) for i in found if i is not None]
+        return success("success", {facts.key: rows})
+    return None
 
 
 # -- a record -----------------------------------------------------------------------------------
@@ -232,12 +254,12 @@ def _of_words(ask: Ask) -> Reply:
         return _document(ask, record)
     if call.form.files or _uploads(facts):
         return _uploaded(ask)
-    if call.method == "DELETE":
-        ask.store.forget(call.product, call.path)
-        return success(_message(ask))
     ids = None if ask.ids else _ids_asked(ask)
     if ids is not None and call.method != "GET":
         return _many(ask, _home_of_ids(ask), ids)
+    if call.method == "DELETE":
+        ask.store.forget(call.product, call.path)
+        return success(_message(ask))
     body = accepted(facts, call.body, whole=False) if call.method != "GET" else {}
     if ROWS in call.body and ask.tail[-1:] == ["customfields"]:
         body = {"custom_fields": call.body[ROWS]}
@@ -369,12 +391,17 @@ def _ids_asked(ask: Ask) -> list[str] | None:
 
 
 def _home_of_ids(ask: Ask) -> Home | None:
+    """Whose records the ids in the query are: those of the path's own home, if they may be."""
+    paths = (tuple(ask.tail[:length]) for length in range(len(ask.tail), 0, -1))
+    own = next((ask.homes.by_path[path] for path in paths if path in ask.homes.by_path), None)
     for field in ask.facts.query:
         if field.name.endswith("_ids") and field.name in ask.call.params:
-            for home in ask.homes.for_name(field.name.removesuffix("s")):
-                return home
-    paths = (tuple(ask.tail[:length]) for length in range(len(ask.tail), 0, -1))
-    return next((ask.homes.by_path[path] for path in paths if path in ask.homes.by_path), None)
+            named = ask.homes.for_name(field.name.removesuffix("s"))
+            if own is not None and own.id_field == field.name.removesuffix("s"):
+                return own
+            if named:
+                return named[0]
+    return own
 
 
 def _many(ask: Ask, home: Home | None, ids: Sequence[str]) -> Reply:

@@ -41,6 +41,8 @@ _STANDS_FOR: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
 }
 #: A name that others gave a record, not Zoho.
 _FOREIGN: Final = "reference_id"
+#: What documents of every kind are called in lists of them; no single home's records.
+_ANYTHINGS: Final = "transaction_id"
 _ID_KINDS: Final = ("id", "text")
 
 
@@ -93,9 +95,11 @@ class Homes:
 
     def viewed(self, home: Home) -> Home | None:
         """The home whose records a list shows that has none of its own."""
-        main = self.known_as.get(home.id_field, ())
         if home.listed is None or home.made is not None or home.read is not None:
             return None
+        if not home.id_field and len(home.path) > 1:
+            return self.by_path.get(home.path[-1:])
+        main = self.known_as.get(home.id_field, ()) if home.id_field != _ANYTHINGS else ()
         return main[0] if len(main) == 1 and main[0] is not home else None
 
     def for_name(self, name: str) -> list[Home]:

@@ -45,9 +45,10 @@ def accepted(
     spelt as fields are); ``form`` says what else the records have.
     """
     described = {field.name: field for field in facts.body}
+    given_by_us = form.number_field if form is not None and form.single != "bill" else ""
     if whole:
         for required in (f.name for f in facts.body if f.required and f.name.islower()):
-            if not _is_given(facts, body, required):
+            if required != given_by_us and not _is_given(facts, body, required):
                 raise missing_field(required)
     own = form.id_field if form is not None and form.has_numbers_for_ids else ""
     kept: Record = {}
