@@ -34,7 +34,7 @@ _ORDERS: Final = {"A": "A", "D": "D", "ascending": "A", "descending": "D"}
 _PAGING: Final = frozenset(
     {"page", "per_page", "sort_column", "sort_order", "response_option", "organization_id"}
 )
-_EVERYWHERE: Final = frozenset({"last_modified_time", "search_text", "status"})
+_EVERYWHERE: Final = frozenset({"last_modified_time", "search_text"})
 _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "_startswith": lambda value, wanted: value.startswith(wanted),
     "_contains": lambda value, wanted: wanted in value,

@@ -37,6 +37,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (Contacts(), Items(), Invoices(), Proje
 _LAST_NUMBER: Final = re.compile(r"[0-9]{1,9}$")
 _STATE: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _GONE: Final = b""
+_MOST_INSIDE: Final = 256
 
 
 class Collection:
@@ -291,10 +292,17 @@ class Store:
         place = self._place("/".join((home.name, *parents)))
         made = Collection(self.world_of(home.product), resource, self.keep, place)
         if home.parents:
+            self._make_room()
             self._inside[home.name, parents] = made
         else:
             self.collections[home.name] = made
         return made
+
+    def _make_room(self) -> None:
+        """Forget collections that nobody wrote to, once there are many; the seed remakes them."""
+        if len(self._inside) >= _MOST_INSIDE:
+            for key in [key for key, inside in self._inside.items() if not inside.version]:
+                del self._inside[key]
 
     def holding(self, home: Home, above: tuple[str, ...], record_id: str) -> Collection | None:
         """The collection of a home that has the record, where not all its parents are named.
@@ -312,7 +320,6 @@ class Store:
             inside = self.at(home, (parents.id(index),))
             if inside.find(record_id) is not None:
                 return inside
-            del self._inside[home.name, (parents.id(index),)]
         return None
 
     def world_of(self, product: str) -> World:

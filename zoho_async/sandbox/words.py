@@ -129,10 +129,11 @@ def _change(ask: Ask, record: Found, body: Mapping[str, Any]) -> None:
     else:
         words = ask.tail
         changed = changes(words, body, statuses(collection), state)
+    own = (collection.resource.id_field, "organization_id")
     changed |= {
         name: value
         for name, value in (*zip(ask.names, ask.ids, strict=True), *ask.call.params.items())
-        if name in state and name != collection.resource.id_field and value not in ask.ids[:1]
+        if name in state and name not in own and value != record.id
     }
     if changed:
         collection.change(record.index, changed)

@@ -183,15 +183,16 @@ class Described(Resource):
 
     def matches(self, record: Record, filter_by: str) -> bool:
         kind, _, word = filter_by.partition(".")
-        wanted = _snake(word)
+        wanted = word.lower()
         if not word or wanted == "all":
             return True
+        if wanted in ("active", "inactive") and "status" not in self.fields:
+            return record["is_active"] in ("", wanted == "active")
         field = "status" if kind in ("Status", "TaskStatus") else _snake(kind)
-        if field not in self.fields:
-            return True
-        if self.fields[field].kind not in ("text", "id"):
+        if field not in self.fields or self.fields[field].kind not in ("text", "id"):
             return True  # a span of days, relative to a today that the records do not know
-        return _snake(str(record[field])) == wanted
+        found = str(record[field]).lower()
+        return found.replace("_", "") == wanted or found.endswith(f"_{wanted}")
 
     # -- makers ---------------------------------------------------------------------------------
 
