@@ -24,6 +24,15 @@ from zoho_async.sandbox import Sandbox
 from zoho_async.sandbox.tiers import counts, tier
 
 PDF = b"%PDF-1.4 mine"
+LINES: dict[str, Any] = {"line_items": [{"name": "Work", "rate": 1}]}
+OURS = {"customer_id": "a seeded one"}
+NOTE = {**LINES, **OURS, "date": "2026-01-01"}
+PAYMENT: dict[str, Any] = {
+    "payment_mode": "cash",
+    "amount": 1,
+    "date": "2026-01-01",
+    "invoices": [{"invoice_id": "a seeded one", "amount_applied": 1}],
+}
 
 
 @pytest.fixture
@@ -177,8 +186,10 @@ async def test_a_created_record_is_answered_with_201_its_location_and_the_server
     assert b'"rate":2.5' in made.body
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", bill["created_time"])
     again = await zoho.call("POST", "/bills", json=body)
-    assert (again.status, again.code) == (400, 1001)
+    assert (again.status, again.code) == (400, 13011)
     assert "bill_number" in again.json["message"]
+    elsewhere = {**body, "vendor_id": rows_of(zoho, "contacts")[1]["contact_id"]}
+    assert (await zoho.call("POST", "/bills", json=elsewhere)).status == 201
 
 
 async def test_numbers_are_given_where_nobody_gives_one(zoho: Raw) -> None:
@@ -196,6 +207,12 @@ async def test_numbers_are_given_where_nobody_gives_one(zoho: Raw) -> None:
     [
         ("/bills", {"bill_number": "B-2"}, 400, 4, "vendor_id"),
         ("/bills", {"vendor_id": "1", "bill_number": "B-2"}, 404, 1002, "ontact"),
+        ("/estimates", {"customer_id": "8", "line_items": [{"item_id": "9"}]}, 404, 1002, "ontact"),
+        ("/estimates", {"currency_id": "8", **LINES, **OURS}, 400, 9004, "currency"),
+        ("/estimates", {"line_items": [{"item_id": "9"}], **OURS}, 400, 2006, "item"),
+        ("/customerpayments", {**PAYMENT, "customer_id": "9"}, 400, 3004, "customer"),
+        ("/estimates", {"estimate_number": "EST-000003", **LINES, **OURS}, 400, 1001, "number"),
+        ("/creditnotes", {"creditnote_number": "CN-000003", **NOTE}, 400, 12018, "number"),
         ("/expenses", "nonsense", 400, 1038, "JSON"),
         ("/chartofaccounts", {"account_type": "moon"}, 400, 4, "account_type"),
         (
@@ -213,10 +230,24 @@ async def test_numbers_are_given_where_nobody_gives_one(zoho: Raw) -> None:
 async def test_what_cannot_be_is_refused_with_its_code_and_name(
     zoho: Raw, path: str, body: object, status: int, code: int, named: str
 ) -> None:
+    if isinstance(body, dict):
+        body = seeded(zoho, body)
     sent = {"data": body} if isinstance(body, str) else {"json": body}
     answer = await zoho.call("POST", path, **sent)
     assert (answer.status, answer.code) == (status, code)
     assert named in answer.json["message"]
+
+
+def seeded(zoho: Raw, body: dict[str, Any]) -> dict[str, Any]:
+    """With the ids of seeded records where the body asks for them."""
+    rows = {"customer_id": "contacts", "invoice_id": "invoices"}
+    found = {name: rows_of(zoho, resource)[0] for name, resource in rows.items()}
+    found["customer_id"]["customer_id"] = found["customer_id"]["contact_id"]
+    text = msgspec.json.encode(body).decode()
+    for name, row in found.items():
+        text = text.replace(f'"{name}":"a seeded one"', f'"{name}":"{row[name]}"')
+    decoded: dict[str, Any] = msgspec.json.decode(text)
+    return decoded
 
 
 async def test_what_no_description_knows_is_refused_and_logged(

@@ -29,7 +29,9 @@ _ALTERNATIVES: Final = frozenset(
 _INSTEAD: Final = {"customer_id": "customer", "customer": "customer_id"}
 _SERVERS_OWN: Final = frozenset({"created_time", "last_modified_time", "code", "message"})
 _UNIQUE_NAMES: Final = frozenset({"contact_name", "display_name"})
-_MISSING_ITEM: Final = 2006
+#: What is missing has these codes in every resource.
+_MISSING: Final = {2006: "no such item", 9004: "no such currency"}
+_TAKEN_OF_VENDOR: Final = 13011
 
 
 def accepted(
@@ -153,14 +155,26 @@ def _check(ask: Ask, collection: Collection, fields: Record, index: int | None) 
         is_code = name == form.id_field and not form.has_numbers_for_ids
         if name == form.number_field or is_name or is_code:
             for other in collection.with_value(name, fields[name]):
-                if other != index:
+                if other != index and _same_vendor(collection, fields, other):
                     raise _taken_already(form, name)
+
+
+def _same_vendor(collection: Collection, fields: Record, other: int) -> bool:
+    """Whether a number counts: those of bills are their vendors', and unique for each."""
+    if collection.resource.single != "bill" or not fields.get("vendor_id"):
+        return True
+    return bool(collection.state(other).get("vendor_id") == fields["vendor_id"])
 
 
 def _taken_already(form: Described, name: str) -> ApiRefusal:
     kind = "number" if name == form.number_field else "name"
     documented = description.load(form.home.product).errors.get(form.home.resource, {})
-    usual = 1001 if kind == "number" else 3062 if name in _UNIQUE_NAMES else 1000
+    if form.single == "bill":
+        usual = _TAKEN_OF_VENDOR
+    elif kind == "number":
+        usual = 1001
+    else:
+        usual = 3062 if name in _UNIQUE_NAMES else 1000
     codes = [code for code, meaning in documented.items() if meaning == f"the {kind} is taken"]
     return ApiRefusal(400, codes[0] if codes else usual, f"The {name} already exists.")
 
@@ -188,10 +202,12 @@ def _referred(ask: Ask, name: str, record_id: str) -> Found | None:
             return Found(home, collection, index)
     if not candidates or record_id == ask.store.world_of(ask.facts.product).currency_id:
         return None
-    home = candidates[0]
-    if name == "item_id":
-        raise ApiRefusal(400, _MISSING_ITEM, "The item does not exist.")
-    raise missing(ask.store.at(home, ()), home)
+    noun = name.removesuffix("_id")
+    documented = description.load(ask.facts.product).errors.get(ask.facts.resource, {})
+    for code, meaning in (*documented.items(), *_MISSING.items()):
+        if meaning == f"no such {noun}":
+            raise ApiRefusal(400, code, f"The {noun} does not exist.")
+    raise missing(ask.store.at(candidates[0], ()), candidates[0])
 
 
 def _fill_name(fields: Record, name: str, found: Found) -> None:
