@@ -27,8 +27,9 @@ from zoho_async.errors import AmbiguousWrite, ZohoError
 from zoho_async.export import Export, ResourceFailed
 from zoho_async.limits import MemoryLedger
 from zoho_async.retry import Policy
-from zoho_async.sandbox import FAULTS, Fault, Sandbox, books
+from zoho_async.sandbox import FAULTS, Fault, Sandbox, api
 from zoho_async.sandbox.replies import Reply, success
+from zoho_async.sandbox.request import Call
 from zoho_async.sandbox.store import Store
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -62,7 +63,7 @@ _PASSING: Final = {"AmbiguousWrite", "ConnectionBroken", "UnreadableReply", "Ser
 _DONE: Final = {"value", "empty record"}
 _NUMBERS: Final = itertools.count(30_000_001)
 _UPLOADS: Final[dict[str, list[str]]] = {}
-_ANSWER: Final = books.answer
+_ANSWER: Final = api.answer
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -187,8 +188,7 @@ class Cell:
         )
 
     async def download(self) -> None:
-        document = await invoices.get_pdf(self.zoho, self.invoice_id)
-        assert document.content == PDF
+        assert await invoices.get_pdf(self.zoho, self.invoice_id).read() == PDF
 
     async def refresh(self) -> str:
         return await self.read()
@@ -266,7 +266,7 @@ async def _cell(fault: Fault, column: Column) -> AsyncGenerator[Cell]:
                 await asyncio.sleep(0.005)
 
 
-async def _documents(call: books.Call, store: Store, every: Sequence[Store]) -> Reply:
+async def _documents(call: Call, store: Store, every: Sequence[Store]) -> Reply:
     """Attachments and PDFs, as far as the cells need them; the rest is the sandbox's own."""
     match call.method, call.parts:
         case "POST", ("invoices", record_id, "attachment"):
@@ -296,7 +296,7 @@ async def table() -> str:
     async def line(row: Row, *, always: bool) -> list[str]:
         return list(await asyncio.gather(*(one(row, each, always=always) for each in COLUMNS)))
 
-    with patch.object(books, "answer", _documents), patch.object(transport, "MOST_BYTES", FLOOD):
+    with patch.object(api, "answer", _documents), patch.object(transport, "MOST_BYTES", FLOOD):
         once = await asyncio.gather(*(line(row, always=False) for row in ROWS))
         lasting = [row for row in ROWS if "refuse" not in row.title]
         always = await asyncio.gather(*(line(row, always=True) for row in lasting))

@@ -275,7 +275,7 @@ def sandbox(
     seed: options.Seed = SANDBOX_SEED,
     size: options.Sizes = (),
     organization: options.Organizations = (),
-    plan: options.Plan = "premium",
+    plan: options.SandboxPlan = "premium",
     minute: options.Minute = 60.0,
     speed: options.Speed = 1.0,
     latency: options.Latency = "0",

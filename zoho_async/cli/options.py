@@ -9,7 +9,6 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from zoho_async.cli.output import Form
-
 from zoho_async.limits.plans import PlanName
 
 _ACCOUNT: Final = Group("Account", sort_key=1)
@@ -179,7 +178,7 @@ Latency: TypeAlias = Annotated[
 Organizations: TypeAlias = Annotated[
     tuple[str, ...], _said("Id of an organization that it has; may be repeated.")
 ]
-Plan: TypeAlias = Annotated[
+SandboxPlan: TypeAlias = Annotated[
     str, _said("Zoho's plan, which sets the calls a day and at once.", default=True)
 ]
 Speed: TypeAlias = Annotated[

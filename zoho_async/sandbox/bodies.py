@@ -1,6 +1,7 @@
 """What the body of a create or update may hold, and in which types the store keeps it.
 
-A field that the record does not have is dropped without a word, as Zoho drops it. One that it has
+A field that neither the record nor the description has is dropped without a word, as Zoho drops
+it. One that the record has
 must be of the kind that the description names or, failing that, of the kind that the record holds;
 anything else is refused with code 4. ``null`` is a blank. Amounts are exact decimals.
 """
@@ -8,7 +9,7 @@ anything else is refused with code 4. ``null`` is a blank. Amounts are exact dec
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +17,11 @@ import msgspec
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
+from zoho_async.sandbox.values import amount, taken, whole
 
 _OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
 _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
 _LINE_AMOUNTS: Final = ("quantity", "rate", "discount_amount")
-_MOST_DIGITS: Final = 30
 
 
 def accepted(body: Record, facts: OperationFacts, state: Record, *, whole: bool) -> Record:
@@ -32,11 +33,16 @@ def accepted(body: Record, facts: OperationFacts, state: Record, *, whole: bool)
     for field in facts.body:
         if whole and field.required and body.get(field.name) in (None, "", []):
             raise missing_field(field.name)
-    return {
-        name: _taken(name, value, known.get(name), state)
-        for name, value in body.items()
-        if name in state and name not in _SERVERS_OWN and not name.endswith("_formatted")
-    }
+    answered = {field.name for field in facts.reply}
+    kept: Record = {}
+    for name, value in body.items():
+        if name in _SERVERS_OWN or name.endswith("_formatted"):
+            continue
+        if name in state:
+            kept[name] = _taken(name, value, known.get(name), state)
+        elif name in known and name in answered:
+            kept[name] = taken(known[name], value)
+    return kept
 
 
 #: What only the server sets, whatever a caller sends.
@@ -65,14 +71,16 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
     if isinstance(value, dict) and isinstance(before, dict):
         return msgspec.convert(before, dict[str, Any]) | msgspec.convert(value, dict[str, Any])
     if isinstance(value, list | dict):
-        raise invalid_field(name)
+        if field is None or field.kind not in ("list", "object"):
+            raise invalid_field(name)
+        return taken(field, value)
     if isinstance(before, bool):
         return _boolean(name, value)
     kind = field.kind if field is not None else None
     if kind == "decimal" or isinstance(before, float | Decimal):
-        return pointed(_amount(name, value))
+        return pointed(amount(name, value))
     if isinstance(before, int):
-        return _whole(name, value)
+        return whole(name, value)
     return _text(name, str(value), field)
 
 
@@ -104,25 +112,8 @@ def _of_shape(name: str, value: Any, state: Record) -> Any:
         raise invalid_field(name) from None
     if name == "line_items":
         for line in objects:
-            line.update({each: _amount(each, line[each]) for each in _LINE_AMOUNTS if each in line})
+            line.update({each: amount(each, line[each]) for each in _LINE_AMOUNTS if each in line})
     return objects
-
-
-def _amount(name: str, value: Any) -> Decimal:
-    try:
-        amount = Decimal(str(value)) if value not in (None, "") else Decimal(0)
-    except InvalidOperation:
-        raise invalid_field(name) from None
-    if not amount.is_finite() or abs(amount.adjusted()) > _MOST_DIGITS:
-        raise invalid_field(name)
-    return amount
-
-
-def _whole(name: str, value: Any) -> int:
-    amount = _amount(name, value)
-    if amount != int(amount):
-        raise invalid_field(name)
-    return int(amount)
 
 
 def _boolean(name: str, value: Any) -> bool:

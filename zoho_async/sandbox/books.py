@@ -1,177 +1,91 @@
-"""The Books API over a store: which path does what, and the rules of its modules.
+"""The modules of Books that are written by hand: contacts, items, invoices, projects.
 
-Everything here is synchronous but lists, which may have many rows to look through. Limits, tokens
-and organizations were checked before a call comes here.
+Their records hold together beyond what the description says (totals, balances, custom fields), and
+so do their rules: names and numbers that are unique, contacts that have documents. All else about
+them is answered as for every other home (`api`).
 """
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from zoho_async import description
-from zoho_async.description import OperationFacts
-from zoho_async.sandbox import queries
 from zoho_async.sandbox.bodies import accepted, missing_field
-from zoho_async.sandbox.records import organizations
+from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply, invalid, invalid_field, success
+from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, invalid_field, success
+from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.routes import operations
 from zoho_async.sandbox.store import Collection, Store
 
 _LOCATION: Final = "/api/v3"
-_PATHS: Final = {
-    "contacts": "books.contacts",
-    "items": "books.items",
-    "invoices": "books.invoices",
-    "projects": "books.projects",
-}
-_ID: Final = re.compile(r"\{\w+_id\}")
-_NAME: Final = re.compile(r"\{\w+\}")
 _MOST_ITEM_IDS: Final = 100
 
 
-class Call(msgspec.Struct, frozen=True):
-    """A request as the API sees it; ``parts`` is its path below the product's base."""
-
-    method: str
-    parts: tuple[str, ...]
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: Record
-
-
-@functools.cache
-def _facts() -> dict[str, OperationFacts]:
-    return {operation.name: operation for operation in description.load().operations}
-
-
-@functools.cache
-def _shapes() -> tuple[tuple[re.Pattern[str], OperationFacts], ...]:
-    """Every described path of Books as a pattern, those with fewer ids first."""
-    described = [each for each in _facts().values() if each.product == "books"]
-    described.sort(key=lambda operation: operation.path.count("{"))
-    return tuple(
-        (re.compile(_NAME.sub(r"[^/]+", _ID.sub(r"\\d+", _own(operation.path)))), operation)
-        for operation in described
-    )
-
-
-def _own(path: str) -> str:
-    """A path whose modules are custom ones, by the prefix that their names have."""
-    return path.replace("{module_name}", "cm_{name}")
-
-
-def described(method: str, parts: Sequence[str]) -> OperationFacts | None:
-    """The operation of the description that a request asks for, if there is one."""
-    path = "/" + "/".join(parts)
-    for shape, operation in _shapes():
-        if operation.method == method and shape.fullmatch(path):
-            return operation
-    return None
-
-
-async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
-    """Answer a call for ``store``'s organization; ``every`` are all of the user's.
+def answer(ask: Ask) -> Reply | None:
+    """The answer to what the hand-written modules have rules for, else None.
 
     Raises `ApiRefusal`.
     """
-    if call.parts and call.parts[0] == "organizations":
-        return _organizations(call, store, every)
-    name = _PATHS.get(call.parts[0]) if call.parts else None
-    if name is not None:
-        collection = store.collection(name)
-        match call.method, call.parts[1:]:
-            case "GET", ():
-                facts = _facts()[f"{name}.list"]
-                query = queries.understand(collection, facts, call.params)
-                return await queries.answer(collection, query, collection.resource.key)
-            case "POST", ():
-                return _create(call, store, collection)
-            case "PUT", ():
-                return _upsert(call, store, collection)
-            case "GET", (record_id,) if record_id.isdigit():
-                record = collection.detail(_found(collection, record_id))
-                return success("success", {collection.resource.single: record})
-            case "PUT", (record_id,) if record_id.isdigit():
-                return _update(call, store, collection, _found(collection, record_id))
-            case "DELETE", (record_id,) if record_id.isdigit():
-                return _delete(store, collection, _found(collection, record_id))
-            case "POST", (record_id, "clone") if name == "books.projects":
-                return _clone(call, collection, _found(collection, record_id))
-            case "POST", (record_id, *verb) if "/".join(verb) in collection.resource.verbs:
-                return _verb(collection, _found(collection, record_id), "/".join(verb))
-            case _:
-                pass
-    if call.method == "GET" and call.parts == ("itemdetails",):
-        return _item_details(call, store.collection("books.items"))
-    return _unanswered(call, store)
+    facts = ask.facts
+    if facts.name == "books.items.list_details":
+        return _item_details(ask)
+    collection = ask.store.collections.get(facts.resource)
+    if collection is None or isinstance(collection.resource, Described):
+        return None
+    match facts.name.removeprefix(f"{facts.resource}."):
+        case "create":
+            return _create(ask, collection)
+        case "upsert":
+            return _upsert(ask, collection)
+        case "update":
+            return _update(ask, collection, _named(ask).index)
+        case "clone":
+            return _clone(ask, collection, _named(ask).index)
+        case _ if "/".join(ask.tail) in collection.resource.verbs and len(ask.ids) == 1:
+            return _verb(collection, _named(ask).index, "/".join(ask.tail))
+        case _:
+            return None
 
 
-def _item_details(call: Call, items: Collection) -> Reply:
+def check_removal(store: Store, found: Found) -> None:
+    """Refuse to remove a contact that documents name. Raises `ApiRefusal`."""
+    if found.home.name == "books.contacts" and _has_documents(store, found.collection, found.index):
+        raise ApiRefusal(
+            400, 3000, "This contact cannot be deleted since you have recorded transactions for it."
+        )
+
+
+def _named(ask: Ask) -> Found:
+    found = ask.found[0]
+    assert found is not None
+    return found
+
+
+def _item_details(ask: Ask) -> Reply:
     """Several items at once, in full; ids that are not there are left out."""
-    wanted = [each for each in call.params.get("item_ids", "").split(",") if each]
+    items = ask.store.collection("books.items")
+    wanted = [each for each in ask.call.params.get("item_ids", "").split(",") if each]
     if not 0 < len(wanted) <= _MOST_ITEM_IDS:
         raise invalid("item_ids")
     found = [index for item_id in wanted if (index := items.find(item_id)) is not None]
     return success("success", {"items": [items.detail(index) for index in found]})
 
 
-def _unanswered(call: Call, store: Store) -> Reply:
-    """What is described but not played: lists inside a record are empty, the rest says so."""
-    operation = described(call.method, call.parts)
-    if operation is None:
-        raise ApiRefusal(404, 5, "Invalid URL Passed")
-    if operation.answer != "list":
-        raise ApiRefusal(501, 1000, "This operation is not part of the sandbox yet.")
-    name = _PATHS.get(call.parts[0])
-    if name is not None and operation.path.startswith(f"/{call.parts[0]}/{{"):
-        _found(store.collection(name), call.parts[1])
-    values: dict[str, Any] = {operation.key: []}
-    if operation.paged:
-        values["page_context"] = {"page": 1, "per_page": 200, "has_more_page": False}
-    return success("success", values)
-
-
-def _organizations(call: Call, own: Store, every: Sequence[Store]) -> Reply:
-    names = [store.world.organization for store in every]
-    match call.method, call.parts[1:]:
-        case "GET", () | ("user",):
-            rows = [organizations.row(store.world, names) for store in every]
-            return success("success", {"organizations": rows})
-        case "GET", (wanted,) if wanted.isdigit():
-            for store in every:
-                if store.world.organization == wanted:
-                    record = organizations.detail(store.world, names)
-                    return success("success", {"organization": record})
-            raise ApiRefusal(404, 1002, "Organization does not exist.")
-        case _:
-            return _unanswered(call, own)
-
-
-def _found(collection: Collection, record_id: str) -> int:
-    index = collection.find(record_id)
-    if index is None:
-        code, message = collection.resource.missing
-        raise ApiRefusal(404, code, message)
-    return index
-
-
 # -- writes -------------------------------------------------------------------------------------
 
 
-def _create(call: Call, store: Store, collection: Collection) -> Reply:
+def _create(ask: Ask, collection: Collection) -> Reply:
     resource = collection.resource
     fresh = resource.fresh(collection.world, collection.next_index)
-    fields = accepted(call.body, _facts()[f"{resource.name}.create"], fresh, whole=True)
-    fields = _checked(store, collection, fields, None)
+    facts = operations("books")[f"{resource.name}.create"]
+    fields = accepted(ask.call.body, facts, fresh, whole=True)
+    fields = _checked(ask.store, collection, fields, None)
     if resource.name == "books.invoices" and not fields.get("invoice_number"):
+        if ask.call.params.get("ignore_auto_number_generation") == "true":
+            raise invalid_field("invoice_number")
         fields["invoice_number"] = f"INV-{collection.next_index + 1:06d}"
     index = collection.add(fields)
-    location = f"{_LOCATION}{resource.path}/{collection.world.id(resource.name, index)}"
+    location = f"{_LOCATION}{resource.path}/{collection.id(index)}"
     return success(
         resource.added,
         {resource.single: collection.detail(index)},
@@ -180,51 +94,44 @@ def _create(call: Call, store: Store, collection: Collection) -> Reply:
     )
 
 
-def _update(call: Call, store: Store, collection: Collection, index: int) -> Reply:
+def _update(ask: Ask, collection: Collection, index: int) -> Reply:
     resource = collection.resource
     state = collection.state(index)
-    fields = accepted(call.body, _facts()[f"{resource.name}.update"], state, whole=False)
-    collection.change(index, _checked(store, collection, fields, index))
+    facts = operations("books")[f"{resource.name}.update"]
+    fields = accepted(ask.call.body, facts, state, whole=False)
+    collection.change(index, _checked(ask.store, collection, fields, index))
     return success(resource.saved, {resource.single: collection.detail(index)})
 
 
-def _upsert(call: Call, store: Store, collection: Collection) -> Reply:
+def _upsert(ask: Ask, collection: Collection) -> Reply:
     """PUT without an id: the record whose unique custom field has the value that is named."""
-    field = call.headers.get("X-Unique-Identifier-Key", "")
-    value = call.headers.get("X-Unique-Identifier-Value", "")
+    headers = ask.call.headers
+    field = headers.get("X-Unique-Identifier-Key", "")
+    value = headers.get("X-Unique-Identifier-Value", "")
     if not field or not value:
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.row(index).get(field, "")) == value:
-            return _update(call, store, collection, index)
-    if call.headers.get("X-Upsert", "").lower() != "true":
+            return _update(ask, collection, index)
+    if headers.get("X-Upsert", "").lower() != "true":
         code, message = collection.resource.missing
         raise ApiRefusal(404, code, message)
-    return _create(call, store, collection)
+    return _create(ask, collection)
 
 
-def _delete(store: Store, collection: Collection, index: int) -> Reply:
-    resource = collection.resource
-    if resource.name == "books.contacts" and _has_documents(store, collection, index):
-        raise ApiRefusal(
-            400, 3000, "This contact cannot be deleted since you have recorded transactions for it."
-        )
-    collection.remove(index)
-    return success(resource.deleted)
-
-
-def _clone(call: Call, collection: Collection, index: int) -> Reply:
+def _clone(ask: Ask, collection: Collection, index: int) -> Reply:
     resource = collection.resource
     original = collection.state(index)
     for name in (resource.id_field, "created_time", "last_modified_time"):
         del original[name]
-    changes = accepted(call.body, _facts()[f"{resource.name}.update"], original, whole=False)
+    facts = operations("books")[f"{resource.name}.update"]
+    changes = accepted(ask.call.body, facts, original, whole=False)
     made = collection.add(original | changes)
     return success(
         "Project has been cloned successfully.",
         {resource.single: collection.detail(made)},
         status=201,
-        headers={"location": f"{_LOCATION}/" + "/".join(call.parts)},
+        headers={"location": f"{_LOCATION}{ask.call.path}"},
     )
 
 
@@ -295,9 +202,3 @@ def _name_customer(store: Store, fields: Record) -> None:
     if index is None:
         raise ApiRefusal(404, 1002, "Contact does not exist.")
     fields["customer_name"] = contacts.row(index)["contact_name"]
-
-
-def organization_rows(every: Sequence[Store]) -> list[bytes]:
-    """The rows of ``GET /organizations``, encoded."""
-    names = [store.world.organization for store in every]
-    return [ENCODER.encode(organizations.row(store.world, names)) for store in every]

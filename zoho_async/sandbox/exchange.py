@@ -13,36 +13,28 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.clock import Clock
 from zoho_async.sandbox.faults import Fault
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field
+from zoho_async.sandbox.request import ROWS
+from zoho_async.sandbox.routes import organization_named
 
-_BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_BODY: Final = msgspec.json.Decoder(dict[str, Any] | list[dict[str, Any]], float_hook=Decimal)
 #: Linger on, for no time: closing then resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
 _FLOOD: Final = b" " * 16_384
-_LISTS_OF_ORGANIZATIONS: Final = frozenset(
-    f"{each.base_path}/organizations" for each in PRODUCTS.values()
-)
-_HEADERS: Final = (
-    *(each.organization_header for each in PRODUCTS.values() if each.organization_header),
-    "X-com-zoho-invoice-organizationid",
-)
 
 
 def organization_of(request: web.BaseRequest) -> str | None:
     """The organization that a request names, or None; lists of organizations name none."""
-    if request.path in _LISTS_OF_ORGANIZATIONS:
-        return None
-    named = request.query.get("organization_id")
-    if named:
-        return named
-    return next((request.headers[name] for name in _HEADERS if request.headers.get(name)), None)
+    return organization_named(request.path, request.query, request.headers) or None
 
 
 def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
-    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one."""
+    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one.
+
+    The rows of a list stand under ``[]``.
+    """
     if request.content_type == "application/x-www-form-urlencoded":
         text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
         if text is None and request.method in ("POST", "PUT"):
@@ -53,9 +45,10 @@ def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        return _BODY.decode(body)
+        decoded = _BODY.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ApiRefusal(400, 1038, "JSON is not well formed") from None
+    return {ROWS: decoded} if isinstance(decoded, list) else decoded
 
 
 async def sent(

@@ -9,22 +9,19 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from zoho_async.sandbox.faults import FAULTS
 from zoho_async.sandbox.limits import Usage
 from zoho_async.sandbox.requests import ACCOUNT, Arrival
+from zoho_async.sandbox.tiers import tiers
 
 if TYPE_CHECKING:
     from zoho_async.sandbox.server import Sandbox
-
-#: How deeply each operation is played, by its name (``books.invoices.create``): 2 with the rules
-#: of its module, 1 as fields in a store.
-Tiers: TypeAlias = Callable[[], Mapping[str, int]]
 
 PATHS: Final = frozenset({"/", "/favicon.ico"})
 _EVERY: Final = 2
@@ -68,7 +65,7 @@ def render(box: Sandbox, *, still: bool) -> str:
         _calls("Last calls", box.arrivals[: -_LAST_CALLS - 1 : -1]),
         _calls("Unknown requests", box.unknown[: -_LAST_CALLS - 1 : -1]) if box.unknown else "",
         _records(box),
-        _tiers(box),
+        _tiers(),
         _environment(box),
     )
     return (
@@ -183,16 +180,14 @@ def _records(box: Sandbox) -> str:
     return _table("records", "Records", caption, ("List", *box.organizations), rows)
 
 
-def _tiers(box: Sandbox) -> str:
-    """Each operation's tier, by resource, where somebody tells of them."""
-    if box.tiers is None:
-        return ""
-    tiers = box.tiers()
+def _tiers() -> str:
+    """Each operation's tier, by resource."""
+    known = tiers()
     resources: dict[str, list[str]] = {}
-    for name, tier in sorted(tiers.items()):
+    for name, tier in sorted(known.items()):
         resource, _, verb = name.rpartition(".")
         resources.setdefault(resource, []).append(f"{escape(verb)}&nbsp;<b>{tier}</b>")
-    counts = Counter(tiers.values())
+    counts = Counter(known.values())
     told = ", ".join(f"{count:,} of tier {tier}" for tier, count in sorted(counts.items()))
     body = "".join(
         f"<details><summary><code>{escape(resource)}</code>: {len(verbs)} operations</summary>"

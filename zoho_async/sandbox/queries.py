@@ -20,9 +20,11 @@ from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.records.invoices import has_status
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import Page, Reply, invalid, success
-from zoho_async.sandbox.store import Collection
+from zoho_async.sandbox.store import Collection, View
+from zoho_async.sandbox.values import is_object
 
 Test: TypeAlias = Callable[[Record], bool]
+Rows: TypeAlias = Collection | View
 
 MAX_PER_PAGE: Final = 200
 _ROWS_BETWEEN_YIELDS: Final = 250
@@ -32,6 +34,7 @@ _ORDERS: Final = {"A": "A", "D": "D", "ascending": "A", "descending": "D"}
 _PAGING: Final = frozenset(
     {"page", "per_page", "sort_column", "sort_order", "response_option", "organization_id"}
 )
+_EVERYWHERE: Final = frozenset({"last_modified_time", "search_text"})
 _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "_startswith": lambda value, wanted: value.startswith(wanted),
     "_contains": lambda value, wanted: wanted in value,
@@ -58,7 +61,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     response_option: int
 
 
-def understand(collection: Collection, facts: OperationFacts, params: Mapping[str, str]) -> Query:
+def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
     """Read a list's parameters. Raises `ApiRefusal` (code 2) for what cannot be."""
     known = {field.name: field for field in facts.query}
     for field in facts.query:
@@ -67,7 +70,7 @@ def understand(collection: Collection, facts: OperationFacts, params: Mapping[st
     if params.get("sort_column"):
         allowed = known["sort_column"].allowed if "sort_column" in known else ()
         column, order = params["sort_column"], "A"
-        if column not in allowed:
+        if allowed and column not in allowed:
             raise invalid("sort_column")
     if params.get("sort_order"):
         if params["sort_order"] not in _ORDERS:
@@ -78,13 +81,16 @@ def understand(collection: Collection, facts: OperationFacts, params: Mapping[st
         for name, value in params.items()
         if name not in _PAGING and name != "filter_by" and value
         if name in known or name in ("last_modified_time", "search_text")
-        if name not in collection.resource.ignored
+        if name not in collection.resource.ignored and "*" not in collection.resource.ignored
+        if name in _EVERYWHERE or collection.resource.knows(_parted(name)[0])
     ]
     for name, value in [*filters, ("filter_by", params.get("filter_by", ""))]:
         _check(name, value, known.get(name))
+    usual = max(facts.per_page, 1)
+    most = max(MAX_PER_PAGE, usual, facts.max_per_page)
     return Query(
         page=_count(params, "page", 1),
-        per_page=min(MAX_PER_PAGE, _count(params, "per_page", MAX_PER_PAGE)),
+        per_page=min(most, _count(params, "per_page", usual)),
         sort_column=column,
         sort_order=order,
         filter_by=params.get("filter_by") or "Status.All",
@@ -93,9 +99,27 @@ def understand(collection: Collection, facts: OperationFacts, params: Mapping[st
     )
 
 
-async def answer(collection: Collection, query: Query, key: str) -> Reply:
-    """The page that a query asks for."""
+def check(facts: OperationFacts, params: Mapping[str, str], files: frozenset[str]) -> None:
+    """Refuse a call whose query lacks what is required or has what cannot be; files are no query.
+
+    Raises `ApiRefusal` (code 2).
+    """
+    for field in facts.query:
+        value = params.get(field.name, "")
+        if field.required and not value and field.name not in files:
+            raise invalid(field.name)
+        if facts.answer != "list":
+            _check(field.name, value, field)
+
+
+async def answer(collection: Rows, query: Query, facts: OperationFacts) -> Reply:
+    """The page that a query asks for; all rows at once where the list has no pages."""
     order = await _order(collection, query)
+    key = facts.key
+    if not facts.paged:
+        every = b",".join(collection.encoded_row(index) for index in order)
+        body = b'{"code":0,"message":"success","%b":[%b]}' % (key.encode(), every)
+        return Reply(body=body)
     first = (query.page - 1) * query.per_page
     context = _context(collection, query, len(order), first)
     if query.response_option in (2, 3):
@@ -105,7 +129,7 @@ async def answer(collection: Collection, query: Query, key: str) -> Reply:
     return Reply(page=Page(key=key, rows=rows, context=context))
 
 
-def _context(collection: Collection, query: Query, count: int, first: int) -> dict[str, Any]:
+def _context(collection: Rows, query: Query, count: int, first: int) -> dict[str, Any]:
     context: dict[str, Any] = {
         "page": query.page,
         "per_page": query.per_page,
@@ -129,7 +153,7 @@ def _context(collection: Collection, query: Query, count: int, first: int) -> di
     return context
 
 
-async def _order(collection: Collection, query: Query) -> list[int] | range:
+async def _order(collection: Rows, query: Query) -> list[int] | range:
     """The numbers of the rows that pass, in order; remembered until something is written."""
     natural = query.sort_column == "created_time"
     plain = not query.filters and query.filter_by == "Status.All"
@@ -149,7 +173,7 @@ async def _order(collection: Collection, query: Query) -> list[int] | range:
             return order
 
 
-async def _worked_out(collection: Collection, query: Query) -> list[int]:
+async def _worked_out(collection: Rows, query: Query) -> list[int]:
     tests = [_test(collection, name, value) for name, value in query.filters]
     if query.filter_by != "Status.All":
         resource, filter_by = collection.resource, query.filter_by
@@ -174,7 +198,7 @@ async def _worked_out(collection: Collection, query: Query) -> list[int]:
 class _Lazily(Record):
     """A record's row, and its detail only where a field is not in the row."""
 
-    def __init__(self, collection: Collection, index: int) -> None:
+    def __init__(self, collection: Rows, index: int) -> None:
         super().__init__(collection.row(index))
         self._collection = collection
         self._index = index
@@ -241,7 +265,7 @@ def _number(name: str, value: str) -> Decimal:
         raise invalid(name) from None
 
 
-def _test(collection: Collection, name: str, value: str) -> Test:
+def _test(collection: Rows, name: str, value: str) -> Test:
     """Whether a record passes ``name=value``."""
     if name == "last_modified_time":
         since = _moment(name, value)
@@ -272,10 +296,10 @@ def _values(record: Record, field: str) -> list[Any]:
     if field in ("item_id", "item_name", "item_description"):
         inner = field if field == "item_id" else field.removeprefix("item_")
         lines = record["line_items"]
-        return [line[inner] for line in lines] if lines else [record[field]]
+        return [line.get(inner, "") for line in lines] if lines else [record[field]]
     if field == "address":
-        parts: list[Record] = [record["billing_address"], record["shipping_address"]]
-        return [text for part in parts for text in part.values()]
+        parts: list[Any] = [record["billing_address"], record["shipping_address"]]
+        return [text for part in parts if is_object(part) for text in part.values()]
     if field == "custom_field":
         rows: list[Record] = record["custom_fields"] or []
         return [row["value"] for row in rows]

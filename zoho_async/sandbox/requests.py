@@ -17,13 +17,16 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox import books, consent
+from zoho_async.sandbox import api as operations
+from zoho_async.sandbox import consent
+from zoho_async.sandbox.documents import form_of
 from zoho_async.sandbox.exchange import body_of, hang_up, organization_of, sent
 from zoho_async.sandbox.faults import INSTEAD, Fault
 from zoho_async.sandbox.latency import Latency, drawn
 from zoho_async.sandbox.limits import Verdict
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply
+from zoho_async.sandbox.request import Call
+from zoho_async.sandbox.routes import located
 from zoho_async.sandbox.spoiling import instead, shifted, spoil
 
 if TYPE_CHECKING:
@@ -95,8 +98,10 @@ async def _reply(
         if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
             return instead(fault, of_accounts=False)
         body = await request.read()
-        parts = _admitted(box, request, arrival)
-        call = books.Call(
+        product, parts = _admitted(box, request, arrival)
+        call = Call(
+            product=product,
+            form=form_of(request.headers.get("Content-Type", ""), body),
             method=request.method,
             parts=parts,
             params=arrival.query,
@@ -114,14 +119,12 @@ async def _reply(
     return reply if fault is None else spoil(fault, reply)
 
 
-async def _answered(box: Sandbox, call: books.Call, arrival: Arrival) -> Reply:
+async def _answered(box: Sandbox, call: Call, arrival: Arrival) -> Reply:
     store = box.store(arrival.organization)
-    return await books.answer(call, store, box.stores)
+    return await operations.answer(call, store, box.stores)
 
 
-async def _shift(
-    box: Sandbox, call: books.Call, arrival: Arrival, fault: Fault, reply: Reply
-) -> None:
+async def _shift(box: Sandbox, call: Call, arrival: Arrival, fault: Fault, reply: Reply) -> None:
     """Make ``reply`` the page that it is after rows were put before the one that came first."""
     number = arrival.query.get("page", "1")
     if reply.page is None or not number.isdecimal() or int(number) < 2:
@@ -143,15 +146,16 @@ def _of_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
     return True
 
 
-def _admitted(box: Sandbox, request: web.BaseRequest, arrival: Arrival) -> tuple[str, ...]:
-    """The path below Books' base, if token and organization are right."""
-    base, _, below = request.path.partition("/v3/")
-    if f"{base}/v3" != PRODUCTS["books"].base_path:
+def _admitted(
+    box: Sandbox, request: web.BaseRequest, arrival: Arrival
+) -> tuple[str, tuple[str, ...]]:
+    """The product and the path below its base, if token and organization are right."""
+    place = located(request.path)
+    if place is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
-    parts = tuple(below.split("/"))
-    _check_token(box, request, parts)
-    if parts[0] == "organizations":
-        return parts
+    _check_token(box, request, *place)
+    if place[1][0] == "organizations":
+        return place
     names = box.organizations
     if arrival.organization is None:
         if len(names) > 1:
@@ -159,10 +163,12 @@ def _admitted(box: Sandbox, request: web.BaseRequest, arrival: Arrival) -> tuple
             raise ApiRefusal(400, 6024, text, error_info=list(names))
     elif arrival.organization not in names:
         raise ApiRefusal(400, 6041, "This user is not associated with the organization.")
-    return parts
+    return place
 
 
-def _check_token(box: Sandbox, request: web.BaseRequest, parts: Sequence[str]) -> None:
+def _check_token(
+    box: Sandbox, request: web.BaseRequest, product: str, parts: Sequence[str]
+) -> None:
     header = request.headers.get("Authorization", "")
     token = header.removeprefix(_SCHEME)
     known = header.startswith(_SCHEME)
@@ -170,7 +176,7 @@ def _check_token(box: Sandbox, request: web.BaseRequest, parts: Sequence[str]) -
     if state == "unknown":
         raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
     scope = box.accounts.scope(token)
-    operation = books.described(request.method, parts)
+    operation = operations.described(product, request.method, parts)
     lacking = (
         "fullaccess" not in scope and operation is not None and not _covers(scope, operation.scope)
     )

@@ -7,21 +7,25 @@ answered below ``/__sandbox__/`` in `control`, and the page at ``/`` in `page`.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from aiohttp import web
 
-from zoho_async.sandbox import books, control, page, requests
+from zoho_async.sandbox import control, organizations, page, requests
 from zoho_async.sandbox.accounts import Accounts, TokenRules
 from zoho_async.sandbox.clock import Clock
 from zoho_async.sandbox.faults import Fault, Faults
+from zoho_async.sandbox.keep import Keep
 from zoho_async.sandbox.latency import Latency
 from zoho_async.sandbox.limits import Judge, LimitRules, Window
 from zoho_async.sandbox.requests import Arrival
+from zoho_async.sandbox.routes import operations
 from zoho_async.sandbox.store import Store
 from zoho_async.sandbox.world import World
 
@@ -35,7 +39,8 @@ class Sandbox:
     block for exceeding it; with ``speed`` that many of Zoho's seconds pass in one of ours, and
     ``now`` reads ours. ``limits`` and ``tokens`` hold every other rule and may be changed while it
     runs, as may ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held
-    and moved on. ``tiers``, where given, tells how deeply each operation is played, for the page.
+    and moved on. What is written is kept in ``file``, a SQLite file, and is there again when the
+    next sandbox opens it; raises `sqlite3.Error` where that is none.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -64,7 +69,7 @@ class Sandbox:
         port: int = 0,
         speed: float = 1.0,
         now: Callable[[], float] = time.monotonic,
-        tiers: page.Tiers | None = None,
+        file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.seed = seed
         self.organization = organization
@@ -85,7 +90,6 @@ class Sandbox:
         #: Requests that no description knows, or that the sandbox does not play.
         self.unknown: list[Arrival] = []
         self.url = ""
-        self.tiers = tiers
         self.clock: Final = Clock(speed, now)
         self.judge: Final = Judge(self.limits, self.clock.now())
         self.rules: Final = Faults(self.faults, seed)
@@ -99,7 +103,10 @@ class Sandbox:
             speed=speed,
         )
         self.organizations: Final = tuple(dict.fromkeys([organization, *(organizations or ())]))
-        self.stores: Final = [Store(World(seed, name, sizes or {})) for name in self.organizations]
+        self._keep: Final = Keep(Path(file) if file is not None else None)
+        self.stores: Final = [
+            Store(World(seed, name, sizes or {}), self._keep) for name in self.organizations
+        ]
         self._address = host, port
         self._something_arrived = asyncio.Event()
         self._runner: web.ServerRunner | None = None
@@ -130,6 +137,7 @@ class Sandbox:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await asyncio.to_thread(self._keep.close)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
@@ -211,9 +219,11 @@ class Sandbox:
 
         Raises `KeyError` for a resource or organization that is not here.
         """
-        if resource.removeprefix("books.") == "organizations":
-            return books.organization_rows(self.stores)
-        collection = self.store(organization).collection(resource)
+        product, _, name = (resource if "." in resource else f"books.{resource}").partition(".")
+        if name.partition(".")[0] == "organizations":
+            facts = operations(product)[f"{product}.organizations.list"]
+            return organizations.rows(self.stores, facts)
+        collection = self.store(organization).rows(resource)
         return [collection.encoded_row(index) for index in collection.indexes()]
 
     def store(self, organization: str | None = None) -> Store:

@@ -3,6 +3,9 @@
 Rows are encoded when they are first read and kept as bytes, so a page is a join. A record that was
 written is kept whole; a deleted one leaves a gap. Row numbers ascend with ``created_time``, so
 "in the order of creation" is simply the order of numbers.
+
+The four resources that are written by hand come first; every other home of the description gets a
+collection when somebody first asks for it, one for each parent.
 """
 
 from __future__ import annotations
@@ -10,9 +13,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
+
+from zoho_async.description import OperationFacts
+from zoho_async.sandbox.documents import File
+from zoho_async.sandbox.homes import Home, Homes, homes
+from zoho_async.sandbox.keep import Keep
 from zoho_async.sandbox.records.contacts import Contacts
+from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.invoices import Invoices
 from zoho_async.sandbox.records.items import Items
 from zoho_async.sandbox.records.projects import Projects
@@ -24,15 +35,20 @@ RESOURCES: Final[tuple[Resource, ...]] = (Contacts(), Items(), Invoices(), Proje
 
 
 _LAST_NUMBER: Final = re.compile(r"[0-9]{1,9}$")
+_STATE: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_GONE: Final = b""
+_MOST_INSIDE: Final = 256
 
 
 class Collection:
     """The records of one resource in one organization."""
 
-    def __init__(self, world: World, resource: Resource) -> None:
+    def __init__(self, world: World, resource: Resource, keep: Keep, place: str) -> None:
         self.world: Final = world
         self.resource: Final = resource
-        self.next_index = world.size(resource.name)
+        self.next_index = world.size(resource.name, resource.default_rows)
+        self._keep: Final = keep
+        self._place: Final = place
         #: Grows with every write; whoever remembers an order checks it.
         self.version = 0
         #: Orders worked out for this version, by what was asked.
@@ -41,6 +57,24 @@ class Collection:
         self._gone: set[int] = set()
         self._rows: list[bytes | None] = [None] * self.next_index
         self._row_keys: tuple[str, ...] | None = None
+        self._recall()
+
+    def _recall(self) -> None:
+        """Take up what was written before this process."""
+        for item, value in sorted(self._keep.place(self._place).items()):
+            index = int(item)
+            self.next_index = max(self.next_index, index + 1)
+            if value == _GONE:
+                self._gone.add(index)
+            else:
+                self._written[index] = _STATE.decode(value)
+        self._rows.extend([None] * (self.next_index - len(self._rows)))
+
+    def id(self, index: int) -> str:
+        """The id of a record."""
+        if self.resource.has_numbers_for_ids:
+            return self.resource.id_of(self.world, index)
+        return str(self.row(index).get(self.resource.id_field, ""))
 
     def indexes(self) -> Sequence[int]:
         """The numbers of the records that are there, in the order of their creation."""
@@ -50,7 +84,9 @@ class Collection:
 
     def find(self, record_id: str) -> int | None:
         """The number of the record with this id, if it is there."""
-        index = self.world.index(self.resource.name, record_id)
+        if not self.resource.has_numbers_for_ids:
+            return next(self.with_value(self.resource.id_field, record_id), None)
+        index = self.resource.index_of(self.world, record_id)
         if index is None or index >= self.next_index or index in self._gone:
             return None
         return index
@@ -60,6 +96,8 @@ class Collection:
         state = self._written.get(index)
         if state is None:
             return self.resource.row(self.world, index)
+        if isinstance(self.resource, Described):
+            return self.resource.tell(self.resource.row_fields, state)
         names = self._names_of_rows()
         row = {name: value for name, value in state.items() if name in names or name[:3] == "cf_"}
         return row | self.resource.row_differs
@@ -77,8 +115,14 @@ class Collection:
         if state is None:
             row = self.resource.row(self.world, index)
             return self.resource.detail(self.world, index, row)
-        names = self._names_of_details()
-        return {name: value for name, value in state.items() if name in names or name[:3] == "cf_"}
+        if isinstance(self.resource, Described):
+            return self.resource.tell(self.resource.detail_fields, state)
+        names, elsewhere = self._names_of_details(), self._names_of_rows()
+        return {
+            name: value
+            for name, value in state.items()
+            if name in names or name[:3] == "cf_" or name not in elsewhere
+        }
 
     def state(self, index: int) -> Record:
         """Every field of both forms; a copy, to be changed and written back."""
@@ -124,6 +168,7 @@ class Collection:
 
     def remove(self, index: int) -> None:
         self._gone.add(index)
+        self._keep.put(self._place, str(index), _GONE)
         self._written.pop(index, None)
         self._rows[index] = None
         self._forget_orders()
@@ -134,6 +179,7 @@ class Collection:
             state["last_modified_time_formatted"] = day_formatted(now)
         self.resource.settle(self.world, state)
         self._written[index] = state
+        self._keep.put(self._place, str(index), ENCODER.encode(state))
         self._rows[index] = None
         self._forget_orders()
 
@@ -151,18 +197,201 @@ class Collection:
         return frozenset(self.resource.detail(self.world, 0, row))
 
 
+class View:
+    """The records of another home, as a list with a form of its own shows them."""
+
+    def __init__(self, shown: Collection, facts: OperationFacts, resource: Described) -> None:
+        self.world: Final = shown.world
+        self.resource: Final = resource
+        self.orders: dict[object, list[int]] = {}
+        self._shown: Final = shown
+        self._facts: Final = facts
+        self._seen = shown.version
+
+    @property
+    def version(self) -> int:
+        """Grows with every write to the records that are shown."""
+        if self._seen != self._shown.version:
+            self._seen = self._shown.version
+            self.orders.clear()
+        return self._seen
+
+    def indexes(self) -> Sequence[int]:
+        return self._shown.indexes()
+
+    def row(self, index: int) -> Record:
+        return self.resource.tell(self._facts.reply, self._shown.state(index))
+
+    def encoded_row(self, index: int) -> bytes:
+        return ENCODER.encode(self.row(index))
+
+    def state(self, index: int) -> Record:
+        return self._shown.state(index)
+
+
 class Store:
     """Everything one organization has."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, keep: Keep | None = None) -> None:
         self.world: Final = world
+        self.keep: Final = keep or Keep()
+        self._worlds: Final = {"books": world}
+        self._inside: Final[dict[tuple[str, tuple[str, ...]], Collection]] = {}
+        self._views: Final[dict[str, View]] = {}
+        self._things: Final[dict[tuple[str, str], Record]] = {}
+        self._files: Final[dict[tuple[str, str], File | None]] = {}
         self.collections: Final = {
-            resource.name: Collection(world, resource) for resource in RESOURCES
+            resource.name: Collection(world, resource, self.keep, self._place(resource.name))
+            for resource in RESOURCES
         }
 
     def collection(self, name: str) -> Collection:
-        """By ``product.resource``; ``books.`` may be left out. Raises `KeyError`."""
-        return self.collections[name if "." in name else f"books.{name}"]
+        """By ``product.resource``, or the name of the operation that lists a home's records.
+
+        ``books.`` may be left out. Raises `KeyError`.
+        """
+        name = name if "." in name else f"books.{name}"
+        known = self.collections.get(name)
+        if known is not None:
+            return known
+        home = self._homes(name.partition(".")[0]).by_name[name]
+        if home.parents:
+            raise KeyError(name)
+        return self.at(home, ())
+
+    def rows(self, name: str) -> Collection | View:
+        """What the list of that name shows: a collection, or another's records in its form."""
+        name = name if "." in name else f"books.{name}"
+        if name in self.collections:
+            return self.collections[name]
+        return self.shown(self._homes(name.partition(".")[0]).by_name[name])
+
+    def shown(self, home: Home, parents: tuple[str, ...] = ()) -> Collection | View:
+        """What the list at a home shows."""
+        known = homes(home.product)
+        main = known.viewed(home) if not home.parents else None
+        if main is None or home.listed is None:
+            return self.at(home, parents)
+        view = self._views.get(home.name)
+        if view is None:
+            form = Described(home, known, ())
+            view = self._views[home.name] = View(self.at(main, ()), home.listed, form)
+        return view
+
+    def at(self, home: Home, parents: tuple[str, ...]) -> Collection:
+        """The records at a home, below the records with these ids."""
+        if not home.parents:
+            known = self.collections.get(home.name)
+            if known is not None:
+                return known
+        inside = self._inside.get((home.name, parents))
+        if inside is not None:
+            return inside
+        names = self.names_above(home)
+        resource = Described(home, homes(home.product), list(zip(names, parents, strict=True)))
+        place = self._place("/".join((home.name, *parents)))
+        made = Collection(self.world_of(home.product), resource, self.keep, place)
+        if home.parents:
+            self._make_room()
+            self._inside[home.name, parents] = made
+        else:
+            self.collections[home.name] = made
+        return made
+
+    def _make_room(self) -> None:
+        """Forget collections that nobody wrote to, once there are many; the seed remakes them."""
+        if len(self._inside) >= _MOST_INSIDE:
+            for key in [key for key, inside in self._inside.items() if not inside.version]:
+                del self._inside[key]
+
+    def holding(self, home: Home, above: tuple[str, ...], record_id: str) -> Collection | None:
+        """The collection of a home that has the record, where not all its parents are named.
+
+        Those that were asked for come first; then every parent that there is.
+        """
+        for (name, _), inside in self._inside.items():
+            if name == home.name and inside.find(record_id) is not None:
+                return inside
+        first = homes(home.product).along(self.template(home))[0]
+        if home.parents != 1 or above or first is None:
+            return None
+        parents = self.at(first, ())
+        for index in parents.indexes():
+            inside = self.at(home, (parents.id(index),))
+            if inside.find(record_id) is not None:
+                return inside
+        return None
+
+    def world_of(self, product: str) -> World:
+        """The organization's facts in a product."""
+        world = self._worlds.get(product)
+        if world is None:
+            world = self._worlds[product] = self.world.of(product)
+        known = homes(product)
+        if len(world.numbers) < len(known.by_path):
+            world.numbers |= {home.name: home.number for home in known.by_path.values()}
+        return world
+
+    # -- things that are no records ---------------------------------------------------------
+
+    def thing(self, product: str, path: str) -> Record:
+        """What was kept under a path that is no record: a setting, an address, a preference."""
+        known = self._things.get((product, path))
+        if known is None:
+            kept = self.keep.place(self._place("things")).get(f"{product}{path}", _GONE)
+            known = self._things[product, path] = _STATE.decode(kept) if kept else {}
+        return known
+
+    def keep_thing(self, product: str, path: str, fields: Mapping[str, Any]) -> None:
+        """Set fields of what is kept under a path; the rest stays."""
+        self._set_thing(product, path, {**self.thing(product, path), **fields})
+
+    def forget(self, product: str, path: str) -> None:
+        """Remove what is kept under a path."""
+        self._set_thing(product, path, {})
+        if self.file(product, path) is not None:
+            self._files[product, path] = None
+            self.keep.put(self._place("files"), f"{product}{path}", _GONE)
+
+    def _set_thing(self, product: str, path: str, fields: Record) -> None:
+        self._things[product, path] = fields
+        value = ENCODER.encode(fields) if fields else _GONE
+        self.keep.put(self._place("things"), f"{product}{path}", value)
+
+    def file(self, product: str, path: str) -> File | None:
+        """The document that was uploaded under a path."""
+        if (product, path) not in self._files:
+            kept = self.keep.place(self._place("files")).get(f"{product}{path}", _GONE)
+            found = msgspec.msgpack.decode(kept, type=File) if kept else None
+            self._files[product, path] = found
+        return self._files[product, path]
+
+    def keep_file(self, product: str, path: str, file: File) -> None:
+        """Keep a document under a path; the one before is gone."""
+        self._files[product, path] = file
+        self.keep.put(self._place("files"), f"{product}{path}", msgspec.msgpack.encode(file))
 
     def exists(self, name: str, record_id: object) -> bool:
         return self.collections[name].find(str(record_id)) is not None
+
+    def _homes(self, product: str) -> Homes:
+        try:
+            return homes(product)
+        except LookupError:
+            raise KeyError(product) from None
+
+    def names_above(self, home: Home) -> list[str]:
+        """What the ids of the records above a home are called in its paths."""
+        facts = home.listed or home.read or home.made
+        if facts is None:
+            return []
+        parts = [part[1:-1] for part in facts.path.split("/") if part.startswith("{")]
+        return parts[: home.parents]
+
+    def template(self, home: Home) -> str:
+        """The path of an operation that is at home there."""
+        facts = home.listed or home.read or home.made
+        return facts.path if facts is not None else ""
+
+    def _place(self, name: str) -> str:
+        return f"{self.world.organization}/{name}"

@@ -37,6 +37,11 @@ _NUMBERS: Final[dict[str, int]] = {
     "books.projects": 4,
 }
 _ID_STEP: Final = 1_000
+_INNER: Final = 99 * 10_000_000_000
+_INNER_PLACES: Final = 9_000_000
+_TOP_ROWS: Final = 25
+#: The rows that the seed puts below each record, in every list that there is below one.
+INSIDE: Final = 2
 
 _FIRST: Final = (
     *("Adams", "Brook", "Calder", "Dumont", "Ellery", "Fjord", "Grant", "Hollis"),
@@ -51,19 +56,28 @@ _REGIONS: Final = ("North", "South", "East", "West", "")
 
 
 class World:
-    """The fixed part of one organization: how its ids, times and draws come out."""
+    """The fixed part of one organization in one product: how ids, times and draws come out.
 
-    def __init__(self, seed: int, organization: str, sizes: Mapping[str, int]) -> None:
+    ``numbers`` tell the ids of top-level resources apart; whoever knows more resources adds them.
+    """
+
+    def __init__(
+        self, seed: int, organization: str, sizes: Mapping[str, int], product: str = "books"
+    ) -> None:
         self.seed = seed
+        self.product = product
+        self.numbers = dict(_NUMBERS) if product == "books" else {}
         self.organization = organization
         given = {name if "." in name else f"books.{name}": n for name, n in sizes.items()}
         self.sizes = SIZES | given
         self._key = f"{seed}/{organization}/"
-        first = int.from_bytes(self.draw("organization", 0)[:4], "big")
+        place = "organization" if product == "books" else f"organization/{product}"
+        first = int.from_bytes(self.draw(place, 0)[:4], "big")
         digits = 1_000_000 if first % 2 else 100_000
         self.prefix = str(digits + first // 2 % (9 * digits))
         self.currency_id = self.fixed_id(101)
         self.user_id = self.fixed_id(1)
+        self.parties = "billing.customers" if product == "billing" else f"{product}.contacts"
         self._customers: dict[int, tuple[str, str]] = {}
         self._custom_fields: dict[tuple[int, int], dict[str, Any]] = {}
 
@@ -71,24 +85,50 @@ class World:
         """32 bytes that decide everything about a row."""
         return blake2b(f"{self._key}{resource}/{index}".encode(), digest_size=32).digest()
 
-    def size(self, resource: str) -> int:
+    def of(self, product: str) -> World:
+        """The same organization in another product."""
+        return World(self.seed, self.organization, self.sizes, product)
+
+    def size(self, resource: str, default: int | None = None) -> int:
         """How many rows the seed makes of ``product.resource``."""
-        return self.sizes.get(resource, 0)
+        return self.sizes.get(resource, _TOP_ROWS if default is None else default)
 
     def id(self, resource: str, index: int, part: int = 1) -> str:
         """The id of row ``index``; a ``part`` from 2 to 999 names a thing inside it."""
-        tail = _NUMBERS[resource] * 10_000_000_000 + index * _ID_STEP + part
+        tail = self.numbers[resource] * 10_000_000_000 + index * _ID_STEP + part
         return f"{self.prefix}{tail:012d}"
+
+    def inner_id(self, place: str, index: int) -> str:
+        """The id of thing ``index`` in a place that is inside a record."""
+        return f"{self.prefix}{_INNER + self._inner(place) + index + 1:012d}"
+
+    def inner_index(self, place: str, record_id: str) -> int | None:
+        """The number of the thing with this id in a place inside a record."""
+        tail = self._tail(record_id)
+        index = tail - _INNER - self._inner(place) - 1 if tail is not None else -1
+        return index if index >= 0 else None
+
+    def _inner(self, place: str) -> int:
+        return int.from_bytes(self.draw(place, -1)[:8], "big") % _INNER_PLACES * _ID_STEP
+
+    def reference(self, resource: str, draw: bytes, salt: int) -> str:
+        """The id of a seeded row of another resource, "" where it has none."""
+        size = self.size(resource)
+        return self.id(resource, (int.from_bytes(draw[2:5], "big") ^ salt) % size) if size else ""
 
     def index(self, resource: str, record_id: str) -> int | None:
         """The row number behind an id, or None where no row can have it."""
+        tail = self._tail(record_id)
+        if tail is None:
+            return None
+        index, part = divmod(tail - self.numbers[resource] * 10_000_000_000, _ID_STEP)
+        return index if part == 1 and 0 <= index < 10_000_000 else None
+
+    def _tail(self, record_id: str) -> int | None:
         tail = record_id.removeprefix(self.prefix)
         if len(tail) != 12 or len(record_id) != len(self.prefix) + 12:
             return None
-        if not (tail.isascii() and tail.isdigit()):
-            return None
-        index, part = divmod(int(tail) - _NUMBERS[resource] * 10_000_000_000, _ID_STEP)
-        return index if part == 1 and 0 <= index < 10_000_000 else None
+        return int(tail) if tail.isascii() and tail.isdigit() else None
 
     def fixed_id(self, number: int) -> str:
         """The id of a thing that every organization has (its currency, its user)."""
@@ -114,14 +154,14 @@ class World:
 
         The last fifth of the contacts has no documents, so that some can be deleted.
         """
-        busy = self.size("books.contacts") * 4 // 5
+        busy = self.size(self.parties) * 4 // 5
         if not busy:
             return "", ""
         index = int.from_bytes(draw[2:5], "big") % busy
         known = self._customers.get(index)
         if known is None:
-            name = self.party(index, self.draw("books.contacts", index))
-            known = self._customers[index] = (self.id("books.contacts", index), name)
+            name = self.party(index, self.draw(self.parties, index))
+            known = self._customers[index] = (self.id(self.parties, index), name)
         return known
 
     def custom_fields(self, draw: bytes) -> dict[str, Any]:

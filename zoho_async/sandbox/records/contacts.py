@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from zoho_async.sandbox.records.resource import (
     ACTIVE,
@@ -31,24 +31,24 @@ _ADDRESS: Final = (
 
 
 class Contacts(Resource):
-    name: ClassVar[str] = "books.contacts"
-    path: ClassVar[str] = "/contacts"
-    key: ClassVar[str] = "contacts"
-    single: ClassVar[str] = "contact"
-    id_field: ClassVar[str] = "contact_id"
-    report_name: ClassVar[str] = "Contacts"
-    default_sort: ClassVar[tuple[str, str]] = ("contact_name", "A")
-    searched: ClassVar[tuple[str, ...]] = ("contact_name", "company_name", "notes")
-    ignored: ClassVar[frozenset[str]] = frozenset({"contact_type"})
-    added: ClassVar[str] = "The contact has been added."
-    saved: ClassVar[str] = "Contact information has been saved."
-    deleted: ClassVar[str] = "The customer has been deleted."
-    missing: ClassVar[tuple[int, str]] = (1002, "Contact does not exist.")
-    verbs: ClassVar[dict[str, tuple[str, str, str]]] = {
+    name: str = "books.contacts"
+    path: str = "/contacts"
+    key: str = "contacts"
+    single: str = "contact"
+    id_field: str = "contact_id"
+    report_name: str = "Contacts"
+    default_sort: tuple[str, str] = ("contact_name", "A")
+    searched: tuple[str, ...] = ("contact_name", "company_name", "notes")
+    ignored: frozenset[str] = frozenset({"contact_type"})
+    added: str = "The contact has been added."
+    saved: str = "Contact information has been saved."
+    deleted: str = "The customer has been deleted."
+    missing: tuple[int, str] = (1002, "Contact does not exist.")
+    verbs: dict[str, tuple[str, str, str]] = {
         "active": ("status", ACTIVE, "The contact has been marked as active."),
         "inactive": ("status", INACTIVE, "The contact has been marked as inactive."),
     }
-    blanks: ClassVar[Record] = {
+    blanks: Record = {
         **dict.fromkeys(
             ("contact_name", "company_name", "first_name", "last_name", "email", "phone"), ""
         ),

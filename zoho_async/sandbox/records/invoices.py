@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from zoho_async.sandbox.records.items import Items, item_name
 from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
@@ -25,25 +25,25 @@ _ADDRESS: Final = (
 
 
 class Invoices(Resource):
-    name: ClassVar[str] = "books.invoices"
-    path: ClassVar[str] = "/invoices"
-    key: ClassVar[str] = "invoices"
-    single: ClassVar[str] = "invoice"
-    id_field: ClassVar[str] = "invoice_id"
-    report_name: ClassVar[str] = "Invoices"
-    default_sort: ClassVar[tuple[str, str]] = ("created_time", "D")
-    searched: ClassVar[tuple[str, ...]] = ("invoice_number", "reference_number", "customer_name")
-    row_differs: ClassVar[Record] = {"documents": ""}
-    added: ClassVar[str] = "The invoice has been created."
-    saved: ClassVar[str] = "Invoice information has been updated."
-    deleted: ClassVar[str] = "The invoice has been deleted."
-    missing: ClassVar[tuple[int, str]] = (1002, "Invoice does not exist.")
-    verbs: ClassVar[dict[str, tuple[str, str, str]]] = {
+    name: str = "books.invoices"
+    path: str = "/invoices"
+    key: str = "invoices"
+    single: str = "invoice"
+    id_field: str = "invoice_id"
+    report_name: str = "Invoices"
+    default_sort: tuple[str, str] = ("created_time", "D")
+    searched: tuple[str, ...] = ("invoice_number", "reference_number", "customer_name")
+    row_differs: Record = {"documents": ""}
+    added: str = "The invoice has been created."
+    saved: str = "Invoice information has been updated."
+    deleted: str = "The invoice has been deleted."
+    missing: tuple[int, str] = (1002, "Invoice does not exist.")
+    verbs: dict[str, tuple[str, str, str]] = {
         "status/sent": ("status", "sent", "Invoice status has been changed to Sent."),
         "status/void": ("status", "void", "Invoice status has been changed to Void."),
         "status/draft": ("status", "draft", "Status of invoice changed from void to draft."),
     }
-    blanks: ClassVar[Record] = {
+    blanks: Record = {
         **dict.fromkeys(("customer_id", "customer_name", "company_name", "email"), ""),
         **dict.fromkeys(("reference_number", "notes", "terms", "last_payment_date"), ""),
         "invoice_number": "",

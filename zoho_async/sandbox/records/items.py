@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar, Final
+from typing import Final
 
 from zoho_async.sandbox.records.resource import (
     ACTIVE,
@@ -30,23 +30,23 @@ def item_name(world: World, index: int) -> str:
 
 
 class Items(Resource):
-    name: ClassVar[str] = "books.items"
-    path: ClassVar[str] = "/items"
-    key: ClassVar[str] = "items"
-    single: ClassVar[str] = "item"
-    id_field: ClassVar[str] = "item_id"
-    report_name: ClassVar[str] = "Items"
-    default_sort: ClassVar[tuple[str, str]] = ("name", "A")
-    searched: ClassVar[tuple[str, ...]] = ("name", "description")
-    added: ClassVar[str] = "The item has been added."
-    saved: ClassVar[str] = "Item details have been saved."
-    deleted: ClassVar[str] = "The item has been deleted."
-    missing: ClassVar[tuple[int, str]] = (2006, "Item does not exist.")
-    verbs: ClassVar[dict[str, tuple[str, str, str]]] = {
+    name: str = "books.items"
+    path: str = "/items"
+    key: str = "items"
+    single: str = "item"
+    id_field: str = "item_id"
+    report_name: str = "Items"
+    default_sort: tuple[str, str] = ("name", "A")
+    searched: tuple[str, ...] = ("name", "description")
+    added: str = "The item has been added."
+    saved: str = "Item details have been saved."
+    deleted: str = "The item has been deleted."
+    missing: tuple[int, str] = (2006, "Item does not exist.")
+    verbs: dict[str, tuple[str, str, str]] = {
         "active": ("status", ACTIVE, "The item has been marked as active."),
         "inactive": ("status", INACTIVE, "The item has been marked as inactive."),
     }
-    blanks: ClassVar[Record] = {
+    blanks: Record = {
         **dict.fromkeys(("name", "item_name", "description", "sku", "unit"), ""),
         **dict.fromkeys(("tax_id", "tax_name", "tax_percentage"), ""),
         **dict.fromkeys(("purchase_description", "reorder_level"), ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 from zoho_async.sandbox.records.resource import ACTIVE, INACTIVE, Record, Resource
 from zoho_async.sandbox.world import World, stamp
@@ -15,23 +15,23 @@ _BILLING: Final = (
 
 
 class Projects(Resource):
-    name: ClassVar[str] = "books.projects"
-    path: ClassVar[str] = "/projects"
-    key: ClassVar[str] = "projects"
-    single: ClassVar[str] = "project"
-    id_field: ClassVar[str] = "project_id"
-    report_name: ClassVar[str] = "Projects"
-    default_sort: ClassVar[tuple[str, str]] = ("project_name", "A")
-    searched: ClassVar[tuple[str, ...]] = ("project_name", "customer_name")
-    added: ClassVar[str] = "The project has been created."
-    saved: ClassVar[str] = "The project information has been updated."
-    deleted: ClassVar[str] = "The project has been deleted"
-    missing: ClassVar[tuple[int, str]] = (1002, "Project does not exist.")
-    verbs: ClassVar[dict[str, tuple[str, str, str]]] = {
+    name: str = "books.projects"
+    path: str = "/projects"
+    key: str = "projects"
+    single: str = "project"
+    id_field: str = "project_id"
+    report_name: str = "Projects"
+    default_sort: tuple[str, str] = ("project_name", "A")
+    searched: tuple[str, ...] = ("project_name", "customer_name")
+    added: str = "The project has been created."
+    saved: str = "The project information has been updated."
+    deleted: str = "The project has been deleted"
+    missing: tuple[int, str] = (1002, "Project does not exist.")
+    verbs: dict[str, tuple[str, str, str]] = {
         "active": ("status", ACTIVE, "The Project has been marked as active."),
         "inactive": ("status", INACTIVE, "The project has been marked as inactive."),
     }
-    blanks: ClassVar[Record] = {
+    blanks: Record = {
         **dict.fromkeys(("project_name", "project_code", "customer_id", "customer_name"), ""),
         **dict.fromkeys(("description", "budget_type", "project_head_id"), ""),
         "status": ACTIVE,

@@ -8,7 +8,7 @@ A record that somebody wrote is kept as its *state*: the fields of both forms.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from zoho_async.sandbox.world import World, custom_field_forms, day_formatted
 
@@ -19,25 +19,44 @@ class Resource(ABC):
     """One resource: names, forms, rules. Holds no records."""
 
     #: ``product.resource``, as in the names of operations.
-    name: ClassVar[str]
-    path: ClassVar[str]
-    key: ClassVar[str]
-    single: ClassVar[str]
-    id_field: ClassVar[str]
-    report_name: ClassVar[str]
-    default_sort: ClassVar[tuple[str, str]]
-    searched: ClassVar[tuple[str, ...]]
-    blanks: ClassVar[Record]
+    name: str
+    path: str
+    key: str
+    single: str
+    id_field: str
+    report_name: str
+    default_sort: tuple[str, str]
+    searched: tuple[str, ...]
+    blanks: Record
     #: Fields that both forms have and rows hold in another type.
-    row_differs: ClassVar[Record] = {}
-    added: ClassVar[str]
-    saved: ClassVar[str]
-    deleted: ClassVar[str]
-    missing: ClassVar[tuple[int, str]]
+    row_differs: Record = {}
+    added: str
+    saved: str
+    deleted: str
+    missing: tuple[int, str]
     #: What a POST to ``/{id}/<verb>`` sets, and what it answers.
-    verbs: ClassVar[dict[str, tuple[str, str, str]]]
+    verbs: dict[str, tuple[str, str, str]]
     #: Filters that Zoho takes and does not apply.
-    ignored: ClassVar[frozenset[str]] = frozenset()
+    ignored: frozenset[str] = frozenset()
+    #: The rows that the seed makes where nobody says how many; None: as of a top-level list.
+    default_rows: int | None = None
+
+    @property
+    def has_numbers_for_ids(self) -> bool:
+        """Whether a record's id tells its number (a code that people chose does not)."""
+        return True
+
+    def id_of(self, world: World, index: int) -> str:
+        """The id of row ``index``."""
+        return world.id(self.name, index)
+
+    def index_of(self, world: World, record_id: str) -> int | None:
+        """The row number behind an id, or None where no row can have it."""
+        return world.index(self.name, record_id)
+
+    def knows(self, field: str) -> bool:
+        """Whether a filter on ``field`` can be applied; else it is ignored."""
+        return True
 
     @abstractmethod
     def row(self, world: World, index: int) -> Record:

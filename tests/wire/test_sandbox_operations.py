@@ -1,0 +1,291 @@
+"""Every operation of the four products is played: with valid arguments each one succeeds.
+
+The arguments are Zoho's own examples; the ids in them are those of records that the sandbox has.
+Every reply is read by the generated types in strict mode, where a value of another type is an
+error, and held against the description's fields, each of which must be there in its kind.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from tests.conformance.functions import Function
+from tests.conformance.official import files
+from tests.wire.described_calls import arguments, known, path_ids
+from zoho_async import Credentials, Download, Limits, Session
+from zoho_async.description import Field, OperationFacts
+from zoho_async.limits import MemoryLedger
+from zoho_async.operation import PRODUCTS, ListOperation
+from zoho_async.paging import Page
+from zoho_async.sandbox import Sandbox, api
+from zoho_async.sandbox.documents import File
+from zoho_async.sandbox.homes import Home, homes
+from zoho_async.sandbox.replies import Reply
+from zoho_async.sandbox.request import Call
+from zoho_async.sandbox.routes import operations
+from zoho_async.sandbox.store import Store
+from zoho_async.sandbox.world import World
+
+ORGANIZATION: Final = "10234695"
+PDF: Final = b"%PDF-1.4 kept"
+FOREIGN: Final = "460000000026049"
+_PATH_NAME: Final = re.compile(r"\{(\w+)\}")
+_KEPT: Final = re.compile(r"_(attachment|receipt|image)$|download_document")
+
+#: Made from recordings, which have other fields than the description; proven against those.
+_RECORDED: Final = frozenset(
+    {"books.contacts", "books.items", "books.invoices", "books.projects", "books.organizations"}
+)
+#: Recorded organizations have a truth where the description of one operation has a text.
+_AS_RECORDED: Final = frozenset({"books.organizations.get", "books.organizations.update"})
+#: Required by the description, and in none of its examples.
+_NOT_IN_EXAMPLES: Final = {
+    "books.recurring_bills.create": {"repeat_every": "1", "recurrence_frequency": "months"},
+    "books.recurring_bills.upsert": {"repeat_every": "1", "recurrence_frequency": "months"},
+}
+
+pytestmark = pytest.mark.skipif(
+    not files(), reason="Zoho's descriptions are not beside this clone (../shared/reference)"
+)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(per_minute=10**6, per_day=10**6, in_flight=10**3) as running:
+        yield running
+
+
+@pytest.fixture
+async def zoho(sandbox: Sandbox) -> AsyncIterator[Session]:
+    async with Session(
+        Credentials(sandbox.client_id, sandbox.client_secret, sandbox.refresh_token),
+        organization=sandbox.organization,
+        api_url=sandbox.url,
+        accounts_url=sandbox.url,
+        limits=Limits(limit=10**6, burst=10**6, in_flight=10**3),
+        ledger=MemoryLedger(),
+        strict=True,
+    ) as session:
+        yield session
+
+
+@pytest.fixture
+def replies(monkeypatch: pytest.MonkeyPatch) -> list[Reply]:
+    """What the API answered, before it was sent."""
+    answers: list[Reply] = []
+    answer = api.answer
+
+    async def noted(call: Call, store: Store, every: Sequence[Store]) -> Reply:
+        answers.append(await answer(call, store, every))
+        return answers[-1]
+
+    monkeypatch.setattr(api, "answer", noted)
+    return answers
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+async def test_every_operation_succeeds_with_valid_arguments(
+    product: str, sandbox: Sandbox, zoho: Session, replies: list[Reply]
+) -> None:
+    problems: dict[str, list[str]] = {}
+    called = set[str]()
+    for function in known(product):
+        fresh(sandbox)
+        called.add(function.operation.name)
+        replies.clear()
+        played = Played(zoho, sandbox.store(), product, function, replies)
+        found = [each async for each in played.problems()]
+        if found:
+            problems[function.name] = found
+    assert not problems, f"{len(problems)} of {len(called)}\n" + "\n".join(
+        f"{name}: {'; '.join(each)}" for name, each in problems.items()
+    )
+    assert set(operations(product)) <= called
+
+
+def fresh(sandbox: Sandbox) -> None:
+    """Forget what the operation before wrote."""
+    sandbox.stores[:] = [Store(World(sandbox.seed, name, {})) for name in sandbox.organizations]
+
+
+class Played:
+    """One function called with valid arguments on a fresh store."""
+
+    def __init__(
+        self,
+        zoho: Session,
+        store: Store,
+        product: str,
+        function: Function,
+        replies: Sequence[Reply],
+    ) -> None:
+        self.zoho: Final = zoho
+        self.replies: Final = replies
+        self.store: Final = store
+        self.product: Final = product
+        self.function: Final = function
+        self.ids: Final = self._ids_in_path()
+
+    async def problems(self) -> AsyncIterator[str]:
+        """What is wrong with the answers, if anything."""
+        given = arguments(self.function, self.product, self._id_of)
+        given |= dict(zip(path_ids(self.function), self.ids, strict=True))
+        for name in ("ignore_auto_number_generation", "accept", "print"):
+            given.pop(name, None)  # the examples have no numbers, and are read as JSON
+        self._arrange(given)
+        yields: list[dict[str, Any]] = [given]
+        if isinstance(self.function.operation, ListOperation):
+            required = self._required()
+            yields.append(self._of_a_row({name: given[name] for name in required}))
+        for each in yields:
+            try:
+                result = await self._call(each)
+            except Exception as error:
+                if self.function.name not in _AS_RECORDED or "is_logo_uploaded" not in str(error):
+                    yield f"{type(error).__name__}: {error}"
+                return
+        for problem in self._judged(result):
+            yield problem
+
+    async def _call(self, given: Mapping[str, Any]) -> Any:
+        result: Any = self.function.call(self.zoho, **given)
+        if hasattr(result, "__anext__"):
+            result = await result.__anext__()
+        if isinstance(result, Downloads):
+            result = await anext(aiter(result))
+        if isinstance(result, Download):
+            return await result.read()
+        return await result if inspect.isawaitable(result) else result
+
+    def _judged(self, result: Any) -> Iterator[str]:
+        if isinstance(result, bytes):
+            if _KEPT.search(self.function.name) and result != PDF:
+                yield "not the document that was kept"
+            elif not result:
+                yield "an empty document"
+            return
+        if isinstance(result, Page) and not result.rows:
+            yield "no rows"
+        facts = operations(self.product)[self.function.operation.name]
+        if facts.resource not in _RECORDED and facts.answer != "done":
+            yield from _described(facts, msgspec.json.decode(self.replies[-1].content()))
+
+    # -- arguments ------------------------------------------------------------------------------
+
+    def _required(self) -> set[str]:
+        facts = operations(self.product)[self.function.operation.name]
+        names = {field.name for field in facts.query if field.required}
+        places = self.function.places
+        return {n for n, place in places.items() if place.where == "path" or place.name in names}
+
+    def _of_a_row(self, given: dict[str, Any]) -> dict[str, Any]:
+        """With the ids that the list's first row has, so that there is a row to be found."""
+        home = homes(self.product).at(self.function.operation.path)
+        if home is None or home.parents:
+            return given
+        row = self.store.shown(home).state(0)
+        places = self.function.places
+        return {name: row.get(places[name].name) or each for name, each in given.items()}
+
+    def _id_of(self, name: str) -> str | None:
+        found = homes(self.product).for_name(name)
+        return self.store.at(found[0], ()).id(0) if found else None
+
+    def _ids_in_path(self) -> list[str]:
+        """Ids of records that are there, for every name in the path."""
+        path = self.function.operation.path
+        if path.startswith("/organizations/{organization_id}"):
+            return [ORGANIZATION]
+        ids: list[str] = []
+        names = _PATH_NAME.findall(path)
+        for name, home in zip(names, homes(self.product).along(path), strict=True):
+            if home is not None:
+                ids.append(self._id_at(home, ids))
+            else:
+                ids.append("cm_debtor" if name == "module_name" else FOREIGN)
+        return ids
+
+    def _id_at(self, home: Home, above: Sequence[str]) -> str:
+        if home.parents > len(above):
+            first = homes(home.product).along(self.store.template(home))[0]
+            assert first is not None
+            above = [self.store.at(first, ()).id(0)]
+        collection = self.store.at(home, tuple(above[: home.parents]))
+        return collection.id(collection.indexes()[-1])
+
+    def _arrange(self, given: dict[str, Any]) -> None:
+        """What must have happened before the call: a file uploaded, a reference set."""
+        path = self.function.operation.path
+        for each in self.ids:
+            path = _PATH_NAME.sub(each, path, count=1)
+        if _KEPT.search(self.function.name) and self.function.method == "GET":
+            file = File("attachment", "a.pdf", "application/pdf", PDF)
+            self.store.keep_file(self.product, path, file)
+        if "{reference_id}" in self.function.operation.path:
+            for name in ("customers", "contacts"):
+                home = homes(self.product).by_path.get((name,))
+                if home is not None:
+                    self.store.at(home, ()).change(0, {"zcrm_account_id": FOREIGN})
+        for name, value in _NOT_IN_EXAMPLES.get(self.function.name, {}).items():
+            body = next(each for each in given.values() if isinstance(each, msgspec.Struct))
+            setattr(body, name, value)
+
+
+# -- the description --------------------------------------------------------------------------
+
+_KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "id": str, "text": str, "decimal": float, "integer": int, "boolean": bool, "date": str,
+    "time": str, "object": dict, "list": list, "any": object,
+}  # fmt: skip
+_FORMS: Final = {
+    "id": re.compile(r"-?[0-9]*"),
+    "date": re.compile(r"\d{4}-\d\d-\d\d"),
+    "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"),
+}
+
+
+def _described(facts: OperationFacts, reply: dict[str, Any]) -> Iterator[str]:
+    """Where a reply is not as the description has it."""
+    if facts.answer == "values":
+        yield from _object(facts.reply, reply, "")
+        return
+    value = reply.get(facts.key) if facts.key else reply
+    for row in value if isinstance(value, list) else [value]:
+        if not isinstance(row, dict):
+            yield f"{facts.key} is {row!r}"
+        else:
+            yield from _object(facts.reply, row, facts.key)
+
+
+def _object(fields: Sequence[Field], value: dict[str, Any], where: str) -> Iterator[str]:
+    for field in fields:
+        if field.name in value:
+            yield from _value(field, value[field.name], f"{where}.{field.name}")
+        elif where.count(".") == 0:
+            yield f"{where}.{field.name} is missing"
+
+
+def _value(field: Field, value: Any, where: str) -> Iterator[str]:
+    if value == "" or field.kind == "any":
+        return
+    if not _fits(field, value):
+        yield f"{where} is {value!r}, no {field.kind}"
+    elif field.fields:
+        rows: list[Any] = value if isinstance(value, list) else [value]
+        for each in rows:
+            yield from _object(field.fields, each, f"{where}.")
+
+
+def _fits(field: Field, value: Any) -> bool:
+    if isinstance(value, bool):
+        return field.kind == "boolean"
+    form = _FORMS.get(field.kind)
+    return isinstance(value, _KINDS[field.kind]) and (
+        form is None or form.fullmatch(str(value)) is not None
+    )

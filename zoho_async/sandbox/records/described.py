@@ -1,0 +1,343 @@
+"""A resource as the description has it: rows and records made of the fields that replies name.
+
+Row ``index`` is a function of (seed, organization, home, ``index``), as those of the resources that
+are written by hand: every field of the description gets a maker once, a row is what the makers
+say. Ids point at records that are there (``customer_id`` at a seeded contact), names at the same
+ones; statuses are words that the description allows; what nobody can know is blank.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+from zlib import crc32
+
+from zoho_async.description import Field, OperationFacts
+from zoho_async.sandbox.homes import Home, Homes
+from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
+from zoho_async.sandbox.values import blank, is_list, is_object, told_fields
+from zoho_async.sandbox.world import INSIDE, World, day, stamp
+
+Maker: TypeAlias = Callable[[int, bytes], Any]
+
+_AMOUNT: Final = re.compile(r"(amount|balance|total|price|rate|cost|value)$")
+_LINES: Final = frozenset({"line_items", "invoice_items", "creditnote_items"})
+_INITIAL: Final = ("draft", "active", "open", "yettostart", "unbilled", "pending")
+_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PREFIXES: Final = {
+    "invoice": "INV", "estimate": "EST", "creditnote": "CN", "credit_note": "CN",
+    "salesorder": "SO", "sales_order": "SO", "purchaseorder": "PO", "purchase_order": "PO",
+    "retainerinvoice": "RET", "bill": "BILL", "vendor_credit": "DN", "package": "PKG",
+}  # fmt: skip
+_CONSTANTS: Final[dict[str, Any]] = {
+    "currency_code": "USD", "currency_symbol": "$", "price_precision": 2, "exchange_rate": 1.0,
+    "quantity": 1.0, "is_active": True, "language_code": "en", "created_by": "Sam Sandbox",
+    "created_by_name": "Sam Sandbox", "commented_by": "Sam Sandbox",
+}  # fmt: skip
+
+
+class Described(Resource):
+    """The records of one home; below a parent, those of that parent.
+
+    ``parents`` are the names and ids of the records between the product and this home.
+    """
+
+    def __init__(self, home: Home, homes: Homes, parents: Sequence[tuple[str, str]]) -> None:
+        self.home: Final = home
+        self._homes: Final = homes
+        self.parents: Final = dict(parents)
+        self.name = home.name
+        self.id_field = home.id_field
+        self.single = home.noun
+        self.path = "/" + "/".join(home.path)
+        self.key = home.listed.key if home.listed is not None else home.noun
+        self.report_name = self.key.replace("_", " ").title()
+        self.default_sort = ("created_time", "D")
+        self.blanks = {}
+        self.verbs = {}
+        self.default_rows = INSIDE if home.parents else None
+        words = self.single.replace("_", " ")
+        self.added = f"The {words} has been created."
+        self.saved = f"The {words} has been updated."
+        self.deleted = f"The {words} has been deleted."
+        self.row_fields: Final = _row_fields(home)
+        self.detail_fields: Final = _detail_fields(home) or self.row_fields
+        whole = {field.name: field for field in (*self.row_fields, *self.detail_fields)}
+        self.fields: Final[Mapping[str, Field]] = whole
+        self.statuses: Final = _statuses(home, whole)
+        self.number_field: Final = next(
+            (name for name in (f"{self.single}_number", "number") if name in whole), ""
+        )
+        names = (f"{self.single}_name", "contact_name", "display_name", "name")
+        self.name_field: Final = next((name for name in names if name in whole), "")
+        self.searched = tuple(
+            name
+            for name, field in whole.items()
+            if field.kind == "text" and name.endswith(("name", "number", "email", "description"))
+        )
+        if home.listed is not None:
+            self.ignored = frozenset(home.listed.ignored)
+        self.missing = (1002, f"The {words} does not exist.")
+        inside = "/".join(self.parents.values())
+        self._drawn: Final = f"{self.name}/{inside}" if inside else self.name
+        self._makers: list[tuple[str, Maker]] | None = None
+        self._detail_makers: list[tuple[str, Maker]] | None = None
+
+    # -- ids ------------------------------------------------------------------------------------
+
+    @property
+    def has_numbers_for_ids(self) -> bool:
+        return not self.id_field.endswith(("_code", "_name"))
+
+    def id_of(self, world: World, index: int) -> str:
+        if not self.has_numbers_for_ids:
+            return f"{self.single}-{index + 1}"
+        if self.home.parents:
+            return world.inner_id(self._drawn, index)
+        return world.id(self.name, index)
+
+    def index_of(self, world: World, record_id: str) -> int | None:
+        if self.home.parents:
+            return world.inner_index(self._drawn, record_id)
+        return world.index(self.name, record_id)
+
+    # -- forms ----------------------------------------------------------------------------------
+
+    def row(self, world: World, index: int) -> Record:
+        if self._makers is None:
+            self._makers = [(f.name, self._maker(world, f)) for f in self.row_fields]
+        draw = world.draw(self._drawn, index)
+        made = {name: make(index, draw) for name, make in self._makers}
+        made["created_time"] = stamp(world.created(index))
+        made["last_modified_time"] = stamp(world.modified(index, draw))
+        return made
+
+    def detail(self, world: World, index: int, row: Record) -> Record:
+        if self._detail_makers is None:
+            fields = [*self.detail_fields, *self.row_fields]
+            once = {field.name: field for field in reversed(fields)}
+            self._detail_makers = [(name, self._maker(world, f)) for name, f in once.items()]
+        draw = world.draw(self._drawn, index)
+        made = {name: make(index, draw) for name, make in self._detail_makers}
+        times = ("created_time", "last_modified_time")
+        return made | {name: row[name] for name in times}
+
+    def fresh(self, world: World, index: int) -> Record:
+        state: Record = {name: blank(field) for name, field in self.fields.items()}
+        for name, value in _CONSTANTS.items():
+            if name in state and not name.startswith(("comment", "quantity")):
+                state[name] = value
+        state |= {name: value for name, value in self.parents.items() if name in state}
+        if "status" in state:
+            words = [word for word in _INITIAL if word in self.statuses]
+            state["status"] = (*words, *self.statuses, "active")[0]
+        if "currency_id" in state:
+            state["currency_id"] = world.currency_id
+        if self.number_field:
+            state[self.number_field] = self.number(index)
+        if self.id_field:
+            state[self.id_field] = self.id_of(world, index)
+        return state | {"created_time": "", "last_modified_time": ""}
+
+    def number(self, index: int) -> str:
+        """The number that a document gets where nobody gives it one."""
+        prefix = _PREFIXES.get(self.single, self.single.replace("_", "")[:3].upper())
+        return f"{prefix}-{index + 1:06d}"
+
+    def settle(self, world: World, state: Record) -> None:
+        sent: Any = state.get("custom_fields")
+        if is_list(sent) and all(is_object(each) for each in sent):
+            settle_custom_fields(world, state)
+        for field in self.fields.values():
+            if field.kind == "list" and field.fields:
+                self._name_elements(world, state, field)
+
+    def _name_elements(self, world: World, state: Record, field: Field) -> None:
+        """Give ids to the lines, persons and so on that a caller sent without."""
+        elements: Any = state.get(field.name)
+        own = next((f"{_one(field.name)}_id" for f in field.fields if f.kind == "id"), "")
+        if not is_list(elements) or own not in {each.name for each in field.fields}:
+            return
+        if self._homes.for_name(own):
+            return  # that names another record, not the element
+        inside = f"{self._drawn}/{state.get(self.id_field, '')}/{field.name}"
+        kept: list[Any] = []
+        for number, element in enumerate(elements):
+            if is_object(element) and not element.get(own):
+                element = {**element, own: world.inner_id(inside, number)}
+            kept.append(element)
+        state[field.name] = kept
+
+    def tell(self, fields: Sequence[Field], state: Record) -> Record:
+        """A record's state in the form that one reply is described with."""
+        known = {field.name for field in fields}
+        blanks = {field.name: blank(field) for field in fields if field.name not in state}
+        shown = {
+            name: value for name, value in state.items() if name in known or name not in self.fields
+        }
+        return blanks | told_fields(fields, shown)
+
+    def knows(self, field: str) -> bool:
+        return field in self.fields or field in ("created_date", "created_time", "custom_field")
+
+    def matches(self, record: Record, filter_by: str) -> bool:
+        kind, _, word = filter_by.partition(".")
+        wanted = word.lower()
+        if not word or wanted == "all":
+            return True
+        if wanted in ("active", "inactive") and "status" not in self.fields:
+            return record["is_active"] in ("", wanted == "active")
+        field = "status" if kind in ("Status", "TaskStatus") else _snake(kind)
+        if field not in self.fields or self.fields[field].kind not in ("text", "id"):
+            return True  # a span of days, relative to a today that the records do not know
+        found = str(record[field]).lower()
+        return found.replace("_", "") == wanted or found.endswith(f"_{wanted}")
+
+    # -- makers ---------------------------------------------------------------------------------
+
+    def _maker(self, world: World, field: Field) -> Maker:
+        name, salt = field.name, crc32(field.name.encode())
+        if name == self.id_field:
+            return lambda index, _: self.id_of(world, index)
+        if name in self.parents:
+            return _always(self.parents[name])
+        if name in _CONSTANTS:
+            return _always(_CONSTANTS[name])
+        match field.kind:
+            case "id":
+                return self._id_maker(world, name, salt)
+            case "text":
+                return self._text_maker(world, field, salt)
+            case "decimal":
+                if _AMOUNT.search(name) and not name.startswith("unused"):
+                    return lambda _, draw: (int.from_bytes(draw[8:11], "big") ^ salt) % 900000 / 100
+                return _always(0.0)
+            case "date":
+                later = 15 * 86_400 if "due" in name or "expir" in name else 0
+                return lambda index, _: day(world.created(index) + later)
+            case "time":
+                return lambda index, _: stamp(world.created(index))
+            case "object" if field.fields:
+                return self._object_maker(world, field)
+            case "list" if field.fields and name in _LINES:
+                one = self._object_maker(world, field)
+                return lambda index, draw: [one(index, draw)]
+            case _:
+                return _always(blank(field))
+
+    def _id_maker(self, world: World, name: str, salt: int) -> Maker:
+        if name in ("customer_id", "vendor_id") and self._homes.for_name(name):
+            return lambda _, draw: world.customer(draw)[0]
+        for target in self._homes.for_name(name):
+            return lambda _, draw: world.reference(target.name, draw, salt)
+        if name == "currency_id":
+            return _always(world.currency_id)
+        if name.endswith(("created_by_id", "modified_by_id", "commented_by_id")):
+            return _always(world.user_id)
+        if name == f"{_one_line(self.single)}_id":
+            return lambda index, _: world.inner_id(f"{self._drawn}/lines", index)
+        return _always("")
+
+    def _text_maker(self, world: World, field: Field, salt: int) -> Maker:
+        name = field.name
+        if name == "status" and self.statuses:
+            words: Sequence[str] = self.statuses
+            return lambda _, draw: words[(draw[6] + salt) % len(words)]
+        if name == self.number_field:
+            return lambda index, _: self.number(index)
+        if name in ("contact_name", "display_name", "customer_name", "vendor_name"):
+            if self.name == world.parties:
+                return lambda index, draw: world.party(index, draw)
+            if name != self.name_field:
+                return lambda _, draw: world.customer(draw)[1]
+        if name == self.name_field or name == "display_name":
+            title = self.single.replace("_", " ").title()
+            return lambda index, _: f"{title} {index}"
+        if field.allowed:
+            allowed = [word for word in field.allowed if word]
+            return lambda _, draw: allowed[(draw[7] + salt) % len(allowed)]
+        if name == "email":
+            return lambda index, _: f"{self.single}{index}@example.com"
+        if name in ("description", "notes", "reference_number"):
+            return lambda _, draw: f"{name.split('_')[0]} {draw[9]}" if draw[10] % 2 else ""
+        return _always("")
+
+    def _object_maker(self, world: World, field: Field) -> Maker:
+        inner = [(each.name, self._inner_maker(world, each)) for each in field.fields]
+        return lambda index, draw: {name: make(index, draw) for name, make in inner}
+
+    def _inner_maker(self, world: World, field: Field) -> Maker:
+        if field.name == self.id_field or field.name in self.parents:
+            return self._maker(world, field)
+        if field.name == "line_item_id":
+            return lambda index, _: world.inner_id(f"{self._drawn}/lines", index)
+        if field.kind == "text" and field.name in (self.number_field, self.name_field, "status"):
+            return _always(field.allowed[0] if field.allowed else "")
+        return self._maker(world, field)
+
+
+def record_fields(facts: OperationFacts, home: Home | None) -> tuple[Field, ...]:
+    """The fields of the record in a reply, which may be the reply itself or stand inside it."""
+    holder = holder_of(facts, home)
+    return facts.reply if holder is None else holder.fields
+
+
+def holder_of(facts: OperationFacts, home: Home | None) -> Field | None:
+    """The field of an answer of several values that holds the record, where one does."""
+    if facts.answer != "values" or home is None:
+        return None
+    if any(field.name == home.id_field for field in facts.reply):
+        return None
+    for field in facts.reply:
+        names = {each.name for each in field.fields}
+        if names and (home.id_field in names or _one(field.name) == home.noun):
+            return field
+    return None
+
+
+def _row_fields(home: Home) -> tuple[Field, ...]:
+    return home.listed.reply if home.listed is not None else ()
+
+
+def _detail_fields(home: Home) -> tuple[Field, ...]:
+    for facts in (home.read, home.made):
+        fields = record_fields(facts, home) if facts is not None else ()
+        if fields:
+            return fields
+    return ()
+
+
+def _statuses(home: Home, fields: Mapping[str, Field]) -> tuple[str, ...]:
+    """The words that a status may be, as far as the description tells."""
+    if "status" not in fields:
+        return ()
+    found = list(fields["status"].allowed)
+    asked = {field.name: field for field in home.listed.query} if home.listed is not None else {}
+    if not found and "status" in asked:
+        found = list(asked["status"].allowed)
+    if not found and "filter_by" in asked:
+        views = (word.partition(".") for word in asked["filter_by"].allowed)
+        found = [_snake(word) for kind, _, word in views if kind == "Status"]
+    return tuple(word for word in found if word and word != "all" and " " not in word)
+
+
+def _snake(word: str) -> str:
+    return _WORDS.sub("_", word).lower().replace("-", "_")
+
+
+def _one(name: str) -> str:
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
+
+
+def _one_line(single: str) -> str:
+    return f"{single}_line"
+
+
+def _always(value: Any) -> Maker:
+    """Always the same; lists and objects are shared by all rows, which never change them."""
+
+    def make(index: int, draw: bytes) -> Any:
+        return value
+
+    return make

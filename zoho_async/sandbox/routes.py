@@ -1,0 +1,124 @@
+"""Which operation a request asks for: the four products' paths, read from the description.
+
+A path is walked segment by segment through a tree. A word that is described wins over a name in
+braces (``/users/me`` over ``/users/{user_id}``); where that leads nowhere, the name is tried. What
+stands for an id must be digits, as Zoho's ids are; a custom module's name begins with ``cm_``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from zoho_async import description
+from zoho_async.description import OperationFacts
+from zoho_async.operation import PRODUCTS
+
+#: Where each product is found; Billing's older name still works.
+_BASES: Final = {
+    **{product.base_path: name for name, product in PRODUCTS.items()},
+    "/subscriptions/v1": "billing",
+}
+_HEADERS: Final = (
+    "X-com-zoho-subscriptions-organizationid",
+    "X-com-zoho-invoice-organizationid",
+)
+_PER_USER: Final = frozenset({("organizations",), ("organizations", "user")})
+
+
+class Route(msgspec.Struct, frozen=True):
+    """An operation, and the texts that stand in the path where its template has names."""
+
+    facts: OperationFacts
+    ids: tuple[str, ...]
+
+
+class _Node:
+    __slots__ = ("digits", "module", "operations", "wild", "words")
+
+    def __init__(self) -> None:
+        self.words: dict[str, _Node] = {}
+        self.digits: _Node | None = None
+        self.wild: _Node | None = None
+        self.module: _Node | None = None
+        self.operations: dict[str, OperationFacts] = {}
+
+
+def located(path: str) -> tuple[str, tuple[str, ...]] | None:
+    """The product that a URL's path belongs to and the path below its base, or None."""
+    for base, product in _BASES.items():
+        if path.startswith(f"{base}/"):
+            return product, tuple(path.removeprefix(f"{base}/").split("/"))
+    return None
+
+
+def organization_named(path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
+    """The organization that a request names in its query or headers, or ""."""
+    found = located(path)
+    if found is not None and found[1] in _PER_USER:
+        return ""
+    named = (query.get("organization_id"), *(headers.get(name) for name in _HEADERS))
+    return next((each for each in named if each), "")
+
+
+def route(product: str, method: str, parts: Sequence[str]) -> Route | None:
+    """The operation of a product that a method and the path below its base ask for."""
+    return _walk(_tree(product), method, tuple(parts), 0, ())
+
+
+@functools.cache
+def operations(product: str) -> Mapping[str, OperationFacts]:
+    """A product's operations by name."""
+    return {each.name: each for each in description.load(product).operations}
+
+
+@functools.cache
+def _tree(product: str) -> _Node:
+    root = _Node()
+    for facts in operations(product).values():
+        for path in (facts.path, *facts.alternatives):
+            node = root
+            for part in path.strip("/").split("/"):
+                node = _below(node, part)
+            node.operations.setdefault(facts.method, facts)
+    return root
+
+
+def _below(node: _Node, part: str) -> _Node:
+    if not part.startswith("{"):
+        return node.words.setdefault(part, _Node())
+    if part == "{module_name}":
+        node.module = node.module or _Node()
+        return node.module
+    if part.endswith("_id}"):
+        node.digits = node.digits or _Node()
+        return node.digits
+    node.wild = node.wild or _Node()
+    return node.wild
+
+
+def _walk(
+    node: _Node, method: str, parts: tuple[str, ...], at: int, ids: tuple[str, ...]
+) -> Route | None:
+    if at == len(parts):
+        facts = node.operations.get(method)
+        return None if facts is None else Route(facts, ids)
+    part = parts[at]
+    word = node.words.get(part)
+    found = _walk(word, method, parts, at + 1, ids) if word is not None else None
+    if found is not None or not part:
+        return found
+    named = (
+        node.digits if part.isascii() and part.isdigit() else None,
+        node.wild,
+        node.module if part.startswith("cm_") else None,
+    )
+    for below in named:
+        if below is not None:
+            found = _walk(below, method, parts, at + 1, (*ids, part))
+            if found is not None:
+                return found
+    return None

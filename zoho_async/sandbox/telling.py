@@ -1,0 +1,77 @@
+"""What an answer says about a record: its message, and its fields in the reply's own form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoho_async.description import OperationFacts
+from zoho_async.sandbox.homes import Home
+from zoho_async.sandbox.records.described import Described, holder_of
+from zoho_async.sandbox.records.resource import Record
+from zoho_async.sandbox.replies import Reply, success
+from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.store import Collection
+from zoho_async.sandbox.values import blank, told, told_fields
+from zoho_async.sandbox.verbs import status_after
+
+
+def told_record(
+    facts: OperationFacts,
+    found: Found,
+    message: str = "success",
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Reply:
+    """The answer of an operation about one record."""
+    collection = found.collection
+    values: Mapping[str, Any] = {}
+    resource = collection.resource
+    if not isinstance(resource, Described):
+        values = {facts.key: collection.detail(found.index)} if facts.key else {}
+    elif facts.answer != "done":
+        values = told_state(facts, found.home, resource, collection.state(found.index))
+    return success(message, values, status=status, headers=headers)
+
+
+def told_state(
+    facts: OperationFacts, home: Home | None, form: Described | None, state: Record
+) -> Record:
+    """What stands beside code and message in an answer about a record in this state."""
+    holder = holder_of(facts, home)
+    if facts.answer == "record" or holder is not None:
+        fields = facts.reply if holder is None else holder.fields
+        if form is not None:
+            record = form.tell(fields, state)
+        else:
+            known = {field.name: field for field in fields}
+            sent = {name: value for name, value in state.items() if name in known}
+            record = {name: blank(field) for name, field in known.items()}
+            record |= told_fields(fields, sent)
+        if holder is None:
+            return {facts.key: record} if facts.key else record
+        rest = {each.name: blank(each) for each in facts.reply if each is not holder}
+        return rest | {holder.name: [record] if holder.kind == "list" else record}
+    return {
+        field.name: told(field, state[field.name]) if field.name in state else blank(field)
+        for field in facts.reply
+        if field.name not in ("code", "message")
+    }
+
+
+def message_of(ask: Ask) -> str:
+    record = ask.record
+    noun = record.home.noun.replace("_", " ") if record is not None else ask.call.parts[0]
+    words = " ".join(ask.tail) or "change"
+    if "email" in ask.tail:
+        return "Your email is on its way."
+    after = status_after(ask.tail, ()) if ask.tail else ""
+    if after:
+        return f"The {noun} has been marked as {after.replace('_', ' ')}."
+    return f"The {noun} has been updated: {words}."
+
+
+def statuses(collection: Collection) -> Sequence[str]:
+    resource = collection.resource
+    return resource.statuses if isinstance(resource, Described) else ()

@@ -1,0 +1,103 @@
+"""What the last words of a path do to a record: ``/bills/{bill_id}/status/void`` and its like.
+
+A verb is a change of fields. Most set the status to a word; which word is the one that the
+description allows for that resource where it allows one that is spelt alike, and the plain one
+otherwise. A few switch something on or off. All others change nothing but what their body names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+#: A verb, and the status after it: the first that the description allows, or the first of all.
+_STATUS: Final[Mapping[str, tuple[str, ...]]] = {
+    verb: tuple(words.split(","))
+    for verb, words in {
+        **dict.fromkeys(("active", "resume"), "active"),
+        **dict.fromkeys(("open", "converttoopen", "undelivered"), "open"),
+        **dict.fromkeys(("approve", "final"), "approved"),
+        **dict.fromkeys(("returned", "return"), "returned"),
+        **dict.fromkeys(("restore", "uncategorize", "unmatch"), "uncategorized"),
+        **{word: word for word in ("inactive", "sent", "void", "draft", "accepted", "declined")},
+        **{word: word for word in ("delivered", "billed", "cancelled", "confirmed", "bundled")},
+        "submit": "pending_approval,submitted,pending",
+        "reject": "rejected",
+        "cancel": "cancelled,cancel",
+        "issued": "issued,open",
+        "stop": "stopped",
+        "pause": "paused",
+        "dismiss": "dismissed",
+        "publish": "published",
+        "reactivate": "live,active",
+        "transferred": "transferred",
+        "intransit": "in_transit",
+        "inprogress": "in_progress,inprogress",
+        "exclude": "excluded",
+        "categorize": "categorized",
+        "match": "matched",
+        "sell": "sold",
+        "writeoff": "write_off",
+    }.items()
+}
+_SWITCHES: Final[Mapping[str, tuple[str, Any]]] = {
+    "paymentreminder/enable": ("payment_reminder_enabled", True),
+    "paymentreminder/disable": ("payment_reminder_enabled", False),
+    "portal/enable": ("portal_status", "enabled"),
+    "portal/disable": ("portal_status", "disabled"),
+    "sms/enable": ("is_sms_enabled", True),
+    "sms/disable": ("is_sms_enabled", False),
+    "primary": ("is_primary_contact", True),
+    "markasprimary": ("is_primary", True),
+    "track1099": ("track_1099", True),
+    "untrack1099": ("track_1099", False),
+    "autobill/enable": ("autobill", True),
+    "autobill/disable": ("autobill", False),
+    "email": ("is_emailed", True),
+    "addtoportal": ("show_in_storefront", True),
+    "removefromportal": ("show_in_storefront", False),
+}
+#: Documents whose writing off is no status but an amount: the rules of the module know better.
+_NO_STATUS: Final = frozenset({"writeoff"})
+#: What a body under these words says is about a message, not about the record.
+_MESSAGES: Final = frozenset({"email", "sms", "paymentreminder", "statements", "dsign", "mailpdf"})
+
+
+def changes(
+    words: Sequence[str], body: Mapping[str, Any], statuses: Sequence[str], known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields that a verb sets in a record whose fields are ``known``."""
+    if words[:1] == ["address"] and len(words) == 2:
+        return {f"{words[1]}_address": dict(body)} if f"{words[1]}_address" in known else {}
+    changed = {} if _MESSAGES & set(words) else {k: v for k, v in body.items() if k in known}
+    if words == ["customfields"] and "custom_fields" in body:
+        changed["custom_fields"] = body["custom_fields"]
+    switch = _SWITCHES.get("/".join(words))
+    if switch is not None:
+        if switch[0] in known:
+            changed[switch[0]] = switch[1]
+        return changed
+    word = status_after(words, statuses)
+    if word and "status" in known:
+        changed["status"] = word
+    if word in ("active", "inactive") and "is_active" in known:
+        changed["is_active"] = word == "active"
+    return changed
+
+
+def status_after(words: Sequence[str], statuses: Sequence[str]) -> str:
+    """The status that a record has after a verb, "" where the verb leaves it."""
+    named = words[0] == "status" and len(words) == 2
+    last = words[-1].removeprefix("markas")
+    spelt = _STATUS.get(last, (last,) if named or last != words[-1] else ())
+    if not spelt or (not named and len(words) > 1 and last != "final"):
+        return ""
+    for word in spelt:
+        for allowed in statuses:
+            if _plain(allowed) == _plain(word):
+                return allowed
+    return spelt[0] if last not in _NO_STATUS else ""
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", "").replace("-", "").lower()
