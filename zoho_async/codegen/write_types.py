@@ -23,6 +23,8 @@ _REPLY: Final[dict[Kind, str]] = {
     "list": "list[Any]",
     "any": "Any",
 }
+#: The most characters of what a struct is called in its docstring, which is one line.
+_LONGEST: Final = 66
 _INPUT: Final[dict[Kind, str]] = {
     **_REPLY,
     "id": "str | int",
@@ -63,7 +65,8 @@ class _Module:
             own = words.phrase(words.snake(shape.name.removesuffix("Input").removeprefix(owner)))
             is_many = any(member.kind == "list" for member in holders)
             thing = _one(own) if is_many else f"the {own}"
-            noun = f"{thing} of {words.article(words.phrase(words.snake(owner)))}"
+            whole = f"{thing} of {words.article(words.phrase(words.snake(owner)))}"
+            noun = whole if len(whole) <= _LONGEST else thing
         else:
             noun = _one(noun)
         if shape.base == "Input":

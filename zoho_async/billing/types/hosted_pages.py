@@ -491,9 +491,7 @@ class HostedPageCardForSubscriptionInput(Input, kw_only=True):
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput(Input, kw_only=True):
-    """What may be sent of an item custom field of a hosted page buy one time addon for
-    subscription.
-    """
+    """What may be sent of an item custom field."""
 
     label: str | UnsetType | None = UNSET
     value: str | UnsetType | None = UNSET
@@ -516,9 +514,7 @@ class HostedPageBuyOneTimeAddonForSubscriptionAddonInput(Input, kw_only=True):
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a payment gateway of a hosted page buy one time addon for
-    subscription.
-    """
+    """What may be sent of a payment gateway."""
 
     payment_gateway: str | UnsetType | None = UNSET
 
@@ -538,9 +534,7 @@ class HostedPageBuyOneTimeAddonForSubscriptionInput(Input, kw_only=True):
 
 
 class HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput(Input, kw_only=True):
-    """What may be sent of a payment gateway of a hosted page associate payment method for
-    customer.
-    """
+    """What may be sent of a payment gateway."""
 
     payment_gateway: str | UnsetType | None = UNSET
 

@@ -109,7 +109,7 @@ class BankAccountImportBankStatementsInput(Input, kw_only=True):
 
 
 class BankAccountBankReconciliationTransactionsToBeReconciledInput(Input, kw_only=True):
-    """What may be sent of a transactions to be reconciled of a bank account bank reconciliation."""
+    """What may be sent of a transactions to be reconciled."""
 
     transaction_id: str | int | UnsetType | None = UNSET
 
@@ -127,9 +127,7 @@ class BankAccountBankReconciliationInput(Input, kw_only=True):
 
 
 class BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput(Input, kw_only=True):
-    """What may be sent of a transactions to be reconciled of a bank account save bank
-    reconciliation draft.
-    """
+    """What may be sent of a transactions to be reconciled."""
 
     transaction_id: str | int | UnsetType | None = UNSET
 

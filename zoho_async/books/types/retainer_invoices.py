@@ -271,9 +271,7 @@ class RetainerInvoiceCommentInput(Input, kw_only=True):
 
 
 class RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput(Input, kw_only=True):
-    """What may be sent of an invoice payment of a retainer invoice retainer payments to
-    invoices.
-    """
+    """What may be sent of an invoice payment."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     amount_applied: Decimal | int | UnsetType | None = UNSET

@@ -13,7 +13,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ReplenishmentConfigurationLocationReplenishmentConfiguration(Part, frozen=True, kw_only=True):
-    """The replenishment configuration of a replenishment configuration location."""
+    """The replenishment configuration."""
 
     replenishment_configuration_id: str | None = None
     item_id: str | None = None
@@ -258,7 +258,7 @@ class ReplenishmentConfigurationReplenishmentOrderDetails(Record, frozen=True, k
 
 
 class ReplenishmentConfigurationInnerReplenishmentConfigurationInput(Input, kw_only=True):
-    """What may be sent of an inner replenishment configuration of a replenishment configuration."""
+    """What may be sent of an inner replenishment configuration."""
 
     replenishment_configuration_id: str | int | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET

@@ -99,9 +99,7 @@ class StorageLocationInput(Input, kw_only=True):
 
 
 class StorageLocationMappingsOfItemStorageLocationsProductMappingInput(Input, kw_only=True):
-    """What may be sent of a storage locations product mapping of a storage location mappings of
-    item.
-    """
+    """What may be sent of a storage locations product mapping."""
 
     product_id: str | int | UnsetType | None = UNSET
     storage_id: str | int | UnsetType | None = UNSET
@@ -120,9 +118,7 @@ class StorageLocationMappingsOfItemInput(Input, kw_only=True):
 
 
 class StorageLocationDefaultOfItemDefaultStorageLocationMappingInput(Input, kw_only=True):
-    """What may be sent of a default storage location mapping of a storage location default of
-    item.
-    """
+    """What may be sent of a default storage location mapping."""
 
     location_id: str | int | UnsetType | None = UNSET
     storage_id: str | int | UnsetType | None = UNSET
@@ -137,9 +133,7 @@ class StorageLocationDefaultOfItemInput(Input, kw_only=True):
 
 
 class StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput(Input, kw_only=True):
-    """What may be sent of a default storage location mapping of a storage location default of
-    composite item.
-    """
+    """What may be sent of a default storage location mapping."""
 
     location_id: str | int | UnsetType | None = UNSET
     storage_id: str | int | UnsetType | None = UNSET
