@@ -14,7 +14,7 @@ from __future__ import annotations
 import fnmatch
 import random
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
@@ -192,9 +192,10 @@ def read_rules(toml: str) -> list[Fault]:
     return [_rule(number, table) for number, table in enumerate(tables.get("fault", []), 1)]
 
 
-def _rule(number: int, table: Any) -> Fault:
-    if not isinstance(table, dict):
+def _rule(number: int, found: Any) -> Fault:
+    if not isinstance(found, dict):
         raise ConfigurationError(f"fault {number} is no table")
+    table = cast(dict[str, Any], found)  # TOML's keys are texts
     if table.get("kind") not in get_args(FaultKind):
         raise ConfigurationError(
             f"fault {number}: kind {table.get('kind')!r} is none of {', '.join(FAULTS)}"
