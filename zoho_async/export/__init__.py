@@ -31,7 +31,9 @@ from zoho_async.export.events import (
     Sweeping,
 )
 from zoho_async.export.job import Export
+from zoho_async.export.merge import Merged, merge
 from zoho_async.export.modes import Margin
+from zoho_async.export.organizations import Exports
 
 __all__ = [
     "CheckpointRefused",
@@ -43,9 +45,11 @@ __all__ = [
     "ExportError",
     "ExportEvent",
     "ExportRunning",
+    "Exports",
     "Format",
     "LookingAgain",
     "Margin",
+    "Merged",
     "Place",
     "Planned",
     "PlannedResource",
@@ -60,4 +64,5 @@ __all__ = [
     "UnknownFilter",
     "UnknownResource",
     "exportable",
+    "merge",
 ]

@@ -44,13 +44,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     """A page that is to land; ``total`` and ``moment`` (Zoho's) as they were when it was read.
 
-    ``own`` is that moment by our clock; both are seconds since 1970.
+    ``own`` is that moment by our clock; both are seconds since 1970. ``alone`` says that this page
+    is all that was wanted of the list.
     """
 
     number: int
     rows: Sequence[bytes]
     ids: Sequence[str]
     total: int | None = None
+    alone: bool = False
     moment: float | None = None
     own: float = 0.0
 
@@ -109,7 +111,8 @@ class Landing:
             self._begin(before)
 
     def _check_request(self, before: Position) -> None:
-        if before.request == self._request or self._asked.full or self._asked.fresh:
+        asked = self._asked
+        if before.request in ("", self._request) or asked.full or asked.fresh:
             return
         unfinished = "an unfinished" if before.stand == "reading" else "an"
         raise CheckpointRefused(
@@ -249,6 +252,7 @@ class Landing:
         return msgspec.structs.replace(
             position,
             page=sheet.number,
+            alone=sheet.alone,
             rows=position.rows + len(written),
             changed=position.changed + changed,
             bytes=position.bytes + sum(map(len, written)) + len(written),

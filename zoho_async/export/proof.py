@@ -7,7 +7,7 @@ to be read to one that was read already is missed.
 A read is *proven* if every record that was in the list when its first page was read, and that
 nobody touched since, has been met. There are three proofs, the first two of which cost nothing:
 
-1. *One page.* A list that fits one page is read at one moment.
+1. *One page.* A list whose first page says that it is all (``alone``) was read at one moment.
 2. *Everyone counted was met.* With its first page Zoho counts the rows: ``total``. Let ``certain``
    be how many different rows the look met that certainly were in the list then: whose
    ``created_time`` lies before that moment (``last_modified_time`` in a read of what was modified
@@ -63,7 +63,7 @@ def was_there(times: RowTimes, mode: Mode, since: float | None) -> bool:
 
 def verdict(position: Position) -> bool | None:
     """Whether the look that ended is proven by itself; None where that cannot be known."""
-    if position.page <= 1:
+    if position.alone:
         return True
     if position.total is None:
         return None

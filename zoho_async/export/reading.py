@@ -120,8 +120,9 @@ class Reading:
         proven = verdict(self.landing.position)
         if self._steady:
             if proven is False or self._was_looking_back:
+                last = self.landing.position.page
                 await self._again(tell)
-                await self._look_backwards(lander)
+                await self._look_backwards(last, lander)
                 proven = True
         else:
             while proven is False and self.landing.position.look < first + LOOKS - 1:
@@ -163,16 +164,20 @@ class Reading:
         await self._look(lander)
         return verdict(self.landing.position)
 
-    async def _look_backwards(self, lander: Lander) -> None:
-        """Read a steady list from its last page to its first, one page after the other."""
+    async def _look_backwards(self, number: int, lander: Lander) -> None:
+        """Read a steady list from its last page to its first, one page after the other.
+
+        ``number`` is what its last page was.
+        """
         self._zoho.forget()
         self._own = self._clock.time()
-        number = max(1, math.ceil((self._total or 1) / self.facts.max_per_page))
+        number = max(1, number)
         last = False
         while number > 0:
             page = await asking.page_of(self._zoho, self.facts, self._query(), number)
             self.pages += 1
-            end = math.ceil((page.total or 0) / self.facts.max_per_page)
+            size = (page.context and page.context.per_page) or self.facts.max_per_page
+            end = math.ceil((page.total or 0) / size)
             if not last and end > number:
                 number = end  # the list has grown
                 continue
@@ -182,10 +187,24 @@ class Reading:
         await lander.landed()
 
     async def _list_pages(self, first: int) -> AsyncGenerator[RowsPage]:
+        if self.landing.position.mode == "newest":
+            async for page in self._one_by_one(first):
+                yield page
+            return
         async with aclosing(asking.pages(self._zoho, self.facts, self._query(), first)) as pages:
             async for page in pages:
                 self.pages += 1
                 yield page
+
+    async def _one_by_one(self, number: int) -> AsyncGenerator[RowsPage]:
+        """Pages without look-ahead: a list that is left early would waste what came ahead."""
+        more = True
+        while more:
+            page = await asking.page_of(self._zoho, self.facts, self._query(), number)
+            self.pages += 1
+            yield page
+            more = bool(page.rows) and page.context is not None and bool(page.context.has_more_page)
+            number += 1
 
     async def _is_known(self, page: RowsPage) -> bool:
         return await self._blocking(lambda: self.landing.saw(page.ids[0], bytes(page.rows[0])))
@@ -198,18 +217,20 @@ class Reading:
         """Hand a page over to land; whether nothing after it is wanted."""
         rows = [bytes(row) for row in page.rows]
         self._rows_met += len(rows)
+        if page.total is not None:
+            self._total = page.total
+        over = await self._learn(rows)
         sheet = Sheet(
             number=page.number,
             rows=rows,
             ids=page.ids,
             total=page.total,
+            alone=page.number == 1 and (over or _is_all(page)),
             moment=self._zoho.moment,
             own=self._own,
         )
-        if page.total is not None:
-            self._total = page.total
         await lander.put(self.landing, sheet, self._total)
-        return await self._learn(rows)
+        return over
 
     async def _learn(self, rows: list[bytes]) -> bool:
         """See whether the list keeps what it is described to do; whether its wanted rows are over.
@@ -315,3 +336,9 @@ class Reading:
         if self.failure is None:
             return "partial"
         return "failed" if self.allowed else "not allowed"
+
+
+def _is_all(page: RowsPage) -> bool:
+    """Whether a first page says that there is no other."""
+    more = page.context is not None and bool(page.context.has_more_page)
+    return not more and (page.total is None or page.total <= len(page.rows))

@@ -61,7 +61,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     modification seen.
 
     The looks: the part began with look number ``first_look``, and ``look`` is under way or was the
-    last. `zoho_async.export.proof` explains ``total``, ``since``, ``certain`` and ``fresh``.
+    last. `zoho_async.export.proof` explains ``total``, ``since``, ``alone``,
+    ``certain`` and ``fresh``.
     ``over`` says that no look follows; ``proven`` then, that the part missed nothing (None where
     that cannot be known). Records up to ``swept`` were asked about one by one.
     """
@@ -89,6 +90,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     look: int = 1
     total: int | None = None
     since: float | None = None
+    alone: bool = False
     certain: int = 0
     fresh: int = 0
     over: bool = False
