@@ -339,7 +339,7 @@ async def test_what_others_write_during_a_run_costs_no_row_and_arrives_by_the_ne
 async def test_thousands_of_edits_during_runs_cost_no_row(tmp_path: Path) -> None:
     large = {"books.contacts": 2_000, "books.items": 900, "books.invoices": 3_000,
              "books.projects": 450}  # fmt: skip
-    busy = sandbox(sizes=large, latency=(0.0, 0.02), minute=0.4)
+    busy = sandbox(sizes=large, latency=(0.0, 0.005), minute=0.3)
     async with busy as server, session(server) as zoho:
         for seed in (2, 3):
-            await written_during(server, zoho, tmp_path, seed=seed, edits=1_500)
+            await written_during(server, zoho, tmp_path, seed=seed, edits=1_200)

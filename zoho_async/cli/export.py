@@ -81,7 +81,7 @@ def export(
 
     ``command`` are the arguments that the process was given: with them it can go on.
     """
-    run = _Run(order, wanted, environ)
+    run = _Run(order, wanted, environ, json=json)
     error = run.carry_out()
     summary = run.summary
     code = outcome.DONE
@@ -105,7 +105,7 @@ def export(
         print(f"zoho-async: {sentence}", file=sys.stderr)
     if go_on:
         print(f"go on with: {go_on}", file=sys.stderr)
-    if json and not order.probe:
+    if json and not (order.probe and error is None):
         print(report.as_json(summary, code=code, error=sentence, go_on=go_on))
     return code
 
@@ -113,9 +113,12 @@ def export(
 class _Run:
     """One run; ``summary`` is there as soon as the job ended after it had begun."""
 
-    def __init__(self, order: Order, wanted: Connection, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, order: Order, wanted: Connection, environ: Mapping[str, str], *, json: bool
+    ) -> None:
         self.summary: Summary | None = None
         self._order: Final = order
+        self._json: Final = json
         self._wanted: Final = wanted
         self._environ: Final = environ
         self._tracker: Final = Tracker()
@@ -135,7 +138,7 @@ class _Run:
             self._wanted, self._environ, self._tracker.called, organization=named
         ) as zoho:
             if self._order.probe:
-                await probe_lists(zoho, self._order)
+                await probe_lists(zoho, self._order, json=self._json)
             elif named:
                 await self._export(zoho)
             else:
@@ -202,6 +205,8 @@ def check(order: Order) -> None:
     parse_moment(order.since)
     if order.sweep_calls is not None and not order.sweep:
         raise ConfigurationError("--sweep-calls is for --sweep: leave it out, or give both")
+    if order.probe and order.all_organizations:
+        raise ConfigurationError("--probe asks one organization: name it with --organization")
     if order.sweep and order.full:
         raise ConfigurationError(
             "--sweep compares with what is there, --full reads all anew: give one of them"

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import anyio.to_thread
+import msgspec
 
 from zoho_async.cli.wording import count
 from zoho_async.export import Directory, Place
@@ -34,8 +35,11 @@ class ProbeOrder(Protocol):
     def to(self) -> Path: ...
 
 
-async def probe_lists(zoho: Session, order: ProbeOrder) -> None:
+async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
     """Ask about each list that is ordered, write down what was learnt, and print it.
+
+    ``json`` prints one object: ``lists`` with ``resource``, ``filtering`` (``changes`` and
+    ``newest``: true, false, or null where it is not known), ``mode``, ``calls`` and ``error``.
 
     Raises what calls raise, and `ExportError`.
     """
@@ -44,6 +48,9 @@ async def probe_lists(zoho: Session, order: ProbeOrder) -> None:
     found = [await probe(patient, facts) for facts in lists]
     place = Place(zoho.organization or "", urlsplit(zoho.api_url).hostname or zoho.api_url)
     await anyio.to_thread.run_sync(remember, Directory(order.to), place, found)
+    if json:
+        print(msgspec.json.encode({"lists": found}).decode())
+        return
     width = max(len(one.resource) for one in found)
     for one in found:
         print(f"  {one.resource:<{width}}  {_told(one)}")

@@ -68,7 +68,7 @@ def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str
 
 def as_lines(summary: Summary) -> list[str]:
     """The end of an export, for people."""
-    width = max((len(one.file) for one in summary.resources), default=0)
+    width = max((len(_where(one)) for one in summary.resources), default=0)
     lines = [_resource(one, width) for one in summary.resources]
     head = "done: " if summary.done else "stopped: "
     rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
@@ -83,7 +83,7 @@ def as_lines(summary: Summary) -> list[str]:
 
 def _resource(one: ResourceSummary, width: int) -> str:
     calls = count(one.calls, "call")
-    line = f"  {one.file:<{width}}  {_brought(one):>14}  {size(one.bytes):>9}  {calls:>9}"
+    line = f"  {_where(one):<{width}}  {_brought(one):>14}  {size(one.bytes):>9}  {calls:>9}"
     if one.status != "done":
         return f"{line}  {one.status}"
     if one.proven is False:
@@ -91,6 +91,12 @@ def _resource(one: ResourceSummary, width: int) -> str:
     if one.mode == "full" and one.total is not None and one.total != one.rows:
         return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
     return line
+
+
+def _where(one: ResourceSummary) -> str:
+    """Where the rows are; a run that brought none left no file."""
+    there = one.mode == "full" or one.rows or one.deleted
+    return one.file if there else one.resource
 
 
 def _brought(one: ResourceSummary) -> str:
