@@ -306,6 +306,27 @@ def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
     anew.close()
 
 
+def test_a_sweep_after_an_interrupted_run_has_a_part_of_its_own(run: Run) -> None:
+    first = run.landing()
+    run.land(first, 1, *rows(10, 11))
+    first.complete(WHEN)
+    following = again(run, "second")
+    second = following.landing()
+    following.land(second, 1, *rows(10, 11, 12))
+    second.complete(WHEN)  # and here the run is interrupted, before other lists are
+    same = again(following, "second")
+    assert same.landing().position.stand == "complete"
+    sweep = same.landing(asked=Asked(sweep=True))
+    assert (sweep.position.stand, sweep.position.mode) == ("reading", "compared")
+    same.land(sweep, 1, *rows(10, 11, 12, 13))
+    sweep.over(proven=True)
+    sweep.complete(WHEN)
+    assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
+    assert same.landing(asked=Asked(sweep=True)).position.stand == "complete"
+    assert same.landing(asked=Asked(full=True)).position.mode == "full"
+    same.close()
+
+
 def test_other_filters_are_refused(run: Run) -> None:
     landing = run.landing()
     run.land(landing, 1, *rows(10))

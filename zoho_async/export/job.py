@@ -330,12 +330,7 @@ class Export:
         self.destination.close()
 
     def _run_name(self) -> str:
-        asked = {
-            "resources": sorted(self.resources),
-            "filters": sorted(self._filters.items()),
-            "full": self._asked.full or self._asked.fresh,
-            "sweep": self._asked.sweep,
-        }
+        asked = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
         return msgspec.json.encode(asked).decode()
 
     def _request_of(self, facts: OperationFacts) -> str:

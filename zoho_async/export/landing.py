@@ -126,7 +126,8 @@ class Landing:
         asked = self._asked
         self._take(before)
         if before.stand == "complete":
-            return True
+            swept = before.mode == "full" or before.over or not asked.sweep
+            return swept and not asked.fresh and (before.mode == "full" or not asked.full)
         given_up = asked.fresh or (asked.full and before.mode != "full")
         if given_up or before.request != self._request or not self.facts.row_id:
             return False
@@ -139,7 +140,7 @@ class Landing:
             before = Position(name=self.facts.resource, stand="resting", look=0)
         mode = choose(
             self.facts,
-            known=before.finished and before.stand == "resting",
+            known=before.finished and before.stand != "reading",
             watermark=before.watermark,
             filtering=before.filtering,
             full=asked.full or asked.fresh,
@@ -159,7 +160,7 @@ class Landing:
             filtering=before.filtering,
             largest=before.largest,
             mode=mode,
-            part="" if full else self._state.stamp,
+            part="" if full else self._state.stamp_after(before.part),
             low=self._asked.since if mode in ("full", "compared") else before.watermark,
             first_look=look,
             look=look,

@@ -171,6 +171,10 @@ class State:
     def _enter(self, run: str, stamp: str) -> None:
         self.database.execute(f"UPDATE {_PLACE} SET run = ?, stamp = ?", (run, stamp))
 
+    def stamp_after(self, part: str) -> str:
+        """The run's stamp, or one after it where ``part`` has it already."""
+        return max(self.stamp, _after(part)) if part >= self.stamp else self.stamp
+
     def positions(self) -> list[Position]:
         """Every resource that was ever begun."""
         rows = self.database.execute(f"SELECT position FROM {_RESOURCE} ORDER BY name")
