@@ -139,3 +139,10 @@ def test_a_directory_that_is_none_of_ours_or_in_use_is_refused(tmp_path: Path) -
         merge(Directory(tmp_path))
     run.close()
     assert merge(Directory(tmp_path)) == []
+
+
+def test_changes_in_another_form_are_not_taken_for_none(directory: Path) -> None:
+    for path in (directory / "books/invoices.changes").iterdir():
+        path.rename(path.with_suffix(".csv"))
+    with pytest.raises(CheckpointRefused, match="another form"):
+        merge(Directory(directory))

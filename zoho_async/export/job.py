@@ -27,7 +27,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -377,10 +377,12 @@ def _is_done(statuses: Sequence[Status]) -> bool:
     return "done" in statuses and {"done", "not allowed"} >= set(statuses)
 
 
-def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first failure of a task group, however deep."""
-    first = several.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+def _first(failure: BaseException) -> BaseException:
+    """The first failure of a task group, however deep; any other failure as it is."""
+    if not isinstance(failure, BaseExceptionGroup):
+        return failure
+    group = cast("BaseExceptionGroup[BaseException]", failure)
+    return _first(group.exceptions[0])
 
 
 class _Gate:

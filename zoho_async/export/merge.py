@@ -32,7 +32,7 @@ import msgspec
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import exportable, list_operation
 from zoho_async.export.directory import DELETED, FOLDER, Directory, Files, form
-from zoho_async.export.errors import CheckpointRefused, DestinationError
+from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.jsonl import line, sync_directory
 from zoho_async.export.landing import settle, table_of, writing
 from zoho_async.export.state import State
@@ -88,6 +88,8 @@ def _merge_one(directory: Directory, resource: str) -> Merged | None:
     files = directory.files(resource)
     parts = files.parts()
     facts = exportable().get(resource)
+    if not parts and files.changes.is_dir() and any(files.changes.glob("*Z*")):
+        raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
     if not parts or facts is None or not files.full.exists():
         return None
     spool = directory.path / FOLDER / "merge.jsonl"
@@ -105,7 +107,10 @@ def _rows_of(directory: Directory, path: Path) -> Iterable[bytes]:
         return _lines(path)
     if isinstance(directory.format, Readable):
         return directory.format.read(path)
-    raise DestinationError(directory.path, f"{directory.format.suffix} files cannot be read back")
+    raise CheckpointRefused(
+        f"{path} cannot be merged: files of this form cannot be read back; "
+        "read all anew with --full instead"
+    )
 
 
 def _lines(path: Path) -> Iterator[bytes]:
