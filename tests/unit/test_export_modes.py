@@ -110,7 +110,7 @@ def a_list(resource: str, rows: int) -> FakeZoho:
 def test_a_change_behind_the_reader_arrives_by_the_next_run_whatever_our_clock_says(
     tmp_path: Path, skew: float
 ) -> None:
-    zoho = a_list("contacts", 3 * PER_PAGE)
+    zoho = a_list("contacts", 5 * PER_PAGE)
     zoho.skew = skew
 
     def edit() -> None:
@@ -118,7 +118,7 @@ def test_a_change_behind_the_reader_arrives_by_the_next_run_whatever_our_clock_s
         if zoho.calls == 2:
             zoho.edit(0, 77)  # was read already
         if zoho.calls == 3:
-            zoho.edit(8, 78)  # later than that, and still to be read
+            zoho.edit(14, 78)  # later than that, and still to be read
 
     zoho.before_call = edit
     export(zoho, tmp_path, "contacts", margin=Margin(start=0, row=1))
