@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -40,7 +41,7 @@ from zoho_async.export import (
 )
 from zoho_async.limits import Snapshot
 
-FILE = Path("out/books/invoices.jsonl")
+FILE = "out/books/invoices.jsonl"
 CALLED = Called(
     method="GET",
     path="/invoices",
@@ -205,11 +206,12 @@ def summary(*, rows: int, total: int | None, done: bool = True) -> Summary:
         total=total,
         bytes=1_234_567,
         pages=30,
+        calls=30,
         least_calls=30,
     )
     return Summary(
         organization="10234695",
-        directory=Path("out"),
+        directory="out",
         resources=(one,),
         done=done,
         rows=rows,
@@ -223,12 +225,22 @@ def summary(*, rows: int, total: int | None, done: bool = True) -> Summary:
 
 def test_the_end_tells_rows_calls_the_least_possible_refusals_and_time() -> None:
     assert report.as_lines(summary(rows=6000, total=6000)) == [
-        "  out/books/invoices.jsonl      6,000 rows     1.2 MB",
+        "  out/books/invoices.jsonl      6,000 rows     1.2 MB   30 calls",
         "done: 6,000 rows in 16 s",
         "31 calls made, 30 the least possible, 0 refused",
     ]
     assert "Zoho counted 6,001" in report.as_lines(summary(rows=6000, total=6001))[0]
     assert report.as_lines(summary(rows=10, total=6000, done=False))[0].endswith("partial")
+
+
+def test_what_later_runs_brought_is_told_by_what_became_of_the_records() -> None:
+    (one,) = summary(rows=3, total=3).resources
+    later = msgspec.structs.replace(one, mode="changed", rows=3, new=1, changed=2, deleted=1)
+    none = msgspec.structs.replace(one, mode="changed", rows=0, new=0)
+    told = msgspec.structs.replace(summary(rows=3, total=3), resources=(later, none))
+    lines = report.as_lines(told)
+    assert "1 new, 2 changed, 1 deleted" in lines[0]
+    assert "no changes" in lines[1]
 
 
 def test_programs_get_the_same_as_an_object_with_keys_that_stay() -> None:

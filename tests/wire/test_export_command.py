@@ -116,6 +116,46 @@ async def test_for_programs_stdout_holds_one_object_and_nothing_else(tmp_path: P
         server.assert_whole()
 
 
+async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, minute=1) as server:
+        assert (await server.ended())[0] == 0
+        code, out, _ = await server.ended("--json")
+        told = json.loads(out)
+        assert (code, told["rows"], told["calls"]) == (0, 0, len(SIZES))
+        assert {one["mode"] for one in told["resources"]} == {"changed"}
+        code, out, _ = await server.ended("--sweep")
+        assert (code, out.count("no changes")) == (0, len(SIZES))
+        code, out, _ = await server.ended("--probe", "--json")
+        assert (code, {one["mode"] for one in json.loads(out)["lists"]}) == (0, {"changed"})
+        calls = server.state()["calls"]
+        code, out, _ = await server.ended("--merge")
+        assert (code, "nothing to merge" in out) == (0, True)
+        assert server.state()["calls"] == calls
+        server.assert_whole()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--since", "yesterday"), "--since takes a moment"),
+        (("--sweep", "--full"), "give one of them"),
+        (("--sweep-calls", "3"), "is for --sweep"),
+        (("--probe", "--all-organizations"), "--organization"),
+        (("--merge",), "holds no export"),
+    ],
+)
+async def test_wrong_uses_are_told_in_one_sentence(
+    tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    environ = {"ZOHO_BASE_URL": "http://127.0.0.1:9"}
+    code, out, err = await Server(environ, 1, tmp_path).ended(*options)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
     tmp_path: Path, how: signal.Signals, code: int

@@ -196,7 +196,7 @@ def lines_of_part(directory: Path, resource: str) -> list[bytes]:
     return (directory / product / f"{name}.jsonl.part").read_bytes().splitlines()
 
 
-async def test_a_finished_export_starts_anew_and_keeps_the_old_files_until_then(
+async def test_a_full_export_again_keeps_the_old_files_until_the_new_are_complete(
     tmp_path: Path,
 ) -> None:
     async with sandbox() as server, session(server) as zoho:
@@ -204,7 +204,7 @@ async def test_a_finished_export_starts_anew_and_keeps_the_old_files_until_then(
         old = lines(tmp_path, "books.invoices")
         invoices = server.store().collection("books.invoices")
         invoices.remove(next(iter(invoices.indexes())))
-        async with Export(zoho, ["invoices"], to=tmp_path) as job:
+        async with Export(zoho, ["invoices"], to=tmp_path, full=True) as job:
             async for event in job:
                 if isinstance(event, Progress):
                     assert lines(tmp_path, "books.invoices") == old
@@ -212,7 +212,7 @@ async def test_a_finished_export_starts_anew_and_keeps_the_old_files_until_then(
 
 
 async def test_what_an_interrupted_run_finished_is_not_read_again(tmp_path: Path) -> None:
-    async with sandbox() as server:
+    async with sandbox(sizes=SIZES | {"books.invoices": 6_000}) as server:
         async with session(server) as zoho, Export(zoho, ["items", "invoices"], to=tmp_path) as job:
             async for event in job:
                 if isinstance(event, ResourceDone):
@@ -228,7 +228,7 @@ async def test_what_an_interrupted_run_finished_is_not_read_again(tmp_path: Path
 async def test_a_list_that_zoho_refuses_costs_only_itself(tmp_path: Path) -> None:
     refusal = Fault(kind="code", path="*/items", status=401, code=57, times=None)
     async with sandbox(faults=[refusal]) as server, session(server) as zoho:
-        events, summary = await export(zoho, tmp_path)
+        events, summary = await export(zoho, tmp_path, [*SIZES, "organizations"])
         failed = [event for event in events if isinstance(event, ResourceFailed)]
         assert [one.resource for one in failed] == ["books.items"]
         assert isinstance(failed[0].error, MissingScope)
@@ -239,9 +239,24 @@ async def test_a_list_that_zoho_refuses_costs_only_itself(tmp_path: Path) -> Non
         server.faults.clear()
         refusal.times = 0
         before = server.calls
-        await export(zoho, tmp_path)
+        await export(zoho, tmp_path, [*SIZES, "organizations"])
         assert server.calls - before == 1
         assert_whole(server, tmp_path)
+
+
+async def test_a_list_that_the_token_may_not_read_fails_nothing_unless_it_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    refusal = Fault(kind="code", path="*/items", status=401, code=57, times=None)
+    async with sandbox(faults=[refusal]) as server, session(server) as zoho:
+        events, summary = await export(zoho, tmp_path)
+        (failed,) = [event for event in events if isinstance(event, ResourceFailed)]
+        assert (failed.resource, failed.allowed, summary.done) == ("books.items", False, True)
+        status = {one.resource: one.status for one in summary.resources}
+        assert status["books.items"] == "not allowed"
+        _, summary = await export(zoho, tmp_path, ["items"])
+        assert not summary.done
+        assert [one.status for one in summary.resources] == ["failed"]
 
 
 async def test_a_server_that_repeats_rows_and_breaks_replies_still_gives_each_row_once(

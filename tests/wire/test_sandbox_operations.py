@@ -18,8 +18,9 @@ import pytest
 from tests.conformance.functions import Function
 from tests.conformance.official import files
 from tests.wire.described_calls import arguments, known, path_ids
-from zoho_async import Credentials, Download, Limits, Session
+from zoho_async import Credentials, Limits, Session
 from zoho_async.description import Field, OperationFacts
+from zoho_async.files import Download, Downloads
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.paging import Page

@@ -32,6 +32,13 @@ def export(
     json: options.AsJson = False,
     filter: options.Filters = (),
     fresh: options.Fresh = False,
+    full: options.Full = False,
+    since: options.Since = None,
+    sweep: options.SweepDeleted = False,
+    sweep_calls: options.SweepCalls = None,
+    merge: options.Merge = False,
+    probe: options.Probe = False,
+    all_organizations: options.AllOrganizations = False,
     profile: options.ProfileName = None,
     organization: options.Organization = None,
     region: options.Region = None,
@@ -48,13 +55,16 @@ def export(
     `ZOHO_CLIENT_ID`, `ZOHO_CLIENT_SECRET`, `ZOHO_REFRESH_TOKEN`, `ZOHO_ORGANIZATION_ID`,
     `ZOHO_REGION`.
 
-    An interrupted export goes on when the same command is run again; a finished one starts
-    anew, and the old files stay until the new ones are complete.
+    The first run reads everything. The same command again reads what changed since, into files
+    beside the first ones; an interrupted one goes on.
     """
     from zoho_async.cli.export import Order
     from zoho_async.cli.export import export as carry_out
+    from zoho_async.cli.merging import merge_into_one
     from zoho_async.cli.whoami import note_if_overruled
 
+    if merge:
+        return merge_into_one(to, json=json)
     note_if_overruled(profile)
 
     return carry_out(
@@ -63,6 +73,12 @@ def export(
             to=to,
             filters=filter,
             fresh=fresh,
+            full=full,
+            since=since,
+            sweep=sweep,
+            sweep_calls=sweep_calls,
+            probe=probe,
+            all_organizations=all_organizations,
         ),
         Connection(
             sandbox=sandbox,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,16 +15,18 @@ import anyio
 import msgspec
 from rich.console import Console
 
+from zoho_async.auth.profiles import chosen_profile
 from zoho_async.cli import outcome, report
 from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted
+from zoho_async.cli.probing import probe_lists
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.terminal import Terminal
 from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError, ZohoError
-from zoho_async.export import Export, ExportEvent, Planned, Summary
+from zoho_async.export import Export, ExportEvent, Exports, Planned, Summary
 from zoho_async.export.catalog import check_filters, exportable, resolve
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
@@ -39,6 +42,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     to: Path
     filters: Sequence[str] = ()
     fresh: bool = False
+    full: bool = False
+    since: str | None = None
+    sweep: bool = False
+    sweep_calls: int | None = None
+    probe: bool = False
+    all_organizations: bool = False
 
 
 class Display(Protocol):
@@ -72,13 +81,13 @@ def export(
 
     ``command`` are the arguments that the process was given: with them it can go on.
     """
-    run = _Run(order, wanted, environ)
+    run = _Run(order, wanted, environ, json=json)
     error = run.carry_out()
     summary = run.summary
     code = outcome.DONE
     if error is not None:
         code = outcome.exit_code(error, began=summary is not None)
-    failed = [] if summary is None else [one for one in summary.resources if one.error]
+    failed = [] if summary is None else [one for one in summary.resources if one.status == "failed"]
     sentence = str(error) if error is not None else None
     if error is None and failed:
         code = outcome.FAILED
@@ -88,7 +97,7 @@ def export(
     go_on = None
     if summary is not None and not summary.done and code != outcome.USAGE:
         go_on = shlex.join(["zoho-async", *(one for one in command if one != "--fresh")])
-    if summary is not None and not json:
+    if summary is not None and not json and not order.probe:
         print("\n".join(report.as_lines(summary)))
     for one in failed:
         print(f"zoho-async: {one.resource}: {one.error}", file=sys.stderr)
@@ -96,7 +105,7 @@ def export(
         print(f"zoho-async: {sentence}", file=sys.stderr)
     if go_on:
         print(f"go on with: {go_on}", file=sys.stderr)
-    if json:
+    if json and not (order.probe and error is None):
         print(report.as_json(summary, code=code, error=sentence, go_on=go_on))
     return code
 
@@ -104,9 +113,12 @@ def export(
 class _Run:
     """One run; ``summary`` is there as soon as the job ended after it had begun."""
 
-    def __init__(self, order: Order, wanted: Connection, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, order: Order, wanted: Connection, environ: Mapping[str, str], *, json: bool
+    ) -> None:
         self.summary: Summary | None = None
         self._order: Final = order
+        self._json: Final = json
         self._wanted: Final = wanted
         self._environ: Final = environ
         self._tracker: Final = Tracker()
@@ -114,37 +126,114 @@ class _Run:
     def carry_out(self) -> ZohoError | Interrupted | None:
         """Run to the end; what ended it early."""
         try:
-            filters = parse_filters(self._order.filters)
-            check_filters(filters, resolve(self._order.resources, exportable()))
-            asyncio.run(interruptible(self._export(filters)))
+            check(self._order)
+            asyncio.run(interruptible(self._work()))
         except (ZohoError, Interrupted) as error:
             return error
         return None
 
-    async def _export(self, filters: Mapping[str, str]) -> None:
-        order = self._order
-        async with connected(self._wanted, self._environ, self._tracker.called) as zoho:
-            job = Export(zoho, order.resources, to=order.to, filters=filters, fresh=order.fresh)
-            try:
-                async with job:
-                    await self._follow(job, zoho)
-            finally:
-                with suppress(RuntimeError):  # it never began
-                    self.summary = job.summary
+    async def _work(self) -> None:
+        named = not self._order.all_organizations
+        async with connected(
+            self._wanted, self._environ, self._tracker.called, organization=named
+        ) as zoho:
+            if self._order.probe:
+                await probe_lists(zoho, self._order, json=self._json)
+            elif named:
+                await self._export(zoho)
+            else:
+                await self._export_all(zoho)
 
-    async def _follow(self, job: Export, zoho: Session) -> None:
+    def _job(self, zoho: Session, to: Path) -> Export:
+        order = self._order
+        return Export(
+            zoho,
+            order.resources,
+            to=to,
+            filters=parse_filters(order.filters),
+            since=parse_moment(order.since),
+            scopes=known_scopes(self._wanted, self._environ),
+            full=order.full,
+            fresh=order.fresh,
+            sweep=order.sweep,
+            sweep_calls=order.sweep_calls,
+        )
+
+    async def _export(self, zoho: Session) -> None:
+        job = self._job(zoho, self._order.to)
+        try:
+            async with job, self._displayed(zoho) as show:
+                async for event in job:
+                    show(event)
+        finally:
+            with suppress(RuntimeError):  # it never began
+                self.summary = job.summary
+
+    async def _export_all(self, zoho: Session) -> None:
+        found = [each.id for each in await zoho.organizations()]
+        jobs = Exports(zoho, found, to=self._order.to, make=self._job)
+        try:
+            async with jobs, self._displayed(zoho.for_organization(found[0])) as show:
+                await jobs.follow(show)
+        finally:
+            with suppress(RuntimeError):
+                self.summary = jobs.summary
+
+    @asynccontextmanager
+    async def _displayed(self, zoho: Session) -> AsyncGenerator[Callable[[ExportEvent], None]]:
+        """Progress on the screen; what is handed out shows an event there."""
         tracker = self._tracker
         tracker.rate = zoho.rate
         with _display(tracker) as display:
+
+            def show(event: ExportEvent) -> None:
+                tracker.exported(event)
+                display.show(event)
+                if isinstance(event, Planned) and (note := day_note(event, tracker.snapshot)):
+                    display.note(note)
+
             looking = zoho.start(_look(zoho, tracker, display), name="display")
             try:
-                async for event in job:
-                    tracker.exported(event)
-                    display.show(event)
-                    if isinstance(event, Planned) and (note := day_note(event, tracker.snapshot)):
-                        display.note(note)
+                yield show
             finally:
                 looking.cancel()
+
+
+def check(order: Order) -> None:
+    """Raise `ConfigurationError` for what cannot be asked, before anything is opened."""
+    filters = parse_filters(order.filters)
+    parse_moment(order.since)
+    if order.sweep_calls is not None and not order.sweep:
+        raise ConfigurationError("--sweep-calls is for --sweep: leave it out, or give both")
+    if order.probe and order.all_organizations:
+        raise ConfigurationError("--probe asks one organization: name it with --organization")
+    if order.sweep and order.full:
+        raise ConfigurationError(
+            "--sweep compares with what is there, --full reads all anew: give one of them"
+        )
+    check_filters(filters, resolve(order.resources, exportable(), filters=filters))
+
+
+def known_scopes(wanted: Connection, environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The scopes that the account's login asked for, None where nobody noted them."""
+    profile = None if wanted.sandbox else chosen_profile(wanted.profile, environ)
+    return profile.scopes or None if profile is not None else None
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    """A moment with its offset from UTC. Raises `ConfigurationError` for what is none."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ConfigurationError(
+            "--since takes a moment with its offset, such as 2026-01-31T00:00:00+0100, "
+            f"got {text!r}"
+        )
+    return moment
 
 
 async def _look(zoho: Session, tracker: Tracker, display: Display) -> None:

@@ -6,7 +6,13 @@ from typing import Final, TextIO
 
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.wording import count, seconds
-from zoho_async.export import ExportEvent, Planned, ResourceDone, ResourceFailed
+from zoho_async.export import (
+    ExportEvent,
+    LookingAgain,
+    Planned,
+    ResourceDone,
+    ResourceFailed,
+)
 
 #: Seconds between two lines of figures.
 EVERY: Final = 5.0
@@ -34,7 +40,10 @@ class Lines:
         elif isinstance(event, ResourceDone):
             self._write(f"{event.resource} done: {count(event.rows, 'row')}")
         elif isinstance(event, ResourceFailed):
-            self._write(f"{event.resource} failed: {event.error}")
+            how = "failed" if event.allowed else "is not allowed"
+            self._write(f"{event.resource} {how}: {event.error}")
+        elif isinstance(event, LookingAgain):
+            self._write(f"{event.resource} was edited while it was read: looking again")
 
     def note(self, text: str) -> None:
         """Write ``text``."""

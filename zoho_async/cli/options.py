@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 from zoho_async.cli.output import Form
 from zoho_async.limits.plans import PlanName
 
+_CHANGES: Final = Group("Later runs", sort_key=0)
 _ACCOUNT: Final = Group("Account", sort_key=1)
 _LIMITS: Final = Group("Limits", sort_key=2)
 
@@ -39,7 +40,33 @@ Filters: TypeAlias = Annotated[
     _said("`NAME=VALUE` for every list, such as `status=overdue`; may be repeated."),
 ]
 Fresh: TypeAlias = Annotated[
-    bool, _said("Start anew instead of going on with an interrupted export.")
+    bool, _said("Read all anew, and give up an interrupted export instead of going on with it.")
+]
+Full: TypeAlias = Annotated[bool, _said("Read all anew instead of what changed since.", _CHANGES)]
+Since: TypeAlias = Annotated[
+    str | None,
+    _said("Nothing modified before this moment, such as `2026-01-31T00:00:00+0100`.", _CHANGES),
+]
+SweepDeleted: TypeAlias = Annotated[
+    bool,
+    _said(
+        "Look for deleted records: reads the lists whole, asks about each missing one.", _CHANGES
+    ),
+]
+SweepCalls: TypeAlias = Annotated[
+    int | None, _said("The most records that `--sweep` asks about in one run.", _CHANGES)
+]
+Merge: TypeAlias = Annotated[
+    bool, _said("Merge the files in `--to` into the current state; calls nobody.", _CHANGES)
+]
+Probe: TypeAlias = Annotated[
+    bool,
+    _said(
+        "Ask Zoho which lists really filter by change, with 3 calls a list, and remember.", _CHANGES
+    ),
+]
+AllOrganizations: TypeAlias = Annotated[
+    bool, _said("Export every organization of the user, each into `DIR/<organization>`.", _ACCOUNT)
 ]
 ProfileName: TypeAlias = Annotated[
     str | None, _said("Account kept by `zoho-async login`; else `ZOHO_PROFILE`.", _ACCOUNT)
@@ -92,7 +119,11 @@ EXPORT_EPILOGUE: Final = """
 
 - everything: `zoho-async export --to backup`
 - two lists: `zoho-async export invoices contacts --to backup`
+- the same again reads what changed since, into `backup/books/invoices.changes/`
+- one file a list from all of it: `zoho-async export --merge --to backup`
+- deleted records too, say each week: `zoho-async export --sweep --to backup`
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
+- every firm: `zoho-async export --all-organizations --to backup`
 - in a script: `zoho-async export --to backup --json | jq .rows`
 
 **Exit codes**

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -13,23 +12,26 @@ from zoho_async import events
 from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
     ExportEvent,
+    LookingAgain,
     Planned,
     PlannedResource,
     Progress,
     ResourceDone,
     ResourceFailed,
+    Sweeping,
 )
 from zoho_async.limits import Snapshot
 
 
 class Standing(msgspec.Struct, kw_only=True):
-    """One resource as it stands: ``rows`` in its file, of ``total`` where that is known."""
+    """One resource as it stands: ``rows`` written, of ``total`` where that is known."""
 
     resource: str
-    file: Path
+    file: str
     rows: int = 0
     total: int | None = None
     state: str = "reading"
+    note: str = ""
     error: str = ""
 
 
@@ -64,6 +66,11 @@ class Tracker:
         elif isinstance(event, ResourceDone):
             standing = self.resources[event.resource]
             standing.rows, standing.total, standing.state = event.rows, event.rows, "done"
+        elif isinstance(event, LookingAgain):
+            self.resources[event.resource].note = "edited meanwhile: looking again"
+        elif isinstance(event, Sweeping):
+            note = f"{count(event.gone)} of {count(event.asked)} missing ones deleted"
+            self.resources[event.resource].note = note
         else:
             self._fail(event)
 
@@ -79,9 +86,10 @@ class Tracker:
 
     def _fail(self, event: ResourceFailed) -> None:
         standing = self.resources.setdefault(
-            event.resource, Standing(resource=event.resource, file=Path())
+            event.resource, Standing(resource=event.resource, file="")
         )
-        standing.state, standing.error = "failed", str(event.error)
+        standing.state = "failed" if event.allowed else "not allowed"
+        standing.error = str(event.error)
 
     def called(self, event: events.Event) -> None:
         """Take in what the session's observer is told."""

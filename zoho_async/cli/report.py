@@ -6,12 +6,14 @@ The object of ``--json`` has these keys; later versions may add some, and take n
   ``interrupted``; ``exit_code``; ``error``: one sentence or null;
   ``continue``: the command with which to go on, or null
 - ``organization``, ``directory``, ``seconds``
-- ``rows`` (in the files), ``rows_new`` (written by this run), ``calls`` (made by this run),
-  ``least_calls`` (with which the new rows could have been read), ``refused`` (calls that Zoho
-  refused for its limits)
-- ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``),
-  ``rows``, ``rows_new``, ``total`` (Zoho's own count or null), ``bytes``, ``pages`` (read by this
-  run), ``least_calls``, ``error`` (or null)
+- ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
+  ``calls`` (made by this run), ``least_calls`` (with which the rows could have been read),
+  ``refused`` (calls that Zoho refused for its limits)
+- ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
+  ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
+  ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
+  null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
+  row was missed; null where that cannot be known), ``error`` (or null)
 """
 
 from __future__ import annotations
@@ -52,23 +54,21 @@ def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str
     if summary is not None:
         told |= {
             "organization": summary.organization,
-            "directory": str(summary.directory),
+            "directory": summary.directory,
             "seconds": round(summary.seconds, 3),
             "rows": summary.rows,
             "rows_new": summary.rows_new,
             "calls": summary.calls,
             "least_calls": summary.least_calls,
             "refused": summary.refused,
-            "resources": [
-                msgspec.structs.asdict(one) | {"file": str(one.file)} for one in summary.resources
-            ],
+            "resources": [msgspec.structs.asdict(one) for one in summary.resources],
         }
     return msgspec.json.encode(told).decode()
 
 
 def as_lines(summary: Summary) -> list[str]:
     """The end of an export, for people."""
-    width = max((len(str(one.file)) for one in summary.resources), default=0)
+    width = max((len(_where(one)) for one in summary.resources), default=0)
     lines = [_resource(one, width) for one in summary.resources]
     head = "done: " if summary.done else "stopped: "
     rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
@@ -82,7 +82,27 @@ def as_lines(summary: Summary) -> list[str]:
 
 
 def _resource(one: ResourceSummary, width: int) -> str:
-    line = f"  {one.file!s:<{width}}  {count(one.rows, 'row'):>14}  {size(one.bytes):>9}"
-    if one.status == "done" and one.total is not None and one.total != one.rows:
-        return line + f"  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
-    return line if one.status == "done" else f"{line}  {one.status}"
+    calls = count(one.calls, "call")
+    line = f"  {_where(one):<{width}}  {_brought(one):>14}  {size(one.bytes):>9}  {calls:>9}"
+    if one.status != "done":
+        return f"{line}  {one.status}"
+    if one.proven is False:
+        return f"{line}  (edited too often meanwhile: the next run compares)"
+    if one.mode == "full" and one.total is not None and one.total != one.rows:
+        return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
+    return line
+
+
+def _where(one: ResourceSummary) -> str:
+    """Where the rows are; a run that brought none left no file."""
+    there = one.mode == "full" or one.rows or one.deleted
+    return one.file if there else one.resource
+
+
+def _brought(one: ResourceSummary) -> str:
+    """``6,000 rows`` of a full read, ``3 new, 2 changed`` of any other."""
+    if one.mode == "full":
+        return count(one.rows, "row")
+    parts = {"new": one.new, "changed": one.changed, "deleted": one.deleted}
+    told = [f"{count(number)} {what}" for what, number in parts.items() if number]
+    return ", ".join(told) or "no changes"

@@ -85,4 +85,6 @@ class Terminal:
     def _state(self, one: Standing) -> Text:
         if one.state == "failed":
             return Text(one.error, style="red")
-        return Text("" if one.state == "reading" else one.state, style="green")
+        if one.state == "not allowed":
+            return Text("not allowed by the token's scopes", style="dim")
+        return Text(one.note if one.state == "reading" else one.state, style="green")

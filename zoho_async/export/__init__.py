@@ -1,11 +1,15 @@
-"""Bulk export jobs: all rows of an organization's lists, each once, whatever happens.
+"""Bulk export jobs: all rows of an organization's lists, each once, and then every change.
 
 `Export` is the job. Its modules, from the decision to the disk: `catalog` (which lists there are),
-`plan` (what they cost), `job` and `reading` (the run), `walk` (going on with an interrupted list),
-`landing` (where a page comes down), `checkpoint`, `seen` and `jsonl` (what is on the disk).
+`modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
+run), `proof` (whether it missed anything), `sweep` (what was deleted), `lander` and `landing`
+(where pages come down), `state` and `known` (what is remembered), `destination` (what is asked of
+the place), and `directory`, `statefile` and `jsonl` (the place made of files).
 """
 
 from zoho_async.export.catalog import exportable
+from zoho_async.export.destination import Database, Destination, Place, Sink, Table
+from zoho_async.export.directory import Directory, Format
 from zoho_async.export.errors import (
     CheckpointRefused,
     DestinationError,
@@ -16,6 +20,7 @@ from zoho_async.export.errors import (
 )
 from zoho_async.export.events import (
     ExportEvent,
+    LookingAgain,
     Planned,
     PlannedResource,
     Progress,
@@ -23,24 +28,41 @@ from zoho_async.export.events import (
     ResourceFailed,
     ResourceSummary,
     Summary,
+    Sweeping,
 )
 from zoho_async.export.job import Export
+from zoho_async.export.merge import Merged, merge
+from zoho_async.export.modes import Margin
+from zoho_async.export.organizations import Exports
 
 __all__ = [
     "CheckpointRefused",
+    "Database",
+    "Destination",
     "DestinationError",
+    "Directory",
     "Export",
     "ExportError",
     "ExportEvent",
     "ExportRunning",
+    "Exports",
+    "Format",
+    "LookingAgain",
+    "Margin",
+    "Merged",
+    "Place",
     "Planned",
     "PlannedResource",
     "Progress",
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
+    "Sink",
     "Summary",
+    "Sweeping",
+    "Table",
     "UnknownFilter",
     "UnknownResource",
     "exportable",
+    "merge",
 ]

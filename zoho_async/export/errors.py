@@ -32,25 +32,25 @@ class UnknownFilter(ExportError, ConfigurationError):
 
 
 class CheckpointRefused(ExportError):
-    """The directory holds an export that this run must not touch (another organization, say)."""
+    """The place holds an export that this run must not touch (another organization, say)."""
 
 
 class ExportRunning(ExportError):
-    """Another run is exporting into the same directory now."""
+    """Another run is exporting into the same place now."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory: Final = directory
+    def __init__(self, place: Path | str) -> None:
+        self.place: Final = str(place)
         super().__init__(
-            f"another export is running into {directory}; let it end, or choose another directory"
+            f"another export is running into {place}; let it end, or choose another directory"
         )
 
 
 class DestinationError(ExportError):
-    """The directory cannot be written. The checkpoint stands as it was."""
+    """The place cannot be written. What was promised before stands."""
 
-    def __init__(self, directory: Path, cause: str) -> None:
-        self.directory: Final = directory
+    def __init__(self, place: Path | str, cause: str) -> None:
+        self.place: Final = str(place)
         super().__init__(
-            f"cannot write to {directory}: {cause}; "
+            f"cannot write to {place}: {cause}; "
             "make it writable (or make room) and run the same again, or choose another directory"
         )

@@ -1,32 +1,37 @@
 """What an export tells while it runs, and its summary at the end.
 
 Events come in the order in which things happened. A row counted in an event is durable: it is in
-its file and the checkpoint knows it. Times are seconds; sizes are bytes.
+its file or table and the state knows it. Times are seconds; sizes are bytes. ``file`` says where
+the rows are: a path, or the name of a table.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.errors import ZohoError
+from zoho_async.export.modes import Mode
+
+Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
 
 
 class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     """What lies ahead for one resource.
 
-    ``rows`` is the whole list as Zoho counted it, None where Zoho does not say. ``calls`` are
-    those still to make, the first page included: exact where ``rows`` is known, otherwise the
-    least that is certain. ``rows_before`` were written by an earlier, interrupted run;
-    ``finished`` says that the earlier run wrote all of them.
+    ``mode`` says how it is read (see `zoho_async.export.modes`). ``rows`` are those of the list as
+    Zoho counted them, None where Zoho does not say. ``calls`` are those still to make, the first
+    page included: exact where ``rows`` is known, otherwise the least that is certain.
+    ``rows_before`` were written by an earlier, interrupted run; ``finished`` says that the earlier
+    run wrote all of them.
     """
 
     resource: str
-    file: Path
+    file: str
     rows: int | None
     calls: int
+    mode: Mode = "full"
     rows_before: int = 0
     finished: bool = False
 
@@ -46,7 +51,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """One more page is durable: ``rows`` are in the file now, of ``total`` as Zoho counted."""
+    """One more page is durable: ``rows`` were written so far; the list has ``total``."""
 
     resource: str
     page: int
@@ -55,58 +60,93 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
-    """A resource's file is complete and stands under its own name.
+class LookingAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """The list was edited while it was read, and a row may have been missed: it is read again."""
 
-    ``total`` is Zoho's own count from the first page, None where it gave none; it differs from
-    ``rows`` when the list was edited meanwhile or repeats rows.
+    resource: str
+    look: int
+
+
+class Sweeping(msgspec.Struct, frozen=True, kw_only=True):
+    """Records that the list no longer has were asked about: ``asked`` so far, ``gone`` of them."""
+
+    resource: str
+    asked: int
+    gone: int
+
+
+class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource's part is complete and stands under its own name.
+
+    ``rows`` were written, ``new`` of them for records not known before and ``changed`` for others;
+    ``deleted`` were found gone. ``total`` is Zoho's own count from the first page, None where it
+    gave none. ``proven`` says that no row was missed (None: that cannot be known).
     """
 
     resource: str
-    file: Path
+    file: str
     rows: int
     total: int | None
     bytes: int
+    mode: Mode = "full"
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    proven: bool | None = True
 
 
 class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """Zoho refused this list for a reason of its own; the other resources go on."""
+    """Zoho refused this list for a reason of its own; the other resources go on.
+
+    ``allowed`` False: the token's scopes do not hold it, and nobody had asked for it by name.
+    """
 
     resource: str
     error: ZohoError
+    allowed: bool = True
 
 
-ExportEvent: TypeAlias = Planned | Progress | ResourceDone | ResourceFailed
+ExportEvent: TypeAlias = (
+    Planned | Progress | LookingAgain | Sweeping | ResourceDone | ResourceFailed
+)
 
 
 class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     """How one resource stands at the end of a run.
 
-    ``rows`` are in its file (the partial one unless ``status`` is done), ``rows_new`` of them
-    written by this run. ``pages`` were read by this run, ``least_calls`` could have been enough.
+    ``rows`` were written in this part (by an interrupted run before it, too), ``new`` for records
+    not known before and ``changed`` for others, ``deleted`` were found gone; ``rows_new`` are those
+    of the rows that this run wrote. ``calls`` were made by this run, ``pages`` of them for pages of
+    the list, and ``least_calls`` could have been enough for the rows that it read.
     """
 
     resource: str
-    file: Path
-    status: Literal["done", "partial", "failed"]
+    file: str
+    status: Status
     rows: int
     rows_new: int
     total: int | None
     bytes: int
     pages: int
     least_calls: int
+    mode: Mode = "full"
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    calls: int = 0
+    proven: bool | None = None
     error: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did. ``done`` says that every resource is complete.
+    """What a run did. ``done`` says that every resource that is allowed is complete.
 
     ``calls`` were admitted for the organization while the run lasted and ``refused`` of them were
     turned away by Zoho for its limits; another job in the same process counts too.
     """
 
     organization: str
-    directory: Path
+    directory: str
     resources: tuple[ResourceSummary, ...]
     done: bool
     rows: int

@@ -1,14 +1,17 @@
-"""A bulk export: resources of one organization, side by side, into one directory::
+"""A bulk export: resources of one organization, side by side, into one destination::
 
     async with Export(zoho, ["invoices", "contacts"], to="backup") as job:
         async for event in job:
             print(event)
     print(job.summary.rows)
 
+The first run reads everything; the same again reads what changed since (`modes`), and so on for
+years. A run that was interrupted goes on.
+
 One task of the session runs the job; inside it the resources run side by side in an anyio task
-group, and what they tell comes out through a bounded stream (a reader that stops, stops the job).
-Leaving the block early cancels the task and waits for it: pages that are landing land, nothing
-else is sent, and the checkpoint stands. The same export again goes on from it.
+group, their pages come down together (`lander`), and what they tell comes out through a bounded
+stream (a reader that stops, stops the job). Leaving the block early cancels the task and waits for
+it: pages that are landing land, nothing else is sent, and the state stands.
 
 What ends one list ends only that list (a missing scope, say): the others go on and the summary
 tells. What would end them all (the day's quota, the network, the disk, the credentials) ends the
@@ -20,11 +23,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -32,6 +35,7 @@ import anyio.to_thread
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
     ConfigurationError,
@@ -41,12 +45,24 @@ from zoho_async.errors import (
     ReplyError,
     SessionClosed,
 )
-from zoho_async.export.catalog import check_filters, exportable, resolve
-from zoho_async.export.checkpoint import Checkpoint, Place
-from zoho_async.export.events import ExportEvent, Planned, ResourceFailed, Summary
-from zoho_async.export.landing import Landing, settle, writing
+from zoho_async.export import modes
+from zoho_async.export.catalog import (
+    check_filters,
+    check_since,
+    exportable,
+    resolve,
+    single_reads,
+)
+from zoho_async.export.destination import Destination, Place
+from zoho_async.export.directory import Directory
+from zoho_async.export.events import ExportEvent, Planned, ResourceFailed, Status, Summary
+from zoho_async.export.lander import Lander
+from zoho_async.export.landing import Asked, Landing, settle, writing
+from zoho_async.export.modes import Margin
 from zoho_async.export.plan import estimated_seconds
 from zoho_async.export.reading import Reading
+from zoho_async.export.state import State
+from zoho_async.export.sweep import Sweep
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
@@ -56,11 +72,17 @@ _EVENTS_AHEAD: Final = 100
 
 
 class Export:
-    """One export job; ``async with`` holds its directory, ``async for`` runs it.
+    """One export job; ``async with`` holds its destination, ``async for`` runs it.
 
     ``resources`` are ``product.resource`` (Books where no product is named); none means every list
-    that can be exported. ``to`` is the directory. ``filters`` go to every list. ``fresh`` gives up
-    what an interrupted run left instead of going on with it.
+    that takes the filters and that ``scopes`` (those of the token, where known) allow. ``to`` is a
+    directory or a `Destination`. ``filters`` go to every list; ``since`` (aware) to its filter by
+    last modification, so that nothing older is read.
+
+    ``full`` reads everything anew; ``fresh`` does, and gives up what an interrupted run left
+    instead of going on with it. ``sweep`` reads the lists whole, and asks about each known record
+    that is in none of them whether it was deleted, with ``sweep_calls`` calls at most. ``margin``
+    is what is allowed for clocks.
 
     Raises `ConfigurationError` (an unknown resource or filter, no organization) when made;
     `CheckpointRefused`, `ExportRunning` or `DestinationError` on entering; and while running what
@@ -72,26 +94,45 @@ class Export:
         zoho: Session,
         resources: Sequence[str] = (),
         *,
-        to: str | PathLike[str],
+        to: str | PathLike[str] | Destination,
         filters: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        scopes: Collection[str] | None = None,
+        full: bool = False,
         fresh: bool = False,
+        sweep: bool = False,
+        sweep_calls: int | None = None,
+        margin: Margin = Margin(),  # noqa: B008 - a frozen value
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if zoho.organization is None:
             raise ConfigurationError(
                 "an export needs to know its organization: "
                 "set ZOHO_ORGANIZATION_ID or Session(organization=...)"
             )
-        self.directory: Final = Path(to)
-        self._lists: Final[list[OperationFacts]] = resolve(resources, exportable())
+        self.destination: Final[Destination] = (
+            Directory(to) if isinstance(to, str | PathLike) else to
+        )
         self._filters: Final = dict(filters or {})
-        check_filters(self._filters, self._lists)
+        self._named: Final = bool(resources)
+        self._lists: Final = _lists(resources, self._filters, since, scopes)
+        self._asked: Final = Asked(
+            full=full,
+            fresh=fresh,
+            sweep=sweep,
+            since=None if since is None else since.timestamp(),
+            margin=margin,
+        )
         self._zoho: Final = zoho.with_options(lane="bulk", max_wait=None)
         self._organization: Final = zoho.organization
-        self._fresh: Final = fresh
+        self._clock: Final = clock
         self._disk: Final = anyio.CapacityLimiter(1)
         self._lock: Final = threading.Lock()
+        self._sweep: Final = (
+            Sweep(single_reads(), sweep_calls, self._blocking, clock) if sweep else None
+        )
         self._readings: list[Reading] = []
-        self._checkpoint: Checkpoint | None = None
+        self._state: State | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
         self._started = 0.0
@@ -167,29 +208,46 @@ class Export:
         try:
             with self._scope:
                 before = await self._zoho.snapshot()
-                async with send, anyio.create_task_group() as group:
-                    planned = _Gate(len(self._readings), lambda: self._tell_plan(send))
-                    for reading in self._readings:
-                        group.start_soon(self._read, reading, send, planned)
+                async with send:
+                    await self._read_all(send)
                 await self._finish()
         except BaseExceptionGroup as several:
-            raise several.exceptions[0] from None  # the first failure ended the others
+            raise _first(several) from None  # the first failure ended the others
         finally:
             with anyio.CancelScope(shield=True):
                 send.close()
                 await self._blocking(self._close)
                 await self._sum_up(before)
 
+    async def _read_all(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        assert self._state is not None
+        lander = Lander(self._state, self._blocking, send.send)
+        async with anyio.create_task_group() as landing:
+            landing.start_soon(lander.run)
+            try:
+                planned = _Gate(len(self._readings), lambda: self._tell_plan(send))
+                async with anyio.create_task_group() as group:
+                    for reading in self._readings:
+                        group.start_soon(self._read, reading, lander, send, planned)
+            finally:
+                lander.close()
+
     async def _read(
-        self, reading: Reading, send: MemoryObjectSendStream[ExportEvent], planned: _Gate
+        self,
+        reading: Reading,
+        lander: Lander,
+        send: MemoryObjectSendStream[ExportEvent],
+        planned: _Gate,
     ) -> None:
         try:
-            await reading.run(send.send, planned.passed)
+            await reading.run(send.send, lander, planned.passed)
         except ReplyError as error:
             if isinstance(error, LimitError | OrganizationError | InvalidToken):
                 raise
             reading.failure = error
-            await send.send(ResourceFailed(resource=reading.facts.resource, error=error))
+            await lander.landed()
+            resource = reading.facts.resource
+            await send.send(ResourceFailed(resource=resource, error=error, allowed=reading.allowed))
             if reading.planned is None:
                 await planned.passed()
 
@@ -209,9 +267,11 @@ class Export:
         )
 
     async def _finish(self) -> None:
-        checkpoint = self._checkpoint
-        if checkpoint is not None and all(one.landing.position.complete for one in self._readings):
-            await self._blocking(lambda: checkpoint.finish(self.resources))
+        state = self._state
+        done = [one for one in self._readings if one.landing.position.stand == "complete"]
+        if state is not None and len(done) == sum(one.allowed for one in self._readings):
+            names = [one.facts.resource for one in done]
+            await self._blocking(lambda: state.finish(names))
 
     async def _sum_up(self, before: Snapshot | None) -> None:
         resources = tuple(reading.summary() for reading in self._readings)
@@ -220,9 +280,9 @@ class Export:
         own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
         self._summary = Summary(
             organization=self._organization,
-            directory=self.directory,
+            directory=self.destination.name,
             resources=resources,
-            done=all(one.status == "done" for one in resources),
+            done=_is_done([one.status for one in resources]),
             rows=sum(one.rows for one in resources),
             rows_new=sum(one.rows_new for one in resources),
             calls=own + (after.admitted - before.admitted if before else 0),
@@ -231,41 +291,55 @@ class Export:
             seconds=time.monotonic() - self._started,
         )
 
-    # -- the disk -----------------------------------------------------------------------------
+    # -- the destination ------------------------------------------------------------------------
 
     def _open(self) -> None:
         place = Place(self._organization, _host(self._zoho.api_url))
-        self._checkpoint = Checkpoint.open(self.directory, place, fresh=self._fresh)
+        name = self.destination.name
         try:
-            settle(self._checkpoint)
-            with writing(self.directory):
-                self._checkpoint.enter(self._run_name(), fresh=self._fresh)
+            with writing(name):
+                database = self.destination.open(place)
+                state = State.open(database, place, name=name, fresh=self._asked.fresh)
+            self._state = state
+            settle(state, self.destination, exportable())
+            with writing(name):
+                state.enter(self._run_name(), modes.stamp(self._clock.time()))
             for facts in self._lists:
-                landing = Landing(
-                    self._checkpoint,
-                    facts.resource,
-                    self._request_of(facts),
-                    identified=bool(facts.row_id),
-                )
-                landing.open()
-                own = self._zoho.with_options()  # a view of its own: callers take turns by view
-                self._readings.append(Reading(own, facts, landing, self._filters, self._blocking))
+                self._readings.append(self._reading(state, facts))
         except BaseException:
             self._close()
             raise
 
+    def _reading(self, state: State, facts: OperationFacts) -> Reading:
+        request = self._request_of(facts)
+        landing = Landing(state, self.destination, facts, request, self._asked)
+        landing.open()
+        return Reading(
+            self._zoho.with_options(),  # a view of its own: callers take turns by view
+            landing,
+            self._filters,
+            blocking=self._blocking,
+            clock=self._clock,
+            named=self._named,
+            sweep=self._sweep,
+        )
+
     def _close(self) -> None:
         for reading in self._readings:
             reading.landing.close()
-        if self._checkpoint is not None:
-            self._checkpoint.close()
+        self.destination.close()
 
     def _run_name(self) -> str:
         asked = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
         return msgspec.json.encode(asked).decode()
 
     def _request_of(self, facts: OperationFacts) -> str:
-        asked = {"list": facts.name, "order": facts.order, "filters": sorted(self._filters.items())}
+        asked = {
+            "list": facts.name,
+            "order": facts.order,
+            "filters": sorted(self._filters.items()),
+            "since": self._asked.since,
+        }
         return msgspec.json.encode(asked).decode()
 
     async def _blocking(self, work: Callable[[], T]) -> T:
@@ -278,6 +352,37 @@ class Export:
     def _alone(self, work: Callable[[], T]) -> T:
         with self._lock:
             return work()
+
+
+def _lists(
+    names: Sequence[str],
+    filters: Mapping[str, str],
+    since: datetime | None,
+    scopes: Collection[str] | None,
+) -> list[OperationFacts]:
+    """What is meant by ``names``. Raises `ConfigurationError` for what cannot be asked."""
+    if since is not None and since.tzinfo is None:
+        raise ConfigurationError(f"since must say its offset from UTC, {since} does not")
+    lists = resolve(names, exportable(), filters=filters, scopes=scopes)
+    if since is not None and not names:
+        lists = [facts for facts in lists if modes.asks_changes(facts)]
+    check_filters(filters, lists)
+    if since is not None:
+        check_since(lists)
+    return lists
+
+
+def _is_done(statuses: Sequence[Status]) -> bool:
+    """Whether everything that may be read is complete, and something may."""
+    return "done" in statuses and {"done", "not allowed"} >= set(statuses)
+
+
+def _first(failure: BaseException) -> BaseException:
+    """The first failure of a task group, however deep; any other failure as it is."""
+    if not isinstance(failure, BaseExceptionGroup):
+        return failure
+    group = cast("BaseExceptionGroup[BaseException]", failure)
+    return _first(group.exceptions[0])
 
 
 class _Gate:
@@ -297,5 +402,5 @@ class _Gate:
 
 
 def _host(url: str) -> str:
-    """The host that the checkpoint names, without its port: a sandbox gets another each time."""
+    """The host that the state names, without its port: a sandbox gets another each time."""
     return urlsplit(url).hostname or url

@@ -1,10 +1,7 @@
 """JSON Lines, durable to a known length.
 
-A file under work is ``invoices.jsonl.part``; it becomes ``invoices.jsonl`` by one atomic rename
-when it is complete, so the name without ``.part`` always holds a whole export (the previous one,
-until then). `append` returns only after the bytes are on the disk; whoever then writes down the
-length may promise those rows. What lies beyond a promised length was never promised: `reopen` cuts
-it off.
+`append` returns only after the bytes are on the disk; whoever then writes down the length may
+promise those rows. What lies beyond a promised length was never promised: `reopen` cuts it off.
 
 A row keeps its own bytes. Only raw line breaks between its tokens become spaces (inside JSON text
 they cannot stand unescaped), so that one row is one line.
@@ -36,14 +33,19 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-class JsonLines:
-    """One resource's file. Every method blocks on the disk and raises `OSError` as it comes."""
+def make_directory(directory: Path) -> None:
+    """Make ``directory`` and those above it, durably, where they are not there yet."""
+    if not directory.exists():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
 
-    suffix: Final = ".jsonl"
+
+class JsonLines:
+    """A file of rows. Every method blocks on the disk and raises `OSError` as it comes."""
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
-        self.part: Final = path.with_name(path.name + ".part")
         self._descriptor: int | None = None
 
     def reopen(self, length: int) -> bool:
@@ -53,17 +55,15 @@ class JsonLines:
         promised is not there and the list must be read anew.
         """
         self.close()
-        if not self.part.parent.exists():
-            self.part.parent.mkdir(parents=True)
-            sync_directory(self.part.parent.parent)
-        descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        make_directory(self.path.parent)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         if os.fstat(descriptor).st_size < length:
             os.close(descriptor)
             return False
         os.ftruncate(descriptor, length)
         os.lseek(descriptor, length, os.SEEK_SET)
         os.fsync(descriptor)
-        sync_directory(self.part.parent)
+        sync_directory(self.path.parent)
         self._descriptor = descriptor
         return True
 
@@ -77,13 +77,6 @@ class JsonLines:
         if written:
             os.fsync(self._descriptor)
         return written
-
-    def settle(self) -> None:
-        """Give the complete file its own name; does nothing when that was done before."""
-        self.close()
-        if self.part.exists():
-            self.part.replace(self.path)
-            sync_directory(self.path.parent)
 
     def close(self) -> None:
         if self._descriptor is not None:

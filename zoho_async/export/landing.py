@@ -1,49 +1,86 @@
-"""Where one resource's pages come down: its file, its seen ids and its place in the checkpoint.
+"""Where one resource's pages come down: its sink, its records and its position.
 
-The three move on together, in the order that `zoho_async.export.checkpoint` explains. Completing
-goes the same way: the checkpoint says that all rows are durable, then the file gets its name; an
-end between the two is put right by the next run, which settles what is complete.
+The three move on together, in one transaction of the destination's database. Completing goes the
+same way: the state says that all rows are durable, then the sink is settled; an end between the two
+is put right by the next run, which settles what is complete.
 
-Every method blocks on the disk, and raises `DestinationError` where the disk refuses.
+Every method blocks. `land` and `bury` are called inside a transaction.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
-from zoho_async.export.checkpoint import Checkpoint, Position, reason
+import msgspec
+
+from zoho_async.description import OperationFacts
+from zoho_async.export.destination import Destination, Sink, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationError
-from zoho_async.export.jsonl import JsonLines
-from zoho_async.export.seen import SeenIds, key
+from zoho_async.export.known import Known, Record, digest, key
+from zoho_async.export.modes import Filtering, Margin, Mode, choose, times_of, watermark_after
+from zoho_async.export.proof import was_there
+from zoho_async.export.state import Position, State
+
+_BURIED_AT_ONCE: Final = 500
 
 
-def file_of(directory: Path, resource: str) -> Path:
-    """``DIR/books/invoices.jsonl`` for ``books.invoices``."""
-    product, _, name = resource.partition(".")
-    return directory / product / (name + JsonLines.suffix)
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run asks of every resource.
+
+    ``full`` reads all anew, ``fresh`` besides gives up what an interrupted run left. ``sweep``
+    looks for deleted records. ``since`` is the moment before which nothing is wanted.
+    """
+
+    full: bool = False
+    fresh: bool = False
+    sweep: bool = False
+    since: float | None = None
+    margin: Margin = Margin()
+
+
+class Sheet(msgspec.Struct, frozen=True, kw_only=True):
+    """A page that is to land; ``total`` and ``moment`` (Zoho's) as they were when it was read.
+
+    ``own`` is that moment by our clock; both are seconds since 1970. ``alone`` says that this page
+    is all that was wanted of the list.
+    """
+
+    number: int
+    rows: Sequence[bytes]
+    ids: Sequence[str]
+    total: int | None = None
+    alone: bool = False
+    moment: float | None = None
+    own: float = 0.0
 
 
 class Landing:
-    """One resource of a run. ``request`` is what was asked of its list, as comparable text.
+    """One resource of a run. ``request`` is what is asked of its list, as comparable text.
 
-    ``identified`` says that the list's rows have ids. Where they have none, repeated rows cannot
-    be told from equal ones: every row is kept, and an interrupted list is read anew.
+    Where rows have no ids, repeated rows cannot be told from equal ones: every row is kept, an
+    interrupted list is read anew, and every read is a full one.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, resource: str, request: str, *, identified: bool
+        self,
+        state: State,
+        destination: Destination,
+        facts: OperationFacts,
+        request: str,
+        asked: Asked,
     ) -> None:
-        self.resource: Final = resource
-        self.file: Final = JsonLines(file_of(checkpoint.directory, resource))
-        self._checkpoint: Final = checkpoint
+        self.facts: Final = facts
+        self._state: Final = state
+        self._destination: Final = destination
+        self._table: Final = table_of(facts.resource, facts)
         self._request: Final = request
-        self._identified: Final = identified
+        self._asked: Final = asked
         self._position: Position | None = None
-        self._seen: SeenIds | None = None
+        self._sink: Sink | None = None
+        self._known: Known | None = None
 
     @property
     def position(self) -> Position:
@@ -51,75 +88,280 @@ class Landing:
         return self._position
 
     @property
-    def seen(self) -> SeenIds:
-        assert self._seen is not None, "the landing was not opened"
-        return self._seen
+    def sink(self) -> Sink:
+        assert self._sink is not None, "the landing was not opened"
+        return self._sink
+
+    @property
+    def known(self) -> Known:
+        assert self._known is not None, "the landing was not opened"
+        return self._known
 
     def open(self) -> None:
-        """Go on where the checkpoint says, or begin.
+        """Go on where the state says, or begin.
 
-        Raises `CheckpointRefused` when the checkpoint is of another request for this list.
+        Raises `CheckpointRefused` when the state is of another request for this list.
         """
-        with writing(self._checkpoint.directory):
-            position = self._checkpoint.position(self.resource)
-            if position is not None and position.request != self._request:
-                raise CheckpointRefused(
-                    f"{self._checkpoint.directory} holds an unfinished export of {self.resource} "
-                    "that was asked for differently (other filters, or another version); ask the "
-                    "same to go on, start anew with --fresh, or choose another directory"
-                )
-            if position is None or (not position.complete and not self._goes_on(position)):
-                position = self._checkpoint.begin(self.resource, self._request)
-                self.file.reopen(0)
-            self._position = position
-            self._seen = self._checkpoint.seen(position)
+        with writing(self._destination.name):
+            before = self._state.position(self.facts.resource)
+            if before is not None:
+                self._check_request(before)
+                if before.stand != "resting" and self._goes_on(before):
+                    return
+            self._begin(before)
 
-    def _goes_on(self, position: Position) -> bool:
-        return self._identified and self.file.reopen(position.bytes)
+    def _check_request(self, before: Position) -> None:
+        asked = self._asked
+        if before.request in ("", self._request) or asked.full or asked.fresh:
+            return
+        unfinished = "an unfinished" if before.stand == "reading" else "an"
+        raise CheckpointRefused(
+            f"{self._destination.name} holds {unfinished} export of {self.facts.resource} "
+            "that was asked for differently (other filters, or another version); ask the "
+            "same to go on, start anew with --fresh, or choose another directory"
+        )
+
+    def _goes_on(self, before: Position) -> bool:
+        """Take up a part that was begun; False where it must be begun anew."""
+        asked = self._asked
+        self._take(before)
+        if before.stand == "complete":
+            swept = before.mode == "full" or before.over or not asked.sweep
+            return swept and not asked.fresh and (before.mode == "full" or not asked.full)
+        given_up = asked.fresh or (asked.full and before.mode != "full")
+        if given_up or before.request != self._request or not self.facts.row_id:
+            return False
+        return self.sink.resume(before.mark)
+
+    def _begin(self, before: Position | None) -> None:
+        """Begin a part. What an unfinished part had told is told again, in full."""
+        asked = self._asked
+        if before is None:
+            before = Position(name=self.facts.resource, stand="resting", look=0)
+        mode = choose(
+            self.facts,
+            known=before.finished and before.stand != "reading",
+            watermark=before.watermark,
+            filtering=before.filtering,
+            full=asked.full or asked.fresh,
+            sweep=asked.sweep,
+        )
+        self._take(self._state.begin(self._first(before, mode)))
+        self.sink.resume(0)
+
+    def _first(self, before: Position, mode: Mode) -> Position:
+        full, look = mode == "full", before.look + 1
+        return Position(
+            name=before.name,
+            number=before.number,
+            request=self._request,
+            finished=not full,
+            watermark=None if full else before.watermark,
+            filtering=before.filtering,
+            largest=before.largest,
+            mode=mode,
+            part="" if full else self._state.stamp_after(before.part),
+            low=self._asked.since if mode in ("full", "compared") else before.watermark,
+            first_look=look,
+            look=look,
+        )
+
+    def _take(self, position: Position) -> None:
+        self._position = position
+        self._known = self._state.known(position)
+        self._sink = self._destination.sink(self._table, position.part)
+
+    # -- pages --------------------------------------------------------------------------------
 
     def saw(self, identity: str, row: bytes) -> bool:
-        """Whether the file holds this row already."""
-        with writing(self._checkpoint.directory):
-            return key(identity, row) in self.seen
+        """Whether the look under way met this row already."""
+        with writing(self._destination.name):
+            one = key(identity, row)
+            record = self.known.of([one]).get(one)
+            return record is not None and record.look == self.position.look
 
-    def land(self, page: int, rows: Sequence[bytes], ids: Sequence[str]) -> int:
-        """Write the rows of ``page`` that are not in the file yet; how many they were."""
-        with writing(self._checkpoint.directory):
-            keys = [key(identity, row) for identity, row in zip(ids, rows, strict=True)]
-            fresh = self.seen.fresh(keys) if self._identified else list(range(len(rows)))
-            written = self.file.append(rows[place] for place in fresh)
-            self._position = self._checkpoint.advance(
-                self.position,
-                page=page,
-                rows=self.position.rows + len(fresh),
-                bytes=self.position.bytes + written,
-                seen=self.seen,
-                keys=[keys[place] for place in fresh] if self._identified else (),
+    def land(self, sheets: Sequence[Sheet]) -> list[Position]:
+        """Take pages in their order; the position after each of them."""
+        told: list[bytes] = []
+        after: list[Position] = []
+        for sheet in sheets:
+            self._position = self._counted(sheet)
+            self._position = self._met(sheet, told)
+            after.append(self._position)
+        mark = self.sink.write(told)
+        self._put(mark=mark, largest=self.known.largest)
+        return after
+
+    def _counted(self, sheet: Sheet) -> Position:
+        """The position with what the first page of a look tells of its beginning."""
+        position = self.position
+        if position.page > 0 or position.since is not None:
+            return position
+        moment = sheet.own if sheet.moment is None else sheet.moment
+        begun = min(moment, sheet.own) if position.begun is None else position.begun
+        return msgspec.structs.replace(
+            position, begun=begun, since=moment - self._asked.margin.row, total=sheet.total
+        )
+
+    def _met(self, sheet: Sheet, told: list[bytes]) -> Position:
+        """The position after ``sheet``; rows that are to be written are added to ``told``."""
+        if not self.facts.row_id:
+            told.extend(sheet.rows)
+            return self._moved(sheet, sheet.rows, 0, certain=0, fresh=len(sheet.rows), newest=None)
+        position = self.position
+        rows: dict[str, bytes] = {}
+        for identity, row in zip(sheet.ids, sheet.rows, strict=True):
+            rows.setdefault(key(identity, row), row)
+        known = self.known.of(rows)
+        records: dict[str, int] = {}
+        written: list[bytes] = []
+        changed = certain = fresh = 0
+        newest = position.newest
+        for one, row in rows.items():
+            content, before = digest(row), known.get(one)
+            if before is not None and before.look == position.look:
+                continue
+            times = times_of(row)
+            certain += was_there(times, position.mode, position.since)
+            if before is not None and before.look >= position.first_look:  # told in this run
+                fresh += before.digest != content
+                records[one] = before.digest
+                continue
+            fresh += 1
+            records[one] = content
+            if times.modified is not None:
+                newest = times.modified if newest is None else max(newest, times.modified)
+            if position.mode == "full" or before is None or before.digest != content:
+                written.append(row)
+                changed += _is_changed(before, content)
+        if records:
+            self.known.add(records, position.look, unknown=known.keys().isdisjoint(records))
+        told.extend(written)
+        return self._moved(sheet, written, changed, certain=certain, fresh=fresh, newest=newest)
+
+    def _moved(
+        self,
+        sheet: Sheet,
+        written: Sequence[bytes],
+        changed: int,
+        *,
+        certain: int,
+        fresh: int,
+        newest: float | None,
+    ) -> Position:
+        position = self.position
+        return msgspec.structs.replace(
+            position,
+            page=sheet.number,
+            alone=sheet.alone,
+            rows=position.rows + len(written),
+            changed=position.changed + changed,
+            bytes=position.bytes + sum(map(len, written)) + len(written),
+            certain=position.certain + certain,
+            fresh=position.fresh + fresh,
+            newest=newest,
+        )
+
+    def _put(self, **changes: object) -> None:
+        self._position = msgspec.structs.replace(self.position, **changes)
+        self._state.put(self._position)
+
+    # -- looks, learning, deletions, the end ----------------------------------------------------
+
+    def look_again(self) -> None:
+        """Begin another look at the list."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._put(
+                look=self.position.look + 1, page=0, total=None, since=None, certain=0, fresh=0
             )
-            return len(fresh)
 
-    def complete(self) -> None:
-        """The list is at its end: promise that, and give the file its own name."""
-        with writing(self._checkpoint.directory):
-            self._position = self._checkpoint.complete(self.position)
-            self.file.settle()
+    def learn(self, **learnt: bool) -> None:
+        """Remember what a list turned out to do, or not to do (see `Filtering`)."""
+        with writing(self._destination.name), self._state.database.transaction():
+            filtering: Filtering = msgspec.structs.replace(self.position.filtering, **learnt)
+            self._put(filtering=filtering)
+
+    def over(self, *, proven: bool | None) -> None:
+        """The looking is over, with this proof; what is left are questions about single records."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._put(over=True, proven=proven)
+
+    def unseen(self) -> list[str]:
+        """Some of the records that this part did not meet and that were not asked about yet."""
+        with writing(self._destination.name):
+            return self.known.unseen(self.position.first_look, self.position.swept)
+
+    def swept(self, last: str, gone: Sequence[str], when: str) -> None:
+        """Records up to ``last`` were asked about, and ``gone`` of them are."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._bury(gone, when)
+            self._put(swept=last, deleted=self.position.deleted + len(gone))
+
+    def _bury(self, gone: Sequence[str], when: str) -> None:
+        if gone:
+            mark = self.sink.bury(gone, when)
+            self.known.forget(gone)
+            self._put(mark=mark)
+
+    def complete(self, when: str, *, proven: bool | None = True) -> None:
+        """The list is at its end: promise that, and give the part its final form.
+
+        What a full part did not meet is not there; ``when`` is the moment that is noted of it.
+        """
+        with writing(self._destination.name):
+            while self.position.mode == "full" and (gone := self.unseen()):
+                with self._state.database.transaction():
+                    self._bury(gone, when)
+            with self._state.database.transaction():
+                self._put(
+                    stand="complete",
+                    finished=True,
+                    proven=proven,
+                    watermark=self._reached(proven),
+                )
+            self.sink.settle()
+
+    def _reached(self, proven: bool | None) -> float | None:
+        position = self.position
+        if proven is False or position.begun is None:
+            return position.watermark
+        return watermark_after(
+            position.watermark,
+            begun=position.begun,
+            newest=position.newest,
+            margin=self._asked.margin,
+        )
 
     def close(self) -> None:
-        self.file.close()
+        if self._sink is not None:
+            self._sink.close()
 
 
-def settle(checkpoint: Checkpoint) -> None:
-    """Name the files of resources that were completed right before the last run ended."""
-    with writing(checkpoint.directory):
-        for position in checkpoint.positions():
-            if position.complete:
-                JsonLines(file_of(checkpoint.directory, position.name)).settle()
+def settle(state: State, destination: Destination, lists: Mapping[str, OperationFacts]) -> None:
+    """Settle parts that were completed right before the last run ended."""
+    with writing(destination.name):
+        for position in state.positions():
+            if position.stand == "complete":
+                table = table_of(position.name, lists.get(position.name))
+                destination.sink(table, position.part).settle()
+
+
+def table_of(name: str, facts: OperationFacts | None) -> Table:
+    """What a destination needs to know of a resource; None is one that is described no longer."""
+    if facts is None:
+        return Table(name=name, row_id="", fields=())
+    return Table(name=name, row_id=facts.row_id, fields=facts.reply)
+
+
+def _is_changed(before: Record | None, content: int) -> bool:
+    return before is not None and before.digest != content
 
 
 @contextmanager
-def writing(directory: Path) -> Generator[None]:
+def writing(place: str) -> Generator[None]:
     """Tell what the disk refuses as `DestinationError`."""
     try:
         yield
     except (OSError, sqlite3.Error) as problem:
-        raise DestinationError(directory, reason(problem)) from problem
+        cause = problem.strerror if isinstance(problem, OSError) else None
+        raise DestinationError(place, cause or str(problem)) from problem

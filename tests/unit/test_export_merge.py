@@ -1,0 +1,148 @@
+"""A merge holds each record once, as it was last, whenever it is ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_export_disk import WHEN, Run
+from zoho_async.export.directory import Directory
+from zoho_async.export.errors import CheckpointRefused, ExportRunning
+from zoho_async.export.landing import Asked
+from zoho_async.export.merge import merge
+
+
+def row(identity: int, version: int) -> bytes:
+    return b'{"invoice_id":"%d","version":%d}' % (identity, version)
+
+
+def exported(run: Run, versions: dict[int, int], *, asked: Asked | None = None) -> None:
+    """One run that finds the records in these versions."""
+    landing = run.landing(asked=asked)
+    rows = [row(identity, version) for identity, version in versions.items()]
+    run.land(landing, 1, rows, [str(identity) for identity in versions])
+    if asked is not None and asked.sweep:
+        gone = landing.unseen()
+        landing.swept(gone[-1], gone, WHEN)
+    landing.complete(WHEN)
+    run.close()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A full read and three later runs; 2 was changed twice, 3 is gone, 1 came back."""
+    exported(Run(tmp_path), {1: 1, 2: 1, 3: 1})
+    exported(Run(tmp_path, "b"), {2: 2, 4: 1})
+    exported(Run(tmp_path, "c"), {2: 3, 4: 1}, asked=Asked(sweep=True))
+    exported(Run(tmp_path, "d"), {5: 1, 1: 2, 2: 3})
+    return tmp_path
+
+
+MERGED = [{"invoice_id": "1", "version": 2}, {"invoice_id": "2", "version": 3}]
+MERGED += [{"invoice_id": "4", "version": 1}, {"invoice_id": "5", "version": 1}]
+
+
+def held(directory: Path) -> list[object]:
+    return [json.loads(one) for one in (directory / "books/invoices.jsonl").read_text().split()]
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(
+        str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()
+    )
+
+
+def test_a_merge_holds_each_record_once_as_it_was_last(directory: Path) -> None:
+    (merged,) = merge(Directory(directory))
+    assert (merged.resource, merged.rows, merged.changes) == ("books.invoices", 4, 3)
+    assert held(directory) == MERGED
+    assert names(directory) == [".zoho-export/checkpoint.sqlite", "books/invoices.jsonl"]
+    assert merge(Directory(directory)) == []
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_a_merge_that_ended_while_it_removed_the_changes_is_merged_again(
+    directory: Path, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink, left = Path.unlink, 3 - kept
+
+    def until_the_end(self: Path, missing_ok: bool = False) -> None:
+        nonlocal left
+        if self.parent.name == "invoices.changes":
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as end:
+        end.setattr(Path, "unlink", until_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            merge(Directory(directory))
+    assert held(directory) == MERGED
+    merge(Directory(directory))
+    assert held(directory) == MERGED
+
+
+def test_a_merge_that_ended_before_the_new_file_had_its_name_changed_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = names(directory), held(directory)
+
+    def end(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", end)
+        with pytest.raises(KeyboardInterrupt):
+            merge(Directory(directory))
+    assert held(directory) == before[1]
+    assert set(before[0]) <= set(names(directory))
+    merge(Directory(directory))
+    assert held(directory) == MERGED
+
+
+def test_what_was_completed_right_before_the_end_is_merged_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported(Run(tmp_path), {1: 1})
+    run = Run(tmp_path, "b")
+    landing = run.landing()
+    run.land(landing, 1, [row(2, 1)], ["2"])
+    with monkeypatch.context() as end:
+        end.setattr(type(landing.sink), "settle", lambda _: None)
+        landing.complete(WHEN)
+    run.close()
+    merge(Directory(tmp_path))
+    assert [json.loads(one)["invoice_id"] for one in text_of(tmp_path)] == ["1", "2"]
+
+
+def text_of(directory: Path) -> list[str]:
+    return (directory / "books/invoices.jsonl").read_text().split()
+
+
+def test_an_export_that_follows_a_merge_goes_on_from_it(directory: Path) -> None:
+    merge(Directory(directory))
+    exported(Run(directory, "e"), {1: 2, 5: 2, 6: 1})
+    merge(Directory(directory))
+    assert {one["invoice_id"]: one["version"] for one in map(json.loads, text_of(directory))} == {
+        "1": 2, "2": 3, "4": 1, "5": 2, "6": 1
+    }  # fmt: skip
+
+
+def test_a_directory_that_is_none_of_ours_or_in_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointRefused, match="holds no export"):
+        merge(Directory(tmp_path / "nothing"))
+    run = Run(tmp_path)
+    with pytest.raises(ExportRunning):
+        merge(Directory(tmp_path))
+    run.close()
+    assert merge(Directory(tmp_path)) == []
+
+
+def test_changes_in_another_form_are_not_taken_for_none(directory: Path) -> None:
+    for path in (directory / "books/invoices.changes").iterdir():
+        path.rename(path.with_suffix(".csv"))
+    with pytest.raises(CheckpointRefused, match="another form"):
+        merge(Directory(directory))

@@ -1,0 +1,33 @@
+"""``zoho-async export --merge``: one file a resource from a full export and its changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from zoho_async.cli import outcome
+from zoho_async.cli.wording import count
+from zoho_async.export import Directory, merge
+
+
+def merge_into_one(to: Path, *, json: bool) -> int:
+    """Merge the files in ``to`` and tell what was merged; the exit code.
+
+    Raises `ExportError`. A directory of several organizations is merged one after the other.
+    """
+    merged = [one for directory in directories(to) for one in merge(Directory(directory))]
+    if json:
+        print(msgspec.json.encode({"merged": merged}).decode())
+        return outcome.DONE
+    for one in merged:
+        print(f"  {one.file}  {count(one.rows, 'row')} after {count(one.changes, 'run')}")
+    if not merged:
+        print("nothing to merge: no run has brought changes since")
+    return outcome.DONE
+
+
+def directories(to: Path) -> list[Path]:
+    """``to``, or the directories of the organizations in it."""
+    below = sorted(path.parent for path in to.glob("*/.zoho-export"))
+    return below if below and not (to / ".zoho-export").exists() else [to]

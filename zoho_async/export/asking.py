@@ -1,0 +1,122 @@
+"""Asking Zoho for what an export needs: pages with their moments, single pages, records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, TypeVar
+
+from zoho_async.description import OperationFacts
+from zoho_async.errors import NotFound, ReplyError
+from zoho_async.events import Event
+from zoho_async.export.catalog import list_operation
+from zoho_async.limits import Lane
+from zoho_async.operation import ListOperation
+from zoho_async.paging import Pager, PageSource, RowsPage
+from zoho_async.paging.listing import listing
+from zoho_async.transport import Answer
+from zoho_async.wire import Decoder, raw_page, row_id
+
+T = TypeVar("T")
+
+#: Zoho's codes for a path that is none, and for a record that is none.
+_NO_PATH: Final = 5
+_NO_RECORD: Final = 1002
+
+
+class Dated:
+    """A session that remembers the ``Date`` of the first reply since it was last asked."""
+
+    def __init__(self, zoho: PageSource, dates: list[float] | None = None) -> None:
+        self._zoho: Final = zoho
+        self._dates: Final[list[float]] = [] if dates is None else dates
+
+    @property
+    def moment(self) -> float | None:
+        """The first reply's moment by Zoho's clock, seconds since 1970; None: not told."""
+        return self._dates[0] if self._dates else None
+
+    def forget(self) -> None:
+        """Remember the next reply."""
+        self._dates.clear()
+
+    @property
+    def organization(self) -> str | None:
+        return self._zoho.organization
+
+    @property
+    def decoder(self) -> Decoder:
+        return self._zoho.decoder
+
+    @property
+    def rate(self) -> float:
+        return self._zoho.rate
+
+    def with_options(self, *, lane: Lane, max_wait: float | None) -> Dated:
+        return Dated(self._zoho.with_options(lane=lane, max_wait=max_wait), self._dates)
+
+    async def fetch_page(
+        self,
+        operation: ListOperation[Any],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+    ) -> Answer:
+        answer = await self._zoho.fetch_page(operation, ids=ids, query=query)
+        moment = date_of(answer)
+        if moment is not None and not self._dates:
+            self._dates.append(moment)
+        return answer
+
+    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        return self._zoho.start(work, name=name)
+
+    def observe(self, event: Event) -> None:
+        self._zoho.observe(event)
+
+
+def date_of(answer: Answer) -> float | None:
+    """The moment of a reply by the clock of the one who sent it, if it tells."""
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+async def pages(
+    zoho: PageSource, facts: OperationFacts, query: Mapping[str, object], first: int
+) -> AsyncGenerator[RowsPage]:
+    """The pages of a list from page ``first`` on, fetched ahead."""
+    pager = Pager(zoho, list_operation(facts), query=query)
+    async with aclosing(pager.raw_pages(first=first)) as walk:
+        async for page in walk:
+            yield page
+
+
+async def page_of(
+    zoho: PageSource, facts: OperationFacts, query: Mapping[str, object], number: int
+) -> RowsPage:
+    """One page of a list and nothing ahead of it, its rows counted where the list counts."""
+    operation = list_operation(facts)
+    asked = listing(operation, (), query).asked(number, counting=True)
+    answer = await zoho.fetch_page(operation, query=asked)
+    page = raw_page(operation, answer.body)
+    ids = [row_id(operation, row) for row in page.rows]
+    total = None if page.context is None else page.context.total
+    return RowsPage(
+        number, page.rows, ["" if one == "-1" else one for one in ids], page.context, total
+    )
+
+
+async def is_gone(zoho: PageSource, reading: OperationFacts, identity: str) -> bool:
+    """Whether Zoho says that there is no such record. Raises any other failure."""
+    operation = list_operation(reading)
+    try:
+        await zoho.fetch_page(operation, ids=(identity,))
+    except ReplyError as error:
+        if error.code == _NO_RECORD or (isinstance(error, NotFound) and error.code != _NO_PATH):
+            return True
+        raise
+    return False

@@ -1,0 +1,202 @@
+"""The current state of a directory of files in one file a resource, without a call.
+
+A resource's full file holds it as it was, and each file of its changes what became of some records
+later: a new version, or the word that the record is gone. The merge writes the full file anew with
+the last version of each record in the place of its first, what is new behind, and what is gone
+nowhere. Then the changes are removed.
+
+It may be ended at any moment:
+
+- The new file takes the old one's name at one moment, by one rename; before it nothing happened.
+- After it, the changes are removed the oldest first. What is left of them holds the last versions,
+  which the merged file holds too: merging again changes nothing.
+
+Memory does not grow with the rows: the changes go into a database on the disk (made anew by each
+merge), the full file streams past it.
+
+The files must be of a form that can be read back, and nothing may export into the directory
+meanwhile (it is taken as an export takes it).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import msgspec
+
+from zoho_async.description import OperationFacts
+from zoho_async.export.catalog import exportable, list_operation
+from zoho_async.export.directory import DELETED, FOLDER, Directory, Files, form
+from zoho_async.export.errors import CheckpointRefused
+from zoho_async.export.jsonl import line, sync_directory
+from zoho_async.export.landing import settle, table_of, writing
+from zoho_async.export.state import State
+from zoho_async.wire import row_id
+
+_STEP: Final = 1 << 20  # bytes written between two calls of the system
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A form of file (`zoho_async.export.directory.Format`) that can be read back."""
+
+    def read(self, path: Path) -> Iterable[bytes]:
+        """The rows of a file as JSON objects, one after the other."""
+        ...
+
+
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one resource: ``rows`` stand in ``file`` after ``changes`` files went in."""
+
+    resource: str
+    file: str
+    rows: int
+    changes: int
+
+
+def merge(directory: Directory) -> list[Merged]:
+    """Merge every resource of ``directory`` that has changes; what was merged.
+
+    Blocks, as long as it takes. Raises `ExportRunning` while an export holds the directory,
+    `CheckpointRefused` where there is none, and `DestinationError`.
+    """
+    if not (directory.path / FOLDER).is_dir():
+        raise CheckpointRefused(
+            f"{directory.name} holds no export: name the directory that `--to` named"
+        )
+    with writing(directory.name):
+        database = directory.open(None)
+    try:
+        state = State.open(database, None, name=directory.name)
+        settle(state, directory, exportable())
+        with writing(directory.name):
+            return [
+                merged
+                for position in state.positions()
+                if (merged := _merge_one(directory, position.name)) is not None
+            ]
+    finally:
+        directory.close()
+
+
+def _merge_one(directory: Directory, resource: str) -> Merged | None:
+    files = directory.files(resource)
+    parts = files.parts()
+    facts = exportable().get(resource)
+    if not parts and files.changes.is_dir() and any(files.changes.glob("*Z*")):
+        raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
+    if not parts or facts is None or not files.full.exists():
+        return None
+    spool = directory.path / FOLDER / "merge.jsonl"
+    with _latest(directory.path / FOLDER / "merge.sqlite") as latest:
+        for part in parts:
+            latest.take(_rows_of(directory, part), facts)
+        rows = _write(spool, latest.applied(_rows_of(directory, files.full), facts))
+    form(spool, files.full, table_of(resource, facts), directory.format)
+    _remove(files, parts)
+    return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
+
+
+def _rows_of(directory: Directory, path: Path) -> Iterable[bytes]:
+    if directory.format is None:
+        return _lines(path)
+    if isinstance(directory.format, Readable):
+        return directory.format.read(path)
+    raise CheckpointRefused(
+        f"{path} cannot be merged: files of this form cannot be read back; "
+        "read all anew with --full instead"
+    )
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for one in file:
+            yield one.rstrip(b"\n")
+
+
+def _write(path: Path, rows: Iterator[bytes]) -> int:
+    """Write ``rows`` durably; their number."""
+    count = 0
+    with path.open("wb", buffering=_STEP) as file:
+        for row in rows:
+            file.write(line(row))
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return count
+
+
+def _remove(files: Files, parts: list[Path]) -> None:
+    for part in parts:
+        part.unlink()
+        sync_directory(files.changes)  # the order of the removals is what a crash relies on
+    if not any(files.changes.iterdir()):
+        files.changes.rmdir()
+
+
+class _Latest:
+    """The last version of each changed record, on the disk. ``row`` NULL: the record is gone."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database: Final = database
+        database.execute(
+            "CREATE TABLE latest (id TEXT PRIMARY KEY, row BLOB, number INTEGER, used INTEGER)"
+            " WITHOUT ROWID"
+        )
+        self._number = 0
+
+    def take(self, rows: Iterable[bytes], facts: OperationFacts) -> None:
+        """Take the rows of the next file of changes."""
+        operation = list_operation(facts)
+        for row in rows:
+            self._number += 1
+            self._database.execute(
+                "INSERT INTO latest VALUES (?, ?, ?, 0)"
+                " ON CONFLICT (id) DO UPDATE SET row = excluded.row",
+                (row_id(operation, row), None if _is_tombstone(row) else row, self._number),
+            )
+
+    def applied(self, rows: Iterable[bytes], facts: OperationFacts) -> Iterator[bytes]:
+        """``rows`` of the full file as they are now, and behind them those that are new."""
+        operation = list_operation(facts)
+        for row in rows:
+            identity = row_id(operation, row)
+            found = self._database.execute(
+                "SELECT row FROM latest WHERE id = ?", (identity,)
+            ).fetchone()
+            if found is None or not identity:
+                yield row
+                continue
+            self._database.execute("UPDATE latest SET used = 1 WHERE id = ?", (identity,))
+            if found[0] is not None:
+                yield found[0]
+        new = "SELECT row FROM latest WHERE used = 0 AND row IS NOT NULL ORDER BY number"
+        for (row,) in self._database.execute(new):
+            yield row
+
+
+@contextmanager
+def _latest(path: Path) -> Generator[_Latest]:
+    """A database of its own at ``path`` that nobody needs afterwards."""
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        yield _Latest(database)
+    path.unlink(missing_ok=True)
+
+
+class _Gone(msgspec.Struct):
+    deleted: object = msgspec.field(name=DELETED, default=None)
+
+
+_GONE: Final = msgspec.json.Decoder(_Gone)
+
+
+def _is_tombstone(row: bytes) -> bool:
+    return DELETED.encode() in row and bool(_GONE.decode(row).deleted)

@@ -1,0 +1,146 @@
+"""Several organizations beside each other: one export each, one directory each, one account of it.
+
+    def one(session, directory):
+        return Export(session, ["invoices"], to=directory)
+
+    ids = [each.id for each in await zoho.organizations()]
+    async with Exports(zoho, ids, to="backup", make=one) as job:
+        await job.follow(print)
+    print(job.summary.rows)
+
+Each organization has its own limits, so none waits for another, and its own directory
+(``backup/10234695/books/invoices.jsonl``) with a state of its own, so each can also be exported
+alone. What ends one of them ends only that one; the others go on, and its failure is raised at the
+end. Events and the summary name resources as ``10234695/books.invoices``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import anyio
+import msgspec
+
+from zoho_async.errors import ZohoError
+from zoho_async.export.events import ExportEvent, Planned, Summary
+from zoho_async.export.job import Export
+from zoho_async.session import Session
+
+
+class Exports:
+    """Exports of several organizations, entered together.
+
+    ``organizations`` are ids; ``make`` makes the export of one from a session for it and its
+    directory below ``to``. Raises what `Export` raises, on entering for the first that cannot be.
+    """
+
+    def __init__(
+        self,
+        zoho: Session,
+        organizations: Sequence[str],
+        *,
+        to: str | PathLike[str],
+        make: Callable[[Session, Path], Export],
+    ) -> None:
+        self._to: Final = Path(to)
+        self._jobs: Final = {
+            one: make(zoho.for_organization(one), self._to / one) for one in organizations
+        }
+        self._entered: Final = AsyncExitStack()
+        self._errors: Final[list[Exception]] = []
+        self._plans: Final[dict[str, Planned]] = {}
+
+    async def __aenter__(self) -> Exports:
+        try:
+            for job in self._jobs.values():
+                await self._entered.enter_async_context(job)
+        except BaseException:
+            await self._entered.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._entered.aclose()
+
+    @property
+    def summary(self) -> Summary:
+        """What the runs did together. Raises `RuntimeError` before their end."""
+        return together(str(self._to), {one: job.summary for one, job in self._jobs.items()})
+
+    async def follow(self, show: Callable[[ExportEvent], None]) -> None:
+        """Run all of them to their ends; ``show`` is told every event as it comes.
+
+        Raises the first failure, when all have ended.
+        """
+        async with anyio.create_task_group() as group:
+            for one, job in self._jobs.items():
+                group.start_soon(self._follow_one, one, job, show)
+        if self._errors:
+            raise self._errors[0]
+
+    async def _follow_one(
+        self, organization: str, job: Export, show: Callable[[ExportEvent], None]
+    ) -> None:
+        try:
+            async for event in job:
+                told = labelled(event, organization)
+                if not isinstance(told, Planned):
+                    show(told)
+                    continue
+                self._plans[organization] = told
+                show(planned_together(list(self._plans.values())))
+        except ZohoError as error:
+            self._errors.append(error)
+
+
+def labelled(event: ExportEvent, organization: str) -> ExportEvent:
+    """``event`` with its resources named as those of ``organization``."""
+    if isinstance(event, Planned):
+        resources = tuple(
+            msgspec.structs.replace(one, resource=f"{organization}/{one.resource}")
+            for one in event.resources
+        )
+        return msgspec.structs.replace(event, resources=resources)
+    return msgspec.structs.replace(event, resource=f"{organization}/{event.resource}")
+
+
+def planned_together(plans: Sequence[Planned]) -> Planned:
+    """Several organizations' plans as one; each has its own limits, so the longest time counts."""
+    return Planned(
+        resources=tuple(one for plan in plans for one in plan.resources),
+        rows=sum(plan.rows for plan in plans),
+        calls=sum(plan.calls for plan in plans),
+        seconds=max(plan.seconds for plan in plans),
+        exact=all(plan.exact for plan in plans),
+    )
+
+
+def together(directory: str, summaries: dict[str, Summary]) -> Summary:
+    """The summaries of several organizations as one."""
+    every = list(summaries.values())
+    return Summary(
+        organization=", ".join(summaries),
+        directory=directory,
+        resources=tuple(
+            msgspec.structs.replace(one, resource=f"{name}/{one.resource}")
+            for name, summary in summaries.items()
+            for one in summary.resources
+        ),
+        done=all(one.done for one in every),
+        rows=sum(one.rows for one in every),
+        rows_new=sum(one.rows_new for one in every),
+        calls=sum(one.calls for one in every),
+        least_calls=sum(one.least_calls for one in every),
+        refused=sum(one.refused for one in every),
+        seconds=max((one.seconds for one in every), default=0.0),
+    )

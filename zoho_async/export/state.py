@@ -1,0 +1,220 @@
+"""How far an export came, written so that it can be believed after any kind of end.
+
+The state stands in the destination's database and moves only in the transactions that the rows
+land in (`zoho_async.export.destination`), so the two never disagree.
+
+- *Place.* The state names the organization and API host it belongs to; another one is refused,
+  because its rows would replace or mix with these.
+- *Runs.* A run is what was asked for: resources and filters. It has a stamp, the moment of its
+  begin. Asked for again before all of its resources are complete, it is the same run: what it
+  completed is done, what it was reading goes on, under the same stamp. When all are complete the
+  run is over, and the next one has a stamp of its own.
+- *Resources.* Each has one `Position`: the part that is being read or was read last, and what is
+  known beyond parts: the watermark, and what was learnt of the list. A part that was begun is gone
+  on with, whichever run asks for it, as long as the request for its list is the same. A position
+  goes ``reading`` → ``complete`` (all rows are durable; its sink is settled from then on, again
+  after any end) → ``resting`` (the run is over).
+- *Records.* `zoho_async.export.known`.
+
+Every method blocks on the database, and only one may run at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from zoho_async.export import known
+from zoho_async.export.destination import Database, Place
+from zoho_async.export.errors import CheckpointRefused
+from zoho_async.export.known import Known
+from zoho_async.export.modes import Filtering, Mode
+
+#: The version of what is written here.
+FORM: Final = 2
+
+_PLACE: Final = "_zoho_place"
+_RESOURCE: Final = "_zoho_resource"
+_TABLES: Final = (
+    f"CREATE TABLE IF NOT EXISTS {_PLACE} (form BIGINT NOT NULL, organization TEXT NOT NULL,"
+    " host TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (form))",
+    f"CREATE TABLE IF NOT EXISTS {_RESOURCE} (name TEXT NOT NULL, position TEXT NOT NULL,"
+    " PRIMARY KEY (name))",
+    known.SCHEMA,
+)
+
+Stand: TypeAlias = Literal["reading", "complete", "resting"]
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a resource came. Moments are seconds since 1970.
+
+    ``request`` is what is asked of its list, as comparable text. ``finished`` says that a full read
+    was completed once, ``watermark`` and ``filtering`` are explained in `modes`.
+
+    The part: its ``name`` is ``part``, read in ``mode`` from the moment ``low`` on; ``begun`` is
+    its start by the earlier of our clock and Zoho's. ``page`` is the last durable page of the look
+    under way, ``mark`` the sink's. ``rows`` were written, ``changed`` of them known before, and
+    ``deleted`` records were buried. ``bytes`` were the rows'. ``newest`` is the largest last
+    modification seen.
+
+    The looks: the part began with look number ``first_look``, and ``look`` is under way or was the
+    last. `zoho_async.export.proof` explains ``total``, ``since``, ``alone``,
+    ``certain`` and ``fresh``.
+    ``over`` says that no look follows; ``proven`` then, that the part missed nothing (None where
+    that cannot be known). Records up to ``swept`` were asked about one by one.
+    """
+
+    name: str
+    number: int = 0
+    request: str = ""
+    stand: Stand = "reading"
+    finished: bool = False
+    watermark: float | None = None
+    filtering: Filtering = Filtering()
+    largest: str = ""
+    mode: Mode = "full"
+    part: str = ""
+    low: float | None = None
+    begun: float | None = None
+    page: int = 0
+    mark: int = 0
+    rows: int = 0
+    changed: int = 0
+    deleted: int = 0
+    bytes: int = 0
+    newest: float | None = None
+    first_look: int = 1
+    look: int = 1
+    total: int | None = None
+    since: float | None = None
+    alone: bool = False
+    certain: int = 0
+    fresh: int = 0
+    over: bool = False
+    proven: bool | None = None
+    swept: str = ""
+
+
+class State:
+    """The state of one destination, held by one run. Get one from `open`."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self.database: Final = database
+        self.name: Final = name
+        self.stamp = ""
+
+    @classmethod
+    def open(
+        cls, database: Database, place: Place | None, *, name: str, fresh: bool = False
+    ) -> State:
+        """The state in ``database``, made where there is none; ``name`` is the destination's.
+
+        ``fresh`` gives up a state of another version. ``place`` None asks no question. Raises
+        `CheckpointRefused`.
+        """
+        state = cls(database, name)
+        with database.transaction():
+            for table in _TABLES:
+                database.execute(table)
+            state._check_form(fresh=fresh)
+            if place is not None:
+                state._check_place(place)
+        return state
+
+    def _check_form(self, *, fresh: bool) -> None:
+        held = [form for (form,) in self.database.execute(f"SELECT form FROM {_PLACE}")]
+        if all(form == FORM for form in held):
+            return
+        if not fresh:
+            raise CheckpointRefused(
+                f"the checkpoint in {self.name} is of another version of zoho-async "
+                f"(form {held[0]}, this version has {FORM}); finish it with that version, "
+                "start anew with --fresh, or choose another directory"
+            )
+        for table in (_PLACE, _RESOURCE, known.TABLE):
+            self.database.execute(f"DROP TABLE {table}")
+        for statement in _TABLES:
+            self.database.execute(statement)
+
+    def _check_place(self, place: Place) -> None:
+        rows = self.database.execute(f"SELECT organization, host FROM {_PLACE}")
+        if not rows:
+            self.database.insert(
+                _PLACE,
+                ("form", "organization", "host", "run", "stamp"),
+                [(FORM, place.organization, place.host, "", "")],
+            )
+        elif (held := Place(*rows[0])) != place:
+            raise CheckpointRefused(
+                f"{self.name} holds an export of {held}, and this one is of {place}; "
+                "choose another directory"
+            )
+
+    def enter(self, run: str, stamp: str) -> None:
+        """Go on with ``run`` (a text that is the same for the same run) or begin it at ``stamp``.
+
+        What another run completed rests from here on: its sinks must have been settled before.
+        """
+        with self.database.transaction():
+            ((held, since),) = self.database.execute(f"SELECT run, stamp FROM {_PLACE}")
+            goes_on = held == run
+            self.stamp = since if goes_on else max(stamp, _after(since))
+            if not goes_on:
+                for position in self.positions():
+                    if position.stand == "complete":
+                        self.put(msgspec.structs.replace(position, stand="resting"))
+            self._enter(run, self.stamp)
+
+    def _enter(self, run: str, stamp: str) -> None:
+        self.database.execute(f"UPDATE {_PLACE} SET run = ?, stamp = ?", (run, stamp))
+
+    def stamp_after(self, part: str) -> str:
+        """The run's stamp, or one after it where ``part`` has it already."""
+        return max(self.stamp, _after(part)) if part >= self.stamp else self.stamp
+
+    def positions(self) -> list[Position]:
+        """Every resource that was ever begun."""
+        rows = self.database.execute(f"SELECT position FROM {_RESOURCE} ORDER BY name")
+        return [msgspec.json.decode(text, type=Position) for (text,) in rows]
+
+    def position(self, name: str) -> Position | None:
+        """How far the resource called ``name`` came; None where it was never begun."""
+        return next((one for one in self.positions() if one.name == name), None)
+
+    def begin(self, position: Position) -> Position:
+        """Write a new part down, durably; a resource that is new gets its number here."""
+        with self.database.transaction():
+            if not position.number:
+                number = 1 + max((one.number for one in self.positions()), default=0)
+                position = msgspec.structs.replace(position, number=number)
+            self.put(position)
+        return position
+
+    def put(self, position: Position) -> None:
+        """Write ``position`` down within the caller's transaction."""
+        text = msgspec.json.encode(position).decode()
+        self.database.upsert(_RESOURCE, ("name",), ("name", "position"), [(position.name, text)])
+
+    def known(self, position: Position) -> Known:
+        """The records of a resource."""
+        return Known(self.database, position.number, position.largest)
+
+    def finish(self, names: Iterable[str]) -> None:
+        """The run completed all of its resources; the next one is another run."""
+        with self.database.transaction():
+            done = set(names)
+            for position in self.positions():
+                if position.name in done:
+                    self.put(msgspec.structs.replace(position, stand="resting"))
+            self._enter("", self.stamp)
+
+
+def _after(stamp: str) -> str:
+    """A stamp that sorts after ``stamp``: two runs may begin within a second."""
+    if not stamp:
+        return ""
+    plain, _, count = stamp.partition("_")
+    return f"{plain}_{int(count or 0) + 1:06}"
