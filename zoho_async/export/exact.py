@@ -42,6 +42,7 @@ Raws: TypeAlias = Sequence[msgspec.Raw]
 NULL: Final = msgspec.Raw(b"null")
 #: The raw values that mean nothing.
 BLANKS: Final = frozenset({b"null", b'""', b'" "'})
+_BLANK_TEXTS: Final = frozenset(blank.decode() for blank in BLANKS)
 
 WHOLE_DIGITS: Final = 26
 SCALE: Final = 12
@@ -69,6 +70,8 @@ class _Misfit(Exception):
 
 def fit(kind: ColumnKind, raws: Raws) -> tuple[list[Any], list[int]]:
     """``raws`` as cells of ``kind``, and the places of those that do not fit, which are None."""
+    if kind == "json":
+        return _jsons(raws), []
     try:
         return _TOGETHER[kind](b",".join(raws)), []
     except (_Misfit, *UNDECODABLE):
@@ -117,8 +120,11 @@ def _times(joined: bytes) -> list[str | None]:
     return _split(joined.replace(b'"', b""))
 
 
-def _jsons(joined: bytes) -> list[str | None]:
-    raise _Misfit  # the text of each is its value: there is nothing to decode together
+def _jsons(raws: Raws) -> list[str | None]:
+    texts = b"\n".join(raws).decode("utf-8", "replace").split("\n")
+    if len(texts) != len(raws):  # a value has line breaks in it
+        texts = [bytes(raw).decode("utf-8", "replace") for raw in raws]
+    return [None if text in _BLANK_TEXTS else text for text in texts]
 
 
 def _lists_of_texts(joined: bytes) -> list[list[str] | None]:
@@ -134,7 +140,6 @@ _TOGETHER: Final[dict[ColumnKind, Callable[[bytes], list[Any]]]] = {
     "boolean": _booleans,
     "date": _dates,
     "time": _times,
-    "json": _jsons,
     "texts": _lists_of_texts,
 }
 
@@ -162,8 +167,6 @@ def _one_by_one(kind: ColumnKind, raws: Raws) -> tuple[list[Cell], list[int]]:
 
 
 def _one(kind: ColumnKind, text: bytes) -> Cell:
-    if kind == "json":
-        return text.decode("utf-8", "replace")
     value = untyped(text)
     if is_blank(value):
         return None
