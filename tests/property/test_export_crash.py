@@ -157,7 +157,7 @@ def test_rows_and_state_agree_after_a_kill_at_any_moment(
 def test_rows_and_state_agree_after_kills_at_many_moments(
     kind: str, tmp_path: Path, victims: Victims, request: pytest.FixtureRequest
 ) -> None:
-    kill_until(kind, 60, 11, tmp_path, victims, request)
+    kill_until(kind, 30, 11, tmp_path, victims, request)
 
 
 def settle_killed(form: str, moments: int, folder: Path, victims: Victims) -> None:

@@ -122,6 +122,46 @@ def test_deleted_records_are_marked_and_kept(target: Target) -> None:
     assert by_id(target.ask("SELECT * FROM books_invoices"))["1"]["_deleted_time"] is None
 
 
+def test_a_record_that_was_only_known_as_deleted_may_come_after_all(target: Target) -> None:
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        write(engine, sink, [row("5", total="1.0")])
+        with engine.transaction():
+            sink.bury(["7"], "2026-11-23T02:00:00+0000")
+        write(engine, sink, [row("7", total="2.0")])
+    assert_holds(target, [row("5", total="1.0"), row("7", total="2.0")])
+
+
+def test_ids_that_nobody_describes_still_tell_rows_apart(target: Target) -> None:
+    for fields in ((), (Field(name="task_id", kind="integer"),)):
+        table = Table(name="books.tasks", row_id="task_id", fields=fields)
+        load(target, table, [b'{"task_id":1,"n":1}', b'{"task_id":"2","n":2}', b'{"task_id":"1"}'])
+    assert sorted(by_id(target.ask("SELECT * FROM books_tasks"), "task_id")) == ["1", "2"]
+
+
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(tmp_path: Path) -> None:
+    target = export_databases.sqlite_target(tmp_path)
+    rows = export_rows.rows(400)
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        engine.execute("PRAGMA max_page_count = 40")
+        with pytest.raises(DestinationError, match=r"full; make it writable \(or make room\)"):
+            write(engine, sink, rows, 50)
+        landed = [each["invoice_id"] for each in map(export_rows.sent, rows)]
+        ((count,),) = engine.execute("SELECT count(*) FROM books_invoices")
+        assert 0 < count < len(rows)
+        assert count % 50 == 0
+        engine.execute("PRAGMA max_page_count = 4000")
+        write(engine, sink, rows[count:], 50)
+    assert sorted(by_id(target.ask("SELECT * FROM books_invoices"))) == sorted(landed)
+
+
 def test_rows_and_state_come_together_or_not_at_all(target: Target) -> None:
     destination = target.make()
     with closing(destination):

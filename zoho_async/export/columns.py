@@ -79,14 +79,18 @@ class Shape(msgspec.Struct, frozen=True):
         return max((1 + nested.shape.depth for nested in self.lists), default=0)
 
 
-def shape_of(fields: Iterable[Field], *, lists: bool = True, texts: bool = False) -> Shape:
+def shape_of(
+    fields: Iterable[Field], row_id: str = "", *, lists: bool = True, texts: bool = False
+) -> Shape:
     """The shape of a resource's rows, with the time of their deletion as the last column.
 
-    Without ``lists``, lists of objects are JSON text; with ``texts``, lists of texts are lists.
+    ``row_id`` is text, and has a column also where nobody describes it. Without ``lists``, lists of
+    objects are JSON text; with ``texts``, lists of texts are lists.
     """
+    identity = {row_id: Field(name=row_id, kind="id")} if row_id else {}
+    known = {field.name: field for field in fields if field.name not in (DELETED, EXTRA)}
     deleted = Field(name=DELETED, kind="time")
-    known = [field for field in fields if field.name not in (DELETED, EXTRA)]
-    return _shape([*known, deleted], lists=lists, texts=texts)
+    return _shape([*{**known, **identity}.values(), deleted], lists=lists, texts=texts)
 
 
 def short_name(name: str) -> str:

@@ -150,19 +150,17 @@ class DuckDbEngine:
         self.execute(f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)})")
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
-        if not all(one.isascii() and one.isdecimal() for one in ids):
+        if not all(map(_is_number, ids)):
             return True
         if table.name not in self._largest:
             ((largest,),) = self.execute(
                 f"SELECT max(TRY_CAST({quoted(table.key[0])} AS HUGEINT)) FROM {quoted(table.name)}"
             )
             self._largest[table.name] = -1 if largest is None else largest
-        numbers = list(map(int, ids))
-        above_all = min(numbers) > self._largest[table.name]
-        self._largest[table.name] = max(self._largest[table.name], *numbers)
-        return not above_all
+        return min(map(int, ids)) <= self._largest[table.name]
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        self._met(table, values)
         names = listed([column.name for column in table.columns])
         self._with(
             self._arrow.flat(table.columns, values),
@@ -170,6 +168,7 @@ class DuckDbEngine:
         )
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        self._met(table, values)
         key = quoted(table.key[0])
         names = [column.name for column in table.columns]
         rest = _assignments([name for name in names if name not in table.key], _BATCH)
@@ -199,6 +198,13 @@ class DuckDbEngine:
         with _holding:
             _held.discard(self._whole)
 
+    def _met(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        """Remember the largest id, if it is asked for; one that is rolled back does no harm."""
+        if table.name in self._largest:
+            key = [column.name for column in table.columns].index(table.key[0])
+            numbers = [int(one) for one in values[key] if _is_number(one)]
+            self._largest[table.name] = max(self._largest[table.name], *numbers, -1)
+
     def _insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]], tail: str
     ) -> None:
@@ -218,6 +224,10 @@ class DuckDbEngine:
                 self._connection.execute(sql)
             finally:
                 self._connection.unregister(_BATCH)
+
+
+def _is_number(identity: str) -> bool:
+    return identity.isascii() and identity.isdecimal()
 
 
 def _assignments(names: Sequence[str], source: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from zoho_async.export.columns import ColumnKind
+from zoho_async.export.columns import ColumnKind, short_name
 from zoho_async.export.databases.engine import definitions, listed, quoted, replacing
 from zoho_async.export.databases.sink import DatabaseSink
 from zoho_async.export.destination import Place, Table, Value
@@ -205,15 +205,14 @@ class PostgreSqlEngine:
         self._copy(quoted(table.name), table, values)
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        stage = quoted(f"_zoho_stage_{len(table.columns)}")
+        stage = quoted(short_name(f"_zoho_{len(table.columns)}_of_{table.name}"))
         names = listed([column.name for column in table.columns])
-        if (made := f"{stage} {table.name}") not in self._staged:
-            self.execute(f"DROP TABLE IF EXISTS pg_temp.{stage}")
+        if stage not in self._staged:
             self.execute(
-                f"CREATE TEMP TABLE {stage} ({definitions(table, _TYPES)}) ON COMMIT DELETE ROWS"
+                f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({definitions(table, _TYPES)})"
+                " ON COMMIT DELETE ROWS"
             )
-            self._staged.clear()
-            self._staged.add(made)
+            self._staged.add(stage)
         self._copy(stage, table, values)
         self.execute(
             f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {stage}"

@@ -31,7 +31,7 @@ class DatabaseSink:
     """Where the rows of one resource's part go. Get one from a destination."""
 
     def __init__(self, engine: Engine, table: Table, part: str) -> None:
-        shape = shape_of(table.fields)
+        shape = shape_of(table.fields, table.row_id)
         self.name: Final = f"{table.name.replace('.', '_')} in {engine.name}"
         self._engine: Final = engine
         self._reader: Final = Reader(shape)

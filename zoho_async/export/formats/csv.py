@@ -26,7 +26,7 @@ class Csv:
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
         """Write ``rows`` to ``target``."""
-        shape = shape_of(table.fields, lists=False)
+        shape = shape_of(table.fields, table.row_id, lists=False)
         reader = Reader(shape)
         booleans = [n for n, column in enumerate(shape.columns) if column.kind == "boolean"]
         with target.open("w", encoding="utf-8", newline="") as file:

@@ -46,7 +46,7 @@ class Parquet:
             self._write_nested(rows, target, table)
 
     def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
-        shape = shape_of(table.fields, texts=True)
+        shape = shape_of(table.fields, table.row_id, texts=True)
         reader = Reader(shape)
         with _Groups(
             self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
@@ -55,7 +55,7 @@ class Parquet:
                 groups.add(self._arrow.nested(shape, reader.read(lines)))
 
     def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
-        shape = shape_of(table.fields, texts=True)
+        shape = shape_of(table.fields, table.row_id, texts=True)
         reader = Reader(shape)
         layout = Layout(_stem(rows), table.row_id, shape)
         children = [
