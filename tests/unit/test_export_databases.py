@@ -275,6 +275,20 @@ def test_rows_without_ids_are_appended_and_a_part_begun_anew_replaces_its_own(
     assert target.ask("SELECT * FROM books_notes__line_items") == []
 
 
+def test_what_the_engine_refuses_is_told_in_its_own_words(target: Target) -> None:
+    load(target, TABLE, [row("1")])
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        with engine.transaction():
+            engine.execute("DROP TABLE books_invoices__line_items__tags")
+        with pytest.raises(DestinationError, match="books_invoices__line_items__tags"):
+            write(engine, sink, [row("1", line_items='[{"tags":[{}]}]')])
+        assert engine.execute("SELECT count(*) FROM books_invoices") == [(1,)]
+
+
 def test_a_place_that_cannot_be_had_says_why(tmp_path: Path) -> None:
     for name in ("books.sqlite", "books.duckdb"):
         (tmp_path / name).write_bytes(b"neither of the two, nor anything else " * 400)

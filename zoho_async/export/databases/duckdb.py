@@ -27,7 +27,9 @@ from zoho_async.export.extras import library
 from zoho_async.export.flat import FlatTable
 
 _BATCH: Final = "_zoho_batch"  # what the rows on their way in are called
-_MEMORY: Final = "512MB"  # at most, for DuckDB's cache of the file
+#: At most, for DuckDB's cache of the file, on one thread: rows come from one anyway. With half as
+#: much, tables of 400 columns fail.
+_MEMORY: Final = "128MB"
 
 _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "VARCHAR",
@@ -90,7 +92,7 @@ class DuckDbEngine:
             with self.refusals():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection: Final[Any] = duckdb.connect(
-                    str(path), config={"memory_limit": _MEMORY}
+                    str(path), config={"memory_limit": _MEMORY, "threads": 1}
                 )
         except BaseException:
             self._release()
@@ -223,7 +225,8 @@ class DuckDbEngine:
             try:
                 self._connection.execute(sql)
             finally:
-                self._connection.unregister(_BATCH)
+                with suppress(self._duckdb.Error):  # so as not to hide why the statement failed
+                    self._connection.unregister(_BATCH)
 
 
 def _is_number(identity: str) -> bool:

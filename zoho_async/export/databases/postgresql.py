@@ -226,6 +226,8 @@ class PostgreSqlEngine:
 
     def close(self) -> None:
         """Give the schema back and disconnect."""
+        with suppress(self._psycopg.Error):  # the server ends a session some time after its client
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
     def _ask(self, sql: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from zoho_async.export.destination import Table
 
-#: Bytes of rows read at once: some hundred rows, which stay in the processor's cache.
-PORTION = 1 << 20
+#: Bytes of rows read at once: one or two hundred rows, whose values stay in the processor's cache.
+#: Ten times as many take half as long again for each.
+PORTION = 384 << 10
 
 
 class Format(Protocol):
