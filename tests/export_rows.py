@@ -177,7 +177,8 @@ def _without_blanks(value: Any) -> Any:
         fields = {name: _without_blanks(each) for name, each in value.items()}
         return {name: each for name, each in fields.items() if each not in (None, {}, [])}
     if isinstance(value, list):
-        return [{} if each is None else _without_blanks(each) for each in value]
+        each_without = [_without_blanks(each) for each in value]
+        return [{} if each is None else each for each in each_without]
     return None if isinstance(value, str) and not value.strip(" ") else value
 
 

@@ -59,7 +59,7 @@ def _records(shape: Shape, batch: Batch) -> list[dict[str, object]]:
     return records
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(_objects(export_rows.FIELDS), max_size=4), st.booleans(), st.booleans())
 def test_columns_and_extra_hold_all_that_was_sent(
     texts: list[str], lists: bool, lists_of_texts: bool
@@ -72,7 +72,7 @@ def test_columns_and_extra_hold_all_that_was_sent(
         assert export_rows.same(said, held), (said, held)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(_objects(export_rows.FIELDS), min_size=2, max_size=4))
 def test_a_row_comes_out_the_same_whatever_comes_with_it(texts: list[str]) -> None:
     shape = shape_of(export_rows.FIELDS)

@@ -122,6 +122,17 @@ def test_an_element_that_is_no_object_leaves_the_whole_list_in_extra() -> None:
     assert extra == '{"line_items":[{"rate":1.0},"?"]}'
 
 
+def test_blank_elements_keep_their_places_whatever_comes_with_them() -> None:
+    blank, odd = b'{"line_items":[null,"",{"rate":1.0}]}', b'{"line_items":["?"]}'
+    reader = Reader(shape_of(export_rows.FIELDS))
+    for rows in ([blank], [blank, odd], [odd, blank]):
+        batch = reader.read(rows)
+        lines = batch.lists[0]
+        assert [count for count in lines.counts if count] == [3]
+        assert lines.batch.values[1] == [None, None, "1.0"]
+        assert sorted(filter(None, batch.extra)) == ['{"line_items":["?"]}'] * (len(rows) - 1)
+
+
 def test_a_row_with_broken_characters_is_read() -> None:
     shape = shape_of(export_rows.FIELDS)
     rows = [b'{"customer_name":"a\xffb"}', b'{"customer_name":"c\\ud800d","x\xfe":1}']

@@ -14,7 +14,7 @@ names, so that it does not depend on what else was in the batch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any, Final, TypeAlias
 
@@ -33,7 +33,7 @@ _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw] | None])
 _LISTS: Final = msgspec.json.Decoder(list[list[msgspec.Raw] | None])
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_OBJECT_LIST: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 _Fields: TypeAlias = dict[str, msgspec.Raw]
@@ -110,7 +110,7 @@ class Reader:
         try:
             by_name = known.transposed(raws)
         except UNDECODABLE:
-            raws, misfits = _only(_OBJECT, raws)
+            raws, misfits = _only(_OBJECT.decode, raws)
             by_name = known.transposed(raws)
         others = [(name, raws) for name, raws in by_name.items() if name not in known.described]
         left = _left_over(others, len(raws))
@@ -141,7 +141,7 @@ class Reader:
         try:
             return self._elements(raws), []
         except (_NoObject, *UNDECODABLE):
-            raws, misfits = _only(_OBJECT_LIST, raws)
+            raws, misfits = _only(_objects_of, raws)
             return self._elements(raws), misfits
 
     def _elements(self, raws: Raws) -> Elements:
@@ -242,13 +242,20 @@ def _left_over(columns: Iterable[tuple[str, Raws]], size: int) -> list[_Fields]:
     return rows
 
 
-def _only(decoder: msgspec.json.Decoder[Any], raws: Raws) -> tuple[Raws, list[int]]:
+def _objects_of(text: bytes) -> None:
+    """Raises where ``text`` is no list of objects; a blank element is an object without fields."""
+    for raw in _LIST.decode(text):
+        if (element := bytes(raw)) not in BLANKS:
+            _OBJECT.decode(element)
+
+
+def _only(decode: Callable[[bytes], Any], raws: Raws) -> tuple[Raws, list[int]]:
     kept: list[msgspec.Raw] = []
     misfits: list[int] = []
     for place, raw in enumerate(raws):
         text = bytes(raw)
         try:
-            decoder.decode(text)
+            decode(text)
         except UNDECODABLE:
             kept.append(NULL)
             if text not in BLANKS:
