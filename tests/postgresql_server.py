@@ -1,0 +1,98 @@
+"""A PostgreSQL server of the tests' own, on a socket in a folder that goes with it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+
+class PostgresqlServer:
+    """``postgres`` from PATH or where Debian keeps it; the test is skipped where there is none.
+
+    The server refuses to run as root: there it runs as ``postgres`` or ``nobody``. Everybody may
+    log in who can reach the socket, as the user ``zoho``.
+    """
+
+    def __init__(self) -> None:
+        self._programs = _programs()
+        if self._programs is None:
+            pytest.skip("no PostgreSQL server is installed (initdb is not found)")
+        self._folder = tempfile.TemporaryDirectory(prefix="pg-")
+        self._data = Path(self._folder.name, "data")
+        self._user = _unprivileged() if os.geteuid() == 0 else None
+        self.socket = self._folder.name
+
+    def address(self, database: str = "postgres") -> str:
+        """What a client connects to."""
+        return f"postgresql://zoho@/{database}?host={self.socket}"
+
+    def start(self) -> None:
+        """Make the cluster where there is none, start it and wait until it answers."""
+        if not self._data.exists():
+            if self._user is not None:
+                os.chown(self._folder.name, self._user.pw_uid, self._user.pw_gid)
+            self._run(
+                "initdb", "-D", str(self._data), "-U", "zoho", "-A", "trust", "-E", "UTF8",
+                "--locale=C", "--no-sync",
+            )  # fmt: skip
+        options = f"-c listen_addresses='' -k {self.socket} -c shared_buffers=32MB -c fsync=off"
+        log = str(Path(self._folder.name, "log"))
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", log, "-o", options, "start")
+
+    def create(self, database: str) -> str:
+        """Make a database; its address."""
+        self._run("createdb", "-h", self.socket, "-U", "zoho", database)
+        return self.address(database)
+
+    def stop(self) -> None:
+        """End it, whatever clients do."""
+        if Path(self._data, "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", str(self._data), "-w", "-m", "fast", "stop")
+
+    def __enter__(self) -> PostgresqlServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        assert self._programs is not None
+        user = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid}
+        subprocess.run(
+            [str(self._programs / program), *arguments],
+            cwd=self._folder.name,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            timeout=60,
+            **({"extra_groups": [], **user} if user else {}),  # type: ignore[call-overload] # keywords
+        )
+
+
+def _programs() -> Path | None:
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return versions[-1].parent if versions else None
+
+
+def _unprivileged() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")

@@ -1,0 +1,88 @@
+"""Whatever Zoho sends stands in the columns and ``_extra``, to the last digit."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import export_rows
+from zoho_async.description import Field
+from zoho_async.export.batches import Batch, Reader
+from zoho_async.export.columns import Shape, shape_of
+from zoho_async.export.exact import fit
+
+_NAMES = st.sampled_from(("cf_a", "new field", 'odd "name"', "x\u00e4", "0", "_extra_", "total"))
+_TEXTS = st.text(max_size=8).map(json.dumps)
+_NUMBERS = st.decimals(allow_nan=False, allow_infinity=False).map(
+    lambda number: str(number).replace("E", "e")
+)
+_ODD = st.sampled_from(export_rows.ODD) | _TEXTS | _NUMBERS
+
+
+def _objects(fields: tuple[Field, ...], depth: int = 0) -> st.SearchStrategy[str]:
+    known = {field.name: _values(field, depth) for field in fields}
+    described = st.fixed_dictionaries({}, optional=known)
+    unknown = st.dictionaries(_NAMES, _ODD, max_size=2)
+    return st.builds(lambda one, other: export_rows._object({**other, **one}), described, unknown)
+
+
+def _values(field: Field, depth: int) -> st.SearchStrategy[str]:
+    usual = _ODD
+    if field.fields:
+        usual = _objects(field.fields, depth + 1)
+        if field.kind == "list":
+            usual = st.lists(usual, max_size=2).map(lambda each: f"[{','.join(each)}]")
+    elif field.kind != "list":
+        usual = st.sampled_from(export_rows._USUAL[field.kind])
+    return usual | _ODD
+
+
+def _records(shape: Shape, batch: Batch) -> list[dict[str, object]]:
+    records: list[dict[str, object]] = [
+        {
+            **{
+                column.name: cells[n]
+                for column, cells in zip(shape.columns, batch.values, strict=True)
+            },
+            "_extra": batch.extra[n],
+        }
+        for n in range(batch.size)
+    ]
+    for nested, elements in zip(shape.lists, batch.lists, strict=True):
+        inside = iter(_records(nested.shape, elements.batch))
+        for record, count in zip(records, elements.counts, strict=True):
+            record[nested.name] = None if count is None else [next(inside) for _ in range(count)]
+    return records
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_objects(export_rows.FIELDS), max_size=4), st.booleans(), st.booleans())
+def test_columns_and_extra_hold_all_that_was_sent(
+    texts: list[str], lists: bool, lists_of_texts: bool
+) -> None:
+    shape = shape_of(export_rows.FIELDS, lists=lists, texts=lists_of_texts)
+    rows = [text.encode() for text in texts]
+    batch = Reader(shape).read(rows)
+    for row, record in zip(rows, _records(shape, batch), strict=True):
+        said, held = export_rows.sent(row), export_rows.kept(shape, record)
+        assert export_rows.same(said, held), (said, held)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(_objects(export_rows.FIELDS), min_size=2, max_size=4))
+def test_a_row_comes_out_the_same_whatever_comes_with_it(texts: list[str]) -> None:
+    shape = shape_of(export_rows.FIELDS)
+    rows = [text.encode() for text in texts]
+    together = _records(shape, Reader(shape).read(rows))
+    assert together == [_records(shape, Reader(shape).read([row]))[0] for row in rows]
+
+
+@given(st.decimals(min_value=-(10**25), max_value=10**25, places=6))
+def test_an_amount_keeps_every_digit(amount: Decimal) -> None:
+    values, misfits = fit("decimal", [msgspec.Raw(f"{amount:f}".encode())])
+    assert misfits == []
+    assert Decimal(values[0]) == amount

@@ -1,0 +1,330 @@
+"""Databases as destinations: SQLite, DuckDB and PostgreSQL hold the same, and hold it together."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import export_databases, export_rows
+from tests.export_databases import PLACE, Target, by_id, load, write
+from tests.postgresql_server import PostgresqlServer
+from zoho_async.description import Field
+from zoho_async.export.columns import shape_of
+from zoho_async.export.destination import Table
+from zoho_async.export.errors import DestinationError, ExportRunning
+from zoho_async.export.flat import Layout
+
+SHAPE = shape_of(export_rows.FIELDS)
+LAYOUT = Layout("books_invoices", "invoice_id", SHAPE)
+TABLE = export_rows.TABLE
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    with PostgresqlServer() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+    if request.param == "sqlite":
+        return export_databases.sqlite_target(tmp_path)
+    if request.param == "duckdb":
+        return export_databases.duckdb_target(tmp_path)
+    server: PostgresqlServer = request.getfixturevalue("server")
+    return export_databases.postgresql_target(server.create(f"export_{next(_numbers)}"))
+
+
+def row(identity: str, **fields: str) -> bytes:
+    return export_rows._object({"invoice_id": f'"{identity}"', **fields}).encode()
+
+
+def held(target: Target) -> dict[str, Any]:
+    records = export_rows.joined(LAYOUT, SHAPE, target.tables(LAYOUT))
+    return {one["invoice_id"]: export_rows.kept(SHAPE, one) for one in records}
+
+
+def assert_holds(target: Target, rows: list[bytes]) -> None:
+    found = held(target)
+    assert len(found) == len(rows)
+    for one in rows:
+        said = export_rows.sent(one)
+        assert export_rows.same(said, found[said["invoice_id"]]), (said, found[said["invoice_id"]])
+
+
+def test_every_value_of_the_oddest_rows_is_there(target: Target) -> None:
+    rows = export_rows.rows(300, oddness=0.15)
+    load(target, TABLE, rows)
+    assert_holds(target, rows)
+
+
+def test_money_is_exact_and_its_sums_agree_to_the_cent(target: Target) -> None:
+    amounts = [Decimal(n * 7919 % 100_003) / 100 for n in range(1000)]
+    load(target, TABLE, [row(str(n), total=f"{one:f}") for n, one in enumerate(amounts, 1)])
+    found = target.ask("SELECT total FROM books_invoices")
+    assert sum(Decimal(each["total"]) for each in found) == sum(amounts)
+    (told,) = target.ask("SELECT sum(total) AS total FROM books_invoices")
+    assert round(Decimal(told["total"]), 2) == sum(amounts)
+
+
+def test_a_row_that_comes_again_replaces_its_columns_and_children(target: Target) -> None:
+    rows = export_rows.rows(60)
+    again = [
+        row(f"9558510300{n:08d}", total="1.0", line_items='[{"rate":2.0,"tags":[{"share":3.0}]}]')
+        for n in range(20, 40)
+    ]
+    load(target, TABLE, rows, again)
+    assert_holds(target, [*rows[:20], *again, *rows[40:]])
+    load(target, TABLE, rows)
+    assert_holds(target, rows)
+
+
+def test_the_last_of_several_rows_with_one_id_counts(target: Target) -> None:
+    pages = [row("1", total="1.0"), row("2", total="2.0"), row("1", total="3.0", line_items="[{}]")]
+    load(target, TABLE, pages)
+    assert_holds(target, pages[1:])
+
+
+def test_rows_with_blank_ids_are_all_there_and_not_twice(target: Target) -> None:
+    rows = [b'{"invoice_id":"","total":1.0}', b'{"total":2.0,"line_items":[{"rate":1.0}]}']
+    load(target, TABLE, rows, rows)
+    load(target, TABLE, rows)
+    found = target.ask("SELECT * FROM books_invoices")
+    assert sorted(Decimal(each["total"]) for each in found) == [1, 2]
+    (line,) = target.ask("SELECT * FROM books_invoices__line_items")
+    assert line["_row_id"] == next(one["invoice_id"] for one in found if Decimal(one["total"]) == 2)
+
+
+def test_deleted_records_are_marked_and_kept(target: Target) -> None:
+    load(target, TABLE, [row("1", total="1.0", line_items="[{}]"), row("2", total="2.0")])
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "20261123T020000Z")
+        sink.resume(0)
+        with engine.transaction():
+            sink.bury(["1", "7", "1"], "2026-11-23T02:00:00+0000")
+    found = by_id(target.ask("SELECT * FROM books_invoices"))
+    assert Decimal(found["1"]["total"]) == 1
+    assert str(found["1"]["_deleted_time"])[:10] == "2026-11-23"
+    assert found["7"]["_deleted_time"] is not None
+    assert found["2"]["_deleted_time"] is None
+    load(target, TABLE, [row("1", total="5.0")])
+    assert by_id(target.ask("SELECT * FROM books_invoices"))["1"]["_deleted_time"] is None
+
+
+def test_a_record_that_was_only_known_as_deleted_may_come_after_all(target: Target) -> None:
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        write(engine, sink, [row("5", total="1.0")])
+        with engine.transaction():
+            sink.bury(["7"], "2026-11-23T02:00:00+0000")
+        write(engine, sink, [row("7", total="2.0")])
+    assert_holds(target, [row("5", total="1.0"), row("7", total="2.0")])
+
+
+def test_ids_that_nobody_describes_still_tell_rows_apart(target: Target) -> None:
+    for fields in ((), (Field(name="task_id", kind="integer"),)):
+        table = Table(name="books.tasks", row_id="task_id", fields=fields)
+        load(target, table, [b'{"task_id":1,"n":1}', b'{"task_id":"2","n":2}', b'{"task_id":"1"}'])
+    assert sorted(by_id(target.ask("SELECT * FROM books_tasks"), "task_id")) == ["1", "2"]
+
+
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(tmp_path: Path) -> None:
+    target = export_databases.sqlite_target(tmp_path)
+    rows = export_rows.rows(400)
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        engine.execute("PRAGMA max_page_count = 40")
+        with pytest.raises(DestinationError, match=r"full; make it writable \(or make room\)"):
+            write(engine, sink, rows, 50)
+        landed = [each["invoice_id"] for each in map(export_rows.sent, rows)]
+        ((count,),) = engine.execute("SELECT count(*) FROM books_invoices")
+        assert 0 < count < len(rows)
+        assert count % 50 == 0
+        engine.execute("PRAGMA max_page_count = 4000")
+        write(engine, sink, rows[count:], 50)
+    assert sorted(by_id(target.ask("SELECT * FROM books_invoices"))) == sorted(landed)
+
+
+def test_rows_and_state_come_together_or_not_at_all(target: Target) -> None:
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        with engine.transaction():
+            engine.execute("CREATE TABLE _zoho_test (id BIGINT PRIMARY KEY, text TEXT)")
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        with engine.transaction():
+            sink.write([row("1")])
+            engine.upsert("_zoho_test", ["id"], ["id", "text"], [(1, "one")])
+
+        def fail() -> None:
+            with engine.transaction():
+                sink.write([row("1", total="5.0"), row("2")])
+                engine.upsert("_zoho_test", ["id"], ["id", "text"], [(1, "two"), (2, None)])
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+        with engine.transaction():
+            sink.write([row("3"), row("2")])
+    assert sorted(by_id(target.ask("SELECT * FROM books_invoices"))) == ["1", "2", "3"]
+    assert target.ask("SELECT * FROM _zoho_test") == [{"id": 1, "text": "one"}]
+
+
+def test_state_comes_back_as_it_was_written(target: Target) -> None:
+    rows = [(n, f"id {n} \\ \t'\u00e9", n * 0.1 if n % 2 else None) for n in range(1500)]
+    names = ["number", "text", "seconds"]
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        with engine.transaction():
+            engine.execute(
+                "CREATE TABLE IF NOT EXISTS _zoho_test (number BIGINT NOT NULL, text TEXT NOT NULL,"
+                " seconds DOUBLE PRECISION, PRIMARY KEY (number, text))"
+            )
+            engine.insert("_zoho_test", names, rows)
+            engine.insert("_zoho_test", names, [])
+            engine.upsert("_zoho_test", names[:2], names, [(*each[:2], 7.0) for each in rows[:700]])
+            engine.upsert("_zoho_test", names[:2], names, [])
+        found = engine.execute(
+            "SELECT * FROM _zoho_test WHERE number >= ? AND text LIKE ? ORDER BY 1", [100, "id %"]
+        )
+        assert found == [*((*each[:2], 7.0) for each in rows[100:700]), *rows[700:]]
+        assert engine.execute("DELETE FROM _zoho_test WHERE number < ?", [5]) in ([], [(5,)])
+
+
+def test_a_second_run_into_the_same_place_is_told_so(target: Target) -> None:
+    first, second = target.make(), target.make()
+    first.open(PLACE)
+    with pytest.raises(ExportRunning):
+        second.open(PLACE)
+    first.close()
+    first.close()
+    second.open(PLACE)
+    second.close()
+
+
+def test_columns_that_a_description_gains_are_added(target: Target) -> None:
+    rows = export_rows.rows(50)
+    fewer = tuple(field for field in TABLE.fields if field.name not in ("total", "line_items"))
+    load(target, Table(name=TABLE.name, row_id="invoice_id", fields=fewer), rows)
+    load(target, TABLE, rows)
+    assert_holds(target, rows)
+
+
+def test_columns_of_others_are_left_alone(target: Target) -> None:
+    rows = export_rows.rows(20)
+    load(target, TABLE, rows)
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        with engine.transaction():
+            engine.execute("ALTER TABLE books_invoices ADD COLUMN note TEXT")
+            engine.execute("UPDATE books_invoices SET note = ?", ["mine"])
+    load(target, TABLE, rows)
+    assert {each["note"] for each in target.ask("SELECT note FROM books_invoices")} == {"mine"}
+    assert_holds(target, rows)
+
+
+def test_a_column_that_changed_its_type_is_refused_with_what_to_do(target: Target) -> None:
+    load(target, TABLE, [row("1")])
+    fields = tuple(
+        Field(name="total", kind="integer") if field.name == "total" else field
+        for field in TABLE.fields
+    )
+    with pytest.raises(
+        DestinationError, match=r"its column total of table books_invoices .*rename"
+    ):
+        load(target, Table(name=TABLE.name, row_id="invoice_id", fields=fields))
+
+
+def test_rows_without_ids_are_appended_and_a_part_begun_anew_replaces_its_own(
+    target: Target,
+) -> None:
+    table = Table(name="books.notes", row_id="", fields=TABLE.fields)
+
+    def totals() -> list[int]:
+        return sorted(
+            int(Decimal(each["total"])) for each in target.ask("SELECT * FROM books_notes")
+        )
+
+    load(target, table, [b'{"total":1.0}', b'{"total":1.0,"line_items":[{"rate":1.0}]}'])
+    load(target, table, [b'{"total":2.0}'], [b'{"total":3.0}'], part="20261123T020000Z")
+    assert totals() == [1, 1, 2, 3]
+    load(target, table, [b'{"total":4.0,"line_items":[{},{}]}'], part="20261123T020000Z")
+    assert totals() == [1, 1, 4]
+    load(target, table, [b'{"total":5.0}'])
+    assert totals() == [5]
+    assert target.ask("SELECT * FROM books_notes__line_items") == []
+
+
+def test_what_the_engine_refuses_is_told_in_its_own_words(target: Target) -> None:
+    load(target, TABLE, [row("1")])
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        with engine.transaction():
+            engine.execute("DROP TABLE books_invoices__line_items__tags")
+        with pytest.raises(DestinationError, match="books_invoices__line_items__tags"):
+            write(engine, sink, [row("1", line_items='[{"tags":[{}]}]')])
+        assert engine.execute("SELECT count(*) FROM books_invoices") == [(1,)]
+
+
+def test_a_place_that_cannot_be_had_says_why(tmp_path: Path) -> None:
+    for name in ("books.sqlite", "books.duckdb"):
+        (tmp_path / name).write_bytes(b"neither of the two, nor anything else " * 400)
+    for make in (export_databases.sqlite_target, export_databases.duckdb_target):
+        target = make(tmp_path)
+        with pytest.raises(DestinationError, match="books"):
+            target.make().open(PLACE)
+        with pytest.raises(DestinationError, match="books"):  # and it is not held
+            target.make().open(PLACE)
+
+
+def test_psql_reads_the_tables(server: PostgresqlServer) -> None:
+    if shutil.which("psql") is None:
+        pytest.skip("psql is not installed")
+    target = export_databases.postgresql_target(server.create("read_by_psql"))
+    load(target, TABLE, [row("1", total="0.10"), row("2", total="0.20", date='"2026-06-09"')])
+    told = subprocess.run(
+        ["psql", target.to, "-At", "-c", "SELECT sum(total), max(date) FROM books_invoices"],
+        capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    assert told.stdout.strip() == "0.30|2026-06-09"
+
+
+def test_a_server_that_goes_away_ends_the_run_with_advice(server: PostgresqlServer) -> None:
+    target = export_databases.postgresql_target(server.create("goes_away"))
+    destination = target.make()
+    with closing(destination):
+        engine = destination.open(PLACE)
+        sink = destination.sink(TABLE, "")
+        sink.resume(0)
+        write(engine, sink, [row("1")])
+        target.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = 'goes_away' AND pid <> pg_backend_pid()"
+        )
+        with pytest.raises(DestinationError, match="run the same again"):
+            write(engine, sink, [row("2"), row("3")])
+    load(target, TABLE, [row("2")])
+    assert sorted(by_id(target.ask("SELECT * FROM books_invoices"))) == ["1", "2"]

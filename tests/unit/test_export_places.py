@@ -1,0 +1,119 @@
+"""What stands after ``--to``: which destination it is, and what is said where it is none."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from zoho_async.errors import ConfigurationError
+from zoho_async.export.databases import DuckDb, PostgreSql, Sqlite
+from zoho_async.export.destination import Place
+from zoho_async.export.errors import DestinationError
+from zoho_async.export.extras import MissingExtra
+from zoho_async.export.places import UnknownPlace, open_destination
+
+PLACE = Place("10234695", "www.zohoapis.com")
+
+
+@pytest.mark.parametrize(
+    ("to", "kind"),
+    [
+        ("postgresql://zoho@db.example/books", PostgreSql),
+        ("postgres://zoho@db.example/books", PostgreSql),
+        ("duckdb:data/books.bin", DuckDb),
+        ("books.duckdb", DuckDb),
+        ("sqlite:books", Sqlite),
+        ("books.sqlite", Sqlite),
+        ("books.SQLITE3", Sqlite),
+        ("books.db", Sqlite),
+    ],
+)
+def test_a_place_is_known_by_its_name(to: str, kind: type) -> None:
+    destination = open_destination(to)
+    assert isinstance(destination, kind)
+    assert "books" in destination.name
+
+
+@pytest.mark.parametrize("format", [None, "jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"])
+def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Path) -> None:
+    pytest.importorskip("zoho_async.export.directory")
+    destination = open_destination(tmp_path / "out", format)
+    assert destination.name == str(tmp_path / "out")
+    assert open_destination(str(tmp_path)).name == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("to", "format", "flatten", "advice"),
+    [
+        ("mysql://zoho:s3cret@db/books", None, False, "postgresql://user@host/name"),
+        ("duckdb:", None, False, "duckdb:books.duckdb"),
+        ("books.db", "csv", False, "no file format"),
+        ("books.duckdb", None, True, "leave --format and --flatten out"),
+        ("out", "xlsx", False, "jsonl, jsonl.gz, jsonl.zst, csv, parquet"),
+        ("out", "csv", True, "--flatten is for Parquet"),
+    ],
+)
+def test_what_is_no_place_says_what_would_be_one(
+    to: str, format: str | None, flatten: bool, advice: str
+) -> None:
+    with pytest.raises(UnknownPlace) as refused:
+        open_destination(to, format, flatten)
+    assert advice in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    assert isinstance(refused.value, ConfigurationError)
+
+
+@pytest.mark.parametrize(
+    ("to", "format", "module", "extra"),
+    [
+        ("out", "parquet", "pyarrow", "zoho-async[parquet]"),
+        ("out", "jsonl.zst", "zstandard", "zoho-async[zstd]"),
+        ("books.duckdb", None, "duckdb", "zoho-async[duckdb]"),
+        ("postgresql://zoho@db/books", None, "psycopg", "zoho-async[postgresql]"),
+    ],
+)
+def test_a_missing_library_says_what_to_install(
+    to: str, format: str | None, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra) as refused:
+        open_destination(to, format)
+    assert f"pip install '{extra}'" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://zoho:s3cret-Passw0rd@127.0.0.1:1/books",
+        "postgresql://zoho:s3cret%40Passw0rd@127.0.0.1:1/books",
+        "postgresql://zoho:s3cret@Passw0rd@127.0.0.1:1/books",
+        "postgresql://zoho:s3cret/Passw0rd@127.0.0.1:1/books",
+        "postgresql://zoho:s3cret?Passw0rd@127.0.0.1:1/books",
+        "postgresql://zoho:s3cret#Passw0rd@127.0.0.1:1/books",
+        "postgresql://zoho:s3cret:Passw0rd@127.0.0.1:1/books",
+        "postgresql://zoho@127.0.0.1:1/books?password=s3cretPassw0rd",
+        "postgresql://zoho@127.0.0.1:1/books?password=s3cretPassw0rd&s3cret",
+    ],
+)
+def test_a_password_is_never_told(address: str) -> None:
+    with pytest.raises(DestinationError) as refused:
+        open_and_name(address)
+    causes = [refused.value, refused.value.__cause__, refused.value.__context__]
+    told = "".join(f"{each!r} {each}" for each in causes)
+    assert "s3cret" not in told
+    assert "Passw0rd" not in told
+
+
+def open_and_name(address: str) -> None:
+    destination = open_destination(address)
+    told = f"{destination!r} {destination.name}"
+    assert "s3cret" not in told
+    assert "Passw0rd" not in told
+    destination.open(PLACE)
+
+
+def test_a_user_whose_password_is_its_name_still_learns_what_is_wrong() -> None:
+    with pytest.raises(DestinationError, match="refused"):
+        open_destination("postgresql://postgres:postgres@127.0.0.1:1/postgres").open(PLACE)

@@ -1,0 +1,24 @@
+"""Libraries that only some destinations need, with what to install where one is missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from zoho_async.errors import ConfigurationError
+from zoho_async.export.errors import ExportError
+
+
+class MissingExtra(ExportError, ConfigurationError):
+    """A destination needs a library that is not installed."""
+
+
+def library(module: str, extra: str, purpose: str) -> Any:
+    """The module called ``module``. Raises `MissingExtra` that says how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as problem:
+        raise MissingExtra(
+            f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({problem}); "
+            f"install it with: pip install 'zoho-async[{extra}]'"
+        ) from problem

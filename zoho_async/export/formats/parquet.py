@@ -1,0 +1,129 @@
+"""Parquet, typed: exact decimals, dates, instants in UTC, lists as lists of structs.
+
+With ``flatten`` lists of objects are files of their own, ``invoices__line_items.parquet`` beside
+``invoices.parquet``, keyed to their parent (see `zoho_async.export.flat`). These are complete
+under their names before the parent's file is: where that is, they are.
+
+Rows are gathered to groups of `GROUP` bytes in memory; a group is what a reader decodes at once,
+and what this module holds at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from zoho_async.export.arrow import Arrow
+from zoho_async.export.batches import Reader
+from zoho_async.export.columns import shape_of
+from zoho_async.export.destination import Table
+from zoho_async.export.extras import library
+from zoho_async.export.flat import Layout
+from zoho_async.export.formats.spool import portions
+from zoho_async.export.jsonl import sync_directory
+
+GROUP: Final = 8 << 20
+
+
+class Parquet:
+    """``.parquet``. Raises `MissingExtra` without the library ``pyarrow``."""
+
+    suffix: str = ".parquet"
+
+    def __init__(self, *, flatten: bool = False) -> None:
+        self._arrow: Final = Arrow(library("pyarrow", "parquet", "writing Parquet"))
+        self._parquet: Final[Any] = library("pyarrow.parquet", "parquet", "writing Parquet")
+        self._flatten: Final = flatten
+
+    def write(self, rows: Path, target: Path, table: Table) -> None:
+        """Write ``rows`` to ``target``, and child tables beside it where they are asked for."""
+        if self._flatten:
+            self._write_flat(rows, target, table)
+        else:
+            self._write_nested(rows, target, table)
+
+    def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
+        shape = shape_of(table.fields, table.row_id, texts=True)
+        reader = Reader(shape)
+        with _Groups(
+            self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
+        ) as groups:
+            for lines in portions(rows):
+                groups.add(self._arrow.nested(shape, reader.read(lines)))
+
+    def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
+        shape = shape_of(table.fields, table.row_id, texts=True)
+        reader = Reader(shape)
+        layout = Layout(_stem(rows), table.row_id, shape)
+        children = [
+            (target.with_name(f"{each.name}{self.suffix}.tmp"), each) for each in layout.tables[1:]
+        ]
+        paths = [(target, layout.tables[0]), *children]
+        with ExitStack() as stack:
+            files = [
+                stack.enter_context(
+                    _Groups(self._parquet, self._arrow, path, self._arrow.schema(each.columns))
+                )
+                for path, each in paths
+            ]
+            number = 0
+            for lines in portions(rows):
+                batch = reader.read(lines)
+                if layout.id_column is None:
+                    ids: Sequence[str] = [str(number + n) for n in range(1, len(lines) + 1)]
+                    number += len(lines)
+                else:
+                    ids = layout.ids(batch, lines)
+                for groups, each, columns in zip(
+                    files, layout.tables, layout.split(batch, ids), strict=True
+                ):
+                    groups.add(self._arrow.flat(each.columns, columns))
+        for path, _ in children:
+            _sync(path)
+            path.replace(path.with_suffix(""))
+        sync_directory(target.parent)
+
+
+class _Groups:
+    """One Parquet file; tables that are added come down in row groups of bounded size."""
+
+    def __init__(self, parquet: Any, arrow: Arrow, path: Path, schema: Any) -> None:
+        self._arrow: Final = arrow
+        self._writer: Final[Any] = parquet.ParquetWriter(path, schema, compression="zstd")
+        self._waiting: list[Any] = []
+        self._bytes = 0
+
+    def add(self, table: Any) -> None:
+        self._waiting.append(table)
+        self._bytes += table.nbytes
+        if self._bytes >= GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            table = self._arrow.pa.concat_tables(self._waiting)
+            self._waiting, self._bytes = [], 0
+            self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+
+    def __enter__(self) -> _Groups:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+
+def _stem(rows: Path) -> str:
+    """``invoices`` for ``invoices.jsonl.part``."""
+    return rows.name.partition(".")[0]
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
