@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ from zoho_async.auth import (
     refresh,
     store_key,
 )
-from zoho_async.call import Call, error_of, quota_of, retry_after
+from zoho_async.call import JSON, START, Call, error_of, is_document, quota_of, retry_after
 from zoho_async.clock import Clock
 from zoho_async.errors import (
     AmbiguousWrite,
@@ -45,14 +45,21 @@ from zoho_async.errors import (
     SessionClosed,
     TooManyInFlight,
     TransportError,
-    UnreadableReply,
     ZohoError,
 )
 from zoho_async.events import Called, Event, Observer, Refreshed, Retried
+from zoho_async.files import Document
 from zoho_async.limits import Ledger, Limits, Refusal, Scheduler, Slot, scheduler
 from zoho_async.regions import API_URLS, checked_url, region
 from zoho_async.retry import Policy, RetryBudget, outcome
-from zoho_async.transport import Answer, Transport, proxy_for, verifies
+from zoho_async.transport import (
+    ANSWER_TIMEOUT,
+    Answer,
+    Opened,
+    Transport,
+    proxy_for,
+    verifies,
+)
 
 T = TypeVar("T")
 
@@ -102,6 +109,7 @@ class Account:
         self._transport: Transport | None = None
         self._proxies: dict[str, str | None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._documents: set[Document] = set()
         self._budgets: dict[str | None, RetryBudget] = {}
         self._schedulers: OrderedDict[str, Scheduler] = OrderedDict()
         self._closed = False
@@ -190,6 +198,8 @@ class Account:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for document in list(self._documents):
+            await document.aclose()
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.close()
@@ -199,6 +209,26 @@ class Account:
 
         That is a `ReplyError`, `TransportError`, `AmbiguousWrite`, `LimitError` or `AuthError`.
         """
+
+        async def once(token: AccessToken, slot: Slot, attempt: int) -> Answer:
+            return await self._answer(call, token, slot, attempt)
+
+        return await self._carry(call, once)
+
+    async def receive(self, call: Call, name: str, use: Callable[[Document], Awaitable[T]]) -> T:
+        """What ``use`` makes of the document that ``call`` answers.
+
+        It is called ``name`` where Zoho gives it no name. ``use`` closes the document, or hands it
+        to someone who does. Raises as `send`.
+        """
+
+        async def once(token: AccessToken, slot: Slot, attempt: int) -> T:
+            return await use(await self._document(call, name, token, slot, attempt))
+
+        return await self._carry(call, once)
+
+    async def _carry(self, call: Call, once: Callable[[AccessToken, Slot, int], Awaitable[T]]) -> T:
+        """Try ``once``, and again while that may help."""
         budget = self._budget(call.request.organization)
         budget.called()
         attempt, renewed = 0, False
@@ -211,15 +241,11 @@ class Account:
                 limited.asked = call.request
                 raise limited from last
             try:
-                answer, refused = await self._attempt(call, token, slot, attempt)
-            except TransportError as broken:
-                last = broken
-            else:
-                if refused is None:
-                    return answer
-                last = refused
+                return await once(token, slot, attempt)
+            except (TransportError, ReplyError) as error:
+                last = error
             # "not authorized" may be a token that died early: one new token tells.
-            if isinstance(last, NotAuthorized) and not renewed:
+            if isinstance(last, NotAuthorized) and not renewed and not call.is_spent:
                 renewed = await self._tokens.refused(token)
                 if renewed:
                     attempt -= 1
@@ -245,20 +271,60 @@ class Account:
                 return token, slot
             await _settled(slot.unsent())
 
-    async def _attempt(
-        self, call: Call, token: AccessToken, slot: Slot, attempt: int
-    ) -> tuple[Answer, ReplyError | UnreadableReply | None]:
-        """Send once. The slot is settled whatever happens, cancellation included."""
+    async def _answer(self, call: Call, token: AccessToken, slot: Slot, attempt: int) -> Answer:
+        """Send once and read the answer. The slot is settled whatever happens."""
+        began = self._clock.monotonic()
+        opened = await self._opened(call, token, slot, attempt)
+        try:
+            answer = await opened.read()
+        except BaseException as broken:
+            await self._lost(call, slot, broken, began, attempt)
+            raise
+        finally:
+            opened.close()
+        await self._judge(call, answer, slot, began, attempt)
+        return answer
+
+    async def _document(
+        self, call: Call, name: str, token: AccessToken, slot: Slot, attempt: int
+    ) -> Document:
+        """Send once and look at the start of the document; closing it settles the slot."""
+        began = self._clock.monotonic()
+        opened = await self._opened(call, token, slot, attempt)
+        try:
+            answer = await opened.peek(START)
+            if not is_document(answer):
+                answer = await opened.read()
+        except BaseException as broken:
+            opened.close()
+            await self._lost(call, slot, broken, began, attempt)
+            raise
+        if error_of(call, answer) is not None:
+            opened.close()
+            await self._judge(call, answer, slot, began, attempt)
+
+        async def finish(document: Document) -> None:
+            self._documents.discard(document)
+            # That it was not read to its end changes nothing: the call has reached Zoho long ago.
+            await self._judge(call, answer, slot, began, attempt)
+
+        document = Document(opened, name, finish)
+        self._documents.add(document)
+        return document
+
+    async def _opened(self, call: Call, token: AccessToken, slot: Slot, attempt: int) -> Opened:
+        """Send once and read the head of the answer. Where that fails the slot is settled."""
         url = call.url(self._api_url)
         began = self._clock.monotonic()
         slot.sent()
         try:
-            answer = await self._open().send(
+            return await self._open().open(
                 call.request,
                 url,
                 headers=call.all_headers(token.value),
                 body=call.body,
                 silence=call.options.timeout,
+                total=ANSWER_TIMEOUT if call.accept == JSON else None,
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):
@@ -266,10 +332,21 @@ class Account:
             self._called(call, None, None, began, attempt)
             raise
         except BaseException as broken:
-            await _settled(slot.lost())
-            if isinstance(broken, TransportError):
-                self._called(call, None, None, began, attempt)
+            await self._lost(call, slot, broken, began, attempt)
             raise
+
+    async def _lost(
+        self, call: Call, slot: Slot, broken: BaseException, began: float, attempt: int
+    ) -> None:
+        """Settle the slot of a request whose answer nobody will read."""
+        await _settled(slot.lost())
+        if isinstance(broken, TransportError):
+            self._called(call, None, None, began, attempt)
+
+    async def _judge(
+        self, call: Call, answer: Answer, slot: Slot, began: float, attempt: int
+    ) -> None:
+        """Settle the slot of a request that was answered. Raises what the answer amounts to."""
         error = error_of(call, answer)
         refusal = None
         if isinstance(error, RateLimited):
@@ -277,7 +354,8 @@ class Account:
         await _settled(slot.replied(quota=quota_of(answer), refusal=refusal))
         code = error.code if isinstance(error, ReplyError) else None
         self._called(call, answer.status, code, began, attempt)
-        return answer, error
+        if error is not None:
+            raise error
 
     def _called(
         self, call: Call, status: int | None, code: int | None, began: float, attempt: int
@@ -319,6 +397,12 @@ class Account:
             raise AmbiguousWrite(
                 call.request, f"it is not known whether it took effect ({type(error).__name__})"
             ) from error
+        if call.is_spent and kind != "final":
+            error.add_note(
+                "The call was not tried again: a file in it comes from an iterator, which can be "
+                "read once only. Give its path or its bytes instead."
+            )
+            raise error
         patient = call.options.lane == "bulk"
         given_up = attempt >= self._retry.tries and not (patient and kind == "refused")
         if kind == "final" or given_up:

@@ -10,11 +10,17 @@ import msgspec
 
 from zoho_async.errors import ReplyError, Request, UnreadableReply, reply_error
 from zoho_async.limits import Lane, Quota
+from zoho_async.multipart import Form
 from zoho_async.operation import Product
 from zoho_async.transport import Answer, Body
 from zoho_async.wire import Unreadable, read_envelope
 
 JSON: Final = "application/json"
+PDF: Final = "application/pdf"
+FORM: Final = "application/x-www-form-urlencoded"
+
+#: As much of a document as is looked at before it is handed on.
+START: Final = 1024
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,9 +48,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     body: Body = None
+    content_type: str = JSON
     scope: str = ""
     accept: str = JSON
     repeatable: bool = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it cannot be sent again: a file's iterator was read."""
+        return isinstance(self.body, Form) and self.body.is_spent
 
     @property
     def may_repeat(self) -> bool:
@@ -63,7 +75,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """The headers of one attempt; ``token`` is the access token of this moment."""
         headers = {**self.headers, "Authorization": f"Zoho-oauthtoken {token}"}
         if isinstance(self.body, bytes):
-            headers["Content-Type"] = JSON
+            headers["Content-Type"] = self.content_type
         if self.accept != JSON:
             headers["Accept"] = self.accept
         if self.request.organization and self.product.organization_header:
@@ -141,7 +153,15 @@ def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply 
         return UnreadableReply(call.request, "an empty document came", answer.status)
     if answer.content_type == "text/html" and "html" not in call.accept:
         return UnreadableReply(call.request, "HTML came instead of a document", answer.status)
+    # Whatever its type is said to be; what stands before the mark, readers of PDFs skip.
+    if call.accept == PDF and b"%PDF-" not in answer.body[:START]:
+        return UnreadableReply(call.request, "what came is no PDF", answer.status)
     return None
+
+
+def is_document(answer: Answer) -> bool:
+    """Whether the start of an answer may be that of a document; errors come as JSON."""
+    return answer.status < 300 and answer.content_type != JSON
 
 
 def quota_of(answer: Answer) -> Quota | None:

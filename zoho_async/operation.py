@@ -13,6 +13,12 @@ import msgspec
 T = TypeVar("T")
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+Form: TypeAlias = Literal["", "JSONString"]
+
+#: What is documented for most files, in bytes: 10 MB.
+FILE_SIZE: Final = 10 * 1024 * 1024
+#: What is documented for most documents of many records.
+BATCH: Final = 25
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +61,11 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     the media type asked for; anything but JSON is handed over as bytes. ``repeatable`` marks a
     write that may be sent twice without harm (an upsert by unique field). ``per_user`` marks an
     operation that belongs to the account rather than to an organization.
+
+    ``form`` is the form field that takes the JSON where the documents want no JSON as such; a call
+    without a body has ``{}`` there. ``file_types`` are the endings of the names of files that Zoho
+    takes (none: the documents do not say), ``file_size`` is the most bytes of one. ``batch`` is
+    the most ids in a call that reads many records.
     """
 
     name: str
@@ -67,6 +78,10 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     accept: str = "application/json"
     repeatable: bool = False
     per_user: bool = False
+    form: Form = ""
+    file_types: tuple[str, ...] = ()
+    file_size: int = FILE_SIZE
+    batch: int = BATCH
 
 
 class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast, get_args
 
 import aiohttp
 import msgspec
@@ -21,6 +20,8 @@ from msgspec import UNSET, UnsetType
 
 from zoho_async.account import Account
 from zoho_async.auth import Credentials, TokenStore
+from zoho_async.batches import batches_of
+from zoho_async.bodies import body_of
 from zoho_async.call import Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import (
@@ -31,17 +32,20 @@ from zoho_async.errors import (
     ZohoError,
 )
 from zoho_async.events import Event, Observer
-from zoho_async.files import Download, Upload
+from zoho_async.files import Document, Download, Downloads
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import PRODUCTS, ListOperation, Operation
 from zoho_async.organizations import KnownOrganization, read_organizations
+from zoho_async.reply import Heard, Reply, reply_of
 from zoho_async.retry import Policy
 from zoho_async.transport import Answer
+from zoho_async.uploads import Upload
 from zoho_async.wire import Decoder, Unreadable, encode
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 
@@ -81,6 +85,7 @@ class Session:
         self._is_owner = True
         self._asking = asyncio.Lock()
         self._choices: list[str] = []
+        self._heard: list[Heard] | None = None
         self._decoder = Decoder(strict=strict, observer=observer)
         self._account = Account(
             credentials,
@@ -252,23 +257,30 @@ class Session:
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
         body: object = UNSET,
+        extra_body: Mapping[str, object] | None = None,
         headers: Mapping[str, object] | None = None,
+        fields: Mapping[str, object] | None = None,
         files: Mapping[str, Upload | None] | None = None,
     ) -> T:
         """Carry out ``operation``; the generated functions end here.
 
-        ``ids`` fill the path's names in order; ``query`` and ``headers`` leave out what is None;
-        ``body`` is sent as JSON, or as ``JSONString`` beside ``files``. Raises `CallError`,
-        `LimitError` or `AuthError`.
+        ``ids`` fill the path's names in order; ``query``, ``headers`` and ``fields`` (of a form)
+        leave out what is None; ``body`` with ``extra_body`` is sent as JSON, or as ``JSONString``
+        beside ``files``. Raises `CallError`, `LimitError` or `AuthError`; before anything is sent,
+        `TypeError` and `ValueError` for what cannot be sent and files that Zoho does not take.
         """
-        call = self._call(operation, ids, query, body, headers, files)
+        content, content_type = await body_of(operation, body, extra_body, fields, files)
+        call = msgspec.structs.replace(
+            self._call(operation, ids, query, headers), body=content, content_type=content_type
+        )
         answer = await self._send(call)
+        self._hear(operation, answer)
         try:
             return self._decoder.value(operation, answer.body)
         except Unreadable as problem:
             raise UnreadableReply(call.request, str(problem), answer.status) from None
 
-    async def download(
+    def download(
         self,
         operation: Operation[Any],
         *,
@@ -276,9 +288,49 @@ class Session:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, object] | None = None,
     ) -> Download:
-        """Carry out an operation that answers a document."""
-        answer = await self._send(self._call(operation, ids, query, UNSET, headers, None))
-        return Download(answer.body, answer.content_type, _file_name(answer, operation.name))
+        """The document that ``operation`` answers, asked for when it is read."""
+        call = self._call(operation, ids, query, headers)
+
+        async def carry(use: Callable[[Document], Awaitable[T]]) -> T:
+            return await self._among(self._account.receive(call, operation.name, use))
+
+        return Download(carry)
+
+    def downloads(
+        self,
+        operation: Operation[Any],
+        *,
+        split: str,
+        query: Mapping[str, object],
+    ) -> Downloads:
+        """As `download`, one for each batch of the ids that ``split`` names in ``query``."""
+        ids = cast(Sequence[str | int], query[split])
+        return Downloads(
+            [
+                self.download(operation, query={**query, split: batch})
+                for batch in batches_of(ids, operation.batch)
+            ]
+        )
+
+    async def reply(
+        self,
+        function: Callable[Concatenate[Session, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Reply[T]:
+        """What ``function`` gives, with the status, headers and all else of the answer.
+
+        ``await zoho.reply(invoices.get, invoice_id)`` stands for
+        ``await invoices.get(zoho, invoice_id)``. A list is awaited, as one page. Where a function
+        makes several calls, the answer is the last one's. Raises what ``function`` raises, and
+        `TypeError` for one that makes no call.
+        """
+        view = self._view()
+        view._heard = []
+        value = await function(view, *args, **kwargs)
+        if not view._heard:
+            raise TypeError(f"{getattr(function, '__name__', function)} made no call")
+        return reply_of(value, view._heard[-1])
 
     async def fetch_page(
         self,
@@ -296,7 +348,9 @@ class Session:
             query=query_of(query or {}),
             scope=operation.scope,
         )
-        return await self._send(call)
+        answer = await self._send(call)
+        self._hear(operation, answer)
+        return answer
 
     async def request(
         self,
@@ -352,9 +406,12 @@ class Session:
             raise UnreadableReply(call.request, problem, answer.status) from None
 
     async def _send(self, call: Call) -> Answer:
-        """Send ``call``; a wrong organization is told with those there are, asked for once."""
+        return await self._among(self._account.send(call))
+
+    async def _among(self, sending: Awaitable[T]) -> T:
+        """Await a call; a wrong organization is told with those there are, asked for once."""
         try:
-            return await self._account.send(call)
+            return await sending
         except OrganizationError as error:
             if error.choices:
                 raise
@@ -365,17 +422,17 @@ class Session:
                     self._choices.extend(map(str, await self.organizations()))
         raise wrong.among(tuple(self._choices))
 
+    def _hear(self, operation: Operation[Any] | ListOperation[Any], answer: Answer) -> None:
+        if self._heard is not None:
+            self._heard.append((operation, answer))
+
     def _call(
         self,
         operation: Operation[Any],
         ids: Sequence[str | int],
         query: Mapping[str, object] | None,
-        body: object,
         headers: Mapping[str, object] | None,
-        files: Mapping[str, Upload | None] | None,
     ) -> Call:
-        encoded = None if body is UNSET else encode(body)
-        uploads = {name: file for name, file in (files or {}).items() if file is not None}
         return Call(
             request=self._request(
                 operation.method, path_of(operation.path, ids), operation.per_user
@@ -385,7 +442,6 @@ class Session:
             caller=self,
             query=query_of(query or {}),
             headers=query_of(headers or {}),
-            body=(lambda: _form(uploads, encoded)) if uploads else encoded,
             scope=operation.scope,
             accept=operation.accept,
             repeatable=operation.repeatable,
@@ -406,25 +462,3 @@ def _organization(value: str | int | None) -> str | None:
             "(in Zoho's web app under the organization's name)"
         )
     return text
-
-
-def _form(files: Mapping[str, Upload], body: bytes | None) -> aiohttp.FormData:
-    """A multipart form; aiohttp uses it up, so each attempt makes its own."""
-    form = aiohttp.FormData()
-    if body is not None:
-        form.add_field("JSONString", body.decode())
-    for name, file in files.items():
-        form.add_field(name, file.content, filename=file.name)
-    return form
-
-
-_FILE_NAME: Final = re.compile(r'filename\*?=(?:UTF-8\'\')?"?([^";]+)"?', re.IGNORECASE)
-
-
-def _file_name(answer: Answer, operation: str) -> str:
-    """The reply's own file name without any folder, or one made from the operation's."""
-    found = _FILE_NAME.search(answer.headers.get("content-disposition", ""))
-    name = re.split(r"[/\\]", found.group(1))[-1].strip() if found else ""
-    if name and name not in {".", ".."}:
-        return name
-    return f"{operation}.{answer.content_type.rpartition('/')[2] or 'bin'}"

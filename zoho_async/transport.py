@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -27,14 +27,15 @@ from zoho_async.errors import (
     NotConnected,
     Request,
 )
+from zoho_async.multipart import Form
 from zoho_async.regions import is_loopback
 
 CONNECT_TIMEOUT: Final = 10.0
 #: An ordinary answer is small; one that is still dripping in after this long is a fault.
 ANSWER_TIMEOUT: Final = 300.0
+_PIECE: Final = 256 * 1024
 
-#: Multipart forms are used up by sending, so a body may be given as a function that makes it.
-Body: TypeAlias = bytes | Callable[[], aiohttp.FormData] | None
+Body: TypeAlias = bytes | Form | None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -54,8 +55,67 @@ class Answer(msgspec.Struct, frozen=True):
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class Opened:
+    """An HTTP answer whose head is here and whose body is on its way.
+
+    Close it, read or not: a connection with an unread body is cut. Reading raises
+    `ConnectionBroken` or `CallTimeout`. Header names are lower case.
+    """
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, request: Request, url: str, began: float
+    ) -> None:
+        self._response: Final = response
+        self._request: Final = request
+        self._url: Final = url
+        self._began: Final = began
+        self._start = b""
+        self.status: Final = response.status
+        self.headers: Final = {name.lower(): text for name, text in response.headers.items()}
+
+    async def peek(self, most: int) -> Answer:
+        """The answer as far as its first ``most`` bytes, which stay to be read."""
+        while len(self._start) < most and (more := await self._next(most - len(self._start))):
+            self._start += more
+        return self._answer(self._start)
+
+    async def read(self) -> Answer:
+        """The answer, read to its end."""
+        start, self._start = self._start, b""
+        try:
+            return self._answer(start + await self._response.read())
+        except _FAULTS as error:
+            raise _as_ours(error, self._request, self._url) from error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body from where it was read to, in pieces as they come."""
+        start, self._start = self._start, b""
+        if start:
+            yield start
+        while piece := await self._next(_PIECE):
+            yield piece
+
+    def close(self) -> None:
+        """Give the connection back, or cut it where something on it is unread."""
+        self._response.close()
+
+    async def _next(self, most: int) -> bytes:
+        try:
+            return await self._response.content.read(most)
+        except _FAULTS as error:
+            raise _as_ours(error, self._request, self._url) from error
+
+    def _answer(self, body: bytes) -> Answer:
+        seconds = asyncio.get_running_loop().time() - self._began
+        return Answer(self.status, self.headers, body, seconds)
+
+
 class _Broken(Exception):
     """Stands in for the exceptions upon which aiohttp would send the request again."""
+
+
+#: What aiohttp and the sockets below it raise.
+_FAULTS: Final = (_Broken, aiohttp.ClientError, OSError)
 
 
 async def _never_again(
@@ -114,40 +174,69 @@ class Transport:
         when it may have been, `ConfigurationError` when the host's certificate is not to be
         trusted.
         """
-        timeout = aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=silence)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        opened = await self.open(
+            request, url, headers=headers, body=body, silence=silence, total=total, proxy=proxy
+        )
         try:
-            async with self._client.request(
+            return await opened.read()
+        finally:
+            opened.close()
+
+    async def open(
+        self,
+        request: Request,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Body = None,
+        silence: float = 60.0,
+        total: float | None = ANSWER_TIMEOUT,
+        proxy: str | None = None,
+    ) -> Opened:
+        """Send once and read the head of the answer; raises as `send`.
+
+        What a file's own source raised comes as it is.
+        """
+        timeout = aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=silence)
+        began = asyncio.get_running_loop().time()
+        try:
+            response = await self._client.request(
                 request.method,
                 URL(url, encoded=True),
                 headers=headers,
-                data=body() if callable(body) else body,
+                data=body.body() if isinstance(body, Form) else body,
                 timeout=timeout,
                 allow_redirects=False,
                 # What has no body has no type either; a form brings its own with its boundary.
                 skip_auto_headers=("Content-Type",) if body is None else None,
                 proxy=proxy,
-            ) as response:
-                content = await response.read()
-                names = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, names, content, loop.time() - began)
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise ConfigurationError(
-                f"the certificate of {urlsplit(url).hostname} cannot be trusted; "
+            )
+        except _FAULTS as error:
+            if isinstance(body, Form) and body.failure is not None:
+                raise body.failure from None
+            raise _as_ours(error, request, url) from error
+        return Opened(response, request, url, began)
+
+
+def _as_ours(error: Exception, request: Request, url: str) -> Exception:
+    """What an exception of aiohttp's tells of the request."""
+    host = urlsplit(url).hostname
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return ConfigurationError(
+                f"the certificate of {host} cannot be trusted; "
                 "a proxy that opens TLS needs its own certificate installed"
-            ) from error
-        except (
-            aiohttp.ClientConnectorError,
-            aiohttp.ConnectionTimeoutError,
-            aiohttp.ClientHttpProxyError,
-        ) as error:
-            host = urlsplit(url).hostname
-            raise NotConnected(request, f"no connection to {host} ({_name(error)})") from error
-        except TimeoutError as error:
-            raise CallTimeout(request, "no answer in time") from error
-        except (_Broken, aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            raise ConnectionBroken(request, f"the connection broke ({_name(error)})") from error
+            )
+        case (
+            aiohttp.ClientConnectorError()
+            | aiohttp.ConnectionTimeoutError()
+            | aiohttp.ClientHttpProxyError()
+        ):
+            return NotConnected(request, f"no connection to {host} ({_name(error)})")
+        case TimeoutError():
+            return CallTimeout(request, "no answer in time")
+        case _:
+            return ConnectionBroken(request, f"the connection broke ({_name(error)})")
 
 
 def _name(error: BaseException) -> str:

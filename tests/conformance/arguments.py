@@ -43,7 +43,7 @@ _STAND_INS: Final[dict[Any, tuple[Any, Json]]] = {
     bool: (True, True),
     int: (7, 7),
     str: ("any text", "any text"),
-    Upload: (Upload("a paper.pdf", b"%PDF-1.4 paper"), None),
+    Upload: (Upload("a paper.png", b"\x89PNG paper"), None),
 }
 
 

@@ -66,6 +66,11 @@ class Correction:
         return frozenset(self._all("upload"))
 
     @property
+    def form(self) -> str:
+        """The field of a form in which the body goes as JSON, or ""."""
+        return next(iter(self._all("form")), "")
+
+    @property
     def paths(self) -> frozenset[str]:
         return frozenset(nameless(path) for path in self._all("path"))
 

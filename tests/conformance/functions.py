@@ -24,7 +24,7 @@ AnyOperation: TypeAlias = Operation[Any] | ListOperation[Any]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a parameter goes: ``where`` is path, query, header, body or file.
+    """Where a parameter goes: ``where`` is path, query, header, body, form or file.
 
     ``name`` is Zoho's name for it; the number of the id for a path, "" for a whole body.
     """
@@ -161,7 +161,7 @@ def bound(name: str, function: Callable[..., Any], parameters: list[str]) -> Fun
     places: dict[str, Place] = {}
     fixed: dict[str, str] = {}
     for where, argument in (("path", "ids"), ("query", "query"), ("header", "headers"),
-                            ("body", "body"), ("file", "files")):  # fmt: skip
+                            ("body", "body"), ("form", "fields"), ("file", "files")):  # fmt: skip
         _find(where, sent.named.get(argument), places, fixed)
     hints = typing.get_type_hints(function, include_extras=True)
     return Function(

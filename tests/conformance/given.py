@@ -42,6 +42,7 @@ class Given:
         self.query: Final[dict[str, str]] = {}
         self.headers: Final[dict[str, str]] = {}
         self.files: Final[set[str]] = set()
+        self.fields: Final[dict[str, str]] = {}
         self.body: Json = msgspec.UNSET
         self._fill()
 
@@ -65,6 +66,8 @@ class Given:
                 self._give_parameter(name, place.where, place.name)
             elif place.where == "file":
                 self._give_file(name, place.name)
+            elif place.where == "form":
+                self._give_field(name, place.name)
             else:
                 bodies[name] = place.name
         self._give_bodies(bodies)
@@ -133,6 +136,16 @@ class Given:
             self._patches.use("filled in from Books")
         elif wire not in self._case.properties(self._described.form):
             self._problems.append(f"file {wire} is in no description")
+
+    def _give_field(self, name: str, wire: str) -> None:
+        """A field of a multipart form, which must be described there."""
+        described = self._case.properties(self._described.form).get(wire)
+        if described is None:
+            self._problems.append(f"form field {wire} is in no description")
+            return
+        example = self._described.document.follow(described).get("example")
+        argument, sent = self._make.of(self._function.types[name], example, f"form {wire}")
+        self.arguments[name], self.fields[wire] = argument, _text(sent)
 
     # -- bodies -----------------------------------------------------------------------------------
 

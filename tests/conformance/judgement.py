@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -20,6 +20,7 @@ from zoho_async.operation import ListOperation
 from zoho_async.wire import encode
 
 _ENVELOPE: Final = frozenset({"code", "message", "page_context"})
+_FORM: Final = "application/x-www-form-urlencoded"
 FILE: Final = b"%PDF-1.4 the content of a document"
 
 
@@ -95,14 +96,22 @@ class Judgement:
             yield from self._body(JSON, msgspec.structs.replace(received, body=text.encode()))
         elif self._given.body is not msgspec.UNSET:
             yield "the body beside the file is not sent"
-        for name in fields:
-            if name not in self._case.properties(self._described.form):
-                yield f"form field {name} is in no description"
+        for name in sorted(fields.keys() | self._given.fields.keys()):
+            if fields.get(name) != self._given.fields.get(name):
+                was, given = fields.get(name), self._given.fields.get(name)
+                yield f"form field {name} is {was!r}, not {given!r}"
 
     def _body(self, content_type: str, received: Received) -> Iterator[str]:
-        if content_type.partition(";")[0] != JSON:
+        text = received.body
+        if self._case.correction.form:
+            self._patches.use("correction: form")
+            ((name, content),) = parse_qsl(text.decode(), strict_parsing=True)
+            if (content_type, name) != (_FORM, self._case.correction.form):
+                yield f"{name} is sent as {content_type!r}"
+            text = content.encode()
+        elif content_type.partition(";")[0] != JSON:
             yield f"the body is sent as {content_type!r}"
-        sent = json.loads(received.body, parse_float=Decimal)
+        sent = json.loads(text, parse_float=Decimal)
         yield from _differences(sent, self._given.body, "body")
         if self._described.body is not None:
             validator = Validator(self._described.document, self._patches)

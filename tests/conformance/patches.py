@@ -17,6 +17,7 @@ KNOWN: Final[dict[str, str]] = {
     "correction: parameter dropped": "overrides drop it, with their reason",
     "correction: parameter added": "overrides add it, with their reason",
     "correction: answer": "overrides give the answer another form, with their reason",
+    "correction: form": "overrides send the JSON in a field of a form, with their reason",
     "correction: type": "overrides give the field another type, with their reason",
     "correction: scope": "overrides give another scope, with their reason",
     "a function for each form": "one operation answers a record or a document by a parameter",

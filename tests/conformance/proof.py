@@ -23,6 +23,7 @@ from tests.conformance.official import Described, Json, Schema
 from tests.conformance.patches import Patches
 from tests.conformance.server import Server
 from zoho_async import Credentials, Download, Limits, Session, ZohoError
+from zoho_async.files import Downloads
 from zoho_async.limits import MemoryLedger
 from zoho_async.paging import Page
 from zoho_async.wire import Record
@@ -75,8 +76,10 @@ class Proof:
         server.expect(judgement)
         try:
             result = self._case.function.call(zoho, **given.arguments)
-            if hasattr(result, "__anext__"):
-                result = await result.__anext__()
+            if isinstance(result, Downloads):
+                (result,) = [download async for download in result]
+            if isinstance(result, Download):
+                result = await result.read()
             elif inspect.isawaitable(result):
                 result = await result
         except (ZohoError, TypeError, ValueError) as error:
@@ -98,8 +101,8 @@ class Proof:
 
     def _look(self, result: Any, reply: Json) -> Iterator[str]:
         """What of ``reply`` is not in ``result``."""
-        if isinstance(result, Download):
-            if result.content != FILE:
+        if isinstance(result, bytes):
+            if result != FILE:
                 yield "the document is not what was sent"
             return
         if not isinstance(reply, dict):

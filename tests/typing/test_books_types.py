@@ -18,9 +18,11 @@ from zoho_async.books.invoices import Invoice, InvoiceInput, InvoiceLineItem, In
 from zoho_async.books.items import Item
 from zoho_async.books.projects import ProjectUser, ProjectUsers
 from zoho_async.books.types.shared import Address, CustomField
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.paging import Page, Pager
+from zoho_async.reply import Reply
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 
@@ -52,8 +54,11 @@ async def writes(zoho: Session) -> None:
     )
     assert_type(await invoices.mark_as_sent(zoho, "1"), Done)
     assert_type(await invoices.bulk_delete(zoho, ["1", 2]), Done)
-    assert_type(await invoices.get_pdf(zoho, "1"), Download)
-    assert_type(await invoices.export_pdf(zoho, ["1", "2"]), Download)
+    assert_type(invoices.get_pdf(zoho, "1"), Download)
+    assert_type(await invoices.get_pdf(zoho, "1").save("folder"), Path)
+    assert_type(invoices.export_pdf(zoho, ["1", "2"]), Downloads)
+    assert_type(await zoho.reply(invoices.get, "1"), Reply[Invoice])
+    assert_type(await zoho.reply(invoices.list, status="sent"), Reply[Page[Invoice]])
     await invoices.add_attachment(zoho, "1", attachment=Upload("a.pdf", b""))
     assert_type(await projects.add_user(zoho, "1", projects.ProjectAddUserInput()), ProjectUsers)
     upserted = await contacts.upsert(zoho, ContactInput(contact_name="A"), key="cf_id", value="7")

@@ -37,8 +37,8 @@ async def of_books(zoho: Session) -> None:
 
 async def of_the_others(zoho: Session) -> None:
     assert_type(estimates.list(zoho), Pager[estimates.Estimate])
-    assert_type(await estimates.get_pdf(zoho, "1"), Download)
-    assert_type(await expenses.get_receipt(zoho, "1"), Download)
+    assert_type(estimates.get_pdf(zoho, "1"), Download)
+    assert_type(expenses.get_receipt(zoho, "1"), Download)
     assert_type(subscriptions.list(zoho), Pager[subscriptions.Subscription])
     assert_type(await sales_orders.get(zoho, "1"), sales_orders.SalesOrder)
     assert_type(packages.list(zoho), Pager[packages.Package])

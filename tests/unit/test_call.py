@@ -101,7 +101,9 @@ def test_what_an_answer_means(answer: Answer, kind: type[Exception] | None) -> N
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (Answer(200, {"content-type": "application/pdf"}, b"%PDF"), None),
+        (Answer(200, {"content-type": "application/pdf"}, b"%PDF-1.4"), None),
+        (Answer(200, {"content-type": "application/octet-stream"}, b"\r\n%PDF-1.4"), None),
+        (Answer(200, {"content-type": "application/pdf"}, b"not found"), UnreadableReply),
         (Answer(200, {"content-type": "application/pdf"}, b""), UnreadableReply),
         (Answer(200, {"content-type": "text/html"}, b"<html>"), UnreadableReply),
         (_json(b'{"code":0,"message":"success"}'), UnreadableReply),

@@ -20,10 +20,10 @@ from zoho_async.codegen.__main__ import main
 from zoho_async.codegen.model import Model, ModelError
 from zoho_async.codegen.overrides import Overrides
 from zoho_async.description import Field, OperationFacts, load
-from zoho_async.files import Upload
 from zoho_async.operation import ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Input, Record
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
@@ -222,8 +222,10 @@ class Wire:
     async def call(self, operation: Operation[Any], **given: Any) -> None:
         self.calls.append((operation, given))
 
-    async def download(self, operation: Operation[Any], **given: Any) -> None:
+    def download(self, operation: Operation[Any], **given: Any) -> None:
         self.calls.append((operation, given))
+
+    downloads = download
 
 
 def argument(name: str, annotation: object) -> object:
@@ -256,7 +258,7 @@ async def handed_over(
     ]
     named = {
         each.name: {"beyond": "yes"}
-        if each.name == "extra_query"
+        if each.name in {"extra_query", "extra_body"}
         else argument(each.name, each.annotation)
         for each in parameters
         if each.kind is each.KEYWORD_ONLY
@@ -288,8 +290,10 @@ async def test_every_function_hands_all_its_arguments_to_its_operation(
         if operation.name not in described:
             continue  # a second form of another operation
         facts = described[operation.name]
-        uploads = set(given.get("files") or ())
-        assert set(query) | uploads == known(facts.query)
+        form = {*(given.get("files") or ()), *(given.get("fields") or ())}
+        assert set(query) | form == known(facts.query)
+        assert given.get("extra_body", {"beyond": "yes"}) == {"beyond": "yes"}
+        assert ("extra_body" in given) == ("extra_body" in inspect.signature(function).parameters)
         assert ("body" in given) == bool(facts.body) or facts.method in {"POST", "PUT"}
         assert facts.path == operation.path
         assert facts.scope == operation.scope
@@ -304,11 +308,14 @@ def test_every_function_says_what_it_does_and_which_scope_it_needs(resource: str
         assert not any(letter.isdigit() for letter in name), name
 
 
-def test_lists_are_pagers_and_everything_else_is_awaited() -> None:
+def test_lists_and_documents_are_asked_for_later_and_everything_else_is_awaited() -> None:
     for resource in RESOURCES:
         for name, function in functions(resource).items():
+            answer = str(inspect.signature(function).return_annotation)
             is_list = name.startswith(("list", "search"))
-            assert is_list != inspect.iscoroutinefunction(function), (resource, name)
+            assert is_list == ("Pager" in answer), (resource, name)
+            is_later = is_list or "Download" in answer
+            assert is_later != inspect.iscoroutinefunction(function), (resource, name)
 
 
 def test_an_upsert_names_its_field_and_may_be_repeated() -> None:

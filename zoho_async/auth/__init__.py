@@ -1,7 +1,9 @@
 """OAuth: what proves who calls, and the access tokens that come of it."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from zoho_async.auth.credentials import Client, Credentials
-from zoho_async.auth.disk import FileStore, KeyringStore
 from zoho_async.auth.grants import (
     Redirect,
     authorization_url,
@@ -12,12 +14,15 @@ from zoho_async.auth.grants import (
     refresh,
     revoke,
 )
-from zoho_async.auth.profiles import Profile, Profiles, profile_settings, profiles_path
-from zoho_async.auth.redis_store import RedisStore
 from zoho_async.auth.reply import AccessToken, Grant, access_token
 from zoho_async.auth.server import AccountsServer
 from zoho_async.auth.store import MemoryStore, TokenStore, store_key
 from zoho_async.auth.tokens import TokenSource
+
+if TYPE_CHECKING:
+    from zoho_async.auth.disk import FileStore, KeyringStore
+    from zoho_async.auth.profiles import Profile, Profiles, profile_settings, profiles_path
+    from zoho_async.auth.redis_store import RedisStore
 
 __all__ = [
     "AccessToken",
@@ -46,3 +51,20 @@ __all__ = [
     "revoke",
     "store_key",
 ]
+
+#: What few programs need is loaded when it is asked for: an import of the package stays light.
+_LATER: Final = {
+    "FileStore": "disk",
+    "KeyringStore": "disk",
+    "Profile": "profiles",
+    "Profiles": "profiles",
+    "RedisStore": "redis_store",
+    "profile_settings": "profiles",
+    "profiles_path": "profiles",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -53,13 +53,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, addon: AddonInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    addon: AddonInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Addon:
     """Create an addon.
 
     Scope: ZohoSubscriptions.addons.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=addon)
+    return await zoho.call(_CREATE, query=extra_query, body=addon, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -137,13 +141,16 @@ async def update(
     addon: AddonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Addon:
     """Change an addon; fields that are not sent stay as they are. Needs ``addon_code``, ``name``,
     ``unit_name``, ``price_brackets``, ``plans`` and ``product_id``.
 
     Scope: ZohoSubscriptions.addons.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(addon_code,), query=extra_query, body=addon)
+    return await zoho.call(
+        _UPDATE, ids=(addon_code,), query=extra_query, body=addon, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

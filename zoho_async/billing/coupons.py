@@ -49,14 +49,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, coupon: CouponInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    coupon: CouponInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Coupon:
     """Create a coupon. Needs ``coupon_code``, ``name``, ``type``, ``duration``, ``discount_by``,
     ``product_id``, ``plans`` and ``addons``.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=coupon)
+    return await zoho.call(_CREATE, query=extra_query, body=coupon, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -134,12 +138,15 @@ async def update(
     coupon: CouponInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Coupon:
     """Change a coupon; fields that are not sent stay as they are. Needs ``name``.
 
     Scope: ZohoSubscriptions.coupons.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(coupon_code,), query=extra_query, body=coupon)
+    return await zoho.call(
+        _UPDATE, ids=(coupon_code,), query=extra_query, body=coupon, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

@@ -60,14 +60,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, credit_note: CreditNoteInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    credit_note: CreditNoteInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Create a credit note. Needs ``customer_id``, ``date``, ``creditnote_items`` and
     ``creditnote_number``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=credit_note)
+    return await zoho.call(_CREATE, query=extra_query, body=credit_note, extra_body=extra_body)
 
 
 _GET = Operation(
@@ -127,12 +131,15 @@ async def email(
     email: CreditNoteEmailInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
-    return await zoho.call(_EMAIL, ids=(creditnote_id,), query=extra_query, body=email)
+    return await zoho.call(
+        _EMAIL, ids=(creditnote_id,), query=extra_query, body=email, extra_body=extra_body
+    )
 
 
 _VOID = Operation(
@@ -191,11 +198,16 @@ async def apply_to_invoices(
     to_invoices: CreditNoteToInvoicesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteInvoices:
     """Apply a credit note to invoices. Needs ``invoices``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
     return await zoho.call(
-        _APPLY_TO_INVOICES, ids=(creditnote_id,), query=extra_query, body=to_invoices
+        _APPLY_TO_INVOICES,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=to_invoices,
+        extra_body=extra_body,
     )

@@ -69,14 +69,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, customer: CustomerInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    customer: CustomerInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Customer:
     """Create a customer. Needs ``display_name``, ``email``, ``tax_authority_id`` and
     ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=customer)
+    return await zoho.call(_CREATE, query=extra_query, body=customer, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -142,13 +146,16 @@ async def update(
     customer: CustomerInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Customer:
     """Change a customer; fields that are not sent stay as they are. Needs ``display_name``,
     ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(customer_id,), query=extra_query, body=customer)
+    return await zoho.call(
+        _UPDATE, ids=(customer_id,), query=extra_query, body=customer, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -294,13 +301,18 @@ async def create_contact_person(
     contact_person: ContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
     """Create a contact person of a customer. Needs ``email``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
     """
     return await zoho.call(
-        _CREATE_CONTACT_PERSON, ids=(customer_id,), query=extra_query, body=contact_person
+        _CREATE_CONTACT_PERSON,
+        ids=(customer_id,),
+        query=extra_query,
+        body=contact_person,
+        extra_body=extra_body,
     )
 
 
@@ -380,6 +392,7 @@ async def update_contact_person(
     contact_person: ContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
     """Update a contact person of a customer. Needs ``email``.
 
@@ -390,6 +403,7 @@ async def update_contact_person(
         ids=(customer_id, contactperson_id),
         query=extra_query,
         body=contact_person,
+        extra_body=extra_body,
     )
 
 

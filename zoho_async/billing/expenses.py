@@ -20,10 +20,10 @@ from zoho_async.billing.types.expenses import (
     ExpenseTax,
     ExpenseTaxInput,
 )
-from zoho_async.files import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -72,6 +72,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.CREATE",
     key="expense",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -81,12 +82,15 @@ async def create(
     *,
     receipt: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
     """Create an expense. Needs ``account_id`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=expense, files={"receipt": receipt})
+    return await zoho.call(
+        _CREATE, query=extra_query, body=expense, extra_body=extra_body, files={"receipt": receipt}
+    )
 
 
 _LIST = ListOperation(
@@ -184,6 +188,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.UPDATE",
     key="expense",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -195,6 +200,7 @@ async def update(
     receipt: Upload | None = None,
     delete_receipt: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
     """Change an expense; fields that are not sent stay as they are. Needs ``account_id`` and
     ``amount``.
@@ -206,6 +212,7 @@ async def update(
         ids=(expense_id,),
         query={"delete_receipt": delete_receipt, **(extra_query or {})},
         body=expense,
+        extra_body=extra_body,
         files={"receipt": receipt},
     )
 

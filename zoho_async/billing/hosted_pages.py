@@ -169,12 +169,15 @@ async def create_subscription(
     subscription: HostedPageSubscriptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Create a subscription. Needs ``customer_id``, ``customer`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
-    return await zoho.call(_CREATE_SUBSCRIPTION, query=extra_query, body=subscription)
+    return await zoho.call(
+        _CREATE_SUBSCRIPTION, query=extra_query, body=subscription, extra_body=extra_body
+    )
 
 
 _UPDATE_SUBSCRIPTION = Operation(
@@ -193,12 +196,15 @@ async def update_subscription(
     subscription: HostedPageSubscriptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Update a subscription. Needs ``subscription_id`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
-    return await zoho.call(_UPDATE_SUBSCRIPTION, query=extra_query, body=subscription)
+    return await zoho.call(
+        _UPDATE_SUBSCRIPTION, query=extra_query, body=subscription, extra_body=extra_body
+    )
 
 
 _UPDATE_CARD_FOR_SUBSCRIPTION = Operation(
@@ -217,13 +223,17 @@ async def update_card_for_subscription(
     card_for_subscription: HostedPageCardForSubscriptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Update a card for subscription. Needs ``subscription_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
     return await zoho.call(
-        _UPDATE_CARD_FOR_SUBSCRIPTION, query=extra_query, body=card_for_subscription
+        _UPDATE_CARD_FOR_SUBSCRIPTION,
+        query=extra_query,
+        body=card_for_subscription,
+        extra_body=extra_body,
     )
 
 
@@ -243,6 +253,7 @@ async def buy_one_time_addon_for_subscription(
     buy_one_time_addon_for_subscription: HostedPageBuyOneTimeAddonForSubscriptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Buy an one time addon for subscription. Needs ``subscription_id`` and ``addons``.
 
@@ -252,6 +263,7 @@ async def buy_one_time_addon_for_subscription(
         _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION,
         query=extra_query,
         body=buy_one_time_addon_for_subscription,
+        extra_body=extra_body,
     )
 
 
@@ -271,6 +283,7 @@ async def associate_payment_method_for_customer(
     associate_payment_method_for_customer: HostedPageAssociatePaymentMethodForCustomerInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Associate a payment method for customer. Needs ``customer_id``.
 
@@ -280,6 +293,7 @@ async def associate_payment_method_for_customer(
         _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER,
         query=extra_query,
         body=associate_payment_method_for_customer,
+        extra_body=extra_body,
     )
 
 
@@ -299,12 +313,18 @@ async def record_invoice_payment(
     record_invoice_payment: HostedPageRecordInvoicePaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Record an invoice payment. Needs ``invoice_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
-    return await zoho.call(_RECORD_INVOICE_PAYMENT, query=extra_query, body=record_invoice_payment)
+    return await zoho.call(
+        _RECORD_INVOICE_PAYMENT,
+        query=extra_query,
+        body=record_invoice_payment,
+        extra_body=extra_body,
+    )
 
 
 _UPDATE_CUSTOMER_PAYMENT_DETAILS = Operation(
@@ -323,11 +343,15 @@ async def update_customer_payment_details(
     customer_payment_details: HostedPageCustomerPaymentDetailsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Update customer payment details. Needs ``card_id``, ``account_id`` and ``paypal_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
     """
     return await zoho.call(
-        _UPDATE_CUSTOMER_PAYMENT_DETAILS, query=extra_query, body=customer_payment_details
+        _UPDATE_CUSTOMER_PAYMENT_DETAILS,
+        query=extra_query,
+        body=customer_payment_details,
+        extra_body=extra_body,
     )

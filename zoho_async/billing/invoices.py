@@ -47,10 +47,10 @@ from zoho_async.billing.types.invoices import (
     InvoiceWriteOffInput,
 )
 from zoho_async.billing.types.shared import CustomFieldInput
-from zoho_async.files import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -130,6 +130,7 @@ async def create(
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Create an invoice. Needs ``customer_id``, ``date`` and ``invoice_items``.
 
@@ -143,6 +144,7 @@ async def create(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -194,6 +196,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
     ``invoice_items``.
@@ -208,6 +211,7 @@ async def update(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -336,12 +340,15 @@ async def email(
     email: InvoiceEmailInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email an invoice. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
-    return await zoho.call(_EMAIL, ids=(invoice_id,), query=extra_query, body=email)
+    return await zoho.call(
+        _EMAIL, ids=(invoice_id,), query=extra_query, body=email, extra_body=extra_body
+    )
 
 
 _COLLECT_CHARGE = Operation(
@@ -361,13 +368,18 @@ async def collect_charge(
     collect_charge: InvoiceCollectChargeInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InvoicePayment:
     """Collect a charge of an invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
     return await zoho.call(
-        _COLLECT_CHARGE, ids=(invoice_id,), query=extra_query, body=collect_charge
+        _COLLECT_CHARGE,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=collect_charge,
+        extra_body=extra_body,
     )
 
 
@@ -387,12 +399,15 @@ async def write_off(
     write_off: InvoiceWriteOffInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Write an invoice off.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
-    return await zoho.call(_WRITE_OFF, ids=(invoice_id,), query=extra_query, body=write_off)
+    return await zoho.call(
+        _WRITE_OFF, ids=(invoice_id,), query=extra_query, body=write_off, extra_body=extra_body
+    )
 
 
 _UPDATE_ADDRESS = Operation(
@@ -412,12 +427,15 @@ async def update_address(
     address: InvoiceAddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceAddress:
     """Update an address of an invoice.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
     """
-    return await zoho.call(_UPDATE_ADDRESS, ids=(invoice_id,), query=extra_query, body=address)
+    return await zoho.call(
+        _UPDATE_ADDRESS, ids=(invoice_id,), query=extra_query, body=address, extra_body=extra_body
+    )
 
 
 _ADD_CUSTOM_FIELDS = Operation(
@@ -436,13 +454,18 @@ async def add_custom_fields(
     custom_fields: InvoiceCustomFieldsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceCustomFields:
     """Add custom fields to an invoice. Needs ``custom_fields``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
     return await zoho.call(
-        _ADD_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query, body=custom_fields
+        _ADD_CUSTOM_FIELDS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=custom_fields,
+        extra_body=extra_body,
     )
 
 
@@ -462,13 +485,18 @@ async def apply_multiple_credits(
     multiple_credits: InvoiceMultipleCreditsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceApplyCreditnotes:
     """Apply multiple credits to an invoice. Needs ``apply_creditnotes``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
     return await zoho.call(
-        _APPLY_MULTIPLE_CREDITS, ids=(invoice_id,), query=extra_query, body=multiple_credits
+        _APPLY_MULTIPLE_CREDITS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=multiple_credits,
+        extra_body=extra_body,
     )
 
 
@@ -489,13 +517,18 @@ async def add_items_to_pending(
     items_to_pending: InvoiceItemsToPendingInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Add items to an invoice to pending.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
     return await zoho.call(
-        _ADD_ITEMS_TO_PENDING, ids=(invoice_id,), query=extra_query, body=items_to_pending
+        _ADD_ITEMS_TO_PENDING,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=items_to_pending,
+        extra_body=extra_body,
     )
 
 
@@ -530,6 +563,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoSubscriptions.invoices.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 

@@ -43,13 +43,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, payment: PaymentInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    payment: PaymentInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Payment:
     """Create a payment. Needs ``customer_id``, ``payment_mode`` and ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=payment)
+    return await zoho.call(_CREATE, query=extra_query, body=payment, extra_body=extra_body)
 
 
 _GET = Operation(
@@ -90,13 +94,16 @@ async def update(
     payment: PaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Payment:
     """Change a payment; fields that are not sent stay as they are. Needs ``customer_id``,
     ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoSubscriptions.payments.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(payment_id,), query=extra_query, body=payment)
+    return await zoho.call(
+        _UPDATE, ids=(payment_id,), query=extra_query, body=payment, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

@@ -51,14 +51,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, plan: PlanInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    plan: PlanInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Plan:
     """Create a plan. Needs ``plan_code``, ``name``, ``recurring_price``, ``interval`` and
     ``product_id``.
 
     Scope: ZohoSubscriptions.plans.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=plan)
+    return await zoho.call(_CREATE, query=extra_query, body=plan, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -136,13 +140,16 @@ async def update(
     plan: PlanInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Plan:
     """Change a plan; fields that are not sent stay as they are. Needs ``plan_code``, ``name``,
     ``recurring_price`` and ``interval``.
 
     Scope: ZohoSubscriptions.plans.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(plan_code,), query=extra_query, body=plan)
+    return await zoho.call(
+        _UPDATE, ids=(plan_code,), query=extra_query, body=plan, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

@@ -38,13 +38,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, product: ProductInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    product: ProductInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Product:
     """Create a product. Needs ``name``.
 
     Scope: ZohoSubscriptions.products.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=product)
+    return await zoho.call(_CREATE, query=extra_query, body=product, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -110,12 +114,15 @@ async def update(
     product: ProductInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Product:
     """Change a product; fields that are not sent stay as they are. Needs ``name``.
 
     Scope: ZohoSubscriptions.products.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(product_id,), query=extra_query, body=product)
+    return await zoho.call(
+        _UPDATE, ids=(product_id,), query=extra_query, body=product, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

@@ -83,13 +83,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    project: ProjectInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Create a project. Needs ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=project)
+    return await zoho.call(_CREATE, query=extra_query, body=project, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -152,13 +156,16 @@ async def update(
     project: ProjectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
     ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(project_id,), query=extra_query, body=project)
+    return await zoho.call(
+        _UPDATE, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -259,12 +266,15 @@ async def clone(
     clone: ProjectCloneInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Clone a project. Needs ``project_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
-    return await zoho.call(_CLONE, ids=(project_id,), query=extra_query, body=clone)
+    return await zoho.call(
+        _CLONE, ids=(project_id,), query=extra_query, body=clone, extra_body=extra_body
+    )
 
 
 _ADD_USERS = Operation(
@@ -283,12 +293,15 @@ async def add_users(
     users: ProjectUsersInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Add users to a project. Needs ``user_id``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
-    return await zoho.call(_ADD_USERS, ids=(project_id,), query=extra_query, body=users)
+    return await zoho.call(
+        _ADD_USERS, ids=(project_id,), query=extra_query, body=users, extra_body=extra_body
+    )
 
 
 _LIST_USERS = ListOperation(
@@ -338,12 +351,15 @@ async def invite_user(
     invite_user: ProjectInviteUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Invite a user to a project. Needs ``user_name`` and ``email``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
-    return await zoho.call(_INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user)
+    return await zoho.call(
+        _INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user, extra_body=extra_body
+    )
 
 
 _UPDATE_USER = Operation(
@@ -363,12 +379,15 @@ async def update_user(
     user: ProjectUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Update a user of a project.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user)
+    return await zoho.call(
+        _UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user, extra_body=extra_body
+    )
 
 
 _GET_USER = Operation(
@@ -436,12 +455,15 @@ async def add_comment(
     comment: ProjectCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
     """Add a comment to a project. Needs ``description``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _LIST_COMMENTS = ListOperation(

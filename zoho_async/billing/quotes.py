@@ -22,10 +22,11 @@ from zoho_async.billing.types.quotes import (
     QuoteTemplate,
     QuoteToContact,
 )
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -84,6 +85,7 @@ async def create(
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Quote:
     """Create a quote. Needs ``customer_id`` and ``line_items``.
 
@@ -97,6 +99,7 @@ async def create(
             **(extra_query or {}),
         },
         body=quote,
+        extra_body=extra_body,
     )
 
 
@@ -153,6 +156,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Quote:
     """Change a quote; fields that are not sent stay as they are. Needs ``customer_id`` and
     ``custom_fields``.
@@ -167,6 +171,7 @@ async def update(
             **(extra_query or {}),
         },
         body=quote,
+        extra_body=extra_body,
     )
 
 
@@ -204,14 +209,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, estimate_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A quote as a PDF.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(estimate_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -227,14 +232,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, estimate_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A quote as a page of HTML.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(estimate_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -336,6 +341,7 @@ async def email(
     *,
     attachments: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a quote. Needs ``to_mail_ids``.
 
@@ -346,6 +352,7 @@ async def email(
         ids=(estimate_id,),
         query=extra_query,
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -412,18 +419,20 @@ _EXPORT_PDF = Operation(
 )
 
 
-async def export_pdf(
+def export_pdf(
     zoho: Session,
     estimate_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many quotes in one document. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many quotes. One document holds those of 25 ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
-    return await zoho.download(
-        _EXPORT_PDF, query={"estimate_ids": estimate_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _EXPORT_PDF,
+        split="estimate_ids",
+        query={"estimate_ids": estimate_ids, **(extra_query or {})},
     )
 
 
@@ -438,18 +447,20 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     estimate_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many quotes in one document, made for printing. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many quotes, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"estimate_ids": estimate_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF,
+        split="estimate_ids",
+        query={"estimate_ids": estimate_ids, **(extra_query or {})},
     )
 
 
@@ -546,12 +557,15 @@ async def add_comment(
     comment: QuoteCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(estimate_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(estimate_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _UPDATE_COMMENT = Operation(
@@ -572,13 +586,18 @@ async def update_comment(
     comment: QuoteCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> QuoteComment:
     """Update a comment.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(estimate_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(estimate_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 

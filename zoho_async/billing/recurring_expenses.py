@@ -74,13 +74,16 @@ async def create(
     recurring_expense: RecurringExpenseInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Create a recurring expense. Needs ``account_id``, ``recurrence_name``, ``start_date``,
     ``recurrence_frequency``, ``repeat_every`` and ``amount``.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=recurring_expense)
+    return await zoho.call(
+        _CREATE, query=extra_query, body=recurring_expense, extra_body=extra_body
+    )
 
 
 _LIST = ListOperation(
@@ -197,6 +200,7 @@ async def update(
     recurring_expense: RecurringExpenseInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Change a recurring expense; fields that are not sent stay as they are. Needs ``account_id``,
     ``recurrence_name``, ``start_date``, ``recurrence_frequency``, ``repeat_every`` and
@@ -205,7 +209,11 @@ async def update(
     Scope: ZohoSubscriptions.expenses.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(recurring_expense_id,), query=extra_query, body=recurring_expense
+        _UPDATE,
+        ids=(recurring_expense_id,),
+        query=extra_query,
+        body=recurring_expense,
+        extra_body=extra_body,
     )
 
 

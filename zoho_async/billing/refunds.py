@@ -46,13 +46,18 @@ async def refund_credit_note(
     credit_note: RefundCreditNoteInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Refund:
     """Refund a credit note. Needs ``amount``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
     """
     return await zoho.call(
-        _REFUND_CREDIT_NOTE, ids=(creditnote_id,), query=extra_query, body=credit_note
+        _REFUND_CREDIT_NOTE,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=credit_note,
+        extra_body=extra_body,
     )
 
 
@@ -73,12 +78,15 @@ async def refund_payment(
     payment: RefundPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Refund:
     """Refund a payment. Needs ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
     """
-    return await zoho.call(_REFUND_PAYMENT, ids=(payment_id,), query=extra_query, body=payment)
+    return await zoho.call(
+        _REFUND_PAYMENT, ids=(payment_id,), query=extra_query, body=payment, extra_body=extra_body
+    )
 
 
 _GET_DETAILS = Operation(

@@ -156,13 +156,14 @@ async def create(
     subscription: SubscriptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Create a subscription. Needs ``customer``, ``customer_id``, ``card_id``, ``plan`` and
     ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=subscription)
+    return await zoho.call(_CREATE, query=extra_query, body=subscription, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -233,13 +234,16 @@ async def update(
     subscription: SubscriptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Change a subscription; fields that are not sent stay as they are. Needs ``card_id``,
     ``plan``, ``customer_id`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(subscription_id,), query=extra_query, body=subscription)
+    return await zoho.call(
+        _UPDATE, ids=(subscription_id,), query=extra_query, body=subscription, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -381,13 +385,18 @@ async def buy_one_time_addon(
     buy_one_time_addon: SubscriptionBuyOneTimeAddonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
     """Buy an one time addon of a subscription. Needs ``addons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _BUY_ONE_TIME_ADDON, ids=(subscription_id,), query=extra_query, body=buy_one_time_addon
+        _BUY_ONE_TIME_ADDON,
+        ids=(subscription_id,),
+        query=extra_query,
+        body=buy_one_time_addon,
+        extra_body=extra_body,
     )
 
 
@@ -452,12 +461,15 @@ async def update_card(
     card: SubscriptionCardInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Update a card of a subscription. Needs ``card_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
-    return await zoho.call(_UPDATE_CARD, ids=(subscription_id,), query=extra_query, body=card)
+    return await zoho.call(
+        _UPDATE_CARD, ids=(subscription_id,), query=extra_query, body=card, extra_body=extra_body
+    )
 
 
 _REMOVE_CARD = Operation(
@@ -497,12 +509,15 @@ async def add_charge(
     charge: SubscriptionChargeInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionInvoice:
     """Add a charge to a subscription. Needs ``amount``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
-    return await zoho.call(_ADD_CHARGE, ids=(subscription_id,), query=extra_query, body=charge)
+    return await zoho.call(
+        _ADD_CHARGE, ids=(subscription_id,), query=extra_query, body=charge, extra_body=extra_body
+    )
 
 
 _ADD_CONTACT_PERSON = Operation(
@@ -522,13 +537,18 @@ async def add_contact_person(
     contact_person: SubscriptionContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Add a contact person to a subscription. Needs ``contactpersons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _ADD_CONTACT_PERSON, ids=(subscription_id,), query=extra_query, body=contact_person
+        _ADD_CONTACT_PERSON,
+        ids=(subscription_id,),
+        query=extra_query,
+        body=contact_person,
+        extra_body=extra_body,
     )
 
 
@@ -549,13 +569,18 @@ async def postpone_renewal(
     postpone_renewal: SubscriptionPostponeRenewalInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Postpone a renewal of a subscription. Needs ``renewal_at``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _POSTPONE_RENEWAL, ids=(subscription_id,), query=extra_query, body=postpone_renewal
+        _POSTPONE_RENEWAL,
+        ids=(subscription_id,),
+        query=extra_query,
+        body=postpone_renewal,
+        extra_body=extra_body,
     )
 
 
@@ -576,6 +601,7 @@ async def update_line_item_description(
     line_item_description: SubscriptionLineItemDescriptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a line item description of a subscription. Needs ``description``.
 
@@ -586,6 +612,7 @@ async def update_line_item_description(
         ids=(subscription_id, plan_or_addon_code),
         query=extra_query,
         body=line_item_description,
+        extra_body=extra_body,
     )
 
 
@@ -606,13 +633,18 @@ async def update_collection_mode(
     collection_mode: SubscriptionCollectionModeInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Update a collection mode of a subscription. Needs ``auto_collect``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _UPDATE_COLLECTION_MODE, ids=(subscription_id,), query=extra_query, body=collection_mode
+        _UPDATE_COLLECTION_MODE,
+        ids=(subscription_id,),
+        query=extra_query,
+        body=collection_mode,
+        extra_body=extra_body,
     )
 
 
@@ -633,13 +665,18 @@ async def update_reference(
     reference: SubscriptionReferenceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Update a reference of a subscription. Needs ``reference_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _UPDATE_REFERENCE, ids=(subscription_id,), query=extra_query, body=reference
+        _UPDATE_REFERENCE,
+        ids=(subscription_id,),
+        query=extra_query,
+        body=reference,
+        extra_body=extra_body,
     )
 
 
@@ -660,13 +697,18 @@ async def update_sales_person(
     sales_person: SubscriptionSalesPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Update a sales person of a subscription. Needs ``salesperson_id`` and ``salesperson_name``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _UPDATE_SALES_PERSON, ids=(subscription_id,), query=extra_query, body=sales_person
+        _UPDATE_SALES_PERSON,
+        ids=(subscription_id,),
+        query=extra_query,
+        body=sales_person,
+        extra_body=extra_body,
     )
 
 
@@ -687,13 +729,18 @@ async def update_custom_fields(
     custom_fields: SubscriptionCustomFieldsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionCustomFields:
     """Update custom fields of a subscription. Needs ``custom_fields``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
     return await zoho.call(
-        _UPDATE_CUSTOM_FIELDS, ids=(subscription_id,), query=extra_query, body=custom_fields
+        _UPDATE_CUSTOM_FIELDS,
+        ids=(subscription_id,),
+        query=extra_query,
+        body=custom_fields,
+        extra_body=extra_body,
     )
 
 
@@ -714,12 +761,15 @@ async def add_note(
     note: SubscriptionNoteInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SubscriptionInnerNote:
     """Add a note to a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
     """
-    return await zoho.call(_ADD_NOTE, ids=(subscription_id,), query=extra_query, body=note)
+    return await zoho.call(
+        _ADD_NOTE, ids=(subscription_id,), query=extra_query, body=note, extra_body=extra_body
+    )
 
 
 _DELETE_NOTE = Operation(

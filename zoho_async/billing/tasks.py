@@ -41,12 +41,15 @@ async def create(
     task: TaskInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Task:
     """Create a task. Needs ``task_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
     """
-    return await zoho.call(_CREATE, ids=(project_id,), query=extra_query, body=task)
+    return await zoho.call(
+        _CREATE, ids=(project_id,), query=extra_query, body=task, extra_body=extra_body
+    )
 
 
 _LIST = ListOperation(
@@ -98,12 +101,15 @@ async def update(
     task: TaskInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Task:
     """Change a task; fields that are not sent stay as they are. Needs ``task_name``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(project_id, task_id), query=extra_query, body=task)
+    return await zoho.call(
+        _UPDATE, ids=(project_id, task_id), query=extra_query, body=task, extra_body=extra_body
+    )
 
 
 _GET = Operation(

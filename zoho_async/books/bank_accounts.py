@@ -16,10 +16,11 @@ from zoho_async.books.types.bank_accounts import (
     BankAccountStatement,
     BankAccountStatementTransaction,
 )
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -85,12 +86,13 @@ async def create(
     bank_account: BankAccountInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BankAccount:
     """Create a bank account. Needs ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=bank_account)
+    return await zoho.call(_CREATE, query=extra_query, body=bank_account, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -150,13 +152,16 @@ async def update(
     bank_account: BankAccountInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BankAccount:
     """Change a bank account; fields that are not sent stay as they are. Needs ``account_name`` and
     ``account_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(account_id,), query=extra_query, body=bank_account)
+    return await zoho.call(
+        _UPDATE, ids=(account_id,), query=extra_query, body=bank_account, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -255,12 +260,18 @@ async def import_bank_statements(
     import_bank_statements: BankAccountImportBankStatementsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Import bank statements. Needs ``account_id`` and ``transactions``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
-    return await zoho.call(_IMPORT_BANK_STATEMENTS, query=extra_query, body=import_bank_statements)
+    return await zoho.call(
+        _IMPORT_BANK_STATEMENTS,
+        query=extra_query,
+        body=import_bank_statements,
+        extra_body=extra_body,
+    )
 
 
 _GET_LAST_IMPORTED_BANK_STATEMENT = Operation(
@@ -346,13 +357,18 @@ async def create_bank_reconciliation(
     bank_reconciliation: BankAccountBankReconciliationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.CREATE.
     """
     return await zoho.call(
-        _CREATE_BANK_RECONCILIATION, ids=(account_id,), query=extra_query, body=bank_reconciliation
+        _CREATE_BANK_RECONCILIATION,
+        ids=(account_id,),
+        query=extra_query,
+        body=bank_reconciliation,
+        extra_body=extra_body,
     )
 
 
@@ -399,6 +415,7 @@ async def update_bank_reconciliation(
     bank_reconciliation: BankAccountBankReconciliationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a bank reconciliation of a bank account.
 
@@ -409,6 +426,7 @@ async def update_bank_reconciliation(
         ids=(account_id, reconciliation_id),
         query=extra_query,
         body=bank_reconciliation,
+        extra_body=extra_body,
     )
 
 
@@ -455,6 +473,7 @@ async def save_bank_reconciliation_draft(
     save_bank_reconciliation_draft: BankAccountSaveBankReconciliationDraftInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Save a bank reconciliation draft of a bank account.
 
@@ -465,6 +484,7 @@ async def save_bank_reconciliation_draft(
         ids=(account_id, reconciliation_id),
         query=extra_query,
         body=save_bank_reconciliation_draft,
+        extra_body=extra_body,
     )
 
 
@@ -510,7 +530,7 @@ _GET_BANK_RECONCILIATION_DOCUMENT = Operation(
 )
 
 
-async def get_bank_reconciliation_document(
+def get_bank_reconciliation_document(
     zoho: Session,
     account_id: str | int,
     reconciliation_id: str | int,
@@ -522,7 +542,7 @@ async def get_bank_reconciliation_document(
 
     Scope: ZohoBooks.banking.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_BANK_RECONCILIATION_DOCUMENT,
         ids=(account_id, reconciliation_id, document_id),
         query=extra_query,

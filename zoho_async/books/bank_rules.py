@@ -81,14 +81,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, bank_rule: BankRuleInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    bank_rule: BankRuleInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
     """Create a bank rule. Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``,
     ``criterion`` and ``record_as``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=bank_rule)
+    return await zoho.call(_CREATE, query=extra_query, body=bank_rule, extra_body=extra_body)
 
 
 _BULK_UPDATE = Operation(
@@ -166,13 +170,16 @@ async def update(
     bank_rule: BankRuleInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
     """Change a bank rule; fields that are not sent stay as they are. Needs ``rule_name``,
     ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and ``record_as``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(rule_id,), query=extra_query, body=bank_rule)
+    return await zoho.call(
+        _UPDATE, ids=(rule_id,), query=extra_query, body=bank_rule, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -266,12 +273,15 @@ async def create_match_filter(
     match_filter: BankRuleMatchFilterInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a match filter.
 
     Scope: ZohoBooks.banking.CREATE.
     """
-    return await zoho.call(_CREATE_MATCH_FILTER, query=extra_query, body=match_filter)
+    return await zoho.call(
+        _CREATE_MATCH_FILTER, query=extra_query, body=match_filter, extra_body=extra_body
+    )
 
 
 _UPDATE_MATCH_FILTER = Operation(
@@ -290,13 +300,18 @@ async def update_match_filter(
     match_filter: BankRuleMatchFilterInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a match filter.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_MATCH_FILTER, ids=(match_filter_id,), query=extra_query, body=match_filter
+        _UPDATE_MATCH_FILTER,
+        ids=(match_filter_id,),
+        query=extra_query,
+        body=match_filter,
+        extra_body=extra_body,
     )
 
 

@@ -122,12 +122,13 @@ async def create(
     bank_transaction: BankTransactionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BankTransaction:
     """Create a bank transaction. Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=bank_transaction)
+    return await zoho.call(_CREATE, query=extra_query, body=bank_transaction, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -211,6 +212,7 @@ async def update(
     bank_transaction: BankTransactionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BankTransaction:
     """Change a bank transaction; fields that are not sent stay as they are. Needs
     ``transaction_type``.
@@ -218,7 +220,11 @@ async def update(
     Scope: ZohoBooks.banking.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(bank_transaction_id,), query=extra_query, body=bank_transaction
+        _UPDATE,
+        ids=(bank_transaction_id,),
+        query=extra_query,
+        body=bank_transaction,
+        extra_body=extra_body,
     )
 
 
@@ -337,6 +343,7 @@ async def match(
     *,
     account_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Match a bank transaction.
 
@@ -347,6 +354,7 @@ async def match(
         ids=(transaction_id,),
         query={"account_id": account_id, **(extra_query or {})},
         body=match,
+        extra_body=extra_body,
     )
 
 
@@ -444,13 +452,18 @@ async def categorize(
     bank_transaction: BankTransactionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction. Needs ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
     return await zoho.call(
-        _CATEGORIZE, ids=(transaction_id,), query=extra_query, body=bank_transaction
+        _CATEGORIZE,
+        ids=(transaction_id,),
+        query=extra_query,
+        body=bank_transaction,
+        extra_body=extra_body,
     )
 
 
@@ -473,6 +486,7 @@ async def categorize_as_expense(
     total_files: int | None = None,
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction as expense.
 
@@ -488,6 +502,7 @@ async def categorize_as_expense(
             **(extra_query or {}),
         },
         body=categorize_as_expense,
+        extra_body=extra_body,
     )
 
 
@@ -535,6 +550,7 @@ async def categorize_as_vendor_payment(
     categorize_as_vendor_payment: BankTransactionCategorizeAsVendorPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction as vendor payment.
 
@@ -545,6 +561,7 @@ async def categorize_as_vendor_payment(
         ids=(transaction_id,),
         query=extra_query,
         body=categorize_as_vendor_payment,
+        extra_body=extra_body,
     )
 
 
@@ -564,6 +581,7 @@ async def categorize_as_customer_payment(
     categorize_as_customer_payment: BankTransactionCategorizeAsCustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction as customer payment.
 
@@ -574,6 +592,7 @@ async def categorize_as_customer_payment(
         ids=(transaction_id,),
         query=extra_query,
         body=categorize_as_customer_payment,
+        extra_body=extra_body,
     )
 
 
@@ -593,6 +612,7 @@ async def categorize_as_credit_note_refunds(
     categorize_as_credit_note_refunds: BankTransactionCategorizeAsCreditNoteRefundsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction as credit note refunds. Needs ``creditnote_id`` and ``date``.
 
@@ -603,6 +623,7 @@ async def categorize_as_credit_note_refunds(
         ids=(transaction_id,),
         query=extra_query,
         body=categorize_as_credit_note_refunds,
+        extra_body=extra_body,
     )
 
 
@@ -622,6 +643,7 @@ async def categorize_as_vendor_credit_refunds(
     categorize_as_vendor_credit_refunds: BankTransactionCategorizeAsVendorCreditRefundsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction as vendor credit refunds. Needs ``vendor_credit_id`` and
     ``date``.
@@ -633,6 +655,7 @@ async def categorize_as_vendor_credit_refunds(
         ids=(transaction_id,),
         query=extra_query,
         body=categorize_as_vendor_credit_refunds,
+        extra_body=extra_body,
     )
 
 
@@ -652,6 +675,7 @@ async def categorize_as_payment_refund(
     categorize_as_payment_refund: BankTransactionCategorizeAsPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction as payment refund. Needs ``date``, ``amount`` and
     ``from_account_id``.
@@ -663,6 +687,7 @@ async def categorize_as_payment_refund(
         ids=(statement_line_id,),
         query=extra_query,
         body=categorize_as_payment_refund,
+        extra_body=extra_body,
     )
 
 
@@ -682,6 +707,7 @@ async def categorize_as_vendor_payment_refund(
     categorize_as_vendor_payment_refund: BankTransactionCategorizeAsVendorPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Categorize a bank transaction as vendor payment refund. Needs ``date``, ``amount`` and
     ``to_account_id``.
@@ -693,4 +719,5 @@ async def categorize_as_vendor_payment_refund(
         ids=(statement_line_id,),
         query=extra_query,
         body=categorize_as_vendor_payment_refund,
+        extra_body=extra_body,
     )

@@ -66,6 +66,7 @@ async def create(
     base_currency_adjustment: BaseCurrencyAdjustmentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustment:
     """Create a base currency adjustment. Needs ``currency_id``, ``adjustment_date``,
     ``exchange_rate`` and ``notes``.
@@ -76,6 +77,7 @@ async def create(
         _CREATE,
         query={"account_ids": account_ids, **(extra_query or {})},
         body=base_currency_adjustment,
+        extra_body=extra_body,
     )
 
 

@@ -31,10 +31,11 @@ from zoho_async.books.types.bills import (
     BillVendorCredit,
 )
 from zoho_async.books.types.shared import Address, AddressInput, CustomFieldInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -163,6 +164,7 @@ _CREATE = Operation(
     result=Bill,
     scope="ZohoBooks.bills.CREATE",
     key="bill",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -172,12 +174,19 @@ async def create(
     *,
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Bill:
     """Create a bill. Needs ``vendor_id`` and ``bill_number``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=bill, files={"attachment": attachment})
+    return await zoho.call(
+        _CREATE,
+        query=extra_query,
+        body=bill,
+        extra_body=extra_body,
+        files={"attachment": attachment},
+    )
 
 
 _LIST = ListOperation(
@@ -327,6 +336,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Bill:
     """Change the bill whose unique custom field ``key`` has ``value``, or create it where there is
     none. Doing so twice does no harm. Needs ``vendor_id`` and ``bill_number``.
@@ -337,6 +347,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=bill,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -353,6 +364,7 @@ _UPDATE = Operation(
     result=Bill,
     scope="ZohoBooks.bills.UPDATE",
     key="bill",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -363,6 +375,7 @@ async def update(
     *,
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Bill:
     """Change a bill; fields that are not sent stay as they are. Needs ``vendor_id`` and
     ``bill_number``.
@@ -370,7 +383,12 @@ async def update(
     Scope: ZohoBooks.bills.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(bill_id,), query=extra_query, body=bill, files={"attachment": attachment}
+        _UPDATE,
+        ids=(bill_id,),
+        query=extra_query,
+        body=bill,
+        extra_body=extra_body,
+        files={"attachment": attachment},
     )
 
 
@@ -538,12 +556,19 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Address:
     """Update a billing address of a bill.
 
     Scope: ZohoBooks.bills.UPDATE.
     """
-    return await zoho.call(_UPDATE_BILLING_ADDRESS, ids=(bill_id,), query=extra_query, body=address)
+    return await zoho.call(
+        _UPDATE_BILLING_ADDRESS,
+        ids=(bill_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
+    )
 
 
 _LIST_PAYMENTS = ListOperation(
@@ -593,12 +618,15 @@ async def apply_credits(
     credits: BillCreditsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply credits to a bill.
 
     Scope: ZohoBooks.bills.CREATE.
     """
-    return await zoho.call(_APPLY_CREDITS, ids=(bill_id,), query=extra_query, body=credits)
+    return await zoho.call(
+        _APPLY_CREDITS, ids=(bill_id,), query=extra_query, body=credits, extra_body=extra_body
+    )
 
 
 _DELETE_PAYMENT = Operation(
@@ -636,7 +664,7 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session,
     bill_id: str | int,
     *,
@@ -647,7 +675,7 @@ async def get_attachment(
 
     Scope: ZohoBooks.bills.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_ATTACHMENT, ids=(bill_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -659,6 +687,7 @@ _ADD_ATTACHMENT = Operation(
     path="/bills/{bill_id}/attachment",
     result=Done,
     scope="ZohoBooks.bills.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -746,12 +775,15 @@ async def add_comment(
     comment: BillCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BillComment:
     """Add a comment to a bill. Needs ``description``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(bill_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(bill_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _DELETE_COMMENT = Operation(

@@ -101,12 +101,13 @@ async def create(
     chart_of_account: ChartOfAccountInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
     """Create a chart of account.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=chart_of_account)
+    return await zoho.call(_CREATE, query=extra_query, body=chart_of_account, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -186,12 +187,15 @@ async def update(
     chart_of_account: ChartOfAccountInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
     """Change a chart of account; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(account_id,), query=extra_query, body=chart_of_account)
+    return await zoho.call(
+        _UPDATE, ids=(account_id,), query=extra_query, body=chart_of_account, extra_body=extra_body
+    )
 
 
 _GET = Operation(

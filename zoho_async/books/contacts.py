@@ -39,10 +39,11 @@ from zoho_async.books.types.contacts import (
     ContactUnusedCreditsReceivable,
 )
 from zoho_async.books.types.shared import Address, AddressInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -206,13 +207,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    contact: ContactInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Create a contact. Needs ``contact_name``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=contact)
+    return await zoho.call(_CREATE, query=extra_query, body=contact, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -333,6 +338,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Change the contact whose unique custom field ``key`` has ``value``, or create it where there
     is none. Doing so twice does no harm. Needs ``contact_name`` and ``contact_type``.
@@ -343,6 +349,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=contact,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -572,13 +579,16 @@ async def update(
     contact: ContactInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Change a contact; fields that are not sent stay as they are. Needs ``contact_name`` and
     ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(contact_id,), query=extra_query, body=contact)
+    return await zoho.call(
+        _UPDATE, ids=(contact_id,), query=extra_query, body=contact, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -678,12 +688,19 @@ async def enable_portal(
     enable_portal: ContactEnablePortalInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Enable a portal of a contact. Needs ``contact_persons``.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_ENABLE_PORTAL, ids=(contact_id,), query=extra_query, body=enable_portal)
+    return await zoho.call(
+        _ENABLE_PORTAL,
+        ids=(contact_id,),
+        query=extra_query,
+        body=enable_portal,
+        extra_body=extra_body,
+    )
 
 
 _ENABLE_PAYMENT_REMINDER = Operation(
@@ -733,6 +750,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoBooks.contacts.CREATE",
+    form="JSONString",
 )
 
 
@@ -744,6 +762,7 @@ async def email_statement(
     start_date: dt.date | None = None,
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -754,6 +773,7 @@ async def email_statement(
         ids=(contact_id,),
         query={"start_date": start_date, "end_date": end_date, **(extra_query or {})},
         body=email_statement,
+        extra_body=extra_body,
     )
 
 
@@ -824,6 +844,7 @@ async def email(
     *,
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -834,6 +855,7 @@ async def email(
         ids=(contact_id,),
         query={"send_customer_statement": send_customer_statement, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
     )
 
 
@@ -884,12 +906,15 @@ async def add_comment(
     comment: ContactCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(contact_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(contact_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _LIST_ADDRESSES = ListOperation(
@@ -940,12 +965,15 @@ async def add_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Address:
     """Add an address to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address)
+    return await zoho.call(
+        _ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address, extra_body=extra_body
+    )
 
 
 _UPDATE_ADDRESS = Operation(
@@ -966,13 +994,18 @@ async def update_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Address:
     """Update an address of a contact. Needs ``address_id``.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_ADDRESS, ids=(contact_id, address_id), query=extra_query, body=address
+        _UPDATE_ADDRESS,
+        ids=(contact_id, address_id),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -1124,13 +1157,18 @@ async def add_bank_account(
     bank_account: ContactBankAccountInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a bank account to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
     return await zoho.call(
-        _ADD_BANK_ACCOUNT, ids=(contact_id,), query=extra_query, body=bank_account
+        _ADD_BANK_ACCOUNT,
+        ids=(contact_id,),
+        query=extra_query,
+        body=bank_account,
+        extra_body=extra_body,
     )
 
 
@@ -1175,6 +1213,7 @@ async def update_bank_account(
     bank_account: ContactBankAccountInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a bank account of a contact.
 
@@ -1185,6 +1224,7 @@ async def update_bank_account(
         ids=(contact_id, bank_account_id),
         query=extra_query,
         body=bank_account,
+        extra_body=extra_body,
     )
 
 
@@ -1322,12 +1362,15 @@ async def add_card(
     card: ContactCardInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a card to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_ADD_CARD, ids=(contact_id,), query=extra_query, body=card)
+    return await zoho.call(
+        _ADD_CARD, ids=(contact_id,), query=extra_query, body=card, extra_body=extra_body
+    )
 
 
 _GET_CARD = Operation(
@@ -1371,12 +1414,15 @@ async def update_card(
     card: ContactCardInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a card of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
-    return await zoho.call(_UPDATE_CARD, ids=(contact_id, card_id), query=extra_query, body=card)
+    return await zoho.call(
+        _UPDATE_CARD, ids=(contact_id, card_id), query=extra_query, body=card, extra_body=extra_body
+    )
 
 
 _DELETE_CARD = Operation(
@@ -1472,13 +1518,19 @@ _CREATE_CONTACT_PERSON = Operation(
 
 
 async def create_contact_person(
-    zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    person: ContactPersonInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_CREATE_CONTACT_PERSON, query=extra_query, body=person)
+    return await zoho.call(
+        _CREATE_CONTACT_PERSON, query=extra_query, body=person, extra_body=extra_body
+    )
 
 
 _GET_CONTACT_PERSON = Operation(
@@ -1518,13 +1570,18 @@ async def update_contact_person(
     person: ContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a contact person.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query, body=person
+        _UPDATE_CONTACT_PERSON,
+        ids=(contactperson_id,),
+        query=extra_query,
+        body=person,
+        extra_body=extra_body,
     )
 
 
@@ -1747,7 +1804,7 @@ _GET_DOCUMENT = Operation(
 )
 
 
-async def get_document(
+def get_document(
     zoho: Session,
     contact_id: str | int,
     document_id: str | int,
@@ -1758,7 +1815,7 @@ async def get_document(
 
     Scope: ZohoBooks.contacts.READ.
     """
-    return await zoho.download(_GET_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
+    return zoho.download(_GET_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
 
 _UPDATE_DOCUMENT = Operation(
@@ -1845,12 +1902,15 @@ async def update_tags(
     body: Mapping[str, Any],
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update tags of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
-    return await zoho.call(_UPDATE_TAGS, ids=(contact_id,), query=extra_query, body=body)
+    return await zoho.call(
+        _UPDATE_TAGS, ids=(contact_id,), query=extra_query, body=body, extra_body=extra_body
+    )
 
 
 _DELETE_TAG = Operation(
@@ -1913,12 +1973,15 @@ async def add_tax_info(
     body: Mapping[str, Any],
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add tax info to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
-    return await zoho.call(_ADD_TAX_INFO, ids=(contact_id,), query=extra_query, body=body)
+    return await zoho.call(
+        _ADD_TAX_INFO, ids=(contact_id,), query=extra_query, body=body, extra_body=extra_body
+    )
 
 
 _UPDATE_TAX_INFO = Operation(
@@ -1938,13 +2001,18 @@ async def update_tax_info(
     body: Mapping[str, Any],
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update tax info of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_TAX_INFO, ids=(contact_id, tax_info_id), query=extra_query, body=body
+        _UPDATE_TAX_INFO,
+        ids=(contact_id, tax_info_id),
+        query=extra_query,
+        body=body,
+        extra_body=extra_body,
     )
 
 

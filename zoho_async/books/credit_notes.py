@@ -40,10 +40,11 @@ from zoho_async.books.types.credit_notes import (
     CreditNoteToInvoicesInvoiceInput,
 )
 from zoho_async.books.types.shared import AddressInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -239,6 +240,7 @@ async def create(
     invoice_id: str | int | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Create a credit note. Needs ``customer_id``, ``date``, ``line_items`` and
     ``creditnote_number``.
@@ -253,6 +255,7 @@ async def create(
             **(extra_query or {}),
         },
         body=credit_note,
+        extra_body=extra_body,
     )
 
 
@@ -365,6 +368,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Change the credit note whose unique custom field ``key`` has ``value``, or create it where
     there is none. Doing so twice does no harm. Needs ``customer_id``, ``date``, ``line_items``
@@ -376,6 +380,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=credit_note,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -402,6 +407,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
     ``date``, ``line_items`` and ``creditnote_number``.
@@ -416,6 +422,7 @@ async def update(
             **(extra_query or {}),
         },
         body=credit_note,
+        extra_body=extra_body,
     )
 
 
@@ -453,14 +460,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A credit note as a PDF.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(creditnote_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -476,14 +483,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A credit note as a page of HTML.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(creditnote_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -526,6 +533,7 @@ async def email(
     attachments: Upload | None = None,
     customer_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -536,6 +544,7 @@ async def email(
         ids=(creditnote_id,),
         query={"customer_id": customer_id, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -716,13 +725,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(creditnote_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -742,13 +756,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(creditnote_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -845,13 +864,18 @@ async def apply_to_invoices(
     to_invoices: CreditNoteToInvoicesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply a credit note to invoices. Needs ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
     return await zoho.call(
-        _APPLY_TO_INVOICES, ids=(creditnote_id,), query=extra_query, body=to_invoices
+        _APPLY_TO_INVOICES,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=to_invoices,
+        extra_body=extra_body,
     )
 
 
@@ -928,12 +952,15 @@ async def add_comment(
     comment: CreditNoteCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(creditnote_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(creditnote_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _DELETE_COMMENT = Operation(
@@ -1048,12 +1075,15 @@ async def create_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
     """Create a refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
-    return await zoho.call(_CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund)
+    return await zoho.call(
+        _CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund, extra_body=extra_body
+    )
 
 
 _GET_REFUND = Operation(
@@ -1101,13 +1131,18 @@ async def update_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
     """Update a refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query, body=refund
+        _UPDATE_REFUND,
+        ids=(creditnote_id, creditnote_refund_id),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 
@@ -1264,18 +1299,20 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     creditnote_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many credit notes in one document, made for printing.
+) -> Downloads:
+    """The PDFs of many credit notes, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"creditnote_ids": creditnote_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF,
+        split="creditnote_ids",
+        query={"creditnote_ids": creditnote_ids, **(extra_query or {})},
     )
 
 
@@ -1286,6 +1323,7 @@ _ADD_ATTACHMENT = Operation(
     path="/creditnotes/{creditnote_id}/attachment",
     result=Done,
     scope="ZohoBooks.creditnotes.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -1320,7 +1358,7 @@ _GET_DOCUMENT = Operation(
 )
 
 
-async def get_document(
+def get_document(
     zoho: Session,
     creditnote_id: str | int,
     document_id: str | int,
@@ -1331,7 +1369,7 @@ async def get_document(
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(_GET_DOCUMENT, ids=(creditnote_id, document_id), query=extra_query)
+    return zoho.download(_GET_DOCUMENT, ids=(creditnote_id, document_id), query=extra_query)
 
 
 _UPDATE_DOCUMENT = Operation(
@@ -1418,13 +1456,18 @@ async def update_custom_fields(
     custom_fields: CreditNoteCustomFieldsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
     """
     return await zoho.call(
-        _UPDATE_CUSTOM_FIELDS, ids=(creditnote_id,), query=extra_query, body=custom_fields
+        _UPDATE_CUSTOM_FIELDS,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=custom_fields,
+        extra_body=extra_body,
     )
 
 
@@ -1740,6 +1783,7 @@ async def mark_einvoice_as_pushed(
     mark_einvoice_as_pushed: CreditNoteMarkEinvoiceAsPushedInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Mark an e-invoice of a credit note as pushed.
 
@@ -1750,6 +1794,7 @@ async def mark_einvoice_as_pushed(
         ids=(creditnote_id,),
         query=extra_query,
         body=mark_einvoice_as_pushed,
+        extra_body=extra_body,
     )
 
 

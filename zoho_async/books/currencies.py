@@ -46,13 +46,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, currency: CurrencyInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    currency: CurrencyInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
     """Create a currency. Needs ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=currency)
+    return await zoho.call(_CREATE, query=extra_query, body=currency, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -103,13 +107,16 @@ async def update(
     currency: CurrencyInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
     """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
     ``currency_format``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(currency_id,), query=extra_query, body=currency)
+    return await zoho.call(
+        _UPDATE, ids=(currency_id,), query=extra_query, body=currency, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -212,13 +219,18 @@ async def create_exchange_rate(
     exchange_rate: CurrencyExchangeRateInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
     """Create an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.CREATE.
     """
     return await zoho.call(
-        _CREATE_EXCHANGE_RATE, ids=(currency_id,), query=extra_query, body=exchange_rate
+        _CREATE_EXCHANGE_RATE,
+        ids=(currency_id,),
+        query=extra_query,
+        body=exchange_rate,
+        extra_body=extra_body,
     )
 
 
@@ -265,6 +277,7 @@ async def update_exchange_rate(
     exchange_rate: CurrencyExchangeRateInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update an exchange rate of a currency.
 
@@ -275,6 +288,7 @@ async def update_exchange_rate(
         ids=(currency_id, exchange_rate_id),
         query=extra_query,
         body=exchange_rate,
+        extra_body=extra_body,
     )
 
 

@@ -109,12 +109,13 @@ async def create(
     custom_module: CustomModuleInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomModule:
     """Create a custom module. Needs ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=custom_module)
+    return await zoho.call(_CREATE, query=extra_query, body=custom_module, extra_body=extra_body)
 
 
 _GET = Operation(
@@ -155,13 +156,20 @@ async def update(
     custom_module: CustomModuleInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomModule:
     """Change a custom module; fields that are not sent stay as they are. Needs ``module_name`` and
     ``plural_name``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(module_api_name,), query=extra_query, body=custom_module)
+    return await zoho.call(
+        _UPDATE,
+        ids=(module_api_name,),
+        query=extra_query,
+        body=custom_module,
+        extra_body=extra_body,
+    )
 
 
 _DELETE = Operation(
@@ -254,13 +262,18 @@ async def bulk_update_records(
     bulk_records: CustomModuleBulkRecordsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
     """Update records of many custom modules. Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
     return await zoho.call(
-        _BULK_UPDATE_RECORDS, ids=(module_name,), query=extra_query, body=bulk_records
+        _BULK_UPDATE_RECORDS,
+        ids=(module_name,),
+        query=extra_query,
+        body=bulk_records,
+        extra_body=extra_body,
     )
 
 
@@ -281,12 +294,15 @@ async def create_record(
     record: CustomModuleRecordInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
     """Create a record. Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
-    return await zoho.call(_CREATE_RECORD, ids=(module_name,), query=extra_query, body=record)
+    return await zoho.call(
+        _CREATE_RECORD, ids=(module_name,), query=extra_query, body=record, extra_body=extra_body
+    )
 
 
 _DELETE_RECORDS = Operation(
@@ -357,13 +373,18 @@ async def update_record(
     record: CustomModuleRecordInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
     """Update a record. Needs ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
     return await zoho.call(
-        _UPDATE_RECORD, ids=(module_name, module_id), query=extra_query, body=record
+        _UPDATE_RECORD,
+        ids=(module_name, module_id),
+        query=extra_query,
+        body=record,
+        extra_body=extra_body,
     )
 
 

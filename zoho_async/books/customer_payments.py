@@ -86,13 +86,14 @@ async def create(
     customer_payment: CustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``,
     ``invoices``, ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=customer_payment)
+    return await zoho.call(_CREATE, query=extra_query, body=customer_payment, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -225,6 +226,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Change the customer payment whose unique custom field ``key`` has ``value``, or create it
     where there is none. Doing so twice does no harm. Needs ``customer_id``, ``payment_mode``,
@@ -236,6 +238,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=customer_payment,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -261,13 +264,16 @@ async def update(
     customer_payment: CustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
     ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment)
+    return await zoho.call(
+        _UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -302,14 +308,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, payment_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A customer payment as a PDF.
 
     Scope: ZohoBooks.customerpayments.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(payment_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -381,13 +387,18 @@ async def create_refund(
     refund: CustomerPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
     """Create a refund of a customer payment. Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
     """
     return await zoho.call(
-        _CREATE_REFUND, ids=(customer_payment_id,), query=extra_query, body=refund
+        _CREATE_REFUND,
+        ids=(customer_payment_id,),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 
@@ -459,13 +470,18 @@ async def update_refund(
     refund: CustomerPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
     """Update a refund of a customer payment. Needs ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_REFUND, ids=(customer_payment_id, refund_id), query=extra_query, body=refund
+        _UPDATE_REFUND,
+        ids=(customer_payment_id, refund_id),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 

@@ -31,10 +31,11 @@ from zoho_async.books.types.estimates import (
     EstimateToContact,
 )
 from zoho_async.books.types.shared import AddressInput, CustomFieldInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -151,6 +152,7 @@ async def create(
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
     """Create an estimate. Needs ``customer_id`` and ``line_items``.
 
@@ -164,6 +166,7 @@ async def create(
             **(extra_query or {}),
         },
         body=estimate,
+        extra_body=extra_body,
     )
 
 
@@ -294,6 +297,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
     """Change the estimate whose unique custom field ``key`` has ``value``, or create it where there
     is none. Doing so twice does no harm. Needs ``customer_id`` and ``custom_fields``.
@@ -304,6 +308,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=estimate,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -330,6 +335,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
     """Change an estimate; fields that are not sent stay as they are. Needs ``customer_id`` and
     ``custom_fields``.
@@ -344,6 +350,7 @@ async def update(
             **(extra_query or {}),
         },
         body=estimate,
+        extra_body=extra_body,
     )
 
 
@@ -381,14 +388,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, estimate_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An estimate as a PDF.
 
     Scope: ZohoBooks.estimates.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(estimate_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -404,14 +411,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, estimate_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An estimate as a page of HTML.
 
     Scope: ZohoBooks.estimates.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(estimate_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -579,6 +586,7 @@ async def email(
     *,
     attachments: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email an estimate. Needs ``to_mail_ids``.
 
@@ -589,6 +597,7 @@ async def email(
         ids=(estimate_id,),
         query=extra_query,
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -655,18 +664,20 @@ _EXPORT_PDF = Operation(
 )
 
 
-async def export_pdf(
+def export_pdf(
     zoho: Session,
     estimate_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many estimates in one document. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many estimates. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """
-    return await zoho.download(
-        _EXPORT_PDF, query={"estimate_ids": estimate_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _EXPORT_PDF,
+        split="estimate_ids",
+        query={"estimate_ids": estimate_ids, **(extra_query or {})},
     )
 
 
@@ -681,18 +692,20 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     estimate_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many estimates, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.estimates.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"estimate_ids": estimate_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF,
+        split="estimate_ids",
+        query={"estimate_ids": estimate_ids, **(extra_query or {})},
     )
 
 
@@ -712,13 +725,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(estimate_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(estimate_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -738,13 +756,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(estimate_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(estimate_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -841,12 +864,15 @@ async def create_comment(
     comment: EstimateCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a comment of an estimate.
 
     Scope: ZohoBooks.estimates.CREATE.
     """
-    return await zoho.call(_CREATE_COMMENT, ids=(estimate_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _CREATE_COMMENT, ids=(estimate_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _UPDATE_COMMENT = Operation(
@@ -867,13 +893,18 @@ async def update_comment(
     comment: EstimateCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> EstimateComment:
     """Update a comment of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(estimate_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(estimate_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 

@@ -27,10 +27,11 @@ from zoho_async.books.types.expenses import (
     ExpenseTax,
     ExpenseTaxInput,
 )
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -95,6 +96,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.CREATE",
     key="expense",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
 
@@ -104,13 +106,16 @@ async def create(
     *,
     receipt: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
     """Create an expense. Needs ``account_id``, ``date``, ``amount`` and
     ``paid_through_account_id``.
 
     Scope: ZohoBooks.expenses.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=expense, files={"receipt": receipt})
+    return await zoho.call(
+        _CREATE, query=extra_query, body=expense, extra_body=extra_body, files={"receipt": receipt}
+    )
 
 
 _LIST = ListOperation(
@@ -236,6 +241,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
     """Change the expense whose unique custom field ``key`` has ``value``, or create it where there
     is none. Doing so twice does no harm. Needs ``account_id``, ``date``, ``amount`` and
@@ -247,6 +253,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=expense,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -263,6 +270,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.UPDATE",
     key="expense",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
 
@@ -274,6 +282,7 @@ async def update(
     receipt: Upload | None = None,
     delete_receipt: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
     """Change an expense; fields that are not sent stay as they are. Needs ``account_id``, ``date``,
     ``amount`` and ``paid_through_account_id``.
@@ -285,6 +294,7 @@ async def update(
         ids=(expense_id,),
         query={"delete_receipt": delete_receipt, **(extra_query or {})},
         body=expense,
+        extra_body=extra_body,
         files={"receipt": receipt},
     )
 
@@ -405,12 +415,15 @@ async def create_employee(
     employee: ExpenseEmployeeInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ExpenseEmployee:
     """Create an employee. Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.expenses.CREATE.
     """
-    return await zoho.call(_CREATE_EMPLOYEE, query=extra_query, body=employee)
+    return await zoho.call(
+        _CREATE_EMPLOYEE, query=extra_query, body=employee, extra_body=extra_body
+    )
 
 
 _GET_EMPLOYEE = Operation(
@@ -465,7 +478,7 @@ _GET_RECEIPT = Operation(
 )
 
 
-async def get_receipt(
+def get_receipt(
     zoho: Session,
     expense_id: str | int,
     *,
@@ -476,7 +489,7 @@ async def get_receipt(
 
     Scope: ZohoBooks.expenses.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_RECEIPT, ids=(expense_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -488,6 +501,7 @@ _CREATE_RECEIPT = Operation(
     path="/expenses/{expense_id}/receipt",
     result=Done,
     scope="ZohoBooks.expenses.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
 
@@ -534,6 +548,20 @@ _ADD_ATTACHMENT = Operation(
     path="/expenses/{expense_id}/attachment",
     result=ExpenseDocuments,
     scope="ZohoBooks.expenses.CREATE",
+    file_types=(
+        "gif",
+        "png",
+        "jpeg",
+        "jpg",
+        "bmp",
+        "pdf",
+        "xls",
+        "xlsx",
+        "doc",
+        "docx",
+        "txt",
+        "csv",
+    ),
 )
 
 
@@ -553,6 +581,7 @@ async def add_attachment(
     return await zoho.call(
         _ADD_ATTACHMENT,
         ids=(expense_id,),
-        query={"totalFiles": total_files, "document_ids": document_ids, **(extra_query or {})},
+        query=extra_query,
+        fields={"totalFiles": total_files, "document_ids": document_ids},
         files={"attachment": attachment},
     )

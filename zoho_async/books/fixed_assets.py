@@ -79,14 +79,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, fixed_asset: FixedAssetInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    fixed_asset: FixedAssetInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> FixedAsset:
     """Create a fixed asset. Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``,
     ``asset_cost`` and ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=fixed_asset)
+    return await zoho.call(_CREATE, query=extra_query, body=fixed_asset, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -148,13 +152,16 @@ async def update(
     fixed_asset: FixedAssetInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> FixedAsset:
     """Change a fixed asset; fields that are not sent stay as they are. Needs ``asset_name``,
     ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(fixed_asset_id,), query=extra_query, body=fixed_asset)
+    return await zoho.call(
+        _UPDATE, ids=(fixed_asset_id,), query=extra_query, body=fixed_asset, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -336,12 +343,15 @@ async def write_off(
     write_off: FixedAssetWriteOffInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Write a fixed asset off. Needs ``date``, ``expense_account_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
-    return await zoho.call(_WRITE_OFF, ids=(fixed_asset_id,), query=extra_query, body=write_off)
+    return await zoho.call(
+        _WRITE_OFF, ids=(fixed_asset_id,), query=extra_query, body=write_off, extra_body=extra_body
+    )
 
 
 _SELL = Operation(
@@ -360,13 +370,16 @@ async def sell(
     sell: FixedAssetSellInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Sell a fixed asset. Needs ``expense_account_id``, ``invoice_id``, ``line_item_id`` and
     ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
-    return await zoho.call(_SELL, ids=(fixed_asset_id,), query=extra_query, body=sell)
+    return await zoho.call(
+        _SELL, ids=(fixed_asset_id,), query=extra_query, body=sell, extra_body=extra_body
+    )
 
 
 _CREATE_COMMENT = Operation(
@@ -386,12 +399,19 @@ async def create_comment(
     comment: FixedAssetCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetComment:
     """Create a comment of a fixed asset.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
-    return await zoho.call(_CREATE_COMMENT, ids=(fixed_asset_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _CREATE_COMMENT,
+        ids=(fixed_asset_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
+    )
 
 
 _DELETE_COMMENT = Operation(
@@ -430,7 +450,11 @@ _CREATE_TYPE = Operation(
 
 
 async def create_type(
-    zoho: Session, type: FixedAssetTypeInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    type: FixedAssetTypeInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
     """Create a type. Needs ``fixed_asset_type_name``, ``expense_account_id``,
     ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
@@ -438,7 +462,7 @@ async def create_type(
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
-    return await zoho.call(_CREATE_TYPE, query=extra_query, body=type)
+    return await zoho.call(_CREATE_TYPE, query=extra_query, body=type, extra_body=extra_body)
 
 
 _LIST_TYPES = ListOperation(
@@ -485,6 +509,7 @@ async def update_type(
     type: FixedAssetTypeInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
     """Update a type. Needs ``fixed_asset_type_name``, ``expense_account_id``,
     ``depreciation_account_id``, ``depreciation_method``, ``depreciation_frequency``,
@@ -492,7 +517,13 @@ async def update_type(
 
     Scope: ZohoBooks.fixedasset.UPDATE.
     """
-    return await zoho.call(_UPDATE_TYPE, ids=(fixed_asset_type_id,), query=extra_query, body=type)
+    return await zoho.call(
+        _UPDATE_TYPE,
+        ids=(fixed_asset_type_id,),
+        query=extra_query,
+        body=type,
+        extra_body=extra_body,
+    )
 
 
 _DELETE_TYPE = Operation(

@@ -58,10 +58,11 @@ from zoho_async.books.types.invoices import (
     InvoiceTemplate,
 )
 from zoho_async.books.types.shared import AddressInput, CustomFieldInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -255,6 +256,7 @@ async def create(
     is_quick_create: bool | None = None,
     batch_payments: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Create an invoice. Needs ``customer_id`` and ``line_items``.
 
@@ -270,6 +272,7 @@ async def create(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -416,6 +419,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Change the invoice whose unique custom field ``key`` has ``value``, or create it where there
     is none. Doing so twice does no harm. Needs ``customer_id`` and ``line_items``.
@@ -426,6 +430,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=invoice,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -475,6 +480,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
     ``line_items``.
@@ -489,6 +495,7 @@ async def update(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -524,14 +531,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -547,14 +554,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An invoice as a page of HTML.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -655,13 +662,17 @@ async def bulk_email(
     bulk_email: InvoiceBulkEmailInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email many invoices. At most 10 ids a call.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(
-        _BULK_EMAIL, query={"invoice_ids": invoice_ids, **(extra_query or {})}, body=bulk_email
+        _BULK_EMAIL,
+        query={"invoice_ids": invoice_ids, **(extra_query or {})},
+        body=bulk_email,
+        extra_body=extra_body,
     )
 
 
@@ -801,6 +812,7 @@ async def email(
     send_customer_statement: bool | None = None,
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email an invoice. Needs ``to_mail_ids``.
 
@@ -815,6 +827,7 @@ async def email(
             **(extra_query or {}),
         },
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -837,6 +850,7 @@ async def send_payment_reminder(
     attachments: Upload | None = None,
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
 
@@ -847,6 +861,7 @@ async def send_payment_reminder(
         ids=(invoice_id,),
         query={"send_customer_statement": send_customer_statement, **(extra_query or {})},
         body=payment_reminder,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -909,18 +924,18 @@ _EXPORT_PDF = Operation(
 )
 
 
-async def export_pdf(
+def export_pdf(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many invoices. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
-        _EXPORT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _EXPORT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
 
 
@@ -935,18 +950,18 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many invoices, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
 
 
@@ -1046,13 +1061,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(invoice_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -1072,13 +1092,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(invoice_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -1206,12 +1231,15 @@ async def apply_credits(
     credits: InvoiceCreditsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply credits to an invoice. Needs ``invoice_payments`` and ``apply_creditnotes``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
-    return await zoho.call(_APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits)
+    return await zoho.call(
+        _APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits, extra_body=extra_body
+    )
 
 
 _DELETE_PAYMENT = Operation(
@@ -1275,7 +1303,7 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session,
     invoice_id: str | int,
     *,
@@ -1286,7 +1314,7 @@ async def get_attachment(
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -1298,6 +1326,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoBooks.invoices.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -1405,7 +1434,7 @@ _DOWNLOAD_DOCUMENT = Operation(
 )
 
 
-async def download_document(
+def download_document(
     zoho: Session,
     invoice_id: str | int,
     document_id: str | int,
@@ -1416,7 +1445,7 @@ async def download_document(
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(_DOWNLOAD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
+    return zoho.download(_DOWNLOAD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
 
 _DELETE_DOCUMENT = Operation(
@@ -1560,12 +1589,15 @@ async def add_comment(
     comment: InvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(invoice_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(invoice_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _UPDATE_COMMENT = Operation(
@@ -1586,13 +1618,18 @@ async def update_comment(
     comment: InvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceComment:
     """Update a comment of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(invoice_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(invoice_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 
@@ -1750,20 +1787,21 @@ _GET_DELIVERY_NOTES = Operation(
 )
 
 
-async def get_delivery_notes(
+def get_delivery_notes(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     print: bool | None = None,
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The delivery notes of many invoices in one PDF.
+) -> Downloads:
+    """The delivery notes of many invoices in one PDF. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.downloads(
         _GET_DELIVERY_NOTES,
+        split="invoice_ids",
         query={
             "invoice_ids": invoice_ids,
             "print": print,
@@ -1785,20 +1823,21 @@ _GET_PACKING_SLIPS = Operation(
 )
 
 
-async def get_packing_slips(
+def get_packing_slips(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     print: bool | None = None,
     no_of_copies: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The packing slips of many invoices in one PDF.
+) -> Downloads:
+    """The packing slips of many invoices in one PDF. One document holds those of 25 ids at most.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.downloads(
         _GET_PACKING_SLIPS,
+        split="invoice_ids",
         query={
             "invoice_ids": invoice_ids,
             "print": print,
@@ -1902,6 +1941,7 @@ async def add_online_payment_bank_account(
     online_payment_bank_account: InvoiceOnlinePaymentBankAccountInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an online payment bank account to an invoice.
 
@@ -1912,6 +1952,7 @@ async def add_online_payment_bank_account(
         ids=(invoice_id,),
         query=extra_query,
         body=online_payment_bank_account,
+        extra_body=extra_body,
     )
 
 
@@ -2096,14 +2137,18 @@ _PREVIEW_COUPONS = Operation(
 
 
 async def preview_coupons(
-    zoho: Session, invoice: InvoiceInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    invoice: InvoiceInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Show what coupons do to an invoice that is not created yet. Needs ``customer_id`` and
     ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
-    return await zoho.call(_PREVIEW_COUPONS, query=extra_query, body=invoice)
+    return await zoho.call(_PREVIEW_COUPONS, query=extra_query, body=invoice, extra_body=extra_body)
 
 
 _BULK_UNMAP_FROM_SALES_ORDERS = Operation(
@@ -2227,13 +2272,18 @@ async def update_advanced_tracking_details(
     body: Mapping[str, Any],
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update advanced tracking details of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_ADVANCED_TRACKING_DETAILS, ids=(invoice_id,), query=extra_query, body=body
+        _UPDATE_ADVANCED_TRACKING_DETAILS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=body,
+        extra_body=extra_body,
     )
 
 
@@ -2248,14 +2298,14 @@ _PRINT_DELIVERY_NOTE = Operation(
 )
 
 
-async def print_delivery_note(
+def print_delivery_note(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """The delivery note of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(_PRINT_DELIVERY_NOTE, ids=(invoice_id,), query=extra_query)
+    return zoho.download(_PRINT_DELIVERY_NOTE, ids=(invoice_id,), query=extra_query)
 
 
 _PRINT_PACKING_SLIP = Operation(
@@ -2269,14 +2319,14 @@ _PRINT_PACKING_SLIP = Operation(
 )
 
 
-async def print_packing_slip(
+def print_packing_slip(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """The packing slip of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(_PRINT_PACKING_SLIP, ids=(invoice_id,), query=extra_query)
+    return zoho.download(_PRINT_PACKING_SLIP, ids=(invoice_id,), query=extra_query)
 
 
 _GET_QR_CODE = Operation(
@@ -2586,13 +2636,18 @@ async def schedule_email(
     schedule_email: InvoiceScheduleEmailInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Schedule an email of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(
-        _SCHEDULE_EMAIL, ids=(invoice_id,), query=extra_query, body=schedule_email
+        _SCHEDULE_EMAIL,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=schedule_email,
+        extra_body=extra_body,
     )
 
 
@@ -2672,6 +2727,7 @@ async def create_synchronous_online_payment(
     synchronous_online_payment: InvoiceSynchronousOnlinePaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a synchronous online payment of an invoice.
 
@@ -2682,6 +2738,7 @@ async def create_synchronous_online_payment(
         ids=(invoice_id,),
         query=extra_query,
         body=synchronous_online_payment,
+        extra_body=extra_body,
     )
 
 
@@ -2701,6 +2758,7 @@ async def create_asynchronous_online_payment(
     asynchronous_online_payment: InvoiceAsynchronousOnlinePaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create an asynchronous online payment of an invoice.
 
@@ -2711,6 +2769,7 @@ async def create_asynchronous_online_payment(
         ids=(invoice_id,),
         query=extra_query,
         body=asynchronous_online_payment,
+        extra_body=extra_body,
     )
 
 
@@ -3016,13 +3075,18 @@ async def mark_einvoice_as_pushed(
     mark_einvoice_as_pushed: InvoiceMarkEinvoiceAsPushedInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Mark an e-invoice of an invoice as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
     return await zoho.call(
-        _MARK_EINVOICE_AS_PUSHED, ids=(invoice_id,), query=extra_query, body=mark_einvoice_as_pushed
+        _MARK_EINVOICE_AS_PUSHED,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=mark_einvoice_as_pushed,
+        extra_body=extra_body,
     )
 
 

@@ -59,13 +59,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    item: ItemInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Create an item. Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=item)
+    return await zoho.call(_CREATE, query=extra_query, body=item, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -169,6 +173,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Change the item whose unique custom field ``key`` has ``value``, or create it where there is
     none. Doing so twice does no harm. Needs ``name`` and ``rate``.
@@ -179,6 +184,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=item,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -227,12 +233,15 @@ async def update(
     item: ItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Change an item; fields that are not sent stay as they are. Needs ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(item_id,), query=extra_query, body=item)
+    return await zoho.call(
+        _UPDATE, ids=(item_id,), query=extra_query, body=item, extra_body=extra_body
+    )
 
 
 _GET = Operation(

@@ -21,10 +21,10 @@ from zoho_async.books.types.journals import (
     JournalRecurringJournal,
     JournalRecurringJournalLineItem,
 )
-from zoho_async.files import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -126,13 +126,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, journal: JournalInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    journal: JournalInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
     """Create a journal. Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=journal)
+    return await zoho.call(_CREATE, query=extra_query, body=journal, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -268,12 +272,15 @@ async def update(
     journal: JournalInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
     """Change a journal; fields that are not sent stay as they are. Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(journal_id,), query=extra_query, body=journal)
+    return await zoho.call(
+        _UPDATE, ids=(journal_id,), query=extra_query, body=journal, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -386,12 +393,15 @@ async def add_comment(
     comment: JournalCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> JournalComment:
     """Add a comment to a journal.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(journal_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(journal_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _DELETE_COMMENT = Operation(
@@ -566,6 +576,7 @@ async def apply_credits_to_invoices(
     credits_to_invoices: JournalCreditsToInvoicesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply credits to a journal to invoices.
 
@@ -576,6 +587,7 @@ async def apply_credits_to_invoices(
         ids=(journal_id, journal_line_id),
         query=extra_query,
         body=credits_to_invoices,
+        extra_body=extra_body,
     )
 
 
@@ -596,6 +608,7 @@ async def apply_credits_to_bills(
     credits_to_bills: JournalCreditsToBillsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply credits to a journal to bills.
 
@@ -606,6 +619,7 @@ async def apply_credits_to_bills(
         ids=(journal_id, journal_line_id),
         query=extra_query,
         body=credits_to_bills,
+        extra_body=extra_body,
     )
 
 
@@ -765,13 +779,19 @@ _CREATE_RECURRING_JOURNAL = Operation(
 
 
 async def create_recurring_journal(
-    zoho: Session, journal: JournalInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    journal: JournalInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
     """Create a recurring journal. Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
-    return await zoho.call(_CREATE_RECURRING_JOURNAL, query=extra_query, body=journal)
+    return await zoho.call(
+        _CREATE_RECURRING_JOURNAL, query=extra_query, body=journal, extra_body=extra_body
+    )
 
 
 _LIST_RECURRING_JOURNALS = ListOperation(
@@ -859,13 +879,18 @@ async def update_recurring_journal(
     journal: JournalInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
     """Update a recurring journal. Needs ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_RECURRING_JOURNAL, ids=(recurring_journal_id,), query=extra_query, body=journal
+        _UPDATE_RECURRING_JOURNAL,
+        ids=(recurring_journal_id,),
+        query=extra_query,
+        body=journal,
+        extra_body=extra_body,
     )
 
 

@@ -62,13 +62,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, location: LocationInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    location: LocationInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Location:
     """Create a location. Needs ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=location)
+    return await zoho.call(_CREATE, query=extra_query, body=location, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -114,13 +118,16 @@ async def update(
     location: LocationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Location:
     """Change a location; fields that are not sent stay as they are. Needs ``location_name``,
     ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(location_id,), query=extra_query, body=location)
+    return await zoho.call(
+        _UPDATE, ids=(location_id,), query=extra_query, body=location, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

@@ -49,12 +49,13 @@ async def create(
     opening_balance: OpeningBalanceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
     """Create an opening balance. Needs ``date``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=opening_balance)
+    return await zoho.call(_CREATE, query=extra_query, body=opening_balance, extra_body=extra_body)
 
 
 _UPDATE = Operation(
@@ -73,13 +74,14 @@ async def update(
     opening_balance: OpeningBalanceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
     """Change an opening balance; fields that are not sent stay as they are. Needs
     ``opening_balance_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, query=extra_query, body=opening_balance)
+    return await zoho.call(_UPDATE, query=extra_query, body=opening_balance, extra_body=extra_body)
 
 
 _GET = Operation(

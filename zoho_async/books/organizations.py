@@ -52,12 +52,13 @@ async def create(
     organization: OrganizationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
     """Create an organization. Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=organization)
+    return await zoho.call(_CREATE, query=extra_query, body=organization, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -98,12 +99,15 @@ async def update(
     organization: OrganizationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
     """Change an organization; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(organization_id,), query=extra_query, body=organization)
+    return await zoho.call(
+        _UPDATE, ids=(organization_id,), query=extra_query, body=organization, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -205,12 +209,13 @@ async def create_address(
     address: OrganizationAddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
     """Create an address.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE_ADDRESS, query=extra_query, body=address)
+    return await zoho.call(_CREATE_ADDRESS, query=extra_query, body=address, extra_body=extra_body)
 
 
 _UPDATE_ADDRESS = Operation(
@@ -230,12 +235,15 @@ async def update_address(
     address: OrganizationAddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
     """Update an address.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE_ADDRESS, ids=(address_id,), query=extra_query, body=address)
+    return await zoho.call(
+        _UPDATE_ADDRESS, ids=(address_id,), query=extra_query, body=address, extra_body=extra_body
+    )
 
 
 _DELETE_ADDRESS = Operation(

@@ -49,13 +49,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, price_list: PriceListInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    price_list: PriceListInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
     """Create a price list. Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=price_list)
+    return await zoho.call(_CREATE, query=extra_query, body=price_list, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -113,13 +117,16 @@ async def update(
     price_list: PriceListInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
     """Change a price list; fields that are not sent stay as they are. Needs ``name``,
     ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(pricebook_id,), query=extra_query, body=price_list)
+    return await zoho.call(
+        _UPDATE, ids=(pricebook_id,), query=extra_query, body=price_list, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

@@ -87,13 +87,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    project: ProjectInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Create a project. Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=project)
+    return await zoho.call(_CREATE, query=extra_query, body=project, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -159,6 +163,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Change the project whose unique custom field ``key`` has ``value``, or create it where there
     is none. Doing so twice does no harm. Needs ``project_name``, ``customer_id``,
@@ -170,6 +175,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=project,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -195,13 +201,16 @@ async def update(
     project: ProjectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
     ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(project_id,), query=extra_query, body=project)
+    return await zoho.call(
+        _UPDATE, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -302,12 +311,15 @@ async def clone(
     clone: ProjectCloneInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Clone a project. Needs ``project_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
-    return await zoho.call(_CLONE, ids=(project_id,), query=extra_query, body=clone)
+    return await zoho.call(
+        _CLONE, ids=(project_id,), query=extra_query, body=clone, extra_body=extra_body
+    )
 
 
 _ADD_USER = Operation(
@@ -326,12 +338,15 @@ async def add_user(
     add_user: ProjectAddUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Add a user to a project. Needs ``cost_rate``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
-    return await zoho.call(_ADD_USER, ids=(project_id,), query=extra_query, body=add_user)
+    return await zoho.call(
+        _ADD_USER, ids=(project_id,), query=extra_query, body=add_user, extra_body=extra_body
+    )
 
 
 _LIST_USERS = ListOperation(
@@ -381,12 +396,15 @@ async def invite_user(
     invite_user: ProjectInviteUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Invite a user to a project. Needs ``user_name`` and ``email``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
-    return await zoho.call(_INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user)
+    return await zoho.call(
+        _INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user, extra_body=extra_body
+    )
 
 
 _UPDATE_USER = Operation(
@@ -406,12 +424,15 @@ async def update_user(
     user: ProjectUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Update a user of a project.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user)
+    return await zoho.call(
+        _UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user, extra_body=extra_body
+    )
 
 
 _GET_USER = Operation(
@@ -479,12 +500,15 @@ async def add_comment(
     comment: ProjectCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
     """Add a comment to a project. Needs ``description``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _LIST_COMMENTS = ListOperation(
@@ -600,12 +624,15 @@ async def add_task(
     task: ProjectTaskInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectTask:
     """Add a task to a project. Needs ``task_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
-    return await zoho.call(_ADD_TASK, ids=(project_id,), query=extra_query, body=task)
+    return await zoho.call(
+        _ADD_TASK, ids=(project_id,), query=extra_query, body=task, extra_body=extra_body
+    )
 
 
 _LIST_TASKS = ListOperation(
@@ -657,12 +684,15 @@ async def update_task(
     task: ProjectTaskInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectTask:
     """Update a task of a project. Needs ``task_name``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE_TASK, ids=(project_id, task_id), query=extra_query, body=task)
+    return await zoho.call(
+        _UPDATE_TASK, ids=(project_id, task_id), query=extra_query, body=task, extra_body=extra_body
+    )
 
 
 _GET_TASK = Operation(

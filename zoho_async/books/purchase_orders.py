@@ -29,10 +29,11 @@ from zoho_async.books.types.purchase_orders import (
     PurchaseOrderTemplate,
 )
 from zoho_async.books.types.shared import AddressInput, CustomFieldInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -159,6 +160,7 @@ _CREATE = Operation(
     result=PurchaseOrder,
     scope="ZohoBooks.purchaseorders.CREATE",
     key="purchaseorder",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
 
@@ -169,6 +171,7 @@ async def create(
     attachment: Upload | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
     """Create a purchase order. Needs ``vendor_id`` and ``line_items``.
 
@@ -181,6 +184,7 @@ async def create(
             **(extra_query or {}),
         },
         body=purchase_order,
+        extra_body=extra_body,
         files={"attachment": attachment},
     )
 
@@ -314,6 +318,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
     """Change the purchase order whose unique custom field ``key`` has ``value``, or create it where
     there is none. Doing so twice does no harm. Needs ``vendor_id`` and ``line_items``.
@@ -324,6 +329,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=purchase_order,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -340,6 +346,7 @@ _UPDATE = Operation(
     result=PurchaseOrder,
     scope="ZohoBooks.purchaseorders.UPDATE",
     key="purchaseorder",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
 
@@ -351,6 +358,7 @@ async def update(
     attachment: Upload | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
     """Change a purchase order; fields that are not sent stay as they are. Needs ``vendor_id`` and
     ``line_items``.
@@ -365,6 +373,7 @@ async def update(
             **(extra_query or {}),
         },
         body=purchase_order,
+        extra_body=extra_body,
         files={"attachment": attachment},
     )
 
@@ -403,14 +412,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A purchase order as a PDF.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(purchaseorder_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -426,14 +435,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A purchase order as a page of HTML.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(purchaseorder_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -603,6 +612,7 @@ async def email(
     send_attachment: bool | None = None,
     file_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a purchase order. Needs ``to_mail_ids`` and ``body``.
 
@@ -613,6 +623,7 @@ async def email(
         ids=(purchaseorder_id,),
         query={"send_attachment": send_attachment, "file_name": file_name, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -661,13 +672,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(purchaseorder_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(purchaseorder_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -733,7 +749,7 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session,
     purchaseorder_id: str | int,
     *,
@@ -744,7 +760,7 @@ async def get_attachment(
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_ATTACHMENT, ids=(purchaseorder_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -756,6 +772,7 @@ _ADD_ATTACHMENT = Operation(
     path="/purchaseorders/{purchaseorder_id}/attachment",
     result=Done,
     scope="ZohoBooks.purchaseorders.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
 
@@ -874,12 +891,19 @@ async def add_comment(
     comment: PurchaseOrderCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrderComment:
     """Add a comment to a purchase order. Needs ``description`` and ``expected_delivery_date``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(purchaseorder_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT,
+        ids=(purchaseorder_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
+    )
 
 
 _UPDATE_COMMENT = Operation(
@@ -899,13 +923,18 @@ async def update_comment(
     comment: PurchaseOrderCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a comment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(purchaseorder_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(purchaseorder_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 

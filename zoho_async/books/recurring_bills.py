@@ -60,13 +60,14 @@ async def create(
     recurring_bill: RecurringBillInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringBill:
     """Create a recurring bill. Needs ``vendor_id``, ``recurrence_name``, ``start_date``,
     ``repeat_every`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=recurring_bill)
+    return await zoho.call(_CREATE, query=extra_query, body=recurring_bill, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -221,6 +222,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Change the recurring bill whose unique custom field ``key`` has ``value``, or create it where
     there is none. Doing so twice does no harm. Needs ``vendor_id``, ``recurrence_name``,
@@ -232,6 +234,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=recurring_bill,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -256,6 +259,7 @@ async def update(
     recurring_bill: RecurringBillInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Change a recurring bill; fields that are not sent stay as they are. Needs ``vendor_id``,
     ``recurrence_name``, ``start_date``, ``repeat_every`` and ``recurrence_frequency``.
@@ -263,7 +267,11 @@ async def update(
     Scope: ZohoBooks.bills.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(recurring_bill_id,), query=extra_query, body=recurring_bill
+        _UPDATE,
+        ids=(recurring_bill_id,),
+        query=extra_query,
+        body=recurring_bill,
+        extra_body=extra_body,
     )
 
 

@@ -91,13 +91,16 @@ async def create(
     recurring_invoice: RecurringInvoiceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Create a recurring invoice. Needs ``recurrence_name``, ``customer_id`` and
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=recurring_invoice)
+    return await zoho.call(
+        _CREATE, query=extra_query, body=recurring_invoice, extra_body=extra_body
+    )
 
 
 _LIST = ListOperation(
@@ -191,6 +194,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Change the recurring invoice whose unique custom field ``key`` has ``value``, or create it
     where there is none. Doing so twice does no harm. Needs ``recurrence_name``, ``customer_id``
@@ -202,6 +206,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=recurring_invoice,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -227,6 +232,7 @@ async def update(
     recurring_invoice: RecurringInvoiceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Change a recurring invoice; fields that are not sent stay as they are. Needs
     ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
@@ -234,7 +240,11 @@ async def update(
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(recurring_invoice_id,), query=extra_query, body=recurring_invoice
+        _UPDATE,
+        ids=(recurring_invoice_id,),
+        query=extra_query,
+        body=recurring_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -301,12 +311,15 @@ async def stop(
     stop: RecurringInvoiceStopInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Stop a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
-    return await zoho.call(_STOP, ids=(recurring_invoice_id,), query=extra_query, body=stop)
+    return await zoho.call(
+        _STOP, ids=(recurring_invoice_id,), query=extra_query, body=stop, extra_body=extra_body
+    )
 
 
 _RESUME = Operation(
@@ -325,12 +338,15 @@ async def resume(
     resume: RecurringInvoiceResumeInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Resume a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
-    return await zoho.call(_RESUME, ids=(recurring_invoice_id,), query=extra_query, body=resume)
+    return await zoho.call(
+        _RESUME, ids=(recurring_invoice_id,), query=extra_query, body=resume, extra_body=extra_body
+    )
 
 
 _UPDATE_TEMPLATE = Operation(
@@ -350,13 +366,18 @@ async def update_template(
     template: RecurringInvoiceTemplateInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a template of a recurring invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_TEMPLATE, ids=(recurring_invoice_id, template_id), query=extra_query, body=template
+        _UPDATE_TEMPLATE,
+        ids=(recurring_invoice_id, template_id),
+        query=extra_query,
+        body=template,
+        extra_body=extra_body,
     )
 
 

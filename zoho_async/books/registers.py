@@ -294,6 +294,7 @@ async def bulk_update_transactions(
     *,
     from_account_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update transactions of many registers.
 
@@ -304,6 +305,7 @@ async def bulk_update_transactions(
         ids=(account_id,),
         query={"from_account_id": from_account_id, **(extra_query or {})},
         body=bulk_transactions,
+        extra_body=extra_body,
     )
 
 
@@ -323,11 +325,16 @@ async def bulk_delete_transactions(
     bulk_transactions: RegisterBulkTransactionsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete transactions of many registers.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
     return await zoho.call(
-        _BULK_DELETE_TRANSACTIONS, ids=(account_id,), query=extra_query, body=bulk_transactions
+        _BULK_DELETE_TRANSACTIONS,
+        ids=(account_id,),
+        query=extra_query,
+        body=bulk_transactions,
+        extra_body=extra_body,
     )

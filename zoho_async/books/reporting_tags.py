@@ -107,12 +107,13 @@ async def create(
     reporting_tag: ReportingTagInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTag:
     """Create a reporting tag. Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=reporting_tag)
+    return await zoho.call(_CREATE, query=extra_query, body=reporting_tag, extra_body=extra_body)
 
 
 _MARK_DEFAULT_OPTION = Operation(
@@ -160,13 +161,16 @@ async def update(
     reporting_tag: ReportingTagInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTag:
     """Change a reporting tag; fields that are not sent stay as they are. Needs ``tag_name``,
     ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(tag_id,), query=extra_query, body=reporting_tag)
+    return await zoho.call(
+        _UPDATE, ids=(tag_id,), query=extra_query, body=reporting_tag, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -205,12 +209,15 @@ async def update_options(
     options: ReportingTagOptionsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update options of a reporting tag. Needs ``options``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE_OPTIONS, ids=(tag_id,), query=extra_query, body=options)
+    return await zoho.call(
+        _UPDATE_OPTIONS, ids=(tag_id,), query=extra_query, body=options, extra_body=extra_body
+    )
 
 
 _UPDATE_CRITERIA = Operation(
@@ -229,12 +236,15 @@ async def update_criteria(
     criteria: ReportingTagCriteriaInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a criteria of a reporting tag. Needs ``criteria_tags`` and ``options``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE_CRITERIA, ids=(tag_id,), query=extra_query, body=criteria)
+    return await zoho.call(
+        _UPDATE_CRITERIA, ids=(tag_id,), query=extra_query, body=criteria, extra_body=extra_body
+    )
 
 
 _MARK_AS_ACTIVE = Operation(
@@ -407,9 +417,10 @@ async def reorder(
     reorder: ReportingTagReorderInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTagTags:
     """Reorder a reporting tag.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_REORDER, query=extra_query, body=reorder)
+    return await zoho.call(_REORDER, query=extra_query, body=reorder, extra_body=extra_body)

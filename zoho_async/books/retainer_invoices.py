@@ -32,10 +32,11 @@ from zoho_async.books.types.retainer_invoices import (
     RetainerInvoiceToContact,
 )
 from zoho_async.books.types.shared import AddressInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -128,6 +129,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
     """Create a retainer invoice. Needs ``customer_id`` and ``line_items``.
 
@@ -140,6 +142,7 @@ async def create(
             **(extra_query or {}),
         },
         body=retainer_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -202,6 +205,7 @@ async def update(
     retainer_invoice: RetainerInvoiceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
     """Change a retainer invoice; fields that are not sent stay as they are. Needs ``customer_id``
     and ``line_items``.
@@ -209,7 +213,11 @@ async def update(
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(retainerinvoice_id,), query=extra_query, body=retainer_invoice
+        _UPDATE,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=retainer_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -405,6 +413,7 @@ async def email(
     send_customer_statement: bool | None = None,
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a retainer invoice. Needs ``to_mail_ids``.
 
@@ -419,6 +428,7 @@ async def email(
             **(extra_query or {}),
         },
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -459,13 +469,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(retainerinvoice_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -502,14 +517,14 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An attachment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
+    return zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
 
 
 _ADD_ATTACHMENT = Operation(
@@ -615,12 +630,19 @@ async def add_comment(
     comment: RetainerInvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment to a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(retainerinvoice_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
+    )
 
 
 _DELETE_COMMENT = Operation(
@@ -665,13 +687,18 @@ async def update_comment(
     comment: RetainerInvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
     """Update a comment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(retainerinvoice_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(retainerinvoice_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 
@@ -691,6 +718,7 @@ async def apply_retainer_payments_to_invoices(
     retainer_payments_to_invoices: RetainerInvoiceRetainerPaymentsToInvoicesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply retainer payments to a retainer invoice to invoices.
 
@@ -701,6 +729,7 @@ async def apply_retainer_payments_to_invoices(
         ids=(retainerinvoice_id,),
         query=extra_query,
         body=retainer_payments_to_invoices,
+        extra_body=extra_body,
     )
 
 

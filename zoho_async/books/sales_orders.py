@@ -30,10 +30,11 @@ from zoho_async.books.types.sales_orders import (
     SalesOrderVoidInput,
 )
 from zoho_async.books.types.shared import AddressInput, CustomFieldInput
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -204,6 +205,7 @@ async def create(
     can_send_in_mail: bool | None = None,
     total_files: int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Create a sales order. Needs ``customer_id``.
 
@@ -218,6 +220,7 @@ async def create(
             **(extra_query or {}),
         },
         body=sales_order,
+        extra_body=extra_body,
         files={"doc": doc},
     )
 
@@ -387,6 +390,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Change the sales order whose unique custom field ``key`` has ``value``, or create it where
     there is none. Doing so twice does no harm. Needs ``customer_id``.
@@ -397,6 +401,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=sales_order,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -426,6 +431,7 @@ async def update(
     can_send_in_mail: bool | None = None,
     total_files: int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Change a sales order; fields that are not sent stay as they are. Needs ``customer_id``.
 
@@ -441,6 +447,7 @@ async def update(
             **(extra_query or {}),
         },
         body=sales_order,
+        extra_body=extra_body,
         files={"doc": doc},
     )
 
@@ -479,14 +486,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A sales order as a PDF.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(salesorder_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -502,14 +509,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A sales order as a page of HTML.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(salesorder_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -596,12 +603,15 @@ async def void(
     void: SalesOrderVoidInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Void a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
-    return await zoho.call(_VOID, ids=(salesorder_id,), query=extra_query, body=void)
+    return await zoho.call(
+        _VOID, ids=(salesorder_id,), query=extra_query, body=void, extra_body=extra_body
+    )
 
 
 _UPDATE_SUB_STATUS = Operation(
@@ -647,6 +657,7 @@ async def email(
     send_attachment: bool | None = None,
     file_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a sales order. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -657,6 +668,7 @@ async def email(
         ids=(salesorder_id,),
         query={"send_attachment": send_attachment, "file_name": file_name, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -741,12 +753,12 @@ _EXPORT_PDF = Operation(
 )
 
 
-async def export_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """The PDFs of many sales orders in one document. At most 25 ids a call.
+def export_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
+    """The PDFs of many sales orders. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return await zoho.download(_EXPORT_PDF, query=extra_query)
+    return zoho.download(_EXPORT_PDF, query=extra_query)
 
 
 _PRINT_PDF = Operation(
@@ -760,12 +772,12 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
-    """The PDFs of many sales orders in one document, made for printing. At most 25 ids a call.
+def print_pdf(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Download:
+    """The PDFs of many sales orders, made for printing. At most 25 ids a call.
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return await zoho.download(_PRINT_PDF, query=extra_query)
+    return zoho.download(_PRINT_PDF, query=extra_query)
 
 
 _UPDATE_BILLING_ADDRESS = Operation(
@@ -784,13 +796,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(salesorder_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(salesorder_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -810,13 +827,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(salesorder_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(salesorder_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -877,7 +899,7 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session,
     salesorder_id: str | int,
     *,
@@ -889,7 +911,7 @@ async def get_attachment(
 
     Scope: ZohoBooks.salesorders.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_ATTACHMENT,
         ids=(salesorder_id,),
         query={"preview": preview, "inline": inline, **(extra_query or {})},
@@ -1019,12 +1041,15 @@ async def add_comment(
     comment: SalesOrderCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
     """Add a comment to a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(salesorder_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(salesorder_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _UPDATE_COMMENT = Operation(
@@ -1045,13 +1070,18 @@ async def update_comment(
     comment: SalesOrderCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
     """Update a comment of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(salesorder_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(salesorder_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 

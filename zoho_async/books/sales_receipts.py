@@ -69,6 +69,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
     """Create a sales receipt. Needs ``customer_id`` and ``payment_mode``.
 
@@ -82,6 +83,7 @@ async def create(
             **(extra_query or {}),
         },
         body=sales_receipt,
+        extra_body=extra_body,
     )
 
 
@@ -176,12 +178,19 @@ async def update(
     sales_receipt: SalesReceiptInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
     """Change a sales receipt; fields that are not sent stay as they are. Needs ``customer_id``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(sales_receipt_id,), query=extra_query, body=sales_receipt)
+    return await zoho.call(
+        _UPDATE,
+        ids=(sales_receipt_id,),
+        query=extra_query,
+        body=sales_receipt,
+        extra_body=extra_body,
+    )
 
 
 _GET = Operation(
@@ -218,14 +227,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, sales_receipt_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A sales receipt as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(sales_receipt_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -241,14 +250,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, sales_receipt_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A sales receipt as a page of HTML.
 
     Scope: ZohoBooks.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(sales_receipt_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -290,6 +299,7 @@ async def email(
     *,
     attach_pdf: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a sales receipt. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -300,4 +310,5 @@ async def email(
         ids=(sales_receipt_id,),
         query={"attach_pdf": attach_pdf, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
     )

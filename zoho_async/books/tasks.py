@@ -24,10 +24,10 @@ from zoho_async.books.types.tasks import (
     Tasks,
     TasksTask,
 )
-from zoho_async.files import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -114,13 +114,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, task: TaskInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    task: TaskInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Task:
     """Create a task.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=task)
+    return await zoho.call(_CREATE, query=extra_query, body=task, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -291,12 +295,15 @@ async def update(
     task: TaskInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Task:
     """Change a task; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(task_id,), query=extra_query, body=task)
+    return await zoho.call(
+        _UPDATE, ids=(task_id,), query=extra_query, body=task, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -336,12 +343,19 @@ async def update_percentage(
     percentage: TaskPercentageInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Task:
     """Update a percentage of a task. Needs ``completion_percentage``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_UPDATE_PERCENTAGE, ids=(task_id,), query=extra_query, body=percentage)
+    return await zoho.call(
+        _UPDATE_PERCENTAGE,
+        ids=(task_id,),
+        query=extra_query,
+        body=percentage,
+        extra_body=extra_body,
+    )
 
 
 _MARK_AS_OPEN = Operation(
@@ -421,12 +435,15 @@ async def add_comment(
     comment: TaskCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaskComment:
     """Add a comment to a task. Needs ``description``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(task_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(task_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _LIST_COMMENTS = ListOperation(
@@ -491,6 +508,23 @@ _ADD_ATTACHMENT = Operation(
     path="/tasks/{task_id}/attachment",
     result=TaskDocuments,
     scope="ZohoBooks.settings.CREATE",
+    file_types=(
+        "gif",
+        "png",
+        "jpeg",
+        "jpg",
+        "bmp",
+        "pdf",
+        "xls",
+        "xlsx",
+        "doc",
+        "docx",
+        "xml",
+        "csv",
+        "txt",
+        "tif",
+        "tiff",
+    ),
 )
 
 

@@ -63,13 +63,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, tax: TaxInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    tax: TaxInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
     """Create a tax.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=tax)
+    return await zoho.call(_CREATE, query=extra_query, body=tax, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -115,12 +119,15 @@ async def update(
     tax: TaxInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
     """Change a tax; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(tax_id,), query=extra_query, body=tax)
+    return await zoho.call(
+        _UPDATE, ids=(tax_id,), query=extra_query, body=tax, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -202,12 +209,15 @@ async def update_group(
     group: TaxGroupInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
     """Update a group.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group)
+    return await zoho.call(
+        _UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group, extra_body=extra_body
+    )
 
 
 _DELETE_GROUP = Operation(
@@ -242,13 +252,17 @@ _CREATE_GROUP = Operation(
 
 
 async def create_group(
-    zoho: Session, group: TaxGroupInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    group: TaxGroupInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
     """Create a group.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE_GROUP, query=extra_query, body=group)
+    return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
 
 _CREATE_AUTHORITY = Operation(
@@ -263,13 +277,19 @@ _CREATE_AUTHORITY = Operation(
 
 
 async def create_authority(
-    zoho: Session, authority: TaxAuthorityInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    authority: TaxAuthorityInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
     """Create an authority. Needs ``tax_authority_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE_AUTHORITY, query=extra_query, body=authority)
+    return await zoho.call(
+        _CREATE_AUTHORITY, query=extra_query, body=authority, extra_body=extra_body
+    )
 
 
 _LIST_AUTHORITIES = ListOperation(
@@ -317,13 +337,18 @@ async def update_authority(
     authority: TaxAuthorityInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
     """Update an authority.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_AUTHORITY, ids=(tax_authority_id,), query=extra_query, body=authority
+        _UPDATE_AUTHORITY,
+        ids=(tax_authority_id,),
+        query=extra_query,
+        body=authority,
+        extra_body=extra_body,
     )
 
 
@@ -380,13 +405,19 @@ _CREATE_EXEMPTION = Operation(
 
 
 async def create_exemption(
-    zoho: Session, exemption: TaxExemptionInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    exemption: TaxExemptionInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
     """Create an exemption. Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE_EXEMPTION, query=extra_query, body=exemption)
+    return await zoho.call(
+        _CREATE_EXEMPTION, query=extra_query, body=exemption, extra_body=extra_body
+    )
 
 
 _LIST_EXEMPTIONS = ListOperation(
@@ -434,13 +465,18 @@ async def update_exemption(
     exemption: TaxExemptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
     """Update an exemption. Needs ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_EXEMPTION, ids=(tax_exemption_id,), query=extra_query, body=exemption
+        _UPDATE_EXEMPTION,
+        ids=(tax_exemption_id,),
+        query=extra_query,
+        body=exemption,
+        extra_body=extra_body,
     )
 
 

@@ -59,13 +59,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, time_entry: TimeEntryInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    time_entry: TimeEntryInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
     """Create a time entry. Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=time_entry)
+    return await zoho.call(_CREATE, query=extra_query, body=time_entry, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -151,13 +155,16 @@ async def update(
     time_entry: TimeEntryInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
     """Change a time entry; fields that are not sent stay as they are. Needs ``project_id``,
     ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(time_entry_id,), query=extra_query, body=time_entry)
+    return await zoho.call(
+        _UPDATE, ids=(time_entry_id,), query=extra_query, body=time_entry, extra_body=extra_body
+    )
 
 
 _GET = Operation(

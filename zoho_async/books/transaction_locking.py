@@ -74,12 +74,13 @@ async def update(
     transaction_lock: TransactionLockInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TransactionLock:
     """Change a transaction lock; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
-    return await zoho.call(_UPDATE, query=extra_query, body=transaction_lock)
+    return await zoho.call(_UPDATE, query=extra_query, body=transaction_lock, extra_body=extra_body)
 
 
 _DELETE = Operation(
@@ -98,6 +99,7 @@ async def delete(
     *,
     transaction_lock_id: str | int,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Delete a transaction lock.
 
@@ -107,6 +109,7 @@ async def delete(
         _DELETE,
         query={"transaction_lock_id": transaction_lock_id, **(extra_query or {})},
         body=transaction_lock,
+        extra_body=extra_body,
     )
 
 
@@ -196,9 +199,12 @@ async def update_partial_unlock(
     partial_unlock: TransactionLockPartialUnlockInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TransactionLock:
     """Update a partial unlock.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
-    return await zoho.call(_UPDATE_PARTIAL_UNLOCK, query=extra_query, body=partial_unlock)
+    return await zoho.call(
+        _UPDATE_PARTIAL_UNLOCK, query=extra_query, body=partial_unlock, extra_body=extra_body
+    )

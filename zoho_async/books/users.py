@@ -41,13 +41,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, user: UserInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    user: UserInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a user. Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=user)
+    return await zoho.call(_CREATE, query=extra_query, body=user, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -106,12 +110,15 @@ async def update(
     user: UserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(user_id,), query=extra_query, body=user)
+    return await zoho.call(
+        _UPDATE, ids=(user_id,), query=extra_query, body=user, extra_body=extra_body
+    )
 
 
 _GET = Operation(

@@ -158,6 +158,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     bill_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
     """Create a vendor credit. Needs ``vendor_id``.
 
@@ -171,6 +172,7 @@ async def create(
             **(extra_query or {}),
         },
         body=vendor_credit,
+        extra_body=extra_body,
     )
 
 
@@ -297,12 +299,19 @@ async def update(
     vendor_credit: VendorCreditInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
     """Change a vendor credit; fields that are not sent stay as they are. Needs ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(vendor_credit_id,), query=extra_query, body=vendor_credit)
+    return await zoho.call(
+        _UPDATE,
+        ids=(vendor_credit_id,),
+        query=extra_query,
+        body=vendor_credit,
+        extra_body=extra_body,
+    )
 
 
 _GET = Operation(
@@ -339,14 +348,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A vendor credit as a PDF.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(vendor_credit_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -362,14 +371,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A vendor credit as a page of HTML.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(vendor_credit_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -521,13 +530,18 @@ async def apply_to_bills(
     to_bills: VendorCreditToBillsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
     """Apply a vendor credit to bills. Needs ``bills``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
     return await zoho.call(
-        _APPLY_TO_BILLS, ids=(vendor_credit_id,), query=extra_query, body=to_bills
+        _APPLY_TO_BILLS,
+        ids=(vendor_credit_id,),
+        query=extra_query,
+        body=to_bills,
+        extra_body=extra_body,
     )
 
 
@@ -574,12 +588,15 @@ async def refund(
     refund: VendorCreditRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
     """Refund a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
-    return await zoho.call(_REFUND, ids=(vendor_credit_id,), query=extra_query, body=refund)
+    return await zoho.call(
+        _REFUND, ids=(vendor_credit_id,), query=extra_query, body=refund, extra_body=extra_body
+    )
 
 
 _LIST_REFUNDS = ListOperation(
@@ -631,6 +648,7 @@ async def update_refund(
     refund: VendorCreditRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
     """Update a refund of a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
 
@@ -641,6 +659,7 @@ async def update_refund(
         ids=(vendor_credit_id, vendor_credit_refund_id),
         query=extra_query,
         body=refund,
+        extra_body=extra_body,
     )
 
 
@@ -760,12 +779,19 @@ async def add_comment(
     comment: VendorCreditCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
     """Add a comment to a vendor credit. Needs ``description``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(vendor_credit_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT,
+        ids=(vendor_credit_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
+    )
 
 
 _LIST_COMMENTS = ListOperation(

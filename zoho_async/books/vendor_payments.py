@@ -21,10 +21,10 @@ from zoho_async.books.types.vendor_payments import (
     VendorPaymentToContact,
     VendorPaymentVendorpaymentRefund,
 )
-from zoho_async.files import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -90,12 +90,13 @@ async def create(
     vendor_payment: VendorPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorPaymentCreateResult:
     """Create a vendor payment. Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=vendor_payment)
+    return await zoho.call(_CREATE, query=extra_query, body=vendor_payment, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -223,6 +224,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
     """Change the vendor payment whose unique custom field ``key`` has ``value``, or create it where
     there is none. Doing so twice does no harm. Needs ``amount``.
@@ -233,6 +235,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=vendor_payment,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -289,12 +292,15 @@ async def update(
     vendor_payment: VendorPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
     """Change a vendor payment; fields that are not sent stay as they are. Needs ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(payment_id,), query=extra_query, body=vendor_payment)
+    return await zoho.call(
+        _UPDATE, ids=(payment_id,), query=extra_query, body=vendor_payment, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -403,12 +409,19 @@ async def refund_excess(
     refund_excess: VendorPaymentRefundExcessInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorPaymentVendorpaymentRefund:
     """Refund an excess of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
-    return await zoho.call(_REFUND_EXCESS, ids=(payment_id,), query=extra_query, body=refund_excess)
+    return await zoho.call(
+        _REFUND_EXCESS,
+        ids=(payment_id,),
+        query=extra_query,
+        body=refund_excess,
+        extra_body=extra_body,
+    )
 
 
 _GET_REFUND = Operation(
@@ -456,13 +469,18 @@ async def update_refund(
     refund: VendorPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorPaymentVendorpaymentRefund:
     """Update a refund of a vendor payment. Needs ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_REFUND, ids=(payment_id, vendorpayment_refund_id), query=extra_query, body=refund
+        _UPDATE_REFUND,
+        ids=(payment_id, vendorpayment_refund_id),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 
@@ -511,6 +529,7 @@ async def email(
     send_attachment: bool | None = None,
     file_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a vendor payment. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -521,6 +540,7 @@ async def email(
         ids=(payment_id,),
         query={"send_attachment": send_attachment, "file_name": file_name, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 

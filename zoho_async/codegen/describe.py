@@ -38,7 +38,7 @@ def describe(model: Model) -> bytes:
 def _facts(model: Model, function: Function) -> OperationFacts:
     objects = function.objects
     shape = model.replies.shapes.get(function.result)
-    query = [*function.batches, *function.uploads, *function.query]
+    query = [*function.batches, *function.uploads, *function.fields, *function.query]
     if function.paged:
         query += [Parameter(name, name, "integer") for name in ("page", "per_page")]
     fixed = [node for node in function.call.query if node.name in function.fixed]

@@ -98,6 +98,10 @@ class Function:
     batches: list[Parameter] = field(default_factory=list[Parameter])
     query: list[Parameter] = field(default_factory=list[Parameter])
     uploads: list[Parameter] = field(default_factory=list[Parameter])
+    fields: list[Parameter] = field(default_factory=list[Parameter])
+    form: str = ""
+    file_types: tuple[str, ...] = ()
+    file_size: int | None = None
     fixed: dict[str, str] = field(default_factory=dict[str, str])
     twins: list[Twin] = field(default_factory=list[Twin])
     reply: tuple[Node, ...] = ()
@@ -200,10 +204,12 @@ class Reader:
         dropped = {name for fix in fixes for name in fix.drop}
         dropped |= {each.name for each in function.ids}  # the path says it already
         nodes = [node for node in call.query if node.name not in dropped | function.fixed.keys()]
-        nodes += [node for node in self._form_fields(call) if node.name not in dropped]
         for node in nodes:
             if not any(node.name in other.variants for other in nodes if other is not node):
-                self._parameter(function, node)
+                self._parameter(function, node, function.query)
+        for node in self._form_fields(call):
+            if node.name not in dropped:
+                self._parameter(function, node, function.fields)
         for fix in fixes:
             for extra in fix.query:
                 function.query.append(
@@ -230,11 +236,12 @@ class Reader:
             function.query.insert(at, order)
 
     def _form_fields(self, call: Call) -> tuple[Node, ...]:
-        """The fields of a multipart form; all but its files travel in the query."""
+        """The fields of a multipart form, its files among them."""
         forms = [each for each in call.body if each.media == "multipart/form-data"]
         return tuple(n for each in forms for n in self.source.objects.get(each.node.object, ()))
 
-    def _parameter(self, function: Function, node: Node) -> None:
+    def _parameter(self, function: Function, node: Node, others: list[Parameter]) -> None:
+        """Take up a parameter: a file, many ids, or one of ``others``."""
         kind = kind_of(node, "query")
         parameter = Parameter(
             name=node.name,
@@ -253,7 +260,7 @@ class Reader:
             parameter.required = True
             function.batches.append(parameter)
         else:
-            function.query.append(parameter)
+            others.append(parameter)
 
     def _is_batch(self, function: Function, node: Node) -> bool:
         """Whether a function works on the records that a parameter names, rather than filters."""
@@ -457,7 +464,7 @@ def _noun(name: str) -> str:
 def _apply(function: Function, fix: CallFix) -> None:
     """Take over the plain facts of a correction."""
     plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path")
-    for name in plain:
+    for name in (*plain, "form", "file_types", "file_size"):
         value = getattr(fix, name)
         if value is not None:
             setattr(function, name, value)

@@ -77,8 +77,9 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``key`` and ``record`` give an undescribed answer the envelope key and the struct that it
     holds; ``drop`` takes query parameters away, ``query`` adds some; ``fixed`` are parameters that
-    are always sent; ``upload`` names the multipart field of a file. ``totals`` holds for lists that
-    stand below no record; ``details`` is the call of the same file that reads records in full.
+    are always sent; ``upload`` names the multipart field of a file. ``form``, ``file_types`` and
+    ``file_size`` have the meaning they have in `operation.Operation`. ``totals`` holds for lists
+    that stand below no record; ``details`` is the call of the same file that reads records in full.
     What else there is has the meaning it has in `description.OperationFacts`.
     """
 
@@ -99,6 +100,9 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str | None = None
     body: str | None = None
     upload: str | None = None
+    form: str | None = None
+    file_types: tuple[str, ...] | None = None
+    file_size: int | None = None
     changes: str | None = None
     per_page: int | None = None
     details: str | None = None

@@ -8,6 +8,7 @@ from zoho_async.codegen import words
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.model import Resource
 from zoho_async.codegen.naming import plural
+from zoho_async.operation import BATCH
 
 _PLAIN: Final = {
     "create": "Create {one}.",
@@ -17,9 +18,9 @@ _PLAIN: Final = {
     "void": "Void {one}.",
     "approve_finally": "Approve {one} as the last approver.",
     "cancel_write_off": "Take back the write-off of {one}.",
-    "export_pdf": "The PDFs of many {many} in one document.",
+    "export_pdf": "The PDFs of many {many}.",
     "get_current": "The {noun} whose access token is used.",
-    "print_pdf": "The PDFs of many {many} in one document, made for printing.",
+    "print_pdf": "The PDFs of many {many}, made for printing.",
     "upsert": (
         "Change the {noun} whose unique custom field ``key`` has ``value``, or create it where "
         "there is none. Doing so twice does no harm."
@@ -58,7 +59,9 @@ def of(function: Function, name: str = "", purpose: str = "") -> str:
         parts[0] += f" Needs {_listed(needed)}."
     if function.answer == "list":
         parts[0] = parts[0].removesuffix(".") + _walk(function)
-    if function.batch:
+    if function.answer == "file" and function.batches:
+        parts[0] += f" One document holds those of {function.batch or BATCH} ids at most."
+    elif function.batch:
         parts[0] += f" At most {function.batch} ids a call."
     if function.answer == "done" and function.call.method == "GET":
         parts[0] += " The answer is not described: find it in ``extra``."

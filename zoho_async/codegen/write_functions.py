@@ -24,6 +24,7 @@ from zoho_async.codegen.lines import (
 from zoho_async.codegen.model import Model, Resource
 from zoho_async.codegen.overrides import Twin
 from zoho_async.description import Kind
+from zoho_async.operation import BATCH
 
 _ARGUMENTS: Final[dict[Kind, str]] = {
     "id": "str | int",
@@ -86,7 +87,10 @@ class _Module:
             facts.append(("repeatable", "True"))
         if function.per_user:
             facts.append(("per_user", "True"))
+        if is_file and function.batches and function.batch not in {None, BATCH}:
+            facts.append(("batch", str(function.batch)))
         arguments = [(f"{key}={value}", _NONE) for key, value in facts]
+        arguments += _body_facts(function)
         return called(f"_{name.upper()} = Operation", arguments, "")
 
     def _list_constant(self, function: Function, facts: list[tuple[str, str]]) -> list[str]:
@@ -134,13 +138,16 @@ class _Module:
     def _file(
         self, function: Function, name: str, constant: str, fixed: dict[str, str], purpose: str
     ) -> list[str]:
-        self.used.add("Download")
-        head = self._head(function, name, "Download", [], fixed=fixed)
+        result = "Downloads" if function.batches else "Download"
+        self.used.add(result)
+        head = self._head(function, name, result, [], is_async=False, fixed=fixed)
         arguments = self._arguments(function, constant, self._pairs(function, fixed, []))
+        for each in function.batches:
+            arguments.insert(1, (f"split={quoted(each.name)}", _NONE))
         return [
             *head,
             *docstring(prosaic.of(function, name, purpose), "    "),
-            *called("return await zoho.download", arguments, "    "),
+            *called(f"return zoho.{result.lower()}", arguments, "    "),
         ]
 
     def _call(self, function: Function, constant: str) -> list[str]:
@@ -149,6 +156,8 @@ class _Module:
         arguments = self._arguments(function, constant, pairs)
         if function.body:
             arguments.append((f"body={self._body_name(function)}", _NONE))
+        if _has_extra_body(function):
+            arguments.append(("extra_body=extra_body", _NONE))
         if function.upsert:
             headers = [
                 ("X-Unique-Identifier-Key", "key"),
@@ -157,9 +166,10 @@ class _Module:
             ]
             flat, many = mapping(headers)
             arguments.append((f"headers={flat}", [f"headers={many[0]}", *many[1:]]))
-        if function.uploads:
-            flat, many = mapping([(each.name, each.argument) for each in function.uploads])
-            arguments.append((f"files={flat}", [f"files={many[0]}", *many[1:]]))
+        for name, parts in (("fields", function.fields), ("files", function.uploads)):
+            if parts:
+                flat, many = mapping([(each.name, each.argument) for each in parts])
+                arguments.append((f"{name}={flat}", [f"{name}={many[0]}", *many[1:]]))
         return [
             *head,
             *docstring(prosaic.of(function), "    "),
@@ -205,11 +215,13 @@ class _Module:
             named += ["key: str", "value: str"]
         if function.answer != "file" and name == function.name:
             named += [self._upload(each) for each in function.uploads]
-        for each in (*function.query, *extra):
+        for each in (*function.query, *function.fields, *extra):
             if each.name not in fixed:
                 named += self._keywords(function, each)
         self.used.add("Mapping")
         named.append("extra_query: Mapping[str, object] | None = None")
+        if _has_extra_body(function):
+            named.append("extra_body: Mapping[str, object] | None = None")
         needed = [each for each in named if "=" not in each]
         optional = [each for each in named if "=" in each]
         keyword = f"{'async ' if is_async else ''}def {name}"
@@ -270,7 +282,8 @@ class _Module:
         noun = words.snake(function.body.removesuffix("Input"))
         main = f"{self.resource.noun}_"
         short = noun.removeprefix(main) or noun
-        taken = {each.argument for each in (*function.ids, *function.batches, *function.query)}
+        others = (*function.ids, *function.batches, *function.query, *function.fields)
+        taken = {each.argument for each in others}
         name = words.identifier(f"{short}s" if function.body_many else short)
         return f"{name}_input" if name in taken else name
 
@@ -283,6 +296,25 @@ class _Module:
             self.used.add("Sequence")
             return f"Sequence[{function.body}]"
         return function.body
+
+
+def _has_extra_body(function: Function) -> bool:
+    """Whether a function sends a JSON object, to which keys may be added."""
+    return bool(function.body) and not function.body_many and function.answer != "file"
+
+
+def _body_facts(function: Function) -> list[tuple[str, list[str]]]:
+    """What an `Operation` says of the body beside its type."""
+    facts: list[tuple[str, list[str]]] = []
+    if function.form:
+        facts.append((f"form={quoted(function.form)}", _NONE))
+    if function.file_types and function.uploads:
+        types = [quoted(each) for each in function.file_types]
+        many = ["file_types=(", *(f"    {each}," for each in types), ")"]
+        facts.append((f"file_types=({', '.join(types)})", many))
+    if function.file_size and function.uploads:
+        facts.append((f"file_size={function.file_size:_}", _NONE))
+    return facts
 
 
 def functions_module(model: Model, resource: Resource) -> str:
@@ -328,10 +360,11 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
     ours = [
         (f"zoho_async.{product}.types.{home}", own),
         (f"zoho_async.{product}.types.shared", structs - own),
-        ("zoho_async.files", used & {"Download", "Upload"}),
+        ("zoho_async.files", used & {"Download", "Downloads"}),
         ("zoho_async.operation", constants),
         ("zoho_async.paging", used & {"Pager"}),
         ("zoho_async.session", used & {"Session"}),
+        ("zoho_async.uploads", used & {"Upload"}),
         ("zoho_async.wire", used & {"Done"}),
     ]
     lines = [

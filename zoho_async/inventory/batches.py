@@ -57,13 +57,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, batch: BatchInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    batch: BatchInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Batch:
     """Create a batch. Needs ``item_id`` and ``batch_number``.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=batch)
+    return await zoho.call(_CREATE, query=extra_query, body=batch, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -181,12 +185,15 @@ async def update(
     batch: BatchInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Batch:
     """Change a batch; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(batch_id,), query=extra_query, body=batch)
+    return await zoho.call(
+        _UPDATE, ids=(batch_id,), query=extra_query, body=batch, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

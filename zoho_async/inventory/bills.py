@@ -67,14 +67,18 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, bill: BillInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    bill: BillInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Bill:
     """Create a bill. Needs ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and
     ``line_items``.
 
     Scope: ZohoInventory.bills.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=bill)
+    return await zoho.call(_CREATE, query=extra_query, body=bill, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -143,13 +147,16 @@ async def update(
     bill: BillInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Bill:
     """Change a bill; fields that are not sent stay as they are. Needs ``vendor_id``,
     ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(bill_id,), query=extra_query, body=bill)
+    return await zoho.call(
+        _UPDATE, ids=(bill_id,), query=extra_query, body=bill, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -314,12 +321,15 @@ async def reject(
     reject: BillRejectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reject a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
     """
-    return await zoho.call(_REJECT, ids=(bill_id,), query=extra_query, body=reject)
+    return await zoho.call(
+        _REJECT, ids=(bill_id,), query=extra_query, body=reject, extra_body=extra_body
+    )
 
 
 _BULK_SUBMIT = Operation(

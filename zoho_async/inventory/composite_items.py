@@ -5,7 +5,6 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Upload
 from zoho_async.inventory.types.composite_items import (
     CompositeItem,
     CompositeItemAssembliesBatchInput,
@@ -38,6 +37,7 @@ from zoho_async.inventory.types.composite_items import (
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -142,13 +142,14 @@ async def create(
     composite_item: CompositeItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItem:
     """Create a composite item. Needs ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate``
     and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=composite_item)
+    return await zoho.call(_CREATE, query=extra_query, body=composite_item, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -266,6 +267,7 @@ async def update(
     composite_item: CompositeItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItem:
     """Change a composite item; fields that are not sent stay as they are. Needs ``name``,
     ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
@@ -273,7 +275,11 @@ async def update(
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(composite_item_id,), query=extra_query, body=composite_item
+        _UPDATE,
+        ids=(composite_item_id,),
+        query=extra_query,
+        body=composite_item,
+        extra_body=extra_body,
     )
 
 
@@ -344,6 +350,8 @@ _UPLOAD_IMAGE = Operation(
     path="/compositeitems/{composite_item_id}/image",
     result=Done,
     scope="ZohoInventory.compositeitems.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "webp"),
+    file_size=7_340_032,
 )
 
 
@@ -399,6 +407,7 @@ async def create_assemblies(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItemAssembliesResult:
     """Create assemblies. Needs ``reference_number``, ``date``, ``composite_item_id``,
     ``composite_item_name``, ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
@@ -412,6 +421,7 @@ async def create_assemblies(
             **(extra_query or {}),
         },
         body=assemblies,
+        extra_body=extra_body,
     )
 
 
@@ -518,6 +528,7 @@ async def update_assembly(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItemBundle:
     """Update an assembly.
 
@@ -531,6 +542,7 @@ async def update_assembly(
             **(extra_query or {}),
         },
         body=assembly,
+        extra_body=extra_body,
     )
 
 

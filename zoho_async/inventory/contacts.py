@@ -98,13 +98,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    contact: ContactInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Create a contact. Needs ``contact_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=contact)
+    return await zoho.call(_CREATE, query=extra_query, body=contact, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -210,12 +214,15 @@ async def update(
     contact: ContactInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Change a contact; fields that are not sent stay as they are. Needs ``contact_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(contact_id,), query=extra_query, body=contact)
+    return await zoho.call(
+        _UPDATE, ids=(contact_id,), query=extra_query, body=contact, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -337,6 +344,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoInventory.contacts.CREATE",
+    form="JSONString",
 )
 
 
@@ -349,6 +357,7 @@ async def email_statement(
     end_date: dt.date | None = None,
     multipart_or_formdata: str | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -364,6 +373,7 @@ async def email_statement(
             **(extra_query or {}),
         },
         body=email_statement,
+        extra_body=extra_body,
     )
 
 
@@ -413,6 +423,7 @@ async def email(
     *,
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -423,6 +434,7 @@ async def email(
         ids=(contact_id,),
         query={"send_customer_statement": send_customer_statement, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
     )
 
 
@@ -469,13 +481,19 @@ _CREATE_CONTACT_PERSON = Operation(
 
 
 async def create_contact_person(
-    zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    person: ContactPersonInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
     """Create a contact person. Needs ``first_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
     """
-    return await zoho.call(_CREATE_CONTACT_PERSON, query=extra_query, body=person)
+    return await zoho.call(
+        _CREATE_CONTACT_PERSON, query=extra_query, body=person, extra_body=extra_body
+    )
 
 
 _UPDATE_CONTACT_PERSON = Operation(
@@ -495,13 +513,18 @@ async def update_contact_person(
     person: ContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
     """Update a contact person. Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_CONTACT_PERSON, ids=(contact_person_id,), query=extra_query, body=person
+        _UPDATE_CONTACT_PERSON,
+        ids=(contact_person_id,),
+        query=extra_query,
+        body=person,
+        extra_body=extra_body,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.inventory.types.credit_notes import (
     CreditNote,
     CreditNoteBatch,
@@ -51,6 +51,7 @@ from zoho_async.inventory.types.shared import AddressInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -157,6 +158,7 @@ async def create(
     invoice_id: str | int | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Create a credit note. Needs ``customer_id``, ``date``, ``line_items`` and
     ``creditnote_number``.
@@ -171,6 +173,7 @@ async def create(
             **(extra_query or {}),
         },
         body=credit_note,
+        extra_body=extra_body,
     )
 
 
@@ -264,6 +267,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
     ``date``, ``line_items`` and ``creditnote_number``.
@@ -278,6 +282,7 @@ async def update(
             **(extra_query or {}),
         },
         body=credit_note,
+        extra_body=extra_body,
     )
 
 
@@ -315,14 +320,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A credit note as a PDF.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(creditnote_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -338,14 +343,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A credit note as a page of HTML.
 
     Scope: ZohoInventory.creditnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(creditnote_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -388,6 +393,7 @@ async def email(
     attachments: Upload | None = None,
     customer_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -398,6 +404,7 @@ async def email(
         ids=(creditnote_id,),
         query={"customer_id": customer_id, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -578,13 +585,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(creditnote_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -604,13 +616,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(creditnote_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -707,13 +724,18 @@ async def apply_to_invoices(
     to_invoices: CreditNoteToInvoicesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply a credit note to invoices. Needs ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
     return await zoho.call(
-        _APPLY_TO_INVOICES, ids=(creditnote_id,), query=extra_query, body=to_invoices
+        _APPLY_TO_INVOICES,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=to_invoices,
+        extra_body=extra_body,
     )
 
 
@@ -790,12 +812,19 @@ async def create_comment(
     comment: CreditNoteCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a comment of a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
-    return await zoho.call(_CREATE_COMMENT, ids=(creditnote_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _CREATE_COMMENT,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
+    )
 
 
 _DELETE_COMMENT = Operation(
@@ -910,12 +939,15 @@ async def create_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
     """Create a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
     """
-    return await zoho.call(_CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund)
+    return await zoho.call(
+        _CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund, extra_body=extra_body
+    )
 
 
 _GET_REFUND = Operation(
@@ -963,13 +995,18 @@ async def update_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
     """Update a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query, body=refund
+        _UPDATE_REFUND,
+        ids=(creditnote_id, creditnote_refund_id),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 

@@ -32,13 +32,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, currency: CurrencyInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    currency: CurrencyInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
     """Create a currency. Needs ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=currency)
+    return await zoho.call(_CREATE, query=extra_query, body=currency, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -89,13 +93,16 @@ async def update(
     currency: CurrencyInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
     """Change a currency; fields that are not sent stay as they are. Needs ``currency_code`` and
     ``currency_symbol``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(currency_id,), query=extra_query, body=currency)
+    return await zoho.call(
+        _UPDATE, ids=(currency_id,), query=extra_query, body=currency, extra_body=extra_body
+    )
 
 
 _GET = Operation(

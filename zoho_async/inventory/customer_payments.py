@@ -71,13 +71,14 @@ async def create(
     customer_payment: CustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount`` and
     ``invoices``.
 
     Scope: ZohoInventory.customerpayments.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=customer_payment)
+    return await zoho.call(_CREATE, query=extra_query, body=customer_payment, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -201,13 +202,16 @@ async def update(
     customer_payment: CustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
     ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment)
+    return await zoho.call(
+        _UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment, extra_body=extra_body
+    )
 
 
 _GET = Operation(

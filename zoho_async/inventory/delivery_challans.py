@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.inventory.types.delivery_challans import (
     DeliveryChallan,
     DeliveryChallanBulkReturnInput,
@@ -23,6 +23,7 @@ from zoho_async.inventory.types.shared import AddressInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -141,6 +142,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
     """Create a delivery challan. Needs ``customer_id``.
 
@@ -153,6 +155,7 @@ async def create(
             **(extra_query or {}),
         },
         body=delivery_challan,
+        extra_body=extra_body,
     )
 
 
@@ -200,13 +203,18 @@ async def update(
     delivery_challan: DeliveryChallanInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
     """Change a delivery challan; fields that are not sent stay as they are. Needs ``customer_id``.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(deliverychallan_id,), query=extra_query, body=delivery_challan
+        _UPDATE,
+        ids=(deliverychallan_id,),
+        query=extra_query,
+        body=delivery_challan,
+        extra_body=extra_body,
     )
 
 
@@ -326,6 +334,7 @@ async def bulk_return(
     bulk_return: DeliveryChallanBulkReturnInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Return many delivery challans.
 
@@ -335,6 +344,7 @@ async def bulk_return(
         _BULK_RETURN,
         query={"deliverychallan_ids": deliverychallan_ids, **(extra_query or {})},
         body=bulk_return,
+        extra_body=extra_body,
     )
 
 
@@ -403,7 +413,7 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session,
     deliverychallan_id: str | int,
     document_id: str | int,
@@ -414,9 +424,7 @@ async def get_attachment(
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
-    return await zoho.download(
-        _GET_ATTACHMENT, ids=(deliverychallan_id, document_id), query=extra_query
-    )
+    return zoho.download(_GET_ATTACHMENT, ids=(deliverychallan_id, document_id), query=extra_query)
 
 
 _DELETE_ATTACHMENT = Operation(
@@ -509,11 +517,16 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(deliverychallan_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(deliverychallan_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )

@@ -57,13 +57,16 @@ async def create(
     inventory_adjustment: InventoryAdjustmentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
     """Create an inventory adjustment. Needs ``date``, ``reason``, ``adjustment_type`` and
     ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=inventory_adjustment)
+    return await zoho.call(
+        _CREATE, query=extra_query, body=inventory_adjustment, extra_body=extra_body
+    )
 
 
 _LIST = ListOperation(
@@ -133,6 +136,7 @@ async def update(
     inventory_adjustment: InventoryAdjustmentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
     """Change an inventory adjustment; fields that are not sent stay as they are. Needs ``date``,
     ``reason``, ``adjustment_type`` and ``line_items``.
@@ -140,7 +144,11 @@ async def update(
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(inventory_adjustment_id,), query=extra_query, body=inventory_adjustment
+        _UPDATE,
+        ids=(inventory_adjustment_id,),
+        query=extra_query,
+        body=inventory_adjustment,
+        extra_body=extra_body,
     )
 
 
@@ -252,9 +260,16 @@ async def reject(
     reject: InventoryAdjustmentRejectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reject an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
     """
-    return await zoho.call(_REJECT, ids=(inventory_adjustment_id,), query=extra_query, body=reject)
+    return await zoho.call(
+        _REJECT,
+        ids=(inventory_adjustment_id,),
+        query=extra_query,
+        body=reject,
+        extra_body=extra_body,
+    )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.inventory.types.invoices import (
     Invoice,
     InvoiceBatch,
@@ -56,6 +56,7 @@ from zoho_async.inventory.types.shared import AddressInput, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -183,6 +184,7 @@ async def create(
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Create an invoice. Needs ``customer_id`` and ``line_items``.
 
@@ -196,6 +198,7 @@ async def create(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -311,6 +314,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
     ``line_items``.
@@ -325,6 +329,7 @@ async def update(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -360,14 +365,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An invoice as a PDF.
 
     Scope: ZohoInventory.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -383,14 +388,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An invoice as a page of HTML.
 
     Scope: ZohoInventory.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -520,6 +525,7 @@ async def email(
     send_customer_statement: bool | None = None,
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email an invoice. Needs ``to_mail_ids``.
 
@@ -534,6 +540,7 @@ async def email(
             **(extra_query or {}),
         },
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -622,18 +629,18 @@ _EXPORT_PDF = Operation(
 )
 
 
-async def export_pdf(
+def export_pdf(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many invoices. One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """
-    return await zoho.download(
-        _EXPORT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _EXPORT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
 
 
@@ -648,18 +655,18 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many invoices, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.invoices.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
 
 
@@ -759,13 +766,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(invoice_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -785,13 +797,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(invoice_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -919,12 +936,15 @@ async def apply_credits(
     credits: InvoiceCreditsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply credits to an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
-    return await zoho.call(_APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits)
+    return await zoho.call(
+        _APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits, extra_body=extra_body
+    )
 
 
 _DELETE_PAYMENT = Operation(
@@ -988,7 +1008,7 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session,
     invoice_id: str | int,
     *,
@@ -999,7 +1019,7 @@ async def get_attachment(
 
     Scope: ZohoInventory.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -1011,6 +1031,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInventory.invoices.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -1129,12 +1150,15 @@ async def create_comment(
     comment: InvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a comment of an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
-    return await zoho.call(_CREATE_COMMENT, ids=(invoice_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _CREATE_COMMENT, ids=(invoice_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _UPDATE_COMMENT = Operation(
@@ -1154,13 +1178,18 @@ async def update_comment(
     comment: InvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceCommentResult:
     """Update a comment of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(invoice_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(invoice_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 
@@ -1264,12 +1293,15 @@ async def reject(
     reject: InvoiceRejectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reject an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
-    return await zoho.call(_REJECT, ids=(invoice_id,), query=extra_query, body=reject)
+    return await zoho.call(
+        _REJECT, ids=(invoice_id,), query=extra_query, body=reject, extra_body=extra_body
+    )
 
 
 _BULK_SUBMIT = Operation(

@@ -54,13 +54,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, item_group: ItemGroupInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    item_group: ItemGroupInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ItemGroupCreateResult:
     """Create an item group. Needs ``group_name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=item_group)
+    return await zoho.call(_CREATE, query=extra_query, body=item_group, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -125,13 +129,16 @@ async def update(
     item_group: ItemGroupInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ItemGroupUpdateResult:
     """Change an item group; fields that are not sent stay as they are. Needs ``group_name``,
     ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(itemgroup_id,), query=extra_query, body=item_group)
+    return await zoho.call(
+        _UPDATE, ids=(itemgroup_id,), query=extra_query, body=item_group, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(

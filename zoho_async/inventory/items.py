@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.inventory.types.items import (
     Item,
     ItemDeliverychallan,
@@ -43,6 +43,7 @@ from zoho_async.inventory.types.shared import CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -207,13 +208,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    item: ItemInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Create an item. Needs ``name``.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=item)
+    return await zoho.call(_CREATE, query=extra_query, body=item, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -404,12 +409,15 @@ async def update(
     item: ItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Change an item; fields that are not sent stay as they are. Needs ``name``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(item_id,), query=extra_query, body=item)
+    return await zoho.call(
+        _UPDATE, ids=(item_id,), query=extra_query, body=item, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -465,6 +473,8 @@ _UPLOAD_IMAGE = Operation(
     path="/items/{item_id}/image",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "webp"),
+    file_size=7_340_032,
 )
 
 
@@ -493,7 +503,7 @@ _GET_IMAGE = Operation(
 )
 
 
-async def get_image(
+def get_image(
     zoho: Session,
     item_id: str | int,
     *,
@@ -504,7 +514,7 @@ async def get_image(
 
     Scope: ZohoInventory.items.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_IMAGE, ids=(item_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -606,6 +616,7 @@ async def update_variant_opening_stock(
     variant_opening_stock: ItemVariantOpeningStockInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a variant opening stock.
 
@@ -616,6 +627,7 @@ async def update_variant_opening_stock(
         ids=(variant_id,),
         query=extra_query,
         body=variant_opening_stock,
+        extra_body=extra_body,
     )
 
 
@@ -626,6 +638,8 @@ _UPLOAD_IMAGES = Operation(
     path="/items/{item_id}/images",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "webp"),
+    file_size=7_340_032,
 )
 
 
@@ -698,12 +712,19 @@ async def reorder_images(
     reorder_images: ItemReorderImagesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reorder images of an item. Needs ``documents``.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_REORDER_IMAGES, ids=(item_id,), query=extra_query, body=reorder_images)
+    return await zoho.call(
+        _REORDER_IMAGES,
+        ids=(item_id,),
+        query=extra_query,
+        body=reorder_images,
+        extra_body=extra_body,
+    )
 
 
 _UPLOAD_BACK_IMAGE = Operation(
@@ -713,6 +734,8 @@ _UPLOAD_BACK_IMAGE = Operation(
     path="/items/{item_id}/backimage",
     result=Done,
     scope="ZohoInventory.items.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "webp"),
+    file_size=7_340_032,
 )
 
 
@@ -923,12 +946,15 @@ async def move(
     move: ItemMoveInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Move an item. Needs ``group_id``.
 
     Scope: ZohoInventory.items.UPDATE.
     """
-    return await zoho.call(_MOVE, ids=(item_id,), query=extra_query, body=move)
+    return await zoho.call(
+        _MOVE, ids=(item_id,), query=extra_query, body=move, extra_body=extra_body
+    )
 
 
 _ADD_TO_GROUP = Operation(
@@ -947,12 +973,15 @@ async def add_to_group(
     to_group: ItemToGroupInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add an item to group.
 
     Scope: ZohoInventory.items.UPDATE.
     """
-    return await zoho.call(_ADD_TO_GROUP, ids=(group_id,), query=extra_query, body=to_group)
+    return await zoho.call(
+        _ADD_TO_GROUP, ids=(group_id,), query=extra_query, body=to_group, extra_body=extra_body
+    )
 
 
 _UPDATE_LOCATION_PERMISSIONS = Operation(
@@ -1076,6 +1105,7 @@ async def validate_and_map_serial_numbers(
     validate_and_map_serial_numbers: ItemValidateAndMapSerialNumbersInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Validate and map serial numbers of an item.
 
@@ -1086,6 +1116,7 @@ async def validate_and_map_serial_numbers(
         ids=(item_id,),
         query=extra_query,
         body=validate_and_map_serial_numbers,
+        extra_body=extra_body,
     )
 
 

@@ -59,12 +59,15 @@ async def create_for_bill(
     for_bill: LandedCostForBillInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> LandedCost:
     """Create a landed cost for bill. Needs ``cost_allocations``.
 
     Scope: ZohoInventory.bills.CREATE.
     """
-    return await zoho.call(_CREATE_FOR_BILL, ids=(bill_id,), query=extra_query, body=for_bill)
+    return await zoho.call(
+        _CREATE_FOR_BILL, ids=(bill_id,), query=extra_query, body=for_bill, extra_body=extra_body
+    )
 
 
 _GET_FOR_BILL = Operation(
@@ -110,13 +113,18 @@ async def update_for_bill(
     for_bill: LandedCostForBillInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> LandedCost:
     """Update a landed cost for bill.
 
     Scope: ZohoInventory.bills.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_FOR_BILL, ids=(bill_id, landed_cost_id), query=extra_query, body=for_bill
+        _UPDATE_FOR_BILL,
+        ids=(bill_id, landed_cost_id),
+        query=extra_query,
+        body=for_bill,
+        extra_body=extra_body,
     )
 
 
@@ -155,13 +163,17 @@ _BULK_CREATE = Operation(
 
 
 async def bulk_create(
-    zoho: Session, landed_cost: LandedCostInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    landed_cost: LandedCostInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create many landed costs.
 
     Scope: ZohoInventory.bills.CREATE.
     """
-    return await zoho.call(_BULK_CREATE, query=extra_query, body=landed_cost)
+    return await zoho.call(_BULK_CREATE, query=extra_query, body=landed_cost, extra_body=extra_body)
 
 
 _LIST_BILLS = ListOperation(

@@ -5,7 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.inventory.types.move_orders import (
     MoveOrder,
     MoveOrderBatch,
@@ -25,6 +25,7 @@ from zoho_async.inventory.types.move_orders import (
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -80,6 +81,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> MoveOrder:
     """Create a move order. Needs ``date`` and ``line_items``.
 
@@ -92,6 +94,7 @@ async def create(
             **(extra_query or {}),
         },
         body=move_order,
+        extra_body=extra_body,
     )
 
 
@@ -227,6 +230,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> MoveOrder:
     """Change a move order; fields that are not sent stay as they are. Needs ``date`` and
     ``line_items``.
@@ -241,6 +245,7 @@ async def update(
             **(extra_query or {}),
         },
         body=move_order,
+        extra_body=extra_body,
     )
 
 
@@ -391,12 +396,8 @@ async def add_attachment(
     return await zoho.call(
         _ADD_ATTACHMENT,
         ids=(moveorder_id,),
-        query={
-            "doc": doc,
-            "totalFiles": total_files,
-            "document_ids": document_ids,
-            **(extra_query or {}),
-        },
+        query=extra_query,
+        fields={"doc": doc, "totalFiles": total_files, "document_ids": document_ids},
         files={"attachment": attachment},
     )
 
@@ -412,7 +413,7 @@ _GET_DOCUMENT = Operation(
 )
 
 
-async def get_document(
+def get_document(
     zoho: Session,
     moveorder_id: str | int,
     document_id: str | int,
@@ -426,7 +427,7 @@ async def get_document(
 
     Scope: ZohoInventory.moveorder.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_DOCUMENT,
         ids=(moveorder_id, document_id),
         query={"image_size": image_size, "print": print, "inline": inline, **(extra_query or {})},

@@ -41,12 +41,13 @@ async def create(
     organization: OrganizationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
     """Create an organization. Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=organization)
+    return await zoho.call(_CREATE, query=extra_query, body=organization, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -86,12 +87,15 @@ async def update(
     organization: OrganizationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
     """Change an organization; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(organization_id,), query=extra_query, body=organization)
+    return await zoho.call(
+        _UPDATE, ids=(organization_id,), query=extra_query, body=organization, extra_body=extra_body
+    )
 
 
 _GET = Operation(

@@ -5,7 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from zoho_async.files import Download
+from zoho_async.files import Downloads
 from zoho_async.inventory.types.packages import (
     Package,
     PackageBatch,
@@ -70,13 +70,17 @@ async def create(
     *,
     salesorder_id: str | int,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Package:
     """Create a package. Needs ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.CREATE.
     """
     return await zoho.call(
-        _CREATE, query={"salesorder_id": salesorder_id, **(extra_query or {})}, body=package
+        _CREATE,
+        query={"salesorder_id": salesorder_id, **(extra_query or {})},
+        body=package,
+        extra_body=extra_body,
     )
 
 
@@ -190,13 +194,16 @@ async def update(
     package: PackageInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Package:
     """Change a package; fields that are not sent stay as they are. Needs ``date`` and
     ``line_items``.
 
     Scope: ZohoInventory.packages.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(package_id,), query=extra_query, body=package)
+    return await zoho.call(
+        _UPDATE, ids=(package_id,), query=extra_query, body=package, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -230,16 +237,16 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     package_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many packages in one document, made for printing.
+) -> Downloads:
+    """The PDFs of many packages, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoInventory.packages.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"package_ids": package_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF, split="package_ids", query={"package_ids": package_ids, **(extra_query or {})}
     )

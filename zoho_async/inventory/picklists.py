@@ -187,6 +187,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Picklist:
     """Create a picklist. Needs ``location_id`` and ``line_items``.
 
@@ -199,6 +200,7 @@ async def create(
             **(extra_query or {}),
         },
         body=picklist,
+        extra_body=extra_body,
     )
 
 
@@ -270,6 +272,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Picklist:
     """Change a picklist; fields that are not sent stay as they are. Needs ``date`` and
     ``line_items``.
@@ -284,6 +287,7 @@ async def update(
             **(extra_query or {}),
         },
         body=picklist,
+        extra_body=extra_body,
     )
 
 
@@ -383,12 +387,15 @@ async def add_comment(
     comment: PicklistCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PicklistComment:
     """Add a comment to a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(picklist_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(picklist_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _DELETE_COMMENT = Operation(
@@ -452,6 +459,7 @@ async def update_advanced_tracking_details(
     advanced_tracking_details: PicklistAdvancedTrackingDetailsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update advanced tracking details of a picklist.
 
@@ -462,6 +470,7 @@ async def update_advanced_tracking_details(
         ids=(picklist_id,),
         query=extra_query,
         body=advanced_tracking_details,
+        extra_body=extra_body,
     )
 
 

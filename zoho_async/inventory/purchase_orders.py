@@ -80,6 +80,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
     """Create a purchase order. Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
@@ -92,6 +93,7 @@ async def create(
             **(extra_query or {}),
         },
         body=purchase_order,
+        extra_body=extra_body,
     )
 
 
@@ -160,6 +162,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
     """Change a purchase order; fields that are not sent stay as they are. Needs
     ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
@@ -174,6 +177,7 @@ async def update(
             **(extra_query or {}),
         },
         body=purchase_order,
+        extra_body=extra_body,
     )
 
 
@@ -293,12 +297,15 @@ async def reject(
     reject: PurchaseOrderRejectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reject a purchase order.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """
-    return await zoho.call(_REJECT, ids=(purchaseorder_id,), query=extra_query, body=reject)
+    return await zoho.call(
+        _REJECT, ids=(purchaseorder_id,), query=extra_query, body=reject, extra_body=extra_body
+    )
 
 
 _APPROVE_FINALLY = Operation(

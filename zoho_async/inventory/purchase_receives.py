@@ -59,12 +59,13 @@ async def create(
     purchase_receive: PurchaseReceiveInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseReceive:
     """Create a purchase receive. Needs ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=purchase_receive)
+    return await zoho.call(_CREATE, query=extra_query, body=purchase_receive, extra_body=extra_body)
 
 
 _GET = Operation(
@@ -105,6 +106,7 @@ async def update(
     purchase_receive: PurchaseReceiveInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseReceive:
     """Change a purchase receive; fields that are not sent stay as they are. Needs
     ``receive_number`` and ``line_items``.
@@ -112,7 +114,11 @@ async def update(
     Scope: ZohoInventory.purchasereceives.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(purchasereceive_id,), query=extra_query, body=purchase_receive
+        _UPDATE,
+        ids=(purchasereceive_id,),
+        query=extra_query,
+        body=purchase_receive,
+        extra_body=extra_body,
     )
 
 
@@ -212,9 +218,12 @@ async def reject(
     reject: PurchaseReceiveRejectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reject a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
     """
-    return await zoho.call(_REJECT, ids=(purchasereceive_id,), query=extra_query, body=reject)
+    return await zoho.call(
+        _REJECT, ids=(purchasereceive_id,), query=extra_query, body=reject, extra_body=extra_body
+    )

@@ -5,7 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.inventory.types.putaways import (
     Putaway,
     PutawayBatch,
@@ -24,6 +24,7 @@ from zoho_async.inventory.types.putaways import (
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -70,6 +71,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Putaway:
     """Create a putaway. Needs ``date`` and ``line_items``.
 
@@ -82,6 +84,7 @@ async def create(
             **(extra_query or {}),
         },
         body=putaway,
+        extra_body=extra_body,
     )
 
 
@@ -181,6 +184,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Putaway:
     """Change a putaway; fields that are not sent stay as they are. Needs ``date`` and
     ``line_items``.
@@ -195,6 +199,7 @@ async def update(
             **(extra_query or {}),
         },
         body=putaway,
+        extra_body=extra_body,
     )
 
 
@@ -277,12 +282,8 @@ async def add_attachment(
     return await zoho.call(
         _ADD_ATTACHMENT,
         ids=(putaway_id,),
-        query={
-            "doc": doc,
-            "totalFiles": total_files,
-            "document_ids": document_ids,
-            **(extra_query or {}),
-        },
+        query=extra_query,
+        fields={"doc": doc, "totalFiles": total_files, "document_ids": document_ids},
         files={"attachment": attachment},
     )
 
@@ -298,7 +299,7 @@ _GET_DOCUMENT = Operation(
 )
 
 
-async def get_document(
+def get_document(
     zoho: Session,
     putaway_id: str | int,
     document_id: str | int,
@@ -312,7 +313,7 @@ async def get_document(
 
     Scope: ZohoInventory.putaway.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_DOCUMENT,
         ids=(putaway_id, document_id),
         query={"image_size": image_size, "print": print, "inline": inline, **(extra_query or {})},

@@ -182,6 +182,7 @@ async def update(
     replenishment_configuration: ReplenishmentConfigurationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
     """Change a replenishment configuration; fields that are not sent stay as they are.
 
@@ -192,6 +193,7 @@ async def update(
         ids=(replenishment_configuration_id,),
         query=extra_query,
         body=replenishment_configuration,
+        extra_body=extra_body,
     )
 
 
@@ -211,12 +213,15 @@ async def create(
     replenishment_configuration: ReplenishmentConfigurationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
     """Create a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=replenishment_configuration)
+    return await zoho.call(
+        _CREATE, query=extra_query, body=replenishment_configuration, extra_body=extra_body
+    )
 
 
 _BULK_UPDATE = Operation(
@@ -236,6 +241,7 @@ async def bulk_update(
     *,
     location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfigurations:
     """Update many replenishment configurations.
 
@@ -245,6 +251,7 @@ async def bulk_update(
         _BULK_UPDATE,
         query={"item_ids": item_ids, "location_ids": location_ids, **(extra_query or {})},
         body=replenishment_configuration,
+        extra_body=extra_body,
     )
 
 

@@ -8,7 +8,7 @@ was recorded: the amount stays.
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.inventory.types.retainer_invoices import (
     RetainerInvoice,
     RetainerInvoiceComment,
@@ -34,6 +34,7 @@ from zoho_async.inventory.types.shared import AddressInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -121,6 +122,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
     """Create a retainer invoice. Needs ``customer_id`` and ``line_items``.
 
@@ -133,6 +135,7 @@ async def create(
             **(extra_query or {}),
         },
         body=retainer_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -195,6 +198,7 @@ async def update(
     retainer_invoice: RetainerInvoiceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
     """Change a retainer invoice; fields that are not sent stay as they are. Needs ``customer_id``
     and ``line_items``.
@@ -202,7 +206,11 @@ async def update(
     Scope: ZohoInventory.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(retainerinvoice_id,), query=extra_query, body=retainer_invoice
+        _UPDATE,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=retainer_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -392,6 +400,7 @@ async def email(
     send_customer_statement: bool | None = None,
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a retainer invoice. Needs ``to_mail_ids``.
 
@@ -406,6 +415,7 @@ async def email(
             **(extra_query or {}),
         },
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -446,13 +456,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(retainerinvoice_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -489,14 +504,14 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An attachment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.READ.
     """
-    return await zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
+    return zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
 
 
 _ADD_ATTACHMENT = Operation(
@@ -602,13 +617,18 @@ async def create_comment(
     comment: RetainerInvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a comment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
     """
     return await zoho.call(
-        _CREATE_COMMENT, ids=(retainerinvoice_id,), query=extra_query, body=comment
+        _CREATE_COMMENT,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 
@@ -654,11 +674,16 @@ async def update_comment(
     comment: RetainerInvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
     """Update a comment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(retainerinvoice_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(retainerinvoice_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )

@@ -88,6 +88,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Create a sales order. Needs ``customer_id``, ``salesorder_number`` and ``line_items``.
 
@@ -100,6 +101,7 @@ async def create(
             **(extra_query or {}),
         },
         body=sales_order,
+        extra_body=extra_body,
     )
 
 
@@ -196,6 +198,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
     """Change a sales order; fields that are not sent stay as they are. Needs ``salesorder_number``,
     ``customer_id`` and ``line_items``.
@@ -210,6 +213,7 @@ async def update(
             **(extra_query or {}),
         },
         body=sales_order,
+        extra_body=extra_body,
     )
 
 
@@ -375,12 +379,15 @@ async def reject(
     reject: SalesOrderRejectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reject a sales order.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """
-    return await zoho.call(_REJECT, ids=(salesorder_id,), query=extra_query, body=reject)
+    return await zoho.call(
+        _REJECT, ids=(salesorder_id,), query=extra_query, body=reject, extra_body=extra_body
+    )
 
 
 _BULK_SUBMIT = Operation(

@@ -76,13 +76,17 @@ async def create(
     *,
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
     """Create a sales return. Needs ``line_items``.
 
     Scope: ZohoInventory.salesreturns.CREATE.
     """
     return await zoho.call(
-        _CREATE, query={"salesorder_id": salesorder_id, **(extra_query or {})}, body=sales_return
+        _CREATE,
+        query={"salesorder_id": salesorder_id, **(extra_query or {})},
+        body=sales_return,
+        extra_body=extra_body,
     )
 
 
@@ -132,6 +136,7 @@ async def update(
     *,
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
     """Change a sales return; fields that are not sent stay as they are. Needs ``line_items``.
 
@@ -142,6 +147,7 @@ async def update(
         ids=(salesreturn_id,),
         query={"salesorder_id": salesorder_id, **(extra_query or {})},
         body=sales_return,
+        extra_body=extra_body,
     )
 
 
@@ -203,6 +209,7 @@ async def create_receive(
     *,
     salesreturn_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
     """Create a receive. Needs ``line_items``.
 
@@ -212,6 +219,7 @@ async def create_receive(
         _CREATE_RECEIVE,
         query={"salesreturn_id": salesreturn_id, **(extra_query or {})},
         body=receive,
+        extra_body=extra_body,
     )
 
 

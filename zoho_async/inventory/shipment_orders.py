@@ -50,6 +50,7 @@ async def create(
     package_ids: Sequence[str | int] | None = None,
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
     """Create a shipment order. Needs ``shipment_number``, ``date``, ``delivery_method`` and
     ``tracking_number``.
@@ -60,6 +61,7 @@ async def create(
         _CREATE,
         query={"package_ids": package_ids, "salesorder_id": salesorder_id, **(extra_query or {})},
         body=shipment_order,
+        extra_body=extra_body,
     )
 
 
@@ -103,6 +105,7 @@ async def update(
     *,
     salesorder_id: str | int,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
     """Change a shipment order; fields that are not sent stay as they are. Needs
     ``shipment_number``, ``date`` and ``delivery_method``.
@@ -114,6 +117,7 @@ async def update(
         ids=(shipmentorder_id,),
         query={"package_ids": package_ids, "salesorder_id": salesorder_id, **(extra_query or {})},
         body=shipment_order,
+        extra_body=extra_body,
     )
 
 

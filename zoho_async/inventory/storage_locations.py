@@ -165,12 +165,15 @@ async def create_storage_zone(
     storage_zone: StorageLocationStorageZoneInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
     """Create a storage zone. Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
-    return await zoho.call(_CREATE_STORAGE_ZONE, query=extra_query, body=storage_zone)
+    return await zoho.call(
+        _CREATE_STORAGE_ZONE, query=extra_query, body=storage_zone, extra_body=extra_body
+    )
 
 
 _LIST_STORAGE_ZONES = ListOperation(
@@ -301,13 +304,18 @@ async def update_storage_zone(
     storage_zone: StorageLocationStorageZoneInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
     """Update a storage zone. Needs ``zone_name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_STORAGE_ZONE, ids=(zone_id,), query=extra_query, body=storage_zone
+        _UPDATE_STORAGE_ZONE,
+        ids=(zone_id,),
+        query=extra_query,
+        body=storage_zone,
+        extra_body=extra_body,
     )
 
 
@@ -347,12 +355,13 @@ async def create(
     storage_location: StorageLocationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocation:
     """Create a storage location. Needs ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=storage_location)
+    return await zoho.call(_CREATE, query=extra_query, body=storage_location, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -520,13 +529,16 @@ async def update(
     storage_location: StorageLocationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocation:
     """Change a storage location; fields that are not sent stay as they are. Needs
     ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(storage_id,), query=extra_query, body=storage_location)
+    return await zoho.call(
+        _UPDATE, ids=(storage_id,), query=extra_query, body=storage_location, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -604,13 +616,18 @@ async def update_mappings_of_item(
     mappings_of_item: StorageLocationMappingsOfItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update mappings of item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_MAPPINGS_OF_ITEM, ids=(item_id,), query=extra_query, body=mappings_of_item
+        _UPDATE_MAPPINGS_OF_ITEM,
+        ids=(item_id,),
+        query=extra_query,
+        body=mappings_of_item,
+        extra_body=extra_body,
     )
 
 
@@ -661,13 +678,18 @@ async def configure_default_of_item(
     default_of_item: StorageLocationDefaultOfItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Configure a default of item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
     return await zoho.call(
-        _CONFIGURE_DEFAULT_OF_ITEM, ids=(item_id,), query=extra_query, body=default_of_item
+        _CONFIGURE_DEFAULT_OF_ITEM,
+        ids=(item_id,),
+        query=extra_query,
+        body=default_of_item,
+        extra_body=extra_body,
     )
 
 
@@ -718,6 +740,7 @@ async def configure_default_of_composite_item(
     default_of_composite_item: StorageLocationDefaultOfCompositeItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Configure a default of composite item.
 
@@ -728,4 +751,5 @@ async def configure_default_of_composite_item(
         ids=(item_id,),
         query=extra_query,
         body=default_of_composite_item,
+        extra_body=extra_body,
     )

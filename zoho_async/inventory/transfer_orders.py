@@ -75,6 +75,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TransferOrder:
     """Create a transfer order. Needs ``transfer_order_number``, ``date``, ``from_location_id``,
     ``to_location_id`` and ``line_items``.
@@ -88,6 +89,7 @@ async def create(
             **(extra_query or {}),
         },
         body=transfer_order,
+        extra_body=extra_body,
     )
 
 
@@ -248,6 +250,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TransferOrder:
     """Change a transfer order; fields that are not sent stay as they are. Needs
     ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
@@ -263,6 +266,7 @@ async def update(
             **(extra_query or {}),
         },
         body=transfer_order,
+        extra_body=extra_body,
     )
 
 
@@ -416,9 +420,12 @@ async def reject(
     reject: TransferOrderRejectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Reject a transfer order.
 
     Scope: ZohoInventory.transferorders.UPDATE.
     """
-    return await zoho.call(_REJECT, ids=(transfer_order_id,), query=extra_query, body=reject)
+    return await zoho.call(
+        _REJECT, ids=(transfer_order_id,), query=extra_query, body=reject, extra_body=extra_body
+    )

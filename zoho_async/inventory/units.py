@@ -55,13 +55,17 @@ _CREATE_GROUP = Operation(
 
 
 async def create_group(
-    zoho: Session, group: UnitGroupInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    group: UnitGroupInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> UnitGroup:
     """Create a group. Needs ``unit_group_name`` and ``base_unit_id``.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_CREATE_GROUP, query=extra_query, body=group)
+    return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
 
 _LIST_GROUPS = ListOperation(
@@ -130,12 +134,15 @@ async def update_group(
     group: UnitGroupInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> UnitGroup:
     """Update a group.
 
     Scope: ZohoInventory.items.UPDATE.
     """
-    return await zoho.call(_UPDATE_GROUP, ids=(unit_group_id,), query=extra_query, body=group)
+    return await zoho.call(
+        _UPDATE_GROUP, ids=(unit_group_id,), query=extra_query, body=group, extra_body=extra_body
+    )
 
 
 _DELETE_GROUP = Operation(
@@ -170,13 +177,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, unit: UnitInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    unit: UnitInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Unit:
     """Create a unit. Needs ``name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=unit)
+    return await zoho.call(_CREATE, query=extra_query, body=unit, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -232,12 +243,15 @@ async def update(
     unit: UnitInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Unit:
     """Change a unit; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(unit_id,), query=extra_query, body=unit)
+    return await zoho.call(
+        _UPDATE, ids=(unit_id,), query=extra_query, body=unit, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -277,12 +291,19 @@ async def create_conversion(
     conversion: UnitConversionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> UnitConversion:
     """Create a conversion of a unit. Needs ``target_unit_id`` and ``conversion_rate``.
 
     Scope: ZohoInventory.items.CREATE.
     """
-    return await zoho.call(_CREATE_CONVERSION, ids=(unit_id,), query=extra_query, body=conversion)
+    return await zoho.call(
+        _CREATE_CONVERSION,
+        ids=(unit_id,),
+        query=extra_query,
+        body=conversion,
+        extra_body=extra_body,
+    )
 
 
 _LIST_CONVERSIONS = ListOperation(
@@ -334,13 +355,18 @@ async def update_conversion(
     conversion: UnitConversionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> UnitConversion:
     """Update a conversion of a unit.
 
     Scope: ZohoInventory.items.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_CONVERSION, ids=(unit_id, unit_conversion_id), query=extra_query, body=conversion
+        _UPDATE_CONVERSION,
+        ids=(unit_id, unit_conversion_id),
+        query=extra_query,
+        body=conversion,
+        extra_body=extra_body,
     )
 
 

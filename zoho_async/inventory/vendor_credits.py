@@ -118,6 +118,7 @@ async def create(
     ignore_auto_number_generation: bool | None = None,
     bill_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
     """Create a vendor credit. Needs ``vendor_id``.
 
@@ -131,6 +132,7 @@ async def create(
             **(extra_query or {}),
         },
         body=vendor_credit,
+        extra_body=extra_body,
     )
 
 
@@ -267,12 +269,19 @@ async def update(
     vendor_credit: VendorCreditInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
     """Change a vendor credit; fields that are not sent stay as they are. Needs ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(vendor_credit_id,), query=extra_query, body=vendor_credit)
+    return await zoho.call(
+        _UPDATE,
+        ids=(vendor_credit_id,),
+        query=extra_query,
+        body=vendor_credit,
+        extra_body=extra_body,
+    )
 
 
 _GET = Operation(
@@ -309,14 +318,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A vendor credit as a PDF.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(vendor_credit_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -332,14 +341,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A vendor credit as a page of HTML.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(vendor_credit_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -491,13 +500,18 @@ async def apply_to_bills(
     to_bills: VendorCreditToBillsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
     """Apply a vendor credit to bills. Needs ``bills``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
     return await zoho.call(
-        _APPLY_TO_BILLS, ids=(vendor_credit_id,), query=extra_query, body=to_bills
+        _APPLY_TO_BILLS,
+        ids=(vendor_credit_id,),
+        query=extra_query,
+        body=to_bills,
+        extra_body=extra_body,
     )
 
 
@@ -544,12 +558,15 @@ async def refund(
     refund: VendorCreditRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
     """Refund a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
-    return await zoho.call(_REFUND, ids=(vendor_credit_id,), query=extra_query, body=refund)
+    return await zoho.call(
+        _REFUND, ids=(vendor_credit_id,), query=extra_query, body=refund, extra_body=extra_body
+    )
 
 
 _LIST_REFUNDS = ListOperation(
@@ -601,6 +618,7 @@ async def update_refund(
     refund: VendorCreditRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
     """Update a refund of a vendor credit. Needs ``date``, ``amount`` and ``account_id``.
 
@@ -611,6 +629,7 @@ async def update_refund(
         ids=(vendor_credit_id, vendor_credit_refund_id),
         query=extra_query,
         body=refund,
+        extra_body=extra_body,
     )
 
 
@@ -730,12 +749,19 @@ async def add_comment(
     comment: VendorCreditCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
     """Add a comment to a vendor credit. Needs ``description``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(vendor_credit_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT,
+        ids=(vendor_credit_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
+    )
 
 
 _LIST_COMMENTS = ListOperation(

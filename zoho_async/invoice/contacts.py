@@ -133,13 +133,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, contact: ContactInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    contact: ContactInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Create a contact. Needs ``contact_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=contact)
+    return await zoho.call(_CREATE, query=extra_query, body=contact, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -250,12 +254,15 @@ async def update(
     contact: ContactInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
     """Change a contact; fields that are not sent stay as they are. Needs ``contact_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(contact_id,), query=extra_query, body=contact)
+    return await zoho.call(
+        _UPDATE, ids=(contact_id,), query=extra_query, body=contact, extra_body=extra_body
+    )
 
 
 _DELETE = Operation(
@@ -355,12 +362,19 @@ async def enable_portal(
     enable_portal: ContactEnablePortalInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Enable a portal of a contact. Needs ``contact_persons``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
-    return await zoho.call(_ENABLE_PORTAL, ids=(contact_id,), query=extra_query, body=enable_portal)
+    return await zoho.call(
+        _ENABLE_PORTAL,
+        ids=(contact_id,),
+        query=extra_query,
+        body=enable_portal,
+        extra_body=extra_body,
+    )
 
 
 _LIST_CLIENT_REVIEWS = ListOperation(
@@ -439,6 +453,7 @@ async def reply_to_client_review(
     *,
     contact_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ContactReviews:
     """Reply a contact to client review.
 
@@ -449,6 +464,7 @@ async def reply_to_client_review(
         ids=(comment_id,),
         query={"contact_id": contact_id, **(extra_query or {})},
         body=reply_to_client_review,
+        extra_body=extra_body,
     )
 
 
@@ -499,6 +515,7 @@ _EMAIL_STATEMENT = Operation(
     path="/contacts/{contact_id}/statements/email",
     result=Done,
     scope="ZohoInvoice.contacts.CREATE",
+    form="JSONString",
 )
 
 
@@ -510,6 +527,7 @@ async def email_statement(
     start_date: dt.date | None = None,
     end_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a statement of a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -520,6 +538,7 @@ async def email_statement(
         ids=(contact_id,),
         query={"start_date": start_date, "end_date": end_date, **(extra_query or {})},
         body=email_statement,
+        extra_body=extra_body,
     )
 
 
@@ -569,6 +588,7 @@ async def email(
     *,
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a contact. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -579,6 +599,7 @@ async def email(
         ids=(contact_id,),
         query={"send_customer_statement": send_customer_statement, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
     )
 
 
@@ -630,12 +651,15 @@ async def add_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Address:
     """Add an address to a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
-    return await zoho.call(_ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address)
+    return await zoho.call(
+        _ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address, extra_body=extra_body
+    )
 
 
 _LIST_ADDRESSES = ListOperation(
@@ -687,13 +711,18 @@ async def update_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Address:
     """Update an address of a contact.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_ADDRESS, ids=(contact_id, address_id), query=extra_query, body=address
+        _UPDATE_ADDRESS,
+        ids=(contact_id, address_id),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -764,13 +793,19 @@ _CREATE_CONTACT_PERSON = Operation(
 
 
 async def create_contact_person(
-    zoho: Session, person: ContactPersonInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    person: ContactPersonInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
     """Create a contact person. Needs ``first_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
     """
-    return await zoho.call(_CREATE_CONTACT_PERSON, query=extra_query, body=person)
+    return await zoho.call(
+        _CREATE_CONTACT_PERSON, query=extra_query, body=person, extra_body=extra_body
+    )
 
 
 _UPDATE_CONTACT_PERSON = Operation(
@@ -790,13 +825,18 @@ async def update_contact_person(
     person: ContactPersonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ContactPerson:
     """Update a contact person. Needs ``contact_id`` and ``first_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_CONTACT_PERSON, ids=(contact_person_id,), query=extra_query, body=person
+        _UPDATE_CONTACT_PERSON,
+        ids=(contact_person_id,),
+        query=extra_query,
+        body=person,
+        extra_body=extra_body,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.invoice.types.credit_notes import (
     CreditNote,
     CreditNoteComment,
@@ -37,6 +37,7 @@ from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -187,6 +188,7 @@ async def create(
     invoice_id: str | int | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Create a credit note. Needs ``customer_id``, ``date``, ``creditnote_number`` and
     ``Optional``.
@@ -201,6 +203,7 @@ async def create(
             **(extra_query or {}),
         },
         body=credit_note,
+        extra_body=extra_body,
     )
 
 
@@ -302,6 +305,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Change a credit note; fields that are not sent stay as they are. Needs ``customer_id``,
     ``date``, ``creditnote_number`` and ``Optional``.
@@ -316,6 +320,7 @@ async def update(
             **(extra_query or {}),
         },
         body=credit_note,
+        extra_body=extra_body,
     )
 
 
@@ -353,14 +358,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A credit note as a PDF.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(creditnote_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -376,14 +381,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, creditnote_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """A credit note as a page of HTML.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(creditnote_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -426,6 +431,7 @@ async def email(
     attachments: Upload | None = None,
     customer_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a credit note. Needs ``to_mail_ids``, ``subject`` and ``body``.
 
@@ -436,6 +442,7 @@ async def email(
         ids=(creditnote_id,),
         query={"customer_id": customer_id, **(extra_query or {})},
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -527,13 +534,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(creditnote_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -553,13 +565,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(creditnote_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -625,13 +642,18 @@ async def apply_to_invoices(
     to_invoices: CreditNoteToInvoicesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply a credit note to invoices.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
     return await zoho.call(
-        _APPLY_TO_INVOICES, ids=(creditnote_id,), query=extra_query, body=to_invoices
+        _APPLY_TO_INVOICES,
+        ids=(creditnote_id,),
+        query=extra_query,
+        body=to_invoices,
+        extra_body=extra_body,
     )
 
 
@@ -708,12 +730,15 @@ async def add_comment(
     comment: CreditNoteCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment to a credit note.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(creditnote_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(creditnote_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _LIST_COMMENTS = ListOperation(
@@ -828,12 +853,15 @@ async def create_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
     """Create a refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
-    return await zoho.call(_CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund)
+    return await zoho.call(
+        _CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund, extra_body=extra_body
+    )
 
 
 _LIST_REFUNDS = ListOperation(
@@ -885,13 +913,18 @@ async def update_refund(
     refund: CreditNoteRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CreditNoteCreditnoteRefund:
     """Update a refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query, body=refund
+        _UPDATE_REFUND,
+        ids=(creditnote_id, creditnote_refund_id),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 

@@ -80,13 +80,14 @@ async def create(
     customer_payment: CustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Create a customer payment. Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``,
     ``invoice_id``, ``amount_applied`` and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=customer_payment)
+    return await zoho.call(_CREATE, query=extra_query, body=customer_payment, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -188,13 +189,16 @@ async def update(
     customer_payment: CustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Change a customer payment; fields that are not sent stay as they are. Needs ``customer_id``,
     ``payment_mode``, ``amount``, ``date``, ``invoice_id``, ``amount_applied`` and ``Optional``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment)
+    return await zoho.call(
+        _UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -254,13 +258,18 @@ async def create_refund(
     refund: CustomerPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
     """Create a refund of a customer payment. Needs ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
     return await zoho.call(
-        _CREATE_REFUND, ids=(customer_payment_id,), query=extra_query, body=refund
+        _CREATE_REFUND,
+        ids=(customer_payment_id,),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 
@@ -312,13 +321,18 @@ async def update_refund(
     refund: CustomerPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPaymentPaymentRefunds:
     """Update a refund of a customer payment. Needs ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_REFUND, ids=(customer_payment_id, refund_id), query=extra_query, body=refund
+        _UPDATE_REFUND,
+        ids=(customer_payment_id, refund_id),
+        query=extra_query,
+        body=refund,
+        extra_body=extra_body,
     )
 
 

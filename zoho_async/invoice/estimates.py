@@ -8,7 +8,7 @@ be above 0 and at most 100.
 
 from collections.abc import Mapping, Sequence
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.invoice.types.estimates import (
     Estimate,
     EstimateComment,
@@ -32,6 +32,7 @@ from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -96,6 +97,7 @@ async def create(
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
     """Create an estimate. Needs ``customer_id``, ``item_id``, ``rate``, ``quantity`` and
     ``Optional``.
@@ -110,6 +112,7 @@ async def create(
             **(extra_query or {}),
         },
         body=estimate,
+        extra_body=extra_body,
     )
 
 
@@ -157,6 +160,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
     """Change an estimate; fields that are not sent stay as they are. Needs ``customer_id``,
     ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
@@ -171,6 +175,7 @@ async def update(
             **(extra_query or {}),
         },
         body=estimate,
+        extra_body=extra_body,
     )
 
 
@@ -208,14 +213,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, estimate_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An estimate as a PDF.
 
     Scope: ZohoInvoice.estimates.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(estimate_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -231,14 +236,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, estimate_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An estimate as a page of HTML.
 
     Scope: ZohoInvoice.estimates.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(estimate_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -340,6 +345,7 @@ async def email(
     *,
     attachments: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email an estimate. Needs ``to_mail_ids``.
 
@@ -350,6 +356,7 @@ async def email(
         ids=(estimate_id,),
         query=extra_query,
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -416,18 +423,20 @@ _EXPORT_PDF = Operation(
 )
 
 
-async def export_pdf(
+def export_pdf(
     zoho: Session,
     estimate_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many estimates in one document. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many estimates. One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.estimates.READ.
     """
-    return await zoho.download(
-        _EXPORT_PDF, query={"estimate_ids": estimate_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _EXPORT_PDF,
+        split="estimate_ids",
+        query={"estimate_ids": estimate_ids, **(extra_query or {})},
     )
 
 
@@ -442,18 +451,20 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     estimate_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many estimates in one document, made for printing. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many estimates, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.estimates.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"estimate_ids": estimate_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF,
+        split="estimate_ids",
+        query={"estimate_ids": estimate_ids, **(extra_query or {})},
     )
 
 
@@ -473,13 +484,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(estimate_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(estimate_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -499,13 +515,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(estimate_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(estimate_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -571,12 +592,15 @@ async def create_comment(
     comment: EstimateCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a comment of an estimate.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """
-    return await zoho.call(_CREATE_COMMENT, ids=(estimate_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _CREATE_COMMENT, ids=(estimate_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _LIST_COMMENTS = ListOperation(
@@ -628,13 +652,18 @@ async def update_comment(
     comment: EstimateCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> EstimateComment:
     """Update a comment of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(estimate_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(estimate_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 

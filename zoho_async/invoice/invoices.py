@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download, Downloads
 from zoho_async.invoice.types.invoices import (
     Invoice,
     InvoiceBatchPaymentInput,
@@ -52,6 +52,7 @@ from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -158,6 +159,7 @@ async def create(
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Create an invoice. Needs ``customer_id``, ``date`` and ``Optional``.
 
@@ -171,6 +173,7 @@ async def create(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -290,6 +293,7 @@ async def update(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
     """Change an invoice; fields that are not sent stay as they are. Needs ``customer_id`` and
     ``Optional``.
@@ -304,6 +308,7 @@ async def update(
             **(extra_query or {}),
         },
         body=invoice,
+        extra_body=extra_body,
     )
 
 
@@ -339,14 +344,14 @@ _GET_PDF = Operation(
 )
 
 
-async def get_pdf(
+def get_pdf(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An invoice as a PDF.
 
     Scope: ZohoInvoice.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
     )
 
@@ -362,14 +367,14 @@ _GET_HTML = Operation(
 )
 
 
-async def get_html(
+def get_html(
     zoho: Session, invoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An invoice as a page of HTML.
 
     Scope: ZohoInvoice.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
     )
 
@@ -473,6 +478,7 @@ async def email(
     send_customer_statement: bool | None = None,
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email an invoice. Needs ``to_mail_ids``.
 
@@ -487,6 +493,7 @@ async def email(
             **(extra_query or {}),
         },
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -536,13 +543,17 @@ async def bulk_email(
     bulk_email: InvoiceBulkEmailInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email many invoices. At most 10 ids a call.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
     return await zoho.call(
-        _BULK_EMAIL, query={"invoice_ids": invoice_ids, **(extra_query or {})}, body=bulk_email
+        _BULK_EMAIL,
+        query={"invoice_ids": invoice_ids, **(extra_query or {})},
+        body=bulk_email,
+        extra_body=extra_body,
     )
 
 
@@ -564,6 +575,7 @@ async def send_payment_reminder(
     attachments: Upload | None = None,
     send_customer_statement: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Send a payment reminder of an invoice. Needs ``cc_mail_ids``.
 
@@ -574,6 +586,7 @@ async def send_payment_reminder(
         ids=(invoice_id,),
         query={"send_customer_statement": send_customer_statement, **(extra_query or {})},
         body=payment_reminder,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -636,18 +649,18 @@ _EXPORT_PDF = Operation(
 )
 
 
-async def export_pdf(
+def export_pdf(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many invoices in one document. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many invoices. One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
-    return await zoho.download(
-        _EXPORT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _EXPORT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
 
 
@@ -662,18 +675,18 @@ _PRINT_PDF = Operation(
 )
 
 
-async def print_pdf(
+def print_pdf(
     zoho: Session,
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> Download:
-    """The PDFs of many invoices in one document, made for printing. At most 25 ids a call.
+) -> Downloads:
+    """The PDFs of many invoices, made for printing. One document holds those of 25 ids at most.
 
     Scope: ZohoInvoice.invoices.READ.
     """
-    return await zoho.download(
-        _PRINT_PDF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
+    return zoho.downloads(
+        _PRINT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
     )
 
 
@@ -773,13 +786,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(invoice_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -799,13 +817,18 @@ async def update_shipping_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a shipping address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_SHIPPING_ADDRESS, ids=(invoice_id,), query=extra_query, body=address
+        _UPDATE_SHIPPING_ADDRESS,
+        ids=(invoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -933,12 +956,15 @@ async def apply_credits(
     credits: InvoiceCreditsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Apply credits to an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
-    return await zoho.call(_APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits)
+    return await zoho.call(
+        _APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits, extra_body=extra_body
+    )
 
 
 _DELETE_PAYMENT = Operation(
@@ -998,6 +1024,7 @@ _ADD_ATTACHMENT = Operation(
     path="/invoices/{invoice_id}/attachment",
     result=Done,
     scope="ZohoInvoice.invoices.CREATE",
+    file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
 
 
@@ -1060,7 +1087,7 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session,
     invoice_id: str | int,
     *,
@@ -1071,7 +1098,7 @@ async def get_attachment(
 
     Scope: ZohoInvoice.invoices.READ.
     """
-    return await zoho.download(
+    return zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
     )
 
@@ -1135,6 +1162,7 @@ async def add_comment(
     payment_expected_date: dt.date | None = None,
     show_comment_to_clients: str | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment to an invoice.
 
@@ -1150,6 +1178,7 @@ async def add_comment(
             **(extra_query or {}),
         },
         body=comment,
+        extra_body=extra_body,
     )
 
 
@@ -1203,6 +1232,7 @@ async def update_comment(
     description: str | None = None,
     show_comment_to_clients: str | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> InvoiceCommentResult:
     """Update a comment of an invoice.
 
@@ -1217,6 +1247,7 @@ async def update_comment(
             **(extra_query or {}),
         },
         body=comment,
+        extra_body=extra_body,
     )
 
 

@@ -52,13 +52,17 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, item: ItemInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    item: ItemInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Create an item. Needs ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=item)
+    return await zoho.call(_CREATE, query=extra_query, body=item, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -148,12 +152,15 @@ async def update(
     item: ItemInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Item:
     """Change an item; fields that are not sent stay as they are. Needs ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(item_id,), query=extra_query, body=item)
+    return await zoho.call(
+        _UPDATE, ids=(item_id,), query=extra_query, body=item, extra_body=extra_body
+    )
 
 
 _GET = Operation(

@@ -82,7 +82,11 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, project: ProjectInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    project: ProjectInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Create a project. Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
@@ -90,7 +94,7 @@ async def create(
 
     Scope: ZohoInvoice.projects.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=project)
+    return await zoho.call(_CREATE, query=extra_query, body=project, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -158,6 +162,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Change the project whose unique custom field ``key`` has ``value``, or create it where there
     is none. Doing so twice does no harm. Needs ``project_name``, ``customer_id``,
@@ -171,6 +176,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=project,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -196,6 +202,7 @@ async def update(
     project: ProjectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Change a project; fields that are not sent stay as they are. Needs ``project_name``,
     ``customer_id``, ``billing_type`` and ``user_id``.
@@ -204,7 +211,9 @@ async def update(
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(project_id,), query=extra_query, body=project)
+    return await zoho.call(
+        _UPDATE, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -313,6 +322,7 @@ async def clone(
     clone: ProjectCloneInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Clone a project. Needs ``project_name``.
 
@@ -320,7 +330,9 @@ async def clone(
 
     Scope: ZohoInvoice.projects.CREATE.
     """
-    return await zoho.call(_CLONE, ids=(project_id,), query=extra_query, body=clone)
+    return await zoho.call(
+        _CLONE, ids=(project_id,), query=extra_query, body=clone, extra_body=extra_body
+    )
 
 
 _ADD_USER = Operation(
@@ -339,6 +351,7 @@ async def add_user(
     add_user: ProjectAddUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Add a user to a project. Needs ``cost_rate``.
 
@@ -346,7 +359,9 @@ async def add_user(
 
     Scope: ZohoInvoice.projects.CREATE.
     """
-    return await zoho.call(_ADD_USER, ids=(project_id,), query=extra_query, body=add_user)
+    return await zoho.call(
+        _ADD_USER, ids=(project_id,), query=extra_query, body=add_user, extra_body=extra_body
+    )
 
 
 _LIST_USERS = ListOperation(
@@ -398,6 +413,7 @@ async def invite_user(
     invite_user: ProjectInviteUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Invite a user to a project. Needs ``user_name`` and ``email``.
 
@@ -405,7 +421,9 @@ async def invite_user(
 
     Scope: ZohoInvoice.projects.CREATE.
     """
-    return await zoho.call(_INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user)
+    return await zoho.call(
+        _INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user, extra_body=extra_body
+    )
 
 
 _UPDATE_USER = Operation(
@@ -425,6 +443,7 @@ async def update_user(
     user: ProjectUserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
     """Update a user of a project.
 
@@ -432,7 +451,9 @@ async def update_user(
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
-    return await zoho.call(_UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user)
+    return await zoho.call(
+        _UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user, extra_body=extra_body
+    )
 
 
 _GET_USER = Operation(
@@ -504,6 +525,7 @@ async def add_comment(
     comment: ProjectCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
     """Add a comment to a project. Needs ``description``.
 
@@ -511,7 +533,9 @@ async def add_comment(
 
     Scope: ZohoInvoice.projects.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment, extra_body=extra_body
+    )
 
 
 _LIST_COMMENTS = ListOperation(

@@ -71,6 +71,7 @@ async def create(
     recurring_expense: RecurringExpenseInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Create a recurring expense. Needs ``account_id``, ``recurrence_name``, ``start_date``,
     ``recurrence_frequency``, ``repeat_every`` and ``amount``.
@@ -79,7 +80,9 @@ async def create(
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=recurring_expense)
+    return await zoho.call(
+        _CREATE, query=extra_query, body=recurring_expense, extra_body=extra_body
+    )
 
 
 _LIST = ListOperation(
@@ -201,6 +204,7 @@ async def upsert(
     key: str,
     value: str,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Change the recurring expense whose unique custom field ``key`` has ``value``, or create it
     where there is none. Doing so twice does no harm. Needs ``account_id``, ``recurrence_name``,
@@ -214,6 +218,7 @@ async def upsert(
         _UPSERT,
         query=extra_query,
         body=recurring_expense,
+        extra_body=extra_body,
         headers={
             "X-Unique-Identifier-Key": key,
             "X-Unique-Identifier-Value": value,
@@ -239,6 +244,7 @@ async def update(
     recurring_expense: RecurringExpenseInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Change a recurring expense; fields that are not sent stay as they are. Needs ``account_id``,
     ``recurrence_name``, ``start_date``, ``recurrence_frequency``, ``repeat_every`` and
@@ -249,7 +255,11 @@ async def update(
     Scope: ZohoInvoice.expenses.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(recurring_expense_id,), query=extra_query, body=recurring_expense
+        _UPDATE,
+        ids=(recurring_expense_id,),
+        query=extra_query,
+        body=recurring_expense,
+        extra_body=extra_body,
     )
 
 

@@ -77,13 +77,16 @@ async def create(
     recurring_invoice: RecurringInvoiceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Create a recurring invoice. Needs ``recurrence_name``, ``customer_id`` and
     ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=recurring_invoice)
+    return await zoho.call(
+        _CREATE, query=extra_query, body=recurring_invoice, extra_body=extra_body
+    )
 
 
 _LIST = ListOperation(
@@ -145,6 +148,7 @@ async def update(
     recurring_invoice: RecurringInvoiceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Change a recurring invoice; fields that are not sent stay as they are. Needs
     ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
@@ -152,7 +156,11 @@ async def update(
     Scope: ZohoInvoice.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(recurring_invoice_id,), query=extra_query, body=recurring_invoice
+        _UPDATE,
+        ids=(recurring_invoice_id,),
+        query=extra_query,
+        body=recurring_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -219,12 +227,15 @@ async def stop(
     stop: RecurringInvoiceStopInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Stop a recurring invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
-    return await zoho.call(_STOP, ids=(recurring_invoice_id,), query=extra_query, body=stop)
+    return await zoho.call(
+        _STOP, ids=(recurring_invoice_id,), query=extra_query, body=stop, extra_body=extra_body
+    )
 
 
 _RESUME = Operation(
@@ -243,12 +254,15 @@ async def resume(
     resume: RecurringInvoiceResumeInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Resume a recurring invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
-    return await zoho.call(_RESUME, ids=(recurring_invoice_id,), query=extra_query, body=resume)
+    return await zoho.call(
+        _RESUME, ids=(recurring_invoice_id,), query=extra_query, body=resume, extra_body=extra_body
+    )
 
 
 _UPDATE_TEMPLATE = Operation(
@@ -268,13 +282,18 @@ async def update_template(
     template: RecurringInvoiceTemplateInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a template of a recurring invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_TEMPLATE, ids=(recurring_invoice_id, template_id), query=extra_query, body=template
+        _UPDATE_TEMPLATE,
+        ids=(recurring_invoice_id, template_id),
+        query=extra_query,
+        body=template,
+        extra_body=extra_body,
     )
 
 

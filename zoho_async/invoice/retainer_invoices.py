@@ -8,7 +8,7 @@ was recorded: the amount stays.
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download, Upload
+from zoho_async.files import Download
 from zoho_async.invoice.types.retainer_invoices import (
     RetainerInvoice,
     RetainerInvoiceComment,
@@ -34,6 +34,7 @@ from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
+from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [
@@ -119,6 +120,7 @@ async def create(
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
     """Create a retainer invoice. Needs ``customer_id`` and ``Optional``.
 
@@ -131,6 +133,7 @@ async def create(
             **(extra_query or {}),
         },
         body=retainer_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -193,6 +196,7 @@ async def update(
     retainer_invoice: RetainerInvoiceInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoice:
     """Change a retainer invoice; fields that are not sent stay as they are. Needs ``customer_id``
     and ``Optional``.
@@ -200,7 +204,11 @@ async def update(
     Scope: ZohoInvoice.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE, ids=(retainerinvoice_id,), query=extra_query, body=retainer_invoice
+        _UPDATE,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=retainer_invoice,
+        extra_body=extra_body,
     )
 
 
@@ -350,6 +358,7 @@ async def email(
     send_customer_statement: bool | None = None,
     send_attachment: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Email a retainer invoice. Needs ``to_mail_ids``.
 
@@ -364,6 +373,7 @@ async def email(
             **(extra_query or {}),
         },
         body=email,
+        extra_body=extra_body,
         files={"attachments": attachments},
     )
 
@@ -404,13 +414,18 @@ async def update_billing_address(
     address: AddressInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Update a billing address of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_BILLING_ADDRESS, ids=(retainerinvoice_id,), query=extra_query, body=address
+        _UPDATE_BILLING_ADDRESS,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=address,
+        extra_body=extra_body,
     )
 
 
@@ -477,14 +492,14 @@ _GET_ATTACHMENT = Operation(
 )
 
 
-async def get_attachment(
+def get_attachment(
     zoho: Session, retainerinvoice_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
     """An attachment of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.READ.
     """
-    return await zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
+    return zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
 
 
 _DELETE_ATTACHMENT = Operation(
@@ -560,12 +575,19 @@ async def add_comment(
     comment: RetainerInvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Add a comment to a retainer invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
-    return await zoho.call(_ADD_COMMENT, ids=(retainerinvoice_id,), query=extra_query, body=comment)
+    return await zoho.call(
+        _ADD_COMMENT,
+        ids=(retainerinvoice_id,),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
+    )
 
 
 _UPDATE_COMMENT = Operation(
@@ -586,13 +608,18 @@ async def update_comment(
     comment: RetainerInvoiceCommentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> RetainerInvoiceComment:
     """Update a comment of a retainer invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_COMMENT, ids=(retainerinvoice_id, comment_id), query=extra_query, body=comment
+        _UPDATE_COMMENT,
+        ids=(retainerinvoice_id, comment_id),
+        query=extra_query,
+        body=comment,
+        extra_body=extra_body,
     )
 
 

@@ -37,6 +37,7 @@ async def add_project(
     project: TaskProjectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Task:
     """Add a project. Needs ``task_name``.
 
@@ -44,7 +45,9 @@ async def add_project(
 
     Scope: ZohoInvoice.projects.CREATE.
     """
-    return await zoho.call(_ADD_PROJECT, ids=(project_id,), query=extra_query, body=project)
+    return await zoho.call(
+        _ADD_PROJECT, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
+    )
 
 
 _LIST_PROJECT = ListOperation(
@@ -98,6 +101,7 @@ async def update_project(
     project: TaskProjectInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Task:
     """Update a project of a task. Needs ``task_name``.
 
@@ -106,7 +110,11 @@ async def update_project(
     Scope: ZohoInvoice.projects.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_PROJECT, ids=(project_id, task_id), query=extra_query, body=project
+        _UPDATE_PROJECT,
+        ids=(project_id, task_id),
+        query=extra_query,
+        body=project,
+        extra_body=extra_body,
     )
 
 

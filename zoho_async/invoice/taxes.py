@@ -63,7 +63,11 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, tax: TaxInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    tax: TaxInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
     """Create a tax.
 
@@ -71,7 +75,7 @@ async def create(
 
     Scope: ZohoInvoice.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=tax)
+    return await zoho.call(_CREATE, query=extra_query, body=tax, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -119,6 +123,7 @@ async def update(
     tax: TaxInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
     """Change a tax; fields that are not sent stay as they are.
 
@@ -126,7 +131,9 @@ async def update(
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(tax_id,), query=extra_query, body=tax)
+    return await zoho.call(
+        _UPDATE, ids=(tax_id,), query=extra_query, body=tax, extra_body=extra_body
+    )
 
 
 _GET = Operation(
@@ -214,6 +221,7 @@ async def update_group(
     group: TaxGroupInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
     """Update a group.
 
@@ -221,7 +229,9 @@ async def update_group(
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group)
+    return await zoho.call(
+        _UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group, extra_body=extra_body
+    )
 
 
 _DELETE_GROUP = Operation(
@@ -258,7 +268,11 @@ _CREATE_GROUP = Operation(
 
 
 async def create_group(
-    zoho: Session, group: TaxGroupInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    group: TaxGroupInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
     """Create a group.
 
@@ -266,7 +280,7 @@ async def create_group(
 
     Scope: ZohoInvoice.settings.CREATE.
     """
-    return await zoho.call(_CREATE_GROUP, query=extra_query, body=group)
+    return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
 
 _CREATE_AUTHORITY = Operation(
@@ -281,7 +295,11 @@ _CREATE_AUTHORITY = Operation(
 
 
 async def create_authority(
-    zoho: Session, authority: TaxAuthorityInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    authority: TaxAuthorityInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
     """Create an authority. Needs ``tax_authority_name``.
 
@@ -289,7 +307,9 @@ async def create_authority(
 
     Scope: ZohoInvoice.settings.CREATE.
     """
-    return await zoho.call(_CREATE_AUTHORITY, query=extra_query, body=authority)
+    return await zoho.call(
+        _CREATE_AUTHORITY, query=extra_query, body=authority, extra_body=extra_body
+    )
 
 
 _LIST_AUTHORITIES = ListOperation(
@@ -339,6 +359,7 @@ async def update_authority(
     authority: TaxAuthorityInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
     """Update an authority.
 
@@ -347,7 +368,11 @@ async def update_authority(
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_AUTHORITY, ids=(tax_authority_id,), query=extra_query, body=authority
+        _UPDATE_AUTHORITY,
+        ids=(tax_authority_id,),
+        query=extra_query,
+        body=authority,
+        extra_body=extra_body,
     )
 
 
@@ -408,7 +433,11 @@ _CREATE_EXEMPTION = Operation(
 
 
 async def create_exemption(
-    zoho: Session, exemption: TaxExemptionInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    exemption: TaxExemptionInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
     """Create an exemption. Needs ``tax_exemption_code`` and ``type``.
 
@@ -416,7 +445,9 @@ async def create_exemption(
 
     Scope: ZohoInvoice.settings.CREATE.
     """
-    return await zoho.call(_CREATE_EXEMPTION, query=extra_query, body=exemption)
+    return await zoho.call(
+        _CREATE_EXEMPTION, query=extra_query, body=exemption, extra_body=extra_body
+    )
 
 
 _LIST_EXEMPTIONS = ListOperation(
@@ -466,6 +497,7 @@ async def update_exemption(
     exemption: TaxExemptionInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
     """Update an exemption. Needs ``tax_exemption_code`` and ``type``.
 
@@ -474,7 +506,11 @@ async def update_exemption(
     Scope: ZohoInvoice.settings.UPDATE.
     """
     return await zoho.call(
-        _UPDATE_EXEMPTION, ids=(tax_exemption_id,), query=extra_query, body=exemption
+        _UPDATE_EXEMPTION,
+        ids=(tax_exemption_id,),
+        query=extra_query,
+        body=exemption,
+        extra_body=extra_body,
     )
 
 

@@ -41,7 +41,11 @@ _CREATE = Operation(
 
 
 async def create(
-    zoho: Session, user: UserInput, *, extra_query: Mapping[str, object] | None = None
+    zoho: Session,
+    user: UserInput,
+    *,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Create a user. Needs ``name`` and ``email``.
 
@@ -49,7 +53,7 @@ async def create(
 
     Scope: ZohoInvoice.settings.CREATE.
     """
-    return await zoho.call(_CREATE, query=extra_query, body=user)
+    return await zoho.call(_CREATE, query=extra_query, body=user, extra_body=extra_body)
 
 
 _LIST = ListOperation(
@@ -110,6 +114,7 @@ async def update(
     user: UserInput,
     *,
     extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> Done:
     """Change a user; fields that are not sent stay as they are. Needs ``name`` and ``email``.
 
@@ -117,7 +122,9 @@ async def update(
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
-    return await zoho.call(_UPDATE, ids=(user_id,), query=extra_query, body=user)
+    return await zoho.call(
+        _UPDATE, ids=(user_id,), query=extra_query, body=user, extra_body=extra_body
+    )
 
 
 _GET = Operation(

@@ -49,13 +49,18 @@ if they were still on their way: `state`). Who goes first, and how waiting costs
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from zoho_async.limits.figures import BlockScope, Lane, Limits, Pace, Quota, Refusal, Snapshot
 from zoho_async.limits.ledger import MEMORY, Ledger, MemoryLedger
 from zoho_async.limits.plans import PLANS, Plan, PlanName
-from zoho_async.limits.redis import RedisLedger
 from zoho_async.limits.scheduler import Scheduler, scheduler
 from zoho_async.limits.slot import Slot
-from zoho_async.limits.sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from zoho_async.limits.redis import RedisLedger
+    from zoho_async.limits.sqlite import SqliteLedger
 
 __all__ = [
     "MEMORY",
@@ -77,3 +82,12 @@ __all__ = [
     "SqliteLedger",
     "scheduler",
 ]
+
+#: What few programs need is loaded when it is asked for: an import of the package stays light.
+_LATER: Final = {"RedisLedger": "redis", "SqliteLedger": "sqlite"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -16,6 +16,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from zoho_async.wire.text import is_object
+
 _ENCODER: Final = msgspec.json.Encoder()
 
 FLOAT_REFUSED: Final = (
@@ -23,14 +25,15 @@ FLOAT_REFUSED: Final = (
 )
 
 
-def encode(value: object) -> bytes:
-    """``value`` as a JSON body.
+def encode(value: object, extra: Mapping[str, object] | None = None) -> bytes:
+    """``value`` as a JSON body, with the keys of ``extra`` beside its own.
 
     Structs go by Zoho's names, without what is `msgspec.UNSET`; ``None`` goes as null. Raises
-    `TypeError` for a float and for what has no form in JSON, `ValueError` for a number that is none
-    and for a time without its offset.
+    `TypeError` for a float and for what has no form in JSON, `ValueError` for a number that is
+    none, a time without its offset, and an ``extra`` that gives again what ``value`` gives.
     """
-    return _ENCODER.encode(_plain(value, ""))
+    plain = _plain(value, "")
+    return _ENCODER.encode(_joined(plain, _plain(extra, "extra_body")) if extra else plain)
 
 
 def query(params: Mapping[str, object]) -> dict[str, str]:
@@ -90,6 +93,15 @@ def _plain(value: Any, where: str) -> Any:
             return [_plain(each, f"{where}[{n}]") for n, each in enumerate(elements)]
         case _:
             raise _refusal(value, where.lstrip(".") or "the value")
+
+
+def _joined(plain: Any, extra: dict[str, Any]) -> dict[str, Any]:
+    if not is_object(plain):
+        raise TypeError("extra_body goes beside the fields of a body, and this body has none")
+    both = ", ".join(sorted(plain.keys() & extra.keys()))
+    if both:
+        raise ValueError(f"extra_body gives {both}, which the body has already")
+    return plain | extra
 
 
 def _text(value: object, name: str) -> str:

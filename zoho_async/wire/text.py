@@ -30,7 +30,8 @@ UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation,
 
 _UNTYPED: Final = msgspec.json.Decoder[Any](float_hook=Decimal)
 _SPACED_BLANK: Final = re.compile(rb':[ \t\r\n]*" *"')
-_ESCAPE: Final = re.compile(
+#: Compiled where it is needed, which is hardly ever, and takes a millisecond.
+_ESCAPE: Final = (
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
@@ -66,7 +67,7 @@ def is_blank(value: object) -> bool:
 def mended(body: bytes) -> bytes:
     """``body`` with a replacement character for everything in its strings that is no character."""
     text = body.decode("utf-8", "replace")
-    return _ESCAPE.sub(lambda e: r"\ufffd" if e[1] else e[0], text).encode()
+    return re.sub(_ESCAPE, lambda e: r"\ufffd" if e[1] else e[0], text).encode()
 
 
 def untyped(body: bytes | msgspec.Raw) -> Any:

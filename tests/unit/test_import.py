@@ -1,0 +1,75 @@
+"""What ``import zoho_async`` must leave alone: what loads it waits for is the user's time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+#: Whole packages, and modules of ours that few programs need.
+HEAVY = {
+    *("aiolimiter", "keyring", "redis", "sqlite3", "cryptography", "yaml", "pyarrow", "typer"),
+    *("anyio._backends", "anyio._core", "anyio.to_thread"),
+    *("email.mime", "http.server", "webbrowser", "tomllib", "xml", "unittest"),
+    *("zoho_async.books", "zoho_async.invoice", "zoho_async.billing", "zoho_async.inventory"),
+    *("zoho_async.cli", "zoho_async.codegen", "zoho_async.export", "zoho_async.sandbox"),
+    *("zoho_async.paging", "zoho_async.description", "zoho_async.saving"),
+    *("zoho_async.auth.disk", "zoho_async.auth.profiles", "zoho_async.auth.redis_store"),
+    *("zoho_async.limits.redis", "zoho_async.limits.sqlite"),
+}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that a statement loads beyond those of aiohttp and msgspec."""
+    program = (
+        "import sys, aiohttp, msgspec; before = set(sys.modules)\n"
+        f"{statement}\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(ran.stdout.split())
+
+
+def among(modules: set[str], heavy: set[str]) -> set[str]:
+    return {name for name in modules if any(f"{name}.".startswith(f"{each}.") for each in heavy)}
+
+
+def test_the_package_alone_loads_nothing_heavy() -> None:
+    assert among(loaded_by("import zoho_async"), HEAVY) == set()
+
+
+def test_a_resource_loads_itself_and_what_it_stands_on() -> None:
+    loaded = loaded_by("from zoho_async.books import invoices")
+    own = {
+        "zoho_async.books",
+        "zoho_async.books.invoices",
+        "zoho_async.books.types",
+        "zoho_async.books.types.invoices",
+        "zoho_async.books.types.shared",
+    }
+    assert among(loaded, {"zoho_async.books"}) == own
+    rest = HEAVY - {"zoho_async.books", "zoho_async.paging", "zoho_async.description"}
+    assert among(loaded, rest) == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "module"),
+    [
+        ("zoho_async.auth", "FileStore", "zoho_async.auth.disk"),
+        ("zoho_async.auth", "Profiles", "zoho_async.auth.profiles"),
+        ("zoho_async.limits", "SqliteLedger", "zoho_async.limits.sqlite"),
+        ("zoho_async.limits", "RedisLedger", "zoho_async.limits.redis"),
+    ],
+)
+def test_what_few_need_is_there_when_it_is_asked_for(package: str, name: str, module: str) -> None:
+    assert module in loaded_by(f"from {package} import {name}")
+
+
+@pytest.mark.parametrize("package", ["zoho_async.auth", "zoho_async.limits"])
+def test_every_public_name_can_be_imported_and_others_are_missed(package: str) -> None:
+    loaded_by(f"from {package} import *")
+    with pytest.raises(subprocess.CalledProcessError):
+        loaded_by(f"import {package}; {package}.Nothing")

@@ -1,0 +1,251 @@
+"""Files that are sent: they arrive whole, are checked first, and are never in memory as a whole."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpServer
+
+from tests.wire.desk import Desk, done, refused
+from zoho_async import Session, Upload
+from zoho_async.books import bills, expenses, invoices
+from zoho_async.books.bills import BillInput
+from zoho_async.errors import AmbiguousWrite, ConnectionBroken, TooManyInFlight
+from zoho_async.inventory import items
+
+PNG = b"\x89PNG" + bytes(range(256)) * 3000
+
+
+@pytest.fixture
+async def desk(aiohttp_server: AiohttpServer) -> Desk:
+    desk = Desk()
+    await desk.open(aiohttp_server)
+    return desk
+
+
+@pytest.fixture
+async def zoho(desk: Desk) -> AsyncIterator[Session]:
+    async with desk.session() as session:
+        yield session
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+@pytest.fixture
+def receipt(tmp_path: Path) -> Path:
+    path = tmp_path / "receipt é.png"
+    path.write_bytes(PNG)
+    return path
+
+
+async def test_a_file_arrives_whole_with_its_name_type_and_length(
+    desk: Desk, zoho: Session, receipt: Path
+) -> None:
+    answer = await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(receipt))
+    assert answer.message == "done"
+    part = desk.last.parts["attachment"]
+    assert (part.filename, part.content_type, part.content) == (receipt.name, "image/png", PNG)
+    assert int(desk.last.headers["Content-Length"]) > len(PNG)
+
+
+async def test_bytes_arrive_whole(desk: Desk, zoho: Session) -> None:
+    await invoices.add_attachment(zoho, "1", attachment=Upload("a.pdf", PNG))
+    assert desk.last.parts["attachment"].content == PNG
+    assert desk.last.parts["attachment"].content_type == "application/pdf"
+
+
+async def test_what_an_iterator_gives_arrives_whole(desk: Desk, zoho: Session) -> None:
+    await invoices.add_attachment(
+        zoho, "1", attachment=Upload("a.pdf", pieces(b"%PDF", PNG, b"end"))
+    )
+    assert desk.last.parts["attachment"].content == b"%PDF" + PNG + b"end"
+    assert "Content-Length" not in desk.last.headers
+
+
+async def test_an_iterator_of_known_size_goes_with_its_length(desk: Desk, zoho: Session) -> None:
+    file = Upload("a.pdf", pieces(b"%PDF", PNG), size=4 + len(PNG))
+    await invoices.add_attachment(zoho, "1", attachment=file)
+    assert int(desk.last.headers["Content-Length"]) > len(PNG)
+    assert desk.last.parts["attachment"].content == b"%PDF" + PNG
+
+
+async def test_fields_go_where_they_are_described(desk: Desk, zoho: Session) -> None:
+    desk.answers = [done(documents=[])]
+    await expenses.add_attachment(
+        zoho, "1", attachment=Upload("a.txt", b"x"), total_files=1, document_ids=["7", 8]
+    )
+    assert desk.last.parts["totalFiles"].content == b"1"
+    assert desk.last.parts["document_ids"].content == b"7,8"
+    assert desk.last.query == {"organization_id": "1"}
+    desk.answers = [done()]
+    await invoices.add_attachment(
+        zoho, "1", attachment=Upload("a.pdf", b"x"), can_send_in_mail=True
+    )
+    assert desk.last.query["can_send_in_mail"] == "true"
+    assert desk.last.parts.keys() == {"attachment"}
+
+
+async def test_a_record_and_its_file_go_together(desk: Desk, zoho: Session) -> None:
+    desk.answers = [done(bill={"bill_id": "5"})]
+    bill = BillInput(vendor_id="1", bill_number="B-1")
+    created = await bills.create(zoho, bill, attachment=Upload("a.pdf", b"%PDF"))
+    assert created.bill_id == "5"
+    assert desk.last.parts["JSONString"].content == b'{"vendor_id":"1","bill_number":"B-1"}'
+    assert desk.last.parts["JSONString"].filename is None
+    assert desk.last.parts["attachment"].content == b"%PDF"
+    await bills.create(zoho, bill)
+    assert desk.last.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("how", ["path", "bytes"])
+async def test_a_refused_file_is_sent_again(
+    how: str, desk: Desk, zoho: Session, receipt: Path
+) -> None:
+    desk.answers = [refused(), done()]
+    file = Upload.from_path(receipt) if how == "path" else Upload("a.png", PNG)
+    await invoices.add_attachment(zoho, "1", attachment=file)
+    assert [each.parts["attachment"].content for each in desk.taken] == [PNG] * 2
+
+
+async def test_a_refused_iterator_is_not_sent_again_and_that_is_said(
+    desk: Desk, zoho: Session
+) -> None:
+    desk.answers = [refused(), done()]
+    file = Upload("a.png", pieces(PNG))
+    with pytest.raises(TooManyInFlight) as caught:
+        await invoices.add_attachment(zoho, "1", attachment=file)
+    assert "can be read once only" in caught.value.__notes__[0]
+    with pytest.raises(ValueError, match="read before"):
+        await invoices.add_attachment(zoho, "1", attachment=file)
+    assert len(desk.taken) == 1
+
+
+async def test_an_iterator_that_was_not_reached_is_still_whole(zoho: Session, desk: Desk) -> None:
+    file = Upload("a.png", pieces(PNG))
+    with pytest.raises(ValueError, match="invoice_id"):
+        await invoices.add_attachment(zoho, "", attachment=file)
+    await invoices.add_attachment(zoho, "1", attachment=file)
+    assert desk.last.parts["attachment"].content == PNG
+
+
+async def test_other_files_than_the_documents_name_are_refused_before_anything_is_sent(
+    desk: Desk, zoho: Session
+) -> None:
+    for name in ("run.exe", "pdf", "a.pdf.zip"):
+        with pytest.raises(ValueError, match="Zoho takes gif, png, jpeg, jpg, bmp, pdf here"):
+            await invoices.add_attachment(zoho, "1", attachment=Upload(name, b"x"))
+    assert desk.taken == []
+    await invoices.add_attachment(zoho, "1", attachment=Upload("A.PDF", b"x"))
+    await invoices.add_attachment(zoho, "1", attachment=Upload("a.zip", b"x", check=False))
+    assert len(desk.taken) == 2
+
+
+async def test_files_larger_than_documented_are_refused_before_anything_is_sent(
+    desk: Desk, zoho: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(10 * 1024 * 1024 + 1)
+    with pytest.raises(ValueError, match="has 10485761 bytes, and Zoho takes 10485760"):
+        await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(path))
+    seven = Upload("a.png", pieces(b""), size=7 * 1024 * 1024 + 1)
+    with pytest.raises(ValueError, match="Zoho takes 7340032"):
+        await items.upload_image(zoho, "1", image=seven)
+    with pytest.raises(ValueError, match="empty"):
+        await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", b""))
+    assert desk.taken == []
+
+
+async def test_a_file_that_is_not_there_costs_no_call(
+    desk: Desk, zoho: Session, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(tmp_path / "none.png"))
+    with pytest.raises(IsADirectoryError):
+        await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", tmp_path))
+    assert desk.taken == []
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "problem"),
+    [
+        (3, b"12345", "holds more than 3 bytes"),
+        (9, b"12345", "ended after 5 of 9 bytes"),
+        (None, bytes(11 * 1024 * 1024), "holds more than 10485760 bytes"),
+    ],
+)
+async def test_an_iterator_of_another_size_is_never_taken_for_a_whole_file(
+    size: int | None, most: bytes, problem: str, desk: Desk, zoho: Session
+) -> None:
+    file = Upload("a.png", pieces(most), size=size)
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        await invoices.add_attachment(zoho, "1", attachment=file)
+    assert not any("attachment" in each.parts for each in desk.taken)
+
+
+async def test_what_the_source_of_a_file_raises_is_what_comes(desk: Desk, zoho: Session) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"%PDF"
+        raise LookupError("the archive is gone")
+
+    with pytest.raises(LookupError, match="archive"):
+        await invoices.add_attachment(zoho, "1", attachment=Upload("a.pdf", broken()))
+    assert not any(each.parts for each in desk.taken)
+
+
+async def test_a_file_is_never_in_memory_as_a_whole(
+    desk: Desk, zoho: Session, tmp_path: Path
+) -> None:
+    size = 32 * 1024 * 1024
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(size)
+    counted = 0
+
+    async def count(request: web.Request) -> web.Response:
+        nonlocal counted
+        async for chunk in request.content.iter_any():
+            counted += len(chunk)
+        return done()
+
+    desk.is_hungry, desk.answers = False, [count]
+    tracemalloc.start()
+    try:
+        await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(path, check=False))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert counted > size
+    assert peak < 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize("name", ["", "../a.png", "a\r\nb.png", 'a".png'])
+def test_names_that_would_break_the_form_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name of a file"):
+        Upload(name, b"x")
+
+
+def test_the_bytes_of_a_file_are_not_in_its_repr() -> None:
+    assert repr(Upload("a.png", b"secret")) == "Upload('a.png', 6 bytes)"
+
+
+async def test_a_connection_that_breaks_is_not_taken_for_the_files_fault(
+    desk: Desk, zoho: Session
+) -> None:
+    async def hang_up(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    desk.answers = [hang_up]
+    with pytest.raises(AmbiguousWrite) as caught:
+        await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", PNG))
+    assert isinstance(caught.value.__cause__, ConnectionBroken)

@@ -1,0 +1,130 @@
+"""Files written whole or not at all.
+
+The bytes go to a hidden file beside the place they are meant for, which takes its name when it is
+complete and on the disk. A run that is cancelled or killed leaves nothing under that name. Disk
+work is done on threads, a megabyte at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterable, Iterator
+from contextlib import suppress
+from io import BufferedWriter
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from anyio import CancelScope, to_thread
+
+_BLOCK: Final = 1024 * 1024
+
+
+async def save(chunks: AsyncIterable[bytes], target: str | os.PathLike[str], name: str) -> Path:
+    """Write ``chunks`` to ``target`` and return the path; what is missing of folders is made.
+
+    A ``target`` that is a folder, ends in a separator or has no suffix is a folder, in which the
+    file is called ``name``, with a number where another file has that name already. Any other is
+    the file itself, which is replaced. Raises `OSError` where that cannot be written.
+    """
+    draft = Draft(target, name)
+    try:
+        await to_thread.run_sync(draft.open)
+        await _write(draft, chunks)
+        return await to_thread.run_sync(draft.finish)
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(draft.clear)
+
+
+async def _write(draft: Draft, chunks: AsyncIterable[bytes]) -> None:
+    waiting: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= _BLOCK:
+            await to_thread.run_sync(draft.write, waiting)
+            waiting, size = [], 0
+    await to_thread.run_sync(draft.write, waiting)
+
+
+class Draft:
+    """The hidden file. Its methods work on the disk, each on a thread and one at a time.
+
+    Who waits for a thread may be cancelled, and the thread goes on. So `clear` waits for the
+    method that runs, and one that was still to come does nothing.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], name: str) -> None:
+        self._target: Final = target
+        self._name: Final = name
+        self._turn: Final = Lock()
+        self._is_cleared = False
+        self._is_named = False
+        self._path = Path()
+        self._draft = Path()
+        self._file: BufferedWriter | None = None
+
+    def open(self) -> None:
+        with self._turn:
+            if self._is_cleared:
+                return
+            text = os.fspath(self._target)
+            path = Path(text)
+            is_folder = text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix
+            self._is_named = not is_folder
+            self._path = path / self._name if is_folder else path
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._draft = self._path.with_name(f".{secrets.token_hex(8)}.part")
+            self._file = open(self._draft, "xb")  # noqa: SIM115 - `clear` closes it
+
+    def write(self, chunks: list[bytes]) -> None:
+        with self._turn:
+            if self._file is not None:
+                self._file.writelines(chunks)
+
+    def finish(self) -> Path:
+        """Give the complete file its name, or the next free one where a folder was named."""
+        with self._turn:
+            if self._file is None:
+                return self._path
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self._is_named:
+                return self._draft.replace(self._path)
+            return next(free for free in _names(self._path) if _claimed(self._draft, free))
+
+    def clear(self) -> None:
+        """Close it; it goes unless it has a name by now."""
+        with self._turn:
+            self._is_cleared = True
+            if self._file is None:
+                return
+            with suppress(OSError):  # of a full disk, of which the writer has told
+                self._file.close()
+            self._draft.unlink(missing_ok=True)
+            self._file = None
+
+
+def _names(path: Path) -> Iterator[Path]:
+    """``a.pdf``, ``a (2).pdf``, ``a (3).pdf`` ..."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.stem} ({number}){path.suffix}")
+
+
+def _claimed(draft: Path, path: Path) -> bool:
+    """Let ``draft`` be ``path``, unless there is such a file."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if path.exists():
+            return False
+        draft.replace(path)
+    return True
