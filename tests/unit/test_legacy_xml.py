@@ -50,7 +50,7 @@ def test_a_list_comes_with_its_rows_and_its_totals() -> None:
             "page": 1,
             "per_page": 200,
             "total": 2,
-            "Total_Pages": "1",
+            "total_pages": 1,
             "has_more_page": False,
         },
     }

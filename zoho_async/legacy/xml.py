@@ -37,7 +37,12 @@ _DEEPEST: Final = 64
 _FAILED: Final = re.compile(r"<Response\b[^>]*\bstatus\s*=\s*[\"']0[\"']")
 _CODE: Final = re.compile(r"<Code>\s*(-?[0-9]{1,9})\b")
 _MESSAGE: Final = re.compile(r"<Message>\s*([^<]*)")
-_COUNTS: Final = {"Page": "page", "Per_Page": "per_page", "Total": "total"}
+_COUNTS: Final = {
+    "Page": "page",
+    "Per_Page": "per_page",
+    "Total": "total",
+    "Total_Pages": "total_pages",
+}
 
 
 class Element:
@@ -116,17 +121,18 @@ def _envelope(response: Element) -> dict[str, object]:
 
 
 def _page_context(attributes: dict[str, str]) -> dict[str, object]:
-    told: dict[str, object] = {
+    counts = {
         ours: int(attributes[theirs])
         for theirs, ours in _COUNTS.items()
         if attributes.get(theirs, "").isdecimal()
     }
-    pages = attributes.get("Total_Pages", "")
-    if pages.isdecimal():
-        page = told.get("page", 1)
-        told["has_more_page"] = isinstance(page, int) and page < int(pages)
-    rest = {name: text for name, text in attributes.items() if name not in _COUNTS}
-    return {**rest, **told}
+    told: dict[str, object] = {
+        name: text for name, text in attributes.items() if name not in _COUNTS
+    }
+    told |= counts
+    if "total_pages" in counts:
+        told["has_more_page"] = counts.get("page", 1) < counts["total_pages"]
+    return told
 
 
 def _value(element: Element) -> Value:
