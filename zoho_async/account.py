@@ -276,7 +276,7 @@ class Account:
         began = self._clock.monotonic()
         opened = await self._opened(call, token, slot, attempt)
         try:
-            answer = await opened.read()
+            answer = call.understood(await opened.read())
         except BaseException as broken:
             await self._lost(call, slot, broken, began, attempt)
             raise

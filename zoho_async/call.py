@@ -83,6 +83,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             headers[self.product.organization_header] = self.request.organization
         return headers
 
+    def understood(self, answer: Answer) -> Answer:
+        """``answer`` as this package reads answers; the retired XML API has to be translated."""
+        return answer
+
 
 def path_of(template: str, ids: Sequence[str | int]) -> str:
     """``template`` with ``ids`` in place of its ``{names}``, in order.

@@ -17,15 +17,23 @@ from zoho_async.errors import ConfigurationError
 
 
 class Region(msgspec.Struct, frozen=True):
-    """One data center: its name, accounts URL and API URL (``None`` where no document names it)."""
+    """One data center: its name, accounts URL and API URL (``None`` where no document names it).
+
+    ``legacy_url`` is the host of the retired XML API, documented for one data center only.
+    """
 
     name: str
     accounts_url: str
     api_url: str | None
+    legacy_url: str | None = None
 
+
+_LEGACY_URLS: Final = {"us": "https://invoice.zoho.com"}
 
 REGIONS: Final[dict[str, Region]] = {
-    name: Region(name, f"https://{accounts}", f"https://{api}" if api else None)
+    name: Region(
+        name, f"https://{accounts}", f"https://{api}" if api else None, _LEGACY_URLS.get(name)
+    )
     for name, accounts, api in (
         ("us", "accounts.zoho.com", "www.zohoapis.com"),
         ("eu", "accounts.zoho.eu", "www.zohoapis.eu"),

@@ -1,0 +1,267 @@
+"""The session of the 2010 API: the same limits, retries and pages over another protocol.
+
+A call is a form (in the query of a GET, in the body of a POST) that carries the authtoken, and its
+reply is XML. Both are translated at the rim, in `LegacyCall`; what lies between is the account, the
+scheduler and the pager of today's API.
+
+Not known, and so options: the names of the parameters that ask for a page (the document shows them
+in replies only). A list that answers another page than the one that was asked for is told of as an
+unreadable reply, so that a wrong name cannot pass for a short list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from hashlib import blake2b
+from types import TracebackType
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import msgspec
+
+from zoho_async.account import Account
+from zoho_async.auth import AccessToken, Credentials
+from zoho_async.call import FORM, Call, Options, path_of
+from zoho_async.clock import SYSTEM_CLOCK, Clock
+from zoho_async.errors import ConfigurationError, Request, UnreadableReply
+from zoho_async.events import Event, Observer
+from zoho_async.legacy.authtoken import AuthToken
+from zoho_async.legacy.items import ITEMS, Item
+from zoho_async.legacy.product import LEGACY
+from zoho_async.legacy.xml import as_envelope
+from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
+from zoho_async.operation import ListOperation
+from zoho_async.paging import Pager
+from zoho_async.regions import region
+from zoho_async.retry import Policy
+from zoho_async.transport import Answer
+from zoho_async.wire import Decoder, Unreadable
+from zoho_async.wire import query as query_of
+from zoho_async.wire.text import untyped
+
+T = TypeVar("T")
+
+
+_METHODS: Final = frozenset({"GET", "POST"})
+
+
+class LegacyCall(Call, frozen=True, kw_only=True):
+    """A call of the 2010 API. ``form`` holds the authtoken, so the repr shows nothing of it."""
+
+    form: str
+
+    def __repr__(self) -> str:
+        return f"LegacyCall({self.request})"
+
+    def url(self, api_url: str) -> str:
+        """The whole URL; the form of a GET is its query."""
+        text = "" if self.body else f"?{self.form}"
+        return f"{api_url}{self.product.base_path}{self.request.path}{text}"
+
+    def all_headers(self, token: str) -> dict[str, str]:
+        headers = {"Accept": "text/xml, application/xml"}
+        return headers | {"Content-Type": FORM} if self.body else headers
+
+    def understood(self, answer: Answer) -> Answer:
+        """The answer with the envelope of today's API for its body."""
+        try:
+            body = as_envelope(answer.body)
+        except Unreadable:
+            return answer  # HTML or less: what that means is decided where it is read
+        return msgspec.structs.replace(answer, body=body)
+
+
+class _Account(Account):
+    """An account whose token is an authtoken: it does not end, and there is no other."""
+
+    async def _fetch_token(self) -> AccessToken:
+        return AccessToken("authtoken", float("inf"))
+
+
+class PageNames(msgspec.Struct, frozen=True):
+    """The parameters that ask for a page and its size."""
+
+    page: str = "page"
+    per_page: str = "per_page"
+
+
+_PAGES: Final = PageNames()
+
+
+class Legacy:
+    """One account of the retired XML API of Zoho Invoice; ``async with`` closes it.
+
+    ``api_url`` overrules the region's host. ``pages`` are the names of the paging parameters. All
+    else is as in `Session`. Raises `ConfigurationError` for what cannot work.
+    """
+
+    def __init__(
+        self,
+        proof: AuthToken,
+        *,
+        region_name: str = "us",
+        api_url: str | None = None,
+        pages: PageNames = _PAGES,
+        limits: Limits | None = None,
+        ledger: Ledger | None = None,
+        observer: Observer | None = None,
+        strict: bool = False,
+        http: aiohttp.BaseConnector | None = None,
+        retry: Policy | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        url = api_url or region(region_name).legacy_url
+        if url is None:
+            raise ConfigurationError(
+                f"no document names the host of the XML API in region {region_name!r}: "
+                "give it as api_url"
+            )
+        self._proof: Final = proof
+        self._pages: Final = pages
+        self._options = Options()
+        self._decoder: Final = Decoder(strict=strict, observer=observer)
+        # Stands for the account in ledgers and logs, where the authtoken must not be.
+        name = f"legacy-{blake2b(proof.authtoken.encode(), digest_size=8).hexdigest()}"
+        self._account: Final = _Account(
+            Credentials(name, name, name),
+            region_name=region_name,
+            api_url=url,
+            accounts_url=None,
+            limits=limits or Limits(),
+            ledger=ledger or MEMORY,
+            observer=observer,
+            connector=http,
+            clock=clock,
+            retry=retry or Policy(),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Legacy {urlsplit(self._account.api_url).netloc}>"
+
+    async def __aenter__(self) -> Legacy:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End background work and close the sockets."""
+        await self._account.aclose()
+
+    # -- calls --------------------------------------------------------------------------------
+
+    async def request(
+        self, method: str, path: str, form: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Call any method of the API; ``path`` begins after ``/api``.
+
+        Returns what stands in the reply, texts as Zoho wrote them. Raises as `Session.call`, and
+        `ConfigurationError` for a method or path that cannot be.
+        """
+        verb = method.upper()
+        if verb not in _METHODS:
+            raise ConfigurationError(f"method {method!r} is none of GET, POST")
+        if not path.startswith("/") or "?" in path:
+            raise ConfigurationError(f"path {path!r} must begin with / and hold no query")
+        answer = await self._account.send(self._call(verb, path, query_of(form or {})))
+        reply: dict[str, Any] = untyped(answer.body)
+        return {name: value for name, value in reply.items() if name not in ("code", "message")}
+
+    def items(self) -> Pager[Item]:
+        """The active items."""
+        return self.list(ITEMS)
+
+    def list(self, operation: ListOperation[T], **form: object) -> Pager[T]:
+        """The rows of a list; ``form`` are further parameters."""
+        return Pager(self, operation, query=form)
+
+    def _call(self, method: str, path: str, form: Mapping[str, str]) -> LegacyCall:
+        text = urlencode({**form, **self._proof.form()})
+        return LegacyCall(
+            request=Request(method, path),
+            product=LEGACY,
+            options=self._options,
+            caller=self,
+            body=text.encode() if method == "POST" else None,
+            form=text,
+        )
+
+    # -- what paging needs --------------------------------------------------------------------
+
+    @property
+    def organization(self) -> None:
+        """The authtoken decides which organization is called for."""
+        return
+
+    @property
+    def decoder(self) -> Decoder:
+        """What turns replies into values."""
+        return self._decoder
+
+    @property
+    def rate(self) -> float:
+        """The steady rate of bulk calls, in calls a second."""
+        return self._account.scheduler(None).rate
+
+    async def snapshot(self) -> Snapshot:
+        """How far the limits are used at this moment."""
+        return await self._account.scheduler(None).snapshot()
+
+    def with_options(self, *, lane: Lane, max_wait: float | None) -> Legacy:
+        """The same account with other manners."""
+        view = object.__new__(Legacy)
+        view.__dict__.update(self.__dict__)
+        view._options = msgspec.structs.replace(self._options, lane=lane, max_wait=max_wait)
+        return view
+
+    async def fetch_page(
+        self,
+        operation: ListOperation[Any],
+        *,
+        ids: Sequence[str | int] = (),
+        query: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """The reply that holds one page of a list."""
+        asked = dict(query or {})
+        page = asked.get("page")
+        named = {"page": self._pages.page, "per_page": self._pages.per_page}
+        # Totals always come, so they are not asked for.
+        form = {named.get(name, name): v for name, v in asked.items() if name != "response_option"}
+        call = self._call("GET", path_of(operation.path, ids), query_of(form))
+        answer = await self._account.send(call)
+        _check_page(call.request, answer, page)
+        return answer
+
+    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Run ``work`` as a task that ends with this session at the latest."""
+        return self._account.start(work, name=name)
+
+    def observe(self, event: Event) -> None:
+        """Tell the observer, if there is one."""
+        self._account.observe(event)
+
+
+class _Page(msgspec.Struct):
+    page: int | None = None
+
+
+class _Paged(msgspec.Struct):
+    page_context: _Page | None = None
+
+
+def _check_page(request: Request, answer: Answer, asked: object) -> None:
+    context = msgspec.json.decode(answer.body, type=_Paged).page_context
+    if context is not None and asked is not None and context.page not in (None, asked):
+        raise UnreadableReply(
+            request,
+            f"page {asked} was asked for and page {context.page} came; "
+            "name the paging parameters with Legacy(pages=PageNames(...))",
+            answer.status,
+        )
