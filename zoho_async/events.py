@@ -51,6 +51,16 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     blocked_for: float
 
 
+class Blocked(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is sent for an organization for ``seconds``: Zoho has blocked it, or its day is used.
+
+    Told by whoever met the refusal; others who share the ledger wait without being told.
+    """
+
+    organization: str | None
+    seconds: float
+
+
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     """A new access token came; it lives ``expires_in`` seconds."""
 
@@ -81,5 +91,22 @@ class Paged(msgspec.Struct, frozen=True, kw_only=True):
     has_more_page: bool
 
 
-Event: TypeAlias = Called | Retried | Waited | Refused | Refreshed | Drifted | Paged
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """An export has written a resource to its end; ``rows`` are those that this part holds.
+
+    ``mode`` is how it was read (``full``, ``changed``, ``newest``, ``compared``), ``calls`` what
+    that took. The job itself tells more: `zoho_async.export.ExportEvent`.
+    """
+
+    resource: str
+    organization: str | None
+    mode: str
+    rows: int
+    deleted: int
+    calls: int
+
+
+Event: TypeAlias = (
+    Called | Retried | Waited | Refused | Blocked | Refreshed | Drifted | Paged | Exported
+)
 Observer: TypeAlias = Callable[[Event], None]

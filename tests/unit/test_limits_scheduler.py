@@ -12,7 +12,7 @@ import pytest
 
 from zoho_async.clock import LoopClock
 from zoho_async.errors import ConfigurationError, DailyQuotaExceeded, WaitTooLong
-from zoho_async.events import Event, Refused, Waited
+from zoho_async.events import Blocked, Event, Refused, Waited
 from zoho_async.limits import (
     Lane,
     Ledger,
@@ -426,11 +426,14 @@ async def test_waits_and_refusals_are_told() -> None:
     await slot.replied()
     slot = await limiter.admit(max_wait=None)
     await slot.replied(refusal=Refusal(44, 30.0))
-    waited, refused = seen
+    waited, *refused = seen
     assert isinstance(waited, Waited)
     assert (waited.organization, waited.lane) == ("1", "interactive")
     assert waited.seconds == pytest.approx(60.06)
-    assert refused == Refused(organization="1", code=44, blocked_for=30.0)
+    assert refused == [
+        Refused(organization="1", code=44, blocked_for=30.0),
+        Blocked(organization="1", seconds=30.0),
+    ]
     shown = await limiter.snapshot()
     assert (shown.admitted, shown.refused) == (2, 1)
     assert shown.waited_seconds == pytest.approx(60.06)
@@ -448,7 +451,7 @@ async def test_an_observer_that_fails_costs_no_place() -> None:
     limiter.observer = fails
     await (await limiter.admit()).replied()
     await (await limiter.admit(max_wait=None)).replied(refusal=Refusal(44))
-    assert [str(problem["exception"]) for problem in problems] == ["Waited", "Refused"]
+    assert [str(problem["exception"]) for problem in problems] == ["Waited", "Refused", "Blocked"]
     assert (await limiter.snapshot()).in_flight == 0
 
 

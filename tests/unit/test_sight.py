@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -14,19 +15,22 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from zoho_async import Session
 from zoho_async.books import contacts
-from zoho_async.errors import NotFound
+from zoho_async.errors import LimitError, NotFound
 from zoho_async.events import (
+    Blocked,
     Called,
     Drifted,
     Event,
+    Exported,
     Paged,
     Refreshed,
     Refused,
     Retried,
     Waited,
 )
+from zoho_async.export import Export
 from zoho_async.limits import MemoryLedger
-from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.sight import line_of, logged, told_to
 from zoho_async.sight.log import level_of
 from zoho_async.sight.opentelemetry import OpenTelemetry, template
@@ -62,7 +66,14 @@ CALLED = Called(
             logging.INFO,
         ),
         (Refused(organization="1", code=1070, blocked_for=0.0), logging.WARNING),
-        (Refused(organization="1", code=44, blocked_for=900.0), logging.ERROR),
+        (Blocked(organization="1", seconds=2.0), logging.WARNING),
+        (Blocked(organization="1", seconds=900.0), logging.ERROR),
+        (
+            Exported(
+                resource="books.items", organization="1", mode="full", rows=1, deleted=0, calls=1
+            ),
+            logging.INFO,
+        ),
         (
             Drifted(record="Invoice", field="rate", expected="number", found="string", count=1),
             logging.WARNING,
@@ -159,3 +170,23 @@ async def test_calls_become_spans_and_metrics() -> None:
     assert calls == sum(isinstance(event, Called) for event in events)
     tracers.shutdown()
     meters.shutdown()
+
+
+async def test_a_block_and_an_export_are_told(tmp_path: Path) -> None:
+    events: list[Event] = []
+    async with (
+        Sandbox(sizes={"books.items": 3}) as sandbox,
+        Session.from_env(
+            sandbox.environment(), observer=events.append, ledger=MemoryLedger()
+        ) as zoho,
+    ):
+        async with Export(zoho, ["items"], to=tmp_path) as job:
+            await job.wait()
+        sandbox.faults.append(Fault(kind="refuse", code=44))
+        with pytest.raises(LimitError):
+            await contacts.list(zoho)
+    told = [line_of(event) for event in events if isinstance(event, Exported | Blocked)]
+    assert told == [
+        "exported resource=books.items organization=10234695 mode=full rows=3 deleted=0 calls=1",
+        "blocked organization=10234695 seconds=900.000",
+    ]

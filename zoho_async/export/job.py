@@ -45,6 +45,7 @@ from zoho_async.errors import (
     ReplyError,
     SessionClosed,
 )
+from zoho_async.events import Exported
 from zoho_async.export import modes
 from zoho_async.export.catalog import (
     check_filters,
@@ -55,7 +56,14 @@ from zoho_async.export.catalog import (
 )
 from zoho_async.export.destination import Destination, Place
 from zoho_async.export.directory import Directory
-from zoho_async.export.events import ExportEvent, Planned, ResourceFailed, Status, Summary
+from zoho_async.export.events import (
+    ExportEvent,
+    Planned,
+    ResourceFailed,
+    ResourceSummary,
+    Status,
+    Summary,
+)
 from zoho_async.export.lander import Lander
 from zoho_async.export.landing import Asked, Landing, settle, writing
 from zoho_async.export.modes import Margin
@@ -241,6 +249,7 @@ class Export:
     ) -> None:
         try:
             await reading.run(send.send, lander, planned.passed)
+            self._observe(reading.summary())
         except ReplyError as error:
             if isinstance(error, LimitError | OrganizationError | InvalidToken):
                 raise
@@ -250,6 +259,18 @@ class Export:
             await send.send(ResourceFailed(resource=resource, error=error, allowed=reading.allowed))
             if reading.planned is None:
                 await planned.passed()
+
+    def _observe(self, done: ResourceSummary) -> None:
+        self._zoho.observe(
+            Exported(
+                resource=done.resource,
+                organization=self._organization,
+                mode=done.mode,
+                rows=done.rows,
+                deleted=done.deleted,
+                calls=done.calls,
+            )
+        )
 
     async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         ahead = [reading.planned for reading in self._readings if reading.planned is not None]

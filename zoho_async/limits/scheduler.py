@@ -31,7 +31,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import WaitTooLong
-from zoho_async.events import Observer, Refused, Waited
+from zoho_async.events import Blocked, Observer, Refused, Waited
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.figures import Lane, Limits, Snapshot
 from zoho_async.limits.ledger import Ledger
@@ -171,8 +171,10 @@ class Scheduler:
         self._refused += 1
         if self.observer is not None:
             self._tell(Refused(organization=self.organization, code=code, blocked_for=blocked_for))
+            if blocked_for > 0:
+                self._tell(Blocked(organization=self.organization, seconds=blocked_for))
 
-    def _tell(self, event: Waited | Refused) -> None:
+    def _tell(self, event: Waited | Refused | Blocked) -> None:
         """Tell the observer; one that fails must not cost a place that was just taken."""
         try:
             if self.observer is not None:

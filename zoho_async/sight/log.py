@@ -3,9 +3,10 @@
 One event is one line of ``name key=value ...`` (logfmt), under the logger ``zoho_async``. Levels
 say who should care:
 
-- *error*: the organization is blocked, people in the web app included
+- *error*: the organization is blocked, people in the web app included, or its day is used up
 - *warning*: Zoho refused a call for its limits; a value did not fit its type; the server failed
-- *info*: a call is tried again; a new token came; a call waited long; Zoho answered no
+- *info*: a resource was exported; a call is tried again; a new token came; a call waited long; Zoho
+  answered no
 - *debug*: everything that went well
 
 Events carry no token, body or query value, and a line is built only where its level is on.
@@ -21,9 +22,11 @@ from typing import Final
 import msgspec
 
 from zoho_async.events import (
+    Blocked,
     Called,
     Drifted,
     Event,
+    Exported,
     Observer,
     Refreshed,
     Refused,
@@ -54,13 +57,13 @@ def logged(logger: logging.Logger = LOGGER) -> Observer:
 def level_of(event: Event) -> int:
     """The level of `logging` that ``event`` has."""
     match event:
-        case Refused(blocked_for=seconds):
+        case Blocked(seconds=seconds):
             return logging.ERROR if seconds >= _BLOCK else logging.WARNING
-        case Drifted():
+        case Refused() | Drifted():
             return logging.WARNING
         case Called(status=status):
             return _level_of_status(status)
-        case Retried() | Refreshed():
+        case Retried() | Refreshed() | Exported():
             return logging.INFO
         case Waited(seconds=seconds):
             return logging.INFO if seconds >= _LONG else logging.DEBUG

@@ -12,9 +12,11 @@ attribute holds a token, a body or a query.
 ``http.client.request.duration``  histogram, s one request, from sending to the last byte read
 ``zoho.limits.wait``              histogram, s the wait of a call for its organization's limits
 ``zoho.limits.refused``           counter      calls that Zoho refused for its limits
+``zoho.limits.blocked``           counter      blocks that were met
 ``zoho.retries``                  counter      calls that are tried again
 ``zoho.tokens.refreshed``         counter      access tokens that came
 ``zoho.rows``                     counter      rows of lists that were read, each once
+``zoho.exported``                 counter      rows that exports have written
 ``zoho.drift``                    counter      kinds of values that did not fit
 ================================= ============ ===============================================
 """
@@ -32,9 +34,11 @@ from opentelemetry.util.types import AttributeValue
 
 from zoho_async import __version__
 from zoho_async.events import (
+    Blocked,
     Called,
     Drifted,
     Event,
+    Exported,
     Paged,
     Refreshed,
     Refused,
@@ -72,6 +76,8 @@ class OpenTelemetry:
             explicit_bucket_boundaries_advisory=_WAITS,
         )
         self._refused: Final = meter.create_counter("zoho.limits.refused", unit="{call}")
+        self._blocked: Final = meter.create_counter("zoho.limits.blocked", unit="{block}")
+        self._exported: Final = meter.create_counter("zoho.exported", unit="{row}")
         self._retries: Final = meter.create_counter("zoho.retries", unit="{call}")
         self._refreshed: Final = meter.create_counter("zoho.tokens.refreshed", unit="{token}")
         self._rows: Final = meter.create_counter("zoho.rows", unit="{row}")
@@ -88,6 +94,11 @@ class OpenTelemetry:
             case Refused():
                 code: AttributeValue = event.code if event.code is not None else "none"
                 self._refused.add(1, _about(event.organization) | {"zoho.code": code})
+            case Blocked():
+                self._blocked.add(1, _about(event.organization))
+            case Exported():
+                about = {"zoho.resource": event.resource, "zoho.mode": event.mode}
+                self._exported.add(event.rows, about)
             case Retried():
                 self._retries.add(1, _about(event.organization) | {"error.type": event.cause})
             case Refreshed():
