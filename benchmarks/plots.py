@@ -113,9 +113,9 @@ def _limiters(table: Table) -> Figure:
             axes.plot([times[-1]], [len(times)], "x", color=color, markersize=9)
     axes.set_xlabel("minutes (shortened)")
     axes.set_ylabel("calls that arrived")
-    axes.set_title(f"{table.title.partition(',')[0] and table.title} (x: blocked)")
+    axes.set_title(f"{table.title} (x: blocked)")
     axes.grid(color=_GRID)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), ncols=2)
     return figure
 
 
@@ -169,7 +169,7 @@ def _growth(table: Table) -> Figure:
     axes.set_ylabel("CPU us a row")
     axes.set_title(table.title)
     axes.grid(color=_GRID)
-    axes.legend(loc="lower left")
+    axes.legend(loc="center left")
     return figure
 
 
