@@ -34,6 +34,8 @@ SCHEMA: Final = (
     " digest BIGINT NOT NULL, look BIGINT NOT NULL, PRIMARY KEY (resource, id))"
 )
 _COLUMNS: Final = ("resource", "id", "digest", "look")
+#: Stands for a content that is not known to be what was written; no more likely than any other.
+DOUBTED: Final = 0
 _LOOKUP: Final = 500  # ids in one question, well within SQLite's oldest limit on variables
 
 
@@ -99,6 +101,13 @@ class Known:
             (self._resource, since, after),
         )
         return [one for (one,) in rows]
+
+    def doubt(self, since: int) -> None:
+        """Of records that no look from ``since`` on met it is not known what was written last."""
+        self._database.execute(
+            f"UPDATE {TABLE} SET digest = {DOUBTED} WHERE resource = ? AND look < ?",
+            (self._resource, since),
+        )
 
     def forget(self, keys: Sequence[str]) -> None:
         """These records are gone."""

@@ -306,13 +306,18 @@ class Landing:
     def complete(self, when: str, *, proven: bool | None = True) -> None:
         """The list is at its end: promise that, and give the part its final form.
 
-        What a full part did not meet is not there; ``when`` is the moment that is noted of it.
+        What a full part that is proven did not meet is gone; ``when`` is the moment that is noted
+        of it. Without the proof it may have been missed: it stays as it is, and is written again
+        whenever it is met.
         """
         with writing(self._destination.name):
-            while self.position.mode == "full" and (gone := self.unseen()):
+            full = self.position.mode == "full"
+            while full and proven and (gone := self.unseen()):
                 with self._state.database.transaction():
                     self._bury(gone, when)
             with self._state.database.transaction():
+                if full and not proven:
+                    self.known.doubt(self.position.first_look)
                 self._put(
                     stand="complete",
                     finished=True,

@@ -1,0 +1,88 @@
+"""A database is told that a record is gone only where that is known."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from zoho_async.description import Field, OperationFacts
+from zoho_async.export.databases import Sqlite
+from zoho_async.export.destination import Place
+from zoho_async.export.landing import Asked, Landing, Sheet
+from zoho_async.export.state import State
+
+ITEMS = OperationFacts(
+    name="books.items.list",
+    method="GET",
+    path="/items",
+    answer="list",
+    row_id="item_id",
+    reply=(Field(name="item_id", kind="id"), Field(name="name", kind="text")),
+)
+PLACE = Place("10234695", "www.zohoapis.com")
+WHEN = "2026-11-23T02:00:00+0000"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "books.sqlite"
+
+
+def run(path: Path, ids: Sequence[str], *, proven: bool | None, full: bool = True) -> None:
+    """One run that reads the list as these rows."""
+    destination = Sqlite(path)
+    database = destination.open(PLACE)
+    state = State.open(database, PLACE, name=str(path))
+    state.enter("run", "20261123T020000Z")
+    landing = Landing(state, destination, ITEMS, "all", Asked(full=full))
+    landing.open()
+    rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
+    with state.database.transaction():
+        landing.land([Sheet(number=1, rows=rows, ids=list(ids))])
+    landing.over(proven=proven)
+    landing.complete(WHEN, proven=proven)
+    state.finish(["books.items"])
+    landing.close()
+    destination.close()
+
+
+def there(path: Path) -> dict[str, bool]:
+    """Which records the database has, and whether it believes that they are there."""
+    connection = sqlite3.connect(path)
+    try:
+        rows = connection.execute("SELECT item_id, _deleted_time IS NULL FROM books_items")
+        return {item_id: bool(alive) for item_id, alive in rows}
+    finally:
+        connection.close()
+
+
+def test_what_a_proven_full_read_did_not_meet_is_gone(path: Path) -> None:
+    run(path, ["1", "2", "3"], proven=True)
+    run(path, ["1", "3"], proven=True)
+    assert there(path) == {"1": True, "2": False, "3": True}
+
+
+@pytest.mark.parametrize("proven", [False, None])
+def test_what_an_unproven_read_may_have_missed_stays(path: Path, proven: bool | None) -> None:
+    run(path, ["1", "2", "3"], proven=True)
+    run(path, ["1", "3"], proven=proven)
+    assert there(path) == {"1": True, "2": True, "3": True}
+    run(path, ["1", "3"], proven=True)
+    assert there(path) == {"1": True, "2": False, "3": True}
+
+
+def test_a_record_that_was_missed_is_written_again_when_it_is_met(path: Path) -> None:
+    run(path, ["1", "2"], proven=True)
+    run(path, ["1"], proven=False)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE books_items SET name = 'stale'")
+    connection.commit()
+    connection.close()
+    run(path, ["1", "2"], proven=True, full=False)
+    connection = sqlite3.connect(path)
+    names = dict(connection.execute("SELECT item_id, name FROM books_items"))
+    connection.close()
+    assert names == {"1": "stale", "2": "A"}  # the first was met by both, and had not changed
