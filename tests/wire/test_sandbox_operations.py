@@ -37,6 +37,7 @@ ORGANIZATION: Final = "10234695"
 PDF: Final = b"%PDF-1.4 kept"
 FOREIGN: Final = "460000000026049"
 _PATH_NAME: Final = re.compile(r"\{(\w+)\}")
+_SHARE: Final = re.compile(r"\d+(\.\d+)?%")
 _KEPT: Final = re.compile(r"_(attachment|receipt|image)$|download_document")
 
 #: Made from recordings, which have other fields than the description; proven against those.
@@ -283,6 +284,8 @@ def _value(field: Field, value: Any, where: str) -> Iterator[str]:
 def _fits(field: Field, value: Any) -> bool:
     if isinstance(value, bool):
         return field.kind == "boolean"
+    if field.percent and isinstance(value, str):
+        return _SHARE.fullmatch(value) is not None
     form = _FORMS.get(field.kind)
     return isinstance(value, _KINDS[field.kind]) and (
         form is None or form.fullmatch(str(value)) is not None
