@@ -27,6 +27,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``fields`` are those of an ``object``, or of the elements of a ``list`` of objects; ``element``
     is the kind of a plain list's elements. ``allowed`` are the values that the description names.
     ``variants`` are the further parameters a filter comes in (``date_after``, ``name_contains``).
+    ``percent`` marks an amount that may be a share instead, with its sign: ``"12.5%"``.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     element: Kind | None = None
     fields: tuple[Field, ...] = ()
     variants: tuple[str, ...] = ()
+    percent: bool = False
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -27,7 +27,7 @@ class _Rows(msgspec.Struct):
 
 
 def read_organizations(body: bytes) -> list[KnownOrganization]:
-    """The rows of a reply of ``GET /organizations``. Raises `msgspec.DecodeError`."""
+    """The rows of a reply of ``GET /organizations``. Raises what is `UNDECODABLE`."""
     rows = msgspec.json.decode(body, type=_Rows).organizations
     return [
         KnownOrganization(

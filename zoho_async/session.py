@@ -42,7 +42,7 @@ from zoho_async.transport import Answer
 from zoho_async.uploads import Upload
 from zoho_async.wire import Decoder, Unreadable, encode
 from zoho_async.wire import query as query_of
-from zoho_async.wire.text import untyped
+from zoho_async.wire.text import UNDECODABLE, untyped
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -410,7 +410,7 @@ class Session:
         answer = await self._account.send(call)
         try:
             return read_organizations(answer.body)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             problem = "the reply lists no organizations"
             raise UnreadableReply(call.request, problem, answer.status) from None
 

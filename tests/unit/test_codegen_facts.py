@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zoho_async.codegen import distill, naming, prose, spec, words
+from zoho_async.codegen import distill, naming, pages, prose, spec, words
 from zoho_async.codegen.kinds import Place, element_of, kind_of
 from zoho_async.codegen.spec import Call, Node
 from zoho_async.description import Kind
@@ -281,3 +281,35 @@ def test_every_official_file_can_be_distilled(product: str, files: int, operatio
     assert len(names) == files
     sources = [distill.read(REFERENCE, product, name) for name in names]
     assert sum(len(source.calls) for source in sources) == operations
+
+
+PAGE = """\
+Create a bill
+Create a bill of a vendor.
+
+oauthscope : ZohoInvoice.bills.CREATE
+
+POST /invoices
+Arguments
+vendor_id
+Required
+ID of the vendor.
+terms
+Optional
+What was agreed.
+Required
+Line items of a bill.
+item_id
+(India Edition only)
+Required
+ID of the item.
+"""
+
+
+def test_the_heading_of_a_nested_table_is_no_argument() -> None:
+    (operation,) = pages.operations(PAGE)
+    assert [(each.name, each.required) for each in operation.arguments] == [
+        ("vendor_id", True),
+        ("terms", False),
+        ("item_id", True),
+    ]

@@ -146,3 +146,16 @@ def test_changes_in_another_form_are_not_taken_for_none(directory: Path) -> None
         path.rename(path.with_suffix(".csv"))
     with pytest.raises(CheckpointRefused, match="another form"):
         merge(Directory(directory))
+
+
+@pytest.mark.parametrize("ending", [".jsonl.part", ".jsonl.tmp"])
+def test_changes_that_a_killed_run_left_unfinished_are_none_yet(
+    directory: Path, ending: str
+) -> None:
+    merge(Directory(directory))
+    left = directory / "books/invoices.changes" / f"20261123T020000Z{ending}"
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(row(1, 9))
+    before = text_of(directory)
+    assert merge(Directory(directory)) == []
+    assert text_of(directory) == before

@@ -136,3 +136,14 @@ def test_a_file_that_is_no_profiles_is_told_and_not_overwritten(path: Path) -> N
     with pytest.raises(ConfigurationError, match="move the file away"):
         Profiles(path).put("firm", PROFILE)
     assert path.read_text() == "{"
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b'{"version":1,"profiles":{"\xff":{}}}'])
+def test_a_file_that_holds_no_profiles_says_so_and_what_to_do(content: bytes, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="move the file away and log in again"):
+        Profiles(path).names()
+    with pytest.raises(ConfigurationError, match="move the file away and log in again"):
+        Profiles(path).put("firm", PROFILE)
+    assert path.read_bytes() == content

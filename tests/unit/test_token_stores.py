@@ -173,7 +173,13 @@ async def test_a_store_that_cannot_be_used_says_which_and_what_to_do(tmp_path: P
     with pytest.raises(TokenStoreError, match="choose another place"):
         await store.change("key", ask)
     await store.close()
-    (tmp_path / "tokens.json").write_text("{")
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b'{"version":1,"tokens":{"\xff":{}}}'])
+async def test_a_file_that_holds_no_tokens_says_so_and_what_to_do(
+    content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens.json").write_bytes(content)
     store = FileStore(tmp_path / "tokens.json")
     with pytest.raises(ConfigurationError, match="move the file away"):
         await store.change("key", ask)
@@ -242,6 +248,20 @@ async def test_a_keyring_shares_tokens_and_nothing_is_on_disk(tmp_path: Path) ->
     finally:
         keyring.set_keyring(before)
     assert (tmp_path / "tokens.lock").read_bytes() == b""
+
+
+async def test_a_keyring_that_holds_no_tokens_says_so_and_what_to_do(tmp_path: Path) -> None:
+    before = keyring.get_keyring()
+    ring = Ring()
+    keyring.set_keyring(ring)
+    ring.set_password("zoho-async tokens", "key", "no tokens")
+    try:
+        store = KeyringStore(tmp_path / "tokens.lock")
+        with pytest.raises(ConfigurationError, match="remove them there"):
+            await store.change("key", ask)
+        await store.close()
+    finally:
+        keyring.set_keyring(before)
 
 
 @pytest.mark.parametrize("name", ["keyring", "redis.asyncio"])

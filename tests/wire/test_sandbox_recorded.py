@@ -6,10 +6,14 @@ The recordings lie outside the repository; where they are not, these tests are s
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -101,35 +105,100 @@ async def test_records_are_as_recorded(zoho: Raw, resource: str, single: str, na
         assert found == []
 
 
-async def test_writes_of_contacts_are_answered_as_recorded(zoho: Raw) -> None:
-    created = recorded("contacts__contacts_create-01")
-    made = await zoho.call("POST", "/contacts", data=created["request_body"], page=1)
-    assert_alike(made, created)
-    path = f"/contacts/{made.json['contact']['contact_id']}"
-    assert made.headers["location"] == f"/api/v3{path}"
-    updated = recorded("contacts__contacts_update-02")
-    assert_alike(await zoho.call("PUT", path, data=updated["request_body"]), updated)
-    for verb in ("inactivate", "activate"):
-        recording = recorded(f"contacts__contacts_{verb}-02")
-        last = recording["uri"].partition("?")[0].rpartition("/")[2]
-        assert_alike(await zoho.call("POST", f"{path}/{last}", data="{}"), recording)
-    assert_alike(await zoho.call("DELETE", path), recorded("contacts__contacts_destroy-02"))
+# -- everything that was recorded ---------------------------------------------------------------
+
+#: What the sandbox has not: it is nobody's build, and names no methods.
+_HEADERS_LEFT_OUT = ("allow", "build_version", "server_build_version")
+#: How often each difference comes, in all stories together. The firm that was recorded has no
+#: custom fields; the sandbox's has three, in each row by name and as hashes too.
+_KNOWN = (
+    {"contacts[].custom_fields: 3 elements, not 0": 1}
+    | {
+        f"contacts[].{place}cf_{name}{form}: ours alone": 1
+        for place in ("", "custom_field_hash.")
+        for name in ("region", "renewal", "score")
+        for form in ("", "_unformatted")
+    }
+    | dict.fromkeys((f"header {name}: missing" for name in _HEADERS_LEFT_OUT), 43)
+)
+_STORIES = sorted({path.stem.rpartition("-")[0] for path in _RECORDED.glob("*.json")})
+_ID = re.compile(r"\b(\d{9}|\d{19})\b")
 
 
-async def test_writes_of_projects_are_answered_as_recorded(zoho: Raw) -> None:
-    created = recorded("projects__projects_create-01")
-    body = json.loads(created["request_body"])
-    body["customer_id"] = ids(zoho, "contacts", "contact")[0]
-    made = await zoho.call("POST", "/projects", data=json.dumps(body))
-    assert_alike(made, created)
-    path = f"/projects/{made.json['project']['project_id']}"
-    updated = recorded("projects__projects_update-02")
-    body = json.loads(updated["request_body"]) | {"customer_id": body["customer_id"]}
-    assert_alike(await zoho.call("PUT", path, data=json.dumps(body)), updated)
-    cloned = recorded("projects__projects_clone-02")
-    assert_alike(await zoho.call("POST", f"{path}/clone", data=cloned["request_body"]), cloned)
-    for verb in ("inactivate", "activate"):
-        recording = recorded(f"projects__projects_{verb}-02")
-        last = recording["uri"].partition("?")[0].rpartition("/")[2]
-        assert_alike(await zoho.call("POST", f"{path}/{last}", data="{}"), recording)
-    assert_alike(await zoho.call("DELETE", path), recorded("projects__projects_destroy-02"))
+def strict(ours: Any, theirs: Any, where: str) -> Iterator[str]:
+    """Where two JSON values differ in keys or types; a blank is a text like any other."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        yield from (f"{where}{name}: ours alone" for name in ours.keys() - theirs.keys())
+        yield from (f"{where}{name}: missing" for name in theirs.keys() - ours.keys())
+        for name in ours.keys() & theirs.keys():
+            below = isinstance(ours[name], dict) and isinstance(theirs[name], dict)
+            yield from strict(ours[name], theirs[name], f"{where}{name}" + "." * below)
+    elif isinstance(ours, list) and isinstance(theirs, list):
+        if bool(ours) != bool(theirs):
+            yield f"{where}: {len(ours)} elements, not {len(theirs)}"
+        rows = [[strict(own, their, f"{where}[].") for their in theirs[:1]] for own in ours]
+        yield from {each for row in rows for found in row for each in found}
+    elif type(ours) is not type(theirs):
+        yield f"{where}: {type(ours).__name__}, not {type(theirs).__name__}"
+
+
+class Replay:
+    """Sends what was recorded to a sandbox, with the sandbox's ids for the recorded ones."""
+
+    def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+        self._sandbox = sandbox
+        self._http = http
+        self._headers = {"Content-Type": "application/json"}
+        #: What was there before the story began: any contact will do.
+        self._other = msgspec.json.decode(sandbox.truth("contacts")[0])["contact_id"]
+        self._ids = {"867929970": sandbox.organization}
+
+    def _ours(self, text: str) -> str:
+        return _ID.sub(lambda found: self._ids.get(found[1], self._other), text)
+
+    async def differences(self, recording: Any) -> list[str]:
+        """How the sandbox's answer differs from the recorded one."""
+        uri = urlsplit(recording["uri"])
+        is_token = uri.path.endswith("/token")
+        body: Any = self._ours(recording["request_body"] or "")
+        if is_token:
+            own = {"client_id": self._sandbox.client_id}
+            own["client_secret"] = self._sandbox.client_secret
+            body = dict(parse_qsl(body)) | own
+        async with self._http.request(
+            recording["method"],
+            self._sandbox.url + self._ours(uri.path),
+            params=parse_qsl(self._ours(uri.query)),
+            data=body or None,
+            headers={} if is_token else self._headers,
+        ) as answer:
+            value = await answer.json(content_type=None)
+        theirs = recording["response"]
+        assert answer.status == recording["status"]
+        if is_token:
+            self._headers["Authorization"] = f"Zoho-oauthtoken {value['access_token']}"
+        else:
+            assert value["message"] == theirs["message"]
+        for single in {"contact", "project"} & theirs.keys() & value.keys():
+            self._ids[theirs[single][f"{single}_id"]] = value[single][f"{single}_id"]
+        told = {name.lower(): text for name, text in answer.headers.items()}
+        for name, text in recording["headers"].items():
+            if name in ("content-type", "location"):
+                assert told.get(name) == self._ours(text)
+        missing = recording["headers"].keys() - told.keys()
+        return [*strict(value, theirs, ""), *(f"header {name}: missing" for name in missing)]
+
+
+async def test_every_recorded_exchange_is_answered_as_it_was() -> None:
+    found = Counter[str]()
+    told = 0
+    for story in _STORIES:
+        async with Sandbox(sizes={"contacts": 3, "projects": 2}) as box:
+            async with aiohttp.ClientSession() as http:
+                replay = Replay(box, http)
+                for path in sorted(_RECORDED.glob(f"{story}-*.json")):
+                    told += 1
+                    found.update(await replay.differences(json.loads(path.read_text())))
+            assert box.unknown == []
+    assert told == len(list(_RECORDED.glob("*.json"))) == 60
+    assert found == _KNOWN

@@ -23,6 +23,7 @@ from zoho_async.auth.locked import locked, write_private
 from zoho_async.auth.store import Change
 from zoho_async.auth.turn import LEASE, PERIOD, Shared
 from zoho_async.errors import ConfigurationError, TokenStoreError
+from zoho_async.wire.text import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -105,7 +106,7 @@ class FileStore(_Locked):
             self.path.chmod(0o600)
         try:
             found = msgspec.json.decode(content, type=_File)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             found = None
         if found is None or found.version != _VERSION:
             raise ConfigurationError(
@@ -129,12 +130,21 @@ class KeyringStore(_Locked):
 
     def _changed(self, key: str, change: Change[T]) -> T:
         text = self._vault.get(key)
-        before = msgspec.json.decode(text, type=Shared) if text else Shared()
+        before = self._read(text) if text else Shared()
         after = copy.deepcopy(before)
         answer = change(after, time.time())
         if after != before:
             self._vault.set(key, msgspec.json.encode(after).decode())
         return answer
+
+    def _read(self, text: str) -> Shared:
+        try:
+            return msgspec.json.decode(text, type=Shared)
+        except UNDECODABLE:
+            raise ConfigurationError(
+                f"the tokens in the keyring ({_SERVICE!r}) cannot be read; remove them there once "
+                "no token was asked for in ten minutes"
+            ) from None
 
 
 def _over(value: Shared, now: float) -> bool:

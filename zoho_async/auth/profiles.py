@@ -24,6 +24,7 @@ from zoho_async.auth.credentials import Credentials
 from zoho_async.auth.locked import locked, write_private
 from zoho_async.auth.vault import KeyringVault
 from zoho_async.errors import ConfigurationError
+from zoho_async.wire.text import UNDECODABLE
 
 DEFAULT: Final = "default"
 
@@ -148,7 +149,7 @@ class Profiles:
             raise ConfigurationError(
                 f"the profiles in {self.path} cannot be read: {problem.strerror}"
             ) from problem
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             found = _File(version=0)
         if found.version != _VERSION:
             raise ConfigurationError(

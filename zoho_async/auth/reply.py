@@ -23,6 +23,7 @@ from zoho_async.errors import (
     InvalidScope,
     TokenThrottled,
 )
+from zoho_async.wire.text import UNDECODABLE
 
 #: What was asked of the accounts server.
 GrantType: TypeAlias = Literal[
@@ -149,7 +150,7 @@ def refused(error: str, grant_type: GrantType) -> AuthError:
 def _read(status: int, body: bytes) -> _Answer:
     try:
         return msgspec.json.decode(body, type=_Answer, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         raise AccountsUnavailable(
             f"the accounts server answered HTTP {status} with something that is not JSON: "
             "a gateway fault, or the wrong region for this account"

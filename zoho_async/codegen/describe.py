@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from zoho_async.codegen.functions import Function, Parameter
-from zoho_async.codegen.kinds import Place, kind_of
+from zoho_async.codegen.kinds import Place, kind_of, takes_percent
 from zoho_async.codegen.model import Model
 from zoho_async.codegen.spec import Node
 from zoho_async.codegen.structs import Family, Member, Objects, Shape
@@ -82,6 +82,7 @@ def _known(shape: Shape | None, family: Family, depth: int = 0) -> tuple[Field, 
             kind=member.kind,
             element=None if member.struct else member.element,
             fields=_known(family.shapes.get(member.struct), family, depth + 1),
+            percent=member.may_be_share,
         )
         for member in shape.members.values()
     )
@@ -113,7 +114,7 @@ def _fields(
         known = shape.members.get(node.name) if shape else None
         if place == "body" and node.read_only:
             continue
-        member = known or Member(node.name, kind_of(node, place))
+        member = known or Member(node.name, kind_of(node, place), percent=takes_percent(node))
         inner = objects.get((node.items or node).object, ())
         held = family.shapes.get(member.struct)
         below = _fields(inner, held, family, objects, place, depth + 1) if depth < 6 else ()
@@ -126,6 +127,7 @@ def _fields(
                 max_length=node.max_length,
                 element=None if below else member.element,
                 fields=below,
+                percent=member.may_be_share,
             )
         )
     return tuple(fields)

@@ -178,7 +178,10 @@ def example(text: str) -> Any:
 
 
 def _arguments(lines: Sequence[str]) -> list[Argument]:
-    """Names with what is said of them; between a name and its need may stand editions."""
+    """Names with what is said of them; between a name and its need may stand editions.
+
+    The headings of nested tables have a need and no name: before them stands another's need.
+    """
     found: list[Argument] = []
     for at, line in enumerate(lines):
         if line.strip() not in _NEEDS:
@@ -186,8 +189,10 @@ def _arguments(lines: Sequence[str]) -> list[Argument]:
         back = at - 1
         while back >= 0 and not _NAME.fullmatch(lines[back].strip()):
             back -= 1
+        name = lines[back].strip()
         text = lines[at + 1].strip() if at + 1 < len(lines) else ""
-        found.append(Argument(lines[back].strip(), line.strip() == "Required", text))
+        if name not in _NEEDS:
+            found.append(Argument(name, line.strip() == "Required", text))
     return found
 
 

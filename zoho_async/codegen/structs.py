@@ -46,6 +46,11 @@ class Member:
     regions: tuple[str, ...] = ()
     percent: bool = False
 
+    @property
+    def may_be_share(self) -> bool:
+        """Whether the amount that it is may be a share instead, with a sign for percent."""
+        return self.percent and self.kind == "decimal"
+
     def join(self, other: Member) -> None:
         """Add what another description of the same field says."""
         if not self.struct:

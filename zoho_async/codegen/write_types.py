@@ -199,7 +199,7 @@ def _one(noun: str) -> str:
 
 
 def _share(member: Member) -> str:
-    return " | Percentage" if member.percent and member.kind == "decimal" else ""
+    return " | Percentage" if member.may_be_share else ""
 
 
 def _laid_out(name: str, declared: str, value: str) -> list[str]:

@@ -88,7 +88,7 @@ def _merge_one(directory: Directory, resource: str) -> Merged | None:
     files = directory.files(resource)
     parts = files.parts()
     facts = exportable().get(resource)
-    if not parts and files.changes.is_dir() and any(files.changes.glob("*Z*")):
+    if not parts and any(map(_is_complete, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
     if not parts or facts is None or not files.full.exists():
         return None
@@ -100,6 +100,11 @@ def _merge_one(directory: Directory, resource: str) -> Merged | None:
     form(spool, files.full, table_of(resource, facts), directory.format)
     _remove(files, parts)
     return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether a file of changes has its last name; a run that was killed leaves others."""
+    return path.suffix not in (".part", ".tmp")
 
 
 def _rows_of(directory: Directory, path: Path) -> Iterable[bytes]:

@@ -204,7 +204,7 @@ async def create(
 ) -> CreditNote:
     """Create a credit note and return it.
 
-    Needs ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
+    Needs ``customer_id``, ``date`` and ``creditnote_number``.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
     """
@@ -326,7 +326,7 @@ async def update(
 ) -> CreditNote:
     """Change a credit note and return it; fields that are not sent stay as they are.
 
-    Needs ``customer_id``, ``date``, ``creditnote_number`` and ``Optional``.
+    Needs ``customer_id``, ``date`` and ``creditnote_number``.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
     """

@@ -92,8 +92,8 @@ async def create(
 ) -> CustomerPayment:
     """Create a customer payment and return it.
 
-    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``,
-    ``amount_applied`` and ``Optional``.
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
     """
@@ -205,8 +205,8 @@ async def update(
 ) -> CustomerPayment:
     """Change a customer payment and return it; fields that are not sent stay as they are.
 
-    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id``,
-    ``amount_applied`` and ``Optional``.
+    Needs ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id`` and
+    ``amount_applied``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
     """

@@ -111,7 +111,7 @@ async def create(
 ) -> Estimate:
     """Create an estimate and return it.
 
-    Needs ``customer_id``, ``item_id``, ``rate``, ``quantity`` and ``Optional``.
+    Needs ``customer_id``, ``item_id``, ``rate`` and ``quantity``.
 
     Scope: ZohoInvoice.estimates.CREATE.
     """

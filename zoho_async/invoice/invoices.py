@@ -174,7 +174,7 @@ async def create(
 ) -> Invoice:
     """Create an invoice and return it.
 
-    Needs ``customer_id``, ``date`` and ``Optional``.
+    Needs ``customer_id`` and ``date``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -314,7 +314,7 @@ async def update(
 ) -> Invoice:
     """Change an invoice and return it; fields that are not sent stay as they are.
 
-    Needs ``customer_id`` and ``Optional``.
+    Needs ``customer_id``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """

@@ -130,7 +130,7 @@ async def create(
 ) -> RetainerInvoice:
     """Create a retainer invoice and return it.
 
-    Needs ``customer_id`` and ``Optional``.
+    Needs ``customer_id``.
 
     Scope: ZohoInvoice.invoices.CREATE.
     """
@@ -212,7 +212,7 @@ async def update(
 ) -> RetainerInvoice:
     """Change a retainer invoice and return it; fields that are not sent stay as they are.
 
-    Needs ``customer_id`` and ``Optional``.
+    Needs ``customer_id``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
     """

@@ -17,7 +17,7 @@ import msgspec
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
-from zoho_async.sandbox.values import amount, taken, whole
+from zoho_async.sandbox.values import amount, is_share, taken, whole
 
 _OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
 _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
@@ -76,6 +76,8 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
         return taken(field, value)
     if isinstance(before, bool):
         return _boolean(name, value)
+    if field is not None and is_share(field, value):
+        return value
     kind = field.kind if field is not None else None
     if kind == "decimal" or isinstance(before, float | Decimal):
         return pointed(amount(name, value))

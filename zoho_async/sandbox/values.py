@@ -20,6 +20,7 @@ from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
 DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,20})?")
+_SHARE: Final = re.compile(r"\s*-?[0-9]{1,30}(\.[0-9]{1,20})?\s*%\s*")
 _ID: Final = re.compile(r"-?[0-9]{1,30}")
 _TRUTH: Final = {"true": True, "false": False}
 _MOST_DIGITS: Final = 30
@@ -64,7 +65,12 @@ def told(field: Field, value: Any) -> Any:
                 return blank(field) if value in ("", None) else ""
             return told_fields(field.fields, value)
         case _:
-            return _told_plain(field.kind, value)
+            return value if is_share(field, value) else _told_plain(field.kind, value)
+
+
+def is_share(field: Field, value: Any) -> bool:
+    """Whether ``value`` is a share with its sign, where the field takes an amount or a share."""
+    return field.percent and isinstance(value, str) and _SHARE.fullmatch(value) is not None
 
 
 def told_fields(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +167,7 @@ def _taken_list(field: Field, value: Any) -> Any:
 def _taken_plain(field: Field, kind: str, value: Any) -> Any:
     match kind:
         case "decimal":
-            return pointed(amount(field.name, value))
+            return value if is_share(field, value) else pointed(amount(field.name, value))
         case "integer":
             return whole(field.name, value)
         case "boolean":

@@ -42,7 +42,7 @@ class Organization(Record, frozen=True, kw_only=True):
 
     organization_id: str = ""
     name: str | None = None
-    is_logo_uploaded: str | None = None
+    is_logo_uploaded: bool | None = None
     is_default_org: bool | None = None
     user_role: str | None = None
     account_created_date: dt.date | None = None

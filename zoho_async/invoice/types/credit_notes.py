@@ -328,7 +328,6 @@ class CreditNoteInput(Input, kw_only=True):
     # at most 25 characters; editions: Avalara Integration
     avatax_tax_code: str | UnsetType | None = UNSET
     contact_persons: Sequence[str] | UnsetType | None = UNSET
-    Optional: str | UnsetType | None = UNSET
     item_id: str | int | UnsetType | None = UNSET
     account_id: str | int | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET

@@ -106,7 +106,6 @@ class CustomerPaymentInput(Input, kw_only=True):
     contact_persons: Sequence[str] | UnsetType | None = UNSET
     retainerinvoice_id: str | int | UnsetType | None = UNSET
     tags: Sequence[TagInput] | UnsetType | None = UNSET
-    Optional: str | UnsetType | None = UNSET
     tax_amount_withheld: Decimal | int | UnsetType | None = UNSET
 
 

@@ -304,7 +304,6 @@ class EstimateInput(Input, kw_only=True):
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     contact_persons: Sequence[str] | UnsetType | None = UNSET
     avatax_tax_code: str | UnsetType | None = UNSET
-    Optional: str | UnsetType | None = UNSET
 
 
 class EstimateEmailInput(Input, kw_only=True):

@@ -508,7 +508,6 @@ class InvoiceInput(Input, kw_only=True):
     time_entry_ids: Sequence[str | int] | UnsetType | None = UNSET
     batch_payments: Sequence[InvoiceBatchPaymentInput] | UnsetType | None = UNSET
     project_id: str | int | UnsetType | None = UNSET
-    Optional: str | UnsetType | None = UNSET
     cfdi_reference_type: InvoiceCfdiReferenceType | UnsetType | None = UNSET  # editions: mx
     reference_invoice_id: str | int | UnsetType | None = UNSET  # editions: mx
     line_item_id: str | int | UnsetType | None = UNSET

@@ -281,7 +281,6 @@ class RecurringInvoiceInput(Input, kw_only=True):
     adjustment_description: str | UnsetType | None = UNSET
     contact_persons: Sequence[str] | UnsetType | None = UNSET
     payment_gateways: Sequence[RecurringInvoicePaymentGatewayInput] | UnsetType | None = UNSET
-    Optional: str | UnsetType | None = UNSET
 
 
 class RecurringInvoiceStopInput(Input, kw_only=True):

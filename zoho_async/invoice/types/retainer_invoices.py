@@ -251,7 +251,6 @@ class RetainerInvoiceInput(Input, kw_only=True):
     place_of_supply: str | UnsetType | None = UNSET  # editions: in
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     contact_persons: Sequence[str] | UnsetType | None = UNSET
-    Optional: str | UnsetType | None = UNSET
     project_id: str | int | UnsetType | None = UNSET
 
 
