@@ -41,7 +41,8 @@ def blocks(page: Path, language: str = "python") -> list[str]:
 
 def compiled(block: str, name: str) -> CodeType:
     """A block as a program; ``await`` may stand at its top level."""
-    return compile(block, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code: CodeType = compile(block, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return code
 
 
 async def run(block: CodeType, names: dict[str, Any]) -> None:
@@ -132,6 +133,7 @@ def test_every_command_that_is_shown_is_one(page: str, command: str) -> None:
     app.parse_args(words, print_error=False, exit_on_error=False)
 
 
+@pytest.mark.long
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(DOCS), str(tmp_path)],
