@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(1, str(Path(__file__).parent / "extensions"))
 
 from zoho_async import __version__
 
@@ -17,8 +18,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "products",
 ]
-exclude_patterns = ["examples"]
+exclude_patterns = ["examples", "extensions"]
 html_theme = "furo"
 html_title = f"zoho_async {version}"
 html_show_sphinx = False

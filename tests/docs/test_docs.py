@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from types import CodeType
@@ -13,25 +15,34 @@ from typing import Any
 
 import pytest
 
+from tests.redis_server import RedisServer, redis_8
 from zoho_async import Session
 from zoho_async.books import contacts, invoices, items
-from zoho_async.books.invoices import InvoiceInput
+from zoho_async.books.invoices import InvoiceInput, InvoiceLineItemInput
 from zoho_async.errors import AmbiguousWrite
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox.legacy import APIKEY, AUTHTOKEN
 
-DOCS = Path(__file__).parents[2] / "docs"
-SIZES = {"books.contacts": 400, "books.items": 20, "books.invoices": 300}
-#: Pages whose blocks belong together and name things that no reader has here.
-ELSEWHERE = {"tutorials/fleet.md": "redis://redis.internal/0"}
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SIZES = {"books.contacts": 120, "books.items": 20, "books.invoices": 220}
+#: Names in examples that no reader has here, and that a server of the tests' own stands for.
+REDIS = "redis://redis.internal/0"
+ARCHIVE = "https://archive.example"
+#: What only pytest can run; it does, below.
+FOR_PYTEST = "pytest.mark"
+PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 
 
-def blocks(page: Path) -> list[CodeType]:
-    """The Python blocks of a page, compiled; ``await`` may stand at their top level."""
-    found = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    return [
-        compile(block, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT) for block in found
-    ]
+def blocks(page: Path, language: str = "python") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def compiled(block: str, name: str) -> CodeType:
+    """A block as a program; ``await`` may stand at its top level."""
+    code: CodeType = compile(block, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return code
 
 
 async def run(block: CodeType, names: dict[str, Any]) -> None:
@@ -40,40 +51,89 @@ async def run(block: CodeType, names: dict[str, Any]) -> None:
         await running
 
 
-PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
-
-
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", [name for name in PAGES if blocks(DOCS / name)])
 async def test_the_examples_of_a_page_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    page = blocks(DOCS / name)
-    if not page:
-        return
-    async with Sandbox(sizes=SIZES) as sandbox:
-        for variable, value in sandbox.environment().items():
-            monkeypatch.setenv(variable, value)
-        async with Session.from_env(ledger=MemoryLedger()) as zoho:
-            names: dict[str, Any] = {
-                "AmbiguousWrite": AmbiguousWrite,
-                "Decimal": Decimal,
-                "Session": Session,
-                "contacts": contacts,
-                "invoices": invoices,
-                "zoho": zoho,
-                "customer": (await contacts.list(zoho, per_page=1)).rows[0].contact_id,
-                "item": (await items.list(zoho, per_page=1)).rows[0].item_id,
-                "invoice_id": (await invoices.list(zoho, per_page=1)).rows[0].invoice_id,
-            }
-            names["new"] = InvoiceInput(customer_id=names["customer"], reference_number="R-1")
-            for block in page:
-                await run(block, names)
-            for name, made in list(names.items()):
-                if name.startswith("test_"):
-                    await made()
+    page = [block for block in blocks(DOCS / name) if FOR_PYTEST not in block]
+    with ExitStack() as servers:
+        if any(REDIS in block for block in page):
+            url = servers.enter_context(RedisServer(redis_8() or "redis-server")).url
+            page = [block.replace(REDIS, url) for block in page]
+        async with Sandbox(sizes=SIZES) as sandbox:
+            for variable, value in sandbox.environment().items():
+                monkeypatch.setenv(variable, value)
+            async with Session.from_env(ledger=MemoryLedger()) as zoho:
+                names = await given(zoho)
+                for block in page:
+                    names["zoho"] = zoho
+                    await run(compiled(block.replace(ARCHIVE, sandbox.url), name), names)
+                if "main" in names:
+                    await names["main"]()
 
 
+async def given(zoho: Session) -> dict[str, Any]:
+    """What a reader of any page has at hand."""
+    names: dict[str, Any] = {
+        "APIKEY": APIKEY,
+        "AUTHTOKEN": AUTHTOKEN,
+        "AmbiguousWrite": AmbiguousWrite,
+        "Decimal": Decimal,
+        "Session": Session,
+        "contacts": contacts,
+        "invoices": invoices,
+        "zoho": zoho,
+        "customer": (await contacts.list(zoho, per_page=1)).rows[0].contact_id,
+        "item": (await items.list(zoho, per_page=1)).rows[0].item_id,
+        "invoice_id": (await invoices.list(zoho, per_page=1)).rows[0].invoice_id,
+    }
+    names["new"] = InvoiceInput(
+        customer_id=names["customer"],
+        reference_number="R-1",
+        line_items=[InvoiceLineItemInput(item_id=names["item"], quantity=1)],
+    )
+    return names
+
+
+@pytest.mark.long
+def test_the_tests_of_the_sandbox_page_pass_in_pytest(tmp_path: Path) -> None:
+    tests = [block for block in blocks(DOCS / "tutorials/testing.md") if FOR_PYTEST in block]
+    assert tests
+    (tmp_path / "test_docs.py").write_text("\n".join(tests))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "zoho_async.pytest_plugin"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", "-p", "no:looptime"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"{len(tests)} passed" in done.stdout, done.stdout
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every ``zoho-async ...`` line of the pages and of README, with where it stands."""
+    found = []
+    for page in [ROOT / "README.md", *(DOCS / name for name in PAGES)]:
+        for block in [*blocks(page, "console"), *blocks(page, "bash")]:
+            for line in block.splitlines():
+                command = re.split(r"\s[|>]\s|\s#", line.removeprefix("$ "))[0].strip()
+                if command.startswith("zoho-async "):
+                    found.append((page.name, command))
+    return found
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_every_command_that_is_shown_is_one(page: str, command: str) -> None:
+    from zoho_async.cli.app import app
+
+    words = shlex.split(command)[1:]
+    app.parse_args(words, print_error=False, exit_on_error=False)
+
+
+@pytest.mark.long
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(DOCS), str(tmp_path)],
@@ -83,3 +143,35 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert (built.returncode, built.stderr) == (0, "")
     pages = {str(page.relative_to(tmp_path)) for page in tmp_path.rglob("*.html")}
     assert {name.replace(".md", ".html") for name in PAGES} <= pages
+
+
+def links() -> list[tuple[str, str]]:
+    """Every address that a page or README leads to."""
+    found = []
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in PAGES)]:
+        text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL)
+        targets = re.findall(r"\]\(([^)\s]+)\)|<(https?://[^>\s]+)>", text)
+        found += [(page.relative_to(ROOT).as_posix(), one or other) for one, other in targets]
+    return found
+
+
+def test_every_link_to_elsewhere_is_https_and_names_a_host() -> None:
+    outside = [(page, link) for page, link in links() if "://" in link]
+    wrong = [
+        (page, link)
+        for page, link in outside
+        if not re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}(:\d+)?(/[^\s]*)?", link)
+    ]
+    assert wrong == []
+
+
+def test_every_link_within_the_repository_leads_to_a_file() -> None:
+    """Sphinx checks those between pages; README and CONTRIBUTING are read without it."""
+    wrong = []
+    for page, link in links():
+        path = link.partition("#")[0]
+        if "://" in link or not path:
+            continue
+        if not ((ROOT / page).parent / path).resolve().exists():
+            wrong.append((page, link))
+    assert wrong == []

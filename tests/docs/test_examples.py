@@ -1,0 +1,198 @@
+"""The programs in docs/examples do what they say, against the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from zoho_async.sandbox import Fault, Sandbox
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+SIZES = {"books.contacts": 30, "books.items": 10, "books.invoices": 230}
+
+
+def loaded(name: str) -> ModuleType:
+    """An example as a fresh module, which reads the environment as it is now."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def point(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    for name, value in sandbox.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def invoices_of(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [json.loads(row, parse_float=Decimal) for row in sandbox.truth("invoices")]
+
+
+# -- sync.py ------------------------------------------------------------------------------------
+
+
+async def test_a_second_sync_reads_only_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = loaded("sync")
+    file = tmp_path / "books.duckdb"
+    async with Sandbox(sizes=SIZES) as sandbox:
+        point(monkeypatch, sandbox)
+        first = await sync.sync(file)
+        store = sandbox.store().collection("invoices")
+        store.change(7, {"status": "overdue", "reference_number": "changed"})
+        second = await sync.sync(file)
+        truth = invoices_of(sandbox)
+        assert sandbox.refused == 0
+    assert first.rows == 230 + 30
+    by_resource = {one.resource: one for one in second.resources}
+    assert (by_resource["books.invoices"].new, by_resource["books.invoices"].changed) == (0, 1)
+    assert by_resource["books.contacts"].rows == 0
+
+    report = sync.report(file)
+    names, *months = report["Revenue by month"]
+    assert names == ("month", "invoices", "revenue")
+    sent = [row for row in truth if row["status"] not in ("draft", "void")]
+    assert sum(row[1] for row in months) == len(sent)
+    assert sum(row[2] for row in months) == sum(Decimal(str(row["total"])) for row in sent)
+    owed = sum(Decimal(str(row["balance"])) for row in truth if row["status"] == "overdue")
+    _, *overdue = report["Overdue by customer"]
+    assert 0 < sum(row[3] for row in overdue) <= owed
+    assert [row[3] for row in overdue] == sorted((row[3] for row in overdue), reverse=True)
+
+
+async def test_the_sync_is_a_program_that_prints_its_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(sizes=SIZES) as sandbox:
+        point(monkeypatch, sandbox)
+        command = [sys.executable, str(EXAMPLES / "sync.py"), "books.duckdb"]
+        monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parents[1]))
+        done = await asyncio.to_thread(
+            subprocess.run, command, cwd=tmp_path, capture_output=True, text=True
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "books.invoices: 230 new, 0 changed, 0 deleted\n" in done.stdout
+    lines = done.stdout.splitlines()
+    heading = lines.index("Overdue by customer")
+    assert lines[heading + 2].split() == ["customer", "invoices", "oldest", "owed"]
+    amounts = [Decimal(line.split()[-1].replace(",", "")) for line in lines[heading + 3 :]]
+    assert amounts == sorted(amounts, reverse=True) != []
+
+
+# -- service.py ---------------------------------------------------------------------------------
+
+
+async def test_the_service_answers_while_its_export_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_STATE", str(tmp_path / "state"))
+    async with Sandbox(sizes=SIZES | {"books.invoices": 5_000}) as sandbox:
+        point(monkeypatch, sandbox)
+        service = loaded("service")
+        wanted = invoices_of(sandbox)[0]
+        transport = httpx.ASGITransport(app=service.app)
+        async with (
+            service.lifespan(service.app),
+            httpx.AsyncClient(transport=transport, base_url="http://service") as person,
+        ):
+            nightly = asyncio.create_task(service.export(service.app.state.zoho))
+            await sandbox.arrived(8)  # more than there are places for bulk calls at once
+            assert not nightly.done()
+            reply = await person.get(f"/invoices/{wanted['invoice_id']}")
+            assert reply.status_code == 200
+            assert reply.json()["number"] == wanted["invoice_number"]
+            assert not nightly.done()
+            missing = await person.get("/invoices/1")
+            assert missing.status_code == 404
+            nightly.cancel()
+            await asyncio.wait([nightly])
+        assert sandbox.refused == 0
+
+
+async def test_the_service_says_when_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_STATE", str(tmp_path / "state"))
+    async with Sandbox(sizes=SIZES) as sandbox:
+        point(monkeypatch, sandbox)
+        service = loaded("service")
+        sandbox.faults.append(Fault(kind="refuse", code=44, retry_after=60))
+        invoice_id = invoices_of(sandbox)[0]["invoice_id"]
+        transport = httpx.ASGITransport(app=service.app)
+        async with (
+            service.lifespan(service.app),
+            httpx.AsyncClient(transport=transport, base_url="http://service") as person,
+        ):
+            reply = await person.get(f"/invoices/{invoice_id}")
+        assert reply.status_code == 503
+        assert reply.headers["retry-after"] == "5"
+
+
+async def test_a_night_of_the_service_is_a_whole_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_STATE", str(tmp_path / "state"))
+    async with Sandbox(sizes=SIZES) as sandbox:
+        point(monkeypatch, sandbox)
+        service = loaded("service")
+        async with service.lifespan(service.app):
+            await service.export(service.app.state.zoho)
+        written = (tmp_path / "state/export/books/invoices.jsonl").read_bytes().splitlines()
+        assert sorted(written) == sorted(sandbox.truth("invoices"))
+
+
+# -- webhook.py ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("WEBHOOK_SECRET", "s3cret")
+    return "s3cret"
+
+
+async def test_a_webhook_is_believed_in_nothing_but_the_id(
+    secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with Sandbox(sizes=SIZES) as sandbox:
+        point(monkeypatch, sandbox)
+        truth = invoices_of(sandbox)[0]
+        app = loaded("webhook").application()
+        async with TestClient(TestServer(app)) as sender:
+            told = {"invoice": {"status": "paid", "balance": 0}}
+            path = f"/hooks/{secret}/invoices/{truth['invoice_id']}"
+            assert (await sender.post(path, json=told)).status == 200
+        printed = capsys.readouterr().out.split()
+        assert printed[0] == truth["invoice_number"]
+        assert Decimal(printed[-1]) == Decimal(str(truth["balance"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "calls"),
+    [
+        ("/hooks/wrong/invoices/7026429030000000001", 404, 0),
+        ("/hooks/s3cret/invoices/..%2Fusers", 400, 0),
+        ("/hooks/s3cret/invoices/123", 200, 1),
+    ],
+)
+async def test_strangers_spend_no_calls_and_deleted_records_are_no_failure(
+    secret: str, path: str, status: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(sizes=SIZES) as sandbox:
+        point(monkeypatch, sandbox)
+        async with TestClient(TestServer(loaded("webhook").application())) as sender:
+            assert (await sender.post(path)).status == status
+        assert sandbox.calls == calls
