@@ -32,7 +32,16 @@ from zoho_async.auth import (
     refresh,
     store_key,
 )
-from zoho_async.call import JSON, START, Call, error_of, is_document, quota_of, retry_after
+from zoho_async.call import (
+    JSON,
+    START,
+    Call,
+    error_of,
+    is_document,
+    is_success,
+    quota_of,
+    retry_after,
+)
 from zoho_async.clock import Clock
 from zoho_async.errors import (
     AmbiguousWrite,
@@ -45,6 +54,7 @@ from zoho_async.errors import (
     SessionClosed,
     TooManyInFlight,
     TransportError,
+    UnreadableReply,
     ZohoError,
 )
 from zoho_async.events import Called, Event, Observer, Refreshed, Retried
@@ -60,6 +70,7 @@ from zoho_async.transport import (
     proxy_for,
     verifies,
 )
+from zoho_async.wire import Unreadable
 
 T = TypeVar("T")
 
@@ -207,16 +218,33 @@ class Account:
         if transport is not None:
             await transport.close()
 
-    async def send(self, call: Call) -> Answer:
-        """Carry out ``call``; the answer is a success. Raises what DESIGN's table of retries says.
+    async def send(self, call: Call, read: Callable[[bytes], T]) -> tuple[Answer, T]:
+        """Carry out ``call``; the answer is a success, and ``read`` what was made of its body.
 
-        That is a `ReplyError`, `TransportError`, `AmbiguousWrite`, `LimitError` or `AuthError`.
+        ``read`` raises `Unreadable` for text that is no JSON object, or not all of one. It is
+        called within an attempt, so that such an answer is tried again where that does no harm.
+
+        Raises what DESIGN's table of retries says: a `ReplyError`, `TransportError`,
+        `AmbiguousWrite`, `LimitError` or `AuthError`.
         """
 
-        async def once(token: AccessToken, slot: Slot, attempt: int) -> Answer:
-            return await self._answer(call, token, slot, attempt)
+        async def once(
+            token: AccessToken, slot: Slot, attempt: int
+        ) -> tuple[Answer, T] | UnreadableReply:
+            answer = await self._answer(call, token, slot, attempt)
+            try:
+                return answer, read(answer.body)
+            except Unreadable as problem:
+                broken = error_of(call, answer)
+                if broken is not None:
+                    raise broken from None
+                # It is whole and says that it went well: another try would bring the same.
+                return UnreadableReply(call.request, str(problem), answer.status)
 
-        return await self._carry(call, once)
+        found = await self._carry(call, once)
+        if isinstance(found, UnreadableReply):
+            raise found
+        return found
 
     async def receive(self, call: Call, name: str, use: Callable[[Document], Awaitable[T]]) -> T:
         """What ``use`` makes of the document that ``call`` answers.
@@ -354,7 +382,7 @@ class Account:
         self, call: Call, answer: Answer, slot: Slot, began: float, attempt: int
     ) -> None:
         """Settle the slot of a request that was answered. Raises what the answer amounts to."""
-        error = error_of(call, answer)
+        error = None if is_success(call, answer) else error_of(call, answer)
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
