@@ -59,7 +59,7 @@ from zoho_async.errors import (
 )
 from zoho_async.events import Called, Event, Observer, Refreshed, Retried
 from zoho_async.files import Document
-from zoho_async.limits import Ledger, Limits, Refusal, Scheduler, Slot, scheduler
+from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, Slot, scheduler
 from zoho_async.regions import API_URLS, checked_url, region
 from zoho_async.retry import Policy, RetryBudget, outcome
 from zoho_async.transport import (
@@ -104,7 +104,7 @@ class Account:
             )
         self._credentials: Final = credentials
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
-        self._api_url: str = self._given_api_url or home.api_url or ""
+        self._call_at(self._given_api_url or home.api_url or "")
         self._accounts: Final = AccountsServer(
             home.name, url=accounts_url, open_transport=self._open
         )
@@ -116,6 +116,8 @@ class Account:
             )
         self._limits: Final = limits
         self._ledger: Final = ledger
+        # The ledger in memory settles without a pause in which a cancellation could come.
+        self._at_once: Final = type(ledger) is MemoryLedger
         self._observer: Final = observer
         self._connector: Final = connector
         self._clock: Final = clock
@@ -167,8 +169,7 @@ class Account:
 
     def scheduler(self, organization: str | None) -> Scheduler:
         """The scheduler of ``organization``, or the account's own for calls that name none."""
-        host = urlsplit(self._api_url).netloc
-        account = f"{host}/@{self._credentials.client_id}"
+        host, account = self._host, f"{self._host}/@{self._credentials.client_id}"
         key = f"{host}/{organization}" if organization else account
         # Kept here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
@@ -294,7 +295,8 @@ class Account:
         while True:
             if self._closed:
                 raise SessionClosed
-            await self._tokens.token()
+            if self._tokens.current() is None:
+                await self._tokens.token()
             slot = await self.scheduler(call.request.organization).admit(
                 call.options.lane,
                 max_wait=call.options.max_wait,
@@ -304,7 +306,7 @@ class Account:
             token = self._tokens.current()
             if token is not None and not slot.stale and not self._closed:
                 return token, slot
-            await _settled(slot.unsent())
+            await self._settled(slot.unsent())
 
     async def _answer(self, call: Call, token: AccessToken, slot: Slot, attempt: int) -> Answer:
         """Send once and read the answer. The slot is settled whatever happens."""
@@ -363,7 +365,7 @@ class Account:
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):
-            await _settled(slot.unsent())
+            await self._settled(slot.unsent())
             self._called(call, None, None, began, attempt)
             raise
         except BaseException as broken:
@@ -374,7 +376,7 @@ class Account:
         self, call: Call, slot: Slot, broken: BaseException, began: float, attempt: int
     ) -> None:
         """Settle the slot of a request whose answer nobody will read."""
-        await _settled(slot.lost())
+        await self._settled(slot.lost())
         if isinstance(broken, TransportError):
             self._called(call, None, None, began, attempt)
 
@@ -386,11 +388,23 @@ class Account:
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
-        await _settled(slot.replied(quota=quota_of(answer), refusal=refusal))
+        await self._settled(slot.replied(quota=quota_of(answer), refusal=refusal))
         code = error.code if isinstance(error, ReplyError) else None
         self._called(call, answer.status, code, began, attempt)
         if error is not None:
             raise error
+
+    async def _settled(self, settling: Coroutine[Any, Any, None]) -> None:
+        """Give a slot back, cancelled or not.
+
+        A ledger that cannot be written must not cost an answer that is here: a write that took
+        effect would look as if it had not. The next admission meets the same ledger, and raises.
+        """
+        if self._at_once:
+            await settling
+            return
+        with anyio.CancelScope(shield=True), suppress(ConfigurationError):
+            await settling
 
     def _called(
         self, call: Call, status: int | None, code: int | None, began: float, attempt: int
@@ -477,14 +491,8 @@ class Account:
     def _adopt(self, token: AccessToken) -> None:
         # A host that is not in the table must not see the token, whoever names it.
         if self._given_api_url is None and token.api_domain in API_URLS:
-            self._api_url = token.api_domain
+            self._call_at(token.api_domain)
 
-
-async def _settled(settling: Coroutine[Any, Any, None]) -> None:
-    """Give a slot back, cancelled or not.
-
-    A ledger that cannot be written must not cost an answer that is here: a write that took effect
-    would look as if it had not. The next admission meets the same ledger, and raises.
-    """
-    with anyio.CancelScope(shield=True), suppress(ConfigurationError):
-        await settling
+    def _call_at(self, api_url: str) -> None:
+        self._api_url = api_url
+        self._host = urlsplit(api_url).netloc
