@@ -99,19 +99,20 @@ class FakeZoho:
     async def fetch_page(
         self,
         operation: ListOperation[Any],
+        read: Callable[[bytes], T],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> tuple[Answer, T]:
         self.before_call()
         self.calls += 1
         if ids:
             if int(ids[0]) not in self.rows:
                 raise NotFound(Request("GET", operation.path, "1"), 404, 1002, "no such record")
-            return Answer(200, {}, b'{"code":0}')
-        return Answer(
-            200, {"date": formatdate(self.now, usegmt=True)}, self._page(operation.key, query or {})
-        )
+            body = b'{"code":0}'
+            return Answer(200, {}, body), read(body)
+        body = self._page(operation.key, query or {})
+        return Answer(200, {"date": formatdate(self.now, usegmt=True)}, body), read(body)
 
     def _page(self, key: str, query: Mapping[str, object]) -> bytes:
         rows = list(self.rows.values())

@@ -32,7 +32,16 @@ from zoho_async.auth import (
     refresh,
     store_key,
 )
-from zoho_async.call import JSON, START, Call, error_of, is_document, quota_of, retry_after
+from zoho_async.call import (
+    JSON,
+    START,
+    Call,
+    error_of,
+    is_document,
+    is_success,
+    quota_of,
+    retry_after,
+)
 from zoho_async.clock import Clock
 from zoho_async.errors import (
     AmbiguousWrite,
@@ -45,11 +54,12 @@ from zoho_async.errors import (
     SessionClosed,
     TooManyInFlight,
     TransportError,
+    UnreadableReply,
     ZohoError,
 )
 from zoho_async.events import Called, Event, Observer, Refreshed, Retried
 from zoho_async.files import Document
-from zoho_async.limits import Ledger, Limits, Refusal, Scheduler, Slot, scheduler
+from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, Slot, scheduler
 from zoho_async.regions import API_URLS, checked_url, region
 from zoho_async.retry import Policy, RetryBudget, outcome
 from zoho_async.transport import (
@@ -60,6 +70,7 @@ from zoho_async.transport import (
     proxy_for,
     verifies,
 )
+from zoho_async.wire import Unreadable
 
 T = TypeVar("T")
 
@@ -93,7 +104,7 @@ class Account:
             )
         self._credentials: Final = credentials
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
-        self._api_url: str = self._given_api_url or home.api_url or ""
+        self._call_at(self._given_api_url or home.api_url or "")
         self._accounts: Final = AccountsServer(
             home.name, url=accounts_url, open_transport=self._open
         )
@@ -105,6 +116,8 @@ class Account:
             )
         self._limits: Final = limits
         self._ledger: Final = ledger
+        # The ledger in memory settles without a pause in which a cancellation could come.
+        self._at_once: Final = type(ledger) is MemoryLedger
         self._observer: Final = observer
         self._connector: Final = connector
         self._clock: Final = clock
@@ -156,8 +169,7 @@ class Account:
 
     def scheduler(self, organization: str | None) -> Scheduler:
         """The scheduler of ``organization``, or the account's own for calls that name none."""
-        host = urlsplit(self._api_url).netloc
-        account = f"{host}/@{self._credentials.client_id}"
+        host, account = self._host, f"{self._host}/@{self._credentials.client_id}"
         key = f"{host}/{organization}" if organization else account
         # Kept here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
@@ -207,16 +219,33 @@ class Account:
         if transport is not None:
             await transport.close()
 
-    async def send(self, call: Call) -> Answer:
-        """Carry out ``call``; the answer is a success. Raises what DESIGN's table of retries says.
+    async def send(self, call: Call, read: Callable[[bytes], T]) -> tuple[Answer, T]:
+        """Carry out ``call``; the answer is a success, and ``read`` what was made of its body.
 
-        That is a `ReplyError`, `TransportError`, `AmbiguousWrite`, `LimitError` or `AuthError`.
+        ``read`` raises `Unreadable` for text that is no JSON object, or not all of one. It is
+        called within an attempt, so that such an answer is tried again where that does no harm.
+
+        Raises what DESIGN's table of retries says: a `ReplyError`, `TransportError`,
+        `AmbiguousWrite`, `LimitError` or `AuthError`.
         """
 
-        async def once(token: AccessToken, slot: Slot, attempt: int) -> Answer:
-            return await self._answer(call, token, slot, attempt)
+        async def once(
+            token: AccessToken, slot: Slot, attempt: int
+        ) -> tuple[Answer, T] | UnreadableReply:
+            answer = await self._answer(call, token, slot, attempt)
+            try:
+                return answer, read(answer.body)
+            except Unreadable as problem:
+                broken = error_of(call, answer)
+                if broken is not None:
+                    raise broken from None
+                # It is whole and says that it went well: another try would bring the same.
+                return UnreadableReply(call.request, str(problem), answer.status)
 
-        return await self._carry(call, once)
+        found = await self._carry(call, once)
+        if isinstance(found, UnreadableReply):
+            raise found
+        return found
 
     async def receive(self, call: Call, name: str, use: Callable[[Document], Awaitable[T]]) -> T:
         """What ``use`` makes of the document that ``call`` answers.
@@ -266,7 +295,8 @@ class Account:
         while True:
             if self._closed:
                 raise SessionClosed
-            await self._tokens.token()
+            if self._tokens.current() is None:
+                await self._tokens.token()
             slot = await self.scheduler(call.request.organization).admit(
                 call.options.lane,
                 max_wait=call.options.max_wait,
@@ -276,7 +306,7 @@ class Account:
             token = self._tokens.current()
             if token is not None and not slot.stale and not self._closed:
                 return token, slot
-            await _settled(slot.unsent())
+            await self._settled(slot.unsent())
 
     async def _answer(self, call: Call, token: AccessToken, slot: Slot, attempt: int) -> Answer:
         """Send once and read the answer. The slot is settled whatever happens."""
@@ -335,7 +365,7 @@ class Account:
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):
-            await _settled(slot.unsent())
+            await self._settled(slot.unsent())
             self._called(call, None, None, began, attempt)
             raise
         except BaseException as broken:
@@ -346,7 +376,7 @@ class Account:
         self, call: Call, slot: Slot, broken: BaseException, began: float, attempt: int
     ) -> None:
         """Settle the slot of a request whose answer nobody will read."""
-        await _settled(slot.lost())
+        await self._settled(slot.lost())
         if isinstance(broken, TransportError):
             self._called(call, None, None, began, attempt)
 
@@ -354,15 +384,27 @@ class Account:
         self, call: Call, answer: Answer, slot: Slot, began: float, attempt: int
     ) -> None:
         """Settle the slot of a request that was answered. Raises what the answer amounts to."""
-        error = error_of(call, answer)
+        error = None if is_success(call, answer) else error_of(call, answer)
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
-        await _settled(slot.replied(quota=quota_of(answer), refusal=refusal))
+        await self._settled(slot.replied(quota=quota_of(answer), refusal=refusal))
         code = error.code if isinstance(error, ReplyError) else None
         self._called(call, answer.status, code, began, attempt)
         if error is not None:
             raise error
+
+    async def _settled(self, settling: Coroutine[Any, Any, None]) -> None:
+        """Give a slot back, cancelled or not.
+
+        A ledger that cannot be written must not cost an answer that is here: a write that took
+        effect would look as if it had not. The next admission meets the same ledger, and raises.
+        """
+        if self._at_once:
+            await settling
+            return
+        with anyio.CancelScope(shield=True), suppress(ConfigurationError):
+            await settling
 
     def _called(
         self, call: Call, status: int | None, code: int | None, began: float, attempt: int
@@ -449,14 +491,8 @@ class Account:
     def _adopt(self, token: AccessToken) -> None:
         # A host that is not in the table must not see the token, whoever names it.
         if self._given_api_url is None and token.api_domain in API_URLS:
-            self._api_url = token.api_domain
+            self._call_at(token.api_domain)
 
-
-async def _settled(settling: Coroutine[Any, Any, None]) -> None:
-    """Give a slot back, cancelled or not.
-
-    A ledger that cannot be written must not cost an answer that is here: a write that took effect
-    would look as if it had not. The next admission meets the same ledger, and raises.
-    """
-    with anyio.CancelScope(shield=True), suppress(ConfigurationError):
-        await settling
+    def _call_at(self, api_url: str) -> None:
+        self._api_url = api_url
+        self._host = urlsplit(api_url).netloc

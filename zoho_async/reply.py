@@ -46,7 +46,7 @@ def reply_of(value: T, heard: Heard) -> Reply[T]:
     return Reply(
         value=value,
         status=answer.status,
-        headers=answer.headers,
+        headers={name.lower(): text for name, text in answer.headers.items()},
         code=envelope.code,
         message=envelope.message,
         extra=_undescribed(operation, answer.body),

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast, get_args
 
@@ -40,7 +41,7 @@ from zoho_async.reply import Heard, Reply, reply_of
 from zoho_async.retry import Policy
 from zoho_async.transport import Answer
 from zoho_async.uploads import Upload
-from zoho_async.wire import Decoder, Unreadable, encode
+from zoho_async.wire import Decoder, encode, read_envelope
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import UNDECODABLE, untyped
 
@@ -281,12 +282,9 @@ class Session:
         call = msgspec.structs.replace(
             self._call(operation, ids, query, headers), body=content, content_type=content_type
         )
-        answer = await self._send(call)
+        answer, value = await self._send(call, partial(self._decoder.value, operation))
         self._hear(operation, answer)
-        try:
-            return self._decoder.value(operation, answer.body)
-        except Unreadable as problem:
-            raise UnreadableReply(call.request, str(problem), answer.status) from None
+        return value
 
     def download(
         self,
@@ -343,11 +341,12 @@ class Session:
     async def fetch_page(
         self,
         operation: ListOperation[Any],
+        read: Callable[[bytes], T],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
-    ) -> Answer:
-        """The reply that holds one page of a list, known to be a success; `Pager` reads it."""
+    ) -> tuple[Answer, T]:
+        """The reply that holds one page of a list, and what ``read`` made of its body."""
         call = Call(
             request=self._request("GET", path_of(operation.path, ids), operation.per_user),
             product=self._products.get(operation.product.name, operation.product),
@@ -357,9 +356,9 @@ class Session:
             scope=operation.scope,
             codes=operation.codes,
         )
-        answer = await self._send(call)
+        answer, page = await self._send(call, read)
         self._hear(operation, answer)
-        return answer
+        return answer, page
 
     async def request(
         self,
@@ -393,7 +392,7 @@ class Session:
             headers=query_of(headers or {}),
             body=None if body is UNSET else encode(body),
         )
-        return untyped((await self._send(call)).body)
+        return (await self._send(call, untyped))[1]
 
     async def organizations(self) -> list[KnownOrganization]:
         """The organizations that this account may call for: one call, which names none.
@@ -407,15 +406,15 @@ class Session:
             caller=self,
             scope="ZohoBooks.settings.READ",
         )
-        answer = await self._account.send(call)
+        answer, _ = await self._account.send(call, read_envelope)
         try:
             return read_organizations(answer.body)
         except UNDECODABLE:
             problem = "the reply lists no organizations"
             raise UnreadableReply(call.request, problem, answer.status) from None
 
-    async def _send(self, call: Call) -> Answer:
-        return await self._among(self._account.send(call))
+    async def _send(self, call: Call, read: Callable[[bytes], T]) -> tuple[Answer, T]:
+        return await self._among(self._account.send(call, read))
 
     async def _among(self, sending: Awaitable[T]) -> T:
         """Await a call; a wrong organization is told with those there are, asked for once."""

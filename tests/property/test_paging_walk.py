@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import looptime
@@ -81,10 +81,11 @@ class Zoho:
     async def fetch_page(
         self,
         operation: ListOperation[Any],
+        read: Callable[[bytes], T],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> tuple[Answer, T]:
         assert query is not None
         number = int(str(query["page"]))
         latency, fails, quiet = self.weather.at(len(self.sent))
@@ -98,7 +99,7 @@ class Zoho:
             context["total"] = self.rows
         rows = [{"thing_id": str(10**17 + n)} for n in ids_here]
         body = msgspec.json.encode({"code": 0, "page_context": context, "things": rows})
-        return Answer(200, {}, body, latency)
+        return Answer(200, {}, body, latency), read(body)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -67,10 +67,11 @@ class Zoho:
     async def fetch_page(
         self,
         operation: ListOperation[Any],
+        read: Callable[[bytes], T],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> tuple[Answer, T]:
         asked = dict(query or {})
         self.asked.append(asked)
         number = len(self.asked)
@@ -84,7 +85,8 @@ class Zoho:
         if operation.paged:
             context = {"page": 1, "per_page": asked.get("per_page", 200), "has_more_page": False}
             reply["page_context"] = context
-        return Answer(200, {}, msgspec.json.encode(reply), 0.2)
+        body = msgspec.json.encode(reply)
+        return Answer(200, {}, body, 0.2), read(body)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aioresponses import aioresponses
 
@@ -37,6 +38,16 @@ from zoho_async.wire import Done
 ACCOUNTS = "https://accounts.zoho.com/oauth/v2/token"
 ANYTHING = re.compile(r"https://www\.zohoapis\.com/books/v3/.*")
 OK = {"code": 0, "message": "success"}
+THING = Operation(
+    name="books.things.get",
+    product=BOOKS,
+    method="GET",
+    path="/things/{thing_id}",
+    result=Done,
+    key="thing",
+)
+#: Written as Zoho writes, without spaces, so that only the decoding finds out what is wrong.
+CUT = b'{"code":0,"message":"success","thing":{"thing_id":"7","na'
 
 
 @pytest.fixture
@@ -157,16 +168,45 @@ async def test_a_reply_without_its_value_is_an_error_that_names_the_call(
 ) -> None:
     token(mocked)
     mocked.get(ANYTHING, payload=OK)
-    operation = Operation(
-        name="books.things.get",
-        product=BOOKS,
-        method="GET",
-        path="/things/{thing_id}",
-        result=Done,
-        key="thing",
-    )
     with pytest.raises(UnreadableReply, match=r"GET /things/7 .*'thing'"):
-        await zoho.call(operation, ids=[7])
+        await zoho.call(THING, ids=[7])
+
+
+@pytest.mark.parametrize("decode", [True, False])
+async def test_a_read_whose_json_was_cut_is_tried_again(
+    mocked: aioresponses, zoho: Session, events: list[Event], decode: bool
+) -> None:
+    token(mocked)
+    mocked.get(ANYTHING, body=CUT)
+    mocked.get(ANYTHING, body=b'{"code":0,"message":"success","thing":{"message":"7"}}')
+    if decode:
+        assert (await zoho.call(THING, ids=[7])).message == "7"
+    else:
+        assert (await zoho.request("GET", "/x"))["thing"] == {"message": "7"}
+    assert [event.cause for event in events if isinstance(event, Retried)] == ["UnreadableReply"]
+    assert (await zoho.snapshot()).in_flight == 0
+
+
+@pytest.mark.parametrize("decode", [True, False])
+async def test_a_write_whose_reply_was_cut_is_not_sent_again(
+    mocked: aioresponses, zoho: Session, decode: bool
+) -> None:
+    token(mocked)
+    mocked.post(ANYTHING, body=CUT, repeat=True)
+    add = msgspec.structs.replace(THING, method="POST")
+    with pytest.raises(AmbiguousWrite, match="UnreadableReply"):
+        await (zoho.call(add, ids=[7]) if decode else zoho.request("POST", "/x"))
+    assert len(sent(mocked, "POST")) == 1
+
+
+async def test_a_whole_reply_without_its_value_is_not_asked_for_again(
+    mocked: aioresponses, zoho: Session
+) -> None:
+    token(mocked)
+    mocked.get(ANYTHING, body=b'{"code":0,"message":"success"}', repeat=True)
+    with pytest.raises(UnreadableReply, match=r"GET /things/7 .*'thing'"):
+        await zoho.call(THING, ids=[7])
+    assert len(sent(mocked, "GET")) == 1
 
 
 async def test_a_read_is_given_up_after_four_tries(mocked: aioresponses, zoho: Session) -> None:

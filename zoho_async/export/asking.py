@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from zoho_async.description import OperationFacts
@@ -17,7 +18,7 @@ from zoho_async.operation import ListOperation
 from zoho_async.paging import Pager, PageSource, RowsPage
 from zoho_async.paging.listing import listing
 from zoho_async.transport import Answer
-from zoho_async.wire import Decoder, raw_page, row_id
+from zoho_async.wire import Decoder, raw_page, read_envelope, row_id
 
 T = TypeVar("T")
 
@@ -60,15 +61,16 @@ class Dated:
     async def fetch_page(
         self,
         operation: ListOperation[Any],
+        read: Callable[[bytes], T],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
-    ) -> Answer:
-        answer = await self._zoho.fetch_page(operation, ids=ids, query=query)
+    ) -> tuple[Answer, T]:
+        answer, page = await self._zoho.fetch_page(operation, read, ids=ids, query=query)
         moment = date_of(answer)
         if moment is not None and not self._dates:
             self._dates.append(moment)
-        return answer
+        return answer, page
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         return self._zoho.start(work, name=name)
@@ -101,8 +103,7 @@ async def page_of(
     """One page of a list and nothing ahead of it, its rows counted where the list counts."""
     operation = list_operation(facts)
     asked = listing(operation, (), query).asked(number, counting=True)
-    answer = await zoho.fetch_page(operation, query=asked)
-    page = raw_page(operation, answer.body)
+    _, page = await zoho.fetch_page(operation, partial(raw_page, operation), query=asked)
     ids = [row_id(operation, row) for row in page.rows]
     total = None if page.context is None else page.context.total
     return RowsPage(
@@ -114,7 +115,7 @@ async def is_gone(zoho: PageSource, reading: OperationFacts, identity: str) -> b
     """Whether Zoho says that there is no such record. Raises any other failure."""
     operation = list_operation(reading)
     try:
-        await zoho.fetch_page(operation, ids=(identity,))
+        await zoho.fetch_page(operation, read_envelope, ids=(identity,))
     except ReplyError as error:
         if error.code == _NO_RECORD or (isinstance(error, NotFound) and error.code != _NO_PATH):
             return True

@@ -12,7 +12,7 @@ unreadable reply, so that a wrong name cannot pass for a short list.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from hashlib import blake2b
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -172,8 +172,8 @@ class Legacy:
             raise ConfigurationError(f"method {method!r} is none of GET, POST")
         if not path.startswith("/") or "?" in path:
             raise ConfigurationError(f"path {path!r} must begin with / and hold no query")
-        answer = await self._account.send(self._call(verb, path, query_of(form or {})))
-        reply: dict[str, Any] = untyped(answer.body)
+        call = self._call(verb, path, query_of(form or {}))
+        reply: dict[str, Any] = (await self._account.send(call, untyped))[1]
         return {name: value for name, value in reply.items() if name not in ("code", "message")}
 
     def items(self) -> Pager[Item]:
@@ -226,20 +226,21 @@ class Legacy:
     async def fetch_page(
         self,
         operation: ListOperation[Any],
+        read: Callable[[bytes], T],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
-    ) -> Answer:
-        """The reply that holds one page of a list."""
+    ) -> tuple[Answer, T]:
+        """The reply that holds one page of a list, and what ``read`` made of its body."""
         asked = dict(query or {})
         page = asked.get("page")
         named = {"page": self._pages.page, "per_page": self._pages.per_page}
         # Totals always come, so they are not asked for.
         form = {named.get(name, name): v for name, v in asked.items() if name != "response_option"}
         call = self._call("GET", path_of(operation.path, ids), query_of(form))
-        answer = await self._account.send(call)
+        answer, rows = await self._account.send(call, read)
         _check_page(call.request, answer, page)
-        return answer
+        return answer, rows
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Run ``work`` as a task that ends with this session at the latest."""

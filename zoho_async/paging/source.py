@@ -8,13 +8,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from zoho_async.errors import Request, UnreadableReply
 from zoho_async.events import Event
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
 from zoho_async.paging.listing import Listing
 from zoho_async.transport import Answer
-from zoho_async.wire import Decoder, PageContext, Unreadable
+from zoho_async.wire import Decoder, PageContext
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,10 +36,11 @@ class PageSource(Protocol):
     async def fetch_page(
         self,
         operation: ListOperation[Any],
+        read: Callable[[bytes], T],
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
-    ) -> Answer: ...
+    ) -> tuple[Answer, T]: ...
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]: ...
 
@@ -72,12 +72,8 @@ class Fetched(msgspec.Struct, Generic[R], frozen=True):
 async def fetch(
     zoho: PageSource, listing: Listing[Any], reading: Reading[R], query: Mapping[str, object]
 ) -> Fetched[R]:
-    """One page, decoded. Raises what the session raises, and `UnreadableReply`."""
-    operation = listing.operation
-    answer = await zoho.fetch_page(operation, ids=listing.ids, query=query)
-    try:
-        return Fetched(reading.sheet(answer.body), answer.seconds)
-    except Unreadable as problem:
-        organization = None if operation.per_user else zoho.organization
-        request = Request("GET", listing.path, organization)
-        raise UnreadableReply(request, str(problem), answer.status) from None
+    """One page, decoded. Raises what the session raises."""
+    answer, sheet = await zoho.fetch_page(
+        listing.operation, reading.sheet, ids=listing.ids, query=query
+    )
+    return Fetched(sheet, answer.seconds)
