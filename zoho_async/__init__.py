@@ -2,17 +2,51 @@
 
 The public names. Endpoint functions live in the products (``from zoho_async.books import
 invoices``), exceptions in `zoho_async.errors`, what observers are told in `zoho_async.events`.
+
+A name is loaded when it is first asked for: the pytest plugin, the command's help and the sandbox
+need the package and nothing of the client.
 """
 
 __version__ = "0.1.0"
 
-from zoho_async.auth import Credentials
-from zoho_async.errors import ZohoError
-from zoho_async.files import Download
-from zoho_async.limits import Limits
-from zoho_async.reply import Reply
-from zoho_async.session import Session
-from zoho_async.uploads import Upload
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoho_async.auth import Credentials
+    from zoho_async.errors import ZohoError
+    from zoho_async.files import Download
+    from zoho_async.limits import Limits
+    from zoho_async.reply import Reply
+    from zoho_async.session import Session
+    from zoho_async.uploads import Upload
+else:
+    _HOMES = {
+        "Credentials": "auth",
+        "Download": "files",
+        "Limits": "limits",
+        "Reply": "reply",
+        "Session": "session",
+        "Upload": "uploads",
+        "ZohoError": "errors",
+    }
+
+    def __getattr__(name):
+        """A public name, or a module of the package, as if it had been imported with it."""
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+            globals()[name] = value
+            return value
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as missing:
+            if missing.name != f"{__name__}.{name}":
+                raise
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Credentials",

@@ -34,6 +34,7 @@ KNOWN: Final[dict[str, str]] = {
     "declared in another file": "the same operation stands in two files, with more in the other",
     "id is no number": "ids are text on the wire, whatever type is described",
     "number described as text": "amounts, rates and counts are numbers",
+    "amount described as a count": "amounts and quantities have decimals",
     "text described as number": "what is a number to the description is text to people",
     "truth described as text": "true and false are booleans",
     "list described as text": "several values joined by commas",
@@ -54,6 +55,10 @@ KNOWN: Final[dict[str, str]] = {
     "example: of another field": "an amount with the example of a text field",
     "example: one for a list": "one value where a list is described",
     # the wire's, in replies
+    "reply: changed is 200": "an update answers 200, where the description says 201 once",
+    "reply: outcomes": "what is done to many answers rows of outcomes, described or not",
+    "reply: a count of nothing": "0 where nothing is known, though the description counts from 1",
+    "reply: made is 201": "what makes a record answers 201, whatever the description says",
     "reply: blank is nothing": "blanks read as None",
     "reply: number as text": "numbers that came as text read as numbers",
     "reply: number is an id": "ids that came as numbers read as text",

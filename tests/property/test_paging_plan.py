@@ -21,6 +21,7 @@ class Server:
         per_page: int,
         *,
         quiet: frozenset[int] = frozenset(),
+        empty: frozenset[int] = frozenset(),
         eternal: bool = False,
         repeats_last: bool = False,
         total: int | None = None,
@@ -28,6 +29,7 @@ class Server:
         self.rows = rows
         self.per_page = per_page
         self.quiet = quiet
+        self.empty = empty
         self.eternal = eternal
         self.repeats_last = repeats_last
         self.total = total
@@ -39,6 +41,8 @@ class Server:
             number = min(number, self.pages)
         begin = (number - 1) * self.per_page
         rows = range(begin, min(begin + self.per_page, self.rows))
+        if number in self.empty and number < self.pages:
+            rows = range(0)
         more = self.eternal or (number < self.pages and number not in self.quiet)
         return rows, more
 
@@ -168,6 +172,44 @@ def test_a_list_that_claims_to_go_on_for_ever_is_read_whole_and_ends(
 ) -> None:
     server, outcome = case
     assert outcome.rows == list(range(server.rows))
+
+
+@st.composite
+def pages_with_holes(draw: st.DrawFn) -> tuple[Server, Outcome]:
+    """Empty pages among the others, never three in a row, and a witness that speaks for more."""
+    server = draw(servers)
+    holes = draw(st.frozensets(st.integers(1, server.pages or 1)))
+    server.empty = frozenset(page for page in holes if not {page - 1, page - 2} <= holes)
+    server.total = draw(st.none() | st.just(server.rows))
+    if server.total is not None:
+        server.quiet = draw(st.frozensets(st.integers(1, 60)))
+    return server, walk(server, draw, complete=draw(st.booleans()))
+
+
+@given(pages_with_holes())
+def test_an_empty_page_hides_none_that_follow_while_anything_speaks_for_more(
+    case: tuple[Server, Outcome],
+) -> None:
+    server, outcome = case
+    there = set(range(server.rows))
+    for page in server.empty - {server.pages}:
+        there -= set(range((page - 1) * server.per_page, page * server.per_page))
+    assert outcome.rows == sorted(there)
+
+
+@given(servers, st.data())
+def test_a_list_that_is_empty_and_promises_more_for_ever_costs_three_pages(
+    server: Server, data: st.DataObject
+) -> None:
+    server.eternal = True
+
+    @st.composite
+    def reads(draw: st.DrawFn) -> Outcome:
+        return walk(server, draw, complete=draw(st.booleans()))
+
+    outcome = data.draw(reads())
+    assert outcome.rows == list(range(server.rows))
+    assert max(outcome.asked) <= server.pages + 3 + guess(outcome)
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""What ``import zoho_async`` must leave alone: what loads it waits for is the user's time."""
+"""What importing the client must leave alone: what loads it waits for is the user's time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,30 @@ def among(modules: set[str], heavy: set[str]) -> set[str]:
 
 
 def test_the_package_alone_loads_nothing_heavy() -> None:
-    assert among(loaded_by("import zoho_async"), HEAVY) == set()
+    assert among(loaded_by("from zoho_async import *"), HEAVY) == set()
+
+
+def test_the_pytest_plugin_loads_nothing_of_the_client() -> None:
+    """It is loaded in every run of pytest where the package is installed."""
+    program = "import sys, pytest, zoho_async.pytest_plugin; print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(ran.stdout.split())
+    assert among(loaded, {"aiohttp", "msgspec"}) == set()
+    assert among(loaded, {"zoho_async"}) == {"zoho_async", "zoho_async.pytest_plugin"}
+
+
+def test_public_names_and_modules_are_there_when_they_are_asked_for() -> None:
+    program = (
+        "import zoho_async; print(zoho_async.errors.NotFound.__name__, zoho_async.Session.__name__,"
+        " hasattr(zoho_async, 'nothing'), set(zoho_async.__all__) <= {*dir(zoho_async)})\n"
+        "from zoho_async import *; print(Upload.__name__)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["NotFound", "Session", "False", "True", "Upload"]
 
 
 def test_a_resource_loads_itself_and_what_it_stands_on() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import socket
 import stat
 import sys
@@ -21,6 +20,7 @@ import msgspec
 import pytest
 
 from tests.wire.accounts import agree, self_client_code
+from tests.wire.browser import Browser
 from zoho_async.sandbox import Sandbox
 
 pexpect = pytest.importorskip("pexpect", reason="terminals are driven with pexpect, on POSIX only")
@@ -232,35 +232,16 @@ async def test_refusing_on_the_page_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_a_real_browser_logs_in(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.skip("chromium and chromedriver are not both on PATH")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="the extra test brings selenium")
+    browser = Browser(tmp_path)
     async with Sandbox() as zoho:
 
         def browse(url: str) -> None:
-            options: Any = webdriver.ChromeOptions()
-            options.binary_location = browser
-            for option in (
-                *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
-                # It shall talk to the sandbox and nobody else.
-                *("--disable-background-networking", "--disable-component-update"),
-                *("--disable-sync", "--no-first-run"),
-            ):
-                options.add_argument(option)
-            options.add_argument(f"--user-data-dir={tmp_path / 'browser'}")
-            chrome: Any = webdriver.Chrome(
-                options=options, service=webdriver.ChromeService(executable_path=driver)
-            )
-            chrome.implicitly_wait(30)  # a page may still be on its way when it is looked at
-            try:
+            with browser.opened() as chrome:
+                chrome.implicitly_wait(30)  # a page may still be on its way when it is looked at
                 chrome.get(url)
                 assert "ZohoBooks.settings.READ" in chrome.page_source
                 chrome.find_element("id", "accept").click()
                 assert "close this window" in chrome.find_element("id", "told").text
-            finally:
-                chrome.quit()
 
         code, seen = await login_by_browser(zoho, tmp_path, browse, "--organization", "10234695")
         assert code == 0, seen

@@ -2,7 +2,8 @@
 
 The arguments are Zoho's own examples; the ids in them are those of records that the sandbox has.
 Every reply is read by the generated types in strict mode, where a value of another type is an
-error, and held against the description's fields, each of which must be there in its kind.
+error, held against the description's fields, each of which must be there in its kind, and against
+the official files themselves (see `official_replies`), which differ from the wire in known ways.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import pytest
 
 from tests.conformance.functions import Function
 from tests.conformance.official import files
+from tests.conformance.patches import KNOWN, Patches
+from tests.wire import official_replies
 from tests.wire.described_calls import arguments, known, path_ids
 from zoho_async import Credentials, Limits, Session
 from zoho_async.description import Field, OperationFacts
@@ -27,7 +30,7 @@ from zoho_async.paging import Page
 from zoho_async.sandbox import Sandbox, api
 from zoho_async.sandbox.documents import File
 from zoho_async.sandbox.homes import Home, homes
-from zoho_async.sandbox.replies import Reply
+from zoho_async.sandbox.replies import Reply, success
 from zoho_async.sandbox.request import Call
 from zoho_async.sandbox.routes import operations
 from zoho_async.sandbox.store import Store
@@ -95,18 +98,39 @@ async def test_every_operation_succeeds_with_valid_arguments(
 ) -> None:
     problems: dict[str, list[str]] = {}
     called = set[str]()
+    patches = Patches()
     for function in known(product):
         fresh(sandbox)
         called.add(function.operation.name)
         replies.clear()
         played = Played(zoho, sandbox.store(), product, function, replies)
         found = [each async for each in played.problems()]
+        found += official_replies.problems(function, replies, patches)
         if found:
             problems[function.name] = found
     assert not problems, f"{len(problems)} of {len(called)}\n" + "\n".join(
         f"{name}: {'; '.join(each)}" for name, each in problems.items()
     )
     assert set(operations(product)) <= called
+    for name, count in patches.used.most_common():
+        print(f"{count:6} x {name}: {KNOWN[name]}")  # shown by -rP
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (success("s", {"bill": {"bill_id": {}}}), "bill.bill_id is {}, and described as string"),
+        (success("s", {"bill": {"balance": True}}), "bill.balance is True, and described as"),
+        (success("s", {"bill": {"balance": [1]}}), "bill.balance is [1], and described as"),
+        (success("s", {"bill": {}, "vendor": {}}), "vendor is sent and not described"),
+        (success("s", {}), "bill is described and not sent"),
+        (success("s", {"bill": {}}, status=202), "the status is 202, not 200"),
+    ],
+)
+def test_a_reply_that_the_official_file_refuses_is_a_problem(reply: Reply, said: str) -> None:
+    (function,) = (each for each in known("books") if each.name == "books.bills.get")
+    (problem,) = official_replies.problems(function, [reply], Patches())
+    assert said in problem
 
 
 def fresh(sandbox: Sandbox) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.wire.browser import Browser
 from tests.wire.raw import raw
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.sandbox.page import render
@@ -100,30 +99,13 @@ def test_the_page_says_each_operations_tier() -> None:
 
 @pytest.mark.long
 async def test_the_page_lives_in_a_real_browser(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.skip("chromium and chromedriver are not both on PATH")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="the extra test brings selenium")
+    browser = Browser(tmp_path)
     waiting = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
     box = Sandbox(sizes={"contacts": 1_234})
     busy(box)
 
     def look(before: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
-        options: Any = webdriver.ChromeOptions()
-        options.binary_location = browser
-        for option in (
-            *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
-            # It shall talk to the sandbox and nobody else.
-            *("--disable-background-networking", "--disable-component-update"),
-            *("--disable-sync", "--no-first-run", "--window-size=1100,1500"),
-        ):
-            options.add_argument(option)
-        options.add_argument(f"--user-data-dir={tmp_path / 'browser'}")
-        chrome: Any = webdriver.Chrome(
-            options=options, service=webdriver.ChromeService(executable_path=driver)
-        )
-        try:
+        with browser.opened("--window-size=1100,1500") as chrome:
             chrome.get(f"{box.url}/")
             assert chrome.find_element("id", "calls").text.startswith("0 calls")
             loop.call_soon_threadsafe(before.set)
@@ -138,8 +120,6 @@ async def test_the_page_lives_in_a_real_browser(tmp_path: Path) -> None:
             assert all(meter.get_attribute("aria-label") for meter in meters)
             if "SANDBOX_SCREENSHOT" in os.environ:
                 chrome.save_screenshot(os.environ["SANDBOX_SCREENSHOT"])
-        finally:
-            chrome.quit()
 
     async with raw(box) as zoho:
         seen = asyncio.Event()

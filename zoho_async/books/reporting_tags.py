@@ -9,13 +9,14 @@ from zoho_async.books.types.reporting_tags import (
     ReportingTagCriteriaCriteriaTagInput,
     ReportingTagCriteriaInput,
     ReportingTagCriteriaOptionInput,
-    ReportingTagDependentTag,
-    ReportingTagDependentTagDependentOption,
     ReportingTagEntity,
     ReportingTagEntityInput,
     ReportingTagInput,
     ReportingTagMultiPreferenceEntities,
     ReportingTagMultiPreferenceEntitiesInput,
+    ReportingTagOption,
+    ReportingTagOptionChildren,
+    ReportingTagOptionCriteria,
     ReportingTagOptionsChildrenInput,
     ReportingTagOptionsInput,
     ReportingTagOptionsOfTag,
@@ -35,13 +36,14 @@ __all__ = [
     "ReportingTagCriteriaCriteriaTagInput",
     "ReportingTagCriteriaInput",
     "ReportingTagCriteriaOptionInput",
-    "ReportingTagDependentTag",
-    "ReportingTagDependentTagDependentOption",
     "ReportingTagEntity",
     "ReportingTagEntityInput",
     "ReportingTagInput",
     "ReportingTagMultiPreferenceEntities",
     "ReportingTagMultiPreferenceEntitiesInput",
+    "ReportingTagOption",
+    "ReportingTagOptionChildren",
+    "ReportingTagOptionCriteria",
     "ReportingTagOptionsChildrenInput",
     "ReportingTagOptionsInput",
     "ReportingTagOptionsOfTag",
@@ -346,9 +348,9 @@ _LIST_OPTIONS = ListOperation(
     name="books.reporting_tags.list_options",
     product=BOOKS,
     path="/reportingtags/options",
-    row=ReportingTagDependentTag,
-    key="dependent_tags",
-    row_id="",
+    row=ReportingTagOption,
+    key="options",
+    row_id="option_id",
     scope="ZohoBooks.settings.READ",
 )
 
@@ -360,7 +362,7 @@ def list_options(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReportingTagDependentTag]:
+) -> Pager[ReportingTagOption]:
     """List the options of a reporting tag, page by page.
 
     Scope: ZohoBooks.settings.READ.

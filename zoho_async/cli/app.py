@@ -146,13 +146,13 @@ def list_(
     ledger: options.LedgerFile = None,
 ) -> int:
     """Show the rows of a list: a table in a terminal, JSON Lines as Zoho wrote them in a pipe."""
-    from zoho_async.cli.call import parse_query
     from zoho_async.cli.list import Wanted, list_rows
+    from zoho_async.cli.pairs import read_pairs
 
     return list_rows(
         Wanted(
             resource=resource,
-            filters=parse_query(filter, "--filter"),
+            filters=read_pairs(filter, "--filter"),
             rows=rows,
             columns=columns,
             form=output,
@@ -185,14 +185,15 @@ def call(
     ledger: options.LedgerFile = None,
 ) -> int:
     """Call any path of the API, within the limits, and print the reply's JSON."""
-    from zoho_async.cli.call import Asked, full_path, parse_query, read_body
+    from zoho_async.cli.call import Asked, full_path, read_body
     from zoho_async.cli.call import call as carry_out
+    from zoho_async.cli.pairs import read_pairs
 
     return carry_out(
         Asked(
             method=method,
             path=full_path(path),
-            query=parse_query(query, "--query"),
+            query=read_pairs(query, "--query"),
             body=read_body(body),
             product=product,
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,17 +82,6 @@ def full_path(path: str) -> str:
     if "?" in path:
         raise ConfigurationError(f"the path {path!r} holds a query; give it as --query NAME=VALUE")
     return path if path.startswith("/") else f"/{path}"
-
-
-def parse_query(texts: Sequence[str], option: str) -> dict[str, str]:
-    """``["status=overdue"]`` as a mapping. Raises `ConfigurationError` for what is none."""
-    query: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise ConfigurationError(f"{option} takes name=value, got {text!r}")
-        query[name] = value
-    return query
 
 
 def read_body(text: str | None) -> Any | UnsetType:

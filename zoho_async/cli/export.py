@@ -21,6 +21,7 @@ from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted
+from zoho_async.cli.pairs import read_pairs
 from zoho_async.cli.probing import probe_lists
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.terminal import Terminal
@@ -150,7 +151,7 @@ class _Run:
             zoho,
             order.resources,
             to=to,
-            filters=parse_filters(order.filters),
+            filters=read_pairs(order.filters, "--filter"),
             since=parse_moment(order.since),
             scopes=known_scopes(self._wanted, self._environ),
             full=order.full,
@@ -201,7 +202,7 @@ class _Run:
 
 def check(order: Order) -> None:
     """Raise `ConfigurationError` for what cannot be asked, before anything is opened."""
-    filters = parse_filters(order.filters)
+    filters = read_pairs(order.filters, "--filter")
     parse_moment(order.since)
     if order.sweep_calls is not None and not order.sweep:
         raise ConfigurationError("--sweep-calls is for --sweep: leave it out, or give both")
@@ -259,14 +260,3 @@ def _display(tracker: Tracker) -> Display:
     if console.is_terminal and not console.is_dumb_terminal:
         return Terminal(tracker, console)
     return Lines(tracker, sys.stderr)
-
-
-def parse_filters(texts: Sequence[str]) -> dict[str, str]:
-    """``["status=overdue"]`` as a mapping. Raises `ConfigurationError` for what is none."""
-    filters: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise ConfigurationError(f"--filter takes name=value, got {text!r}")
-        filters[name] = value
-    return filters

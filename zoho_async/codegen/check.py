@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoho_async.codegen import distill, pages, spec
-from zoho_async.codegen.functions import ENVELOPE, JSON
+from zoho_async.codegen.answers import ENVELOPE
+from zoho_async.codegen.functions import JSON
 from zoho_async.codegen.kinds import Place
 from zoho_async.codegen.model import Model, same_request
 from zoho_async.codegen.spec import Node

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from zoho_async.codegen.functions import Function, Reader, own_id
+from zoho_async.codegen.answers import own_id
+from zoho_async.codegen.functions import Function
 from zoho_async.codegen.overrides import FieldFix, Overrides
+from zoho_async.codegen.reading import Reader
 from zoho_async.codegen.spec import Source
 from zoho_async.codegen.structs import SHARED, Family, Member, Shape
 from zoho_async.description import Kind
@@ -97,16 +99,16 @@ def _resources(readers: Sequence[Reader]) -> list[Resource]:
     """The modules of a product; guests are read after their hosts and stand in their modules."""
     found: dict[str, Resource] = {}
     for reader in sorted(readers, key=lambda reader: reader.is_guest):
-        host = found.get(reader.resource)
+        host = found.get(reader.subject.resource)
         if host is not None:
             host.functions += reader.functions()
-            host.guests.append(reader.source.resource)
+            host.guests.append(reader.subject.source.resource)
             continue
-        found[reader.resource] = Resource(
-            name=reader.resource,
-            source=reader.source.resource,
-            main=reader.main,
-            noun=reader.noun,
+        found[reader.subject.resource] = Resource(
+            name=reader.subject.resource,
+            source=reader.subject.source.resource,
+            main=reader.subject.main,
+            noun=reader.subject.noun,
             functions=reader.functions(),
         )
     return [found[name] for name in sorted(found)]

@@ -32,6 +32,13 @@ _ONE_WAY: Final = {
     "update_custom_field": "update_custom_fields",
     "update_customfields": "update_custom_fields",
 }
+#: The words that a name begins with before what it is about.
+_LEADING: Final = frozenset(
+    [
+        *("list", "get", "create", "update", "upsert", "delete", "configure", "add", "remove"),
+        *("apply", "send", "generate", "preview", "bulk"),
+    ]
+)
 _KEYED: Final = ("_using_custom_field", "_using_a_custom_field")
 
 
@@ -132,3 +139,12 @@ def _windows(name: str) -> list[str]:
         for start in range(len(tokens))
         for end in range(start + 1, len(tokens) + 1)
     ]
+
+
+def noun_of(name: str) -> str:
+    """What a function is about, without its verb: ``add_comment`` -> ``comment``."""
+    tokens = name.split("_")
+    many = tokens[0] == "bulk"
+    while tokens and tokens[0] in _LEADING:
+        tokens.pop(0)
+    return "_".join(["bulk", *tokens] if many and tokens else tokens)

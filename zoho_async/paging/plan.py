@@ -6,7 +6,7 @@ which can be trusted alone:
 
 - ``has_more_page`` is the rule. It has been seen false with rows left, and a server may say true
   for ever.
-- an empty page is past the end, whatever else is said.
+- an empty page is past the end, unless it says itself that there is more, or the total does.
 - ``total``, where a list counts its rows, says in advance which page is the last.
 
 A short page says nothing by itself. Where nothing is numbered, nothing has to be believed: a list
@@ -19,13 +19,16 @@ What holds, for every history of arrivals (the property tests walk through them)
    nothing new; a total is believed only if that many rows came, and otherwise forgotten, so that
    the read goes on by the other rules. A read narrowed by a filter that ends on a short page is
    believed at once: it is small, made often, and the next one overlaps it.
+   An empty page among others (rows that were filtered out after they had been numbered, a server
+   that had nothing for a moment) ends nothing as long as a witness speaks for more.
 2. *It ends.* A page is read beyond the end's first witness only while it brings rows that were not
-   there before; under an eternal ``has_more_page`` three such pages in a row are one server that
-   repeats itself, and end the walk.
+   there before; under an eternal ``has_more_page`` three pages in a row that bring none are one
+   server that repeats itself, or has nothing, and end the walk; three empty ones also outweigh a
+   total.
 3. *Little is spent past the end.* With a total nothing is, as long as it is right. Without one,
    only the page that an arrived page promised is known to exist. A guess may go beyond it by one
    page, or by 5 % of the pages that arrived; and in a full read by the page that must be read
-   anyway to check the end.
+   anyway to check the end. What an empty page promises is asked for in its turn, never ahead.
 4. *A slow reader stops the fetching*: no page further than ``depth`` from the reader's turn is
    asked for, and the depth never exceeds `MOST_AHEAD`.
 
@@ -113,7 +116,8 @@ class Plan:
         """Page number ``page`` came, perhaps before its turn."""
         self._arrived += 1
         if rows == 0:
-            self._ended = page - 1
+            if not has_more:
+                self._ended = page - 1
         elif has_more:
             self._known = max(self._known, page + 1)
             if self._ended is not None and self._ended < page:
@@ -156,7 +160,8 @@ class Plan:
             self.done = page >= self._parts
             return
         alone = has_more is None and page == self._first and rows < self._per_page
-        if rows == 0 or alone:
+        promised = bool(has_more) or (self._last is not None and page < self._last)
+        if alone or (rows == 0 and (not promised or self._stale >= _REPEATS)):
             self.done = True
         elif self._last is None or not self._believed(page, bool(has_more)):
             self.done = self._ends(rows, fresh, bool(has_more))

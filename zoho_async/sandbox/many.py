@@ -11,7 +11,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, success
 from zoho_async.sandbox.request import ROWS, Ask, Found, missing, texts
 from zoho_async.sandbox.store import Collection
-from zoho_async.sandbox.telling import message_of, statuses, told_state
+from zoho_async.sandbox.telling import message_of, status_of, statuses, told_state
 from zoho_async.sandbox.values import is_list, is_object
 from zoho_async.sandbox.verbs import changes
 from zoho_async.sandbox.writes import accepted
@@ -105,15 +105,14 @@ def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) 
     done: list[str] = [record_id for row in good for record_id in row["ids"]]
     message = str(good[0]["message"]) if good else "Nothing was changed."
     if facts.answer == "done":
-        return success(message, {"data": rows} if rows else {})
+        return success(message, {"data": rows} if rows else {}, status=status_of(ask))
     holder = holder_of(facts, home)
     resource = collection.resource
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)
         states = [collection.state(index) for index in indexes if index is not None]
-        return success(
-            message, {holder.name: [resource.tell(holder.fields, state) for state in states]}
-        )
+        told = [resource.tell(holder.fields, state) for state in states]
+        return success(message, {holder.name: told}, status=status_of(ask))
     sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {
         "errors": bad,
@@ -123,4 +122,4 @@ def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) 
         "email_errors_info": bad,
         "email_error_info": bad,
     }
-    return success(message, told_state(facts, None, None, state))
+    return success(message, told_state(facts, None, None, state), status=status_of(ask))

@@ -35,6 +35,11 @@ def told_record(
     return success(message, values, status=status, headers=headers)
 
 
+def status_of(ask: Ask) -> int:
+    """The HTTP status of what was done: 201 where a POST is described so, and 200."""
+    return 201 if ask.call.method == "POST" and ask.facts.status == 201 else 200
+
+
 def told_state(
     facts: OperationFacts, home: Home | None, form: Described | None, state: Record
 ) -> Record:

@@ -15,7 +15,7 @@ from zoho_async.sandbox.papers import document, uploaded, uploads, wants_print
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import Reply, success
 from zoho_async.sandbox.request import ROWS, Ask, Found, missing
-from zoho_async.sandbox.telling import message_of, statuses, told_record, told_state
+from zoho_async.sandbox.telling import message_of, status_of, statuses, told_record, told_state
 from zoho_async.sandbox.verbs import changes
 from zoho_async.sandbox.writes import accepted, create
 
@@ -32,7 +32,8 @@ def of_words(ask: Ask) -> Reply:
         return uploaded(ask)
     ids = None if ask.ids else ids_asked(ask)
     home = home_of_ids(ask) if ids is not None and call.method != "GET" else None
-    if ids is not None and home is not None:
+    makes = facts.answer == "record" and facts.key in ask.homes.by_noun
+    if ids is not None and home is not None and not makes:
         return many(ask, home, ids)
     if call.method == "DELETE":
         ask.store.forget(call.product, call.path)
@@ -54,7 +55,7 @@ def _thing(ask: Ask, record: Found | None) -> Reply:
     """An answer about a record, or about a thing that is kept under its path."""
     facts, call = ask.facts, ask.call
     message = "success" if call.method == "GET" else message_of(ask)
-    status = 201 if call.method == "POST" and facts.status == 201 else 200
+    status = status_of(ask)
     if facts.answer == "done":
         return success(message, status=status)
     thing = ask.store.thing(call.product, call.path)

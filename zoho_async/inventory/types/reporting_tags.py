@@ -38,23 +38,40 @@ class ReportingTag(Record, frozen=True, kw_only=True):
     multi_preference_entities: ReportingTagMultiPreferenceEntities | None = None
 
 
-class ReportingTagDependentTagDependentOption(Part, frozen=True, kw_only=True):
-    """A dependent option of a reporting tag dependent tag."""
+class ReportingTagOptionCriteria(Part, frozen=True, kw_only=True):
+    """The criteria of a reporting tag option."""
 
-    dependent_option_id: str | None = None
-    dependent_option_name: str | None = None
-    dependent_option_order: int | None = None
+    criteria_id: str | None = None
+    tag_id: str | None = None
+    type_: str | None = msgspec.field(default=None, name="type")
+    options: list[str] | None = None
 
 
-class ReportingTagDependentTag(Record, frozen=True, kw_only=True):
-    """A reporting tag dependent tag."""
+class ReportingTagOptionChildren(Part, frozen=True, kw_only=True):
+    """A children of a reporting tag option."""
 
-    dependent_id: str | None = None
-    dependent_name: str | None = None
-    dependent_order: int | None = None
-    dependent_type: str | None = None
-    dependent_options: list[ReportingTagDependentTagDependentOption] | None = None
-    tag_name: str | None = None
+    option_id: str | None = None
+    option_name: str | None = None
+    option_order: int | None = None
+    parent_id: str | None = None
+    parent_name: str | None = None
+    is_active: bool | None = None
+    is_default: bool | None = None
+    criteria: ReportingTagOptionCriteria | None = None
+
+
+class ReportingTagOption(Record, frozen=True, kw_only=True):
+    """A reporting tag option; ``option_id`` names it."""
+
+    option_id: str = ""
+    option_name: str | None = None
+    option_order: int | None = None
+    parent_id: str | None = None
+    parent_name: str | None = None
+    is_active: bool | None = None
+    is_default: bool | None = None
+    criteria: ReportingTagOptionCriteria | None = None
+    children: list[ReportingTagOptionChildren] | None = None
 
 
 class ReportingTagOptionsOfTag(Record, frozen=True, kw_only=True):
