@@ -518,3 +518,73 @@ def test_loops_of_other_threads_share_the_organization() -> None:
 def test_limits_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Limits(**wrong)
+
+
+# -- several in one turn of the event loop ---------------------------------------------------------
+
+
+async def waiting_for(limiter: Scheduler, order: list[int], calls: int) -> list[asyncio.Task[Slot]]:
+    """So many calls of three callers in line, who note their admission in ``order``."""
+
+    async def one(number: int) -> Slot:
+        slot = await limiter.admit(caller=number % 3, max_wait=None)
+        order.append(number)
+        return slot
+
+    tasks = [start(one(number)) for number in range(calls)]
+    await settled()
+    return tasks
+
+
+async def test_places_that_are_free_together_are_given_in_one_turn_and_in_order() -> None:
+    limiter = make(Limits(limit=12, burst=12, in_flight=12))
+    first = await fill(limiter, 12)
+    order: list[int] = []
+    tasks = await waiting_for(limiter, order, 12)
+    for slot in first:
+        await slot.unsent()
+    await asyncio.sleep(0)  # the head hears of it
+    await asyncio.sleep(0)  # and all others have been admitted with it
+    await asyncio.sleep(0)
+    assert order == list(range(12))
+    for task in tasks:
+        await task.result().unsent()
+    assert await nothing_left(limiter)
+
+
+async def test_who_is_cancelled_with_a_slot_that_it_has_not_seen_gives_it_back() -> None:
+    limiter = make(Limits(limit=3, burst=3, in_flight=3))
+    first = await fill(limiter, 3)
+    order: list[int] = []
+    tasks = await waiting_for(limiter, order, 6)
+    for slot in first:
+        await slot.unsent()
+    for _ in range(3):
+        if (await limiter.snapshot()).in_flight < 3:
+            await asyncio.sleep(0)
+    tasks[1].cancel()
+    tasks[2].cancel()
+    await settled()
+    assert order == [0, 3, 4]
+    assert (await limiter.snapshot()).in_flight == 3
+    for number in (0, 3, 4):
+        await tasks[number].result().unsent()
+    await settled()
+    await tasks[5].result().unsent()
+    assert await nothing_left(limiter)
+
+
+async def test_a_long_line_is_admitted_in_several_turns() -> None:
+    limiter = make(Limits(limit=1000, burst=1000, in_flight=1))
+    held = await limiter.admit()
+    order: list[int] = []
+    tasks = await waiting_for(limiter, order, 500)
+    limiter.limits = Limits(limit=1000, burst=1000, in_flight=1000)
+    most = before = 0
+    while len(order) < 500:
+        await asyncio.sleep(0)
+        most, before = max(most, len(order) - before), len(order)
+    assert 1 < most <= 65
+    for slot in [held, *(task.result() for task in tasks)]:
+        await slot.unsent()
+    assert await nothing_left(limiter)

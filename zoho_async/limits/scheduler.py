@@ -5,6 +5,11 @@ the first of each lane, its *head*, asks the ledger in its own task, and sleeps 
 ledger named or until something changed. Everybody else sleeps without a timer until the head leaves
 and wakes its successor. Whoever is cancelled, wherever it stands, hands its part on.
 
+A head that leaves with its slot also asks for those behind it, in their order and under the same
+rules, where the ledger is in memory and so answers at once: a turn of the event loop for each of
+them would cost as much as all else. Who is cancelled with a slot that it has not seen gives it
+back. At most `AT_ONCE` go in one turn, so that others have theirs.
+
 Two lanes, and so two heads. The interactive one goes first; when both could go, every
 `BULK_SHARE`-th admission is the bulk one's. Bulk calls come evenly: the bulk head takes a token
 from its bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
@@ -34,7 +39,7 @@ from zoho_async.errors import WaitTooLong
 from zoho_async.events import Blocked, Observer, Refused, Waited
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.figures import Lane, Limits, Snapshot
-from zoho_async.limits.ledger import Ledger
+from zoho_async.limits.ledger import Ledger, MemoryLedger
 from zoho_async.limits.line import Line, exhausted, why
 from zoho_async.limits.pace import new_bucket, refills_in
 from zoho_async.limits.slot import Slot
@@ -46,6 +51,8 @@ if TYPE_CHECKING:
 
 #: While both lanes wait, one admission in so many is bulk.
 BULK_SHARE: Final = 4
+#: Admissions of one lane in one turn of the event loop; less than a millisecond of it.
+AT_ONCE: Final = 64
 
 
 class Scheduler:
@@ -73,6 +80,7 @@ class Scheduler:
         self._bulk: Final = Line("bulk", self._loop)
         self._deadlines: Final = Deadlines(self._loop, clock, self._expire)
         self._bucket: AsyncLimiter | None = None
+        self._at_once: Final = type(ledger) is MemoryLedger
         self._limits = limits
         self._paced = limits.burst < limits.limit
         self._streak = 0
@@ -134,9 +142,14 @@ class Scheduler:
         if line.head is None:
             line.head = waiter
         else:
-            await self._stand_behind(line, waiter, now)
+            given = await self._stand_behind(line, waiter, now)
+            if given is not None:
+                return given
         try:
-            return await self._lead(line, waiter)
+            slot = await self._lead(line, waiter)
+            if self._at_once and line.behind:
+                await self._admit_behind(line)
+            return slot
         finally:
             self._pass_on(line)
 
@@ -185,8 +198,8 @@ class Scheduler:
 
     # -- behind the head --------------------------------------------------------------------------
 
-    async def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> None:
-        """Sleep until ``waiter`` is the head of its line."""
+    async def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> Slot | None:
+        """Sleep until ``waiter`` is the head of its line (None), or is given its slot."""
         self._refuse_hopeless(line, waiter, now)
         waiter.waited = True
         waiter.turn = self._loop.create_future()
@@ -198,13 +211,16 @@ class Scheduler:
         except BaseException:
             if line.head is waiter:
                 self._pass_on(line)  # it became the head and was cancelled in the same moment
+            elif waiter.given is not None:
+                await waiter.given.unsent()
             else:
                 line.behind.discard(waiter)
             raise
         finally:
             self._deadlines.discard(waiter)
-        if verdict is not None:
+        if isinstance(verdict, Exception):
             raise verdict
+        return verdict
 
     def _refuse_hopeless(self, line: Line, waiter: Waiter, now: float) -> None:
         """Raise for a call that cannot be admitted in time, as far as that is known already."""
@@ -280,6 +296,23 @@ class Scheduler:
             if forget is not None:
                 forget()
 
+    async def _admit_behind(self, line: Line) -> None:
+        """Give slots to those behind the head that leaves; nothing here waits."""
+        for _ in range(AT_ONCE):
+            waiter = line.behind.first()
+            if waiter is None or self._others_turn(line):
+                return
+            if line is self._bulk and self._paced and not await self._has_token(line):
+                return
+            asked = self.clock.monotonic()
+            answer = await self._ledger.take(
+                self.key, self.account, line.lane, self._limits, self.clock
+            )
+            if isinstance(answer, Denial):
+                return  # the next head will hear of it
+            line.behind.pop()
+            waiter.resolve(self._admit(line, waiter, answer, asked))
+
     def _admit(self, line: Line, waiter: Waiter | None, place: int, asked: float) -> Slot:
         if line is self._bulk:
             line.token = False
@@ -314,15 +347,8 @@ class Scheduler:
 
     async def _take_token(self, line: Line, waiter: Waiter) -> None:
         """Have the lane hold a token of the bucket."""
-        while True:
-            bucket = self._bucket
-            if bucket is None:
-                bucket = self._bucket = new_bucket(self._limits)
-            if bucket.has_capacity():
-                await bucket.acquire()  # at once: there is capacity
-                line.token = True
-                return
-            wait = refills_in(bucket) / self._limits.rate
+        while not await self._has_token(line):
+            wait = refills_in(self._filled()) / self._limits.rate
             now = self.clock.monotonic()
             if now + wait > waiter.deadline:
                 raise WaitTooLong(wait, "the even pace of bulk calls")
@@ -331,6 +357,19 @@ class Scheduler:
                 await self._sleep(line, waiter, wait)
             finally:
                 line.pacing = False
+
+    async def _has_token(self, line: Line) -> bool:
+        """Whether the lane holds a token now; takes one, at once, if there is one."""
+        if not line.token and (bucket := self._filled()).has_capacity():
+            await bucket.acquire()  # at once: there is capacity
+            line.token = True
+        return line.token
+
+    def _filled(self) -> AsyncLimiter:
+        """The bucket of bulk calls, a full one where none was needed so far."""
+        if self._bucket is None:
+            self._bucket = new_bucket(self._limits)
+        return self._bucket
 
     def _pause_after(self, denial: Denial) -> float:
         """Seconds until the head asks again, unless something changes before."""

@@ -9,11 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
+
+from zoho_async.limits.slot import Slot
+
+Verdict: TypeAlias = Slot | Exception | None
 
 
 class Waiter:
-    """One call to be admitted; ``turn`` is resolved with None for its turn, or why it has none.
+    """One call to be admitted.
+
+    ``turn`` is resolved with its slot, with None for its turn to ask, or why it has neither.
 
     ``patient`` waits for the next day where this one is used up; ``waited`` says that it slept.
     ``deadline`` is on the scheduler's clock (monotonic), infinite for one that waits forever.
@@ -26,10 +32,23 @@ class Waiter:
         self.since: Final = since
         self.deadline: Final = deadline
         self.patient: Final = patient
-        self.turn: asyncio.Future[Exception | None] | None = None
+        self.turn: asyncio.Future[Verdict] | None = None
         self.waited = False
 
-    def resolve(self, verdict: Exception | None) -> bool:
+    @property
+    def done(self) -> bool:
+        """Whether it was cancelled or woken."""
+        return self.turn is None or self.turn.done()
+
+    @property
+    def given(self) -> Slot | None:
+        """The slot that was given to it, which it may not have seen yet."""
+        if self.turn is None or not self.turn.done() or self.turn.cancelled():
+            return None
+        verdict = self.turn.result()
+        return verdict if isinstance(verdict, Slot) else None
+
+    def resolve(self, verdict: Verdict) -> bool:
         """Wake it; False for one that was cancelled or woken before."""
         if self.turn is None or self.turn.done():
             return False
@@ -65,6 +84,15 @@ class Turns:
             own = self._callers[waiter.caller] = OrderedDict()
         own[waiter] = None
         self._count += 1
+
+    def first(self) -> Waiter | None:
+        """Whom `pop` would give; those who were cancelled and have yet to leave are taken out."""
+        while self._callers:
+            waiter = next(iter(next(iter(self._callers.values()))))
+            if not waiter.done:
+                return waiter
+            self.pop()
+        return None
 
     def pop(self) -> Waiter | None:
         """The next waiter, taken out; its caller goes to the end of the round."""
