@@ -67,6 +67,9 @@ T = TypeVar("T")
 class Account:
     """Sockets, token, schedulers and background work of one account in one event loop."""
 
+    #: Whether there may be another token where one was refused.
+    _can_renew = True
+
     def __init__(
         self,
         credentials: Credentials,
@@ -245,7 +248,11 @@ class Account:
             except (TransportError, ReplyError) as error:
                 last = error
             # "not authorized" may be a token that died early: one new token tells.
-            if isinstance(last, NotAuthorized) and not renewed and not call.is_spent:
+            if (
+                isinstance(last, NotAuthorized)
+                and self._can_renew
+                and not (renewed or call.is_spent)
+            ):
                 renewed = await self._tokens.refused(token)
                 if renewed:
                     attempt -= 1

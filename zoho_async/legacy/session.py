@@ -76,6 +76,8 @@ class LegacyCall(Call, frozen=True, kw_only=True):
 class _Account(Account):
     """An account whose token is an authtoken: it does not end, and there is no other."""
 
+    _can_renew = False
+
     async def _fetch_token(self) -> AccessToken:
         return AccessToken("authtoken", float("inf"))
 

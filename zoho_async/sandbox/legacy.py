@@ -29,10 +29,10 @@ _PER_PAGE: Final = 200
 _STAMP: Final = "#\n#Tue Nov 30 02:16:57 PST 2010\n"
 
 
-def create_authtoken(form: Mapping[str, str], *, posted: bool) -> Reply:
-    """The accounts server's answer, lines of ``KEY=VALUE``; secrets are taken from a body only."""
+def create_authtoken(form: Mapping[str, str]) -> Reply:
+    """The accounts server's answer to a posted form, lines of ``KEY=VALUE``."""
     cause = ""
-    if not posted or form.get("EMAIL_ID") != EMAIL or form.get("PASSWORD") != PASSWORD:
+    if form.get("EMAIL_ID") != EMAIL or form.get("PASSWORD") != PASSWORD:
         cause = "INVALID_PASSWORD" if form.get("EMAIL_ID") == EMAIL else "NO_SUCH_USER"
     lines = f"CAUSE={cause}\nRESULT=FALSE\n" if cause else f"AUTHTOKEN={AUTHTOKEN}\nRESULT=TRUE\n"
     return Reply(body=(_STAMP + lines).encode(), code=None, content_type="text/plain")

@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from zoho_async.sandbox import api as operations
-from zoho_async.sandbox import consent
+from zoho_async.sandbox import consent, legacy
 from zoho_async.sandbox.documents import form_of
 from zoho_async.sandbox.exchange import body_of, hang_up, organization_of, sent
 from zoho_async.sandbox.faults import INSTEAD, Fault
@@ -98,6 +98,10 @@ async def _reply(
         if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
             return instead(fault, of_accounts=False)
         body = await request.read()
+        if request.path.startswith(legacy.BASE):
+            form = request.query if request.method == "GET" else _form(body)
+            reply = legacy.answer(request.method, request.path, form, box.store())
+            return reply if fault is None else spoil(fault, reply)
         product, parts = _admitted(box, request, arrival)
         call = Call(
             product=product,
@@ -189,7 +193,7 @@ def _check_token(
 
 def is_for_accounts(path: str) -> bool:
     """Whether the accounts server answers this path."""
-    return path.startswith("/oauth/") or path == consent.SELF_CLIENT
+    return path.startswith("/oauth/") or path in (consent.SELF_CLIENT, legacy.CREATE)
 
 
 async def accounts(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
@@ -197,7 +201,7 @@ async def accounts(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse
     fault = box.rules.pick(request.method, request.path, box.clock.now())
     if fault is not None and fault.kind == "drop_unread":
         return hang_up(request)
-    form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+    form = _form(await request.read())
     box.accounts.requests += request.path == "/oauth/v2/token"
     await _lag(box, box.latency, request.path)
     if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
@@ -213,6 +217,8 @@ def _account_reply(box: Sandbox, request: web.BaseRequest, asked: Mapping[str, s
             return consent.page(
                 box.accounts, request.path, asked, posted=posted, now=now, url=box.url
             )
+        case legacy.CREATE:
+            return legacy.create_authtoken(asked if posted else {})
         case "/oauth/v2/token" | "/oauth/v2/token/revoke" if not posted:
             return Reply(status=405, code=None, body=b"{}")
         case "/oauth/v2/token":
@@ -224,6 +230,10 @@ def _account_reply(box: Sandbox, request: web.BaseRequest, asked: Mapping[str, s
 
 
 # -- what both need -----------------------------------------------------------------------------
+
+
+def _form(body: bytes) -> dict[str, str]:
+    return dict(parse_qsl(body.decode(errors="replace")))
 
 
 async def _lag(box: Sandbox, latency: Latency, path: str) -> None:
