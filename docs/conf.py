@@ -20,10 +20,12 @@ extensions = [
     "sphinx_copybutton",
     "products",
 ]
-exclude_patterns = ["examples", "extensions"]
+exclude_patterns = ["examples", "extensions", "images", "static"]
 html_theme = "furo"
 html_title = f"zoho_async {version}"
 html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 # Docstrings name things in single backticks, as people write them; what is no name stays text.
@@ -31,7 +33,8 @@ default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_class_signature = "separated"
+autodoc_preserve_defaults = True
+autodoc_class_signature = "mixed"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 add_module_names = False
 python_use_unqualified_type_names = True

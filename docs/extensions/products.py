@@ -61,14 +61,13 @@ def tables(product: str, described: set[str]) -> list[str]:
         lines += ["", f"## {name}", ""]
         if resource in described:
             lines += [f"[All of it]({resource}.md) with parameters.", ""]
-        lines += ["| function | call | scope | |", "|---|---|---|---|"]
+        lines += ["| function | call and scope |", "|---|---|"]
         for each in endpoints:
             summary = (inspect.getdoc(getattr(module, each.function)) or "").partition("\n")[0]
+            scope = f"<br>{each.scope}" if each.scope else ""
             lines.append(
-                f"| {_function(each, resource in described)} "
-                f"| `{each.method} {each.path}` "
-                f"| {f'`{each.scope}`' if each.scope else ''} "
-                f"| {summary.replace('``', '`').replace('|', '&#124;')} |"
+                f"| {_function(each, resource in described)}<br>{summary.replace('``', '`')} "
+                f"| `{each.method} {each.path}`{scope} |"
             )
     return lines
 

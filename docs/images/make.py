@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]  # it has no types
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -175,3 +176,18 @@ def test_every_link_within_the_repository_leads_to_a_file() -> None:
         if not ((ROOT / page).parent / path).resolve().exists():
             wrong.append((page, link))
     assert wrong == []
+
+
+def test_the_licence_of_every_direct_need_is_told() -> None:
+    spec = importlib.util.spec_from_file_location("licences", DOCS / "licences.py")
+    assert spec is not None
+    assert spec.loader is not None
+    licences = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(licences)
+    needs = licences.direct()
+    assert {"aiohttp", "duckdb", "psycopg"} <= needs.keys()
+    rows = re.findall(r"^\| (\S+) \| (.+) \| .+ \|$", licences.PAGE.read_text("utf-8"), re.M)
+    told = dict(rows)
+    assert {name: told.get(name) for name in needs} == {
+        name: licences.licence(name) for name in needs
+    }

@@ -1,4 +1,4 @@
-"""Several organizations beside each other: one export each, one directory each, one account of it.
+"""Several organizations beside each other: one export each, one directory each, one account of it::
 
     def one(session, directory):
         return Export(session, ["invoices"], to=directory)

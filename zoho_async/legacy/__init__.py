@@ -2,7 +2,7 @@
 
 Zoho's own servers no longer take authtokens; use `zoho_async.invoice` with OAuth for anything new.
 This room is for hosts that still speak it (an archive, a proxy, a test double) and for programs
-that have to be moved from it:
+that have to be moved from it::
 
     async with Legacy(AuthToken(authtoken, apikey), api_url="https://...") as zoho:
         async for item in zoho.items():
