@@ -1,19 +1,53 @@
-"""Where the command keeps what must outlive it: how far the limits are used, and access tokens.
+"""Sessions of programs that nobody watches, and where these keep what must outlive them.
 
-A command that is killed and started again must know what it sent a moment ago, so its ledger is a
+A program that is killed and started again must know what it sent a moment ago, so its ledger is a
 file of the user's, one for all directories and organizations. Access tokens stand beside it, so
-that eleven runs in ten minutes do not ask for eleven.
+that eleven runs in ten minutes do not ask for eleven. Where programs run on several machines,
+``ZOHO_REDIS_URL`` names the Redis that keeps both for all of them.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from zoho_async.auth import FileStore, KeyringStore, TokenStore
+from zoho_async.auth import FileStore, KeyringStore, RedisStore, TokenStore, profile_settings
+from zoho_async.auth.profiles import chosen_profile
 from zoho_async.errors import ConfigurationError
-from zoho_async.limits import SqliteLedger
+from zoho_async.limits import Ledger, Limits, RedisLedger, SqliteLedger
+from zoho_async.session import Session
+
+
+@asynccontextmanager
+async def unattended(
+    environ: Mapping[str, str] | None = None, *, limits: Limits | None = None
+) -> AsyncGenerator[Session]:
+    """A session for a program that starts again and again, or that runs many times at once.
+
+    The account is that of ``environ`` (None: the process's), or of the profile that
+    ``zoho-async login`` made. Limits and tokens are kept in the Redis at ``ZOHO_REDIS_URL``, else
+    in the user's files. Raises `ConfigurationError`.
+    """
+    env = os.environ if environ is None else environ
+    profile = chosen_profile(None, env)
+    redis = env.get("ZOHO_REDIS_URL")
+    ledger: Ledger
+    tokens: TokenStore
+    if redis:
+        ledger, tokens = RedisLedger(redis), RedisStore(redis)
+    else:
+        ledger = open_ledger(ledger_path(env))
+        tokens = token_store(env, keyring=profile is not None and profile.keyring)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(ledger.close)
+        stack.push_async_callback(tokens.close)
+        settings = profile_settings(None, env)
+        yield await stack.enter_async_context(
+            Session.from_env(settings, limits=limits, ledger=ledger, tokens=tokens)
+        )
 
 
 def state_directory(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
