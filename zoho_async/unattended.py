@@ -10,15 +10,33 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from anyio.from_thread import start_blocking_portal
 
 from zoho_async.auth import FileStore, KeyringStore, RedisStore, TokenStore, profile_settings
 from zoho_async.auth.profiles import chosen_profile
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import Ledger, Limits, RedisLedger, SqliteLedger
 from zoho_async.session import Session
+
+T = TypeVar("T")
+
+#: What opens the session of an account: `unattended`, or anything like it.
+Account: TypeAlias = Callable[[], AbstractAsyncContextManager[Session]]
+
+
+def alone(work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work`` to its end in an event loop and thread of its own; what it gives or raises.
+
+    So it can be called from anywhere, a program whose own loop is running too. What interrupts the
+    caller (a signal, a scheduler's timeout) cancels the work and waits until it is undone.
+    """
+    with start_blocking_portal() as portal:
+        return portal.call(work)
 
 
 @asynccontextmanager

@@ -31,13 +31,12 @@ instants; blanks are NULL. A value that does not fit its described type lands in
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
-from anyio.from_thread import start_blocking_portal
 
 from zoho_async.description import Field, Kind, OperationFacts
 from zoho_async.export.catalog import exportable, resolve
@@ -48,13 +47,9 @@ from zoho_async.export.events import ResourceFailed
 from zoho_async.export.exact import PRECISION, SCALE
 from zoho_async.export.extras import library
 from zoho_async.export.job import Export
-from zoho_async.export.modes import Filtering
-from zoho_async.export.state import Position, State
-from zoho_async.session import Session
-from zoho_async.unattended import unattended
+from zoho_async.export.reached import Reached, reached_by, seed
+from zoho_async.unattended import Account, alone, unattended
 from zoho_async.wire.text import untyped_object
-
-Account: TypeAlias = Callable[[], AbstractAsyncContextManager[Session]]
 
 #: Rows that are handed to dlt at once.
 _ROWS: Final = 1_000
@@ -68,14 +63,6 @@ _TYPES: Final[dict[Kind, dict[str, Any]]] = {
     "date": {"data_type": "date"},
     "time": {"data_type": "timestamp"},
 }
-
-
-class Reached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What dlt keeps with the rows of a resource: whose they are, and how far they lead."""
-
-    organization: str = ""
-    watermark: float | None = None
-    filtering: Filtering = Filtering()
 
 
 class _Begun(msgspec.Struct, frozen=True):
@@ -121,10 +108,9 @@ def _resource(
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
         held = _held_ids(dlt, name, facts.row_id) if sweep else ()
         _begin(folder, facts, _Begun(reached, sweep), held)
-        with start_blocking_portal() as portal:
-            of = portal.call(_export, folder, facts, organization, account, reached, sweep)
+        of = alone(partial(_export, folder, facts, organization, account, reached, sweep))
         yield from _portions(folder, facts)
-        state.update(msgspec.to_builtins(_reached(folder, facts, of)))
+        state.update(msgspec.to_builtins(reached_by(folder, facts, of)))
 
     return dlt.resource(
         rows,
@@ -150,30 +136,8 @@ def _begin(folder: Path, facts: OperationFacts, begun: _Begun, held: Sequence[st
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     if begun.reached.organization:
-        _seed(folder, facts, begun.reached, held)
+        seed(folder, facts, begun.reached, held)
     note.write_bytes(encoded)
-
-
-def _seed(folder: Path, facts: OperationFacts, reached: Reached, held: Sequence[str]) -> None:
-    """Have the directory know what the destination was brought to."""
-    place = Directory(folder)
-    try:
-        state = State.open(place.open(None), None, name=place.name)
-        position = state.begin(
-            Position(
-                name=facts.resource,
-                stand="resting",
-                finished=True,
-                watermark=reached.watermark,
-                filtering=reached.filtering,
-            )
-        )
-        with state.database.transaction():
-            known = state.known(position)
-            known.add(dict.fromkeys(held, 0), 0, unknown=True)
-            state.put(msgspec.structs.replace(position, largest=known.largest))
-    finally:
-        place.close()
 
 
 def _held_ids(dlt: Any, table: str, row_id: str) -> list[str]:
@@ -208,18 +172,6 @@ async def _export(
                 if isinstance(event, ResourceFailed):
                     raise event.error
         return str(own.organization)
-
-
-def _reached(folder: Path, facts: OperationFacts, organization: str) -> Reached:
-    place = Directory(folder)
-    try:
-        position = State.open(place.open(None), None, name=place.name).position(facts.resource)
-    finally:
-        place.close()
-    assert position is not None
-    return Reached(
-        organization=organization, watermark=position.watermark, filtering=position.filtering
-    )
 
 
 # -- rows -------------------------------------------------------------------------------------
