@@ -23,7 +23,11 @@ from zoho_async.sandbox import Sandbox
 DOCS = Path(__file__).parents[2] / "docs"
 SIZES = {"books.contacts": 400, "books.items": 20, "books.invoices": 300}
 #: Pages whose blocks belong together and name things that no reader has here.
-ELSEWHERE = {"tutorials/fleet.md": "redis://redis.internal/0"}
+ELSEWHERE = {
+    "tutorials/fleet.md": "redis://redis.internal/0",
+    "howto/schedulers.md": "`test_schedulers` runs it",
+    "howto/warehouse.md": "`test_schedulers` runs it",
+}
 
 
 def blocks(page: Path) -> list[CodeType]:

@@ -56,7 +56,8 @@ from zoho_async.export.job import Export
 from zoho_async.export.landing import table_of
 from zoho_async.export.modes import Mode, choose, stamp
 from zoho_async.export.reached import Reached, reached_by, seed
-from zoho_async.unattended import Account, alone, unattended
+from zoho_async.session import Session
+from zoho_async.unattended import Account, unattended
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -128,13 +129,17 @@ def export_fleet(
     """
     distributed = library("distributed", "dask", "a run over a fleet")
     library("fsspec", "dask", "a run over a fleet")
+    from zoho_async.export.desk import Desk
+
     name = run or stamp(datetime.now(UTC).timestamp())
     lists = [facts.resource for facts in resolve(resources, exportable())]
     # All organizations of one list before the next list: neighbours do not share limits.
     tasks = [(one, resource) for resource in lists for one in organizations]
     engine = cast(Any, client)  # what the library says of its types is partly nothing
+    desk = Desk(f"zoho-{uuid.uuid4().hex}", account)
+    engine.register_plugin(desk)
     futures: list[Any] = engine.map(
-        partial(_task, name, to, dict(storage_options or {}), account),
+        partial(_task, desk.name, name, to, dict(storage_options or {})),
         [one for one, _ in tasks],
         [resource for _, resource in tasks],
         key=[f"zoho-{name}-{resource}-{one}-{uuid.uuid4().hex}" for one, resource in tasks],
@@ -157,6 +162,7 @@ def export_fleet(
                 tell(ended[-1])
     finally:
         engine.cancel([future for future in futures if not future.done()])
+        engine.unregister_worker_plugin(desk.name)
     return Fleet(
         run=name,
         parts=tuple(one for one in ended if isinstance(one, Part)),
@@ -165,24 +171,26 @@ def export_fleet(
 
 
 def _task(
+    name: str,
     run: str,
     to: str,
     storage_options: Mapping[str, Any],
-    account: Account,
     organization: str,
     resource: str,
 ) -> Part | Failed:
     """One list of one organization; on a worker. What is worth another try is raised."""
+    from zoho_async.export.desk import desk
+
     try:
         parts = Parts(to, storage_options, organization, exportable()[resource])
-        return alone(partial(_exported, parts, run, account))
+        return desk(name).carry_out(partial(_exported, parts, run))
     except TransportError:
         raise
     except ZohoError as error:
         return Failed(organization=organization, resource=resource, error=str(error))
 
 
-async def _exported(parts: Parts, run: str, account: Account) -> Part:
+async def _exported(parts: Parts, run: str, zoho: Session) -> Part:
     """Read the list from where its parts lead to, and leave the part of ``run``."""
     import anyio.to_thread
 
@@ -196,12 +204,11 @@ async def _exported(parts: Parts, run: str, account: Account) -> Part:
         at = Path(folder)
         if since.organization:
             await in_thread(seed, at, parts.facts, since)
-        async with account() as zoho:
-            job = Export(zoho.for_organization(parts.organization), [parts.facts.resource], to=at)
-            async with job:
-                async for event in job:
-                    if isinstance(event, ResourceFailed):
-                        raise event.error
+        job = Export(zoho.for_organization(parts.organization), [parts.facts.resource], to=at)
+        async with job:
+            async for event in job:
+                if isinstance(event, ResourceFailed):
+                    raise event.error
         summary = job.summary.resources[0]
         part = Part(
             organization=parts.organization,
