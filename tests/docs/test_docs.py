@@ -34,6 +34,8 @@ ARCHIVE = "https://archive.example"
 #: What only pytest can run; it does, below.
 FOR_PYTEST = "pytest.mark"
 PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
+#: Pages that `test_schedulers` runs.
+ELSEWHERE = {"howto/schedulers.md", "howto/warehouse.md"}
 
 
 def blocks(page: Path, language: str = "python") -> list[str]:
@@ -52,7 +54,9 @@ async def run(block: CodeType, names: dict[str, Any]) -> None:
         await running
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if blocks(DOCS / name)])
+@pytest.mark.parametrize(
+    "name", [name for name in PAGES if name not in ELSEWHERE and blocks(DOCS / name)]
+)
 async def test_the_examples_of_a_page_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,6 @@ from zoho_async.cli import outcome, report
 from zoho_async.cli.export import day_note
 from zoho_async.cli.lines import Lines, plan_lines
 from zoho_async.cli.progress import Tracker
-from zoho_async.cli.state import ledger_path, state_directory
 from zoho_async.cli.terminal import Terminal
 from zoho_async.cli.wording import count, seconds, size
 from zoho_async.errors import (
@@ -40,6 +39,7 @@ from zoho_async.export import (
     Summary,
 )
 from zoho_async.limits import Snapshot
+from zoho_async.unattended import ledger_path, state_directory
 
 FILE = "out/books/invoices.jsonl"
 CALLED = Called(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from zoho_async.errors import ConfigurationError, ZohoError
+from zoho_async.export.events import Summary
 
 
 class ExportError(ZohoError):
@@ -54,3 +55,13 @@ class DestinationError(ExportError):
             f"cannot write to {place}: {cause}; "
             "make it writable (or make room) and run the same again, or choose another directory"
         )
+
+
+class ExportIncomplete(ExportError):
+    """Some lists could not be read; the others are complete. ``summary`` tells of each."""
+
+    def __init__(self, summary: Summary) -> None:
+        self.summary: Final = summary
+        failed = [one for one in summary.resources if one.status in ("failed", "partial")]
+        told = "; ".join(f"{one.resource}: {one.error or one.status}" for one in failed)
+        super().__init__(f"not exported: {told or 'nothing that the token may read'}")

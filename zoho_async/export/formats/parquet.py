@@ -11,7 +11,7 @@ and what this module holds at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -29,14 +29,18 @@ GROUP: Final = 8 << 20
 
 
 class Parquet:
-    """``.parquet``. Raises `MissingExtra` without the library ``pyarrow``."""
+    """``.parquet``. Raises `MissingExtra` without the library ``pyarrow``.
+
+    ``notes`` are texts that stand in the metadata of the file of the rows, by name.
+    """
 
     suffix: str = ".parquet"
 
-    def __init__(self, *, flatten: bool = False) -> None:
+    def __init__(self, *, flatten: bool = False, notes: Mapping[str, str] | None = None) -> None:
         self._arrow: Final = Arrow(library("pyarrow", "parquet", "writing Parquet"))
         self._parquet: Final[Any] = library("pyarrow.parquet", "parquet", "writing Parquet")
         self._flatten: Final = flatten
+        self._notes: Final = dict(notes or {})
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
         """Write ``rows`` to ``target``, and child tables beside it where they are asked for."""
@@ -51,6 +55,7 @@ class Parquet:
         with _Groups(
             self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
         ) as groups:
+            groups.note(self._notes)
             for lines in portions(rows):
                 groups.add(self._arrow.nested(shape, reader.read(lines)))
 
@@ -69,6 +74,7 @@ class Parquet:
                 )
                 for path, each in paths
             ]
+            files[0].note(self._notes)
             number = 0
             for lines in portions(rows):
                 batch = reader.read(lines)
@@ -95,6 +101,10 @@ class _Groups:
         self._writer: Final[Any] = parquet.ParquetWriter(path, schema, compression="zstd")
         self._waiting: list[Any] = []
         self._bytes = 0
+
+    def note(self, notes: Mapping[str, str]) -> None:
+        if notes:
+            self._writer.add_key_value_metadata(notes)
 
     def add(self, table: Any) -> None:
         self._waiting.append(table)

@@ -1,0 +1,252 @@
+"""``python -m benchmarks.fleet``: what a fleet asks of the one Redis that it shares.
+
+Ten thousand organizations on a hundred workers, simulated: the workers' sessions, Zoho and the
+network are left out (a call is a wait of ``--latency``), and their clock is held, so that an hour
+takes as long as its Redis commands do. The ledger is the real one and so is the Redis; its own
+counters give the figures. Time does not pass while a command is under way, so Redis is asked for
+what the fleet would ask of it, in the same order, only at the speed of one simulating process.
+
+Two rounds, because they ask for different things:
+
+- *night*: each list of each organization is a task that makes one call (an incremental export in
+  which little changed). Each task has a ledger of its own, as `export_fleet` has it.
+- *long*: each worker reads one long list as fast as the limits of its organization let it.
+
+Each worker has one ledger for all its tasks, as with `export_fleet`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import selectors
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+from redis import Redis
+
+from benchmarks.machine import about
+from tests.redis_server import RedisServer, redis_8
+from zoho_async.clock import LoopClock
+from zoho_async.limits import Limits, RedisLedger, Scheduler
+from zoho_async.limits.redis.link import Link
+
+ACCOUNT: Final = "zohoapis.com/@fleet"
+_START: Final = 1_000_000.0
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits for sockets while commands are under way, and else moves the hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved = _START
+        self.under_way = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if self.under_way or timeout is None:
+            return super().select(None)
+        self.moved += timeout
+        return []
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, selector: _Selector) -> None:
+        super().__init__(selector)
+        self._hand: Final = selector
+
+    def time(self) -> float:
+        return self._hand.moved
+
+
+class Round(msgspec.Struct, kw_only=True):
+    """What one round asked of Redis. ``lasted`` is simulated, ``busy`` is Redis' CPU time."""
+
+    name: str
+    organizations: int
+    workers: int
+    calls: int
+    lasted: float
+    scripts: int
+    commands: int
+    connections: int
+    sent: int
+    busy: float
+    memory: int
+
+    def lines(self) -> Iterator[str]:
+        """The figures, for people."""
+        yield f"{self.name}: {self.organizations:,} organizations on {self.workers} workers"
+        yield f"  calls of Zoho          {self.calls:>12,}   in {self.lasted:,.0f} s simulated"
+        yield f"  calls a second         {self.calls / self.lasted:>12,.0f}"
+        yield f"  scripts a call         {self.scripts / self.calls:>12.2f}"
+        yield f"  commands a second      {self.commands / self.lasted:>12,.0f}"
+        yield f"  connections a second   {self.connections / self.lasted:>12,.1f}"
+        yield f"  traffic, both ways     {self.sent / self.lasted / 1e6:>12.2f} MB a second"
+        yield f"  CPU of Redis a call    {self.busy / self.calls * 1e6:>12,.0f} microseconds"
+        yield f"  Redis' core in use     {self.busy / self.lasted:>12.1%}"
+        yield f"  memory                 {self.memory / 1e6:>12.1f} MB"
+
+
+class _Fleet:
+    """Runs calls against ledgers at ``url``, in held time."""
+
+    def __init__(self, url: str, latency: float) -> None:
+        self.calls = 0
+        self.scripts = 0
+        self._url: Final = url
+        self._latency: Final = latency
+
+    def ledger(self) -> RedisLedger:
+        ledger = RedisLedger(self._url)
+        loop = asyncio.get_running_loop()
+        ledger._time = lambda _server: loop.time()
+        return ledger
+
+    def limiter(self, ledger: RedisLedger, organization: int) -> Scheduler:
+        return Scheduler(
+            f"zohoapis.com/{organization}",
+            account=ACCOUNT,
+            limits=Limits(),
+            ledger=ledger,
+            clock=LoopClock(),
+            observer=None,
+        )
+
+    async def read(self, limiter: Scheduler, calls: int) -> None:
+        """Make ``calls`` calls, one after the other."""
+        for _ in range(calls):
+            slot = await limiter.admit("bulk", max_wait=None)
+            slot.sent()
+            await asyncio.sleep(self._latency)
+            await slot.replied()
+            self.calls += 1
+
+    async def end(self, ledger: RedisLedger) -> None:
+        self.scripts += ledger._link().asked
+        await ledger.close()
+
+
+async def night(fleet: _Fleet, organizations: int, workers: int, lists: int, threads: int) -> None:
+    """Every list of every organization: one task, one call."""
+    tasks = iter([one for _ in range(lists) for one in range(organizations)])
+
+    async def thread(ledger: RedisLedger) -> None:
+        for one in tasks:
+            await fleet.read(fleet.limiter(ledger, one), 1)
+
+    async def worker() -> None:
+        ledger = fleet.ledger()
+        await asyncio.gather(*(thread(ledger) for _ in range(threads)))
+        await fleet.end(ledger)
+
+    await asyncio.gather(*(worker() for _ in range(workers)))
+
+
+async def long(fleet: _Fleet, workers: int, calls: int) -> None:
+    """Every worker reads a long list of an organization of its own, four pages at a time."""
+
+    async def worker(one: int) -> None:
+        ledger = fleet.ledger()
+        limiter = fleet.limiter(ledger, one)
+        await asyncio.gather(*(fleet.read(limiter, calls // 4) for _ in range(4)))
+        await fleet.end(ledger)
+
+    await asyncio.gather(*(worker(one) for one in range(workers)))
+
+
+def run(
+    server: RedisServer,
+    latency: float,
+    name: str,
+    organizations: int,
+    workers: int,
+    work: Callable[[_Fleet], Coroutine[Any, Any, None]],
+) -> Round:
+    """One round on a Redis that is empty before."""
+    told = cast(Any, Redis).from_url(server.url)  # what the library says of types is partly nothing
+    told.flushall()
+    before = told.info()
+    fleet = _Fleet(server.url, latency)
+    selector = _Selector()
+    ask = Link.ask
+
+    async def counted(self: Link, *given: Any) -> Any:
+        selector.under_way += 1
+        try:
+            return await ask(self, *given)
+        finally:
+            selector.under_way -= 1
+
+    Link.ask = counted  # type: ignore[method-assign] # for the length of this round
+    try:
+        with asyncio.Runner(loop_factory=lambda: _Loop(selector)) as runner:
+            runner.run(work(fleet))
+    finally:
+        Link.ask = ask  # type: ignore[method-assign] # as it was
+    after = told.info()
+    told.close()
+
+    def more(*names: str) -> Any:
+        return sum(after[one] - before[one] for one in names)
+
+    return Round(
+        name=name,
+        organizations=organizations,
+        workers=workers,
+        calls=fleet.calls,
+        lasted=selector.moved - _START,
+        scripts=fleet.scripts,
+        commands=more("total_commands_processed"),
+        connections=more("total_connections_received"),
+        sent=more("total_net_input_bytes", "total_net_output_bytes"),
+        busy=more("used_cpu_user", "used_cpu_sys"),
+        memory=more("used_memory"),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--organizations", type=int, default=10_000)
+    add("--workers", type=int, default=100)
+    add("--lists", type=int, default=1, help="lists of each organization")
+    add("--threads", type=int, default=4, help="tasks that a worker does at a time")
+    add("--calls", type=int, default=120, help="calls for each long list")
+    add("--latency", type=float, default=0.3, help="seconds that Zoho takes to answer")
+    options = parser.parse_args(arguments)
+    with RedisServer(redis_8()) as server:
+        rounds = [
+            run(
+                server,
+                options.latency,
+                "night",
+                options.organizations,
+                options.workers,
+                lambda fleet: night(
+                    fleet, options.organizations, options.workers, options.lists, options.threads
+                ),
+            ),
+            run(
+                server,
+                options.latency,
+                "long",
+                options.workers,
+                options.workers,
+                lambda fleet: long(fleet, options.workers, options.calls),
+            ),
+        ]
+    print(about())
+    for one in rounds:
+        print("\n".join(one.lines()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

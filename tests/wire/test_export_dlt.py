@@ -1,0 +1,125 @@
+"""A dlt pipeline ends with the organization's rows, exact, however often it is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+
+from zoho_async.export.catalog import exportable
+from zoho_async.export.dlt import zoho
+from zoho_async.limits import Limits
+from zoho_async.sandbox import Sandbox
+from zoho_async.session import Session
+from zoho_async.unattended import unattended
+
+dlt = pytest.importorskip("dlt")
+
+SIZES = {"books.contacts": 450, "books.invoices": 260, "books.projects": 20}
+
+
+class Pipeline:
+    """A pipeline into a DuckDB file of a folder, fed by a sandbox."""
+
+    def __init__(self, folder: Path, server: Sandbox) -> None:
+        self.server = server
+        self._folder = folder
+        self._made = dlt.pipeline(
+            "books",
+            pipelines_dir=str(folder / "pipelines"),
+            destination=dlt.destinations.duckdb(str(folder / "warehouse.duckdb")),
+            dataset_name="books",
+        )
+
+    @asynccontextmanager
+    async def account(self) -> AsyncGenerator[Session]:
+        minute = self.server.limits.minute
+        limits = Limits(window=minute, linger=minute / 2)
+        environ = self.server.environment() | {"ZOHO_ASYNC_LEDGER": str(self._folder / "limits")}
+        async with unattended(environ, limits=limits) as session:
+            yield session
+
+    def another_day(self) -> None:
+        """Have the limits' count of the day forgotten."""
+        for file in self._folder.glob("limits*"):
+            file.unlink()
+
+    async def run(self, *names: str, **asked: Any) -> int:
+        """Load once; the calls that it took."""
+        before = self.server.calls
+        source = zoho(names or tuple(SIZES), account=self.account, **asked)
+        await anyio.to_thread.run_sync(self._made.run, source)
+        return self.server.calls - before
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._made.sql_client() as client, client.execute_query(sql) as cursor:
+            return list(cursor.fetchall())
+
+    def ids(self, resource: str) -> list[str]:
+        row_id = exportable()[resource].row_id
+        table = resource.replace(".", "_")
+        return [one for (one,) in self.rows(f"SELECT {row_id} FROM {table} ORDER BY 1")]
+
+    def assert_current(self) -> None:
+        for name in SIZES:
+            row_id = exportable()[name].row_id
+            truth = [json.loads(row)[row_id] for row in self.server.truth(name)]
+            assert self.ids(name) == sorted(truth), name
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """dlt tells nobody, and reads no settings of whoever runs the tests."""
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_path: Path) -> None:
+    async with Sandbox(sizes=SIZES, minute=1.0) as server:
+        pipeline = Pipeline(tmp_path, server)
+        assert await pipeline.run() == 3 + 2 + 1
+        pipeline.assert_current()
+        ((total,),) = pipeline.rows("SELECT sum(total) FROM books_invoices")
+        truth = [json.loads(row, parse_float=Decimal) for row in server.truth("books.invoices")]
+        assert total == sum(Decimal(str(row["total"])) for row in truth)
+        assert pipeline.rows(
+            "SELECT typeof(total), typeof(date), typeof(created_time) FROM books_invoices LIMIT 1"
+        ) == [("DECIMAL(38,12)", "DATE", "TIMESTAMP WITH TIME ZONE")]
+
+        contacts = server.store().collection("contacts")
+        contacts.change(7, {"contact_name": "Changed"})
+        contacts.add({"contact_name": "Added"})
+        assert await pipeline.run() == 3
+        pipeline.assert_current()
+        assert pipeline.rows(
+            "SELECT count(*) FROM books_contacts WHERE contact_name IN ('Changed', 'Added')"
+        ) == [(2,)]
+
+        contacts.remove(9)
+        await pipeline.run()
+        assert len(pipeline.ids("books.contacts")) == 451  # lists do not tell
+        await pipeline.run(sweep=True)
+        pipeline.assert_current()
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_load_that_the_days_quota_ended_goes_on_where_it_was(tmp_path: Path) -> None:
+    async with Sandbox(sizes=SIZES, minute=1.0) as server:
+        pipeline = Pipeline(tmp_path, server)
+        server.limits.per_day = 4
+        with pytest.raises(Exception, match="day"):
+            await pipeline.run()
+        assert server.calls == 4
+        server.limits.per_day = 1_000
+        pipeline.another_day()
+        calls = await pipeline.run()
+        pipeline.assert_current()
+        assert calls == 1 + 2 + 1  # what changed, the last page and the one before it, the rest

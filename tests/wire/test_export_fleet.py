@@ -1,0 +1,168 @@
+"""A fleet of workers exports every row of many organizations once, also when workers die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.redis_server import RedisServer, redis_8
+from zoho_async.export.catalog import exportable
+from zoho_async.export.distributed import Failed, Fleet, Part, export_fleet
+from zoho_async.limits import Limits
+from zoho_async.sandbox import Sandbox
+from zoho_async.unattended import unattended
+
+distributed = pytest.importorskip("distributed")
+dataset = pytest.importorskip("pyarrow.dataset")
+
+MINUTE = 6.0
+LIMITS = Limits(window=MINUTE, linger=MINUTE / 2)
+RUN = "20261123T020000Z"
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are killed by a signal")
+
+
+class Zoho:
+    """A sandbox in a process of its own, and the organizations in it."""
+
+    def __init__(self, organizations: Sequence[str], sizes: dict[str, int]) -> None:
+        self.organizations = organizations
+        self.sizes = sizes
+        self._twin = Sandbox(sizes=sizes, organizations=organizations, organization="1")
+        self.url = ""
+
+    @contextmanager
+    def running(self, monkeypatch: pytest.MonkeyPatch, redis: str) -> Generator[Zoho]:
+        """While inside, the environment (and so that of workers) names this sandbox."""
+        options = ["--minute", str(MINUTE), "--organization", "1"]
+        for one in self.organizations:
+            options += ["--organization", one]
+        for name, rows in self.sizes.items():
+            options += ["--size", f"{name}={rows}"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "zoho_async.sandbox", *options], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        try:
+            said = json.loads(process.stdout.readline())
+            self.url = said["url"]
+            for name, value in said["environment"].items():
+                monkeypatch.setenv(name, value)
+            monkeypatch.setenv("ZOHO_REDIS_URL", redis)
+            yield self
+        finally:
+            process.kill()
+            process.communicate()
+
+    def state(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}/__sandbox__/state") as reply:
+            return dict(json.load(reply))
+
+    def assert_exported(self, to: Path) -> None:
+        """Every row of every organization is there once, and no call was refused."""
+        for resource in self.sizes:
+            row_id = exportable()[resource].row_id
+            table = dataset.dataset(to / resource, partitioning="hive").to_table(
+                columns=[row_id, "organization"]
+            )
+            there = sorted(
+                zip(
+                    map(str, table["organization"].to_pylist()),
+                    table[row_id].to_pylist(),
+                    strict=True,
+                )
+            )
+            assert there == sorted(
+                (one, json.loads(row)[row_id])
+                for one in self.organizations
+                for row in self._twin.truth(resource, one)
+            )
+        state = self.state()
+        assert (state["refused"], state["token_requests"]) == (0, 1)
+        assert not list(to.rglob(".*"))  # nothing half done is left
+
+
+@contextmanager
+def cluster(workers: int, threads: int = 4) -> Generator[Any]:
+    """A cluster of processes, and its client."""
+    made = distributed.LocalCluster(
+        n_workers=workers,
+        threads_per_worker=threads,
+        processes=True,
+        dashboard_address=None,
+        memory_limit=0,
+    )
+    with made, distributed.Client(made) as client:
+        yield client
+
+
+def killing(client: Any, *moments: int) -> Callable[[Part | Failed], None]:
+    """Kills a worker whenever so many tasks have ended."""
+    pids = list(client.run(os.getpid).values())
+    ended: list[Part | Failed] = []
+
+    def tell(one: Part | Failed) -> None:
+        ended.append(one)
+        if len(ended) in moments:
+            os.kill(pids.pop(), signal.SIGKILL)
+
+    return tell
+
+
+def export(client: Any, zoho: Zoho, to: Path, **asked: Any) -> Fleet:
+    account = partial(unattended, limits=LIMITS)
+    done = export_fleet(
+        client, zoho.organizations, list(zoho.sizes), to=str(to), account=account, **asked
+    )
+    assert done.failed == ()
+    return done
+
+
+def fleet(count: int) -> list[str]:
+    return [str(20_000_000 + number) for number in range(count)]
+
+
+def test_a_worker_that_dies_costs_no_row_and_a_run_that_is_repeated_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoho = Zoho(fleet(10), {"books.contacts": 230, "books.projects": 5})
+    with (
+        RedisServer(redis_8()) as redis,
+        zoho.running(monkeypatch, redis.url),
+        cluster(2) as client,
+    ):
+        done = export(client, zoho, tmp_path, run=RUN, tell=killing(client, 4))
+        assert (len(done.parts), done.rows) == (20, 10 * 235)
+        zoho.assert_exported(tmp_path)
+        calls = zoho.state()["calls"]
+        assert export(client, zoho, tmp_path, run=RUN).rows == done.rows
+        assert zoho.state()["calls"] == calls
+        zoho.assert_exported(tmp_path)
+
+
+@pytest.mark.long
+def test_two_hundred_organizations_on_eight_workers_two_of_them_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoho = Zoho(fleet(200), {"books.contacts": 230, "books.items": 20})
+    with RedisServer(redis_8()) as redis, zoho.running(monkeypatch, redis.url):
+        with cluster(8) as client:
+            began = time.monotonic()
+            done = export(client, zoho, tmp_path, tell=killing(client, 60, 150))
+            took = time.monotonic() - began
+        assert (len(done.parts), done.rows) == (400, 200 * 250)
+        zoho.assert_exported(tmp_path)
+        calls = zoho.state()["calls"]
+        print(f"\n8 workers, 2 killed: {took:.1f} s, {calls} calls of at least 600, 0 refused")
