@@ -58,7 +58,8 @@ def test_a_merge_holds_each_record_once_as_it_was_last(directory: Path) -> None:
     (merged,) = merge(Directory(directory))
     assert (merged.resource, merged.rows, merged.changes) == ("books.invoices", 4, 3)
     assert held(directory) == MERGED
-    assert names(directory) == [".zoho-export/checkpoint.sqlite", "books/invoices.jsonl"]
+    kept = [".zoho-export/checkpoint.sqlite", ".zoho-export/format", "books/invoices.jsonl"]
+    assert names(directory) == kept
     assert merge(Directory(directory)) == []
 
 

@@ -16,6 +16,7 @@ _CHUNK: Final = 1 << 20
 class Gzip:
     """``.jsonl.gz``. The header holds neither name nor time, so equal rows give equal files."""
 
+    name: str = "jsonl.gz"
     suffix: str = ".jsonl.gz"
 
     def __init__(self, level: int = 6) -> None:
@@ -34,6 +35,7 @@ class Gzip:
 class Zstandard:
     """``.jsonl.zst``. Raises `MissingExtra` without the library ``zstandard``."""
 
+    name: str = "jsonl.zst"
     suffix: str = ".jsonl.zst"
 
     def __init__(self, level: int = 3) -> None:

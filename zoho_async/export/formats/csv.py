@@ -22,6 +22,7 @@ _WORDS: Final = {True: "true", False: "false", None: None}
 class Csv:
     """``.csv``."""
 
+    name: str = "csv"
     suffix: str = ".csv"
 
     def write(self, rows: Path, target: Path, table: Table) -> None:

@@ -37,6 +37,7 @@ class Parquet:
         self._arrow: Final = Arrow(library("pyarrow", "parquet", "writing Parquet"))
         self._parquet: Final[Any] = library("pyarrow.parquet", "parquet", "writing Parquet")
         self._flatten: Final = flatten
+        self.name: Final = "parquet --flatten" if flatten else "parquet"
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
         """Write ``rows`` to ``target``, and child tables beside it where they are asked for."""
