@@ -14,7 +14,7 @@ import pytest
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.destination import Place
-from zoho_async.export.directory import FOLDER, Directory
+from zoho_async.export.directory import FOLDER, Directory, Format
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 from zoho_async.export.jsonl import JsonLines, line
 from zoho_async.export.landing import Asked, Landing, Sheet, settle, writing
@@ -38,9 +38,15 @@ LISTS = {
 class Run:
     """A directory that one run holds, as a job holds it."""
 
-    def __init__(self, path: Path, run: str = "run", stamp: str = "20261123T020000Z") -> None:
+    def __init__(
+        self,
+        path: Path,
+        run: str = "run",
+        stamp: str = "20261123T020000Z",
+        form: Format | None = None,
+    ) -> None:
         self.path = path
-        self.directory = Directory(path)
+        self.directory = Directory(path, form)
         with writing(str(path)):
             database = self.directory.open(PLACE)
         assert isinstance(database, StateFile)

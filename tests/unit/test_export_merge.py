@@ -142,8 +142,23 @@ def test_a_directory_that_is_none_of_ours_or_in_use_is_refused(tmp_path: Path) -
     assert merge(Directory(tmp_path)) == []
 
 
-def test_changes_in_another_form_are_not_taken_for_none(directory: Path) -> None:
-    for path in (directory / "books/invoices.changes").iterdir():
-        path.rename(path.with_suffix(".csv"))
-    with pytest.raises(CheckpointRefused, match="another form"):
-        merge(Directory(directory))
+def test_an_interrupted_run_is_left_as_it_is_and_not_in_the_way_of_a_merge(tmp_path: Path) -> None:
+    exported(Run(tmp_path), {1: 1})
+    run = Run(tmp_path, "b")
+    run.land(run.landing(), 1, [row(2, 1)], ["2"])
+    run.close()
+    assert merge(Directory(tmp_path)) == []
+    again = Run(tmp_path, "b")
+    assert again.landing().position.page == 1
+    again.close()
+
+
+def test_two_rows_without_an_id_are_both_kept(tmp_path: Path) -> None:
+    exported(Run(tmp_path), {1: 1})
+    run = Run(tmp_path, "b")
+    landing = run.landing()
+    run.land(landing, 1, [b'{"version":1}', b'{"version":2}'], ["", ""])
+    landing.complete(WHEN)
+    run.close()
+    merge(Directory(tmp_path))
+    assert [json.loads(one)["version"] for one in text_of(tmp_path)] == [1, 1, 2]

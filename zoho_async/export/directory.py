@@ -31,7 +31,7 @@ import msgspec
 
 from zoho_async.export.destination import Database, Place, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationError
-from zoho_async.export.jsonl import JsonLines, make_directory, sync_directory
+from zoho_async.export.jsonl import JsonLines, make_directory, sync_directory, take_name
 from zoho_async.export.statefile import StateFile
 
 FOLDER: Final = ".zoho-export"
@@ -153,10 +153,7 @@ class Directory:
             file = self.path / FOLDER / _FORMAT
             made = file.with_name(file.name + ".tmp")
             made.write_text(mine + "\n", encoding="utf-8")
-            with made.open("rb+") as written:
-                os.fsync(written.fileno())
-            made.replace(file)
-            sync_directory(file.parent)
+            take_name(made, file)
         elif held != mine:
             raise CheckpointRefused(
                 f"{self.path} holds files of --format {held}, and this export is of {mine}: "
@@ -236,8 +233,5 @@ def form(spool: Path, target: Path, table: Table, format: Format | None) -> None
         return
     made = target.with_name(target.name + ".tmp")
     format.write(spool, made, table)
-    with made.open("rb+") as file:
-        os.fsync(file.fileno())
-    made.replace(target)
-    sync_directory(target.parent)
+    take_name(made, target)
     spool.unlink()
