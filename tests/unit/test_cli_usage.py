@@ -104,7 +104,7 @@ def test_zohos_own_minute_cannot_be_shortened(command: Command, tmp_path: Path) 
 def test_a_directory_that_is_a_file_is_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     told = command("export", "items", "--to", str(tmp_path / "file"), "--sandbox")
-    assert_one_sentence(told, "cannot write", "choose another directory")
+    assert_one_sentence(told, "cannot write", "choose another place")
 
 
 def test_a_ledger_that_cannot_be_kept_is_told(command: Command, tmp_path: Path) -> None:

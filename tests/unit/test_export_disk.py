@@ -14,7 +14,7 @@ import pytest
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.destination import Place
-from zoho_async.export.directory import FOLDER, Directory
+from zoho_async.export.directory import FOLDER, Directory, Format
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 from zoho_async.export.jsonl import JsonLines, line
 from zoho_async.export.landing import Asked, Landing, Sheet, settle, writing
@@ -38,9 +38,15 @@ LISTS = {
 class Run:
     """A directory that one run holds, as a job holds it."""
 
-    def __init__(self, path: Path, run: str = "run", stamp: str = "20261123T020000Z") -> None:
+    def __init__(
+        self,
+        path: Path,
+        run: str = "run",
+        stamp: str = "20261123T020000Z",
+        form: Format | None = None,
+    ) -> None:
         self.path = path
-        self.directory = Directory(path)
+        self.directory = Directory(path, form)
         with writing(str(path)):
             database = self.directory.open(PLACE)
         assert isinstance(database, StateFile)
@@ -379,7 +385,7 @@ def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
 
 @pytest.mark.parametrize("place", [Place("20345678", PLACE.host), Place("10234695", "elsewhere")])
 def test_a_checkpoint_of_another_place_is_refused(run: Run, place: Place) -> None:
-    with pytest.raises(CheckpointRefused, match=r"organization 10234695.*another directory"):
+    with pytest.raises(CheckpointRefused, match=r"organization 10234695.*another place"):
         State.open(run.database, place, name="here", fresh=True)
 
 
@@ -432,7 +438,7 @@ def test_a_second_run_into_the_same_directory_says_so(run: Run) -> None:
 
 def test_a_directory_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DestinationError, match=r"cannot write to .*file.*choose another directory"):
+    with pytest.raises(DestinationError, match=r"cannot write to .*file.*choose another place"):
         Directory(tmp_path / "file").open(PLACE)
 
 

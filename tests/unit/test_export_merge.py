@@ -58,7 +58,8 @@ def test_a_merge_holds_each_record_once_as_it_was_last(directory: Path) -> None:
     (merged,) = merge(Directory(directory))
     assert (merged.resource, merged.rows, merged.changes) == ("books.invoices", 4, 3)
     assert held(directory) == MERGED
-    assert names(directory) == [".zoho-export/checkpoint.sqlite", "books/invoices.jsonl"]
+    kept = [".zoho-export/checkpoint.sqlite", ".zoho-export/format", "books/invoices.jsonl"]
+    assert names(directory) == kept
     assert merge(Directory(directory)) == []
 
 
@@ -159,3 +160,25 @@ def test_changes_that_a_killed_run_left_unfinished_are_none_yet(
     before = text_of(directory)
     assert merge(Directory(directory)) == []
     assert text_of(directory) == before
+
+
+def test_an_interrupted_run_is_left_as_it_is_and_not_in_the_way_of_a_merge(tmp_path: Path) -> None:
+    exported(Run(tmp_path), {1: 1})
+    run = Run(tmp_path, "b")
+    run.land(run.landing(), 1, [row(2, 1)], ["2"])
+    run.close()
+    assert merge(Directory(tmp_path)) == []
+    again = Run(tmp_path, "b")
+    assert again.landing().position.page == 1
+    again.close()
+
+
+def test_two_rows_without_an_id_are_both_kept(tmp_path: Path) -> None:
+    exported(Run(tmp_path), {1: 1})
+    run = Run(tmp_path, "b")
+    landing = run.landing()
+    run.land(landing, 1, [b'{"version":1}', b'{"version":2}'], ["", ""])
+    landing.complete(WHEN)
+    run.close()
+    merge(Directory(tmp_path))
+    assert [json.loads(one)["version"] for one in text_of(tmp_path)] == [1, 1, 2]

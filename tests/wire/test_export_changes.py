@@ -16,6 +16,7 @@ import pytest
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
+    Destination,
     Directory,
     Export,
     Exports,
@@ -253,7 +254,7 @@ async def test_organizations_export_side_by_side_each_into_its_own_directory(
     async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
         ids = [each.id for each in await zoho.organizations()]
 
-        def one(own: Session, directory: Path) -> Export:
+        def one(own: Session, directory: Destination) -> Export:
             return Export(own, ["invoices", "projects"], to=directory)
 
         events: list[object] = []

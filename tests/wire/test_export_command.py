@@ -247,7 +247,7 @@ async def test_another_organization_into_the_same_directory_is_refused(tmp_path:
         code, out, err = await server.ended("--organization", "20345678")
         assert (code, out) == (2, "")
         assert "organization 10234695" in err
-        assert "choose another directory" in err
+        assert "choose another place" in err
         assert {path: path.read_bytes() for path in server.to.rglob("*.jsonl")} == before
 
 

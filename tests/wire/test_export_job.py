@@ -366,7 +366,7 @@ async def test_what_cannot_work_is_refused_before_anything_is_sent(tmp_path: Pat
             Export(zoho, ["invoces"], to=tmp_path)
         with pytest.raises(ConfigurationError, match="no filter"):
             Export(zoho, ["items"], to=tmp_path, filters={"colour": "red"})
-        with pytest.raises(DestinationError, match="choose another directory"):
+        with pytest.raises(DestinationError, match="choose another place"):
             await export(zoho, tmp_path / "file", ["items"])
         nobody = Session.from_env(server.environment() | {"ZOHO_ORGANIZATION_ID": ""})
         with pytest.raises(ConfigurationError, match="ZOHO_ORGANIZATION_ID"):

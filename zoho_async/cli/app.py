@@ -28,6 +28,8 @@ app: Final = App(
 def export(
     *resources: options.Resource,
     to: options.To,
+    format: options.FileFormat = None,
+    flatten: options.Flatten = False,
     sandbox: options.InSandbox = False,
     json: options.AsJson = False,
     filter: options.Filters = (),
@@ -49,14 +51,15 @@ def export(
     redis: options.RedisServer = None,
     minute: options.SandboxMinute = None,
 ) -> int:
-    """Export lists of an organization as JSON Lines, each row as Zoho wrote it, once.
+    """Export lists of an organization into files or a database, each row once.
 
     The account comes from `zoho-async login`, or from the environment, which wins:
     `ZOHO_CLIENT_ID`, `ZOHO_CLIENT_SECRET`, `ZOHO_REFRESH_TOKEN`, `ZOHO_ORGANIZATION_ID`,
     `ZOHO_REGION`.
 
-    The first run reads everything. The same command again reads what changed since, into files
-    beside the first ones; an interrupted one goes on.
+    The first run reads everything. The same command again reads what changed since: a database
+    then holds the current state, a directory files beside the first ones, which `--merge` makes one
+    of. An interrupted export goes on.
     """
     from zoho_async.cli.export import Order
     from zoho_async.cli.export import export as carry_out
@@ -64,13 +67,15 @@ def export(
     from zoho_async.cli.whoami import note_if_overruled
 
     if merge:
-        return merge_into_one(to, json=json)
+        return merge_into_one(to, format, flatten=flatten, json=json)
     note_if_overruled(profile)
 
     return carry_out(
         Order(
             resources=resources or (SANDBOX_LISTS if sandbox else ()),
             to=to,
+            format=format,
+            flatten=flatten,
             filters=filter,
             fresh=fresh,
             full=full,

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Final, Protocol
 
 import anyio
@@ -27,8 +26,17 @@ from zoho_async.cli.progress import Tracker
 from zoho_async.cli.terminal import Terminal
 from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError, ZohoError
-from zoho_async.export import Export, ExportEvent, Exports, Planned, Summary
+from zoho_async.export import (
+    Destination,
+    Export,
+    ExportEvent,
+    Exports,
+    Planned,
+    Summary,
+    open_destination,
+)
 from zoho_async.export.catalog import check_filters, exportable, resolve
+from zoho_async.export.databases import PostgreSql
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
@@ -40,7 +48,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks to be exported."""
 
     resources: tuple[str, ...]
-    to: Path
+    to: str
+    format: str | None = None
+    flatten: bool = False
     filters: Sequence[str] = ()
     fresh: bool = False
     full: bool = False
@@ -145,7 +155,7 @@ class _Run:
             else:
                 await self._export_all(zoho)
 
-    def _job(self, zoho: Session, to: Path) -> Export:
+    def _job(self, zoho: Session, to: Destination) -> Export:
         order = self._order
         return Export(
             zoho,
@@ -161,7 +171,8 @@ class _Run:
         )
 
     async def _export(self, zoho: Session) -> None:
-        job = self._job(zoho, self._order.to)
+        order = self._order
+        job = self._job(zoho, open_destination(order.to, order.format, order.flatten))
         try:
             async with job, self._displayed(zoho) as show:
                 async for event in job:
@@ -172,7 +183,15 @@ class _Run:
 
     async def _export_all(self, zoho: Session) -> None:
         found = [each.id for each in await zoho.organizations()]
-        jobs = Exports(zoho, found, to=self._order.to, make=self._job)
+        order = self._order
+        jobs = Exports(
+            zoho,
+            found,
+            to=order.to,
+            format=order.format,
+            flatten=order.flatten,
+            make=self._job,
+        )
         try:
             async with jobs, self._displayed(zoho.for_organization(found[0])) as show:
                 await jobs.follow(show)
@@ -204,6 +223,7 @@ def check(order: Order) -> None:
     """Raise `ConfigurationError` for what cannot be asked, before anything is opened."""
     filters = read_pairs(order.filters, "--filter")
     parse_moment(order.since)
+    place(order.to, order.format, flatten=order.flatten)
     if order.sweep_calls is not None and not order.sweep:
         raise ConfigurationError("--sweep-calls is for --sweep: leave it out, or give both")
     if order.probe and order.all_organizations:
@@ -213,6 +233,17 @@ def check(order: Order) -> None:
             "--sweep compares with what is there, --full reads all anew: give one of them"
         )
     check_filters(filters, resolve(order.resources, exportable(), filters=filters))
+
+
+def place(to: str, format: str | None, *, flatten: bool) -> Destination:
+    """The destination that is named on the command line. Raises `ExportError`."""
+    destination = open_destination(to, format, flatten)
+    if isinstance(destination, PostgreSql) and destination.has_password:
+        raise ConfigurationError(
+            "a password on the command line can be seen by others: leave it out of --to, and set "
+            "PGPASSWORD or write it into a .pgpass file"
+        )
+    return destination
 
 
 def known_scopes(wanted: Connection, environ: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -8,15 +8,26 @@ import msgspec
 
 from zoho_async.cli import outcome
 from zoho_async.cli.wording import count
-from zoho_async.export import Directory, merge
+from zoho_async.errors import ConfigurationError
+from zoho_async.export import Directory, Merged, merge, open_destination
 
 
-def merge_into_one(to: Path, *, json: bool) -> int:
+def merge_into_one(to: str, format: str | None, *, flatten: bool, json: bool) -> int:
     """Merge the files in ``to`` and tell what was merged; the exit code.
 
     Raises `ExportError`. A directory of several organizations is merged one after the other.
     """
-    merged = [one for directory in directories(to) for one in merge(Directory(directory))]
+    destination = open_destination(to, format, flatten)
+    if not isinstance(destination, Directory):
+        raise ConfigurationError(
+            f"{destination.name} is a database, which always holds the current state: "
+            "there is nothing to merge"
+        )
+    merged: list[Merged] = []
+    for path in directories(destination.path):
+        directory = open_destination(path, format, flatten)
+        assert isinstance(directory, Directory)
+        merged += merge(directory)
     if json:
         print(msgspec.json.encode({"merged": merged}).decode())
         return outcome.DONE

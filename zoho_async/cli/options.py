@@ -28,7 +28,24 @@ def _said(text: str, group: Group | None = None, *, default: bool = False) -> Pa
 Resource: TypeAlias = Annotated[
     str, _said("What to export, such as `invoices contacts`. None: every list there is.")
 ]
-To: TypeAlias = Annotated[Path, _said("Directory for the files, `DIR/books/invoices.jsonl`.")]
+To: TypeAlias = Annotated[
+    str,
+    _said(
+        "Where to: a directory for files (`DIR/books/invoices.jsonl`), `FILE.duckdb`, "
+        "`FILE.sqlite`, or `postgresql://USER@HOST/DATABASE`."
+    ),
+]
+FileFormat: TypeAlias = Annotated[
+    Literal["jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"] | None,
+    _said(
+        "Form of the files: `jsonl` (rows as Zoho wrote them, the default), `jsonl.gz`, "
+        "`jsonl.zst`, `csv` or `parquet` (typed). A directory keeps its form.",
+    ),
+]
+Flatten: TypeAlias = Annotated[
+    bool,
+    _said("Lists within rows as files of their own, `invoices__line_items.parquet`; for Parquet."),
+]
 InSandbox: TypeAlias = Annotated[
     bool, _said("Use a made-up firm from a local sandbox; needs no account.")
 ]
@@ -66,7 +83,12 @@ Probe: TypeAlias = Annotated[
     ),
 ]
 AllOrganizations: TypeAlias = Annotated[
-    bool, _said("Export every organization of the user, each into `DIR/<organization>`.", _ACCOUNT)
+    bool,
+    _said(
+        "Export every organization of the user, each into its own `DIR/<organization>`, "
+        "`FILE-<organization>.duckdb` or schema `zoho_<organization>`.",
+        _ACCOUNT,
+    ),
 ]
 ProfileName: TypeAlias = Annotated[
     str | None, _said("Account kept by `zoho-async login`; else `ZOHO_PROFILE`.", _ACCOUNT)
@@ -124,6 +146,10 @@ EXPORT_EPILOGUE: Final = """
 - deleted records too, say each week: `zoho-async export --sweep --to backup`
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
 - every firm: `zoho-async export --all-organizations --to backup`
+- typed files: `zoho-async export --format parquet --to backup`, with `--flatten` child tables too
+- a database, always current: `zoho-async export --to books.duckdb`
+- a server: `zoho-async export --to postgresql://me@db/books`, its password in `PGPASSWORD` or
+  `.pgpass`
 - in a script: `zoho-async export --to backup --json | jq .rows`
 
 **Exit codes**

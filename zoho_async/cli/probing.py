@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -11,7 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from zoho_async.cli.wording import count
-from zoho_async.export import Directory, Place
+from zoho_async.export import Place, open_destination
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.probe import Probed, probe, remember
 from zoho_async.session import Session
@@ -32,7 +31,13 @@ class ProbeOrder(Protocol):
     def resources(self) -> Sequence[str]: ...
 
     @property
-    def to(self) -> Path: ...
+    def to(self) -> str: ...
+
+    @property
+    def format(self) -> str | None: ...
+
+    @property
+    def flatten(self) -> bool: ...
 
 
 async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
@@ -47,7 +52,8 @@ async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
     patient = zoho.with_options(lane="bulk", max_wait=None)
     found = [await probe(patient, facts) for facts in lists]
     place = Place(zoho.organization or "", urlsplit(zoho.api_url).hostname or zoho.api_url)
-    await anyio.to_thread.run_sync(remember, Directory(order.to), place, found)
+    destination = open_destination(order.to, order.format, order.flatten)
+    await anyio.to_thread.run_sync(remember, destination, place, found)
     if json:
         print(msgspec.json.encode({"lists": found}).decode())
         return

@@ -4,7 +4,8 @@
 `modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
 run), `proof` (whether it missed anything), `sweep` (what was deleted), `lander` and `landing`
 (where pages come down), `state` and `known` (what is remembered), `destination` (what is asked of
-the place), and `directory`, `statefile` and `jsonl` (the place made of files).
+the place), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the
+place made of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
@@ -34,6 +35,7 @@ from zoho_async.export.job import Export
 from zoho_async.export.merge import Merged, merge
 from zoho_async.export.modes import Margin
 from zoho_async.export.organizations import Exports
+from zoho_async.export.places import UnknownPlace, open_destination
 
 __all__ = [
     "CheckpointRefused",
@@ -62,7 +64,9 @@ __all__ = [
     "Sweeping",
     "Table",
     "UnknownFilter",
+    "UnknownPlace",
     "UnknownResource",
     "exportable",
     "merge",
+    "open_destination",
 ]

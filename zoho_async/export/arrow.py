@@ -50,6 +50,16 @@ class Arrow:
         """A table of rows with their lists in them, as lists of structs."""
         return self.pa.table(self._arrays(shape, batch), schema=self.nested_schema(shape))
 
+    def with_columns(self, batch: Any, schema: Any) -> Any:
+        """``batch`` as a table of ``schema``; columns that it lacks are null."""
+        arrays = [
+            batch.column(field.name)
+            if field.name in batch.schema.names
+            else self.pa.nulls(batch.num_rows, field.type)
+            for field in schema
+        ]
+        return self.pa.table(arrays, schema=schema)
+
     def _fields(self, shape: Shape) -> list[Any]:
         field = self.pa.field
         own = [field(column.name, self._types[column.kind]) for column in shape.columns]

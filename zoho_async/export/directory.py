@@ -1,6 +1,7 @@
 """Files: a directory with one file a resource, and one more for what each later run brought.
 
     DIR/.zoho-export/checkpoint.sqlite           the state (`statefile`)
+    DIR/.zoho-export/format                      the form of its files, written once
     DIR/books/invoices.jsonl                     the last full read, or the last merge
     DIR/books/invoices.changes/20261123T020000Z.jsonl   what a later run found new, changed or gone
 
@@ -29,18 +30,38 @@ from typing import Final, Protocol
 import msgspec
 
 from zoho_async.export.destination import Database, Place, Table
-from zoho_async.export.errors import DestinationError
-from zoho_async.export.jsonl import JsonLines, make_directory, sync_directory
+from zoho_async.export.errors import CheckpointRefused, DestinationError
+from zoho_async.export.jsonl import JsonLines, make_directory, sync_directory, take_name
 from zoho_async.export.statefile import StateFile
 
 FOLDER: Final = ".zoho-export"
 DELETED: Final = "_deleted_time"
 
+#: Stands between the names of a file and of the list in its rows.
+CHILD: Final = "__"
+JSON_LINES: Final = "jsonl"
+
 _SPOOL: Final = ".jsonl.part"
+_FORMAT: Final = "format"
+#: Whether there is state of a version that wrote JSON Lines only and no name of a form.
+_EARLIER: Final = "SELECT 1 FROM sqlite_master WHERE name = '_zoho_resource'"
+
+
+def remembered(path: Path) -> str | None:
+    """The name of the form that the files of an export in ``path`` have; None where none is."""
+    try:
+        return (path / FOLDER / _FORMAT).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
 
 
 class Format(Protocol):
     """A form of file that rows can be brought into."""
+
+    @property
+    def name(self) -> str:
+        """What a directory remembers its form by, as ``--format`` has it: ``parquet --flatten``."""
+        ...
 
     @property
     def suffix(self) -> str:
@@ -75,10 +96,22 @@ class Files:
 
     def parts(self) -> list[Path]:
         """The files of the changes that are complete, the oldest first."""
-        if not self.changes.is_dir():
-            return []
-        found = self.changes.glob("*" + self._suffix)
+        found = [path for path in self._in_changes() if CHILD not in path.name]
         return sorted(found, key=lambda path: path.name.removesuffix(self._suffix))
+
+    def children(self, file: Path) -> list[Path]:
+        """The files that hold the lists of the rows in ``file``, where these are flattened."""
+        stem = file.name.removesuffix(self._suffix)
+        return sorted(file.parent.glob(f"{stem}{CHILD}*{self._suffix}"))
+
+    def orphans(self) -> list[Path]:
+        """Such files among the changes whose rows are no longer there."""
+        parts = self.parts()
+        kept = {child for part in parts for child in self.children(part)}
+        return sorted({*self._in_changes()} - kept - {*parts})
+
+    def _in_changes(self) -> list[Path]:
+        return list(self.changes.glob("*" + self._suffix)) if self.changes.is_dir() else []
 
 
 class Directory:
@@ -103,7 +136,29 @@ class Directory:
         except OSError as problem:
             raise DestinationError(self.path, problem.strerror or str(problem)) from problem
         self._state = StateFile(self.path / FOLDER / "checkpoint.sqlite")
+        try:
+            self._keep_format()
+        except BaseException:
+            self.close()
+            raise
         return self._state
+
+    def _keep_format(self) -> None:
+        """Remember the form of the files; one directory has one."""
+        mine = self.format.name if self.format else JSON_LINES
+        held = remembered(self.path)
+        if held is None and self._state and self._state.execute(_EARLIER):
+            held = JSON_LINES
+        if held is None:
+            file = self.path / FOLDER / _FORMAT
+            made = file.with_name(file.name + ".tmp")
+            made.write_text(mine + "\n", encoding="utf-8")
+            take_name(made, file)
+        elif held != mine:
+            raise CheckpointRefused(
+                f"{self.path} holds files of --format {held}, and this export is of {mine}: "
+                f"go on with --format {held} (or leave it out), or choose another place"
+            )
 
     def sink(self, table: Table, part: str) -> DirectorySink:
         return DirectorySink(self.files(table.name), table, part, self.format)
@@ -178,8 +233,5 @@ def form(spool: Path, target: Path, table: Table, format: Format | None) -> None
         return
     made = target.with_name(target.name + ".tmp")
     format.write(spool, made, table)
-    with made.open("rb+") as file:
-        os.fsync(file.fileno())
-    made.replace(target)
-    sync_directory(target.parent)
+    take_name(made, target)
     spool.unlink()

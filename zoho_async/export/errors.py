@@ -42,19 +42,23 @@ class ExportRunning(ExportError):
     def __init__(self, place: Path | str) -> None:
         self.place: Final = str(place)
         super().__init__(
-            f"another export is running into {place}; let it end, or choose another directory"
+            f"another export is running into {place}, or another program has it open; "
+            "let it end, or choose another place"
         )
 
 
 class DestinationError(ExportError):
-    """The place cannot be written. What was promised before stands."""
+    """The place cannot be written. What was promised before stands.
 
-    def __init__(self, place: Path | str, cause: str) -> None:
+    ``advice`` is what to do about it, where that is known better than by the default.
+    """
+
+    def __init__(self, place: Path | str, cause: str, advice: str = "") -> None:
         self.place: Final = str(place)
-        super().__init__(
-            f"cannot write to {place}: {cause}; "
-            "make it writable (or make room) and run the same again, or choose another directory"
+        advice = advice or (
+            "make it writable (or make room) and run the same again, or choose another place"
         )
+        super().__init__(f"cannot write to {place}: {cause}; {advice}")
 
 
 class ExportIncomplete(ExportError):

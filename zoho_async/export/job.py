@@ -55,7 +55,6 @@ from zoho_async.export.catalog import (
     single_reads,
 )
 from zoho_async.export.destination import Destination, Place
-from zoho_async.export.directory import Directory
 from zoho_async.export.events import (
     ExportEvent,
     Planned,
@@ -67,6 +66,7 @@ from zoho_async.export.events import (
 from zoho_async.export.lander import Lander
 from zoho_async.export.landing import Asked, Landing, settle, writing
 from zoho_async.export.modes import Margin
+from zoho_async.export.places import open_destination
 from zoho_async.export.plan import estimated_seconds
 from zoho_async.export.reading import Reading
 from zoho_async.export.state import State
@@ -83,8 +83,9 @@ class Export:
     """One export job; ``async with`` holds its destination, ``async for`` runs it.
 
     ``resources`` are ``product.resource`` (Books where no product is named); none means every list
-    that takes the filters and that ``scopes`` (those of the token, where known) allow. ``to`` is a
-    directory or a `Destination`. ``filters`` go to every list; ``since`` (aware) to its filter by
+    that takes the filters and that ``scopes`` (those of the token, where known) allow. ``to`` is
+    what `open_destination` takes (a directory, ``books.duckdb``, ``postgresql://user@host/name``)
+    or a `Destination`. ``filters`` go to every list; ``since`` (aware) to its filter by
     last modification, so that nothing older is read.
 
     ``full`` reads everything anew; ``fresh`` does, and gives up what an interrupted run left
@@ -119,7 +120,7 @@ class Export:
                 "set ZOHO_ORGANIZATION_ID or Session(organization=...)"
             )
         self.destination: Final[Destination] = (
-            Directory(to) if isinstance(to, str | PathLike) else to
+            open_destination(to) if isinstance(to, str | PathLike) else to
         )
         self._filters: Final = dict(filters or {})
         self._named: Final = bool(resources)

@@ -33,6 +33,14 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def take_name(made: Path, target: Path) -> None:
+    """Give the file ``made`` the name ``target``, whole and durably, at one moment."""
+    with made.open("rb+") as file:
+        os.fsync(file.fileno())
+    made.replace(target)
+    sync_directory(target.parent)
+
+
 def make_directory(directory: Path) -> None:
     """Make ``directory`` and those above it, durably, where they are not there yet."""
     if not directory.exists():

@@ -118,7 +118,7 @@ class Landing:
         raise CheckpointRefused(
             f"{self._destination.name} holds {unfinished} export of {self.facts.resource} "
             "that was asked for differently (other filters, or another version); ask the "
-            "same to go on, start anew with --fresh, or choose another directory"
+            "same to go on, start anew with --fresh, or choose another place"
         )
 
     def _goes_on(self, before: Position) -> bool:

@@ -8,21 +8,23 @@ nowhere. Then the changes are removed.
 It may be ended at any moment:
 
 - The new file takes the old one's name at one moment, by one rename; before it nothing happened.
-- After it, the changes are removed the oldest first. What is left of them holds the last versions,
-  which the merged file holds too: merging again changes nothing.
+- After it, the changes are removed the oldest first, each before the files of its lists. What is
+  left of them holds the last versions, which the merged file holds too: merging again changes
+  nothing.
 
 Memory does not grow with the rows: the changes go into a database on the disk (made anew by each
 merge), the full file streams past it.
 
-The files must be of a form that can be read back, and nothing may export into the directory
-meanwhile (it is taken as an export takes it).
+A form that gives the rows back as Zoho sent them (`Readable`) is merged row by row as said above.
+One that cannot merges its own files (`Columnar`): in these, what changed stands behind what did
+not. Nothing may export into the directory meanwhile (it is taken as an export takes it).
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -31,9 +33,11 @@ import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import exportable, list_operation
+from zoho_async.export.destination import Table
 from zoho_async.export.directory import DELETED, FOLDER, Directory, Files, form
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.jsonl import line, sync_directory
+from zoho_async.export.known import key
 from zoho_async.export.landing import settle, table_of, writing
 from zoho_async.export.state import State
 from zoho_async.wire import row_id
@@ -47,6 +51,19 @@ class Readable(Protocol):
 
     def read(self, path: Path) -> Iterable[bytes]:
         """The rows of a file as JSON objects, one after the other."""
+        ...
+
+
+@runtime_checkable
+class Columnar(Protocol):
+    """A form of file that merges its own."""
+
+    def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
+        """Merge the changes in ``parts``, the oldest first, into ``full``; its rows then.
+
+        ``full`` changes at one moment, and merging again changes nothing. ``scratch`` is a file
+        that may be used meanwhile.
+        """
         ...
 
 
@@ -91,15 +108,28 @@ def _merge_one(directory: Directory, resource: str) -> Merged | None:
     if not parts and any(map(_is_complete, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
     if not parts or facts is None or not files.full.exists():
+        _remove(files, [])
         return None
+    rows = _merged(directory, files, parts, facts)
+    _remove(files, parts)
+    return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
+
+
+def _merged(
+    directory: Directory, files: Files, parts: Sequence[Path], facts: OperationFacts
+) -> int:
+    table = table_of(facts.resource, facts)
+    form_of_files: object = directory.format
+    if isinstance(form_of_files, Columnar):
+        scratch = directory.path / FOLDER / "merge.sqlite"
+        return form_of_files.merge(files.full, parts, scratch, table)
     spool = directory.path / FOLDER / "merge.jsonl"
     with _latest(directory.path / FOLDER / "merge.sqlite") as latest:
         for part in parts:
             latest.take(_rows_of(directory, part), facts)
         rows = _write(spool, latest.applied(_rows_of(directory, files.full), facts))
-    form(spool, files.full, table_of(resource, facts), directory.format)
-    _remove(files, parts)
-    return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
+    form(spool, files.full, table, directory.format)
+    return rows
 
 
 def _is_complete(path: Path) -> bool:
@@ -136,11 +166,14 @@ def _write(path: Path, rows: Iterator[bytes]) -> int:
     return count
 
 
-def _remove(files: Files, parts: list[Path]) -> None:
+def _remove(files: Files, parts: Sequence[Path]) -> None:
+    """Take out changes that are merged, and what an earlier merge left of such."""
     for part in parts:
         part.unlink()
         sync_directory(files.changes)  # the order of the removals is what a crash relies on
-    if not any(files.changes.iterdir()):
+    for orphan in files.orphans():
+        orphan.unlink()
+    if files.changes.is_dir() and not any(files.changes.iterdir()):
         files.changes.rmdir()
 
 
@@ -160,21 +193,22 @@ class _Latest:
         operation = list_operation(facts)
         for row in rows:
             self._number += 1
+            identity = key(row_id(operation, row), row)
             self._database.execute(
                 "INSERT INTO latest VALUES (?, ?, ?, 0)"
                 " ON CONFLICT (id) DO UPDATE SET row = excluded.row",
-                (row_id(operation, row), None if _is_tombstone(row) else row, self._number),
+                (identity, None if _is_tombstone(row) else row, self._number),
             )
 
     def applied(self, rows: Iterable[bytes], facts: OperationFacts) -> Iterator[bytes]:
         """``rows`` of the full file as they are now, and behind them those that are new."""
         operation = list_operation(facts)
         for row in rows:
-            identity = row_id(operation, row)
+            identity = key(row_id(operation, row), row)
             found = self._database.execute(
                 "SELECT row FROM latest WHERE id = ?", (identity,)
             ).fetchone()
-            if found is None or not identity:
+            if found is None:
                 yield row
                 continue
             self._database.execute("UPDATE latest SET used = 1 WHERE id = ?", (identity,))

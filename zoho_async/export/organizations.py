@@ -1,17 +1,18 @@
-"""Several organizations beside each other: one export each, one directory each, one account of it::
+"""Several organizations beside each other: one export each, one place each, one account of it::
 
-    def one(session, directory):
-        return Export(session, ["invoices"], to=directory)
+    def one(session, place):
+        return Export(session, ["invoices"], to=place)
 
     ids = [each.id for each in await zoho.organizations()]
     async with Exports(zoho, ids, to="backup", make=one) as job:
         await job.follow(print)
     print(job.summary.rows)
 
-Each organization has its own limits, so none waits for another, and its own directory
-(``backup/10234695/books/invoices.jsonl``) with a state of its own, so each can also be exported
-alone. What ends one of them ends only that one; the others go on, and its failure is raised at the
-end. Events and the summary name resources as ``10234695/books.invoices``.
+Each organization has its own limits, so none waits for another, and its own place
+(``backup/10234695/books/invoices.jsonl``; `zoho_async.export.places` tells that of databases) with
+a state of its own, so each can also be exported alone. What ends one of them ends only that one;
+the others go on, and its failure is raised at the end. Events and the summary name resources as
+``10234695/books.invoices``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -27,16 +27,19 @@ import anyio
 import msgspec
 
 from zoho_async.errors import ZohoError
+from zoho_async.export.destination import Destination
 from zoho_async.export.events import ExportEvent, Planned, Summary
 from zoho_async.export.job import Export
+from zoho_async.export.places import open_destination
 from zoho_async.session import Session
 
 
 class Exports:
     """Exports of several organizations, entered together.
 
-    ``organizations`` are ids; ``make`` makes the export of one from a session for it and its
-    directory below ``to``. Raises what `Export` raises, on entering for the first that cannot be.
+    ``organizations`` are ids; ``make`` makes the export of one from a session for it and its place
+    in ``to``, which, as ``format`` and ``flatten``, is for `open_destination`. Raises what `Export`
+    raises, on entering for the first that cannot be.
     """
 
     def __init__(
@@ -45,11 +48,17 @@ class Exports:
         organizations: Sequence[str],
         *,
         to: str | PathLike[str],
-        make: Callable[[Session, Path], Export],
+        format: str | None = None,
+        flatten: bool = False,
+        make: Callable[[Session, Destination], Export],
     ) -> None:
-        self._to: Final = Path(to)
+        self._name: Final = open_destination(to, format, flatten).name
         self._jobs: Final = {
-            one: make(zoho.for_organization(one), self._to / one) for one in organizations
+            one: make(
+                zoho.for_organization(one),
+                open_destination(to, format, flatten, organization=one),
+            )
+            for one in organizations
         }
         self._entered: Final = AsyncExitStack()
         self._errors: Final[list[Exception]] = []
@@ -75,7 +84,7 @@ class Exports:
     @property
     def summary(self) -> Summary:
         """What the runs did together. Raises `RuntimeError` before their end."""
-        return together(str(self._to), {one: job.summary for one, job in self._jobs.items()})
+        return together(self._name, {one: job.summary for one, job in self._jobs.items()})
 
     async def follow(self, show: Callable[[ExportEvent], None]) -> None:
         """Run all of them to their ends; ``show`` is told every event as it comes.

@@ -132,7 +132,7 @@ class State:
             raise CheckpointRefused(
                 f"the checkpoint in {self.name} is of another version of zoho-async "
                 f"(form {held[0]}, this version has {FORM}); finish it with that version, "
-                "start anew with --fresh, or choose another directory"
+                "start anew with --fresh, or choose another place"
             )
         for table in (_PLACE, _RESOURCE, known.TABLE):
             self.database.execute(f"DROP TABLE {table}")
@@ -150,7 +150,7 @@ class State:
         elif (held := Place(*rows[0])) != place:
             raise CheckpointRefused(
                 f"{self.name} holds an export of {held}, and this one is of {place}; "
-                "choose another directory"
+                "choose another place"
             )
 
     def enter(self, run: str, stamp: str) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -44,6 +43,7 @@ _ARRAYS: Final[dict[type, str]] = {
     float: "double precision[]",
     bytes: "bytea[]",
 }
+_ADVICE: Final = "see to the server (its room, its rights) and run the same again to go on"
 _NULL: Final = r"\N"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 _SPECIAL: Final = re.compile(r"[\\\n\r\t]")
@@ -53,23 +53,34 @@ _WORDS: Final = {True: "t", False: "f", None: _NULL}
 class PostgreSql:
     """A database by its address, ``postgresql://user@host/name`` or any form that libpq knows.
 
-    Raises `MissingExtra` without the library ``psycopg``, `DestinationError` for an address that
-    cannot be read.
+    ``schema`` is used instead of the search path's first, and made where there is none. Raises
+    `MissingExtra` without the library ``psycopg``, `DestinationError` for an address that cannot be
+    read.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, schema: str | None = None) -> None:
         self._psycopg: Final = library("psycopg", "postgresql", "writing to PostgreSQL")
         self._secrets: Final = _secrets(address)
-        self.name: Final = self._name(address)
+        self.name: Final = self._name(address) + (f", schema {schema}" if schema else "")
+        self._schema: Final = schema
         self._address: Final = address
         self._engine: PostgreSqlEngine | None = None
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the address itself holds a password."""
+        return bool(self._psycopg.conninfo.conninfo_to_dict(self._address).get("password"))
 
     def open(self, place: Place) -> PostgreSqlEngine:
         """Connect, and take the schema. Raises `ExportRunning` or `DestinationError`."""
         connection = self._connect()
         if isinstance(connection, str):
-            raise DestinationError(Path(self.name), f"{connection}; is it running, and reachable?")
-        self._engine = PostgreSqlEngine(self.name, self._psycopg, connection)
+            raise DestinationError(
+                self.name,
+                connection,
+                "see that the server runs and can be reached, and run the same again",
+            )
+        self._engine = PostgreSqlEngine(self.name, self._psycopg, connection, self._schema)
         return self._engine
 
     def sink(self, table: Table, part: str) -> DatabaseSink:
@@ -95,10 +106,10 @@ class PostgreSql:
         host, name = str(parts.get("host") or "localhost"), str(parts.get("dbname") or "")
         if "@" in host + name:  # what comes before it is a part of the user's name or password
             raise DestinationError(
-                Path("PostgreSQL"),
-                "its address cannot be read; characters such as @ : / ? # % in a user's name or "
-                "password must be written as %40 and so on, or the password left to PGPASSWORD or "
-                "a .pgpass file",
+                "PostgreSQL",
+                "its address cannot be read",
+                "characters such as @ : / ? # % in a user's name or password must be written as "
+                "%40 and so on, or the password left to PGPASSWORD or a .pgpass file",
             )
         return f"PostgreSQL database {name or '(default)'} at {host}"
 
@@ -114,12 +125,16 @@ class PostgreSqlEngine:
 
     types: Mapping[ColumnKind, str] = _TYPES
 
-    def __init__(self, name: str, psycopg: Any, connection: Any) -> None:
+    def __init__(self, name: str, psycopg: Any, connection: Any, schema: str | None) -> None:
         self.name: Final = name
         self._psycopg: Final = psycopg
         self._connection: Final = connection
         self._staged: Final[set[str]] = set()
         try:
+            if schema is not None:
+                if not self.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [schema]):
+                    self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+                self.execute(f"SET search_path TO {quoted(schema)}")
             self._take()
         except BaseException:
             connection.close()
@@ -129,20 +144,20 @@ class PostgreSqlEngine:
         ((schema,),) = self.execute("SELECT current_schema()")
         if schema is None:
             raise DestinationError(
-                Path(self.name), "no schema of its search_path exists; create one, or set it"
+                self.name, "no schema of its search_path exists", "create one, or set it"
             )
         ((mine,),) = self.execute(
             "SELECT pg_try_advisory_lock(hashtextextended('zoho_async/' || current_schema(), 0))"
         )
         if not mine:
-            raise ExportRunning(Path(self.name))
+            raise ExportRunning(self.name)
 
     @contextmanager
     def refusals(self) -> Generator[None]:
         try:
             yield
         except self._psycopg.Error as problem:
-            raise DestinationError(Path(self.name), _first_line(problem)) from problem
+            raise DestinationError(self.name, _first_line(problem), _ADVICE) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         with self.refusals():

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.batches import Reader
@@ -129,10 +128,10 @@ class DatabaseSink:
                 )
             elif held[column.name] != wanted:
                 raise DestinationError(
-                    Path(self._engine.name),
+                    self._engine.name,
                     f"its column {column.name} of table {table.name} is {held[column.name]}, and "
-                    f"this version of zoho-async writes {wanted}; rename the table, so that it is "
-                    "made and filled anew with --fresh",
+                    f"this version of zoho-async writes {wanted}",
+                    "rename the table, so that it is made and filled anew with --fresh",
                 )
 
     def _begin_part(self) -> None:

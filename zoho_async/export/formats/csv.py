@@ -8,13 +8,19 @@ in one should import its columns as text.
 from __future__ import annotations
 
 import csv
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.batches import Reader
-from zoho_async.export.columns import EXTRA, shape_of
+from zoho_async.export.columns import DELETED, EXTRA, shape_of
 from zoho_async.export.destination import Table
+from zoho_async.export.flat import digest
+from zoho_async.export.formats.newest import ROWS, newest, no_column
 from zoho_async.export.formats.spool import portions
+from zoho_async.export.jsonl import take_name
 
 _WORDS: Final = {True: "true", False: "false", None: None}
 
@@ -22,6 +28,7 @@ _WORDS: Final = {True: "true", False: "false", None: None}
 class Csv:
     """``.csv``."""
 
+    name: str = "csv"
     suffix: str = ".csv"
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
@@ -38,3 +45,60 @@ class Csv:
                 for number in booleans:
                     columns[number] = [_WORDS[value] for value in columns[number]]
                 writer.writerows(zip(*columns, strict=True))
+
+    def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
+        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest`)."""
+        sources = [full, *parts]
+        with _fields_of_any_length(), newest(scratch) as last:
+            names = list(dict.fromkeys(name for path in sources for name in _header(path)))
+            for number, path in enumerate(parts, 1):
+                for rows in _portions(path, names):
+                    gone = names.index(DELETED)
+                    last.add(number, _ids(rows, names, table), [bool(row[gone]) for row in rows])
+            made = full.with_name(full.name + ".tmp")
+            count = 0
+            with made.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(names)
+                for number, path in enumerate(sources):
+                    for rows in _portions(path, names):
+                        kept = list(compress(rows, last.kept(number, _ids(rows, names, table))))
+                        writer.writerows(kept)
+                        count += len(kept)
+        take_name(made, full)
+        return count
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file, strict=True))
+
+
+def _portions(path: Path, names: list[str]) -> Iterator[list[list[str]]]:
+    """The rows of a file, some at a time, with their fields in the order of ``names``."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        own = next(reader)
+        if DELETED not in own:
+            raise no_column(path, DELETED)
+        places = [own.index(name) if name in own else None for name in names]
+        while rows := list(islice(reader, ROWS)):
+            if own != names:
+                rows = [["" if place is None else row[place] for place in places] for row in rows]
+            yield rows
+
+
+def _ids(rows: list[list[str]], names: list[str], table: Table) -> list[str]:
+    if table.row_id not in names:
+        raise no_column(Path(table.name), table.row_id)
+    place = names.index(table.row_id)
+    return [row[place] or digest("\0".join(row).encode()) for row in rows]
+
+
+@contextmanager
+def _fields_of_any_length() -> Generator[None]:
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

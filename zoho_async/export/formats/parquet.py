@@ -10,20 +10,21 @@ and what this module holds at once.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.arrow import Arrow
 from zoho_async.export.batches import Reader
-from zoho_async.export.columns import shape_of
+from zoho_async.export.columns import DELETED, ROW, shape_of
 from zoho_async.export.destination import Table
+from zoho_async.export.directory import CHILD
 from zoho_async.export.extras import library
-from zoho_async.export.flat import Layout
+from zoho_async.export.flat import Layout, digest
+from zoho_async.export.formats.newest import ROWS, Newest, newest, no_column
 from zoho_async.export.formats.spool import portions
-from zoho_async.export.jsonl import sync_directory
+from zoho_async.export.jsonl import take_name
 
 GROUP: Final = 8 << 20
 
@@ -41,6 +42,7 @@ class Parquet:
         self._parquet: Final[Any] = library("pyarrow.parquet", "parquet", "writing Parquet")
         self._flatten: Final = flatten
         self._notes: Final = dict(notes or {})
+        self.name: Final = "parquet --flatten" if flatten else "parquet"
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
         """Write ``rows`` to ``target``, and child tables beside it where they are asked for."""
@@ -88,9 +90,59 @@ class Parquet:
                 ):
                     groups.add(self._arrow.flat(each.columns, columns))
         for path, _ in children:
-            _sync(path)
-            path.replace(path.with_suffix(""))
-        sync_directory(target.parent)
+            take_name(path, path.with_suffix(""))
+
+    def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
+        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest`).
+
+        Child tables come first: each file is merged by itself, and the changes stay until all are.
+        """
+        sources = [full, *parts]
+        with newest(scratch) as last:
+            for number, path in enumerate(parts, 1):
+                for batch in self._batches(path, [table.row_id, DELETED]):
+                    gone = batch.column(DELETED).is_valid().to_pylist()
+                    last.add(number, _ids(batch, table.row_id), gone)
+            for child in sorted({child for path in sources for child in self._children(path)}):
+                own = [path.with_name(_stem(path) + child) for path in sources]
+                self._merge_one(own, ROW, last)
+            return self._merge_one(sources, table.row_id, last)
+
+    def _children(self, path: Path) -> list[str]:
+        stem = _stem(path)
+        found = path.parent.glob(f"{stem}{CHILD}*{self.suffix}") if self._flatten else ()
+        return [each.name.removeprefix(stem) for each in found]
+
+    def _merge_one(self, sources: Sequence[Path], key: str, last: Newest) -> int:
+        """Merge files of one table into the first of them; its rows then."""
+        there = [(number, path) for number, path in enumerate(sources) if path.exists()]
+        schema = self._schema([path for _, path in there])
+        made = sources[0].with_name(sources[0].name + ".tmp")
+        count = 0
+        with _Groups(self._parquet, self._arrow, made, schema) as groups:
+            for number, path in there:
+                for batch in self._batches(path):
+                    kept = batch.filter(self._arrow.pa.array(last.kept(number, _ids(batch, key))))
+                    groups.add(self._arrow.with_columns(kept, schema))
+                    count += kept.num_rows
+        take_name(made, sources[0])
+        return count
+
+    def _schema(self, paths: Sequence[Path]) -> Any:
+        """All columns of the files. One that a file lacks is in its ``_extra``, and so null."""
+        fields: dict[str, Any] = {}
+        for path in paths:
+            for field in self._parquet.read_schema(path):
+                if fields.setdefault(field.name, field).type != field.type:
+                    raise no_column(path, field.name)
+        return self._arrow.pa.schema(list(fields.values()))
+
+    def _batches(self, path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        with self._parquet.ParquetFile(path, pre_buffer=False) as file:
+            for name in columns or ():
+                if name not in file.schema_arrow.names:
+                    raise no_column(path, name)
+            yield from file.iter_batches(ROWS, columns=columns, use_threads=False)
 
 
 class _Groups:
@@ -134,6 +186,9 @@ def _stem(rows: Path) -> str:
     return rows.name.partition(".")[0]
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _ids(batch: Any, key: str) -> list[str]:
+    ids: list[str | None] = batch.column(key).to_pylist()
+    return [
+        one or digest(repr(batch.slice(place, 1).to_pylist()).encode())
+        for place, one in enumerate(ids)
+    ]

@@ -1,4 +1,4 @@
-"""What a format is, and how it reads its spool.
+"""How a format reads its spool.
 
 A format is a function of the spool and the table alone: the same rows give the same bytes with the
 same versions of the libraries, so that an end in the middle is put right by doing it again. It
@@ -9,26 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
-
-from zoho_async.export.destination import Table
 
 #: Bytes of rows read at once: one or two hundred rows, whose values stay in the processor's cache.
 #: Ten times as many take half as long again for each.
 PORTION = 384 << 10
-
-
-class Format(Protocol):
-    """One final form of a file."""
-
-    @property
-    def suffix(self) -> str:
-        """What the file's name ends in: ``.parquet``."""
-        ...
-
-    def write(self, rows: Path, target: Path, table: Table) -> None:
-        """Write the rows of the JSON Lines in ``rows`` to ``target``, which the caller syncs."""
-        ...
 
 
 def portions(rows: Path) -> Iterator[list[bytes]]:

@@ -1,0 +1,156 @@
+"""A destination that is full, away or in use: one sentence, nothing lost, and later all of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+
+from tests import export_databases
+from tests.postgresql_server import PostgresqlServer
+from tests.property.test_export_killed import MINUTE, Place, Server
+from tests.wire.test_export_changes import session
+from tests.wire.test_export_places import assert_current, export, sandbox
+from zoho_async.export import DestinationError, Export, ExportRunning, open_destination
+
+SPOOLED = ("jsonl.gz", "jsonl.zst", "csv", "parquet")
+linux = pytest.mark.skipif(sys.platform == "win32", reason="needs the limits of a process")
+
+_COMMAND = """
+import resource, sys
+limit = int(sys.argv.pop(1))
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from zoho_async.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("state"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgresqlServer]:
+    with PostgresqlServer() as running:
+        yield running
+
+
+def command(server: Server, arguments: list[str], *, most: int = 0) -> tuple[int, str]:
+    """One run that can write files of ``most`` bytes; its exit code and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMAND, str(most), *arguments],
+        capture_output=True, text=True, env=server.environ,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@linux
+@pytest.mark.parametrize(
+    "kind",
+    ["jsonl", "sqlite", "duckdb", *(pytest.param(k, marks=pytest.mark.long) for k in SPOOLED)],
+)
+def test_a_full_disk_is_told_and_when_there_is_room_the_export_goes_on(
+    kind: str, tmp_path: Path, away: Server
+) -> None:
+    place = Place(kind, tmp_path / "broken", None)
+    most = 600_000  # less than the rows take in any form on their way, more than the limits' file
+    code, said = command(away, place.arguments, most=most)
+    assert code == 1, said
+    assert "Traceback" not in said
+    assert f"cannot write to {tmp_path}" in said
+    assert "make room" in said
+    code, said = command(away, place.arguments)
+    assert code == 0, said
+    whole = Place(kind, tmp_path / "whole", None)
+    assert command(away, whole.arguments)[0] == 0
+    assert place.held() == whole.held()
+
+
+async def test_a_server_that_goes_away_ends_the_run_and_its_return_lets_it_go_on(
+    postgresql: PostgresqlServer,
+) -> None:
+    target = export_databases.postgresql_target(postgresql.create("away"))
+    async with sandbox() as zoho, session(zoho) as one:
+        async with Export(one, ("books.contacts", "books.invoices"), to=target.to) as job:
+            await anyio.to_thread.run_sync(postgresql.stop)
+            with pytest.raises(DestinationError, match="run the same again"):
+                await job.wait()
+        with pytest.raises(DestinationError, match="see that the server runs"):
+            await export(one, target.to)
+        postgresql.start()
+        await export(one, target.to)
+        assert_current(target, zoho)
+
+
+_HOLDING = """
+import sys
+kind, path = sys.argv[1:]
+if kind == "duckdb":
+    import duckdb
+    held = duckdb.connect(path)
+else:
+    import sqlite3
+    held = sqlite3.connect(path, isolation_level=None)
+    held.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+async def test_a_file_that_another_program_has_open_is_left_alone_until_it_is_free(
+    kind: str, tmp_path: Path
+) -> None:
+    make = {"sqlite": export_databases.sqlite_target, "duckdb": export_databases.duckdb_target}
+    target = make[kind](tmp_path)
+    async with sandbox() as zoho, session(zoho) as one:
+        await export(one, target.to)
+        zoho.store().collection("invoices").change(7, {"reference_number": "CHANGED"})
+        holder = subprocess.Popen(  # noqa: ASYNC220 - it answers at once
+            [sys.executable, "-c", _HOLDING, kind, target.to.partition(":")[2]],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(ExportRunning, match="another program has it open"):
+            await export(one, target.to)
+        holder.communicate()
+        assert await export(one, target.to) == 1
+        assert_current(target, zoho)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "duckdb", "postgresql"])
+def test_a_second_command_into_a_place_says_so_and_stops(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, away: Server
+) -> None:
+    server = request.getfixturevalue("postgresql") if kind == "postgresql" else None
+    place = Place(kind, tmp_path / "place", server)
+    with closing(open_destination(place.to)) as first:
+        first.open(export_databases.PLACE)
+        code, said = command(away, place.arguments)
+    assert code == 2, said
+    assert "another export is running into" in said
+    assert "Traceback" not in said
+
+
+def test_passwords_on_the_command_line_are_refused_and_not_repeated(away: Server) -> None:
+    to = "postgresql://zoho:s3cret@db.example/books"
+    for asked in ((), ("--probe",), ("--all-organizations",)):
+        code, said = command(away, ["export", "--to", to, "--minute", str(MINUTE), *asked])
+        assert code == 2
+        assert "PGPASSWORD" in said
+        assert "s3cret" not in said
+
+
+def test_a_database_is_not_merged(tmp_path: Path, away: Server) -> None:
+    code, said = command(away, ["export", "--merge", "--to", str(tmp_path / "books.db")])
+    assert (code, "always holds the current state" in said) == (2, True)

@@ -1,0 +1,229 @@
+"""An export into each destination: all of it, then every change, and what vanished is marked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests import export_databases
+from tests.export_databases import Rows, Target
+from tests.postgresql_server import PostgresqlServer
+from tests.wire import test_export_changes
+from tests.wire.test_export_changes import session
+from zoho_async.errors import ConfigurationError
+from zoho_async.export import (
+    CheckpointRefused,
+    Destination,
+    Directory,
+    Export,
+    ExportRunning,
+    Exports,
+    Place,
+    merge,
+    open_destination,
+)
+from zoho_async.export.probe import probe, remember
+from zoho_async.sandbox import Sandbox
+from zoho_async.session import Session
+
+NAMES = ("books.contacts", "books.invoices")
+IDS = {"books.contacts": "contact_id", "books.invoices": "invoice_id"}
+SIZES = {"books.contacts": 40, "books.invoices": 220}
+_numbers = itertools.count()
+
+
+def sandbox(**rules: object) -> Sandbox:
+    return test_export_changes.sandbox(sizes=SIZES, **rules)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    with PostgresqlServer() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+    if request.param == "sqlite":
+        return export_databases.sqlite_target(tmp_path)
+    if request.param == "duckdb":
+        return export_databases.duckdb_target(tmp_path)
+    running: PostgresqlServer = request.getfixturevalue("server")
+    return export_databases.postgresql_target(running.create(f"places_{next(_numbers)}"))
+
+
+async def export(zoho: Session, to: str | Destination, **asked: Any) -> int:
+    async with Export(zoho, NAMES, to=to, **asked) as job:
+        return (await job.wait()).rows
+
+
+def table(target: Target, name: str) -> Rows:
+    return target.ask(f'SELECT * FROM "{name.replace(".", "_")}"')
+
+
+def assert_current(target: Target, zoho: Sandbox) -> None:
+    """The rows that are not marked as deleted are those of the server, to the cent."""
+    for name in NAMES:
+        said = [json.loads(row, parse_float=Decimal) for row in zoho.truth(name)]
+        held = [row for row in table(target, name) if row["_deleted_time"] is None]
+        assert {one[IDS[name]] for one in said} == {row[IDS[name]] for row in held}
+        assert len(said) == len(held)
+    told = {one["invoice_id"]: Decimal(str(one["total"])) for one in said}
+    assert {row["invoice_id"]: Decimal(row["total"]) for row in held} == told
+    references = {one["invoice_id"]: one["reference_number"] or None for one in said}
+    assert {row["invoice_id"]: row["reference_number"] for row in held} == references
+
+
+def gone(target: Target) -> set[str]:
+    return {
+        row[IDS[name]]
+        for name in NAMES
+        for row in table(target, name)
+        if row["_deleted_time"] is not None
+    }
+
+
+async def test_a_database_holds_the_current_state_after_every_run(target: Target) -> None:
+    async with sandbox() as zoho, session(zoho) as one:
+        assert await export(one, target.to) == sum(SIZES.values())
+        assert_current(target, zoho)
+        invoices = zoho.store().collection("invoices")
+        invoices.change(7, {"reference_number": "CHANGED"})
+        invoices.add({"reference_number": "ADDED"})
+        assert await export(one, target.to) == 2
+        assert_current(target, zoho)
+        assert gone(target) == set()
+
+
+@pytest.mark.parametrize("how", ["full", "fresh"])
+async def test_what_vanished_is_marked_by_the_next_full_read_and_kept(
+    target: Target, how: str
+) -> None:
+    async with sandbox() as zoho, session(zoho) as one:
+        await export(one, target.to)
+        invoices, contacts = (zoho.store().collection(name) for name in ("invoices", "contacts"))
+        before = {name: set(zoho.truth(name)) for name in NAMES}
+        for index in (0, 11, 219):
+            invoices.remove(index)
+        contacts.remove(39)
+        vanished = {
+            msgspec.json.decode(row)[IDS[name]]
+            for name in NAMES
+            for row in before[name] - set(zoho.truth(name))
+        }
+        assert len(vanished) == 4
+        await export(one, target.to)
+        assert gone(target) == set()  # a list that is asked for changes does not tell
+        await export(one, target.to, **{how: True})
+        assert gone(target) == vanished
+        assert_current(target, zoho)
+        await export(one, target.to, **{how: True})
+        assert gone(target) == vanished
+
+
+async def test_a_sweep_marks_what_was_deleted(target: Target) -> None:
+    async with sandbox() as zoho, session(zoho) as one:
+        await export(one, target.to)
+        zoho.store().collection("invoices").remove(5)
+        await export(one, target.to, sweep=True)
+        assert len(gone(target)) == 1
+        assert_current(target, zoho)
+
+
+async def test_a_probe_is_remembered_in_a_database(target: Target) -> None:
+    async with sandbox() as zoho, session(zoho) as one:
+        async with Export(one, NAMES, to=target.to) as job:
+            facts = job._lists[0]
+            await job.wait()
+        found = await probe(one, facts)
+        wrong = msgspec.structs.replace(
+            found, filtering=msgspec.structs.replace(found.filtering, changes=False, newest=False)
+        )
+        place = Place("10234695", "127.0.0.1")
+        remember(open_destination(target.to), place, [wrong])
+        async with Export(one, NAMES, to=target.to) as job:
+            summary = await job.wait()
+        assert {each.resource: each.mode for each in summary.resources} == {
+            facts.resource: "compared",
+            next(name for name in NAMES if name != facts.resource): "changed",
+        }
+
+
+async def test_two_exports_into_one_database_are_one_too_many(target: Target) -> None:
+    async with sandbox() as zoho, session(zoho) as one:
+        async with Export(one, NAMES, to=target.to):
+            with pytest.raises(ExportRunning, match="another export is running into"):
+                await export(one, target.to)
+        with pytest.raises(CheckpointRefused, match="choose another place"):
+            await export(one.for_organization("20345678"), target.to)
+
+
+async def test_each_organization_has_a_database_of_its_own(target: Target, tmp_path: Path) -> None:
+    async with sandbox(organizations=["20345678"]) as zoho, session(zoho) as one:
+        ids = [each.id for each in await one.organizations()]
+        assert len(ids) == 2
+
+        def make(own: Session, place: Destination) -> Export:
+            return Export(own, NAMES, to=place)
+
+        for _ in range(2):
+            async with Exports(one, ids, to=target.to, make=make) as jobs:
+                await jobs.follow(lambda _: None)
+        assert jobs.summary.done
+    for each in ids:
+        truth = {msgspec.json.decode(row)["invoice_id"] for row in zoho.truth("invoices", each)}
+        assert {row["invoice_id"] for row in _of_organization(target, tmp_path, each)} == truth
+
+
+def _of_organization(target: Target, folder: Path, organization: str) -> Rows:
+    if target.kind == "postgresql":
+        return target.ask(f"SELECT invoice_id FROM zoho_{organization}.books_invoices")
+    make = {"sqlite": export_databases.sqlite_target, "duckdb": export_databases.duckdb_target}
+    beside = folder / f"books-{organization}.{target.kind}"
+    moved = beside.with_name(f"books.{target.kind}")
+    beside.rename(moved)
+    return make[target.kind](folder).ask("SELECT invoice_id FROM books_invoices")
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "jsonl.zst", "csv", "parquet", "parquet --flatten"])
+async def test_a_directory_of_any_form_takes_exports_changes_and_merges(
+    form: str, tmp_path: Path
+) -> None:
+    name, _, flatten = form.partition(" ")
+    async with sandbox() as zoho, session(zoho) as one:
+        to = open_destination(tmp_path, name, bool(flatten))
+        assert await export(one, to) == sum(SIZES.values())
+        invoices = zoho.store().collection("invoices")
+        invoices.change(7, {"reference_number": "CHANGED"})
+        invoices.remove(3)
+        assert await export(one, str(tmp_path), sweep=True) == 1  # the form is remembered
+        again = open_destination(tmp_path)
+        assert isinstance(again, Directory)
+        (merged,) = merge(again)
+        assert (merged.rows, merged.changes) == (219, 1)
+        truth = {msgspec.json.decode(row)["invoice_id"] for row in zoho.truth("invoices")}
+        assert len(truth) == 219
+        with pytest.raises(CheckpointRefused, match=f"--format {form}"):
+            await export(one, open_destination(tmp_path, "jsonl"))
+
+
+def test_a_form_that_is_remembered_is_not_asked_for_again(tmp_path: Path) -> None:
+    place = Place("10234695", "www.zohoapis.com")
+    first = open_destination(tmp_path, "parquet", True)
+    first.open(place)
+    first.close()
+    for asked in (None, "parquet"):
+        again = open_destination(tmp_path, asked, asked is not None)
+        again.open(place)
+        again.close()
+    with pytest.raises(CheckpointRefused, match="--format parquet --flatten"):
+        open_destination(tmp_path, "parquet").open(place)
+    with pytest.raises(ConfigurationError, match="unknown format"):
+        open_destination(tmp_path, "xlsx")
