@@ -17,7 +17,7 @@ import msgspec
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
-from zoho_async.sandbox.values import amount, taken, whole
+from zoho_async.sandbox.values import amount, is_percentage, taken, whole
 
 _OBJECTS: Final = frozenset({"billing_address", "shipping_address"})
 _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_persons"})
@@ -77,6 +77,8 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
     if isinstance(before, bool):
         return _boolean(name, value)
     kind = field.kind if field is not None else None
+    if is_percentage(name, value):
+        return value
     if kind == "decimal" or isinstance(before, float | Decimal):
         return pointed(amount(name, value))
     if isinstance(before, int):

@@ -10,6 +10,7 @@ from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, success
 from zoho_async.sandbox.request import ROWS, Ask, Found, missing, texts
+from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.store import Collection
 from zoho_async.sandbox.telling import message_of, statuses, told_state
 from zoho_async.sandbox.values import is_list, is_object
@@ -82,8 +83,9 @@ def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: R
         collection.remove(index)
         return
     words = ask.tail[len(home.path) :]
+    bookkeeping.verb(ask.store, Found(home, collection, index), words)
     state = collection.state(index)
-    sent = body | _row_of(ask.call.body, home, record_id)
+    sent = bookkeeping.kept(home, body | _row_of(ask.call.body, home, record_id))
     named = {name: value for name, value in sent.items() if name in state}
     named.pop(collection.resource.id_field, None)
     changed = changes(words, body, statuses(collection), state) if words else named

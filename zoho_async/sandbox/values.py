@@ -20,6 +20,8 @@ from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
 DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,20})?")
+#: A discount is an amount, or a percentage that is told as it was sent.
+_PERCENTAGE: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})? ?%")
 _ID: Final = re.compile(r"-?[0-9]{1,30}")
 _TRUTH: Final = {"true": True, "false": False}
 _MOST_DIGITS: Final = 30
@@ -33,6 +35,13 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether a JSON value is a list."""
     return isinstance(value, list)
+
+
+def is_percentage(name: str, value: object) -> bool:
+    """Whether a discount was sent as a percentage."""
+    return (
+        name.endswith("discount") and isinstance(value, str) and bool(_PERCENTAGE.fullmatch(value))
+    )
 
 
 def blank(field: Field) -> Any:
@@ -63,6 +72,8 @@ def told(field: Field, value: Any) -> Any:
             if not is_object(value):
                 return blank(field) if value in ("", None) else ""
             return told_fields(field.fields, value)
+        case "decimal" if is_percentage(field.name, value):
+            return value
         case _:
             return _told_plain(field.kind, value)
 
@@ -161,6 +172,8 @@ def _taken_list(field: Field, value: Any) -> Any:
 def _taken_plain(field: Field, kind: str, value: Any) -> Any:
     match kind:
         case "decimal":
+            if is_percentage(field.name, value):
+                return value
             return pointed(amount(field.name, value))
         case "integer":
             return whole(field.name, value)

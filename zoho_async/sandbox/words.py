@@ -15,6 +15,7 @@ from zoho_async.sandbox.papers import document, uploaded, uploads, wants_print
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import Reply, success
 from zoho_async.sandbox.request import ROWS, Ask, Found, missing
+from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.telling import message_of, statuses, told_record, told_state
 from zoho_async.sandbox.verbs import changes
 from zoho_async.sandbox.writes import accepted, create
@@ -123,6 +124,7 @@ def _change(ask: Ask, record: Found, body: Mapping[str, Any]) -> None:
     """Do what the words after a record say."""
     collection = record.collection
     state = collection.state(record.index)
+    body = bookkeeping.kept(record.home, body)
     if not ask.tail:
         words: list[str] = []
         changed = {name: value for name, value in body.items() if name in state}
