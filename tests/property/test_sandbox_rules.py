@@ -6,13 +6,11 @@ granted; all sums are read from what the sandbox answers, and held against one a
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -24,54 +22,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from zoho_async.sandbox.api import answer
-from zoho_async.sandbox.homes import homes
-from zoho_async.sandbox.replies import ENCODER, ApiRefusal
-from zoho_async.sandbox.request import Call
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.world import World
+from tests.storeside import Api
+from zoho_async.sandbox.replies import ApiRefusal
 
-_BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _NOTHING: Final = Decimal(0)
 CENTS: Final = st.integers(1, 60_000).map(lambda cents: Decimal(cents) / 100)
 SHARE: Final = st.integers(1, 104).map(lambda n: 100 if 80 < n <= 100 else n)
 PICKED: Final = st.integers(0, 7)
-
-
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run work that never waits, without an event loop."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return done.value
-    raise AssertionError("a write waited")
-
-
-class Api:
-    """Calls to one product on a store of its own."""
-
-    def __init__(self, product: str) -> None:
-        sizes = {f"{product}.contacts": 6, "contacts": 6, "invoices": 0, "items": 0, "projects": 0}
-        self.store: Final = Store(World(11, "10234695", sizes))
-        self.product: Final = product
-        self.homes: Final = homes(product)
-
-    def call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, **params: str
-    ) -> dict[str, Any]:
-        """The answer's body. Raises `ApiRefusal`."""
-        sent = _BODY.decode(ENCODER.encode(body or {}))
-        parts = tuple(path.strip("/").split("/"))
-        call = Call(method, parts, params, {}, sent, self.product)
-        return _BODY.decode(run(answer(call, self.store, [self.store])).content())
-
-    def rows(self, path: str, key: str) -> list[dict[str, Any]]:
-        """A whole list: the answer is a page that yields to others between its rows."""
-        parts = tuple(path.strip("/").split("/"))
-        call = Call("GET", parts, {}, {}, {}, self.product)
-        reply = asyncio.run(answer(call, self.store, [self.store]))
-        found: list[dict[str, Any]] = _BODY.decode(reply.content())[key]
-        return found
 
 
 class Books(RuleBasedStateMachine):

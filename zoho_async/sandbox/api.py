@@ -56,6 +56,13 @@ async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
         raise ApiRefusal(400, 1038, "JSON is not well formed")
     queries.check(found.facts, call.params, UPLOADS)
     ask = Ask(call, found, store)
+    reply = await _answered(ask)
+    if ask.call.method != "GET" and ask.found and ask.found[0] is not None:
+        bookkeeping.followed(store, ask.found[0])
+    return reply
+
+
+async def _answered(ask: Ask) -> Reply:
     by_rules = bookkeeping.answer(ask) or books.answer(ask)
     if by_rules is not None:
         return by_rules
@@ -64,7 +71,7 @@ async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
     if ask.names_record:
         return _of_record(ask)
     here = ask.here
-    if here is not None and not call.form.files:
+    if here is not None and not ask.call.form.files:
         reply = _of_home(ask, here)
         if reply is not None:
             return reply

@@ -81,6 +81,7 @@ def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: R
     if ask.call.method == "DELETE":
         books.check_removal(ask.store, Found(home, collection, index))
         collection.remove(index)
+        bookkeeping.followed(ask.store, Found(home, collection, index))
         return
     words = ask.tail[len(home.path) :]
     bookkeeping.verb(ask.store, Found(home, collection, index), words)
@@ -91,6 +92,7 @@ def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: R
     changed = changes(words, body, statuses(collection), state) if words else named
     if changed:
         collection.change(index, changed)
+    bookkeeping.followed(ask.store, Found(home, collection, index))
 
 
 def _row_of(body: Record, home: Home, record_id: str) -> Record:

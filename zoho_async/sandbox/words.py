@@ -31,7 +31,7 @@ def of_words(ask: Ask) -> Reply:
         return document(ask, record)
     if call.form.files or uploads(facts):
         return uploaded(ask)
-    ids = None if ask.ids else ids_asked(ask)
+    ids = None if ask.ids or facts.answer == "record" else ids_asked(ask)
     home = home_of_ids(ask) if ids is not None and call.method != "GET" else None
     if ids is not None and home is not None:
         return many(ask, home, ids)

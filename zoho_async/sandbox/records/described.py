@@ -143,6 +143,8 @@ class Described(Resource):
             state["status"] = (*words, *self.statuses, "active")[0]
         if "currency_id" in state:
             state["currency_id"] = world.currency_id
+        if self.kind is not None and "is_discount_before_tax" in state:
+            state["is_discount_before_tax"] = True
         if self.number_field:
             state[self.number_field] = self.number(index)
         if self.id_field:

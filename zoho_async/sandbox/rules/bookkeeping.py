@@ -1,8 +1,9 @@
 """Where the rules meet the calls: what a write may not do, and what follows from it.
 
 `answer` plays the operations that move money between documents. `check` and `written` stand around
-every create and update, `check_removal` before every removal, `verb` before a verb does its work.
-What documents forbid has the code of the resource's own table where it has one, and 1000 else.
+every create and update, `check_removal` before every removal, `verb` before a verb does its work,
+and `followed` after both. What documents forbid has the code of the resource's own table where it
+has one, and 1000 else.
 
 Known from documents: which invoices, retainers and bills may not be deleted; that voiding an
 invoice or a retainer frees what was applied; that a retainer is paid in full. Not known, and
@@ -22,7 +23,7 @@ import msgspec
 from zoho_async.sandbox.homes import Home
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field, success
 from zoho_async.sandbox.request import Ask, Found
-from zoho_async.sandbox.rules import statuses
+from zoho_async.sandbox.rules import conversions, statuses
 from zoho_async.sandbox.rules.amounts import exact, lines_of
 from zoho_async.sandbox.rules.documents import KINDS, LINKS, SETTLING, WORKED_OUT, Kind, kind_at
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, Ledger, end_of
@@ -53,11 +54,13 @@ _BY_STATE: Final = frozenset({"debt", "credit"})
 class Plan(msgspec.Struct, frozen=True):
     """What a checked write does then: apply a payment anew, where ``applied`` is not None.
 
-    ``refunded`` is the amount of a refund before its change.
+    ``refunded`` is the amount of a refund before its change, ``parents`` are what a new document
+    is made of.
     """
 
     applied: Sequence[tuple[End, Decimal]] | None = None
     refunded: Decimal = Decimal(0)
+    parents: list[End] = []
 
 
 def answer(ask: Ask) -> Reply | None:
@@ -107,6 +110,12 @@ def verb(store: Store, found: Found, words: Sequence[str]) -> None:
         found.collection.change(found.index, {"write_off_amount": whole})
     elif word in _UNDO_WRITE_OFF and kind.role == "debt":
         found.collection.change(found.index, {"write_off_amount": Decimal("0.0")})
+
+
+def followed(store: Store, found: Found) -> None:
+    """Bring the parents of a document up to date, after a verb or its removal."""
+    if kind_at(found.home.path) is not None:
+        conversions.renew(store, found.home.product, (found.home.path[0], found.id))
 
 
 # -- applying ------------------------------------------------------------------------------------
@@ -208,12 +217,13 @@ def check(
     if kind.word == "creditnotes" and index is None:
         fields["status"] = "draft" if fields.get("is_draft") is True else "open"
     _fill_taxes(ask, fields)
+    parents = conversions.prepare(ask, home, fields) if index is None else []
     ledger = Ledger(ask.store, home.product)
     if kind.role == "payment":
         return _check_payment(kind, ledger, collection, fields, index)
     if kind.role in _BY_STATE and index is not None:
         _check_change(kind, collection, fields, index)
-    return Plan()
+    return Plan(parents=parents)
 
 
 def written(ask: Ask, found: Found, plan: Plan) -> None:
@@ -222,9 +232,14 @@ def written(ask: Ask, found: Found, plan: Plan) -> None:
     if kind is None:
         _refunded(ask, found, plan.refunded)
         return
+    end = (kind.word, found.id)
+    if plan.parents:
+        conversions.follow(ask, found, plan.parents)
+    else:
+        conversions.renew(ask.store, found.home.product, end)
     if plan.applied is None:
         return
-    ledger, end = Ledger(ask.store, found.home.product), (kind.word, found.id)
+    ledger = Ledger(ask.store, found.home.product)
     for row in ledger.rows(end):
         if row.target[0] != _RETAINER:
             ledger.strike(row)
@@ -381,6 +396,8 @@ def check_removal(store: Store, found: Found) -> None:
         raise ApiRefusal(400, 12008, "This invoice has credits applied: it cannot be deleted.")
     if kind.word == "retainerinvoices" and exact(state.get("payment_made")) > 0:
         raise ApiRefusal(400, 9520, "Payments have been recorded: it cannot be deleted.")
+    if kind.role == "order" and conversions.is_taken(store, found.home.product, end):
+        raise ApiRefusal(400, FORBIDDEN, "It has been invoiced or billed: it cannot be deleted.")
     if kind.role == "debt" and _settled(state) > exact(state.get("write_off_amount")):
         raise ApiRefusal(400, FORBIDDEN, "It has payments or credits: it cannot be deleted.")
     if kind.role == "credit" and _used(state) > 0:

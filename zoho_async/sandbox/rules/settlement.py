@@ -183,7 +183,7 @@ class Ledger:
         """Tell a source what it was applied to; figures of seeded ones start from the seed's."""
         collection, index = self.find(source)
         kind, state = KINDS[source[0]], collection.state(index)
-        rows = self.rows(source)
+        rows = [row for row in self.rows(source) if row.source == source]
         total = sum((row.amount for row in rows), Decimal(0))
         if kind.role == "debt":
             collection.change(index, {"payment_drawn": money(total)})
