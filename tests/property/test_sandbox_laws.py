@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.opened import open_documents
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api import answer
@@ -109,6 +110,7 @@ def places() -> Iterator[Any]:
 @pytest.mark.parametrize("home", list(places()))
 async def test_what_is_made_is_there_until_it_is_removed(home: Home) -> None:
     store = Store(World(3, "10234695", SIZES))
+    open_documents(store, home.product, party=1)
     place = Place(store, home)
     chance = random.Random(home.name)
     made = home.made
@@ -190,6 +192,7 @@ def _body(
     for field in facts.body:
         if whole and field.required and field.name not in found:
             found[field.name] = {"name": "x"}
+    found.pop("retainerinvoice_id", None)  # one is paid in full, by a payment of its own
     return found
 
 
@@ -199,6 +202,8 @@ def _made(store: Store, facts: OperationFacts, field: Field, chance: random.Rand
     if field.name.endswith(("_id", "_ids")) and field.kind in ("text", "id"):
         return _id(store, facts, field.name.removesuffix("s"))
     match field.kind:
+        case "decimal" if field.name == "amount_applied":
+            return Decimal("0.01")
         case "decimal":
             return Decimal(chance.randrange(1, 10**6)) / 100
         case "integer":

@@ -24,6 +24,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, success
 from zoho_async.sandbox.request import ROWS, Ask, Call, texts
 from zoho_async.sandbox.routes import route
+from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.store import Collection, Store, View
 from zoho_async.sandbox.telling import told_record
 from zoho_async.sandbox.values import is_object
@@ -55,15 +56,22 @@ async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
         raise ApiRefusal(400, 1038, "JSON is not well formed")
     queries.check(found.facts, call.params, UPLOADS)
     ask = Ask(call, found, store)
-    by_hand = books.answer(ask)
-    if by_hand is not None:
-        return by_hand
+    reply = await _answered(ask)
+    if ask.call.method != "GET" and ask.found and ask.found[0] is not None:
+        bookkeeping.followed(store, ask.found[0])
+    return reply
+
+
+async def _answered(ask: Ask) -> Reply:
+    by_rules = bookkeeping.answer(ask) or books.answer(ask)
+    if by_rules is not None:
+        return by_rules
     if ask.facts.answer == "list":
         return await _listed(ask)
     if ask.names_record:
         return _of_record(ask)
     here = ask.here
-    if here is not None and not call.form.files:
+    if here is not None and not ask.call.form.files:
         reply = _of_home(ask, here)
         if reply is not None:
             return reply

@@ -15,6 +15,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, invalid_field, success
 from zoho_async.sandbox.request import Ask, Found
 from zoho_async.sandbox.routes import operations
+from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.store import Collection, Store
 
 _LOCATION: Final = "/api/v3"
@@ -48,7 +49,8 @@ def answer(ask: Ask) -> Reply | None:
 
 
 def check_removal(store: Store, found: Found) -> None:
-    """Refuse to remove a contact that documents name. Raises `ApiRefusal`."""
+    """Refuse to remove what must stay, as a contact that documents name. Raises `ApiRefusal`."""
+    bookkeeping.check_removal(store, found)
     if found.home.name == "books.contacts" and _has_documents(store, found.collection, found.index):
         raise ApiRefusal(
             400, 3000, "This contact cannot be deleted since you have recorded transactions for it."
@@ -84,7 +86,10 @@ def _create(ask: Ask, collection: Collection) -> Reply:
         if ask.call.params.get("ignore_auto_number_generation") == "true":
             raise invalid_field("invoice_number")
         fields["invoice_number"] = f"INV-{collection.next_index + 1:06d}"
+    home = ask.homes.by_name[resource.name]
+    plan = bookkeeping.check(ask, home, collection, fields, None)
     index = collection.add(fields)
+    bookkeeping.written(ask, Found(home, collection, index), plan)
     location = f"{_LOCATION}{resource.path}/{collection.id(index)}"
     return success(
         resource.added,
@@ -99,7 +104,11 @@ def _update(ask: Ask, collection: Collection, index: int) -> Reply:
     state = collection.state(index)
     facts = operations("books")[f"{resource.name}.update"]
     fields = accepted(ask.call.body, facts, state, whole=False)
-    collection.change(index, _checked(ask.store, collection, fields, index))
+    fields = _checked(ask.store, collection, fields, index)
+    home = ask.homes.by_name[resource.name]
+    plan = bookkeeping.check(ask, home, collection, fields, index)
+    collection.change(index, fields)
+    bookkeeping.written(ask, Found(home, collection, index), plan)
     return success(resource.saved, {resource.single: collection.detail(index)})
 
 

@@ -10,6 +10,7 @@ from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, success
 from zoho_async.sandbox.request import ROWS, Ask, Found, missing, texts
+from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.store import Collection
 from zoho_async.sandbox.telling import message_of, status_of, statuses, told_state
 from zoho_async.sandbox.values import is_list, is_object
@@ -80,15 +81,18 @@ def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: R
     if ask.call.method == "DELETE":
         books.check_removal(ask.store, Found(home, collection, index))
         collection.remove(index)
+        bookkeeping.followed(ask.store, Found(home, collection, index))
         return
     words = ask.tail[len(home.path) :]
+    bookkeeping.verb(ask.store, Found(home, collection, index), words)
     state = collection.state(index)
-    sent = body | _row_of(ask.call.body, home, record_id)
+    sent = bookkeeping.kept(home, body | _row_of(ask.call.body, home, record_id))
     named = {name: value for name, value in sent.items() if name in state}
     named.pop(collection.resource.id_field, None)
     changed = changes(words, body, statuses(collection), state) if words else named
     if changed:
         collection.change(index, changed)
+    bookkeeping.followed(ask.store, Found(home, collection, index))
 
 
 def _row_of(body: Record, home: Home, record_id: str) -> Record:

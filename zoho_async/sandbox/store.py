@@ -289,6 +289,8 @@ class Store:
             return inside
         names = self.names_above(home)
         resource = Described(home, homes(home.product), list(zip(names, parents, strict=True)))
+        if home.parents and self._made(home, parents):
+            resource.default_rows = 0
         place = self._place("/".join((home.name, *parents)))
         made = Collection(self.world_of(home.product), resource, self.keep, place)
         if home.parents:
@@ -297,6 +299,16 @@ class Store:
         else:
             self.collections[home.name] = made
         return made
+
+    def _made(self, home: Home, parents: tuple[str, ...]) -> bool:
+        """Whether a caller made the innermost parent: then there is nothing below it yet."""
+        above = homes(home.product).along(self.template(home))[: home.parents][-1]
+        if above is None or above.parents >= home.parents:
+            return False
+        collection = self.at(above, parents[: above.parents])
+        index = collection.find(parents[-1])
+        rows = collection.world.size(collection.resource.name, collection.resource.default_rows)
+        return index is not None and index >= rows
 
     def _make_room(self) -> None:
         """Forget collections that nobody wrote to, once there are many; the seed remakes them."""

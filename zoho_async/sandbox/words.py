@@ -15,6 +15,7 @@ from zoho_async.sandbox.papers import document, uploaded, uploads, wants_print
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import Reply, success
 from zoho_async.sandbox.request import ROWS, Ask, Found, missing
+from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.telling import message_of, status_of, statuses, told_record, told_state
 from zoho_async.sandbox.verbs import changes
 from zoho_async.sandbox.writes import accepted, create
@@ -30,7 +31,7 @@ def of_words(ask: Ask) -> Reply:
         return document(ask, record)
     if call.form.files or uploads(facts):
         return uploaded(ask)
-    ids = None if ask.ids else ids_asked(ask)
+    ids = None if ask.ids or facts.answer == "record" else ids_asked(ask)
     home = home_of_ids(ask) if ids is not None and call.method != "GET" else None
     makes = facts.answer == "record" and facts.key in ask.homes.by_noun
     if ids is not None and home is not None and not makes:
@@ -124,6 +125,7 @@ def _change(ask: Ask, record: Found, body: Mapping[str, Any]) -> None:
     """Do what the words after a record say."""
     collection = record.collection
     state = collection.state(record.index)
+    body = bookkeeping.kept(record.home, body)
     if not ask.tail:
         words: list[str] = []
         changed = {name: value for name, value in body.items() if name in state}

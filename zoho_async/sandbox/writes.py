@@ -19,6 +19,7 @@ from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.request import Ask, Found, missing
+from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.store import Collection
 from zoho_async.sandbox.values import is_list, is_object, taken
 
@@ -26,6 +27,8 @@ from zoho_async.sandbox.values import is_list, is_object, taken
 _ALTERNATIVES: Final = frozenset(
     {"customer", "card_id", "account_id", "paypal_id", "tax_authority_id", "tax_authority_name"}
 )
+#: Required of a payment, unless it pays a retainer.
+_OF_INVOICES: Final = frozenset({"invoices", "invoice_id", "amount_applied"})
 _INSTEAD: Final = {"customer_id": "customer", "customer": "customer_id"}
 _SERVERS_OWN: Final = frozenset({"created_time", "last_modified_time", "code", "message"})
 _UNIQUE_NAMES: Final = frozenset({"contact_name", "display_name"})
@@ -75,7 +78,10 @@ def create(
     if not isinstance(resource, Described):
         fresh = resource.fresh(collection.world, collection.next_index)
         kept = {name: value for name, value in body.items() if name in fresh}
-        return Found(home, collection, collection.add(kept))
+        plan = bookkeeping.check(ask, home, collection, kept, None)
+        made = Found(home, collection, collection.add(kept))
+        bookkeeping.written(ask, made, plan)
+        return made
     fields = accepted(ask.facts, body, whole=checked, form=resource) if checked else dict(body)
     number = resource.number_field
     if not fields.get(number):
@@ -83,7 +89,10 @@ def create(
             raise invalid_field(number)
         fields.pop(number, None)
     _check(ask, collection, fields, None)
-    return Found(home, collection, collection.add(fields))
+    plan = bookkeeping.check(ask, home, collection, fields, None)
+    found = Found(home, collection, collection.add(fields))
+    bookkeeping.written(ask, found, plan)
+    return found
 
 
 def update(ask: Ask, found: Found) -> None:
@@ -92,12 +101,14 @@ def update(ask: Ask, found: Found) -> None:
     form = collection.resource if isinstance(collection.resource, Described) else None
     fields = accepted(ask.facts, ask.call.body, whole=False, form=form)
     _check(ask, collection, fields, found.index)
+    plan = bookkeeping.check(ask, found.home, collection, fields, found.index)
     state = collection.state(found.index)
     for name, value in fields.items():
         before = state.get(name)
         if isinstance(value, dict) and isinstance(before, dict):
             fields[name] = before | value
     collection.change(found.index, fields)
+    bookkeeping.written(ask, found, plan)
 
 
 def upsert(ask: Ask, home: Home, collection: Collection) -> Found | None:
@@ -121,6 +132,8 @@ def upsert(ask: Ask, home: Home, collection: Collection) -> Found | None:
 
 def _is_given(facts: OperationFacts, body: Mapping[str, Any], name: str) -> bool:
     """Whether a body has a field, at its top or inside: some descriptions tell them at the top."""
+    if name in _OF_INVOICES and body.get("retainerinvoice_id"):
+        return True
     if facts.product == "billing" and name in _ALTERNATIVES:
         return name not in _INSTEAD or _is_given(facts, body, _INSTEAD[name])
     if any(value not in (None, "", []) for value in _named(body, name)):

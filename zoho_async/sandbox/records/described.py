@@ -9,6 +9,7 @@ ones; statuses are words that the description allows; what nobody can know is bl
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from zlib import crc32
@@ -16,6 +17,8 @@ from zlib import crc32
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.homes import Home, Homes
 from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
+from zoho_async.sandbox.rules import statuses
+from zoho_async.sandbox.rules.documents import kind_at
 from zoho_async.sandbox.values import blank, is_list, is_object, told_fields
 from zoho_async.sandbox.world import INSIDE, World, day, stamp
 
@@ -48,6 +51,7 @@ class Described(Resource):
         self._homes: Final = homes
         self.parents: Final = dict(parents)
         self.name = home.name
+        self.kind: Final = kind_at(home.path)
         self.id_field = home.id_field
         self.single = home.noun
         self.path = "/" + "/".join(home.path)
@@ -111,6 +115,8 @@ class Described(Resource):
         made = {name: make(index, draw) for name, make in self._makers}
         made["created_time"] = stamp(world.created(index))
         made["last_modified_time"] = stamp(world.modified(index, draw))
+        if self.kind is not None:
+            statuses.seeded(self.kind, made)
         return made
 
     def detail(self, world: World, index: int, row: Record) -> Record:
@@ -121,7 +127,10 @@ class Described(Resource):
         draw = world.draw(self._drawn, index)
         made = {name: make(index, draw) for name, make in self._detail_makers}
         times = ("created_time", "last_modified_time")
-        return made | {name: row[name] for name in times}
+        made |= {name: row[name] for name in times}
+        if self.kind is not None:
+            statuses.seeded(self.kind, made)
+        return made
 
     def fresh(self, world: World, index: int) -> Record:
         state: Record = {name: blank(field) for name, field in self.fields.items()}
@@ -134,6 +143,8 @@ class Described(Resource):
             state["status"] = (*words, *self.statuses, "active")[0]
         if "currency_id" in state:
             state["currency_id"] = world.currency_id
+        if self.kind is not None and "is_discount_before_tax" in state:
+            state["is_discount_before_tax"] = True
         if self.number_field:
             state[self.number_field] = self.number(index)
         if self.id_field:
@@ -152,6 +163,10 @@ class Described(Resource):
         for field in self.fields.values():
             if field.kind == "list" and field.fields:
                 self._name_elements(world, state, field)
+        if self.kind is not None:
+            index = self.index_of(world, str(state.get(self.id_field, "")))
+            seeded = index is not None and index < world.size(self.name, self.default_rows)
+            statuses.settle(self.kind, state, seeded=seeded, today=day(int(time.time())))
 
     def _name_elements(self, world: World, state: Record, field: Field) -> None:
         """Give ids to the lines, persons and so on that a caller sent without."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from zoho_async.sandbox.records.items import Items, item_name
 from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
-from zoho_async.sandbox.replies import pointed
+from zoho_async.sandbox.rules.amounts import exact, money, plain
+from zoho_async.sandbox.rules.documents import KINDS
+from zoho_async.sandbox.rules.statuses import settle
 from zoho_async.sandbox.world import (
     World,
     amount_formatted,
@@ -50,6 +52,7 @@ class Invoices(Resource):
         "status": "draft",
         "line_items": [],
         "discount": 0.0,
+        "discount_type": "entity_level",
         "shipping_charge": 0.0,
         "adjustment": 0.0,
         "payment_made": 0.0,
@@ -177,7 +180,9 @@ class Invoices(Resource):
             "tax_total": 0.0,
             "taxes": [],
             "tax_amount_withheld": 0.0,
-            "payment_made": round(row["total"] - row["balance"], 2),
+            "payment_made": 0.0
+            if row["status"] == "void"
+            else round(row["total"] - row["balance"], 2),
             "credits_applied": 0.0,
             "payment_reminder_enabled": True,
             "allow_partial_payments": False,
@@ -204,19 +209,17 @@ class Invoices(Resource):
         lines: list[Any] = state.get("line_items") or []
         settled = [_settled_line(world, state, line, order) for order, line in enumerate(lines, 1)]
         state["line_items"] = settled
-        sub_total = sum((_exact(line["item_total"]) for line in settled), Decimal(0))
-        extra = _exact(state["shipping_charge"]) + _exact(state["adjustment"])
-        total = sub_total + extra - _exact(state["discount_amount"])
-        balance = total - _exact(state["payment_made"])
-        state["sub_total"], state["total"] = _money(sub_total), _money(total)
-        state["balance"] = _money(Decimal(0) if state["status"] == "void" else balance)
-        for name in ("sub_total", "total", "balance"):
-            state[f"{name}_formatted"] = amount_formatted(state[name])
         state["date"] = state["date"] or state["created_time"][:10]
         days = int(state["payment_terms"] or 0)
         state["payment_terms_label"] = f"Net {days}" if days else "Due on Receipt"
         terms = timedelta(days=days)
         state["due_date"] = state["due_date"] or str(date.fromisoformat(state["date"]) + terms)
+        seeded = int(world.index(self.name, state["invoice_id"]) or 0) < world.size(self.name)
+        settle(KINDS["invoices"], state, seeded=seeded, today=day(int(time.time())))
+        for name in ("sub_total", "total", "balance"):
+            state[f"{name}_formatted"] = amount_formatted(exact(state[name]))
+        for line in state["line_items"]:
+            line["item_total_formatted"] = amount_formatted(line["item_total"])
         for name in ("date", "due_date"):
             state[f"{name}_formatted"] = day_formatted(state[name])
         state["current_sub_status"] = state["status"]
@@ -302,30 +305,17 @@ def _line(
 
 def _settled_line(world: World, state: Record, line: Record, order: int) -> Record:
     """A line that a caller sent, with what follows from it; what it sent stays."""
-    quantity = _exact(line.get("quantity", 1))
-    rate = _exact(line.get("rate", 0))
-    total = _money(quantity * rate - _exact(line.get("discount_amount", 0)))
+    quantity = exact(line.get("quantity", 1))
+    rate = exact(line.get("rate", 0))
     made = _line(
         item_id=str(line.get("item_id", "")),
         line_item_id=str(int(state["invoice_id"]) + 99 + order),
         name=str(line.get("name", "")),
         order=order,
-        quantity=pointed(quantity),
-        rate=pointed(rate),
-        total=total,
+        quantity=plain(quantity),
+        rate=plain(rate),
+        total=money(quantity * rate),
     )
     kept = ("quantity", "rate", "item_total", "item_order", "item_total_formatted")
     sent = {name: value for name, value in line.items() if value is not None and name not in kept}
     return made | sent
-
-
-def _exact(value: Any) -> Decimal:
-    """An amount as sent (a number or text) without passing through a float's binary form."""
-    return Decimal(str(value)) if value not in ("", None) else Decimal(0)
-
-
-def _money(value: Decimal) -> Decimal:
-    """In cents, and as short as the wire has it: ``46.0``, ``46.5``, ``46.25``."""
-    cents = value.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
-    text = f"{cents:f}"
-    return Decimal(text[:-1] if text.endswith("0") else text)

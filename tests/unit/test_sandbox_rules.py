@@ -1,0 +1,288 @@
+"""What becomes of documents: totals, orders that are invoiced, retainers, subscriptions."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.storeside import Api
+from zoho_async.sandbox.replies import ApiRefusal
+
+
+@pytest.fixture
+def books() -> Api:
+    return Api("books")
+
+
+_NUMBERS = itertools.count()
+
+
+def item(api: Api) -> str:
+    body = {"name": f"Bolt {next(_NUMBERS)}", "rate": 1}
+    made: str = api.call("POST", "/items", body)["item"]["item_id"]
+    return made
+
+
+def customer(api: Api) -> str:
+    parties = api.store.world_of(api.product).parties
+    return api.store.collection(parties).id(0)
+
+
+def order(api: Api, word: str, key: str, *quantities: int) -> dict[str, Any]:
+    """An order of one item in several lines, 10 each."""
+    lines = [{"item_id": item(api), "name": "x", "rate": 10, "quantity": q} for q in quantities]
+    body = {"customer_id": customer(api), "vendor_id": customer(api), "line_items": lines}
+    body["date"] = "2026-01-01"
+    made: dict[str, Any] = api.call("POST", f"/{word}", body)[key]
+    return made
+
+
+# -- totals ---------------------------------------------------------------------------------------
+
+LINES = [
+    {"name": "a", "rate": 100, "quantity": 2, "tax_percentage": 10, "tax_name": "VAT"},
+    {"name": "b", "rate": "33.33", "quantity": 3},
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sub_total", "tax_total", "total"),
+    [
+        ({}, "299.99", "20", "319.99"),
+        ({"discount": "10%"}, "299.99", "18", "287.99"),
+        ({"discount": "29.999"}, "299.99", "18", "287.99"),
+        ({"discount": "10%", "is_discount_before_tax": False}, "299.99", "20", "287.99"),
+        ({"discount": "10%", "discount_type": "item_level"}, "299.99", "20", "319.99"),
+        ({"is_inclusive_tax": True}, "299.99", "18.18", "299.99"),
+        ({"shipping_charge": "5.50", "adjustment": "-0.49"}, "299.99", "20", "325.00"),
+    ],
+)
+@pytest.mark.parametrize(("word", "key"), [("estimates", "estimate"), ("invoices", "invoice")])
+def test_a_total_follows_from_lines_discount_tax_and_charges(
+    books: Api,
+    word: str,
+    key: str,
+    fields: dict[str, Any],
+    sub_total: str,
+    tax_total: str,
+    total: str,
+) -> None:
+    lines = [{**line, "item_id": item(books)} for line in LINES]
+    body = {"customer_id": customer(books), "line_items": lines, **fields}
+    made = books.call("POST", f"/{word}", body)[key]
+    shown = [Decimal(str(made[name])) for name in ("sub_total", "tax_total", "total")]
+    assert shown == [Decimal(sub_total), Decimal(tax_total), Decimal(total)]
+
+
+def test_a_line_has_a_discount_of_its_own_where_discounts_are_of_lines(books: Api) -> None:
+    line = {"name": "a", "rate": 100, "quantity": 1, "item_id": item(books), "discount": "25%"}
+    body = {"customer_id": customer(books), "discount_type": "item_level", "line_items": [line]}
+    made = books.call("POST", "/estimates", body)["estimate"]
+    assert made["line_items"][0]["item_total"] == 75
+    assert made["line_items"][0]["discount"] == "25%"
+    assert made["total"] == 75
+
+
+def test_a_line_that_names_a_tax_is_taxed_by_its_percentage(books: Api) -> None:
+    tax = books.call("POST", "/settings/taxes", {"tax_name": "GST", "tax_percentage": "12.5"})
+    line = {"name": "a", "rate": 8, "quantity": 1, "tax_id": tax["tax"]["tax_id"]}
+    body = {"customer_id": customer(books), "line_items": [{**line, "item_id": item(books)}]}
+    made = books.call("POST", "/estimates", body)["estimate"]
+    assert (made["tax_total"], made["total"]) == (1, 9)
+    assert made["taxes"][0]["tax_name"] == "GST"
+
+
+# -- conversions ----------------------------------------------------------------------------------
+
+
+def test_an_estimate_that_was_invoiced_says_so_until_the_invoice_goes(books: Api) -> None:
+    estimate = order(books, "estimates", "estimate", 1)
+    path = f"/estimates/{estimate['estimate_id']}"
+    books.call("POST", f"{path}/status/sent")
+    lines = [{"item_id": item_of(estimate), "rate": 10, "quantity": 1}]
+    body = {"customer_id": customer(books), "line_items": lines}
+    made = books.call("POST", "/invoices", body, estimate_id=estimate["estimate_id"])["invoice"]
+    assert books.call("GET", path)["estimate"]["status"] == "invoiced"
+    with pytest.raises(ApiRefusal):
+        books.call("DELETE", path)
+    books.call("DELETE", f"/invoices/{made['invoice_id']}")
+    assert books.call("GET", path)["estimate"]["status"] == "sent"
+    assert books.call("DELETE", path)["code"] == 0
+
+
+def item_of(document: dict[str, Any]) -> str:
+    found: str = document["line_items"][0]["item_id"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("product", "statuses"),
+    [("books", ("partially_invoiced", "invoiced", "partially_invoiced")), ("inventory", None)],
+)
+def test_an_order_counts_what_was_invoiced_of_it(
+    product: str, statuses: tuple[str, ...] | None
+) -> None:
+    api = Api(product)
+    key = "salesorder" if product == "books" else "sales_order"
+    sales = order(api, "salesorders", key, 5)
+    path, number = f"/salesorders/{sales['salesorder_id']}", sales["salesorder_id"]
+    ordered = sales["line_items"][0]
+    seen: list[tuple[Any, Any]] = []
+
+    def look() -> None:
+        orders = api.store.collection(f"{product}.sales_orders")
+        state = orders.state(orders.indexes()[-1])
+        seen.append((state["status"], state["line_items"][0]["quantity_invoiced"]))
+
+    line = {"item_id": ordered["item_id"], "rate": 10, "quantity": 2}
+    body = {"customer_id": customer(api), "line_items": [line]}
+    first = api.call("POST", "/invoices", body, salesorder_id=number)["invoice"]
+    look()
+    line |= {"quantity": 3, "salesorder_item_id": ordered["line_item_id"]}
+    api.call("POST", "/invoices", body, salesorder_id=number)
+    look()
+    api.call("POST", f"/invoices/{first['invoice_id']}/status/void")
+    look()
+    assert [quantity for _, quantity in seen] == [2, 5, 3]
+    if statuses is not None:
+        assert tuple(status for status, _ in seen) == statuses
+    with pytest.raises(ApiRefusal) as refused:
+        api.call("DELETE", path)
+    assert refused.value.status == 400
+
+
+def test_an_instant_invoice_takes_what_is_left_of_an_order_and_never_more(books: Api) -> None:
+    sales = order(books, "salesorders", "salesorder", 5, 1)
+    number, first = sales["salesorder_id"], sales["line_items"][0]
+    line = {"item_id": first["item_id"], "rate": 10, "quantity": 2}
+    line["salesorder_item_id"] = first["line_item_id"]
+    body = {"customer_id": customer(books), "line_items": [line]}
+    books.call("POST", "/invoices", body, salesorder_id=number)
+    made = books.call("POST", "/invoices/fromsalesorder", {}, salesorder_id=number)["invoice"]
+    assert [each["quantity"] for each in made["line_items"]] == [3, 1]
+    assert made["total"] == 40
+    assert books.rows("/salesorders", "salesorders")[0]["status"] == "invoiced"
+    with pytest.raises(ApiRefusal):
+        books.call("POST", "/invoices/fromsalesorder", {}, salesorder_id=number)
+
+
+def test_a_purchase_order_is_billed_in_parts_and_a_lost_parent_is_refused(books: Api) -> None:
+    bought = order(books, "purchaseorders", "purchaseorder", 4)
+    line = {"item_id": item_of(bought), "rate": 10, "quantity": 3}
+    line["purchaseorder_item_id"] = bought["line_items"][0]["line_item_id"]
+    body = {"vendor_id": customer(books), "bill_number": "B-1", "line_items": [line]}
+    body["purchaseorder_ids"] = [bought["purchaseorder_id"]]
+    books.call("POST", "/bills", body)
+    path = f"/purchaseorders/{bought['purchaseorder_id']}"
+    assert books.call("GET", path)["purchaseorder"]["status"] == "partially_billed"
+    line["quantity"], body["bill_number"] = 1, "B-2"
+    last = books.call("POST", "/bills", body)["bill"]
+    assert books.call("GET", path)["purchaseorder"]["status"] == "billed"
+    books.call("DELETE", f"/bills/{last['bill_id']}")
+    assert books.call("GET", path)["purchaseorder"]["status"] == "partially_billed"
+    body |= {"purchaseorder_ids": ["123"], "bill_number": "B-3"}
+    with pytest.raises(ApiRefusal) as refused:
+        books.call("POST", "/bills", body)
+    assert refused.value.status == 404
+
+
+# -- retainers ------------------------------------------------------------------------------------
+
+
+def test_a_retainer_is_paid_in_full_drawn_by_invoices_and_stays(books: Api) -> None:
+    lines = {"line_items": [{"description": "ahead", "rate": 100}]}
+    body = {"customer_id": customer(books), **lines}
+    made = books.call("POST", "/retainerinvoices", body)["retainerinvoice"]
+    retainer = made["retainerinvoice_id"]
+    books.call("POST", f"/retainerinvoices/{retainer}/status/sent")
+    payment: dict[str, Any] = {"customer_id": customer(books), "payment_mode": "cash"}
+    payment["date"] = "2026-01-01"
+    payment |= {"retainerinvoice_id": retainer, "amount": 99}
+    assert refusal(books, "POST", "/customerpayments", payment) == 9521
+    paid = books.call("POST", "/customerpayments", payment | {"amount": 100})["payment"]
+    state = books.call("GET", f"/retainerinvoices/{retainer}")["retainerinvoice"]
+    assert (state["status"], state["balance"], state["payment_made"]) == ("paid", 0, 100)
+    path = f"/customerpayments/{paid['payment_id']}"
+    assert refusal(books, "PUT", path, {"amount": 120}) == 9523
+    assert refusal(books, "DELETE", f"/retainerinvoices/{retainer}") == 9520
+    more = {"line_items": [{"description": "ahead", "rate": 150}]}
+    assert refusal(books, "PUT", f"/retainerinvoices/{retainer}", more) == 9533
+    line = {"item_id": item(books), "rate": 70, "quantity": 1}
+    invoice = books.call("POST", "/invoices", {**body, "line_items": [line]})["invoice"]
+    row = {"invoice_id": invoice["invoice_id"], "amount_applied": 71}
+    drawn = f"/retainerinvoices/{retainer}/invoices"
+    assert refusal(books, "POST", drawn, {"invoice_payments": [row]}) == 24016
+    books.call("POST", drawn, {"invoice_payments": [row | {"amount_applied": 70}]})
+    state = books.call("GET", f"/retainerinvoices/{retainer}")["retainerinvoice"]
+    assert state["payment_drawn"] == 70
+    read = books.call("GET", f"/invoices/{invoice['invoice_id']}")["invoice"]
+    assert (read["status"], read["balance"], read["payment_made"]) == ("paid", 0, 70)
+    assert refusal(books, "POST", f"/retainerinvoices/{retainer}/status/void") == 9520
+
+
+def refusal(api: Api, method: str, path: str, body: dict[str, Any] | None = None) -> int:
+    with pytest.raises(ApiRefusal) as refused:
+        api.call(method, path, body)
+    return refused.value.code
+
+
+def test_what_is_applied_is_refused_with_the_codes_of_the_documents(books: Api) -> None:
+    line = {"item_id": item(books), "rate": 50, "quantity": 1}
+    body = {"customer_id": customer(books), "date": "2026-01-01", "line_items": [line]}
+    note = books.call("POST", "/creditnotes", body | {"creditnote_number": "N-1"})["creditnote"]
+    invoice = books.call("POST", "/invoices", body)["invoice"]["invoice_id"]
+    path, credits = f"/invoices/{invoice}", f"/invoices/{invoice}/credits"
+    row = {"creditnote_id": note["creditnote_id"], "amount_applied": 20}
+    asked = {"apply_creditnotes": [row]}
+    assert refusal(books, "POST", credits, asked) == 12005
+    books.call("POST", f"{path}/status/sent")
+    assert books.call("POST", credits, asked)["code"] == 0
+    assert refusal(books, "DELETE", path) == 12008
+    payment: dict[str, Any] = {"customer_id": customer(books), "payment_mode": "cash"}
+    payment["date"] = "2026-01-01"
+    payment |= {"amount": 40, "invoices": [{"invoice_id": invoice, "amount_applied": 31}]}
+    assert refusal(books, "POST", "/customerpayments", payment) == 24016
+    payment["invoices"] = [{"invoice_id": invoice, "amount_applied": 30}]
+    paid = books.call("POST", "/customerpayments", payment)["payment"]
+    assert refusal(books, "DELETE", path) == 4001
+    assert refusal(books, "POST", credits, asked) == 12006
+    other = books.store.collection("contacts").id(1)
+    assert refusal(books, "PUT", path, {"customer_id": other}) == 3010
+    assert books.rows(f"{path}/payments", "payments")[0]["amount"] == 30
+    assert books.rows(f"{path}/creditsapplied", "credits")[0]["amount_applied"] == 20
+    books.call("POST", f"{path}/status/void")
+    assert refusal(books, "POST", credits, asked) == 12007
+    free = books.call("GET", f"/creditnotes/{note['creditnote_id']}", None, accept="json")
+    assert (free["creditnote"]["balance"], free["creditnote"]["status"]) == (50, "open")
+    again = books.call("GET", f"/customerpayments/{paid['payment_id']}")["payment"]
+    assert (again["unused_amount"], again["invoices"]) == (40, [])
+
+
+@pytest.mark.parametrize("product", ["books", "invoice", "inventory", "billing"])
+def test_seeded_documents_agree_with_themselves(product: str) -> None:
+    api = Api(product)
+    words = {"debt": ("paid",), "credit": ("closed",)}
+    seen = 0
+    for home in api.homes.by_path.values():
+        collection = api.store.at(home, ()) if not home.parents else None
+        kind = getattr(collection and collection.resource, "kind", None)
+        if collection is None or kind is None or kind.role not in words:
+            continue
+        for index in collection.indexes():
+            state, row = collection.state(index), collection.row(index)
+            for name in ("total", "balance"):
+                assert row.get(name, state.get(name)) == state.get(name)
+            if "total" in state and "balance" in state:
+                seen += 1
+                assert 0 <= state["balance"] <= state["total"]
+                if state.get("status") in words[kind.role]:
+                    assert state["balance"] == 0
+            lines = state.get("line_items") or state.get("creditnote_items")
+            if isinstance(lines, list) and "total" in state:
+                assert (
+                    sum(line.get("item_total", state["total"]) for line in lines) == state["total"]
+                )
+    assert seen > 40

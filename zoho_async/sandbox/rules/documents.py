@@ -1,0 +1,90 @@
+"""The families of documents, as tables: what each is, and what may be applied to what.
+
+A *debt* is to be paid (an invoice, a bill, a retainer), a *credit* is what a party may use up (a
+credit note, a vendor credit), a *payment* is money that came in or went out, an *order* is owed
+nothing yet. The same words stand for the same things in all four products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+Role: TypeAlias = Literal["debt", "credit", "payment", "order"]
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """One family: the word that its paths begin with, its role, and whose documents they are.
+
+    ``opened`` is the status of one of which nothing is settled; ``listed`` the field in which a
+    source names what it was applied to.
+    """
+
+    word: str
+    role: Role
+    party: str
+    opened: str = ""
+    listed: str = ""
+
+
+class Link(msgspec.Struct, frozen=True):
+    """What may be applied to what.
+
+    ``figure`` is the field of the target that grows. ``at_target`` and ``at_source`` are the words
+    of the lists below either that show it, where the product has them.
+    """
+
+    source: str
+    target: str
+    figure: str
+    at_target: str = ""
+    at_source: str = ""
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.word: kind
+    for kind in (
+        Kind("invoices", "debt", "customer_id", "sent"),
+        Kind("bills", "debt", "vendor_id", "open"),
+        Kind("retainerinvoices", "debt", "customer_id", "sent"),
+        Kind("creditnotes", "credit", "customer_id", "open", "invoices"),
+        Kind("vendorcredits", "credit", "vendor_id", "open", "bills_credited"),
+        Kind("customerpayments", "payment", "customer_id", "", "invoices"),
+        Kind("payments", "payment", "customer_id", "", "invoices"),
+        Kind("vendorpayments", "payment", "vendor_id", "", "bills"),
+        Kind("estimates", "order", "customer_id"),
+        Kind("salesorders", "order", "customer_id", "open"),
+        Kind("purchaseorders", "order", "vendor_id", "open"),
+    )
+}
+
+LINKS: Final[Mapping[tuple[str, str], Link]] = {
+    (link.source, link.target): link
+    for link in (
+        Link("customerpayments", "invoices", "payment_made", "payments"),
+        Link("payments", "invoices", "payment_made"),
+        Link("creditnotes", "invoices", "credits_applied", "creditsapplied", "invoices"),
+        Link("retainerinvoices", "invoices", "payment_made"),
+        Link("customerpayments", "retainerinvoices", "payment_made"),
+        Link("vendorpayments", "bills", "payment_made", "payments"),
+        Link("vendorcredits", "bills", "vendor_credits_applied", "", "bills"),
+    )
+}
+
+#: What is taken off the total of a debt.
+SETTLING: Final = ("payment_made", "credits_applied", "vendor_credits_applied", "write_off_amount")
+#: Figures that follow from others or from what was applied: no body sets them.
+WORKED_OUT: Final = frozenset(
+    {
+        *SETTLING,
+        *("total", "sub_total", "tax_total", "balance", "payment_drawn", "unused_amount"),
+        *("amount_refunded", "total_credits_used", "total_refunded_amount", "bills_credited"),
+    }
+)
+
+
+def kind_at(path: tuple[str, ...]) -> Kind | None:
+    """The family whose records stand at a path like ``("bills",)``."""
+    return KINDS.get(path[0]) if len(path) == 1 else None
