@@ -256,6 +256,8 @@ class Account:
 
     async def _admitted(self, call: Call) -> tuple[AccessToken, Slot]:
         """A slot, and a token that is good now that the slot is here."""
+        if call.options.budget is not None:
+            call.options.budget.spend()
         while True:
             if self._closed:
                 raise SessionClosed

@@ -27,6 +27,7 @@ from zoho_async.cli.terminal import Terminal
 from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.export import Export, ExportEvent, Exports, Planned, Summary
+from zoho_async.export.below import every
 from zoho_async.export.catalog import check_filters, exportable, resolve
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
@@ -46,6 +47,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None = None
     sweep: bool = False
     sweep_calls: int | None = None
+    details: bool = False
+    files: Path | bool = False
+    budget: int | None = None
+    until_done: bool = False
     probe: bool = False
     all_organizations: bool = False
 
@@ -157,6 +162,10 @@ class _Run:
             fresh=order.fresh,
             sweep=order.sweep,
             sweep_calls=order.sweep_calls,
+            details=order.details,
+            files=order.files,
+            budget=order.budget,
+            until_done=order.until_done,
         )
 
     async def _export(self, zoho: Session) -> None:
@@ -189,7 +198,10 @@ class _Run:
             def show(event: ExportEvent) -> None:
                 tracker.exported(event)
                 display.show(event)
-                if isinstance(event, Planned) and (note := day_note(event, tracker.snapshot)):
+                waits = self._order.until_done
+                if isinstance(event, Planned) and (
+                    note := day_note(event, tracker.snapshot, waits=waits)
+                ):
                     display.note(note)
 
             looking = zoho.start(_look(zoho, tracker, display), name="display")
@@ -211,7 +223,10 @@ def check(order: Order) -> None:
         raise ConfigurationError(
             "--sweep compares with what is there, --full reads all anew: give one of them"
         )
-    check_filters(filters, resolve(order.resources, exportable(), filters=filters))
+    if order.budget is not None and order.budget < 1:
+        raise ConfigurationError(f"--budget takes a number of calls above 0, got {order.budget}")
+    lists = every() if order.resources else exportable()
+    check_filters(filters, resolve(order.resources, lists, filters=filters))
 
 
 def known_scopes(wanted: Connection, environ: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -243,11 +258,17 @@ async def _look(zoho: Session, tracker: Tracker, display: Display) -> None:
         await anyio.sleep(_LOOK)
 
 
-def day_note(plan: Planned, snapshot: Snapshot | None) -> str:
+def day_note(plan: Planned, snapshot: Snapshot | None, *, waits: bool = False) -> str:
     """What to say of a plan that the day's calls do not suffice for, else ""."""
     left = snapshot.day_remaining if snapshot else None
     if left is None or plan.calls <= left:
         return ""
+    if waits:
+        days = f" in {count(plan.days, 'day')}" if plan.days else ""
+        return (
+            f"the day has {count(left, 'call')} left: the export will wait for the resets and be "
+            f"done{days}"
+        )
     return (
         f"the day has {count(left, 'call')} left: the export will stop there and go on "
         "when the same command is run after the reset"

@@ -30,7 +30,8 @@ from typing import Final, Protocol, runtime_checkable
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import exportable, list_operation
+from zoho_async.export.below import written
+from zoho_async.export.catalog import list_operation
 from zoho_async.export.directory import DELETED, FOLDER, Directory, Files, form
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.jsonl import line, sync_directory
@@ -73,21 +74,22 @@ def merge(directory: Directory) -> list[Merged]:
         database = directory.open(None)
     try:
         state = State.open(database, None, name=directory.name)
-        settle(state, directory, exportable())
+        settle(state, directory, written())
         with writing(directory.name):
             return [
                 merged
                 for position in state.positions()
-                if (merged := _merge_one(directory, position.name)) is not None
+                if (merged := _merge_one(directory, position.name, details=position.details))
+                is not None
             ]
     finally:
         directory.close()
 
 
-def _merge_one(directory: Directory, resource: str) -> Merged | None:
+def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged | None:
     files = directory.files(resource)
     parts = files.parts()
-    facts = exportable().get(resource)
+    facts = written().get(resource)
     if not parts and files.changes.is_dir() and any(files.changes.glob("*Z*")):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
     if not parts or facts is None or not files.full.exists():
@@ -97,7 +99,7 @@ def _merge_one(directory: Directory, resource: str) -> Merged | None:
         for part in parts:
             latest.take(_rows_of(directory, part), facts)
         rows = _write(spool, latest.applied(_rows_of(directory, files.full), facts))
-    form(spool, files.full, table_of(resource, facts), directory.format)
+    form(spool, files.full, table_of(resource, facts, details=details), directory.format)
     _remove(files, parts)
     return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
 
