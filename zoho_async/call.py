@@ -35,11 +35,17 @@ class Budget:
         self.calls: Final = calls
         self.left = calls
 
-    def spend(self) -> None:
-        """Count one call. Raises `BudgetSpent` where there is none left."""
+    def check(self) -> None:
+        """Raise `BudgetSpent` where no call is left."""
         if self.left <= 0:
             raise BudgetSpent(self.calls)
+
+    def spend(self) -> bool:
+        """Count one call; False where none is left, spent by others meanwhile."""
+        if self.left <= 0:
+            return False
         self.left -= 1
+        return True
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ class Following:
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._folder: Final = folder
+        self._batches = landing.further.details.batches if landing.further.details else None
         self._asked = 0
         self._of = 0
 
@@ -93,7 +94,9 @@ class Following:
         if details is not None:
             work: FurtherWork = "details"
             await self._begin(work, "rows", tell)
-            most = details.batches.most if details.batches else 1
+            if self._batches is not None and self._batches.proof:
+                await self._try(self._batches)
+            most = self._batches.most if self._batches else 1
             await self._each("rows", most, self._details, self._told, work, tell)
         if child is not None:
             await self._begin("children", "rows", tell)
@@ -155,8 +158,8 @@ class Following:
         details = self._further.details
         assert details is not None
         rows: dict[str, bytes] = {}
-        if details.batches is not None:
-            rows = await self._batch(details.batches, [due.id for due in dues])
+        if self._batches is not None:
+            rows = await self._batch(self._batches, [due.id for due in dues])
         found: list[tuple[Due, bytes | None]] = []
         for due in dues:
             row = rows.get(due.id)
@@ -166,6 +169,14 @@ class Following:
                 row = with_fields(row, {details.row_id: due.id})
             found.append((due, row))
         return found
+
+    async def _try(self, batches: Batches) -> None:
+        """See whether batches tell all; where they do not, records are read one by one."""
+        dues = await self._blocking(lambda: self._landing.due("rows", batches.most))
+        if dues:
+            rows = await self._batch(batches, [due.id for due in dues])
+            if not batches.tells_all(rows.values()):
+                self._batches = None
 
     async def _batch(self, batches: Batches, ids: Sequence[str]) -> dict[str, bytes]:
         operation = list_operation(batches.facts)

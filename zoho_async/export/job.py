@@ -307,6 +307,7 @@ class Export:
     async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         ahead = [reading.planned for reading in self._readings if reading.planned is not None]
         calls = sum(one.calls for one in ahead)
+        made = sum(reading.pages for reading in self._readings)
         today = await self._zoho.snapshot()
         await send.send(
             Planned(
@@ -317,7 +318,7 @@ class Export:
                     calls, rate=self._zoho.rate, burst=self._zoho.limits.burst
                 ),
                 exact=all(reading.exact for reading in self._readings),
-                days=days_needed(calls, today, self._zoho.limits),
+                days=days_needed(calls - made, today, self._zoho.limits),
             )
         )
 

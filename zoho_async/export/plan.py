@@ -44,13 +44,15 @@ def further_calls(
 ) -> tuple[int, bool]:
     """Calls that the further questions about so many records take, and whether that is exact.
 
-    Children may take more than a page, and whether something is attached is told by each row.
+    Children may take more than a page, and whether something is attached is told by each row. A
+    batch read of which it is not known that it tells all is not counted on.
     ``only`` counts one kind of question.
     """
     calls, exact = 0, True
     if further.details is not None and only in (None, "details"):
         batches = further.details.batches
-        calls += math.ceil(records / (batches.most if batches else 1))
+        most = batches.most if batches and not batches.proof else 1
+        calls += math.ceil(records / most)
     if further.child is not None and only in (None, "children"):
         calls, exact = calls + records, False
     if further.papers is not None and only in (None, "files"):

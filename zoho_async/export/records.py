@@ -11,7 +11,7 @@ Documents: what Zoho prints of a record (``accept=pdf`` on its read), and what w
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -32,12 +32,24 @@ PDF: Final = "pdf"
 _ENVELOPE: Final = ("code", "message")
 
 
-class Batches(msgspec.Struct, frozen=True):
-    """A read of many records in full, ``most`` ids at once in its parameter ``parameter``."""
+class Batches(msgspec.Struct, frozen=True, kw_only=True):
+    """A read of many records in full, ``most`` ids at once in its parameter ``parameter``.
+
+    Where that is the list itself, asked for ids, its description does not say that it then tells
+    more than a list does. So one batch is tried: it does if its rows have any of the fields called
+    ``proof``, which the read of one record has and the list has not. No
+    ``proof`` is wanted of any other.
+    """
 
     facts: OperationFacts
     parameter: str
     most: int
+    proof: frozenset[str] = frozenset()
+
+    def tells_all(self, rows: Iterable[bytes]) -> bool:
+        """Whether these rows are records in full."""
+        fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        return not self.proof or any(self.proof & fields.decode(row).keys() for row in rows)
 
 
 class Details(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +64,8 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        best = self.batches.facts if self.batches else self.read
+        sure = self.batches is not None and not self.batches.proof
+        best = self.batches.facts if self.batches and sure else self.read
         fields = best.reply if best else ()
         for field in fields:
             if best and not best.key and field.name == stem_of(self.row_id):
@@ -112,7 +125,8 @@ def details_of(resource: str) -> Details | None:
     listed = exportable().get(resource)
     if listed is None or not listed.row_id:
         return None
-    read, batches = _read(listed), _batches(listed)
+    read = _read(listed)
+    batches = _batches(listed, read)
     if read is None and batches is None:
         return None
     return Details(read=read, batches=batches, row_id=listed.row_id)
@@ -152,10 +166,15 @@ def _is_below(path: str, listed: OperationFacts) -> bool:
     return above == listed.path and rest.endswith("}") and "/" not in rest and "_name" not in rest
 
 
-def _batches(listed: OperationFacts) -> Batches | None:
+def _batches(listed: OperationFacts, read: OperationFacts | None) -> Batches | None:
     if not listed.details or not listed.batch:
         return None
     facts = description.load(listed.product).named(listed.details)
     wanted = f"{stem_of(listed.row_id)}_ids"
     parameter = next(one.name for one in facts.query if one.name == wanted)
-    return Batches(facts, parameter, listed.batch)
+    proof: frozenset[str] = frozenset()
+    if facts.name == listed.name:
+        there = {field.name for field in listed.reply}
+        nested = [field.name for field in read.reply if field.fields] if read else []
+        proof = frozenset(nested) - there
+    return Batches(facts=facts, parameter=parameter, most=listed.batch, proof=proof)
