@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from zoho_async import description
 from zoho_async.errors import BudgetSpent, ConfigurationError, DailyQuotaExceeded
 from zoho_async.export import (
     CheckpointRefused,
+    Directory,
     Export,
     ExportEvent,
     FurtherPlanned,
@@ -23,10 +26,12 @@ from zoho_async.export import (
     Parked,
     Planned,
     Summary,
+    merge,
 )
 from zoho_async.export.below import BEYOND, KEY, children, every, is_beyond, written
 from zoho_async.export.catalog import exportable
 from zoho_async.export.databases.sqlite import Sqlite
+from zoho_async.export.formats import Parquet
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
@@ -48,7 +53,7 @@ async def session(server: Sandbox) -> AsyncGenerator[Session]:
 
 
 async def export(
-    zoho: Session, to: Path, *names: str, **asked: Any
+    zoho: Session, to: Path | Directory, *names: str, **asked: Any
 ) -> tuple[list[ExportEvent], Summary]:
     async with Export(zoho, names, to=to, **asked) as job:
         events = [event async for event in job]
@@ -227,6 +232,52 @@ async def test_a_sweep_tells_of_the_children_of_a_deleted_parent(tmp_path: Path)
         assert summary.resources[0].deleted == len(lost) > 0
 
 
+async def test_a_parent_with_pages_of_children_is_gone_on_with_after_an_end_between_them(
+    tmp_path: Path,
+) -> None:
+    async with sandbox(sizes={"books.invoices": 1}, minute=0.1) as server, session(server) as zoho:
+        (row,) = server.truth("books.invoices")
+        path = f"/invoices/{json.loads(row)['invoice_id']}/comments"
+        for number in range(205):
+            await zoho.request("POST", path, body={"description": f"comment {number}"})
+        with pytest.raises(BudgetSpent):
+            await export(zoho, tmp_path, "invoices.comments", budget=2)
+        assert len(rows(tmp_path, "books/invoices.comments.jsonl.part")) == 200
+        _, summary = await export(zoho, tmp_path, "invoices.comments", budget=2)
+        told = rows(tmp_path, "books/invoices.comments.jsonl")
+        assert len({row[KEY] for row in told}) == len(told) == summary.rows > 205
+
+
+async def test_a_merge_makes_the_current_state_of_details_and_children(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        names = ("invoices", "invoices.comments")
+        await export(zoho, tmp_path / "old", *names, details=True)
+        (first, *_) = rows(tmp_path / "old", "books/invoices.comments.jsonl")
+        path = f"/invoices/{first['invoice_id']}/comments"
+        await zoho.request("POST", path, body={"description": "fresh"})
+        await zoho.request("DELETE", f"{path}/{first['comment_id']}")
+        invoices = server.store().collection("books.invoices")
+        invoices.change(next(iter(invoices.indexes())), {"reference_number": "touched"})
+        await export(zoho, tmp_path / "old", *names, details=True)
+        merge(Directory(tmp_path / "old"))
+        await export(zoho, tmp_path / "new", *names, details=True)
+        for name in names:
+            old, new = (sorted(map(repr, rows(tmp_path / age, f"books/{name}.jsonl")))
+                        for age in ("old", "new"))  # fmt: skip
+            assert old == new
+
+
+async def test_columns_are_those_of_records_in_full(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        place = Directory(tmp_path, Parquet())
+        await export(zoho, place, "invoices", "invoices.comments", details=True)
+        table = pyarrow.parquet.read_table(tmp_path / "books/invoices.parquet")
+        assert table.num_rows == 30
+        assert all(line["rate"] is not None for line in table["line_items"][0].as_py())
+        comments = pyarrow.parquet.read_table(tmp_path / "books/invoices.comments.parquet")
+        assert {KEY, "invoice_id", "comment_id"} <= set(comments.column_names)
+
+
 def test_every_list_of_the_four_products_can_be_exported_or_has_a_reason() -> None:
     beyond = set()
     for product in PRODUCTS:
@@ -359,3 +410,36 @@ async def test_a_quota_exhausted_twice_is_waited_for_and_costs_no_row(tmp_path: 
         assert sum(isinstance(event, Parked) for event in events) >= 2
         assert summary.done
     assert held(tmp_path / "days") == held(tmp_path / "whole")
+
+
+async def test_a_database_holds_the_same_after_many_ends_as_after_one_run(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        names = ("invoices", "invoices.comments", "contacts.contact_persons")
+        for place, budget in (("whole", None), ("parts", 13)):
+            while True:
+                to = Sqlite(tmp_path / f"{place}.sqlite")
+                job = Export(zoho, names, to=to, details=True, budget=budget)
+                try:
+                    async with job:
+                        await job.wait()
+                except BudgetSpent:
+                    continue
+                break
+        whole, parts = tables(tmp_path / "whole.sqlite"), tables(tmp_path / "parts.sqlite")
+        assert whole == parts
+        assert len(whole["books_invoices"]) == 30
+        assert len(whole["books_invoices__line_items"]) >= 30
+        assert whole["books_invoices_comments"]
+
+
+def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of every table of records."""
+    with closing(sqlite3.connect(path)) as database:
+        names = [
+            name
+            for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if name.startswith("books_")
+        ]
+        return {
+            name: sorted(database.execute(f'SELECT * FROM "{name}"'), key=repr) for name in names
+        }

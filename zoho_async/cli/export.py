@@ -151,6 +151,9 @@ class _Run:
 
     def _job(self, zoho: Session, to: Path) -> Export:
         order = self._order
+        files = order.files
+        if isinstance(files, Path) and order.all_organizations:
+            files /= zoho.organization or ""
         return Export(
             zoho,
             order.resources,
@@ -163,7 +166,7 @@ class _Run:
             sweep=order.sweep,
             sweep_calls=order.sweep_calls,
             details=order.details,
-            files=order.files,
+            files=files,
             budget=order.budget,
             until_done=order.until_done,
         )
@@ -225,6 +228,8 @@ def check(order: Order) -> None:
         )
     if order.budget is not None and order.budget < 1:
         raise ConfigurationError(f"--budget takes a number of calls above 0, got {order.budget}")
+    if order.budget is not None and order.all_organizations:
+        raise ConfigurationError("--budget is for one organization: name it with --organization")
     lists = every() if order.resources else exportable()
     check_filters(filters, resolve(order.resources, lists, filters=filters))
 
@@ -260,15 +265,13 @@ async def _look(zoho: Session, tracker: Tracker, display: Display) -> None:
 
 def day_note(plan: Planned, snapshot: Snapshot | None, *, waits: bool = False) -> str:
     """What to say of a plan that the day's calls do not suffice for, else ""."""
+    if waits:
+        resets = (plan.days or 1) - 1
+        times = count(resets, "time")
+        return f"the export will wait for the day's reset {times}" if resets else ""
     left = snapshot.day_remaining if snapshot else None
     if left is None or plan.calls <= left:
         return ""
-    if waits:
-        days = f" in {count(plan.days, 'day')}" if plan.days else ""
-        return (
-            f"the day has {count(left, 'call')} left: the export will wait for the resets and be "
-            f"done{days}"
-        )
     return (
         f"the day has {count(left, 'call')} left: the export will stop there and go on "
         "when the same command is run after the reset"

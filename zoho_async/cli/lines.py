@@ -83,10 +83,8 @@ def further_line(event: FurtherPlanned) -> str:
 
 def parked_line(event: Parked) -> str:
     """That the job waits for the next day."""
-    return (
-        f"the day's calls of organization {event.organization} are used up: "
-        f"going on in {seconds(event.seconds)}"
-    )
+    when = "at the reset" if event.seconds is None else f"in {seconds(event.seconds)}"
+    return f"the day's calls of organization {event.organization} are used up: going on {when}"
 
 
 def plan_lines(plan: Planned) -> list[str]:

@@ -33,7 +33,7 @@ from zoho_async.export.catalog import exportable, single_reads
 from zoho_async.operation import PRODUCTS
 
 #: The field that names a child among all children of its kind.
-KEY: Final = "_row_id"
+KEY: Final = "_key"
 
 #: By the parameter that takes a parent's id: the resource whose list has the parents.
 _PARENTS: Final = {

@@ -109,10 +109,13 @@ class FurtherProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """The day's calls are used up: the job goes on by itself in ``seconds``."""
+    """The day's calls are used up: the job goes on by itself in ``seconds``.
+
+    None where Zoho named no reset: then it is asked once an hour.
+    """
 
     organization: str
-    seconds: float
+    seconds: float | None
 
 
 class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):

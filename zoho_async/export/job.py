@@ -84,6 +84,8 @@ T = TypeVar("T")
 _EVENTS_AHEAD: Final = 100
 #: Seconds between two looks at whether the day's calls are used up.
 _LOOK: Final = 1.0
+#: Seconds after which it is told again where nobody named the reset.
+_UNNAMED: Final = 3600.0
 
 
 class Export:
@@ -151,11 +153,12 @@ class Export:
         self._details: Final = details
         self._folder: Final = _folder(files, self.destination)
         self._until_done: Final = until_done
+        self._budget: Final = None if budget is None else Budget(budget)
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
             wait_for_reset=until_done,
-            budget=None if budget is None else Budget(budget),
+            budget=self._budget,
         )
         self._organization: Final = zoho.organization
         self._clock: Final = clock
@@ -295,13 +298,14 @@ class Export:
 
     async def _tell_parking(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         """Say once a day that its calls are used up."""
-        told = False
+        told_until = 0.0
         while True:
-            now = await self._zoho.snapshot()
-            wait = now.day_reset_in if bulk_left(now, self._zoho.limits) == 0 else None
-            if wait is not None and not told:
+            today = await self._zoho.snapshot()
+            now = self._clock.monotonic()
+            if bulk_left(today, self._zoho.limits) == 0 and now >= told_until:
+                wait = today.day_reset_in
+                told_until = now + (_UNNAMED if wait is None else wait)
                 await send.send(Parked(organization=self._organization, seconds=wait))
-            told = wait is not None
             await anyio.sleep(_LOOK)
 
     async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
@@ -334,6 +338,9 @@ class Export:
         after = await self._zoho.snapshot()
         # Lists of the user rather than the organization go by the account's own limits.
         own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
+        made = own + (after.admitted - before.admitted if before else 0)
+        if self._budget is not None:  # what was admitted too late was not sent
+            made = self._budget.calls - self._budget.left
         self._summary = Summary(
             organization=self._organization,
             directory=self.destination.name,
@@ -341,7 +348,7 @@ class Export:
             done=_is_done([one.status for one in resources]),
             rows=sum(one.rows for one in resources),
             rows_new=sum(one.rows_new for one in resources),
-            calls=own + (after.admitted - before.admitted if before else 0),
+            calls=made,
             least_calls=sum(one.least_calls for one in resources),
             refused=after.refused - before.refused if before else 0,
             seconds=time.monotonic() - self._started,
