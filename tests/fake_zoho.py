@@ -88,7 +88,7 @@ class FakeZoho:
         return self
 
     async def snapshot(self) -> Snapshot:
-        return SimpleNamespace(admitted=self.calls, refused=0)  # type: ignore[return-value]  # all that is read of it
+        return SimpleNamespace(admitted=self.calls, refused=0, day_remaining=None)  # type: ignore[return-value]  # all that is read
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(work, name=name)

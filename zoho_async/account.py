@@ -292,9 +292,12 @@ class Account:
 
     async def _admitted(self, call: Call) -> tuple[AccessToken, Slot]:
         """A slot, and a token that is good now that the slot is here."""
+        budget = call.options.budget
         while True:
             if self._closed:
                 raise SessionClosed
+            if budget is not None:
+                budget.check()
             if self._tokens.current() is None:
                 await self._tokens.token()
             slot = await self.scheduler(call.request.organization).admit(
@@ -304,7 +307,8 @@ class Account:
                 wait_for_reset=call.options.wait_for_reset,
             )
             token = self._tokens.current()
-            if token is not None and not slot.stale and not self._closed:
+            usable = token is not None and not slot.stale and not self._closed
+            if token is not None and usable and (budget is None or budget.spend()):
                 return token, slot
             await self._settled(slot.unsent())
 

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from zoho_async.errors import ReplyError, Request, UnreadableReply, reply_error
+from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply, reply_error
 from zoho_async.limits import Lane, Quota
 from zoho_async.multipart import Form
 from zoho_async.operation import Product
@@ -26,12 +26,37 @@ _SUCCESS: Final = b'{"code":0,"message":"'
 START: Final = 1024
 
 
+class Budget:
+    """So many ``calls`` and no more, for all views of a session that have it among their options.
+
+    A call that is tried again counts again. Raises `ValueError` for less than none.
+    """
+
+    def __init__(self, calls: int) -> None:
+        if calls < 0:
+            raise ValueError(f"a budget of {calls} calls is none")
+        self.calls: Final = calls
+        self.left = calls
+
+    def check(self) -> None:
+        """Raise `BudgetSpent` where no call is left."""
+        if self.left <= 0:
+            raise BudgetSpent(self.calls)
+
+    def spend(self) -> bool:
+        """Count one call; False where none is left, spent by others meanwhile."""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        return True
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How calls of one view of a session are made; `Session.with_options` changes them.
 
     ``max_wait`` is the longest wait for the limits in seconds (None: as long as it takes),
     ``timeout`` the longest silence of the server in seconds. ``wait_for_reset`` waits for the next
-    day where this one's calls are used up (with ``max_wait=None``).
+    day where this one's calls are used up (with ``max_wait=None``). ``budget`` caps the calls.
     """
 
     lane: Lane = "interactive"
@@ -39,6 +64,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 60.0
     retry_writes: bool = False
     wait_for_reset: bool = False
+    budget: Budget | None = None
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

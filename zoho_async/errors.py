@@ -109,6 +109,14 @@ class DailyQuotaExceeded(LimitError):
         )
 
 
+class BudgetSpent(LimitError):
+    """As many calls were made as were allowed; the organization's limits may allow more."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls: Final = calls
+        super().__init__(f"the budget of {calls:,} calls is spent")
+
+
 # -- no usable answer ---------------------------------------------------------------------------
 
 

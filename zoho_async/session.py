@@ -23,7 +23,7 @@ from zoho_async.account import Account
 from zoho_async.auth import Credentials, TokenStore
 from zoho_async.batches import batches_of, most_of, refuse_beyond
 from zoho_async.bodies import body_of
-from zoho_async.call import Call, Options, path_of
+from zoho_async.call import Budget, Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import (
     ConfigurationError,
@@ -177,6 +177,7 @@ class Session:
         timeout: float | UnsetType = UNSET,
         retry_writes: bool | UnsetType = UNSET,
         wait_for_reset: bool | UnsetType = UNSET,
+        budget: Budget | UnsetType | None = UNSET,
     ) -> Session:
         """A view whose calls go by other `Options`; what is left out stays as it is.
 
@@ -188,6 +189,7 @@ class Session:
             "timeout": timeout,
             "retry_writes": retry_writes,
             "wait_for_reset": wait_for_reset,
+            "budget": budget,
         }
         changes = {name: value for name, value in given.items() if value is not UNSET}
         if changes.get("lane", "bulk") not in get_args(Lane):

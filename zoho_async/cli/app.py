@@ -38,6 +38,11 @@ def export(
     since: options.Since = None,
     sweep: options.SweepDeleted = False,
     sweep_calls: options.SweepCalls = None,
+    details: options.Details = False,
+    files: options.DocumentFiles = False,
+    files_to: options.DocumentFolder = None,
+    budget: options.CallBudget = None,
+    until_done: options.UntilDone = False,
     merge: options.Merge = False,
     probe: options.Probe = False,
     all_organizations: options.AllOrganizations = False,
@@ -82,6 +87,10 @@ def export(
             since=since,
             sweep=sweep,
             sweep_calls=sweep_calls,
+            details=details,
+            files=files_to or files,
+            budget=budget,
+            until_done=until_done,
             probe=probe,
             all_organizations=all_organizations,
         ),
@@ -217,9 +226,9 @@ def call(
 @app.command
 def resources() -> int:
     """List what can be exported."""
-    from zoho_async.export import exportable
+    from zoho_async.export.below import every
 
-    for name in exportable():
+    for name in every():
         print(name)
     return outcome.DONE
 

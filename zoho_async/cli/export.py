@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 import anyio
@@ -35,6 +36,7 @@ from zoho_async.export import (
     Summary,
     open_destination,
 )
+from zoho_async.export.below import every
 from zoho_async.export.catalog import check_filters, exportable, resolve
 from zoho_async.export.databases import PostgreSql
 from zoho_async.limits import Snapshot
@@ -57,6 +59,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None = None
     sweep: bool = False
     sweep_calls: int | None = None
+    details: bool = False
+    files: Path | bool = False
+    budget: int | None = None
+    until_done: bool = False
     probe: bool = False
     all_organizations: bool = False
 
@@ -157,6 +163,9 @@ class _Run:
 
     def _job(self, zoho: Session, to: Destination) -> Export:
         order = self._order
+        files = order.files
+        if isinstance(files, Path) and order.all_organizations:
+            files /= zoho.organization or ""
         return Export(
             zoho,
             order.resources,
@@ -168,6 +177,10 @@ class _Run:
             fresh=order.fresh,
             sweep=order.sweep,
             sweep_calls=order.sweep_calls,
+            details=order.details,
+            files=files,
+            budget=order.budget,
+            until_done=order.until_done,
         )
 
     async def _export(self, zoho: Session) -> None:
@@ -209,7 +222,10 @@ class _Run:
             def show(event: ExportEvent) -> None:
                 tracker.exported(event)
                 display.show(event)
-                if isinstance(event, Planned) and (note := day_note(event, tracker.snapshot)):
+                waits = self._order.until_done
+                if isinstance(event, Planned) and (
+                    note := day_note(event, tracker.snapshot, waits=waits)
+                ):
                     display.note(note)
 
             looking = zoho.start(_look(zoho, tracker, display), name="display")
@@ -232,7 +248,12 @@ def check(order: Order) -> None:
         raise ConfigurationError(
             "--sweep compares with what is there, --full reads all anew: give one of them"
         )
-    check_filters(filters, resolve(order.resources, exportable(), filters=filters))
+    if order.budget is not None and order.budget < 1:
+        raise ConfigurationError(f"--budget takes a number of calls above 0, got {order.budget}")
+    if order.budget is not None and order.all_organizations:
+        raise ConfigurationError("--budget is for one organization: name it with --organization")
+    lists = every() if order.resources else exportable()
+    check_filters(filters, resolve(order.resources, lists, filters=filters))
 
 
 def place(to: str, format: str | None, *, flatten: bool) -> Destination:
@@ -275,8 +296,12 @@ async def _look(zoho: Session, tracker: Tracker, display: Display) -> None:
         await anyio.sleep(_LOOK)
 
 
-def day_note(plan: Planned, snapshot: Snapshot | None) -> str:
+def day_note(plan: Planned, snapshot: Snapshot | None, *, waits: bool = False) -> str:
     """What to say of a plan that the day's calls do not suffice for, else ""."""
+    if waits:
+        resets = (plan.days or 1) - 1
+        times = count(resets, "time")
+        return f"the export will wait for the day's reset {times}" if resets else ""
     left = snapshot.day_remaining if snapshot else None
     if left is None or plan.calls <= left:
         return ""

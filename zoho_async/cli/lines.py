@@ -8,7 +8,10 @@ from zoho_async.cli.progress import Tracker
 from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
     ExportEvent,
+    FurtherPlanned,
+    FurtherProgress,
     LookingAgain,
+    Parked,
     Planned,
     ResourceDone,
     ResourceFailed,
@@ -45,6 +48,15 @@ class Lines:
         elif isinstance(event, LookingAgain):
             self._write(f"{event.resource} was edited while it was read: looking again")
 
+        elif isinstance(event, FurtherPlanned | FurtherProgress | Parked):
+            self._further(event)
+
+    def _further(self, event: FurtherPlanned | FurtherProgress | Parked) -> None:
+        if isinstance(event, FurtherPlanned):
+            self._write(further_line(event))
+        elif isinstance(event, Parked):
+            self._write(parked_line(event))
+
     def note(self, text: str) -> None:
         """Write ``text``."""
         self._write(text)
@@ -59,6 +71,22 @@ class Lines:
         print(line, file=self._stream, flush=True)
 
 
+def further_line(event: FurtherPlanned) -> str:
+    """What is asked of single records, and what it takes."""
+    least = "" if event.exact else "at least "
+    days = f", {count(event.days, 'day')} of calls" if event.days and event.days > 1 else ""
+    return (
+        f"{event.resource}: {event.work} of {count(event.records, 'record')} "
+        f"in {least}{count(event.calls, 'call')}{days}"
+    )
+
+
+def parked_line(event: Parked) -> str:
+    """That the job waits for the next day."""
+    when = "at the reset" if event.seconds is None else f"in {seconds(event.seconds)}"
+    return f"the day's calls of organization {event.organization} are used up: going on {when}"
+
+
 def plan_lines(plan: Planned) -> list[str]:
     """The plan: a line for each resource, and the sum with the time."""
     width = max((len(one.resource) for one in plan.resources), default=0)
@@ -67,14 +95,17 @@ def plan_lines(plan: Planned) -> list[str]:
         rows = "rows unknown" if one.rows is None else count(one.rows, "row")
         more = "" if one.rows is not None else " or more"
         line = f"  {one.resource:<{width}}  {rows:>14}  {count(one.calls, 'call'):>9}{more}"
+        if one.further:
+            line += f"  ({count(one.further)} of them for single records)"
         if one.finished:
             line += "  (complete already)"
         elif one.rows_before:
             line += f"  ({count(one.rows_before)} there already)"
         lines.append(line)
     least = "" if plan.exact else "at least "
+    days = f", {count(plan.days, 'day')} of calls" if plan.days and plan.days > 1 else ""
     lines.append(
         f"plan: {least}{count(plan.rows, 'row')} in {least}{count(plan.calls, 'call')}, "
-        f"{least or 'about '}{seconds(plan.seconds)}"
+        f"{least or 'about '}{seconds(plan.seconds)}{days}"
     )
     return lines

@@ -12,6 +12,7 @@ from zoho_async.cli.output import Form
 from zoho_async.limits.plans import PlanName
 
 _CHANGES: Final = Group("Later runs", sort_key=0)
+_FURTHER: Final = Group("Single records", sort_key=0)
 _ACCOUNT: Final = Group("Account", sort_key=1)
 _LIMITS: Final = Group("Limits", sort_key=2)
 
@@ -72,6 +73,33 @@ SweepDeleted: TypeAlias = Annotated[
 ]
 SweepCalls: TypeAlias = Annotated[
     int | None, _said("The most records that `--sweep` asks about in one run.", _CHANGES)
+]
+Details: TypeAlias = Annotated[
+    bool,
+    _said(
+        "Read each new or changed record in full (line items, taxes, addresses): by batches where "
+        "Zoho has them, else one call a record.",
+        _FURTHER,
+    ),
+]
+DocumentFiles: TypeAlias = Annotated[
+    bool,
+    _said(
+        "Save the PDF and attachments of each new or changed record to "
+        "`DIR/books/invoices.files/`.",
+        _FURTHER,
+    ),
+]
+DocumentFolder: TypeAlias = Annotated[
+    Path | None, _said("As `--files`, into this directory instead of `--to`.", _FURTHER)
+]
+CallBudget: TypeAlias = Annotated[
+    int | None,
+    _said("The most calls of this run; it ends there (code 3) and can be gone on with.", _FURTHER),
+]
+UntilDone: TypeAlias = Annotated[
+    bool,
+    _said("When the day's calls are used up, wait for the next day and go on.", _FURTHER),
 ]
 Merge: TypeAlias = Annotated[
     bool, _said("Merge the files in `--to` into the current state; calls nobody.", _CHANGES)
@@ -144,6 +172,10 @@ EXPORT_EPILOGUE: Final = """
 - the same again reads what changed since, into `backup/books/invoices.changes/`
 - one file a list from all of it: `zoho-async export --merge --to backup`
 - deleted records too, say each week: `zoho-async export --sweep --to backup`
+- line items, taxes and addresses too, over as many days as it takes:
+  `zoho-async export invoices --details --until-done --to backup`
+- what hangs below records: `zoho-async export invoices.comments --to backup`
+- PDFs and attachments: `zoho-async export invoices --files --to backup`
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
 - every firm: `zoho-async export --all-organizations --to backup`
 - typed files: `zoho-async export --format parquet --to backup`, with `--flatten` child tables too
@@ -157,7 +189,7 @@ EXPORT_EPILOGUE: Final = """
 - 0: done
 - 1: failed; running the same again may help
 - 2: bad usage or configuration
-- 3: the day's calls are used up; run the same again after the reset
+- 3: the day's calls are used up, or `--budget` is; run the same again to go on, after the reset
 - 130: interrupted (143 by SIGTERM); run the same again to go on
 """
 

@@ -6,6 +6,7 @@ import signal
 from typing import Final
 
 from zoho_async.errors import (
+    BudgetSpent,
     ConfigurationError,
     DailyLimitReply,
     DailyQuotaExceeded,
@@ -42,7 +43,7 @@ def exit_code(error: BaseException, *, began: bool = False) -> int:
     """The exit code that ``error`` means; ``began`` says that there was work done before it."""
     if isinstance(error, Interrupted):
         return error.exit_code
-    if isinstance(error, DailyQuotaExceeded | DailyLimitReply):
+    if isinstance(error, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):
         return QUOTA
     wrong = (
         ConfigurationError,

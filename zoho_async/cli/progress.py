@@ -12,7 +12,10 @@ from zoho_async import events
 from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
     ExportEvent,
+    FurtherPlanned,
+    FurtherProgress,
     LookingAgain,
+    Parked,
     Planned,
     PlannedResource,
     Progress,
@@ -68,6 +71,8 @@ class Tracker:
             standing.rows, standing.total, standing.state = event.rows, event.rows, "done"
         elif isinstance(event, LookingAgain):
             self.resources[event.resource].note = "edited meanwhile: looking again"
+        elif isinstance(event, FurtherPlanned | FurtherProgress | Parked):
+            self._further(event)
         elif isinstance(event, Sweeping):
             note = f"{count(event.gone)} of {count(event.asked)} missing ones deleted"
             self.resources[event.resource].note = note
@@ -83,6 +88,16 @@ class Tracker:
             total=planned.rows,
             state="done before" if planned.finished else "reading",
         )
+
+    def _further(self, event: FurtherPlanned | FurtherProgress | Parked) -> None:
+        if isinstance(event, Parked):
+            return  # the limits tell of it
+        standing = self.resources[event.resource]
+        if isinstance(event, FurtherPlanned):
+            standing.note = f"{event.work} of {count(event.records, 'record')}"
+            return
+        standing.rows = event.rows
+        standing.note = f"{event.work} {count(event.asked)} of {count(event.of)}"
 
     def _fail(self, event: ResourceFailed) -> None:
         standing = self.resources.setdefault(

@@ -8,12 +8,13 @@ The object of ``--json`` has these keys; later versions may add some, and take n
 - ``organization``, ``directory``, ``seconds``
 - ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
   ``calls`` (made by this run), ``least_calls`` (with which the rows could have been read),
-  ``refused`` (calls that Zoho refused for its limits)
+  ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
+  children by this run) and ``files`` (saved by this run)
 - ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
   ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
   ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
   null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
-  row was missed; null where that cannot be known), ``error`` (or null)
+  row was missed; null where that cannot be known), ``records``, ``files``, ``error`` (or null)
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str
         "calls": 0,
         "least_calls": 0,
         "refused": 0,
+        "records": 0,
+        "files": 0,
         "resources": [],
     }
     if summary is not None:
@@ -61,6 +64,8 @@ def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str
             "calls": summary.calls,
             "least_calls": summary.least_calls,
             "refused": summary.refused,
+            "records": summary.records,
+            "files": summary.files,
             "resources": [msgspec.structs.asdict(one) for one in summary.resources],
         }
     return msgspec.json.encode(told).decode()
@@ -78,6 +83,9 @@ def as_lines(summary: Summary) -> list[str]:
         f"{count(summary.calls, 'call')} made, {count(summary.least_calls)} the least possible, "
         f"{count(summary.refused)} refused"
     )
+    if summary.records or summary.files:
+        further = f"{count(summary.records, 'record')} asked for details or children"
+        calls += f"; {further}, {count(summary.files, 'file')} saved"
     return [*lines, rows, calls]
 
 

@@ -11,10 +11,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from zoho_async.cli.lines import plan_lines
+from zoho_async.cli.lines import further_line, parked_line, plan_lines
 from zoho_async.cli.progress import Standing, Tracker
 from zoho_async.cli.wording import count
-from zoho_async.export import ExportEvent, Planned
+from zoho_async.export import ExportEvent, FurtherPlanned, Parked, Planned
 
 #: Resources shown at once; what is done gives way to what is not.
 _MOST: Final = 16
@@ -43,6 +43,10 @@ class Terminal:
         if isinstance(event, Planned):
             for line in plan_lines(event):
                 self._console.print(Text(line))
+        elif isinstance(event, FurtherPlanned):
+            self._console.print(Text(further_line(event)))
+        elif isinstance(event, Parked):
+            self._console.print(Text(parked_line(event), style="yellow"))
 
     def note(self, text: str) -> None:
         """Print ``text``."""

@@ -3,9 +3,11 @@
 `Export` is the job. Its modules, from the decision to the disk: `catalog` (which lists there are),
 `modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
 run), `proof` (whether it missed anything), `sweep` (what was deleted), `lander` and `landing`
-(where pages come down), `state` and `known` (what is remembered), `destination` (what is asked of
-the place), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the
-place made of files), and `databases`.
+(where pages come down), `state` and `known` (what is remembered). What lists do not tell: `below`
+(lists below records) and `records` (details, documents), `queue`, `following`, `further` and
+`offspring` (asking for them, and where that comes down). The place: `destination` (what is asked of
+it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the place made
+of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
@@ -21,7 +23,10 @@ from zoho_async.export.errors import (
 )
 from zoho_async.export.events import (
     ExportEvent,
+    FurtherPlanned,
+    FurtherProgress,
     LookingAgain,
+    Parked,
     Planned,
     PlannedResource,
     Progress,
@@ -49,9 +54,12 @@ __all__ = [
     "ExportRunning",
     "Exports",
     "Format",
+    "FurtherPlanned",
+    "FurtherProgress",
     "LookingAgain",
     "Margin",
     "Merged",
+    "Parked",
     "Place",
     "Planned",
     "PlannedResource",

@@ -101,9 +101,22 @@ async def page_of(
     zoho: PageSource, facts: OperationFacts, query: Mapping[str, object], number: int
 ) -> RowsPage:
     """One page of a list and nothing ahead of it, its rows counted where the list counts."""
+    return await page_below(zoho, facts, (), query, number, counting=True)
+
+
+async def page_below(
+    zoho: PageSource,
+    facts: OperationFacts,
+    ids: Sequence[str],
+    query: Mapping[str, object],
+    number: int,
+    *,
+    counting: bool = False,
+) -> RowsPage:
+    """One page of a list that hangs below the records called ``ids``."""
     operation = list_operation(facts)
-    asked = listing(operation, (), query).asked(number, counting=True)
-    _, page = await zoho.fetch_page(operation, partial(raw_page, operation), query=asked)
+    asked = listing(operation, ids, query).asked(number, counting=counting)
+    _, page = await zoho.fetch_page(operation, partial(raw_page, operation), ids=ids, query=asked)
     ids = [row_id(operation, row) for row in page.rows]
     total = None if page.context is None else page.context.total
     return RowsPage(
@@ -117,7 +130,12 @@ async def is_gone(zoho: PageSource, reading: OperationFacts, identity: str) -> b
     try:
         await zoho.fetch_page(operation, read_envelope, ids=(identity,))
     except ReplyError as error:
-        if error.code == _NO_RECORD or (isinstance(error, NotFound) and error.code != _NO_PATH):
+        if says_gone(error):
             return True
         raise
     return False
+
+
+def says_gone(error: ReplyError) -> bool:
+    """Whether Zoho says that there is no such record."""
+    return error.code == _NO_RECORD or (isinstance(error, NotFound) and error.code != _NO_PATH)

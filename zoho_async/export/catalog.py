@@ -4,7 +4,8 @@ A resource is exported through its list: ``product.resource.list``, answered wit
 record and without a parameter that must be given. The packed description says which those are, so
 a list that a later description brings can be exported without a change here.
 
-Names are ``product.resource``; without a product it is Books. Hyphens and capitals are forgiven.
+Names are ``product.resource``; without a product it is Books. Lists that hang below a record, and
+further ones, are in `zoho_async.export.below`. Hyphens and capitals are forgiven.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _is_allowed(scope: str, scopes: Collection[str]) -> bool:
 
 def _named(name: str, known: Mapping[str, OperationFacts]) -> OperationFacts:
     wanted = name.strip().lower().replace("-", "_")
-    full = wanted if "." in wanted else f"books.{wanted}"
+    first, dot, _ = wanted.partition(".")
+    full = wanted if dot and first in PRODUCTS else f"books.{wanted}"
     if full in known:
         return known[full]
     near = difflib.get_close_matches(full, known, n=3, cutoff=0.7)

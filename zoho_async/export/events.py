@@ -14,6 +14,7 @@ import msgspec
 from zoho_async.errors import ZohoError
 from zoho_async.export.modes import Mode
 
+FurtherWork: TypeAlias = Literal["details", "children", "files"]
 Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
 
 
@@ -24,7 +25,8 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     Zoho counted them, None where Zoho does not say. ``calls`` are those still to make, the first
     page included: exact where ``rows`` is known, otherwise the least that is certain.
     ``rows_before`` were written by an earlier, interrupted run; ``finished`` says that the earlier
-    run wrote all of them.
+    run wrote all of them. ``further`` of the calls are for single records: their details, children
+    and documents.
     """
 
     resource: str
@@ -34,13 +36,15 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "full"
     rows_before: int = 0
     finished: bool = False
+    further: int = 0
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The first page of every resource has come, so the size of the job is known.
 
     ``rows`` and ``calls`` are sums over the resources (of what is known: ``exact`` says whether
-    that is all of it), ``seconds`` is the time that the limits take for those calls.
+    that is all of it), ``seconds`` is the time that the limits take for those calls, and ``days``
+    how many of the organization's days they take of its quota, None where that is not known.
     """
 
     resources: tuple[PlannedResource, ...]
@@ -48,6 +52,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     seconds: float
     exact: bool
+    days: int | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +78,44 @@ class Sweeping(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     asked: int
     gone: int
+
+
+class FurtherPlanned(msgspec.Struct, frozen=True, kw_only=True):
+    """A list is at its end: so many ``records`` are asked for their details, children or files.
+
+    They take so many ``calls``; ``exact`` says whether no more. ``days`` is as in `Planned`.
+    """
+
+    resource: str
+    work: FurtherWork
+    records: int
+    calls: int
+    exact: bool
+    days: int | None = None
+
+
+class FurtherProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """``asked`` records of the ``of`` that are asked for are durable with what they brought.
+
+    ``rows`` were written of the resource so far, in so many ``bytes``.
+    """
+
+    resource: str
+    work: FurtherWork
+    asked: int
+    of: int
+    rows: int
+    bytes: int
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """The day's calls are used up: the job goes on by itself in ``seconds``.
+
+    None where Zoho named no reset: then it is asked once an hour.
+    """
+
+    organization: str
+    seconds: float | None
 
 
 class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +150,15 @@ class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ExportEvent: TypeAlias = (
-    Planned | Progress | LookingAgain | Sweeping | ResourceDone | ResourceFailed
+    Planned
+    | Progress
+    | LookingAgain
+    | FurtherPlanned
+    | FurtherProgress
+    | Parked
+    | Sweeping
+    | ResourceDone
+    | ResourceFailed
 )
 
 
@@ -117,7 +168,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     ``rows`` were written in this part (by an interrupted run before it, too), ``new`` for records
     not known before and ``changed`` for others, ``deleted`` were found gone; ``rows_new`` are those
     of the rows that this run wrote. ``calls`` were made by this run, ``pages`` of them for pages of
-    the list, and ``least_calls`` could have been enough for the rows that it read.
+    the list, and ``least_calls`` could have been enough for the rows that it read. ``records`` were
+    asked for their details or children by this run, and ``files`` of them saved.
     """
 
     resource: str
@@ -135,12 +187,15 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int = 0
     calls: int = 0
     proven: bool | None = None
+    records: int = 0
+    files: int = 0
     error: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. ``done`` says that every resource that is allowed is complete.
 
+    ``records`` were asked for their details or children, and ``files`` documents saved.
     ``calls`` were admitted for the organization while the run lasted and ``refused`` of them were
     turned away by Zoho for its limits; another job in the same process counts too.
     """
@@ -155,3 +210,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     least_calls: int
     refused: int
     seconds: float
+    records: int = 0
+    files: int = 0

@@ -26,6 +26,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ import anyio.to_thread
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from zoho_async.call import Budget
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
@@ -47,6 +49,7 @@ from zoho_async.errors import (
 )
 from zoho_async.events import Exported
 from zoho_async.export import modes
+from zoho_async.export.below import children, every, reads_of_parents, written
 from zoho_async.export.catalog import (
     check_filters,
     check_since,
@@ -55,20 +58,25 @@ from zoho_async.export.catalog import (
     single_reads,
 )
 from zoho_async.export.destination import Destination, Place
+from zoho_async.export.directory import Directory
 from zoho_async.export.events import (
     ExportEvent,
+    Parked,
     Planned,
     ResourceFailed,
     ResourceSummary,
     Status,
     Summary,
 )
+from zoho_async.export.following import Following, folder_of
+from zoho_async.export.further import Further, FurtherLanding
 from zoho_async.export.lander import Lander
 from zoho_async.export.landing import Asked, Landing, settle, writing
 from zoho_async.export.modes import Margin
 from zoho_async.export.places import open_destination
-from zoho_async.export.plan import estimated_seconds
+from zoho_async.export.plan import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.reading import Reading
+from zoho_async.export.records import details_of, papers_of
 from zoho_async.export.state import State
 from zoho_async.export.sweep import Sweep
 from zoho_async.limits import Snapshot
@@ -77,6 +85,10 @@ from zoho_async.session import Session
 T = TypeVar("T")
 
 _EVENTS_AHEAD: Final = 100
+#: Seconds between two looks at whether the day's calls are used up.
+_LOOK: Final = 1.0
+#: Seconds after which it is told again where nobody named the reset.
+_UNNAMED: Final = 3600.0
 
 
 class Export:
@@ -92,6 +104,12 @@ class Export:
     instead of going on with it. ``sweep`` reads the lists whole, and asks about each known record
     that is in none of them whether it was deleted, with ``sweep_calls`` calls at most. ``margin``
     is what is allowed for clocks.
+
+    ``details`` reads each new or changed record in full, which takes the place of the list's row.
+    ``files`` saves its documents: into the directory that it names, or, where it is True, beside
+    the rows (``books/invoices.files/<id>.pdf``). ``budget`` is the most calls that this run may
+    make; where it or the day's quota is spent, the job ends with `BudgetSpent` or
+    `DailyQuotaExceeded` and can be gone on with. ``until_done`` waits for the next day instead.
 
     Raises `ConfigurationError` (an unknown resource or filter, no organization) when made;
     `CheckpointRefused`, `ExportRunning` or `DestinationError` on entering; and while running what
@@ -111,6 +129,10 @@ class Export:
         fresh: bool = False,
         sweep: bool = False,
         sweep_calls: int | None = None,
+        details: bool = False,
+        files: bool | str | PathLike[str] = False,
+        budget: int | None = None,
+        until_done: bool = False,
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -132,13 +154,24 @@ class Export:
             since=None if since is None else since.timestamp(),
             margin=margin,
         )
-        self._zoho: Final = zoho.with_options(lane="bulk", max_wait=None)
+        self._details: Final = details
+        self._folder: Final = _folder(files, self.destination)
+        self._until_done: Final = until_done
+        self._budget: Final = None if budget is None else Budget(budget)
+        self._zoho: Final = zoho.with_options(
+            lane="bulk",
+            max_wait=None,
+            wait_for_reset=until_done,
+            budget=self._budget,
+        )
         self._organization: Final = zoho.organization
         self._clock: Final = clock
         self._disk: Final = anyio.CapacityLimiter(1)
         self._lock: Final = threading.Lock()
         self._sweep: Final = (
-            Sweep(single_reads(), sweep_calls, self._blocking, clock) if sweep else None
+            Sweep({**single_reads(), **reads_of_parents()}, sweep_calls, self._blocking, clock)
+            if sweep
+            else None
         )
         self._readings: list[Reading] = []
         self._state: State | None = None
@@ -235,9 +268,13 @@ class Export:
             landing.start_soon(lander.run)
             try:
                 planned = _Gate(len(self._readings), lambda: self._tell_plan(send))
-                async with anyio.create_task_group() as group:
-                    for reading in self._readings:
-                        group.start_soon(self._read, reading, lander, send, planned)
+                async with anyio.create_task_group() as watching:
+                    if self._until_done:
+                        watching.start_soon(self._tell_parking, send)
+                    async with anyio.create_task_group() as group:
+                        for reading in self._readings:
+                            group.start_soon(self._read, reading, lander, send, planned)
+                    watching.cancel_scope.cancel()
             finally:
                 lander.close()
 
@@ -251,8 +288,11 @@ class Export:
         try:
             await reading.run(send.send, lander, planned.passed)
             self._observe(reading.summary())
+        except LimitError:
+            await lander.landed()  # what was paid for is kept
+            raise
         except ReplyError as error:
-            if isinstance(error, LimitError | OrganizationError | InvalidToken):
+            if isinstance(error, OrganizationError | InvalidToken):
                 raise
             reading.failure = error
             await lander.landed()
@@ -273,9 +313,23 @@ class Export:
             )
         )
 
+    async def _tell_parking(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        """Say once a day that its calls are used up."""
+        told_until = 0.0
+        while True:
+            today = await self._zoho.snapshot()
+            now = self._clock.monotonic()
+            if bulk_left(today, self._zoho.limits) == 0 and now >= told_until:
+                wait = today.day_reset_in
+                told_until = now + (_UNNAMED if wait is None else wait)
+                await send.send(Parked(organization=self._organization, seconds=wait))
+            await anyio.sleep(_LOOK)
+
     async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         ahead = [reading.planned for reading in self._readings if reading.planned is not None]
         calls = sum(one.calls for one in ahead)
+        made = sum(reading.pages for reading in self._readings)
+        today = await self._zoho.snapshot()
         await send.send(
             Planned(
                 resources=tuple(ahead),
@@ -285,6 +339,7 @@ class Export:
                     calls, rate=self._zoho.rate, burst=self._zoho.limits.burst
                 ),
                 exact=all(reading.exact for reading in self._readings),
+                days=days_needed(calls - made, today, self._zoho.limits),
             )
         )
 
@@ -300,6 +355,9 @@ class Export:
         after = await self._zoho.snapshot()
         # Lists of the user rather than the organization go by the account's own limits.
         own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
+        made = own + (after.admitted - before.admitted if before else 0)
+        if self._budget is not None:  # what was admitted too late was not sent
+            made = self._budget.calls - self._budget.left
         self._summary = Summary(
             organization=self._organization,
             directory=self.destination.name,
@@ -307,10 +365,12 @@ class Export:
             done=_is_done([one.status for one in resources]),
             rows=sum(one.rows for one in resources),
             rows_new=sum(one.rows_new for one in resources),
-            calls=own + (after.admitted - before.admitted if before else 0),
+            calls=made,
             least_calls=sum(one.least_calls for one in resources),
             refused=after.refused - before.refused if before else 0,
             seconds=time.monotonic() - self._started,
+            records=sum(one.records for one in resources),
+            files=sum(one.files for one in resources),
         )
 
     # -- the destination ------------------------------------------------------------------------
@@ -323,7 +383,7 @@ class Export:
                 database = self.destination.open(place)
                 state = State.open(database, place, name=name, fresh=self._asked.fresh)
             self._state = state
-            settle(state, self.destination, exportable())
+            settle(state, self.destination, written())
             with writing(name):
                 state.enter(self._run_name(), modes.stamp(self._clock.time()))
             for facts in self._lists:
@@ -334,17 +394,39 @@ class Export:
 
     def _reading(self, state: State, facts: OperationFacts) -> Reading:
         request = self._request_of(facts)
-        landing = Landing(state, self.destination, facts, request, self._asked)
+        further = self._further_of(facts.resource)
+        zoho = self._zoho.with_options()  # a view of its own: callers take turns by view
+        if further is None:
+            landing, following = Landing(state, self.destination, facts, request, self._asked), None
+        else:
+            landing = FurtherLanding(state, self.destination, facts, request, self._asked, further)
+            following = Following(
+                zoho,
+                landing,
+                blocking=self._blocking,
+                clock=self._clock,
+                folder=self._folder and folder_of(self._folder, facts.resource),
+            )
         landing.open()
         return Reading(
-            self._zoho.with_options(),  # a view of its own: callers take turns by view
+            zoho,
             landing,
             self._filters,
             blocking=self._blocking,
             clock=self._clock,
             named=self._named,
             sweep=self._sweep,
+            following=following,
         )
+
+    def _further_of(self, resource: str) -> Further | None:
+        """What is asked of each record besides its row, if anything."""
+        child = children().get(resource)
+        if child is not None:
+            return Further(child=child)
+        details = details_of(resource) if self._details else None
+        papers = papers_of(resource) if self._folder is not None else None
+        return Further(details=details, papers=papers) if details or papers else None
 
     def _close(self) -> None:
         for reading in self._readings:
@@ -362,6 +444,8 @@ class Export:
             "filters": sorted(self._filters.items()),
             "since": self._asked.since,
         }
+        if self._details and details_of(facts.resource) is not None:
+            asked["details"] = True
         return msgspec.json.encode(asked).decode()
 
     async def _blocking(self, work: Callable[[], T]) -> T:
@@ -385,13 +469,26 @@ def _lists(
     """What is meant by ``names``. Raises `ConfigurationError` for what cannot be asked."""
     if since is not None and since.tzinfo is None:
         raise ConfigurationError(f"since must say its offset from UTC, {since} does not")
-    lists = resolve(names, exportable(), filters=filters, scopes=scopes)
+    lists = resolve(names, every() if names else exportable(), filters=filters, scopes=scopes)
     if since is not None and not names:
         lists = [facts for facts in lists if modes.asks_changes(facts)]
     check_filters(filters, lists)
     if since is not None:
         check_since(lists)
     return lists
+
+
+def _folder(files: bool | str | PathLike[str], destination: Destination) -> Path | None:
+    """Where documents go, None for nowhere. Raises `ConfigurationError` where nobody said."""
+    if not isinstance(files, bool):
+        return Path(files)
+    if not files:
+        return None
+    if not isinstance(destination, Directory):
+        raise ConfigurationError(
+            f"{destination.name} has no place for files: name a directory for them"
+        )
+    return destination.path
 
 
 def _is_done(statuses: Sequence[Status]) -> bool:

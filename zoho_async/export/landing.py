@@ -22,6 +22,7 @@ from zoho_async.export.errors import CheckpointRefused, DestinationError
 from zoho_async.export.known import Known, Record, digest, key
 from zoho_async.export.modes import Filtering, Margin, Mode, choose, times_of, watermark_after
 from zoho_async.export.proof import was_there
+from zoho_async.export.records import details_of
 from zoho_async.export.state import Position, State
 
 _BURIED_AT_ONCE: Final = 500
@@ -57,6 +58,14 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     own: float = 0.0
 
 
+class Met(msgspec.Struct, frozen=True):
+    """A row that is new or ``changed``, under the key by which it is known."""
+
+    key: str
+    row: bytes
+    changed: bool
+
+
 class Landing:
     """One resource of a run. ``request`` is what is asked of its list, as comparable text.
 
@@ -71,11 +80,12 @@ class Landing:
         facts: OperationFacts,
         request: str,
         asked: Asked,
+        table: Table | None = None,
     ) -> None:
         self.facts: Final = facts
         self._state: Final = state
         self._destination: Final = destination
-        self._table: Final = table_of(facts.resource, facts)
+        self._table: Final = table or table_of(facts.resource, facts)
         self._request: Final = request
         self._asked: Final = asked
         self._position: Position | None = None
@@ -214,8 +224,8 @@ class Landing:
             rows.setdefault(key(identity, row), row)
         known = self.known.of(rows)
         records: dict[str, int] = {}
-        written: list[bytes] = []
-        changed = certain = fresh = 0
+        met: list[Met] = []
+        certain = fresh = 0
         newest = position.newest
         for one, row in rows.items():
             content, before = digest(row), known.get(one)
@@ -232,12 +242,18 @@ class Landing:
             if times.modified is not None:
                 newest = times.modified if newest is None else max(newest, times.modified)
             if position.mode == "full" or before is None or before.digest != content:
-                written.append(row)
-                changed += _is_changed(before, content)
+                met.append(Met(one, row, _is_changed(before, content)))
         if records:
             self.known.add(records, position.look, unknown=known.keys().isdisjoint(records))
+        now = self._now(met)
+        written = [one.row for one in now]
         told.extend(written)
+        changed = sum(one.changed for one in now)
         return self._moved(sheet, written, changed, certain=certain, fresh=fresh, newest=newest)
+
+    def _now(self, met: Sequence[Met]) -> Sequence[Met]:
+        """Those of the new and changed rows that are written as the list has them."""
+        return met
 
     def _moved(
         self,
@@ -294,14 +310,16 @@ class Landing:
     def swept(self, last: str, gone: Sequence[str], when: str) -> None:
         """Records up to ``last`` were asked about, and ``gone`` of them are."""
         with writing(self._destination.name), self._state.database.transaction():
-            self._bury(gone, when)
-            self._put(swept=last, deleted=self.position.deleted + len(gone))
+            buried = self._bury(gone, when)
+            self._put(swept=last, deleted=self.position.deleted + buried)
 
-    def _bury(self, gone: Sequence[str], when: str) -> None:
+    def _bury(self, gone: Sequence[str], when: str) -> int:
+        """Mark records as deleted and forget them; how many rows that were."""
         if gone:
             mark = self.sink.bury(gone, when)
             self.known.forget(gone)
             self._put(mark=mark)
+        return len(gone)
 
     def complete(self, when: str, *, proven: bool | None = True) -> None:
         """The list is at its end: promise that, and give the part its final form.
@@ -347,15 +365,20 @@ def settle(state: State, destination: Destination, lists: Mapping[str, Operation
     with writing(destination.name):
         for position in state.positions():
             if position.stand == "complete":
-                table = table_of(position.name, lists.get(position.name))
+                table = table_of(position.name, lists.get(position.name), details=position.details)
                 destination.sink(table, position.part).settle()
 
 
-def table_of(name: str, facts: OperationFacts | None) -> Table:
-    """What a destination needs to know of a resource; None is one that is described no longer."""
+def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:
+    """What a destination needs to know of a resource; None is one that is described no longer.
+
+    ``details`` says that its rows are records in full.
+    """
+    full = details_of(name) if details else None
     if facts is None:
         return Table(name=name, row_id="", fields=())
-    return Table(name=name, row_id=facts.row_id, fields=facts.reply)
+    fields = facts.reply if full is None else full.fields
+    return Table(name=name, row_id=facts.row_id, fields=fields)
 
 
 def _is_changed(before: Record | None, content: int) -> bool:

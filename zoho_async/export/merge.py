@@ -32,7 +32,8 @@ from typing import Final, Protocol, runtime_checkable
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import exportable, list_operation
+from zoho_async.export.below import written
+from zoho_async.export.catalog import list_operation
 from zoho_async.export.destination import Table
 from zoho_async.export.directory import DELETED, FOLDER, Directory, Files, form
 from zoho_async.export.errors import CheckpointRefused
@@ -90,35 +91,36 @@ def merge(directory: Directory) -> list[Merged]:
         database = directory.open(None)
     try:
         state = State.open(database, None, name=directory.name)
-        settle(state, directory, exportable())
+        settle(state, directory, written())
         with writing(directory.name):
             return [
                 merged
                 for position in state.positions()
-                if (merged := _merge_one(directory, position.name)) is not None
+                if (merged := _merge_one(directory, position.name, details=position.details))
+                is not None
             ]
     finally:
         directory.close()
 
 
-def _merge_one(directory: Directory, resource: str) -> Merged | None:
+def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged | None:
     files = directory.files(resource)
     parts = files.parts()
-    facts = exportable().get(resource)
+    facts = written().get(resource)
     if not parts and any(map(_is_complete, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
     if not parts or facts is None or not files.full.exists():
         _remove(files, [])
         return None
-    rows = _merged(directory, files, parts, facts)
+    table = table_of(resource, facts, details=details)
+    rows = _merged(directory, files, parts, facts, table)
     _remove(files, parts)
     return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
 
 
 def _merged(
-    directory: Directory, files: Files, parts: Sequence[Path], facts: OperationFacts
+    directory: Directory, files: Files, parts: Sequence[Path], facts: OperationFacts, table: Table
 ) -> int:
-    table = table_of(facts.resource, facts)
     form_of_files: object = directory.format
     if isinstance(form_of_files, Columnar):
         scratch = directory.path / FOLDER / "merge.sqlite"

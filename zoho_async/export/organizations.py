@@ -28,7 +28,7 @@ import msgspec
 
 from zoho_async.errors import ZohoError
 from zoho_async.export.destination import Destination
-from zoho_async.export.events import ExportEvent, Planned, Summary
+from zoho_async.export.events import ExportEvent, Parked, Planned, Summary
 from zoho_async.export.job import Export
 from zoho_async.export.places import open_destination
 from zoho_async.session import Session
@@ -114,6 +114,8 @@ class Exports:
 
 def labelled(event: ExportEvent, organization: str) -> ExportEvent:
     """``event`` with its resources named as those of ``organization``."""
+    if isinstance(event, Parked):
+        return event
     if isinstance(event, Planned):
         resources = tuple(
             msgspec.structs.replace(one, resource=f"{organization}/{one.resource}")
@@ -125,12 +127,14 @@ def labelled(event: ExportEvent, organization: str) -> ExportEvent:
 
 def planned_together(plans: Sequence[Planned]) -> Planned:
     """Several organizations' plans as one; each has its own limits, so the longest time counts."""
+    days = [plan.days for plan in plans]
     return Planned(
         resources=tuple(one for plan in plans for one in plan.resources),
         rows=sum(plan.rows for plan in plans),
         calls=sum(plan.calls for plan in plans),
         seconds=max(plan.seconds for plan in plans),
         exact=all(plan.exact for plan in plans),
+        days=None if None in days else max(filter(None, days), default=None),
     )
 
 
@@ -152,4 +156,6 @@ def together(directory: str, summaries: dict[str, Summary]) -> Summary:
         least_calls=sum(one.least_calls for one in every),
         refused=sum(one.refused for one in every),
         seconds=max((one.seconds for one in every), default=0.0),
+        records=sum(one.records for one in every),
+        files=sum(one.files for one in every),
     )

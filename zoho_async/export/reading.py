@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Final, TypeAlias
 
+import msgspec
+
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import MissingScope, ZohoError
@@ -25,6 +27,7 @@ from zoho_async.export.events import (
     ResourceSummary,
     Status,
 )
+from zoho_async.export.following import Following
 from zoho_async.export.lander import Blocking, Lander
 from zoho_async.export.landing import Landing, Sheet
 from zoho_async.export.plan import calls_ahead, least_calls
@@ -40,7 +43,8 @@ class Reading:
     """One resource of a job; its landing is open.
 
     ``named`` says that somebody asked for it by name. ``sweep`` asks about records that the list
-    no longer has, None where nobody wants that.
+    no longer has, and ``following`` asks for more of each record than the list tells; None where
+    nobody wants that.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Reading:
         clock: Clock,
         named: bool = True,
         sweep: Sweep | None = None,
+        following: Following | None = None,
     ) -> None:
         self.facts: Final[OperationFacts] = landing.facts
         self.landing: Final = landing
@@ -66,6 +71,7 @@ class Reading:
         self._clock: Final = clock
         self._named: Final = named
         self._sweep: Final = sweep
+        self._following: Final = following
         self._total: int | None = None
         self._rows_met = 0
         self._own = 0.0
@@ -81,7 +87,7 @@ class Reading:
             await everyone_planned()
             return
         if position.over or self._was_looking_back:
-            self.planned = self._plan_without_calls(rows=position.rows)
+            self.planned = await self._plan_the_rest()
             await everyone_planned()
         else:
             await self._look(lander, everyone_planned)
@@ -89,6 +95,9 @@ class Reading:
                 self.planned = self._plan_without_calls(rows=0)
                 await everyone_planned()
         proven = position.proven if position.over else await self._prove(tell, lander)
+        if self._following is not None:
+            await self._blocking(lambda: self.landing.over(proven=proven))
+            await self._following.run(tell)
         if self._sweep is not None and position.mode == "compared":
             await self._blocking(lambda: self.landing.over(proven=proven))
             await self._sweep.run(self.landing, self._zoho, tell)
@@ -255,6 +264,14 @@ class Reading:
 
     # -- what is told ---------------------------------------------------------------------------
 
+    async def _plan_the_rest(self) -> PlannedResource:
+        """What is left of a list that is at its end."""
+        planned = self._plan_without_calls(rows=self.landing.position.rows)
+        if self._following is None:
+            return planned
+        further, self.exact = await self._blocking(self._following.calls_left)
+        return msgspec.structs.replace(planned, calls=planned.calls + further, further=further)
+
     def _plan_without_calls(self, *, rows: int, finished: bool = False) -> PlannedResource:
         return PlannedResource(
             resource=self.facts.resource,
@@ -278,13 +295,20 @@ class Reading:
         rows = page.total
         if rows is None and self.exact:
             rows = self._rows_before + len(page.rows)
+        further = 0
+        if self._following is not None:
+            # Which rows of a whole list are new or changed is known at its end.
+            told = self.landing.position.mode in ("full", "changed")
+            further, exact = self._following.calls_ahead(rows or 0 if told else 0)
+            self.exact = self.exact and exact and told
         self.planned = PlannedResource(
             resource=self.facts.resource,
             file=self.landing.sink.name,
             rows=rows,
-            calls=calls,
+            calls=calls + further,
             mode=self.landing.position.mode,
             rows_before=self._rows_before,
+            further=further,
         )
 
     def _done(self) -> ResourceDone:
@@ -306,6 +330,8 @@ class Reading:
         """How this resource stands now."""
         position = self.landing.position
         asked = self._sweep.calls(self.facts.resource) if self._sweep else 0
+        following = self._following
+        asked += following.calls if following else 0
         return ResourceSummary(
             resource=self.facts.resource,
             file=self.landing.sink.name,
@@ -322,6 +348,8 @@ class Reading:
             deleted=position.deleted,
             calls=self.pages + asked,
             proven=position.proven,
+            records=following.read if following else 0,
+            files=following.saved if following else 0,
             error=str(self.failure) if self.failure else None,
         )
 

@@ -26,11 +26,12 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.export import known
+from zoho_async.export import known, offspring, queue
 from zoho_async.export.destination import Database, Place
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.known import Known
 from zoho_async.export.modes import Filtering, Mode
+from zoho_async.export.queue import Queue
 
 #: The version of what is written here.
 FORM: Final = 2
@@ -43,6 +44,8 @@ _TABLES: Final = (
     f"CREATE TABLE IF NOT EXISTS {_RESOURCE} (name TEXT NOT NULL, position TEXT NOT NULL,"
     " PRIMARY KEY (name))",
     known.SCHEMA,
+    queue.SCHEMA,
+    offspring.SCHEMA,
 )
 
 Stand: TypeAlias = Literal["reading", "complete", "resting"]
@@ -63,6 +66,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     The looks: the part began with look number ``first_look``, and ``look`` is under way or was the
     last. `zoho_async.export.proof` explains ``total``, ``since``, ``alone``,
     ``certain`` and ``fresh``.
+    ``details`` says that rows are records in full. ``queued`` records were put into the queue
+    (`zoho_async.export.queue`), ``read`` of them were asked for, and ``files`` were saved.
     ``over`` says that no look follows; ``proven`` then, that the part missed nothing (None where
     that cannot be known). Records up to ``swept`` were asked about one by one.
     """
@@ -96,6 +101,10 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     over: bool = False
     proven: bool | None = None
     swept: str = ""
+    details: bool = False
+    queued: int = 0
+    read: int = 0
+    files: int = 0
 
 
 class State:
@@ -134,7 +143,7 @@ class State:
                 f"(form {held[0]}, this version has {FORM}); finish it with that version, "
                 "start anew with --fresh, or choose another place"
             )
-        for table in (_PLACE, _RESOURCE, known.TABLE):
+        for table in (_PLACE, _RESOURCE, known.TABLE, queue.TABLE, offspring.TABLE):
             self.database.execute(f"DROP TABLE {table}")
         for statement in _TABLES:
             self.database.execute(statement)
@@ -190,6 +199,7 @@ class State:
             if not position.number:
                 number = 1 + max((one.number for one in self.positions()), default=0)
                 position = msgspec.structs.replace(position, number=number)
+            self.queue(position).clear()
             self.put(position)
         return position
 
@@ -201,6 +211,10 @@ class State:
     def known(self, position: Position) -> Known:
         """The records of a resource."""
         return Known(self.database, position.number, position.largest)
+
+    def queue(self, position: Position) -> Queue:
+        """What is still to be asked for of a resource."""
+        return Queue(self.database, position.number)
 
     def finish(self, names: Iterable[str]) -> None:
         """The run completed all of its resources; the next one is another run."""
