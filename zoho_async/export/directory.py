@@ -113,6 +113,11 @@ class Files:
     def _in_changes(self) -> list[Path]:
         return list(self.changes.glob("*" + self._suffix)) if self.changes.is_dir() else []
 
+    def is_foreign(self, path: Path) -> bool:
+        """Whether a file among the changes is complete and of another form."""
+        # What a run or a merge was killed over is neither: it is gone over again.
+        return path.suffix not in (".part", ".tmp") and not path.name.endswith(self._suffix)
+
 
 class Directory:
     """A directory as a destination; ``format`` None is JSON Lines."""

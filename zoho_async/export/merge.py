@@ -107,7 +107,7 @@ def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged 
     files = directory.files(resource)
     parts = files.parts()
     facts = written().get(resource)
-    if not parts and any(map(_is_complete, files.changes.glob("*Z*"))):
+    if not parts and any(map(files.is_foreign, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
     if not parts or facts is None or not files.full.exists():
         _remove(files, [])
@@ -132,11 +132,6 @@ def _merged(
         rows = _write(spool, latest.applied(_rows_of(directory, files.full), facts))
     form(spool, files.full, table, directory.format)
     return rows
-
-
-def _is_complete(path: Path) -> bool:
-    """Whether a file of changes has its last name; a run that was killed leaves others."""
-    return path.suffix not in (".part", ".tmp")
 
 
 def _rows_of(directory: Directory, path: Path) -> Iterable[bytes]:
