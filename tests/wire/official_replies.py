@@ -83,10 +83,11 @@ class _Judged:
 
     def _reply(self, reply: Reply) -> Iterator[str]:
         if reply.status != self._described.status:
-            made, changed = reply.status == 201, self._function.method == "PUT"
-            if not (made or changed):
-                yield f"the status is {reply.status}, not {self._described.status}"
-            self.patches.use("reply: made is 201" if made else "reply: changed is 200")
+            changed = (self._function.method, reply.status) == ("PUT", 200)
+            patch = "reply: changed is 200" if changed else None
+            patch = "reply: made is 201" if reply.status == 201 else patch
+            problem = f"the status is {reply.status}, not {self._described.status}"
+            yield from _used(self.patches, patch, problem)
         schema = self._described.answers.get(JSON)
         if schema is None or not reply.content().startswith(b"{"):
             return
