@@ -60,7 +60,7 @@ class Validator:
             yield from self.body(whole.get("items") or {}, each, f"{path}[]")
 
     def _scalar(self, whole: Schema, kind: str, value: Json, path: str) -> Iterator[str]:
-        found = _json_kind(value)
+        found = json_kind(value)
         if found != kind and not (kind == "number" and found == "integer"):
             patch = _patch(kind, found, path)
             if patch is None:
@@ -108,7 +108,8 @@ def _patch(kind: str, found: str, path: str) -> str | None:
     }.get((kind, found))
 
 
-def _json_kind(value: Json) -> str:
+def json_kind(value: Json) -> str:
+    """The type of a value as JSON Schema calls it."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):

@@ -21,6 +21,7 @@ from tests.conformance.functions import Function
 from tests.conformance.official import Described, Json, Schema, files, operations
 from tests.conformance.patches import Patches
 from tests.conformance.samples import is_id, kind_of
+from tests.conformance.validation import json_kind
 from zoho_async.sandbox.replies import Reply
 
 #: By the described kind and the one that was sent.
@@ -82,10 +83,11 @@ class _Judged:
 
     def _reply(self, reply: Reply) -> Iterator[str]:
         if reply.status != self._described.status:
-            made, changed = reply.status == 201, self._function.method == "PUT"
-            if not (made or changed):
-                yield f"the status is {reply.status}, not {self._described.status}"
-            self.patches.use("reply: made is 201" if made else "reply: changed is 200")
+            changed = (self._function.method, reply.status) == ("PUT", 200)
+            patch = "reply: changed is 200" if changed else None
+            patch = "reply: made is 201" if reply.status == 201 else patch
+            problem = f"the status is {reply.status}, not {self._described.status}"
+            yield from _used(self.patches, patch, problem)
         schema = self._described.answers.get(JSON)
         if schema is None or not reply.content().startswith(b"{"):
             return
@@ -101,7 +103,7 @@ class _Judged:
 
     def _value(self, schema: Schema, value: Json, path: str) -> Iterator[str]:
         whole = self._document.follow(schema)
-        kind, found = kind_of(whole), _kind(value)
+        kind, found = kind_of(whole), json_kind(value)
         if kind == found == "object":
             yield from self._object(whole, value, path)
         elif kind == found == "array":
@@ -156,21 +158,3 @@ def _is_whole(kind: str, value: Json) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         return False
     return kind == "number" or (kind == "integer" and value == int(value))
-
-
-def _kind(value: Json) -> str:
-    match value:
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case Decimal():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
-        case _:
-            return "null"

@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 from aiohttp import web
-from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.wire.desk import Desk, done
 from zoho_async import Credentials, Session, Upload
@@ -31,13 +30,6 @@ from zoho_async.operation import (
 )
 from zoho_async.paging import Page
 from zoho_async.wire import Done
-
-
-@pytest.fixture
-async def desk(aiohttp_server: AiohttpServer) -> Desk:
-    desk = Desk()
-    await desk.open(aiohttp_server)
-    return desk
 
 
 @pytest.fixture

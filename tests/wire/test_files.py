@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.wire.desk import Answering, Desk, done, refused
 from zoho_async import Session, saving
@@ -23,9 +22,7 @@ PDF = b"%PDF-1.4 " + bytes(range(256)) * 2000
 
 
 @pytest.fixture
-async def desk(aiohttp_server: AiohttpServer) -> Desk:
-    desk = Desk()
-    await desk.open(aiohttp_server)
+async def desk(desk: Desk) -> Desk:
     desk.answers = [pdf()]
     return desk
 

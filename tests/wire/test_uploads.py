@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.wire.desk import Desk, done, refused
 from zoho_async import Session, Upload
@@ -26,13 +25,6 @@ from zoho_async.inventory import items
 from zoho_async.uploads import Content
 
 PNG = b"\x89PNG" + bytes(range(256)) * 3000
-
-
-@pytest.fixture
-async def desk(aiohttp_server: AiohttpServer) -> Desk:
-    desk = Desk()
-    await desk.open(aiohttp_server)
-    return desk
 
 
 @pytest.fixture
