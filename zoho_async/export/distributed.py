@@ -218,7 +218,7 @@ async def _exported(parts: Parts, run: str, zoho: Session) -> Part:
             rows=summary.rows,
             mode=summary.mode,
             since=since,
-            reached=await in_thread(reached_by, at, parts.facts, parts.organization),
+            reached=await in_thread(reached_by, at, parts.facts, parts.organization, since),
         )
         if not part.rows and part.mode != "full":
             return msgspec.structs.replace(part, path="")

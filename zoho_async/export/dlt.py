@@ -12,7 +12,7 @@ directory. Tables are called ``books_invoices``, lists within rows are child tab
 
 **What makes it exact.** dlt commits the state of a resource together with its rows, so the state
 names the *watermark* that the rows of one load lead to (`zoho_async.export.modes`), and the next
-load reads from there; the rows of the boundary come again, and merging by id makes them one. The
+load reads from there. The
 directory holds *everything since the state that it was begun from*, and it is kept until the state
 has moved on. So an end in between, wherever it is, costs no call twice: the next run finds the
 state where it was, goes on with the directory, and loads all of it. A directory that was begun from
@@ -110,7 +110,8 @@ def _resource(
         _begin(folder, facts, _Begun(reached, sweep), held)
         of = alone(partial(_export, folder, facts, organization, account, reached, sweep))
         yield from _portions(folder, facts)
-        state.update(msgspec.to_builtins(reached_by(folder, facts, of)))
+        state.clear()  # what is left out must not stay
+        state.update(msgspec.to_builtins(reached_by(folder, facts, of, reached)))
 
     return dlt.resource(
         rows,
