@@ -105,7 +105,18 @@ async def test_a_task_that_is_done_twice_at_once_leaves_one_part() -> None:
         assert len({msgspec.json.encode(part) for part, _ in parts}) == 1
         assert one.names() == [f"{FIRST}.parquet"]
         assert one.ids() == one.there()
-        assert not [name for name in one.parts._files.ls(one.parts._folder) if "/." in str(name)]
+        assert one.parts._everything() == [one.parts.path(FIRST)]
+
+
+async def test_what_a_killed_worker_left_half_done_is_no_part_and_goes_with_the_next_run() -> None:
+    async with task("books.contacts") as one:
+        await one.run(FIRST)
+        with one.parts._files.open(one.parts._hidden(FIRST) + "killed", "wb") as file:
+            file.write(b"half of it")
+        assert one.names() == [f"{FIRST}.parquet"]
+        one.server.store().collection("contacts").change(7, {"contact_name": "Changed"})
+        await one.run(SECOND)
+        assert one.parts._everything() == [one.parts.path(FIRST), one.parts.path(SECOND)]
 
 
 async def test_a_worker_that_comes_back_after_the_next_run_leaves_nothing() -> None:
