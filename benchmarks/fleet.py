@@ -183,7 +183,7 @@ def run(
         finally:
             selector.under_way -= 1
 
-    Link.ask = counted  # type: ignore[method-assign] # for the length of this round
+    Link.ask = counted  # type: ignore[method-assign,assignment] # for the length of this round
     try:
         with asyncio.Runner(loop_factory=lambda: _Loop(selector)) as runner:
             runner.run(work(fleet))

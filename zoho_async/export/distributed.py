@@ -218,7 +218,7 @@ async def _exported(parts: Parts, run: str, zoho: Session) -> Part:
             rows=summary.rows,
             mode=summary.mode,
             since=since,
-            reached=await in_thread(reached_by, at, parts.facts, parts.organization),
+            reached=await in_thread(reached_by, at, parts.facts, parts.organization, since),
         )
         if not part.rows and part.mode != "full":
             return msgspec.structs.replace(part, path="")
@@ -255,6 +255,10 @@ class Parts:
         """Where the part of ``run`` is."""
         return f"{self._folder}/{run}.parquet"
 
+    def _hidden(self, run: str) -> str:
+        """How the names begin under which attempts write the part of ``run``."""
+        return f"{self._folder}/.{run}."
+
     def of(self, run: str) -> Part | None:
         """The part of ``run``, where it is there."""
         return self._read(self.path(run)) if self.path(run) in self._names() else None
@@ -272,7 +276,7 @@ class Parts:
         table = table_of(part.resource, self.facts)
         Parquet(notes={_NOTE: note}).write(rows, made, table)
         self._files.makedirs(self._folder, exist_ok=True)
-        hidden = f"{self._folder}/.{part.run}.{uuid.uuid4().hex}"
+        hidden = self._hidden(part.run) + uuid.uuid4().hex
         try:
             self._files.put_file(str(made), hidden)
             if any(name >= self.path(part.run) for name in self._names()):
@@ -285,21 +289,28 @@ class Parts:
         return part
 
     def tidy(self, part: Part) -> None:
-        """Remove what ``part`` replaces."""
-        if part.mode == "full":
-            for name in self._names():
-                if name < self.path(part.run):
-                    self._files.rm_file(name)
+        """Remove what ``part`` replaces, and what workers of earlier runs left half done."""
+        for name in self._everything():
+            replaced = _is_part(name) and part.mode == "full" and name < self.path(part.run)
+            half_done = not _is_part(name) and name < self._hidden(part.run)
+            if replaced or half_done:
+                self._files.rm_file(name)
 
     def _names(self) -> list[str]:
+        """The parts, the oldest first."""
+        return sorted(name for name in self._everything() if _is_part(name))
+
+    def _everything(self) -> list[str]:
         self._files.invalidate_cache()
         if not self._files.exists(self._folder):
             return []
-        names = self._files.ls(self._folder, detail=False)
-        plain = [name for name in names if not name.rpartition("/")[2].startswith(".")]
-        return sorted(name for name in plain if name.endswith(".parquet"))
+        return list(self._files.ls(self._folder, detail=False))
 
     def _read(self, name: str) -> Part:
         with self._files.open(name, "rb") as file:
             notes = self._parquet.read_metadata(file).metadata
         return msgspec.json.decode(notes[_NOTE.encode()], type=Part)
+
+
+def _is_part(name: str) -> bool:
+    return name.endswith(".parquet") and not name.rpartition("/")[2].startswith(".")

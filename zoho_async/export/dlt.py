@@ -12,7 +12,7 @@ directory. Tables are called ``books_invoices``, lists within rows are child tab
 
 **What makes it exact.** dlt commits the state of a resource together with its rows, so the state
 names the *watermark* that the rows of one load lead to (`zoho_async.export.modes`), and the next
-load reads from there; the rows of the boundary come again, and merging by id makes them one. The
+load reads from there. The
 directory holds *everything since the state that it was begun from*, and it is kept until the state
 has moved on. So an end in between, wherever it is, costs no call twice: the next run finds the
 state where it was, goes on with the directory, and loads all of it. A directory that was begun from
@@ -34,11 +34,12 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from zoho_async.description import Field, Kind, OperationFacts
+from zoho_async.errors import MissingScope
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.columns import DELETED
 from zoho_async.export.directory import Directory
@@ -50,6 +51,9 @@ from zoho_async.export.job import Export
 from zoho_async.export.reached import Reached, reached_by, seed
 from zoho_async.unattended import Account, alone, unattended
 from zoho_async.wire.text import untyped_object
+
+if TYPE_CHECKING:
+    from dlt.sources import DltSource
 
 #: Rows that are handed to dlt at once.
 _ROWS: Final = 1_000
@@ -72,33 +76,41 @@ class _Begun(msgspec.Struct, frozen=True):
     swept: bool
 
 
+class _Task(msgspec.Struct, frozen=True):
+    """What is asked of every list; ``named`` says that somebody chose the lists."""
+
+    organization: str | None
+    account: Account
+    sweep: bool
+    named: bool
+
+
 def zoho(
     resources: Sequence[str] = (),
     *,
     organization: str | None = None,
     account: Account = unattended,
     sweep: bool = False,
-) -> Any:
+) -> DltSource:
     """The ``dlt`` source of an organization's lists, one resource each.
 
-    ``resources`` are as for `Export`; none means every list of Books. ``account`` opens the session
-    that is used (by default that of the environment or profile, with limits and tokens that
-    outlive the process), ``organization`` names another than that one's. ``sweep`` reads the lists
-    whole and finds deleted records. Raises `MissingExtra` without dlt, `UnknownResource`; and
-    while dlt extracts, what `Export` raises.
+    ``resources`` are as for `Export`; none means every list of Books that the token may read.
+    ``account`` opens the session that is used (by default that of the environment or profile, with
+    limits and tokens that outlive the process), ``organization`` names another than that one's.
+    ``sweep`` reads the lists whole and finds deleted records. Raises `MissingExtra` without dlt and
+    `UnknownResource`; and while dlt extracts, what `Export` raises.
     """
     dlt = library("dlt", "dlt", "the dlt source")
     lists = resolve(resources, exportable())
+    task = _Task(organization, account, sweep, bool(resources))
 
     def made() -> list[Any]:
-        return [_resource(dlt, facts, organization, account, sweep=sweep) for facts in lists]
+        return [_resource(dlt, facts, task) for facts in lists]
 
-    return dlt.source(made, name="zoho", max_table_nesting=None)()
+    return cast("DltSource", dlt.source(made, name="zoho")())
 
 
-def _resource(
-    dlt: Any, facts: OperationFacts, organization: str | None, account: Account, *, sweep: bool
-) -> Any:
+def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
     name = facts.resource.replace(".", "_")
     merged = bool(facts.row_id)
 
@@ -106,11 +118,14 @@ def _resource(
         state: dict[str, Any] = dlt.current.resource_state()
         reached = msgspec.convert(dict(state), Reached)
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
-        held = _held_ids(dlt, name, facts.row_id) if sweep else ()
-        _begin(folder, facts, _Begun(reached, sweep), held)
-        of = alone(partial(_export, folder, facts, organization, account, reached, sweep))
+        held = _held_ids(dlt, name, facts.row_id) if task.sweep else ()
+        _begin(folder, facts, _Begun(reached, task.sweep), held)
+        of = alone(partial(_export, folder, facts, reached, task))
+        if of is None:
+            return
         yield from _portions(folder, facts)
-        state.update(msgspec.to_builtins(reached_by(folder, facts, of)))
+        state.clear()  # what is left out must not stay
+        state.update(msgspec.to_builtins(reached_by(folder, facts, of, reached)))
 
     return dlt.resource(
         rows,
@@ -151,25 +166,21 @@ def _held_ids(dlt: Any, table: str, row_id: str) -> list[str]:
             return [str(one) for (one,) in cursor.fetchall()]
 
 
-async def _export(
-    folder: Path,
-    facts: OperationFacts,
-    organization: str | None,
-    account: Account,
-    reached: Reached,
-    sweep: bool,
-) -> str:
-    """Bring the directory to now; the organization's id."""
-    async with account() as session:
-        own = session if organization is None else session.for_organization(organization)
+async def _export(folder: Path, facts: OperationFacts, reached: Reached, task: _Task) -> str | None:
+    """Bring the directory to now; the organization's id, or None where that is not allowed."""
+    async with task.account() as session:
+        named = task.organization
+        own = session if named is None else session.for_organization(named)
         if reached.organization and own.organization != reached.organization:
             raise CheckpointRefused(
                 f"this pipeline holds {facts.resource} of organization {reached.organization}, "
                 f"and {own.organization} is asked for; give that one a dataset of its own"
             )
-        async with Export(own, [facts.resource], to=folder, sweep=sweep) as job:
+        async with Export(own, [facts.resource], to=folder, sweep=task.sweep) as job:
             async for event in job:
                 if isinstance(event, ResourceFailed):
+                    if isinstance(event.error, MissingScope) and not task.named:
+                        return None
                     raise event.error
         return str(own.organization)
 
