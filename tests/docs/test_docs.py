@@ -138,6 +138,7 @@ def test_every_command_that_is_shown_is_one(page: str, command: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(DOCS), str(tmp_path)],
