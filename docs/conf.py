@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "indented",
     "products",
 ]
 exclude_patterns = ["examples", "extensions", "images", "static"]

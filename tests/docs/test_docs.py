@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import importlib.util
 import re
 import shlex
@@ -20,8 +21,10 @@ from tests.redis_server import RedisServer, redis_8
 from zoho_async import Session
 from zoho_async.books import contacts, invoices, items
 from zoho_async.books.invoices import InvoiceInput, InvoiceLineItemInput
+from zoho_async.description import operations
 from zoho_async.errors import AmbiguousWrite
 from zoho_async.limits import MemoryLedger
+from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
 from zoho_async.sandbox.legacy import APIKEY, AUTHTOKEN
 
@@ -139,6 +142,7 @@ def test_every_command_that_is_shown_is_one(page: str, command: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(DOCS), str(tmp_path)],
@@ -148,6 +152,15 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert (built.returncode, built.stderr) == (0, "")
     pages = {str(page.relative_to(tmp_path)) for page in tmp_path.rglob("*.html")}
     assert {name.replace(".md", ".html") for name in PAGES} <= pages
+    for product in PRODUCTS:
+        told = html.unescape((tmp_path / f"products/{product}.html").read_text("utf-8"))
+        text = re.sub(r"<[^>]+>", "", told)
+        missing = [
+            each.name
+            for each in operations(product)
+            if f"{each.method} {each.path}" not in text or each.scope not in text
+        ]
+        assert missing == []
 
 
 def links() -> list[tuple[str, str]]:
