@@ -105,7 +105,9 @@ class PageContext(Record, frozen=True, kw_only=True):
 def remember(value: object, sent: Sent, place: Place) -> None:
     """Let the records in ``value``, which stands at ``place`` of ``sent``, find their bytes."""
     if isinstance(value, Record):
-        msgspec.structs.force_setattr(value, _VIEW, _View(sent, *place))
+        key = place[0] if place else ""
+        number = place[1] if len(place) == 2 else -1
+        msgspec.structs.force_setattr(value, _VIEW, _View(sent, key, number))
         if not place:
             for name, field in fields_of(type(value)).items():
                 remember(getattr(value, field.attribute), sent, (name,))
