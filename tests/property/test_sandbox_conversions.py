@@ -145,7 +145,7 @@ class Subscriptions(RuleBasedStateMachine):
         plan |= {"interval_unit": "months", "product_id": products.id(0)}
         self.api.call("POST", "/plans", plan)
         customer = self.api.store.collection("billing.customers").id(0)
-        body = {"customer_id": customer, "card_id": "1", "account_id": "1"}
+        body: dict[str, Any] = {"customer_id": customer, "card_id": "1", "account_id": "1"}
         body |= {"plan": {"plan_code": "gold"}}
         made = self.api.call("POST", "/subscriptions", body)["subscription"]
         self.path = f"/subscriptions/{made['subscription_id']}"

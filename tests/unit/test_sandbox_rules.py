@@ -418,6 +418,29 @@ def test_billing_pays_credits_and_refunds_invoices(billing: Api) -> None:
     assert refusal(billing, "POST", f"/payments/{paid}/refunds", {"amount": 1}) == 4
 
 
+# -- views of days --------------------------------------------------------------------------------
+
+
+def test_a_view_of_a_day_or_a_month_shows_its_rows_and_one_of_a_week_all(books: Api) -> None:
+    entries = books.store.collection("time_entries")
+    seeded = len(entries.indexes())
+    dates = {
+        "Date.Today": TODAY,
+        "Date.PreviousDay": TODAY - timedelta(days=1),
+        "Date.PreviousMonth": TODAY.replace(day=1) - timedelta(days=1),
+    }
+    made = {
+        view: entries.id(entries.add({"log_date": str(wanted), "notes": view}))
+        for view, wanted in dates.items()
+    }
+    for view, entry in made.items():
+        rows = books.rows("/projects/timeentries", "time_entries", filter_by=view)
+        assert {row["log_date"] for row in rows} == {str(dates[view])}
+        assert entry in {row["time_entry_id"] for row in rows}
+    everything = books.rows("/projects/timeentries", "time_entries", filter_by="Date.ThisWeek")
+    assert len(everything) == seeded + 3
+
+
 # -- tiers ----------------------------------------------------------------------------------------
 
 
