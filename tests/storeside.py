@@ -46,10 +46,10 @@ class Api:
         call = Call(method, parts, params, {}, sent, self.product)
         return _BODY.decode(run(answer(call, self.store, [self.store])).content())
 
-    def rows(self, path: str, key: str) -> list[dict[str, Any]]:
+    def rows(self, path: str, key: str, **params: str) -> list[dict[str, Any]]:
         """A whole list: the answer is a page that yields to others between its rows."""
         parts = tuple(path.strip("/").split("/"))
-        call = Call("GET", parts, {}, {}, {}, self.product)
+        call = Call("GET", parts, params, {}, {}, self.product)
         reply = asyncio.run(answer(call, self.store, [self.store]))
         found: list[dict[str, Any]] = _BODY.decode(reply.content())[key]
         return found

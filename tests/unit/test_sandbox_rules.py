@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import time
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.storeside import Api
+from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.replies import ApiRefusal
+from zoho_async.sandbox.routes import operations
+from zoho_async.sandbox.tiers import WITH_RULES
+from zoho_async.sandbox.world import day
 
 
 @pytest.fixture
@@ -286,3 +292,159 @@ def test_seeded_documents_agree_with_themselves(product: str) -> None:
                     sum(line.get("item_total", state["total"]) for line in lines) == state["total"]
                 )
     assert seen > 40
+
+
+# -- subscriptions --------------------------------------------------------------------------------
+
+TODAY = date.fromisoformat(day(int(time.time())))
+
+
+@pytest.fixture
+def billing() -> Api:
+    api = Api("billing")
+    product = api.store.collection("billing.products").id(0)
+    plan = {"plan_code": "gold", "name": "Gold", "recurring_price": "12.50", "interval": 1}
+    plan |= {"interval_unit": "months", "product_id": product, "trial_period": 0}
+    api.call("POST", "/plans", plan)
+    return api
+
+
+def subscribe(api: Api, starts: date, /, **plan: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"customer_id": customer(api), "plan": {"plan_code": "gold", **plan}}
+    body |= {"card_id": "1", "account_id": "1", "starts_at": str(starts)}
+    made: dict[str, Any] = api.call("POST", "/subscriptions", body)["subscription"]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "plan", "status"),
+    [
+        (0, {}, "live"),
+        (-5, {}, "future"),
+        (0, {"trial_days": 14}, "trial"),
+        (20, {"trial_days": 14}, "live"),
+        (0, {"exclude_trial": True}, "live"),
+        (200, {"billing_cycles": 3}, "expired"),
+        (10, {"billing_cycles": 3}, "live"),
+        (200, {}, "live"),
+    ],
+)
+def test_a_subscription_has_the_status_and_the_terms_of_its_start(
+    billing: Api, days_ago: int, plan: dict[str, Any], status: str
+) -> None:
+    made = subscribe(billing, TODAY - timedelta(days=days_ago), quantity=3, **plan)
+    assert (made["status"], made["amount"]) == (status, Decimal("37.5"))
+    assert made["plan"]["name"] == "Gold"
+    if status == "expired":
+        assert made["next_billing_at"] == ""
+        assert made["expires_at"] <= str(TODAY)
+    else:
+        assert made["next_billing_at"] > str(TODAY)
+    if status == "live":
+        begins = date.fromisoformat(made["current_term_starts_at"])
+        ends = date.fromisoformat(made["current_term_ends_at"])
+        assert begins <= TODAY < ends
+        assert timedelta(days=28) <= ends - begins <= timedelta(days=31)
+        assert made["next_billing_at"] == str(ends)
+        assert made["last_billing_at"] == str(begins)
+
+
+def test_a_subscription_ends_at_once_or_with_its_term_and_comes_back_only_from_that(
+    billing: Api,
+) -> None:
+    made = subscribe(billing, TODAY)
+    path = f"/subscriptions/{made['subscription_id']}"
+    assert refusal(billing, "POST", f"{path}/reactivate") == 1000
+    ending = billing.call("POST", f"{path}/cancel", {}, cancel_at_end="true")["subscription"]
+    assert (ending["status"], ending["next_billing_at"]) == ("non_renewing", "")
+    back = billing.call("POST", f"{path}/reactivate")["subscription"]
+    assert (back["status"], back["next_billing_at"]) == ("live", made["next_billing_at"])
+    gone = billing.call("POST", f"{path}/cancel", {}, cancel_at_end="false")["subscription"]
+    assert (gone["status"], gone["next_billing_at"]) == ("cancelled", "")
+    assert refusal(billing, "POST", f"{path}/reactivate") == 1000
+
+
+def test_a_renewal_is_postponed_and_never_brought_forward(billing: Api) -> None:
+    made = subscribe(billing, TODAY)
+    path = f"/subscriptions/{made['subscription_id']}/postpone"
+    assert refusal(billing, "POST", path, {"renewal_at": str(TODAY)}) == 4
+    later = str(TODAY + timedelta(days=90))
+    moved = billing.call("POST", path, {"renewal_at": later})["subscription"]
+    assert moved["next_billing_at"] == later == moved["current_term_ends_at"]
+
+
+def test_a_change_of_plan_counts_at_once_unless_it_is_for_the_end_of_the_term(
+    billing: Api,
+) -> None:
+    made = subscribe(billing, TODAY)
+    path = f"/subscriptions/{made['subscription_id']}"
+    body = {"plan": {"plan_code": "gold", "price": 20}, "end_of_term": True}
+    body |= {"addons": [{"addon_code": "a", "price": 5, "quantity": 2}]}
+    later = billing.call("PUT", path, body)["subscription"]
+    assert (later["amount"], later["plan"]["price"]) == (Decimal("12.5"), Decimal("12.5"))
+    now = billing.call("PUT", path, {**body, "end_of_term": False})["subscription"]
+    assert (now["amount"], now["plan"]["price"]) == (30, 20)
+    lost = {"plan": {"plan_code": "no such plan"}}
+    assert refusal(billing, "PUT", path, lost) == 101002
+
+
+def test_a_charge_makes_an_invoice_of_its_amount(billing: Api) -> None:
+    path = f"/subscriptions/{subscribe(billing, TODAY)['subscription_id']}/charge"
+    invoice = billing.call("POST", path, {"amount": "7.25", "description": "Setup"})["invoice"]
+    assert (invoice["total"], invoice["balance"]) == (Decimal("7.25"), Decimal("7.25"))
+
+
+def test_billing_pays_credits_and_refunds_invoices(billing: Api) -> None:
+    line = {"code": "gold", "name": "x", "price": 50, "rate": 50, "quantity": 1}
+    body: dict[str, Any] = {"customer_id": customer(billing), "date": "2026-01-01"}
+    items = {"line_items": [line], "invoice_items": [line], "creditnote_items": [line]}
+    invoice = billing.call("POST", "/invoices", body | items)["invoice"]["invoice_id"]
+    billing.call("POST", f"/invoices/{invoice}/converttoopen")
+    note = billing.call("POST", "/creditnotes", body | items | {"creditnote_number": "N"})
+    credit = note["credit_note"]["creditnote_id"]
+    rows = [{"creditnote_id": credit, "amount_applied": 20}]
+    billing.call("POST", f"/invoices/{invoice}/credits", {"apply_creditnotes": rows})
+    billing.call("POST", f"/creditnotes/{credit}/refunds", {"amount": 30, "description": "x"})
+    assert refusal(billing, "POST", f"/creditnotes/{credit}/refunds", {"amount": 1}) == 4
+    body |= {"payment_mode": "cash", "amount": 35}
+    body["invoices"] = [{"invoice_id": invoice, "amount_applied": 30}]
+    paid = billing.call("POST", "/payments", body)["payment"]["payment_id"]
+    read = billing.call("GET", f"/invoices/{invoice}")["invoice"]
+    assert (read["status"], read["balance"]) == ("paid", 0)
+    assert (read["payment_made"], read["credits_applied"]) == (30, 20)
+    closed = billing.call("GET", f"/creditnotes/{credit}")["credit_note"]
+    assert (closed["status"], closed["balance"]) == ("closed", 0)
+    billing.call("POST", f"/payments/{paid}/refunds", {"amount": 5, "description": "x"})
+    assert refusal(billing, "POST", f"/payments/{paid}/refunds", {"amount": 1}) == 4
+
+
+# -- views of days --------------------------------------------------------------------------------
+
+
+def test_a_view_of_a_day_or_a_month_shows_its_rows_and_one_of_a_week_all(books: Api) -> None:
+    entries = books.store.collection("time_entries")
+    seeded = len(entries.indexes())
+    dates = {
+        "Date.Today": TODAY,
+        "Date.PreviousDay": TODAY - timedelta(days=1),
+        "Date.PreviousMonth": TODAY.replace(day=1) - timedelta(days=1),
+    }
+    made = {
+        view: entries.id(entries.add({"log_date": str(wanted), "notes": view}))
+        for view, wanted in dates.items()
+    }
+    for view, entry in made.items():
+        rows = books.rows("/projects/timeentries", "time_entries", filter_by=view)
+        assert {row["log_date"] for row in rows} == {str(dates[view])}
+        assert entry in {row["time_entry_id"] for row in rows}
+    everything = books.rows("/projects/timeentries", "time_entries", filter_by="Date.ThisWeek")
+    assert len(everything) == seeded + 3
+
+
+# -- tiers ----------------------------------------------------------------------------------------
+
+
+def test_what_is_said_to_have_rules_are_operations() -> None:
+    known = {each.name for product in PRODUCTS for each in operations(product).values()}
+    assert known >= WITH_RULES
+    assert len(WITH_RULES) > 250

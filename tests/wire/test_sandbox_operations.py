@@ -243,6 +243,14 @@ class Played:
         places = self.function.places
         return {name: row.get(places[name].name) or each for name, each in given.items()}
 
+    def _arrange_subscription(self) -> None:
+        """One that does not renew, and the plan of the examples."""
+        plans = self.store.collection("billing.plans")
+        plans.add({"plan_code": "basic-monthly", "name": "Basic", "recurring_price": 9})
+        subscriptions = self.store.collection("billing.subscriptions")
+        last = subscriptions.indexes()[-1]
+        subscriptions.change(last, {"status": "non_renewing", "next_billing_at": "2010-01-01"})
+
     def _unpay(self) -> None:
         home = homes(self.product).by_path["retainerinvoices",]
         retainers = self.store.at(home, ())
@@ -290,6 +298,8 @@ class Played:
                 home = homes(self.product).by_path.get((name,))
                 if home is not None:
                     self.store.at(home, ()).change(0, {"zcrm_account_id": FOREIGN})
+        if self.function.operation.name.startswith("billing.subscriptions."):
+            self._arrange_subscription()
         for name, value in _NOT_IN_EXAMPLES.get(self.function.name, {}).items():
             body = next(each for each in given.values() if isinstance(each, msgspec.Struct))
             setattr(body, name, value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -19,9 +20,11 @@ import msgspec
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.records.invoices import has_status
 from zoho_async.sandbox.records.resource import Record
+from zoho_async.sandbox.records.spans import is_relative
 from zoho_async.sandbox.replies import Page, Reply, invalid, success
 from zoho_async.sandbox.store import Collection, View
 from zoho_async.sandbox.values import is_object
+from zoho_async.sandbox.world import day
 
 Test: TypeAlias = Callable[[Record], bool]
 Rows: TypeAlias = Collection | View
@@ -161,7 +164,8 @@ async def _order(collection: Rows, query: Query) -> list[int] | range:
         indexes = collection.indexes()
         in_order = indexes if query.sort_order == "A" else indexes[::-1]
         return in_order if isinstance(in_order, range) else list(in_order)
-    asked = (query.sort_column, query.sort_order, query.filter_by, query.filters)
+    today = day(int(time.time())) if is_relative(query.filter_by) else ""
+    asked = (query.sort_column, query.sort_order, query.filter_by, query.filters, today)
     while True:
         known = collection.orders.get(asked)
         if known is not None:

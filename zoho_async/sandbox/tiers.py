@@ -1,7 +1,8 @@
 """How far each operation is played.
 
 Tier 1 is every operation: routing, validation, envelope, records that are made, read, changed and
-removed. Tier 2 adds the rules of a module: balances, statuses that follow from them, conversions.
+removed. Tier 2 adds the rules of a module: totals, balances, statuses that follow from them,
+conversions, terms of subscriptions (see `rules`, which says what is not known).
 """
 
 from __future__ import annotations
@@ -15,8 +16,56 @@ from zoho_async.operation import PRODUCTS
 
 Tier: TypeAlias = Literal[1, 2]
 
+_ALL: Final = "books invoice inventory billing"
+_SHARED: Final = "books invoice inventory"
+_STOCK: Final = "books inventory"
+_WRITES: Final = "create update get delete"
+_REFUNDS: Final = "list_refunds get_refund update_refund delete_refund"
+_ORDER: Final = f"{_WRITES} list"
+#: Resource, products, and the verbs of theirs that have rules: see `rules`.
+_RULED: Final = (
+    ("invoices", _ALL, f"{_ORDER} void write_off cancel_write_off"),
+    ("invoices", _SHARED, "mark_as_sent mark_as_draft apply_credits list_payments"),
+    ("invoices", _SHARED, "delete_payment list_credits_applied delete_applied_credit"),
+    ("invoices", "books", "upsert create_from_sales_order"),
+    ("invoices", "books", "bulk_void bulk_write_off bulk_delete bulk_mark_as_sent"),
+    ("invoices", "billing", "apply_multiple_credits convert_to_open"),
+    ("bills", _STOCK, f"{_ORDER} void mark_as_open"),
+    ("bills", "books", "upsert apply_credits list_payments delete_payment"),
+    ("retainer_invoices", _SHARED, f"{_ORDER} void mark_as_sent mark_as_draft"),
+    ("retainer_invoices", "books", "apply_retainer_payments_to_invoices"),
+    ("credit_notes", _SHARED, f"{_ORDER} void apply_to_invoices list_invoices delete_invoice"),
+    ("credit_notes", _SHARED, f"create_refund {_REFUNDS}"),
+    ("credit_notes", _STOCK, "mark_as_draft mark_as_open"),
+    ("credit_notes", "invoice", "convert_to_open"),
+    ("credit_notes", "billing", "create get delete void convert_to_open apply_to_invoices"),
+    ("credit_notes", "books", "upsert"),
+    ("vendor_credits", _STOCK, f"{_ORDER} void mark_as_open apply_to_bills delete_bill"),
+    ("vendor_credits", _STOCK, f"list_bills_credited refund {_REFUNDS}"),
+    ("customer_payments", _SHARED, _ORDER),
+    ("customer_payments", "books invoice", f"create_refund {_REFUNDS}"),
+    ("customer_payments", "books", "upsert bulk_delete"),
+    ("vendor_payments", "books", f"{_ORDER} upsert bulk_delete refund_excess {_REFUNDS}"),
+    ("payments", "billing", _WRITES),
+    ("refunds", "billing", "refund_credit_note refund_payment"),
+    ("estimates", "books invoice", _ORDER),
+    ("quotes", "billing", _ORDER),
+    ("sales_orders", _STOCK, _ORDER),
+    ("purchase_orders", _STOCK, _ORDER),
+    ("estimates", "books", "upsert"),
+    ("sales_orders", "books", "upsert"),
+    ("purchase_orders", "books", "upsert"),
+    ("subscriptions", "billing", "create update get list cancel reactivate"),
+    ("subscriptions", "billing", "postpone_renewal add_charge get_scheduled_changes"),
+)
+
 #: The operations that have rules of their own, by ``product.resource.verb``.
-WITH_RULES: Final[frozenset[str]] = frozenset()
+WITH_RULES: Final[frozenset[str]] = frozenset(
+    f"{product}.{resource}.{verb}"
+    for resource, products, verbs in _RULED
+    for product in products.split()
+    for verb in verbs.split()
+)
 
 
 def tier(operation: str) -> Tier:

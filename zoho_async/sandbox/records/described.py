@@ -17,6 +17,7 @@ from zlib import crc32
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.homes import Home, Homes
 from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
+from zoho_async.sandbox.records.spans import within
 from zoho_async.sandbox.rules import statuses
 from zoho_async.sandbox.rules.documents import kind_at
 from zoho_async.sandbox.values import blank, is_list, is_object, told_fields
@@ -203,9 +204,15 @@ class Described(Resource):
             return True
         if wanted in ("active", "inactive") and "status" not in self.fields:
             return record["is_active"] in ("", wanted == "active")
+        dated = next(
+            (name for name in (_snake(kind), "date", "log_date") if name in self.fields), ""
+        )
+        inside = within(str(record[dated]), word) if dated and kind.endswith("Date") else None
+        if inside is not None:
+            return inside
         field = "status" if kind in ("Status", "TaskStatus") else _snake(kind)
         if field not in self.fields or self.fields[field].kind not in ("text", "id"):
-            return True  # a span of days, relative to a today that the records do not know
+            return True  # a span of days that only an organization's settings tell
         found = str(record[field]).lower()
         return found.replace("_", "") == wanted or found.endswith(f"_{wanted}")
 

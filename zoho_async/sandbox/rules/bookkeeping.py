@@ -23,7 +23,7 @@ import msgspec
 from zoho_async.sandbox.homes import Home
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field, success
 from zoho_async.sandbox.request import Ask, Found
-from zoho_async.sandbox.rules import conversions, statuses
+from zoho_async.sandbox.rules import conversions, statuses, subscriptions
 from zoho_async.sandbox.rules.amounts import exact, lines_of
 from zoho_async.sandbox.rules.documents import KINDS, LINKS, SETTLING, WORKED_OUT, Kind, kind_at
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, Ledger, end_of
@@ -207,6 +207,8 @@ def check(
 ) -> Plan:
     """Whether these fields may be written, and what is to be done then. Raises `ApiRefusal`."""
     kind = kind_at(home.path)
+    if home.path == subscriptions.HOME:
+        subscriptions.prepare(ask, fields, collection.state(index) if index is not None else {})
     if kind is None:
         _check_refund(ask, collection, fields, index)
         before = collection.state(index) if index is not None else {}
@@ -216,6 +218,8 @@ def check(
         del fields[name]
     if kind.word == "creditnotes" and index is None:
         fields["status"] = "draft" if fields.get("is_draft") is True else "open"
+    if ask.tail == ["charge"]:
+        subscriptions.charged(ask, fields)
     _fill_taxes(ask, fields)
     parents = conversions.prepare(ask, home, fields) if index is None else []
     ledger = Ledger(ask.store, home.product)

@@ -1,0 +1,186 @@
+"""Subscriptions: what they cost, what state they are in, and when they are billed next.
+
+A subscription is of a plan, which says its price, its interval and its trial; the body may say
+otherwise. It is ``future`` until it starts, ``trial`` for the days of its trial, ``live`` then, and
+``expired`` after the last of its billing cycles, if those are counted. A term lasts one interval;
+``next_billing_at`` is the day on which it ends and the next begins. Cancelled at the end of its
+term it is ``non_renewing``, else ``cancelled``: neither is billed again. Only what is
+``non_renewing`` can be reactivated. A renewal can be postponed, never brought forward. A change
+for the end of the term is kept among the scheduled changes and changes nothing yet.
+
+Time does not pass here: states are those of the moment of the write. Prorating, taxes, coupons,
+tiers of prices and the invoices that terms make are not played: no document says how they come
+about; dates stay when the plan changes. Pausing and resuming are no operations of the description.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from zoho_async.sandbox.homes import homes
+from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field
+from zoho_async.sandbox.request import Ask
+from zoho_async.sandbox.rules.amounts import exact, money, plain
+from zoho_async.sandbox.rules.settlement import FORBIDDEN
+from zoho_async.sandbox.store import Store
+from zoho_async.sandbox.telling import told_record
+from zoho_async.sandbox.values import is_list, is_object
+from zoho_async.sandbox.world import day
+
+HOME: Final = ("subscriptions",)
+_PRODUCT: Final = "billing"
+_MOST_DAYS: Final = 365_000
+_NO_PLAN: Final = 101002
+_MONTHS: Final = {"months": 1, "month": 1, "years": 12, "year": 12}
+_DAYS: Final = {"weeks": 7, "week": 7, "days": 1, "day": 1}
+
+
+def answer(ask: Ask) -> Reply | None:
+    """The answer to a verb of a subscription, else None. Raises `ApiRefusal`."""
+    found = ask.found[0] if ask.found else None
+    if found is None or found.home.path != HOME or found.home.product != _PRODUCT:
+        return None
+    state = found.collection.state(found.index)
+    changed: dict[str, Any]
+    match ask.call.method, ask.tail:
+        case "POST", ["cancel"]:
+            at_end = str(ask.call.params.get("cancel_at_end", "")).lower() == "true"
+            changed = {"status": "non_renewing" if at_end else "cancelled", "next_billing_at": ""}
+        case "POST", ["reactivate"]:
+            if state.get("status") != "non_renewing":
+                text = "Only a subscription that is non_renewing can be reactivated."
+                raise ApiRefusal(400, FORBIDDEN, text)
+            ends = state.get("current_term_ends_at", "")
+            changed = {"status": "live", "next_billing_at": ends}
+        case "POST", ["postpone"]:
+            changed = _postponed(ask, state)
+        case "PUT", [] if ask.call.body.get("end_of_term") in (True, "true"):
+            ask.store.keep_thing(_PRODUCT, f"{ask.call.path}/scheduledchanges", ask.call.body)
+            changed = {"end_of_term": True}
+        case _:
+            return None
+    found.collection.change(found.index, changed)
+    return told_record(ask.facts, found, "The subscription has been updated.")
+
+
+def prepare(ask: Ask, fields: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Fill in what follows from the plan and the start. Raises `ApiRefusal` for an unknown plan."""
+    named = fields.get("plan")
+    wanted: dict[str, Any] = named if is_object(named) else {}
+    code = wanted.get("plan_code")
+    if not code:
+        return
+    plan = _plan(ask.store, str(code))
+    price = exact(wanted.get("price", plan.get("recurring_price")))
+    number = exact(wanted.get("quantity", 1))
+    total = price * number
+    fields["plan"] = {
+        **wanted,
+        "name": plan.get("name", ""),
+        "price": money(price),
+        "quantity": plain(number),
+        "total": money(total),
+    }
+    addons: Any = fields.get("addons", before.get("addons"))
+    rows = [each for each in addons if is_object(each)] if is_list(addons) else []
+    more = (exact(each.get("price")) * exact(each.get("quantity", 1)) for each in rows)
+    fields["amount"] = money(sum(more, total))
+    fields["interval"] = str(plan.get("interval") or 1)
+    fields["interval_unit"] = str(plan.get("interval_unit") or "months")
+    if not before:
+        fields |= _started(fields, wanted, plan, date.fromisoformat(day(int(time.time()))))
+
+
+def charged(ask: Ask, fields: dict[str, Any]) -> None:
+    """Give the invoice that a charge makes its one line."""
+    amount = ask.call.body.get("amount")
+    line = {
+        "name": "Charge",
+        "description": str(ask.call.body.get("description", "")),
+        "price": plain(amount),
+        "quantity": Decimal("1.0"),
+    }
+    fields["invoice_items"] = [line]
+
+
+def _plan(store: Store, code: str) -> dict[str, Any]:
+    plans = store.at(homes(_PRODUCT).by_path["plans",], ())
+    index = plans.find(code)
+    if index is None:
+        raise ApiRefusal(404, _NO_PLAN, "Plan does not exist.")
+    return plans.state(index)
+
+
+def _started(
+    fields: Mapping[str, Any], wanted: Mapping[str, Any], plan: Mapping[str, Any], today: date
+) -> dict[str, Any]:
+    starts = _day(fields.get("starts_at")) or today
+    days = _trial_days(wanted, plan)
+    cycles = int(exact(wanted.get("billing_cycles", plan.get("billing_cycles"))))
+    if starts > today:
+        return _dates("future", starts, None, starts)
+    billed_from = starts + timedelta(days=days)
+    if days and billed_from > today:
+        return _dates("trial", starts, billed_from, billed_from)
+    begins, ends, done = billed_from, _later(billed_from, fields, 1), 1
+    while ends <= today and (not cycles or done < cycles):
+        done += 1
+        begins, ends = ends, _later(billed_from, fields, done)
+    expires = _later(billed_from, fields, cycles) if cycles > 0 else None
+    if expires is not None and expires <= today:
+        told = _dates("expired", begins, ends, None)
+    else:
+        told = _dates("live", begins, ends, ends)
+    told |= {"activated_at": str(billed_from), "last_billing_at": str(begins)}
+    return told | ({"expires_at": str(expires)} if expires is not None else {})
+
+
+def _dates(status: str, begins: date, ends: date | None, billed: date | None) -> dict[str, Any]:
+    return {
+        "status": status,
+        "current_term_starts_at": str(begins) if ends is not None else "",
+        "current_term_ends_at": str(ends or ""),
+        "next_billing_at": str(billed or ""),
+    }
+
+
+def _trial_days(wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> int:
+    """Days that the body gives count even where it excludes the plan's own trial."""
+    days = wanted.get("trial_days")
+    if days in (None, ""):
+        days = 0 if wanted.get("exclude_trial") is True else plan.get("trial_period")
+    return max(0, min(int(exact(days)), _MOST_DAYS))
+
+
+def _later(since: date, fields: Mapping[str, Any], terms: int) -> date:
+    """The day so many intervals later: the same day of its month, or that month's last.
+
+    Never more than a thousand years: a plan's interval may be absurd.
+    """
+    length = max(1, int(exact(fields["interval"]))) * terms
+    unit = fields["interval_unit"]
+    if unit in _DAYS:
+        return since + timedelta(days=min(length * _DAYS[unit], _MOST_DAYS))
+    months = since.year * 12 + since.month - 1 + min(length * _MONTHS.get(unit, 1), 12_000)
+    year, month = divmod(months, 12)
+    last = calendar.monthrange(year, month + 1)[1]
+    return date(year, month + 1, min(since.day, last))
+
+
+def _postponed(ask: Ask, state: Mapping[str, Any]) -> dict[str, Any]:
+    wanted, now = _day(ask.call.body.get("renewal_at")), _day(state.get("next_billing_at"))
+    if wanted is None or (now is not None and wanted <= now):
+        raise invalid_field("renewal_at")
+    return {"next_billing_at": str(wanted), "current_term_ends_at": str(wanted)}
+
+
+def _day(value: Any) -> date | None:
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
