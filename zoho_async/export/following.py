@@ -4,6 +4,10 @@ Records are asked for side by side, `WIDTH` at a time at most, and land in their
 together as came while the last ones landed. So a run that is killed has paid for at most that many
 answers that it did not keep, and where a call fails, what was answered before it is kept first.
 
+Zoho may refuse to list what hangs below one record, or to print it, for a reason that lies in that
+record (a vendor has no refunds, a draft no PDF). Such a record is passed over and counted, and
+asked for again when it changes. A detail that is refused ends the list: its row would be missing.
+
 A record of which Zoho says that there is none was deleted since the list showed it. A batch that
 leaves a record out says nothing: it is asked for by its own read.
 
@@ -16,6 +20,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -25,7 +31,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
-from zoho_async.errors import ReplyError, Request, UnreadableReply
+from zoho_async.errors import InvalidRequest, ReplyError, Request, UnreadableReply
 from zoho_async.export import modes
 from zoho_async.export.asking import page_below, says_gone
 from zoho_async.export.catalog import list_operation
@@ -66,6 +72,7 @@ class Following:
         self.calls = 0
         self.read = 0
         self.saved = 0
+        self.passed_over = 0
         self._zoho: Final = zoho
         self._landing: Final = landing
         self._further: Final = landing.further
@@ -102,6 +109,8 @@ class Following:
             await self._begin("children", "rows", tell)
             await self._each("rows", 1, self._first_page, self._bore, "children", tell)
         if self._further.papers is not None:
+            assert self._folder is not None
+            await anyio.to_thread.run_sync(_clear_drafts, self._folder)
             await self._begin("files", "files", tell)
             await self._each("files", 1, self._save, self._note, "files", tell)
 
@@ -213,9 +222,12 @@ class Following:
 
     # -- children -------------------------------------------------------------------------------
 
-    async def _first_page(self, dues: Sequence[Due]) -> RowsPage | None:
-        """The first page of a parent's children; None where the parent is gone."""
-        return await self._page(dues[0], 1)
+    async def _first_page(self, dues: Sequence[Due]) -> RowsPage | InvalidRequest | None:
+        """The first page of a parent's children, or the refusal; None where the parent is gone."""
+        try:
+            return await self._page(dues[0], 1)
+        except InvalidRequest as refusal:
+            return refusal
 
     async def _page(self, due: Due, number: int) -> RowsPage | None:
         child = self._further.child
@@ -230,8 +242,14 @@ class Following:
                 return None
             raise
 
-    async def _bore(self, answers: Sequence[tuple[Sequence[Due], RowsPage | None]]) -> None:
+    async def _bore(
+        self, answers: Sequence[tuple[Sequence[Due], RowsPage | InvalidRequest | None]]
+    ) -> None:
         for (due,), first in answers:
+            if isinstance(first, InvalidRequest):
+                self.passed_over += 1
+                await self._blocking(partial(self._landing.passed_over, due))
+                continue
             page, place = first, 1
             while page is not None and page.rows and page.context and page.context.has_more_page:
                 await self._land_page(due, page, place, last=False)
@@ -286,9 +304,11 @@ class Following:
                 target if pdf else f"{target}/"
             )
         except ReplyError as error:
-            if says_gone(error):
-                return False
-            raise
+            if isinstance(error, InvalidRequest) and not says_gone(error):
+                self.passed_over += 1
+            elif not says_gone(error):
+                raise
+            return False
         return True
 
     async def _note(self, answers: Sequence[tuple[Sequence[Due], int]]) -> None:
@@ -302,6 +322,12 @@ def folder_of(directory: Path, resource: str) -> Path:
     """Where the documents of ``resource`` go below ``directory``."""
     product, _, name = resource.partition(".")
     return directory / product / f"{name}.files"
+
+
+def _clear_drafts(folder: Path) -> None:
+    """Remove what a run that was killed had begun to save."""
+    for draft in folder.glob(".*.part"):
+        draft.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:
@@ -323,6 +349,9 @@ class _Slot(Generic[K, V]):
         self.answer: V | None = None
         self.error: Exception | None = None
         self.done: Final = anyio.Event()
+
+    def is_answered(self) -> bool:
+        return self.done.is_set() and self.error is None
 
 
 async def in_order(
@@ -349,20 +378,24 @@ async def in_order(
             await room.acquire()
             group.start_soon(work, slot)
 
+    failure: Exception | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(begin_all)
         place = 0
-        while place < len(slots):
+        while place < len(slots) and failure is None:
             await slots[place].done.wait()
-            end = place
-            while end < len(slots) and slots[end].done.is_set() and slots[end].error is None:
-                end += 1
-            ready = slots[place:end]
-            if ready:
-                await land([(slot.key, slot.answer) for slot in ready])  # type: ignore[misc]  # answered
-            for _ in ready:
+            ready = list(takewhile(_Slot[K, V].is_answered, slots[place:]))
+            try:
+                if ready:
+                    await land([(slot.key, slot.answer) for slot in ready])  # type: ignore[misc]  # answered
+                else:
+                    failure = slots[place].error
+            except Exception as error:
+                failure = error
+            for slot in ready:
+                slot.answer = None  # some answers, no more, are in memory
                 room.release()
-            if not ready and (error := slots[place].error) is not None:
-                group.cancel_scope.cancel()
-                raise error
-            place = end
+            place += len(ready)
+        group.cancel_scope.cancel()
+    if failure is not None:  # out here it is no group of one
+        raise failure
