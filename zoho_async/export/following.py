@@ -21,11 +21,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
-import anyio
 import anyio.to_thread
 import msgspec
 
@@ -37,6 +35,7 @@ from zoho_async.export.asking import page_below, says_gone
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.events import ExportEvent, FurtherPlanned, FurtherProgress, FurtherWork
 from zoho_async.export.further import FurtherLanding
+from zoho_async.export.in_order import WIDTH, in_order
 from zoho_async.export.lander import Blocking
 from zoho_async.export.plan import days_needed, further_calls
 from zoho_async.export.queue import Due, Work
@@ -46,13 +45,10 @@ from zoho_async.paging import RowsPage
 from zoho_async.session import Session
 from zoho_async.wire import raw_page, row_id
 
-K = TypeVar("K")
 V = TypeVar("V")
 Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Found: TypeAlias = Sequence[tuple[Due, bytes | None]]
 
-#: Questions that are under way at once.
-WIDTH: Final = 10
 #: Records that are taken from the queue at once.
 _TAKEN: Final = 200
 
@@ -339,63 +335,3 @@ def _replace(beside: Path, place: Path) -> None:
     _remove(place)
     if beside.is_dir():
         beside.replace(place)
-
-
-class _Slot(Generic[K, V]):
-    """A question, and its answer once it is there."""
-
-    def __init__(self, key: K) -> None:
-        self.key: Final = key
-        self.answer: V | None = None
-        self.error: Exception | None = None
-        self.done: Final = anyio.Event()
-
-    def is_answered(self) -> bool:
-        return self.done.is_set() and self.error is None
-
-
-async def in_order(
-    keys: Sequence[K],
-    ask: Callable[[K], Awaitable[V]],
-    land: Callable[[Sequence[tuple[K, V]]], Awaitable[None]],
-) -> None:
-    """Ask for all ``keys``, `WIDTH` at a time; ``land`` gets what is answered, in their order.
-
-    Where ``ask`` raises, what comes before in order is landed, and then it raises.
-    """
-    slots: list[_Slot[K, V]] = [_Slot(key) for key in keys]
-    room = anyio.Semaphore(WIDTH)
-
-    async def work(slot: _Slot[K, V]) -> None:
-        try:
-            slot.answer = await ask(slot.key)
-        except Exception as error:
-            slot.error = error
-        slot.done.set()
-
-    async def begin_all() -> None:
-        for slot in slots:
-            await room.acquire()
-            group.start_soon(work, slot)
-
-    failure: Exception | None = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(begin_all)
-        place = 0
-        while place < len(slots) and failure is None:
-            await slots[place].done.wait()
-            ready = list(takewhile(_Slot[K, V].is_answered, slots[place:]))
-            try:
-                if ready:
-                    await land([(slot.key, slot.answer) for slot in ready])  # type: ignore[misc]  # answered
-                else:
-                    failure = slots[place].error
-            except Exception as error:
-                failure = error
-            for slot in ready:
-                slot.answer = None  # some answers, no more, are in memory
-                room.release()
-            place += len(ready)
-        group.cancel_scope.cancel()
-    if failure is not None:  # out here it is no group of one
-        raise failure
