@@ -443,7 +443,8 @@ async def test_a_quota_exhausted_twice_is_waited_for_and_costs_no_row(tmp_path: 
     assert held(tmp_path / "days") == held(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("duckdb", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
 async def test_a_database_holds_the_same_after_many_ends_as_after_one_run(
     tmp_path: Path, kind: str
 ) -> None:
