@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet
 import pytest
 
@@ -30,11 +31,12 @@ from zoho_async.export import (
 )
 from zoho_async.export.below import BEYOND, KEY, children, every, is_beyond, written
 from zoho_async.export.catalog import exportable
+from zoho_async.export.databases.duckdb import DuckDb
 from zoho_async.export.databases.sqlite import Sqlite
 from zoho_async.export.formats import Parquet
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
 
 SIZES = {"books.contacts": 12, "books.items": 230, "books.invoices": 30, "books.sales_orders": 5}
@@ -248,6 +250,35 @@ async def test_a_parent_with_pages_of_children_is_gone_on_with_after_an_end_betw
         assert len({row[KEY] for row in told}) == len(told) == summary.rows > 205
 
 
+async def test_a_parent_whose_children_are_refused_is_passed_over_and_told(
+    tmp_path: Path,
+) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        server.faults.append(Fault(kind="code", path="*/comments", status=400, code=1000, after=3))
+        _, summary = await export(zoho, tmp_path, "invoices.comments")
+        (one,) = summary.resources
+        assert (one.status, one.passed_over, one.records) == ("done", 1, 29)
+        before = server.calls
+        await export(zoho, tmp_path, "invoices.comments")
+        assert server.calls - before == 1
+
+
+async def test_a_detail_that_is_refused_ends_its_list_and_no_other_and_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        server.faults.append(
+            Fault(kind="code", path="*/invoices/*", status=400, code=1000, after=3)
+        )
+        _, summary = await export(zoho, tmp_path, "invoices", "contacts", details=True)
+        assert [one.status for one in summary.resources] == ["failed", "done"]
+        before = server.calls
+        _, summary = await export(zoho, tmp_path, "invoices", "contacts", details=True)
+        assert summary.done
+        assert server.calls - before < 30  # what came before it was kept
+        assert len(rows(tmp_path, "books/invoices.jsonl")) == 30
+
+
 async def test_a_merge_makes_the_current_state_of_details_and_children(tmp_path: Path) -> None:
     async with sandbox() as server, session(server) as zoho:
         names = ("invoices", "invoices.comments")
@@ -412,34 +443,55 @@ async def test_a_quota_exhausted_twice_is_waited_for_and_costs_no_row(tmp_path: 
     assert held(tmp_path / "days") == held(tmp_path / "whole")
 
 
-async def test_a_database_holds_the_same_after_many_ends_as_after_one_run(tmp_path: Path) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+async def test_a_database_holds_the_same_after_many_ends_as_after_one_run(
+    tmp_path: Path, kind: str
+) -> None:
+    names = ("invoices", "invoices.comments", "contacts.contact_persons")
+    make: Any = {"sqlite": Sqlite, "duckdb": DuckDb}[kind]
     async with sandbox() as server, session(server) as zoho:
-        names = ("invoices", "invoices.comments", "contacts.contact_persons")
-        for place, budget in (("whole", None), ("parts", 13)):
-            while True:
-                to = Sqlite(tmp_path / f"{place}.sqlite")
-                job = Export(zoho, names, to=to, details=True, budget=budget)
-                try:
-                    async with job:
-                        await job.wait()
-                except BudgetSpent:
-                    continue
-                break
-        whole, parts = tables(tmp_path / "whole.sqlite"), tables(tmp_path / "parts.sqlite")
-        assert whole == parts
-        assert len(whole["books_invoices"]) == 30
-        assert len(whole["books_invoices__line_items"]) >= 30
-        assert whole["books_invoices_comments"]
+        for place, budget in (("whole", None), ("parts", 40)):
+            for touched in range(2):  # a first run, and one that brings changes
+                while True:
+                    to = make(tmp_path / f"{place}.{kind}")
+                    job = Export(zoho, names, to=to, details=True, budget=budget)
+                    try:
+                        async with job:
+                            await job.wait()
+                    except BudgetSpent:
+                        continue
+                    break
+                invoices = server.store().collection("books.invoices")
+                for index in list(invoices.indexes())[: 20 * (1 - touched)]:
+                    invoices.change(index, {"reference_number": f"touched for {place}"})
+    whole, parts = tables(tmp_path, "whole", kind), tables(tmp_path, "parts", kind)
+    assert {name: len(rows) for name, rows in whole.items()} == {
+        name: len(rows) for name, rows in parts.items()
+    }
+    assert ids(whole) == ids(parts)
+    assert len(whole["books_invoices"]) == 30
+    assert len(whole["books_invoices__line_items"]) >= 30
+    assert whole["books_invoices_comments"]
 
 
-def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+Tables = dict[str, list[tuple[Any, ...]]]
+
+
+def ids(tables: Tables) -> dict[str, list[Any]]:
+    return {name: [row[0] for row in rows] for name, rows in tables.items()}
+
+
+def tables(folder: Path, place: str, kind: str) -> Tables:
     """The rows of every table of records."""
-    with closing(sqlite3.connect(path)) as database:
-        names = [
-            name
-            for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            if name.startswith("books_")
-        ]
+    asked = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+        "duckdb": "SELECT table_name FROM duckdb_tables()",
+    }[kind]
+    connect: Any = {"sqlite": sqlite3.connect, "duckdb": duckdb.connect}[kind]
+    with closing(connect(str(folder / f"{place}.{kind}"))) as database:
+        names = [name for (name,) in database.execute(asked).fetchall() if "books_" in name]
         return {
-            name: sorted(database.execute(f'SELECT * FROM "{name}"'), key=repr) for name in names
+            name: sorted(database.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr)
+            for name in names
         }

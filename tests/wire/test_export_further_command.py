@@ -101,7 +101,7 @@ async def test_killed_while_it_reads_single_records_it_ends_with_the_same_files(
 async def test_killed_many_times_while_it_reads_single_records_it_ends_with_the_same_files(
     tmp_path: Path, seed: int
 ) -> None:
-    await kill_until_done(tmp_path, seed, 12, 0.8)
+    await kill_until_done(tmp_path, seed, 8, 0.8)
 
 
 async def test_a_spent_budget_has_an_exit_code_and_a_way_to_go_on(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ The object of ``--json`` has these keys; later versions may add some, and take n
   ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
   ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
   null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
-  row was missed; null where that cannot be known), ``records``, ``files``, ``error`` (or null)
+  row was missed; null where that cannot be known), ``records``, ``files``, ``passed_over``
+  (records of which Zoho refused the children or a document), ``error`` (or null)
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ def _resource(one: ResourceSummary, width: int) -> str:
     line = f"  {_where(one):<{width}}  {_brought(one):>14}  {size(one.bytes):>9}  {calls:>9}"
     if one.status != "done":
         return f"{line}  {one.status}"
+    if one.passed_over:
+        line += f"  (Zoho refused {count(one.passed_over, 'record')})"
     if one.proven is False:
         return f"{line}  (edited too often meanwhile: the next run compares)"
     if one.mode == "full" and one.total is not None and one.total != one.rows:

@@ -169,7 +169,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     not known before and ``changed`` for others, ``deleted`` were found gone; ``rows_new`` are those
     of the rows that this run wrote. ``calls`` were made by this run, ``pages`` of them for pages of
     the list, and ``least_calls`` could have been enough for the rows that it read. ``records`` were
-    asked for their details or children by this run, and ``files`` of them saved.
+    asked for their details or children by this run, and ``files`` of them saved; of
+    ``passed_over`` Zoho refused the children or a document.
     """
 
     resource: str
@@ -189,6 +190,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     proven: bool | None = None
     records: int = 0
     files: int = 0
+    passed_over: int = 0
     error: str | None = None
 
 

@@ -4,6 +4,10 @@ Records are asked for side by side, `WIDTH` at a time at most, and land in their
 together as came while the last ones landed. So a run that is killed has paid for at most that many
 answers that it did not keep, and where a call fails, what was answered before it is kept first.
 
+Zoho may refuse to list what hangs below one record, or to print it, for a reason that lies in that
+record (a vendor has no refunds, a draft no PDF). Such a record is passed over and counted, and
+asked for again when it changes. A detail that is refused ends the list: its row would be missing.
+
 A record of which Zoho says that there is none was deleted since the list showed it. A batch that
 leaves a record out says nothing: it is asked for by its own read.
 
@@ -19,20 +23,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
-import anyio
 import anyio.to_thread
 import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
-from zoho_async.errors import ReplyError
+from zoho_async.errors import InvalidRequest, ReplyError
 from zoho_async.export import modes
 from zoho_async.export.asking import page_below, says_gone
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.events import ExportEvent, FurtherPlanned, FurtherProgress, FurtherWork
 from zoho_async.export.further import FurtherLanding
+from zoho_async.export.in_order import WIDTH, in_order
 from zoho_async.export.lander import Blocking
 from zoho_async.export.plan import days_needed, further_calls
 from zoho_async.export.queue import Due, Work
@@ -42,13 +46,10 @@ from zoho_async.paging import RowsPage
 from zoho_async.session import Session
 from zoho_async.wire import Unreadable, raw_page, row_id
 
-K = TypeVar("K")
 V = TypeVar("V")
 Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Found: TypeAlias = Sequence[tuple[Due, bytes | None]]
 
-#: Questions that are under way at once.
-WIDTH: Final = 10
 #: Records that are taken from the queue at once.
 _TAKEN: Final = 200
 
@@ -68,6 +69,7 @@ class Following:
         self.calls = 0
         self.read = 0
         self.saved = 0
+        self.passed_over = 0
         self._zoho: Final = zoho
         self._landing: Final = landing
         self._further: Final = landing.further
@@ -104,6 +106,8 @@ class Following:
             await self._begin("children", "rows", tell)
             await self._each("rows", 1, self._first_page, self._bore, "children", tell)
         if self._further.papers is not None:
+            assert self._folder is not None
+            await anyio.to_thread.run_sync(_clear_drafts, self._folder)
             await self._begin("files", "files", tell)
             await self._each("files", 1, self._save, self._note, "files", tell)
 
@@ -215,9 +219,12 @@ class Following:
 
     # -- children -------------------------------------------------------------------------------
 
-    async def _first_page(self, dues: Sequence[Due]) -> RowsPage | None:
-        """The first page of a parent's children; None where the parent is gone."""
-        return await self._page(dues[0], 1)
+    async def _first_page(self, dues: Sequence[Due]) -> RowsPage | InvalidRequest | None:
+        """The first page of a parent's children, or the refusal; None where the parent is gone."""
+        try:
+            return await self._page(dues[0], 1)
+        except InvalidRequest as refusal:
+            return refusal
 
     async def _page(self, due: Due, number: int) -> RowsPage | None:
         child = self._further.child
@@ -232,8 +239,14 @@ class Following:
                 return None
             raise
 
-    async def _bore(self, answers: Sequence[tuple[Sequence[Due], RowsPage | None]]) -> None:
+    async def _bore(
+        self, answers: Sequence[tuple[Sequence[Due], RowsPage | InvalidRequest | None]]
+    ) -> None:
         for (due,), first in answers:
+            if isinstance(first, InvalidRequest):
+                self.passed_over += 1
+                await self._blocking(partial(self._landing.passed_over, due))
+                continue
             page, place = first, 1
             while page is not None and page.rows and page.context and page.context.has_more_page:
                 await self._land_page(due, page, place, last=False)
@@ -288,9 +301,11 @@ class Following:
                 target if pdf else f"{target}/"
             )
         except ReplyError as error:
-            if says_gone(error):
-                return False
-            raise
+            if isinstance(error, InvalidRequest) and not says_gone(error):
+                self.passed_over += 1
+            elif not says_gone(error):
+                raise
+            return False
         return True
 
     async def _note(self, answers: Sequence[tuple[Sequence[Due], int]]) -> None:
@@ -306,6 +321,12 @@ def folder_of(directory: Path, resource: str) -> Path:
     return directory / product / f"{name}.files"
 
 
+def _clear_drafts(folder: Path) -> None:
+    """Remove what a run that was killed had begun to save."""
+    for draft in folder.glob(".*.part"):
+        draft.unlink(missing_ok=True)
+
+
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -315,56 +336,3 @@ def _replace(beside: Path, place: Path) -> None:
     _remove(place)
     if beside.is_dir():
         beside.replace(place)
-
-
-class _Slot(Generic[K, V]):
-    """A question, and its answer once it is there."""
-
-    def __init__(self, key: K) -> None:
-        self.key: Final = key
-        self.answer: V | None = None
-        self.error: Exception | None = None
-        self.done: Final = anyio.Event()
-
-
-async def in_order(
-    keys: Sequence[K],
-    ask: Callable[[K], Awaitable[V]],
-    land: Callable[[Sequence[tuple[K, V]]], Awaitable[None]],
-) -> None:
-    """Ask for all ``keys``, `WIDTH` at a time; ``land`` gets what is answered, in their order.
-
-    Where ``ask`` raises, what comes before in order is landed, and then it raises.
-    """
-    slots: list[_Slot[K, V]] = [_Slot(key) for key in keys]
-    room = anyio.Semaphore(WIDTH)
-
-    async def work(slot: _Slot[K, V]) -> None:
-        try:
-            slot.answer = await ask(slot.key)
-        except Exception as error:
-            slot.error = error
-        slot.done.set()
-
-    async def begin_all() -> None:
-        for slot in slots:
-            await room.acquire()
-            group.start_soon(work, slot)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(begin_all)
-        place = 0
-        while place < len(slots):
-            await slots[place].done.wait()
-            end = place
-            while end < len(slots) and slots[end].done.is_set() and slots[end].error is None:
-                end += 1
-            ready = slots[place:end]
-            if ready:
-                await land([(slot.key, slot.answer) for slot in ready])  # type: ignore[misc]  # answered
-            for _ in ready:
-                room.release()
-            if not ready and (error := slots[place].error) is not None:
-                group.cancel_scope.cancel()
-                raise error
-            place = end

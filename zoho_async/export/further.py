@@ -162,6 +162,11 @@ class FurtherLanding(Landing):
                 self._state.queue(self.position).done("rows", [due.place])
                 self._put(read=self.position.read + 1)
 
+    def passed_over(self, due: Due) -> None:
+        """Zoho refused to list the children of this parent."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._state.queue(self.position).done("rows", [due.place])
+
     def _meet(self, due: Due, keyed: dict[str, bytes]) -> None:
         position = self.position
         known = self._offspring.of(due.id, keyed)

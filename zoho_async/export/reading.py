@@ -350,6 +350,7 @@ class Reading:
             proven=position.proven,
             records=following.read if following else 0,
             files=following.saved if following else 0,
+            passed_over=following.passed_over if following else 0,
             error=str(self.failure) if self.failure else None,
         )
 

@@ -1,0 +1,81 @@
+"""Asking many questions side by side, and taking the answers in the order of the questions.
+
+At most `WIDTH` questions are under way or answered and not yet taken, so that little is lost when
+the process ends, and memory holds no more. Where one fails, what comes before it is taken first:
+its calls were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import takewhile
+from typing import Final, Generic, TypeVar
+
+import anyio
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+#: Questions that are under way at once.
+WIDTH: Final = 10
+
+
+class _Slot(Generic[K, V]):
+    """A question, and its answer once it is there."""
+
+    def __init__(self, key: K) -> None:
+        self.key: Final = key
+        self.answer: V | None = None
+        self.error: Exception | None = None
+        self.done: Final = anyio.Event()
+
+    def is_answered(self) -> bool:
+        return self.done.is_set() and self.error is None
+
+
+async def in_order(
+    keys: Sequence[K],
+    ask: Callable[[K], Awaitable[V]],
+    land: Callable[[Sequence[tuple[K, V]]], Awaitable[None]],
+) -> None:
+    """Ask for all ``keys``, `WIDTH` at a time; ``land`` gets what is answered, in their order.
+
+    Where ``ask`` raises, what comes before in order is landed, and then it raises.
+    """
+    slots: list[_Slot[K, V]] = [_Slot(key) for key in keys]
+    room = anyio.Semaphore(WIDTH)
+
+    async def work(slot: _Slot[K, V]) -> None:
+        try:
+            slot.answer = await ask(slot.key)
+        except Exception as error:
+            slot.error = error
+        slot.done.set()
+
+    async def begin_all() -> None:
+        for slot in slots:
+            await room.acquire()
+            group.start_soon(work, slot)
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(begin_all)
+        place = 0
+        while place < len(slots) and failure is None:
+            await slots[place].done.wait()
+            ready = list(takewhile(_Slot[K, V].is_answered, slots[place:]))
+            try:
+                if ready:
+                    await land([(slot.key, slot.answer) for slot in ready])  # type: ignore[misc]  # answered
+                else:
+                    failure = slots[place].error
+            except Exception as error:
+                failure = error
+                break
+            for slot in ready:
+                slot.answer = None  # some answers, no more, are in memory
+                room.release()
+            place += len(ready)
+        group.cancel_scope.cancel()
+    if failure is not None:  # out here it is no group of one
+        raise failure
