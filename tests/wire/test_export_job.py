@@ -342,7 +342,7 @@ async def test_another_organization_is_refused_and_loses_nothing(tmp_path: Path)
     async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
         await export(zoho, tmp_path, ["items"])
         before = lines(tmp_path, "books.items")
-        with pytest.raises(CheckpointRefused, match="another directory"):
+        with pytest.raises(CheckpointRefused, match="another place"):
             await export(zoho.for_organization("20345678"), tmp_path, ["items"], fresh=True)
         assert lines(tmp_path, "books.items") == before
 
