@@ -35,7 +35,7 @@ _BLOCK: Final = 64 << 10
 #: this much, and four blocks for each column of the widest table (its values and its NULLs, in the
 #: transaction and in the table), all of which an insertion holds at once. One thread: rows come
 #: from one anyway.
-_CACHE: Final = 48 << 20
+_CACHE: Final = 32 << 20
 _SETTINGS: Final = {
     "memory_limit": f"{_CACHE}B",
     "default_block_size": str(_BLOCK),
