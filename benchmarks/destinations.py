@@ -6,6 +6,10 @@ same values into the same form by the engine alone: prepared beforehand, in port
 size, the time of preparing not counted. So a ratio (of CPU time, since the disk and other programs
 disturb the clock) says what our reading of rows costs on top.
 
+*Landed* is the whole way of an export after its pages have come: in pages of 200, with the state,
+the records' digests and the final form. It is measured with `--rows` and with 10,000 of them,
+because its memory must not grow with the rows; ``--landed`` measures nothing else.
+
 ``python -m benchmarks.destinations [--rows N] [NAME ...]`` prints a table; the functions of
 `DESTINATIONS` are for whoever measures more.
 """
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -21,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +48,9 @@ TABLE: Final = Table(
     row_id="invoice_id",
     fields=load("books").named("books.invoices.list").reply,
 )
+
+
+_PAGE: Final = 200
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -209,24 +217,64 @@ def _postgresql_floor(spool: Path, folder: Path) -> Iterator[None]:
     with psycopg.connect(os.environ["BENCHMARK_POSTGRESQL"]) as connection:
         for table in layout.tables:
             key = ", ".join(f'"{name}"' for name in table.key)
-            columns = definitions(table, postgresql._TYPES)
+            defined = definitions(table, postgresql._TYPES)
             connection.execute(
                 f"DROP TABLE IF EXISTS floor_{table.name};"
-                f"CREATE TABLE floor_{table.name} ({columns}, PRIMARY KEY ({key}))".encode()
+                f"CREATE TABLE floor_{table.name} ({defined}, PRIMARY KEY ({key}))".encode()
             )
         connection.commit()
         yield
-        for portion in prepared:
-            for table, text in zip(layout.tables, portion, strict=True):
+        for copied_texts in prepared:
+            for table, text in zip(layout.tables, copied_texts, strict=True):
                 statement = f"COPY floor_{table.name} FROM STDIN".encode()
                 with connection.cursor() as cursor, cursor.copy(statement) as copy:
                     copy.write(text)
             connection.commit()
 
 
+def _landed(name: str, spool: Path, folder: Path) -> Iterator[None]:
+    from zoho_async.export.catalog import list_operation
+    from zoho_async.export.landing import Asked, Landing, Sheet
+    from zoho_async.export.state import State
+    from zoho_async.wire import row_id
+
+    facts = load("books").named("books.invoices.list")
+    operation = list_operation(facts)
+    to, form, flatten = _PLACES[name]
+    to = to.format(folder=folder, postgresql=os.environ.get("BENCHMARK_POSTGRESQL"))
+    destination = open_destination(to, form, flatten)
+    yield
+    with closing(destination), spool.open("rb") as lines:
+        state = State.open(destination.open(PLACE), PLACE, name=destination.name)
+        state.enter("benchmark", "20261123T020000Z")
+        landing = Landing(state, destination, facts, "all", Asked(fresh=True))
+        landing.open()
+        number = 0
+        while rows := [line.rstrip(b"\n") for line in itertools.islice(lines, _PAGE)]:
+            number += 1
+            sheet = Sheet(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])
+            with state.database.transaction():
+                landing.land([sheet])
+        landing.complete("2026-11-23T02:00:00+0000")
+        landing.close()
+
+
 def _postgresql(spool: Path, folder: Path) -> Iterator[None]:
     yield from _database(os.environ["BENCHMARK_POSTGRESQL"])(spool, folder)
 
+
+#: Where each export lands: what ``to``, ``format`` and ``flatten`` are.
+_PLACES: Final[dict[str, tuple[str, str | None, bool]]] = {
+    "jsonl": ("{folder}", "jsonl", False),
+    "jsonl.gz": ("{folder}", "jsonl.gz", False),
+    "jsonl.zst": ("{folder}", "jsonl.zst", False),
+    "csv": ("{folder}", "csv", False),
+    "parquet": ("{folder}", "parquet", False),
+    "flat parquet": ("{folder}", "parquet", True),
+    "sqlite": ("sqlite:{folder}/ours.sqlite", None, False),
+    "duckdb": ("duckdb:{folder}/ours.duckdb", None, False),
+    "postgresql": ("{postgresql}", None, False),
+}
 
 #: Each destination: ours, and its floor. PostgreSQL's address is in BENCHMARK_POSTGRESQL.
 DESTINATIONS: Final[dict[str, tuple[Work, Work]]] = {
@@ -253,19 +301,23 @@ def spool_of(rows: int, folder: Path) -> Path:
     return path
 
 
-def measure(name: str, spool: Path, *, floor: bool = False) -> Measured:
-    """Run the destination called ``name``, or its floor, in a process of its own."""
+def measure(name: str, spool: Path, *, floor: bool = False, landed: bool = False) -> Measured:
+    """Run the destination called ``name``, its floor or a landing, in a process of its own."""
+    which = "landed" if landed else "floor" if floor else "ours"
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.destinations", "--one", name,
-             "floor" if floor else "ours", str(spool), folder],
+             which, str(spool), folder],
             stdout=subprocess.PIPE, check=True,
         )  # fmt: skip
     return msgspec.json.decode(done.stdout, type=Measured)
 
 
 def _one(name: str, which: str, spool: str, folder: str) -> None:
-    work = DESTINATIONS[name][which == "floor"](Path(spool), Path(folder))
+    if which == "landed":
+        work = _landed(name, Path(spool), Path(folder))
+    else:
+        work = DESTINATIONS[name][which == "floor"](Path(spool), Path(folder))
     next(work)
     began, cpu = time.perf_counter(), time.process_time()
     for _ in work:
@@ -286,16 +338,40 @@ def _largest_memory() -> float:
     raise RuntimeError("the system does not tell the largest memory of a process")
 
 
+def _print_landed(names: Sequence[str], count: int) -> None:
+    print(f"{'':14} {'rows/s':>9} {'MB':>6} {'at 10000':>10} {'more':>6}")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, part) for part in ("few", "all")]
+        for path in paths:
+            path.mkdir()
+        few, spool = (
+            spool_of(rows, path) for rows, path in zip((10_000, count), paths, strict=True)
+        )
+        for name in names:
+            if name == "postgresql" and "BENCHMARK_POSTGRESQL" not in os.environ:
+                continue
+            small, large = (measure(name, each, landed=True) for each in (few, spool))
+            print(
+                f"{name:14} {count / large.seconds:9.0f} {large.memory:6.0f} {small.memory:10.0f}"
+                f" {large.memory - small.memory:6.0f}",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Measure the destinations and print what they took."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.destinations", description=__doc__)
     parser.add_argument("names", nargs="*", help=", ".join(DESTINATIONS))
     parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--landed", action="store_true", help="the memory of whole landings only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         _one(*given.one)
+        return
+    if given.landed:
+        _print_landed(given.names or list(_PLACES), given.rows)
         return
     names = given.names or [
         name for name in DESTINATIONS

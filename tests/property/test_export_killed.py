@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -150,12 +151,12 @@ class Place:
 class Proof:
     """Kills runs into places of one kind."""
 
-    def __init__(self, kind: str, folder: Path, server: Server, said: Path) -> None:
+    def __init__(self, kind: str, folder: Path, command: Command) -> None:
         self._kind = kind
         self._folder = folder
         self._chance = random.Random(kind)
         self._postgresql: PostgresqlServer | None = None
-        self._command = Command(server, said)
+        self._command = command
         self.kills = 0
 
     def prove(self, moments: int, truth: dict[str, bytes]) -> int:
@@ -192,14 +193,11 @@ class Proof:
 
     @contextmanager
     def _servers(self) -> Iterator[None]:
-        try:
-            if self._kind == "postgresql":
-                with PostgresqlServer() as self._postgresql:
-                    yield
-            else:
-                yield
-        finally:
-            self._command.close()
+        if self._kind != "postgresql":
+            yield
+            return
+        with PostgresqlServer() as self._postgresql:
+            yield
 
 
 @pytest.fixture
@@ -212,14 +210,25 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def killed(kinds: tuple[str, ...], moments: int, folder: Path, server: Server) -> int:
     truth = {f"{name.replace('.', '/')}.jsonl": server.truth(name) for name in SIZES}
 
+    free: SimpleQueue[Command] = SimpleQueue()
+    for number in range(2):  # runs of different kinds go side by side
+        free.put(Command(server, folder / f"{number}.log"))
+
     def prove(kind: str) -> int:
-        # What one run says is read when it fails; runs of different kinds go side by side.
-        return Proof(kind, folder / kind, server, folder / f"{kind}.log").prove(moments, truth)
+        command = free.get()
+        try:
+            return Proof(kind, folder / kind, command).prove(moments, truth)
+        finally:
+            free.put(command)
 
     with ThreadPoolExecutor(2) as pool:
-        return sum(pool.map(prove, kinds))
+        kills = sum(pool.map(prove, kinds))
+    for _ in range(2):
+        free.get().close()
+    return kills
 
 
+@pytest.mark.timeout(300)  # ten seconds alone; other programs share the machine
 def test_killed_runs_into_any_destination_end_with_all_rows(tmp_path: Path, server: Server) -> None:
     assert killed((*FORMS, *DATABASES), 2, tmp_path, server) >= 16
 

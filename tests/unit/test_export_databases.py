@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests import export_databases, export_rows
@@ -328,3 +329,35 @@ def test_a_server_that_goes_away_ends_the_run_with_advice(server: PostgresqlServ
             write(engine, sink, [row("2"), row("3")])
     load(target, TABLE, [row("2")])
     assert sorted(by_id(target.ask("SELECT * FROM books_invoices"))) == ["1", "2"]
+
+
+def test_a_table_of_400_columns_takes_rows_and_changes(target: Target) -> None:
+    fields = tuple(
+        Field(name=f"field_{n}", kind="decimal" if n % 4 == 0 else "text") for n in range(400)
+    )
+    table = Table(name="books.wide", row_id="field_1", fields=fields)
+
+    def wide(identity: int, version: int) -> bytes:
+        cells = ",".join(
+            f'"field_{n}":{version}.5' if n % 4 == 0 else f'"field_{n}":"{identity} {n} {version}"'
+            for n in range(400)
+            if n != 1
+        )
+        return f'{{"field_1":"{identity}",{cells}}}'.encode()
+
+    load(target, table, [wide(n, 1) for n in range(1, 401)])
+    load(target, table, [wide(n, 2) for n in range(1, 401, 2)])
+    (told,) = target.ask("SELECT count(*) AS rows, sum(field_0) AS total FROM books_wide")
+    assert (told["rows"], Decimal(told["total"])) == (400, Decimal(800))
+
+
+def test_a_duckdb_file_that_somebody_made_takes_a_table_of_400_columns(tmp_path: Path) -> None:
+    with closing(duckdb.connect(str(tmp_path / "books.duckdb"))) as theirs:
+        theirs.execute("CREATE TABLE mine AS SELECT 1 AS one")
+    target = export_databases.duckdb_target(tmp_path)
+    fields = tuple(Field(name=f"field_{n}", kind="text") for n in range(400))
+    cells = ",".join(f'"field_{n}":"{n}"' for n in range(1, 400))
+    rows = [f'{{"field_0":"{n}",{cells}}}'.encode() for n in range(1, 301)]
+    load(target, Table(name="books.wide", row_id="field_0", fields=fields), rows)
+    assert len(target.ask("SELECT field_0 FROM books_wide")) == 300
+    assert target.ask("SELECT one FROM mine") == [{"one": 1}]

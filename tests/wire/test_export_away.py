@@ -13,12 +13,15 @@ import pytest
 
 from tests import export_databases
 from tests.postgresql_server import PostgresqlServer
-from tests.property.test_export_killed import MINUTE, Place, Server
+from tests.property.test_export_killed import Place, Server
 from tests.wire.test_export_changes import session
 from tests.wire.test_export_places import assert_current, export, sandbox
+from zoho_async.cli.export import place
+from zoho_async.cli.merging import merge_into_one
+from zoho_async.errors import ConfigurationError
 from zoho_async.export import DestinationError, Export, ExportRunning, open_destination
 
-SPOOLED = ("jsonl.gz", "jsonl.zst", "csv", "parquet")
+MORE = ("sqlite", "jsonl.gz", "jsonl.zst", "csv", "parquet")
 linux = pytest.mark.skipif(sys.platform == "win32", reason="needs the limits of a process")
 
 _COMMAND = """
@@ -56,23 +59,23 @@ def command(server: Server, arguments: list[str], *, most: int = 0) -> tuple[int
 @linux
 @pytest.mark.parametrize(
     "kind",
-    ["jsonl", "sqlite", "duckdb", *(pytest.param(k, marks=pytest.mark.long) for k in SPOOLED)],
+    ["jsonl", "duckdb", *(pytest.param(k, marks=pytest.mark.long) for k in MORE)],
 )
 def test_a_full_disk_is_told_and_when_there_is_room_the_export_goes_on(
     kind: str, tmp_path: Path, away: Server
 ) -> None:
-    place = Place(kind, tmp_path / "broken", None)
+    broken = Place(kind, tmp_path / "broken", None)
     most = 600_000  # less than the rows take in any form on their way, more than the limits' file
-    code, said = command(away, place.arguments, most=most)
+    code, said = command(away, broken.arguments, most=most)
     assert code == 1, said
     assert "Traceback" not in said
     assert f"cannot write to {tmp_path}" in said
     assert "make room" in said
-    code, said = command(away, place.arguments)
+    code, said = command(away, broken.arguments)
     assert code == 0, said
     whole = Place(kind, tmp_path / "whole", None)
     assert command(away, whole.arguments)[0] == 0
-    assert place.held() == whole.held()
+    assert broken.held() == whole.held()
 
 
 async def test_a_server_that_goes_away_ends_the_run_and_its_return_lets_it_go_on(
@@ -133,24 +136,22 @@ def test_a_second_command_into_a_place_says_so_and_stops(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, away: Server
 ) -> None:
     server = request.getfixturevalue("postgresql") if kind == "postgresql" else None
-    place = Place(kind, tmp_path / "place", server)
-    with closing(open_destination(place.to)) as first:
+    there = Place(kind, tmp_path / "place", server)
+    with closing(open_destination(there.to)) as first:
         first.open(export_databases.PLACE)
-        code, said = command(away, place.arguments)
+        code, said = command(away, there.arguments)
     assert code == 2, said
     assert "another export is running into" in said
     assert "Traceback" not in said
 
 
-def test_passwords_on_the_command_line_are_refused_and_not_repeated(away: Server) -> None:
-    to = "postgresql://zoho:s3cret@db.example/books"
-    for asked in ((), ("--probe",), ("--all-organizations",)):
-        code, said = command(away, ["export", "--to", to, "--minute", str(MINUTE), *asked])
-        assert code == 2
-        assert "PGPASSWORD" in said
-        assert "s3cret" not in said
+def test_a_password_on_the_command_line_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="PGPASSWORD") as refused:
+        place("postgresql://zoho:s3cret@db.example/books", None, flatten=False)
+    assert "s3cret" not in str(refused.value)
+    assert place("postgresql://zoho@db.example/books", None, flatten=False).name
 
 
-def test_a_database_is_not_merged(tmp_path: Path, away: Server) -> None:
-    code, said = command(away, ["export", "--merge", "--to", str(tmp_path / "books.db")])
-    assert (code, "always holds the current state" in said) == (2, True)
+def test_a_database_is_not_merged(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="always holds the current state"):
+        merge_into_one(str(tmp_path / "books.db"), None, flatten=False, json=False)

@@ -1,8 +1,9 @@
 """A DuckDB file as a destination. Rows go in through Arrow, a column at a time.
 
-The tables have no unique index: DuckDB keeps all of an index in memory, and checks it against rows
-that the same transaction has already taken out. Each id stands once because only `merge` brings an
-id that may be there, and nobody else writes: the file is DuckDB's own lock. Whether ids may be
+The tables have no unique index, those of the state neither: DuckDB keeps all of an index in memory,
+and checks it against rows that the same transaction has already taken out. Each id stands once
+because only a merge brings an id that may be there, and nobody else writes: the file is DuckDB's
+own lock. Whether ids may be
 there is told by the largest one (ids are digits that grow with time): a first read brings only
 larger ones. Ids that are no digits are always merged.
 """
@@ -10,6 +11,7 @@ larger ones. Ids that are no digits are always merged.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,9 +29,20 @@ from zoho_async.export.extras import library
 from zoho_async.export.flat import FlatTable
 
 _BATCH: Final = "_zoho_batch"  # what the rows on their way in are called
-#: At most, for DuckDB's cache of the file, on one thread: rows come from one anyway. With half as
-#: much, tables of 400 columns fail.
-_MEMORY: Final = "128MB"
+#: Bytes in a block of a file that is made here, a quarter of the usual; a file keeps its own.
+_BLOCK: Final = 64 << 10
+#: DuckDB's cache of the file fills up to its limit, whatever is asked of it, so the limit is low:
+#: this much, and four blocks for each column of the widest table (its values and its NULLs, in the
+#: transaction and in the table), all of which an insertion holds at once. One thread: rows come
+#: from one anyway.
+_CACHE: Final = 32 << 20
+_SETTINGS: Final = {
+    "memory_limit": f"{_CACHE}B",
+    "default_block_size": str(_BLOCK),
+    "checkpoint_threshold": "8MB",
+    "threads": 1,
+}
+_PRIMARY_KEY: Final = re.compile(r", PRIMARY KEY \([^)]*\)")
 
 _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "VARCHAR",
@@ -83,6 +96,7 @@ class DuckDbEngine:
         self._duckdb: Final = duckdb
         self._arrow: Final = arrow
         self._largest: Final[dict[str, int]] = {}
+        self._widest = 0
         self._whole: Final = path.resolve()
         with _holding:
             if self._whole in _held:
@@ -91,9 +105,7 @@ class DuckDbEngine:
         try:
             with self.refusals():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection: Final[Any] = duckdb.connect(
-                    str(path), config={"memory_limit": _MEMORY, "threads": 1}
-                )
+                self._connection: Final[Any] = duckdb.connect(str(path), config=_SETTINGS)
         except BaseException:
             self._release()
             raise
@@ -109,11 +121,17 @@ class DuckDbEngine:
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         with self.refusals():
-            rows: list[tuple[Any, ...]] = self._connection.execute(sql, list(values)).fetchall()
+            plain = _PRIMARY_KEY.sub("", sql)
+            rows: list[tuple[Any, ...]] = self._connection.execute(plain, list(values)).fetchall()
             return rows
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
-        self._insert(table, columns, rows, "")
+        if rows:
+            names = listed(columns)
+            self._with(
+                self._batch(columns, rows),
+                f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM {_BATCH}",
+            )
 
     def upsert(
         self,
@@ -122,11 +140,8 @@ class DuckDbEngine:
         columns: Sequence[str],
         rows: Sequence[Sequence[Value]],
     ) -> None:
-        rest = _assignments([name for name in columns if name not in key], "excluded")
-        conflict = f"ON CONFLICT ({listed(key)}) DO " + (
-            f"UPDATE SET {rest}" if rest else "NOTHING"
-        )
-        self._insert(table, columns, rows, conflict)
+        if rows:
+            self._merge(table, key, columns, self._batch(columns, rows))
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -163,6 +178,7 @@ class DuckDbEngine:
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         self._met(table, values)
+        self._make_room(table)
         names = listed([column.name for column in table.columns])
         self._with(
             self._arrow.flat(table.columns, values),
@@ -171,16 +187,9 @@ class DuckDbEngine:
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         self._met(table, values)
-        key = quoted(table.key[0])
+        self._make_room(table)
         names = [column.name for column in table.columns]
-        rest = _assignments([name for name in names if name not in table.key], _BATCH)
-        inserted = ", ".join(f"{_BATCH}.{quoted(name)}" for name in names)
-        self._with(
-            self._arrow.flat(table.columns, values),
-            f"MERGE INTO {quoted(table.name)} AS here USING {_BATCH} ON here.{key} = {_BATCH}.{key}"
-            f" WHEN MATCHED THEN UPDATE SET {rest}"
-            f" WHEN NOT MATCHED THEN INSERT ({listed(names)}) VALUES ({inserted})",
-        )
+        self._merge(table.name, table.key, names, self._arrow.flat(table.columns, values))
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
         self._with(
@@ -207,17 +216,26 @@ class DuckDbEngine:
             numbers = [int(one) for one in values[key] if _is_number(one)]
             self._largest[table.name] = max(self._largest[table.name], *numbers, -1)
 
-    def _insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]], tail: str
-    ) -> None:
-        if not rows:
-            return
-        values = zip(*rows, strict=True)
-        names = listed(columns)
+    def _make_room(self, table: FlatTable) -> None:
+        if len(table.columns) > self._widest:
+            self._widest = len(table.columns)
+            ((block,),) = self.execute("SELECT block_size FROM pragma_database_size()")
+            self.execute(f"SET memory_limit = '{_CACHE + 4 * block * self._widest}B'")
+
+    def _merge(self, table: str, key: Sequence[str], names: Sequence[str], batch: Any) -> None:
+        same = " AND ".join(f"here.{quoted(name)} = {_BATCH}.{quoted(name)}" for name in key)
+        rest = _assignments([name for name in names if name not in key], _BATCH)
+        inserted = ", ".join(f"{_BATCH}.{quoted(name)}" for name in names)
         self._with(
-            self._arrow.pa.table(dict(zip(columns, map(list, values), strict=True))),
-            f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM {_BATCH} {tail}",
+            batch,
+            f"MERGE INTO {quoted(table)} AS here USING {_BATCH} ON {same}"
+            + (f" WHEN MATCHED THEN UPDATE SET {rest}" if rest else "")
+            + f" WHEN NOT MATCHED THEN INSERT ({listed(names)}) VALUES ({inserted})",
         )
+
+    def _batch(self, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> Any:
+        values = zip(*rows, strict=True)
+        return self._arrow.pa.table(dict(zip(columns, map(list, values), strict=True)))
 
     def _with(self, batch: Any, sql: str) -> None:
         with self.refusals():
