@@ -77,11 +77,14 @@ def _needs(of: Requirement) -> Iterator[Requirement]:
 def licence(name: str) -> str:
     """The licence by the distribution's own words: SPDX where it has it, else its classifier."""
     told = distribution(name).metadata
-    if told["License-Expression"]:
+    if "License-Expression" in told and told["License-Expression"]:
         return str(told["License-Expression"])
     classifiers = told.get_all("Classifier") or []
     named = [line.removeprefix(_CLASSIFIER) for line in classifiers if _CLASSIFIER in line]
-    text = ", ".join(named) or str(told["License"] or "not told").splitlines()[0]
+    text = (
+        ", ".join(named)
+        or str((told["License"] if "License" in told else "") or "not told").splitlines()[0]
+    )
     return _SPDX.get(text, text)
 
 

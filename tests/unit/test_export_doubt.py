@@ -31,13 +31,22 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "books.sqlite"
 
 
-def run(path: Path, ids: Sequence[str], *, proven: bool | None, full: bool = True) -> None:
+def run(
+    path: Path,
+    ids: Sequence[str],
+    *,
+    proven: bool | None,
+    full: bool = True,
+    since: float | None = None,
+    narrowed: bool = False,
+) -> None:
     """One run that reads the list as these rows."""
     destination = Sqlite(path)
     database = destination.open(PLACE)
     state = State.open(database, PLACE, name=str(path))
     state.enter("run", "20261123T020000Z")
-    landing = Landing(state, destination, ITEMS, "all", Asked(full=full))
+    asked = Asked(full=full, since=since, narrowed=narrowed)
+    landing = Landing(state, destination, ITEMS, "all", asked)
     landing.open()
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
@@ -72,6 +81,15 @@ def test_what_an_unproven_read_may_have_missed_stays(path: Path, proven: bool | 
     assert there(path) == {"1": True, "2": True, "3": True}
     run(path, ["1", "3"], proven=True)
     assert there(path) == {"1": True, "2": False, "3": True}
+
+
+@pytest.mark.parametrize(("since", "narrowed"), [(1.0, False), (None, True)])
+def test_what_a_full_read_of_a_part_was_not_asked_for_stays(
+    path: Path, since: float | None, narrowed: bool
+) -> None:
+    run(path, ["1", "2", "3"], proven=True)
+    run(path, ["3"], proven=True, since=since, narrowed=narrowed)
+    assert there(path) == {"1": True, "2": True, "3": True}
 
 
 def test_a_record_that_was_missed_is_written_again_when_it_is_met(path: Path) -> None:

@@ -152,6 +152,7 @@ class Export:
             fresh=fresh,
             sweep=sweep,
             since=None if since is None else since.timestamp(),
+            narrowed=bool(self._filters),
             margin=margin,
         )
         self._details: Final = details

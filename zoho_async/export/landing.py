@@ -32,13 +32,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a run asks of every resource.
 
     ``full`` reads all anew, ``fresh`` besides gives up what an interrupted run left. ``sweep``
-    looks for deleted records. ``since`` is the moment before which nothing is wanted.
+    looks for deleted records. ``since`` is the moment before which nothing is wanted, and
+    ``narrowed`` says that filters leave out records too.
     """
 
     full: bool = False
     fresh: bool = False
     sweep: bool = False
     since: float | None = None
+    narrowed: bool = False
     margin: Margin = Margin()
 
 
@@ -324,17 +326,18 @@ class Landing:
     def complete(self, when: str, *, proven: bool | None = True) -> None:
         """The list is at its end: promise that, and give the part its final form.
 
-        What a full part that is proven did not meet is gone; ``when`` is the moment that is noted
-        of it. Without the proof it may have been missed: it stays as it is, and is written again
-        whenever it is met.
+        What a proven part of the whole list did not meet is gone; ``when`` is the moment that is
+        noted of it. Without the proof it may have been missed, and in a part of the list it was not
+        looked for: it stays as it is, and is written again whenever it is met.
         """
         with writing(self._destination.name):
             full = self.position.mode == "full"
-            while full and proven and (gone := self.unseen()):
+            whole = proven and self.position.low is None and not self._asked.narrowed
+            while full and whole and (gone := self.unseen()):
                 with self._state.database.transaction():
                     self._bury(gone, when)
             with self._state.database.transaction():
-                if full and not proven:
+                if full and not whole:
                     self.known.doubt(self.position.first_look)
                 self._put(
                     stand="complete",
