@@ -77,14 +77,12 @@ def _needs(of: Requirement) -> Iterator[Requirement]:
 def licence(name: str) -> str:
     """The licence by the distribution's own words: SPDX where it has it, else its classifier."""
     told = distribution(name).metadata
-    if "License-Expression" in told and told["License-Expression"]:
-        return str(told["License-Expression"])
+    for expression in told.get_all("License-Expression") or ():
+        return str(expression)
     classifiers = told.get_all("Classifier") or []
     named = [line.removeprefix(_CLASSIFIER) for line in classifiers if _CLASSIFIER in line]
-    text = (
-        ", ".join(named)
-        or str((told["License"] if "License" in told else "") or "not told").splitlines()[0]
-    )
+    own = next(iter(told.get_all("License") or ["not told"]))
+    text = ", ".join(named) or own.splitlines()[0]
     return _SPDX.get(text, text)
 
 
