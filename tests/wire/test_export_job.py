@@ -128,7 +128,7 @@ async def test_a_large_export_fits_the_limits_at_every_distance(
     large = {"books.contacts": 4_000, "books.items": 2_000, "books.invoices": 20_000}
     async with sandbox(sizes=large, minute=6.0, latency=latency, window=window) as server:
         async with session(server) as zoho:
-            _, summary = await export(zoho, tmp_path)
+            _, summary = await export(zoho, tmp_path, list(large))
         assert (server.refused, summary.refused) == (0, 0)
         assert summary.calls == summary.least_calls == server.calls
         for resource in ("books.contacts", "books.invoices"):
