@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -109,6 +110,18 @@ async def test_a_dry_run_sends_nothing_and_hides_the_token(
     assert code == 0
     assert "status=overdue" in out
     assert sandbox.calls == sandbox.token_requests == 0
+
+
+@pytest.mark.parametrize("resource", ["contacts", "organizations"])
+async def test_a_dry_run_of_a_list_shows_the_request_that_would_be_sent(
+    sandbox: Sandbox, command: Command, resource: str
+) -> None:
+    _, shown, _ = await command("list", resource, "--rows", "3", "--dry-run")
+    code, _, _ = await command("list", resource, "--rows", "3")
+    assert code == 0
+    url = urlsplit(shown.splitlines()[0].removeprefix("GET "))
+    assert url.path == sandbox.arrivals[0].path
+    assert dict(parse_qsl(url.query)) == sandbox.arrivals[0].query
 
 
 @pytest.mark.parametrize(

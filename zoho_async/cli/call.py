@@ -34,6 +34,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = {}
     body: object | UnsetType = UNSET
     product: str = "books"
+    per_user: bool = False
 
 
 def call(asked: Asked, wanted: Connection, *, environ: Mapping[str, str], dry_run: bool) -> int:
@@ -62,7 +63,9 @@ def shown(asked: Asked, zoho: Session) -> str:
     if asked.product not in PRODUCTS:
         raise ConfigurationError(f"product {asked.product!r} is none of {', '.join(PRODUCTS)}")
     call = Call(
-        request=Request(asked.method.upper(), asked.path, zoho.organization),
+        request=Request(
+            asked.method.upper(), asked.path, None if asked.per_user else zoho.organization
+        ),
         product=PRODUCTS[asked.product],
         options=Options(),
         caller=None,

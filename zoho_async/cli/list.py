@@ -19,7 +19,9 @@ from zoho_async.cli.output import Form, columns_of, form_for, print_table
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import check_filters, exportable, list_operation, resolve
 from zoho_async.paging import Pager
+from zoho_async.paging.listing import listing
 from zoho_async.session import Session
+from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
 
 #: Rows of a table where nobody says how many; a pipe gets all.
@@ -59,27 +61,36 @@ async def _listed(
     async with connected(
         connection, environ, lambda event: None, organization=not facts.per_user
     ) as zoho:
-        if dry_run:
-            asked = Asked(
-                method="GET", path=facts.path, query=wanted.filters, product=facts.product
-            )
-            print(shown(asked, zoho))
-            return
         form = form_for(wanted.form)
         most = wanted.rows if wanted.rows is not None or form != "table" else _SCREENFUL
-        async with aclosing(_rows(zoho, facts, wanted, most)) as rows:
+        query: dict[str, object] = dict(wanted.filters)
+        if most is not None and facts.paged:
+            query["per_page"] = max(1, min(most, facts.max_per_page))
+        if dry_run:
+            print(shown(_first(facts, query), zoho))
+            return
+        async with aclosing(_rows(zoho, facts, query, most)) as rows:
             if form == "table":
                 await _table(rows, facts, wanted)
             else:
                 await _written(rows, form)
 
 
+def _first(facts: OperationFacts, query: Mapping[str, object]) -> Asked:
+    """The first request of the list, with what the pager adds to it."""
+    asked = listing(list_operation(facts), (), query).asked(1, counting=True)
+    return Asked(
+        method="GET",
+        path=facts.path,
+        query=query_of(asked),
+        product=facts.product,
+        per_user=facts.per_user,
+    )
+
+
 async def _rows(
-    zoho: Session, facts: OperationFacts, wanted: Wanted, most: int | None
+    zoho: Session, facts: OperationFacts, query: Mapping[str, object], most: int | None
 ) -> AsyncGenerator[bytes]:
-    query: dict[str, object] = dict(wanted.filters)
-    if most is not None and facts.paged:
-        query["per_page"] = max(1, min(most, facts.max_per_page))
     left = most
     async with Pager(zoho, list_operation(facts), query=query).raw() as rows:
         async for row in rows:

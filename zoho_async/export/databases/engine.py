@@ -68,8 +68,8 @@ def definitions(table: FlatTable, types: Mapping[ColumnKind, str]) -> str:
     return ", ".join(f"{quoted(column.name)} {types[column.kind]}" for column in table.columns)
 
 
-def replacing(table: FlatTable) -> str:
+def replacing(key: Sequence[str], columns: Sequence[str]) -> str:
     """What follows an INSERT that takes the place of rows with the same key."""
-    names = [column.name for column in table.columns if column.name not in table.key]
-    sets = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in names)
-    return f"ON CONFLICT ({listed(table.key)}) DO UPDATE SET {sets}"
+    names = [quoted(name) for name in columns if name not in key]
+    sets = ", ".join(f"{name} = excluded.{name}" for name in names)
+    return f"ON CONFLICT ({listed(key)}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")

@@ -176,14 +176,8 @@ class PostgreSqlEngine:
         columns: Sequence[str],
         rows: Sequence[Sequence[Value]],
     ) -> None:
-        rest = ", ".join(
-            f"{quoted(name)} = excluded.{quoted(name)}" for name in columns if name not in key
-        )
-        conflict = f"ON CONFLICT ({listed(key)}) DO " + (
-            f"UPDATE SET {rest}" if rest else "NOTHING"
-        )
         if rows:
-            self._unnest(table, columns, rows, conflict)
+            self._unnest(table, columns, rows, replacing(key, columns))
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -221,7 +215,8 @@ class PostgreSqlEngine:
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         stage = quoted(short_name(f"_zoho_{len(table.columns)}_of_{table.name}"))
-        names = listed([column.name for column in table.columns])
+        columns = [column.name for column in table.columns]
+        names = listed(columns)
         if stage not in self._staged:
             self.execute(
                 f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({definitions(table, _TYPES)})"
@@ -231,7 +226,7 @@ class PostgreSqlEngine:
         self._copy(stage, table, values)
         self.execute(
             f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {stage}"
-            f" {replacing(table)}"
+            f" {replacing(table.key, columns)}"
         )
         self.execute(f"DELETE FROM {stage}")
 

@@ -118,13 +118,7 @@ class SqliteEngine:
         columns: Sequence[str],
         rows: Sequence[Sequence[Value]],
     ) -> None:
-        rest = ", ".join(
-            f"{quoted(name)} = excluded.{quoted(name)}" for name in columns if name not in key
-        )
-        conflict = f"ON CONFLICT ({listed(key)}) DO " + (
-            f"UPDATE SET {rest}" if rest else "NOTHING"
-        )
-        self._many(f"{_insert(table, columns)} {conflict}", rows)
+        self._many(f"{_insert(table, columns)} {replacing(key, columns)}", rows)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -163,7 +157,9 @@ class SqliteEngine:
         self._many(_insert(table.name, _names(table)), _rows(table, values))
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        self._many(f"{_insert(table.name, _names(table))} {replacing(table)}", _rows(table, values))
+        names = _names(table)
+        insert = f"{_insert(table.name, names)} {replacing(table.key, names)}"
+        self._many(insert, _rows(table, values))
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
         sql = f"DELETE FROM {quoted(table.name)} WHERE {quoted(table.key[0])} = ?"
