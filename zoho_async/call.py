@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from calendar import timegm
 from collections.abc import Mapping, Sequence
+from email.utils import parsedate
 from typing import Final, cast
 from urllib.parse import quote, urlencode
 
@@ -232,8 +234,18 @@ def quota_of(answer: Answer) -> Quota | None:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """``Retry-After`` in seconds, or None where it is missing or a date."""
-    return _number(answer.headers.get("retry-after"))
+    """``Retry-After`` in seconds, or None where it is missing or nonsense.
+
+    A date counts from the reply's own ``Date``, so that nobody's clock has to be right.
+    """
+    text = answer.headers.get("retry-after", "")
+    seconds = _number(text)
+    if seconds is not None or not text:
+        return seconds
+    until, now = parsedate(text), parsedate(answer.headers.get("date", ""))
+    if until is None or now is None:
+        return None
+    return max(0.0, float(timegm(until) - timegm(now)))
 
 
 def _number(text: str | None) -> float | None:

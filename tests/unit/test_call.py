@@ -133,9 +133,16 @@ def test_the_days_quota_is_read_from_whatever_headers_are_there() -> None:
     assert quota_of(_json(b"{}", headers={"x-rate-limit-remaining": "lots"})) is None
 
 
-def test_retry_after_is_seconds_or_nothing() -> None:
-    assert retry_after(_json(b"{}", headers={"retry-after": "3600"})) == 3600
-    assert (
-        retry_after(_json(b"{}", headers={"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"})) is None
-    )
-    assert retry_after(_json(b"{}")) is None
+def test_retry_after_is_seconds_or_a_date_by_the_servers_own_clock() -> None:
+    until = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+    def told(**headers: str) -> float | None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return retry_after(_json(b"{}", headers=named))
+
+    assert told(retry_after="3600") == 3600
+    assert told(retry_after=until, date="Wed, 21 Oct 2026 07:13:00 GMT") == 900
+    assert told(retry_after=until, date="Wed, 21 Oct 2026 08:00:00 GMT") == 0
+    assert told(retry_after=until) is None
+    assert told(retry_after="soon", date=until) is None
+    assert told() is None
