@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
@@ -59,36 +58,23 @@ from zoho_async.export.catalog import (
 )
 from zoho_async.export.destination import Destination, Place
 from zoho_async.export.directory import Directory
-from zoho_async.export.events import (
-    ExportEvent,
-    Parked,
-    Planned,
-    ResourceFailed,
-    ResourceSummary,
-    Status,
-    Summary,
-)
+from zoho_async.export.events import ExportEvent, ResourceFailed, ResourceSummary, Summary
 from zoho_async.export.following import Following, folder_of
 from zoho_async.export.further import Further, FurtherLanding
 from zoho_async.export.lander import Lander
 from zoho_async.export.landing import Asked, Landing, settle, writing
 from zoho_async.export.modes import Margin
 from zoho_async.export.places import open_destination
-from zoho_async.export.plan import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.reading import Reading
 from zoho_async.export.records import details_of, papers_of
 from zoho_async.export.state import State
 from zoho_async.export.sweep import Sweep
-from zoho_async.limits import Snapshot
+from zoho_async.export.tally import Tally
 from zoho_async.session import Session
 
 T = TypeVar("T")
 
 _EVENTS_AHEAD: Final = 100
-#: Seconds between two looks at whether the day's calls are used up.
-_LOOK: Final = 1.0
-#: Seconds after which it is told again where nobody named the reset.
-_UNNAMED: Final = 3600.0
 
 
 class Export:
@@ -158,12 +144,12 @@ class Export:
         self._details: Final = details
         self._folder: Final = _folder(files, self.destination)
         self._until_done: Final = until_done
-        self._budget: Final = None if budget is None else Budget(budget)
+        budgeted = None if budget is None else Budget(budget)
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
             wait_for_reset=until_done,
-            budget=self._budget,
+            budget=budgeted,
         )
         self._organization: Final = zoho.organization
         self._clock: Final = clock
@@ -174,11 +160,13 @@ class Export:
             if sweep
             else None
         )
-        self._readings: list[Reading] = []
+        self._readings: Final[list[Reading]] = []
+        self._tally: Final = Tally(
+            self._zoho, self._organization, self._readings, budget=budgeted, clock=clock
+        )
         self._state: State | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
-        self._started = 0.0
         self._scope: Final = anyio.CancelScope()
         self._events: MemoryObjectReceiveStream[ExportEvent] | None = None
 
@@ -246,11 +234,9 @@ class Export:
     # -- the job's own task -------------------------------------------------------------------
 
     async def _run(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        self._started = time.monotonic()
-        before = None
         try:
             with self._scope:
-                before = await self._zoho.snapshot()
+                await self._tally.begin()
                 async with send:
                     await self._read_all(send)
                 await self._finish()
@@ -260,7 +246,7 @@ class Export:
             with anyio.CancelScope(shield=True):
                 send.close()
                 await self._blocking(self._close)
-                await self._sum_up(before)
+                self._summary = await self._tally.summary(self.destination.name)
 
     async def _read_all(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         assert self._state is not None
@@ -271,7 +257,7 @@ class Export:
                 planned = _Gate(len(self._readings), lambda: self._tell_plan(send))
                 async with anyio.create_task_group() as watching:
                     if self._until_done:
-                        watching.start_soon(self._tell_parking, send)
+                        watching.start_soon(self._tally.tell_parking, send)
                     async with anyio.create_task_group() as group:
                         for reading in self._readings:
                             group.start_soon(self._read, reading, lander, send, planned)
@@ -314,35 +300,8 @@ class Export:
             )
         )
 
-    async def _tell_parking(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        """Say once a day that its calls are used up."""
-        told_until = 0.0
-        while True:
-            today = await self._zoho.snapshot()
-            now = self._clock.monotonic()
-            if bulk_left(today, self._zoho.limits) == 0 and now >= told_until:
-                wait = today.day_reset_in
-                told_until = now + (_UNNAMED if wait is None else wait)
-                await send.send(Parked(organization=self._organization, seconds=wait))
-            await anyio.sleep(_LOOK)
-
     async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        ahead = [reading.planned for reading in self._readings if reading.planned is not None]
-        calls = sum(one.calls for one in ahead)
-        made = sum(reading.pages for reading in self._readings)
-        today = await self._zoho.snapshot()
-        await send.send(
-            Planned(
-                resources=tuple(ahead),
-                rows=sum(one.rows or 0 for one in ahead),
-                calls=calls,
-                seconds=estimated_seconds(
-                    calls, rate=self._zoho.rate, burst=self._zoho.limits.burst
-                ),
-                exact=all(reading.exact for reading in self._readings),
-                days=days_needed(calls - made, today, self._zoho.limits),
-            )
-        )
+        await send.send(await self._tally.planned())
 
     async def _finish(self) -> None:
         state = self._state
@@ -350,29 +309,6 @@ class Export:
         if state is not None and len(done) == sum(one.allowed for one in self._readings):
             names = [one.facts.resource for one in done]
             await self._blocking(lambda: state.finish(names))
-
-    async def _sum_up(self, before: Snapshot | None) -> None:
-        resources = tuple(reading.summary() for reading in self._readings)
-        after = await self._zoho.snapshot()
-        # Lists of the user rather than the organization go by the account's own limits.
-        own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
-        made = own + (after.admitted - before.admitted if before else 0)
-        if self._budget is not None:  # what was admitted too late was not sent
-            made = self._budget.calls - self._budget.left
-        self._summary = Summary(
-            organization=self._organization,
-            directory=self.destination.name,
-            resources=resources,
-            done=_is_done([one.status for one in resources]),
-            rows=sum(one.rows for one in resources),
-            rows_new=sum(one.rows_new for one in resources),
-            calls=made,
-            least_calls=sum(one.least_calls for one in resources),
-            refused=after.refused - before.refused if before else 0,
-            seconds=time.monotonic() - self._started,
-            records=sum(one.records for one in resources),
-            files=sum(one.files for one in resources),
-        )
 
     # -- the destination ------------------------------------------------------------------------
 
@@ -490,11 +426,6 @@ def _folder(files: bool | str | PathLike[str], destination: Destination) -> Path
             f"{destination.name} has no place for files: name a directory for them"
         )
     return destination.path
-
-
-def _is_done(statuses: Sequence[Status]) -> bool:
-    """Whether everything that may be read is complete, and something may."""
-    return "done" in statuses and {"done", "not allowed"} >= set(statuses)
 
 
 def _first(failure: BaseException) -> BaseException:
