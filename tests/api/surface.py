@@ -130,7 +130,9 @@ def _resources() -> Iterator[str]:
                 and value.__module__.startswith(f"zoho_async.{product}")
             )
             lines = [each + _signature(getattr(module, each)) for each in sorted(functions)]
-            lines += [f"{each}{getattr(types, each).__struct_fields__}" for each in structs]
+            # Fields are given by name: their order is no promise.
+            fields = {each: sorted(getattr(types, each).__struct_fields__) for each in structs}
+            lines += [f"{each}{names}" for each, names in fields.items()]
             digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
             yield f"{name} {digest}: {', '.join(sorted(functions))}; {', '.join(structs)}"
 

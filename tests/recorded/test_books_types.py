@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from zoho_async.books import contacts, projects
@@ -99,3 +100,17 @@ def test_no_recorded_value_drifts_from_its_type() -> None:
 
 def test_every_recorded_exchange_has_a_function() -> None:
     assert len(exchanges()) == len(EXCHANGES) - len(list(RECORDED.glob("*-00.json")))
+
+
+def test_fields_stand_in_the_order_in_which_lists_send_them() -> None:
+    rows = [
+        (operation.row, row)
+        for operation, reply in exchanges()
+        if isinstance(operation, ListOperation)
+        for row in reply[operation.key]
+    ]
+    assert rows
+    for struct, row in rows:
+        names: list[str] = [field.encode_name for field in msgspec.structs.fields(struct)]
+        places = [names.index(name) for name in row]
+        assert places == sorted(places)

@@ -175,6 +175,28 @@ def test_two_functions_of_one_name_are_refused() -> None:
         )
 
 
+def test_fields_stand_as_lists_send_them_and_recorded_rows_before_all(built: list[Model]) -> None:
+    for product in built:
+        lists = [each for each in product.functions() if each.name == "list" and each.reply]
+        assert lists
+        for function in lists:
+            shape = product.replies.shapes.get(function.result)
+            if shape is not None and shape.name not in {"Contact", "Project"}:
+                described = dict.fromkeys(node.name for node in function.reply)
+                assert list(shape.members)[: len(described)] == list(described), function.full_name
+
+    recorded, _ = build(
+        """
+        [[fields]]
+        of = "books.items.Item"
+        order = ["unit", "not_of_this_product", "item_id"]
+        reason = "r"
+        evidence = "e"
+        """
+    )
+    assert list(recorded.replies.shapes["Item"].members)[:2] == ["unit", "item_id"]
+
+
 def test_every_correction_gives_reason_and_evidence() -> None:
     overrides = Overrides.read()
     assert all(fix.reason and fix.evidence for fix in (*overrides.calls, *overrides.fields))

@@ -11,6 +11,7 @@ from typing import cast, get_args
 
 from zoho_async.codegen.answers import own_id
 from zoho_async.codegen.functions import Function
+from zoho_async.codegen.order import follow_lists, follow_recorded
 from zoho_async.codegen.overrides import FieldFix, Overrides
 from zoho_async.codegen.reading import Reader
 from zoho_async.codegen.spec import Source
@@ -78,6 +79,7 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     merged = _merge(resources)
     _prune(resources, replies, inputs)
     _name_rows(resources, replies)
+    _order(product, resources, replies, overrides)
     _tell_errors(product, resources, overrides)
     _find_details(resources)
     corrections = [
@@ -143,6 +145,17 @@ def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
                 function.row_id = function.own_row_id
             elif function.answer == "list":
                 function.row_id = replies.shapes[function.result].row_id
+
+
+def _order(
+    product: str, resources: Sequence[Resource], replies: Family, overrides: Overrides
+) -> None:
+    follow_lists((each for resource in resources for each in resource.functions), replies)
+    for fix in overrides.fields:
+        _, home, name = fix.of.split(".")
+        shape = replies.shapes.get(name) if fix.order and fix.concerns(product) else None
+        if shape is not None and shape.home == home and follow_recorded(fix, shape):
+            overrides.use(f"fields: {fix.of}.order")
 
 
 def _prune(resources: Sequence[Resource], replies: Family, inputs: Family) -> None:

@@ -15,8 +15,8 @@ The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
     ``to`` maps operations to the first lines of their docstrings.
 ``[[fields]]``
     ``of`` names a struct (``books.contacts.Contact``); ``add`` gives fields that no description
-    has, ``kinds`` corrects kinds. A kind is one of `description.Kind`, ``list:KIND``, or the name
-    of a struct, alone or after ``list:``.
+    has, ``kinds`` corrects kinds, ``order`` says how the wire orders them. A kind is one of
+    `description.Kind`, ``list:KIND``, or the name of a struct, alone or after ``list:``.
 ``[[shared]]``
     Objects that are one struct: the names of the fields that hold them, and the fields that all
     of them have. ``home`` keeps it to one resource, ``product`` to one product.
@@ -134,7 +134,8 @@ class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be changed of a struct; ``new`` makes one that no description has.
 
-    ``free`` are fields that take more values than the description lists.
+    ``free`` are fields that take more values than the description lists; ``order`` is that of the
+    wire in lists (see `zoho_async.codegen.order`).
     """
 
     of: str
@@ -142,6 +143,7 @@ class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     add: dict[str, str] = {}
     kinds: dict[str, str] = {}
     free: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     def concerns(self, product: str) -> bool:
         return self.of.partition(".")[0] in {*_and_of_books(product), "*"}
@@ -276,5 +278,6 @@ class Overrides:
         ]
         for fix in self.fields:
             marks += [f"fields: {fix.of}.{field}" for field in (*fix.add, *fix.kinds, *fix.free)]
+            marks += [f"fields: {fix.of}.order"] * bool(fix.order)
         ours = (mark for mark in marks if mark.partition(": ")[2].partition(".")[0] in known)
         return [mark for mark in ours if mark not in self._used]

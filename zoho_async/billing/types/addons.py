@@ -20,13 +20,6 @@ class AddonPriceBracket(Part, frozen=True, kw_only=True):
     price: Decimal | None = None
 
 
-class AddonPlan(Part, frozen=True, kw_only=True):
-    """A plan of an addon."""
-
-    plan_code: str | None = None
-    name: Any = None
-
-
 class AddonItemTaxPreference(Part, frozen=True, kw_only=True):
     """An item tax preference of an addon."""
 
@@ -34,6 +27,13 @@ class AddonItemTaxPreference(Part, frozen=True, kw_only=True):
     tax_name: str | None = None
     tax_percentage: Decimal | None = None
     tax_id: str | None = None
+
+
+class AddonPlan(Part, frozen=True, kw_only=True):
+    """A plan of an addon."""
+
+    plan_code: str | None = None
+    name: Any = None
 
 
 class Addon(Record, frozen=True, kw_only=True):
@@ -50,7 +50,6 @@ class Addon(Record, frozen=True, kw_only=True):
     tags: list[Tag] | None = None
     custom_fields: list[CustomField] | None = None
     applicable_to_all_plans: bool | None = None
-    plans: list[AddonPlan] | None = None
     status: str | None = None
     product_id: str | None = None
     description: str | None = None
@@ -63,6 +62,7 @@ class Addon(Record, frozen=True, kw_only=True):
     tax_id: str | None = None
     created_time: Moment | None = None
     updated_time: Moment | None = None
+    plans: list[AddonPlan] | None = None
 
 
 class AddonPriceBracketInput(Input, kw_only=True):

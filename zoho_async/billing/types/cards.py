@@ -7,12 +7,15 @@ from zoho_async.wire import Moment, Record
 class Card(Record, frozen=True, kw_only=True):
     """A card; ``card_id`` names it."""
 
-    customer_id: str | None = None
     card_id: str = ""
+    customer_id: str | None = None
+    status: str | None = None
     last_four_digits: int | None = None
     expiry_month: int | None = None
     expiry_year: int | None = None
     payment_gateway: str | None = None
+    created_time: Moment | None = None
+    updated_time: Moment | None = None
     first_name: str | None = None
     last_name: str | None = None
     street: str | None = None
@@ -20,6 +23,3 @@ class Card(Record, frozen=True, kw_only=True):
     state: str | None = None
     zip: str | None = None
     country: str | None = None
-    created_time: Moment | None = None
-    updated_time: Moment | None = None
-    status: str | None = None

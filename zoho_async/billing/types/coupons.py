@@ -32,7 +32,6 @@ class Coupon(Record, frozen=True, kw_only=True):
     name: str | None = None
     description: str | None = None
     type_: str | None = msgspec.field(default=None, name="type")
-    duration: int | None = None
     status: str | None = None
     discount_by: str | None = None
     discount_value: Decimal | None = None
@@ -40,12 +39,13 @@ class Coupon(Record, frozen=True, kw_only=True):
     max_redemption: int | None = None
     redemption_count: int | None = None
     expiry_at: str | None = None
+    created_time: Moment | None = None
+    updated_time: Moment | None = None
+    duration: int | None = None
     apply_to_plans: str | None = None
     plans: list[CouponPlan] | None = None
     apply_to_addons: str | None = None
     addons: list[CouponAddon] | None = None
-    created_time: Moment | None = None
-    updated_time: Moment | None = None
 
 
 class CouponPlanInput(Input, kw_only=True):

@@ -99,12 +99,18 @@ class Customer(Record, frozen=True, kw_only=True):
     phone: str | None = None
     mobile: str | None = None
     website: str | None = None
-    is_portal_enabled: bool | None = None
     department: str | None = None
     designation: str | None = None
+    currency_code: str | None = None
+    unused_credits: Decimal | None = None
+    outstanding: Decimal | None = None
+    is_gapps_customer: bool | None = None
+    updated_time: Moment | None = None
+    created_time: Moment | None = None
+    has_attachment: bool | None = None
+    is_portal_enabled: bool | None = None
     billing_address: CustomerBillingAddress | None = None
     shipping_address: CustomerShippingAddress | None = None
-    currency_code: str | None = None
     currency_id: str | None = None
     ach_supported: bool | None = None
     twitter: str | None = None
@@ -120,14 +126,10 @@ class Customer(Record, frozen=True, kw_only=True):
     is_tds_registered: bool | None = None
     place_of_contact: str | None = None
     price_precision: int | None = None
-    unused_credits: Decimal | None = None
-    outstanding: Decimal | None = None
     status: str | None = None
     custom_fields: list[CustomField] | None = None
     zcrm_account_id: str | None = None
     zcrm_contact_id: str | None = None
-    updated_time: Moment | None = None
-    created_time: Moment | None = None
     source: str | None = None
     payment_terms: int | None = None
     payment_terms_label: str | None = None
@@ -137,8 +139,6 @@ class Customer(Record, frozen=True, kw_only=True):
     can_add_bank_account: bool | None = None
     default_templates: CustomerDefaultTemplates | None = None
     documents: list[CustomerDocument] | None = None
-    is_gapps_customer: bool | None = None
-    has_attachment: bool | None = None
 
 
 class CustomerTransaction(Record, frozen=True, kw_only=True):

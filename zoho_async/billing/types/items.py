@@ -32,11 +32,11 @@ class Item(Record, frozen=True, kw_only=True):
     tax_type: str | None = None
     sku: str | None = None
     product_type: str | None = None
+    custom_fields: list[CustomField] | None = None
     hsn_or_sac: str | None = None
     sat_item_key_code: str | None = None
     unitkey_code: str | None = None
     item_tax_preferences: list[ItemTaxPreference] | None = None
-    custom_fields: list[CustomField] | None = None
 
 
 class ItemTaxPreferenceInput(Input, kw_only=True):

@@ -44,33 +44,33 @@ class Plan(Record, frozen=True, kw_only=True):
 
     plan_code: str = ""
     name: str | None = None
-    description: str | None = None
-    store_markup_description: str | None = None
-    status: str | None = None
-    product_id: str | None = None
-    account_id: str | None = None
-    account_name: str | None = None
-    tax_id: str | None = None
-    trial_period: int | None = None
-    setup_fee: Decimal | None = None
-    setup_fee_account_id: str | None = None
-    setup_fee_account_name: str | None = None
-    tags: list[Tag] | None = None
-    custom_fields: list[CustomField] | None = None
     recurring_price: Decimal | None = None
     unit: str | None = None
     interval: int | None = None
     interval_unit: str | None = None
     billing_cycles: int | None = None
+    trial_period: int | None = None
+    setup_fee: Decimal | None = None
+    setup_fee_account_id: str | None = None
+    setup_fee_account_name: str | None = None
+    product_id: str | None = None
+    tax_id: str | None = None
     product_type: str | None = None
     hsn_or_sac: str | None = None
     sat_item_key_code: str | None = None
     unitkey_code: str | None = None
     item_tax_preferences: list[PlanItemTaxPreference] | None = None
+    description: str | None = None
+    store_markup_description: str | None = None
+    status: str | None = None
     addons: list[PlanAddon] | None = None
-    url: str | None = None
     created_time: Moment | None = None
     updated_time: Moment | None = None
+    account_id: str | None = None
+    account_name: str | None = None
+    tags: list[Tag] | None = None
+    custom_fields: list[CustomField] | None = None
+    url: str | None = None
     can_charge_setup_fee_immediately: bool | None = None
 
 

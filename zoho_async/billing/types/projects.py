@@ -61,27 +61,27 @@ class Project(Record, frozen=True, kw_only=True):
     project_name: str | None = None
     customer_id: str | None = None
     customer_name: str | None = None
-    currency_code: str | None = None
     description: str | None = None
     status: str | None = None
     billing_type: str | None = None
     rate: Decimal | None = None
-    budget_type: str | None = None
+    created_time: Moment | None = None
+    has_attachment: bool | None = None
     total_hours: str | None = None
+    billable_hours: str | None = None
+    currency_code: str | None = None
+    budget_type: str | None = None
     total_amount: Decimal | None = None
     billed_hours: str | None = None
     billed_amount: Decimal | None = None
     un_billed_hours: str | None = None
     un_billed_amount: Decimal | None = None
-    billable_hours: str | None = None
     billable_amount: Decimal | None = None
     non_billable_hours: str | None = None
     non_billable_amount: Decimal | None = None
-    created_time: Moment | None = None
     show_in_dashboard: bool | None = None
     tasks: list[ProjectTask] | None = None
     users: list[ProjectUser] | None = None
-    has_attachment: bool | None = None
 
 
 class ProjectUsers(Record, frozen=True, kw_only=True):
@@ -93,15 +93,15 @@ class ProjectUsers(Record, frozen=True, kw_only=True):
 class ProjectComment(Record, frozen=True, kw_only=True):
     """A project comment; ``comment_id`` names it."""
 
-    project_id: str | None = None
     comment_id: str = ""
+    project_id: str | None = None
     description: str | None = None
     commented_by_id: str | None = None
     commented_by: str | None = None
+    is_current_user: bool | None = None
     date: dt.date | None = None
     date_description: str | None = None
     time: str | None = None
-    is_current_user: bool | None = None
 
 
 class ProjectComments(Record, frozen=True, kw_only=True):

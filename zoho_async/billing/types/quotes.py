@@ -45,22 +45,30 @@ class Quote(Record, frozen=True, kw_only=True):
     """A quote; ``estimate_id`` names it."""
 
     estimate_id: str = ""
+    customer_name: str | None = None
+    customer_id: str | None = None
+    status: str | None = None
     estimate_number: str | None = None
-    date: dt.date | None = None
     reference_number: str | None = None
+    date: dt.date | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    total: Decimal | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    accepted_date: dt.date | None = None
+    declined_date: dt.date | None = None
+    expiry_date: dt.date | None = None
+    has_attachment: bool | None = None
+    is_viewed_by_client: bool | None = None
+    client_viewed_time: Moment | None = None
     is_pre_gst: bool | None = None
     place_of_supply: str | None = None
     gst_no: str | None = None
     gst_treatment: str | None = None
     tax_treatment: str | None = None
-    status: str | None = None
-    customer_id: str | None = None
-    customer_name: str | None = None
     contact_persons: list[str] | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    expiry_date: dt.date | None = None
     discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
@@ -70,7 +78,6 @@ class Quote(Record, frozen=True, kw_only=True):
     adjustment: Decimal | None = None
     adjustment_description: str | None = None
     sub_total: Decimal | None = None
-    total: Decimal | None = None
     tax_total: Decimal | None = None
     price_precision: int | None = None
     taxes: list[DocumentTax] | None = None
@@ -81,16 +88,9 @@ class Quote(Record, frozen=True, kw_only=True):
     custom_fields: list[CustomField] | None = None
     template_id: str | None = None
     template_name: str | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
     salesperson_id: str | None = None
     salesperson_name: str | None = None
     project: QuoteProject | None = None
-    accepted_date: dt.date | None = None
-    declined_date: dt.date | None = None
-    has_attachment: bool | None = None
-    is_viewed_by_client: bool | None = None
-    client_viewed_time: Moment | None = None
 
 
 class QuoteEmailtemplate(Part, frozen=True, kw_only=True):

@@ -170,14 +170,18 @@ class SubscriptionPaymentGateway(Part, frozen=True, kw_only=True):
 class Subscription(Record, frozen=True, kw_only=True):
     """A subscription; ``subscription_id`` names it."""
 
+    customer_id: str | None = None
+    customer_name: str | None = None
+    email: str | None = None
+    plan_name: str | None = None
     subscription_id: str = ""
     name: str | None = None
     status: str | None = None
     amount: Decimal | None = None
     created_at: str | None = None
     activated_at: str | None = None
-    current_term_starts_at: str | None = None
     current_term_ends_at: str | None = None
+    current_term_starts_at: str | None = None
     last_billing_at: str | None = None
     next_billing_at: str | None = None
     expires_at: str | None = None
@@ -187,12 +191,12 @@ class Subscription(Record, frozen=True, kw_only=True):
     created_time: Moment | None = None
     updated_time: Moment | None = None
     reference_id: str | None = None
-    place_of_supply: str | None = None
     salesperson_id: str | None = None
     salesperson_name: str | None = None
-    child_invoice_id: str | None = None
     currency_code: str | None = None
     currency_symbol: str | None = None
+    place_of_supply: str | None = None
+    child_invoice_id: str | None = None
     end_of_term: bool | None = None
     product_id: str | None = None
     product_name: str | None = None
@@ -211,10 +215,6 @@ class Subscription(Record, frozen=True, kw_only=True):
     payment_gateways: list[SubscriptionPaymentGateway] | None = None
     unbilled_charge_id: str | None = None
     can_charge_setup_fee_immediately: bool | None = None
-    customer_id: str | None = None
-    customer_name: str | None = None
-    email: str | None = None
-    plan_name: str | None = None
     tax_id: str | None = None
 
 

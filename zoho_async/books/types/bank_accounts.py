@@ -19,15 +19,11 @@ class BankAccount(Record, frozen=True, kw_only=True):
     account_code: str | None = None
     currency_id: str | None = None
     currency_code: str | None = None
-    currency_symbol: str | None = None
-    price_precision: int | None = None
     account_type: str | None = None
     account_number: str | None = None
     uncategorized_transactions: int | None = None
     total_unprinted_checks: int | None = None
     is_active: bool | None = None
-    is_feeds_subscribed: bool | None = None
-    is_feeds_active: bool | None = None
     balance: Decimal | None = None
     bank_balance: Decimal | None = None
     bcy_balance: Decimal | None = None
@@ -35,6 +31,10 @@ class BankAccount(Record, frozen=True, kw_only=True):
     routing_number: str | None = None
     is_primary_account: bool | None = None
     is_paypal_account: bool | None = None
+    currency_symbol: str | None = None
+    price_precision: int | None = None
+    is_feeds_subscribed: bool | None = None
+    is_feeds_active: bool | None = None
     description: str | None = None
     refresh_status_code: str | None = None
     feeds_last_refresh_date: dt.date | None = None

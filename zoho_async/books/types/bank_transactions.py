@@ -59,22 +59,38 @@ class BankTransaction(Record, frozen=True, kw_only=True):
     """A bank transaction; ``transaction_id`` names it."""
 
     transaction_id: str = ""
+    date: dt.date | None = None
+    amount: Decimal | None = None
+    transaction_type: str | None = None
+    status: str | None = None
+    source: str | None = None
+    account_id: str | None = None
+    account_name: str | None = None
+    account_type: str | None = None
+    price_precision: int | None = None
+    customer_id: str | None = None
+    payee: str | None = None
+    is_paid_via_print_check: bool | None = None
+    description: str | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    currency_symbol: str | None = None
+    debit_or_credit: str | None = None
+    offset_account_name: str | None = None
+    is_offsetaccount_matched: bool | None = None
+    reference_number: str | None = None
+    imported_transaction_id: str | None = None
+    is_rule_exist: bool | None = None
+    rule_details: list[str] | None = None
     from_account_id: str | None = None
     from_account_name: str | None = None
     to_account_id: str | None = None
     to_account_name: str | None = None
-    transaction_type: str | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
     payment_mode: str | None = None
     exchange_rate: Decimal | None = None
-    date: dt.date | None = None
-    customer_id: str | None = None
     customer_name: str | None = None
     vendor_id: str | None = None
     vendor_name: str | None = None
-    reference_number: str | None = None
-    description: str | None = None
     bank_charges: Decimal | None = None
     tax_id: str | None = None
     documents: list[BankTransactionDocument] | None = None
@@ -89,7 +105,6 @@ class BankTransaction(Record, frozen=True, kw_only=True):
     tax_exemption_code: str | None = None
     total: Decimal | None = None
     bcy_total: Decimal | None = None
-    amount: Decimal | None = None
     vat_treatment: str | None = None
     tax_treatment: str | None = None
     product_type: str | None = None
@@ -108,21 +123,6 @@ class BankTransaction(Record, frozen=True, kw_only=True):
     imported_transactions: list[BankTransactionImportedTransaction] | None = None
     tags: list[Tag] | None = None
     line_items: list[BankTransactionLineItem] | None = None
-    status: str | None = None
-    source: str | None = None
-    account_id: str | None = None
-    account_name: str | None = None
-    account_type: str | None = None
-    price_precision: int | None = None
-    payee: str | None = None
-    is_paid_via_print_check: bool | None = None
-    currency_symbol: str | None = None
-    debit_or_credit: str | None = None
-    offset_account_name: str | None = None
-    is_offsetaccount_matched: bool | None = None
-    imported_transaction_id: str | None = None
-    is_rule_exist: bool | None = None
-    rule_details: list[str] | None = None
 
 
 class BankTransactionMatchingTransaction(Record, frozen=True, kw_only=True):

@@ -28,10 +28,10 @@ class BaseCurrencyAdjustment(Record, frozen=True, kw_only=True):
     adjustment_date: dt.date | None = None
     exchange_rate: Decimal | None = None
     currency_id: str | None = None
-    accounts: list[BaseCurrencyAdjustmentAccount] | None = None
-    notes: str | None = None
     currency_code: str | None = None
+    notes: str | None = None
     gain_or_loss: Decimal | None = None
+    accounts: list[BaseCurrencyAdjustmentAccount] | None = None
 
 
 class BaseCurrencyAdjustmentReevaluateAccount(Part, frozen=True, kw_only=True):

@@ -129,16 +129,19 @@ class BillPayment(Record, frozen=True, kw_only=True):
     payment_id: str = ""
     bill_id: str | None = None
     bill_payment_id: str | None = None
+    vendor_id: str | None = None
+    vendor_name: str | None = None
     payment_mode: str | None = None
-    payment_number: str | None = None
     description: str | None = None
     date: dt.date | None = None
     reference_number: str | None = None
     exchange_rate: Decimal | None = None
     amount: Decimal | None = None
+    paid_through: str | None = None
+    is_single_bill_payment: bool | None = None
+    payment_number: str | None = None
     paid_through_account_id: str | None = None
     paid_through_account_name: str | None = None
-    is_single_bill_payment: bool | None = None
     is_paid_via_print_check: bool | None = None
     check_details: list[BillCheckDetails] | None = None
     is_ach_payment: bool | None = None
@@ -147,9 +150,6 @@ class BillPayment(Record, frozen=True, kw_only=True):
     filed_in_vat_return_id: str | None = None
     filed_in_vat_return_name: str | None = None
     filed_in_vat_return_type: str | None = None
-    vendor_id: str | None = None
-    vendor_name: str | None = None
-    paid_through: str | None = None
 
 
 class BillVendorCredit(Part, frozen=True, kw_only=True):
@@ -166,9 +166,29 @@ class Bill(Record, frozen=True, kw_only=True):
     """A bill; ``bill_id`` names it."""
 
     bill_id: str = ""
-    purchaseorder_ids: list[str] | None = None
     vendor_id: str | None = None
     vendor_name: str | None = None
+    status: str | None = None
+    bill_number: str | None = None
+    reference_number: str | None = None
+    date: dt.date | None = None
+    due_date: dt.date | None = None
+    due_days: str | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    price_precision: int | None = None
+    exchange_rate: Decimal | None = None
+    total: Decimal | None = None
+    balance: Decimal | None = None
+    location_id: str | None = None
+    location_name: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    attachment_name: str | None = None
+    has_attachment: bool | None = None
+    is_tds_applied: bool | None = None
+    is_abn_quoted: str | None = None
+    purchaseorder_ids: list[str] | None = None
     vat_treatment: str | None = None
     vat_reg_no: str | None = None
     source_of_supply: str | None = None
@@ -183,40 +203,26 @@ class Bill(Record, frozen=True, kw_only=True):
     pricebook_name: str | None = None
     is_reverse_charge_applied: bool | None = None
     unused_credits_payable_amount: Decimal | None = None
-    status: str | None = None
-    bill_number: str | None = None
-    date: dt.date | None = None
-    due_date: dt.date | None = None
     payment_terms: int | None = None
     payment_terms_label: str | None = None
     payment_expected_date: dt.date | None = None
-    reference_number: str | None = None
     recurring_bill_id: str | None = None
     due_by_days: str | None = None
     due_in_days: int | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
     currency_symbol: str | None = None
     documents: list[BillDocument] | None = None
-    price_precision: int | None = None
-    exchange_rate: Decimal | None = None
     adjustment: Decimal | None = None
     adjustment_description: str | None = None
     custom_fields: list[CustomField] | None = None
     tags: list[Tag] | None = None
-    is_tds_applied: bool | None = None
     is_item_level_tax_calc: bool | None = None
     is_inclusive_tax: bool | None = None
     filed_in_vat_return_id: str | None = None
     filed_in_vat_return_name: str | None = None
     filed_in_vat_return_type: str | None = None
-    is_abn_quoted: str | None = None
     line_items: list[BillLineItem] | None = None
-    location_id: str | None = None
-    location_name: str | None = None
     sub_total: Decimal | None = None
     tax_total: Decimal | None = None
-    total: Decimal | None = None
     payment_made: Decimal | None = None
     vendor_credits_applied: int | None = None
     is_line_item_invoiced: bool | None = None
@@ -226,20 +232,14 @@ class Bill(Record, frozen=True, kw_only=True):
     acquisition_vat_total: Decimal | None = None
     reverse_charge_vat_summary: list[BillReverseChargeVatSummary] | None = None
     reverse_charge_vat_total: Decimal | None = None
-    balance: Decimal | None = None
     billing_address: Address | None = None
     payments: list[BillPayment] | None = None
     vendor_credits: list[BillVendorCredit] | None = None
-    created_time: Moment | None = None
     created_by_id: str | None = None
-    last_modified_time: Moment | None = None
     reference_id: str | None = None
     notes: str | None = None
     terms: str | None = None
-    attachment_name: str | None = None
     open_purchaseorders_count: int | None = None
-    due_days: str | None = None
-    has_attachment: bool | None = None
 
 
 class BillComment(Record, frozen=True, kw_only=True):

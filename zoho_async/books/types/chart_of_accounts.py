@@ -37,28 +37,28 @@ class ChartOfAccount(Record, frozen=True, kw_only=True):
     account_id: str = ""
     account_name: str | None = None
     account_code: str | None = None
-    is_active: bool | None = None
     account_type: str | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
-    description: str | None = None
-    is_system_account: bool | None = None
-    is_involved_in_transaction: bool | None = None
-    can_show_in_ze: bool | None = None
-    include_in_vat_return: bool | None = None
-    custom_fields: list[CustomField] | None = None
-    parent_account_id: str | None = None
-    documents: list[str] | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
     is_user_created: bool | None = None
+    is_system_account: bool | None = None
     is_standalone_account: bool | None = None
+    is_active: bool | None = None
+    can_show_in_ze: bool | None = None
+    is_involved_in_transaction: bool | None = None
     current_balance: Any = None
+    parent_account_id: str | None = None
     parent_account_name: str | None = None
     depth: str | None = None
     has_attachment: bool | None = None
     is_child_present: str | None = None
     child_count: str | None = None
+    documents: list[str] | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    description: str | None = None
+    include_in_vat_return: bool | None = None
+    custom_fields: list[CustomField] | None = None
 
 
 class ChartOfAccountGetResult(Record, frozen=True, kw_only=True):

@@ -28,27 +28,27 @@ class CustomerPayment(Record, frozen=True, kw_only=True):
     """A customer payment; ``payment_id`` names it."""
 
     payment_id: str = ""
+    payment_number: str | None = None
+    invoice_number: str | None = None
+    date: dt.date | None = None
     payment_mode: str | None = None
     amount: Decimal | None = None
+    bcy_amount: Decimal | None = None
+    location_id: str | None = None
+    location_name: str | None = None
+    tags: list[Tag] | None = None
     amount_refunded: Decimal | None = None
     bank_charges: Decimal | None = None
-    date: dt.date | None = None
     status: str | None = None
     reference_number: str | None = None
     description: str | None = None
     customer_id: str | None = None
     customer_name: str | None = None
     email: str | None = None
-    tags: list[Tag] | None = None
     invoices: list[CustomerPaymentInvoice] | None = None
     currency_code: str | None = None
     currency_symbol: str | None = None
-    location_id: str | None = None
-    location_name: str | None = None
     custom_fields: list[CustomField] | None = None
-    payment_number: str | None = None
-    invoice_number: str | None = None
-    bcy_amount: Decimal | None = None
 
 
 class CustomerPaymentPaymentRefund(Record, frozen=True, kw_only=True):

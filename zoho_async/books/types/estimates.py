@@ -83,35 +83,42 @@ class Estimate(Record, frozen=True, kw_only=True):
     """An estimate; ``estimate_id`` names it."""
 
     estimate_id: str = ""
+    customer_name: str | None = None
+    customer_id: str | None = None
+    status: str | None = None
     estimate_number: str | None = None
-    date: dt.date | None = None
     reference_number: str | None = None
+    date: dt.date | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    total: Decimal | None = None
+    location_id: str | None = None
+    location_name: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    accepted_date: dt.date | None = None
+    declined_date: dt.date | None = None
+    expiry_date: dt.date | None = None
+    has_attachment: bool | None = None
+    is_viewed_by_client: bool | None = None
+    client_viewed_time: Moment | None = None
     is_pre_gst: bool | None = None
     place_of_supply: str | None = None
     gst_no: str | None = None
     gst_treatment: str | None = None
     tax_treatment: str | None = None
     is_reverse_charge_applied: bool | None = None
-    status: str | None = None
-    customer_id: str | None = None
-    customer_name: str | None = None
     contact_persons_associated: list[EstimateContactPersonsAssociated] | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
     exchange_rate: Decimal | None = None
-    expiry_date: dt.date | None = None
     discount: Decimal | Percentage | None = None
     is_discount_before_tax: bool | None = None
     discount_type: str | None = None
     is_inclusive_tax: bool | None = None
     line_items: list[EstimateLineItem] | None = None
-    location_id: str | None = None
-    location_name: str | None = None
     shipping_charge: Decimal | None = None
     adjustment: Decimal | None = None
     adjustment_description: str | None = None
     sub_total: Decimal | None = None
-    total: Decimal | None = None
     tax_total: Decimal | None = None
     price_precision: int | None = None
     taxes: list[DocumentTax] | None = None
@@ -122,17 +129,10 @@ class Estimate(Record, frozen=True, kw_only=True):
     custom_fields: list[CustomField] | None = None
     template_id: str | None = None
     template_name: str | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
     salesperson_id: str | None = None
     salesperson_name: str | None = None
     project: EstimateProject | None = None
     tags: list[Tag] | None = None
-    accepted_date: dt.date | None = None
-    declined_date: dt.date | None = None
-    has_attachment: bool | None = None
-    is_viewed_by_client: bool | None = None
-    client_viewed_time: Moment | None = None
 
 
 class EstimateEmailtemplate(Part, frozen=True, kw_only=True):

@@ -31,23 +31,23 @@ class FixedAsset(Record, frozen=True, kw_only=True):
     """A fixed asset; ``fixed_asset_id`` names it."""
 
     fixed_asset_id: str = ""
+    asset_number: str | None = None
     asset_name: str | None = None
     status: str | None = None
-    asset_number: str | None = None
+    current_asset_value: Decimal | None = None
+    asset_cost: Decimal | None = None
+    fixed_asset_type_name: str | None = None
     asset_number_prefix: str | None = None
     asset_number_suffix: int | None = None
     description: str | None = None
     total_life: Decimal | None = None
     fixed_asset_type_id: str | None = None
-    fixed_asset_type_name: str | None = None
     depreciation_method: str | None = None
     depreciation_percentage: Decimal | None = None
     depreciation_frequency: str | None = None
-    asset_cost: Decimal | None = None
     dep_start_value: Decimal | None = None
     salvage_value: Decimal | None = None
     asset_purchase_date: dt.date | None = None
-    current_asset_value: Decimal | None = None
     accumulated_dep_value: Decimal | None = None
     serial_no: str | None = None
     depreciation_start_date: dt.date | None = None

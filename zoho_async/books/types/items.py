@@ -45,15 +45,15 @@ class Item(Record, frozen=True, kw_only=True):
     purchase_tax_rule_id: str | None = None
     sales_tax_rule_id: str | None = None
     tax_name: str | None = None
-    hsn_or_sac: str | None = None
-    sat_item_key_code: str | None = None
-    unitkey_code: str | None = None
     tax_percentage: Decimal | None = None
     tax_type: str | None = None
     sku: str | None = None
     product_type: str | None = None
-    item_tax_preferences: list[ItemTaxPreference] | None = None
+    sat_item_key_code: str | None = None
+    unitkey_code: str | None = None
     custom_fields: list[CustomField] | None = None
+    hsn_or_sac: str | None = None
+    item_tax_preferences: list[ItemTaxPreference] | None = None
     locations: list[ItemLocation] | None = None
 
 

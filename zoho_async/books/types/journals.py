@@ -52,15 +52,20 @@ class Journal(Record, frozen=True, kw_only=True):
     """A journal; ``journal_id`` names it."""
 
     journal_id: str = ""
+    journal_date: dt.date | None = None
     entry_number: str | None = None
     reference_number: str | None = None
-    notes: str | None = None
     currency_id: str | None = None
+    notes: str | None = None
+    journal_type: str | None = None
+    entity_type: str | None = None
+    total: Decimal | None = None
+    bcy_total: Decimal | None = None
+    custom_field: str | None = None
+    tags: list[Tag] | None = None
     currency_code: str | None = None
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
-    journal_date: dt.date | None = None
-    journal_type: str | None = None
     vat_treatment: str | None = None
     product_type: str | None = None
     include_in_vat_return: bool | None = None
@@ -69,17 +74,12 @@ class Journal(Record, frozen=True, kw_only=True):
     location_id: str | None = None
     location_name: str | None = None
     line_item_total: Decimal | None = None
-    total: Decimal | None = None
-    bcy_total: Decimal | None = None
     price_precision: int | None = None
     taxes: list[DocumentTax] | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
     status: str | None = None
     custom_fields: list[CustomField] | None = None
-    tags: list[Tag] | None = None
-    entity_type: str | None = None
-    custom_field: str | None = None
 
 
 class JournalComment(Record, frozen=True, kw_only=True):

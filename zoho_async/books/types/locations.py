@@ -32,20 +32,20 @@ class LocationAssociatedUser(Part, frozen=True, kw_only=True):
 class Location(Record, frozen=True, kw_only=True):
     """A location; ``location_id`` names it."""
 
-    address: LocationAddress | None = None
+    type_: str | None = msgspec.field(default=None, name="type")
     email: str | None = None
-    is_primary: bool | None = None
     phone: str | None = None
-    status: Any = None
+    address: LocationAddress | None = None
     location_id: str = ""
     location_name: str | None = None
-    type_: str | None = msgspec.field(default=None, name="type")
+    tax_settings_id: str | None = None
     parent_location_id: str | None = None
     associated_series_ids: list[str] | None = None
     auto_number_generation_id: str | None = None
-    associated_users: list[LocationAssociatedUser] | None = None
-    tax_settings_id: str | None = None
     is_all_users_selected: bool | None = None
+    associated_users: list[LocationAssociatedUser] | None = None
+    is_primary: bool | None = None
+    status: Any = None
 
 
 class LocationAddressInput(Input, kw_only=True):

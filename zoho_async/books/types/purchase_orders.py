@@ -134,6 +134,21 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     """A purchase order; ``purchaseorder_id`` names it."""
 
     purchaseorder_id: str = ""
+    vendor_id: str | None = None
+    vendor_name: str | None = None
+    status: str | None = None
+    purchaseorder_number: str | None = None
+    reference_number: str | None = None
+    date: dt.date | None = None
+    delivery_date: dt.date | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    price_precision: int | None = None
+    total: Decimal | None = None
+    has_attachment: bool | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    custom_fields: list[CustomField] | None = None
     documents: list[PurchaseOrderDocument] | None = None
     vat_treatment: str | None = None
     gst_no: str | None = None
@@ -146,23 +161,14 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     pricebook_id: str | None = None
     pricebook_name: str | None = None
     is_reverse_charge_applied: bool | None = None
-    purchaseorder_number: str | None = None
-    date: dt.date | None = None
     expected_delivery_date: dt.date | None = None
     discount: Decimal | Percentage | None = None
     discount_account_id: str | None = None
     is_discount_before_tax: bool | None = None
-    reference_number: str | None = None
-    status: str | None = None
-    vendor_id: str | None = None
-    vendor_name: str | None = None
     crm_owner_id: str | None = None
     contact_persons_associated: list[PurchaseOrderContactPersonsAssociated] | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
-    delivery_date: dt.date | None = None
     is_emailed: bool | None = None
     is_inclusive_tax: bool | None = None
     location_id: str | None = None
@@ -170,7 +176,6 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     line_items: list[PurchaseOrderLineItem] | None = None
     sub_total: Decimal | None = None
     tax_total: Decimal | None = None
-    total: Decimal | None = None
     taxes: list[str] | None = None
     acquisition_vat_summary: list[PurchaseOrderAcquisitionVatSummary] | None = None
     acquisition_vat_total: Decimal | None = None
@@ -185,8 +190,6 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     delivery_org_address_id: str | None = None
     delivery_customer_id: str | None = None
     delivery_address: PurchaseOrderDeliveryAddress | None = None
-    price_precision: int | None = None
-    custom_fields: list[CustomField] | None = None
     attachment_name: str | None = None
     can_send_in_mail: bool | None = None
     template_id: str | None = None
@@ -195,13 +198,10 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     page_height: str | None = None
     orientation: str | None = None
     template_type: str | None = None
-    created_time: Moment | None = None
     created_by_id: str | None = None
-    last_modified_time: Moment | None = None
     can_mark_as_bill: bool | None = None
     can_mark_as_unbill: bool | None = None
     tags: list[Tag] | None = None
-    has_attachment: bool | None = None
 
 
 class PurchaseOrderTemplate(Record, frozen=True, kw_only=True):

@@ -22,11 +22,11 @@ class Tag(Part, frozen=True, kw_only=True):
 class CustomField(Part, frozen=True, kw_only=True):
     """A custom field."""
 
+    customfield_id: str | None = None
+    value: Any = None
     custom_field_id: str | None = None
     index: int | None = None
     label: str | None = None
-    value: Any = None
-    customfield_id: str | None = None
     data_type: str | None = None
     show_on_pdf: bool | None = None
     edit_on_store: bool | None = None
@@ -47,9 +47,9 @@ class DocumentTax(Part, frozen=True, kw_only=True):
 
     tax_name: str | None = None
     tax_amount: Decimal | None = None
-    tax_id: str | None = None
     debit_or_credit: str | None = None
     tax_account: bool | None = None
+    tax_id: str | None = None
 
 
 class Address(Record, frozen=True, kw_only=True):

@@ -22,20 +22,20 @@ class Tax(Record, frozen=True, kw_only=True):
     tax_percentage: Decimal | None = None
     tax_type: str | None = None
     tax_factor: str | None = None
-    tds_payable_account_id: str | None = None
+    tax_specific_type: str | None = None
     tax_authority_id: str | None = None
     tax_authority_name: str | None = None
     is_value_added: bool | None = None
-    tax_specific_type: str | None = None
-    country: str | None = None
-    country_code: str | None = None
-    purchase_tax_expense_account_id: str | None = None
     is_default_tax: bool | None = None
     is_editable: bool | None = None
     output_tax_account_name: str | None = None
     purchase_tax_account_name: str | None = None
     tax_account_id: str | None = None
     purchase_tax_account_id: str | None = None
+    tds_payable_account_id: str | None = None
+    country: str | None = None
+    country_code: str | None = None
+    purchase_tax_expense_account_id: str | None = None
 
 
 class TaxGroupTax(Part, frozen=True, kw_only=True):

@@ -138,30 +138,30 @@ class VendorCreditRefund(Record, frozen=True, kw_only=True):
     date: dt.date | None = None
     refund_mode: str | None = None
     reference_number: str | None = None
+    amount: Decimal | None = None
+    vendor_credit_number: str | None = None
+    customer_name: str | None = None
     description: str | None = None
     amount_bcy: Decimal | None = None
     amount_fcy: Decimal | None = None
     filed_in_vat_return_id: str | None = None
     filed_in_vat_return_name: str | None = None
     filed_in_vat_return_type: str | None = None
-    amount: Decimal | None = None
     exchange_rate: Decimal | None = None
     account_id: str | None = None
     account_name: str | None = None
     imported_transactions: list[VendorCreditRefundImportedTransaction] | None = None
-    vendor_credit_number: str | None = None
-    customer_name: str | None = None
 
 
 class VendorCreditBillsCredited(Record, frozen=True, kw_only=True):
     """A credited of a vendor credit bills."""
 
+    vendor_credit_id: str | None = None
     bill_id: str | None = None
     vendor_credit_bill_id: str | None = None
     date: dt.date | None = None
     bill_number: str | None = None
     amount: Decimal | None = None
-    vendor_credit_id: str | None = None
 
 
 class VendorCredit(Record, frozen=True, kw_only=True):
@@ -169,7 +169,20 @@ class VendorCredit(Record, frozen=True, kw_only=True):
 
     vendor_credit_id: str = ""
     vendor_credit_number: str | None = None
+    status: str | None = None
+    reference_number: str | None = None
     date: dt.date | None = None
+    total: Decimal | None = None
+    balance: Decimal | None = None
+    vendor_id: str | None = None
+    vendor_name: str | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    has_attachment: bool | None = None
+    exchange_rate: Decimal | None = None
+    tags: list[Tag] | None = None
     source_of_supply: str | None = None
     destination_of_supply: str | None = None
     place_of_supply: str | None = None
@@ -178,13 +191,6 @@ class VendorCredit(Record, frozen=True, kw_only=True):
     tax_treatment: str | None = None
     pricebook_id: str | None = None
     is_reverse_charge_applied: bool | None = None
-    status: str | None = None
-    reference_number: str | None = None
-    vendor_id: str | None = None
-    vendor_name: str | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
-    exchange_rate: Decimal | None = None
     price_precision: int | None = None
     vat_treatment: str | None = None
     filed_in_vat_return_id: str | None = None
@@ -193,7 +199,6 @@ class VendorCredit(Record, frozen=True, kw_only=True):
     is_inclusive_tax: bool | None = None
     location_id: str | None = None
     location_name: Any = None
-    tags: list[Tag] | None = None
     line_items: VendorCreditLineItems | None = None
     acquisition_vat_summary: list[VendorCreditAcquisitionVatSummary] | None = None
     acquisition_vat_total: Decimal | None = None
@@ -202,17 +207,12 @@ class VendorCredit(Record, frozen=True, kw_only=True):
     documents: list[VendorCreditDocument] | None = None
     custom_fields: list[CustomField] | None = None
     sub_total: Decimal | None = None
-    total: Decimal | None = None
     total_credits_used: Decimal | None = None
     total_refunded_amount: Decimal | None = None
-    balance: Decimal | None = None
     notes: str | None = None
     comments: list[VendorCreditComment] | None = None
     vendor_credit_refunds: list[VendorCreditRefund] | None = None
     bills_credited: list[VendorCreditBillsCredited] | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
-    has_attachment: bool | None = None
     taxes: list[DocumentTax] | None = None
 
 

@@ -29,11 +29,11 @@ class VendorPaymentBill(Part, frozen=True, kw_only=True):
 class VendorPaymentCheckDetails(Part, frozen=True, kw_only=True):
     """The check details of a vendor payment."""
 
-    amount_in_words: str | None = None
     check_id: str | None = None
-    check_number: str | None = None
     check_status: str | None = None
+    check_number: str | None = None
     memo: str | None = None
+    amount_in_words: str | None = None
 
 
 class VendorPaymentRefund(Record, frozen=True, kw_only=True):

@@ -10,14 +10,6 @@ from msgspec import UNSET, UnsetType
 from zoho_async.wire import Input, Part, Record
 
 
-class BatchCustomField(Part, frozen=True, kw_only=True):
-    """A custom field of a batch."""
-
-    custom_field_id: str | None = None
-    label: str | None = None
-    value: str | None = None
-
-
 class BatchAssociatedLocation(Part, frozen=True, kw_only=True):
     """An associated location of a batch."""
 
@@ -26,26 +18,34 @@ class BatchAssociatedLocation(Part, frozen=True, kw_only=True):
     balance_quantity: Decimal | None = None
 
 
+class BatchCustomField(Part, frozen=True, kw_only=True):
+    """A custom field of a batch."""
+
+    custom_field_id: str | None = None
+    label: str | None = None
+    value: str | None = None
+
+
 class Batch(Record, frozen=True, kw_only=True):
     """A batch; ``batch_id`` names it."""
 
     batch_id: str = ""
-    item_id: str | None = None
-    batch_number: str | None = None
-    manufacturer_batch_number: str | None = None
-    manufactured_date: dt.date | None = None
-    expiry_date: dt.date | None = None
-    balance_quantity: Decimal | None = None
-    status: str | None = None
-    batch_custom_fields: list[BatchCustomField] | None = None
     batch_in_id: str | None = None
+    batch_number: str | None = None
     internal_batch_number: str | None = None
     external_batch_number: str | None = None
+    manufacturer_batch_number: str | None = None
     manufacturer_date: dt.date | None = None
+    manufactured_date: dt.date | None = None
+    expiry_date: dt.date | None = None
     in_quantity: Decimal | None = None
+    balance_quantity: Decimal | None = None
     balance_quantity_unit: str | None = None
     location_id: str | None = None
     associated_locations: list[BatchAssociatedLocation] | None = None
+    batch_custom_fields: list[BatchCustomField] | None = None
+    status: str | None = None
+    item_id: str | None = None
 
 
 class BatchCustomFieldInput(Input, kw_only=True):

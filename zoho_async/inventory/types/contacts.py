@@ -67,6 +67,8 @@ class ContactPersonCommunicationPreference(Part, frozen=True, kw_only=True):
 class ContactPerson(Record, frozen=True, kw_only=True):
     """A contact person; ``contact_person_id`` names it."""
 
+    contact_id: str | None = None
+    contact_person_id: str = ""
     salutation: str | None = None
     first_name: str | None = None
     last_name: str | None = None
@@ -75,8 +77,6 @@ class ContactPerson(Record, frozen=True, kw_only=True):
     mobile: str | None = None
     is_primary_contact: bool | None = None
     communication_preference: ContactPersonCommunicationPreference | None = None
-    contact_id: str | None = None
-    contact_person_id: str = ""
     skype: str | None = None
     designation: str | None = None
     department: str | None = None
@@ -106,22 +106,29 @@ class Contact(Record, frozen=True, kw_only=True):
     contact_id: str = ""
     contact_name: str | None = None
     company_name: str | None = None
-    has_transaction: bool | None = None
     contact_type: str | None = None
-    is_linked_with_zohocrm: bool | None = None
-    website: str | None = None
-    primary_contact_id: str | None = None
+    status: str | None = None
     payment_terms: int | None = None
     payment_terms_label: str | None = None
     currency_id: str | None = None
     currency_code: str | None = None
+    outstanding_receivable_amount: Decimal | None = None
+    unused_credits_receivable_amount: Decimal | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    mobile: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    has_transaction: bool | None = None
+    is_linked_with_zohocrm: bool | None = None
+    website: str | None = None
+    primary_contact_id: str | None = None
     currency_symbol: str | None = None
     language_code: str | None = None
-    outstanding_receivable_amount: Decimal | None = None
     outstanding_receivable_amount_bcy: Decimal | None = None
-    unused_credits_receivable_amount: Decimal | None = None
     unused_credits_receivable_amount_bcy: Decimal | None = None
-    status: str | None = None
     payment_reminder_enabled: bool | None = None
     custom_fields: list[CustomField] | None = None
     opening_balances: list[ContactOpeningBalance] | None = None
@@ -134,8 +141,6 @@ class Contact(Record, frozen=True, kw_only=True):
     contact_persons: list[ContactPerson] | None = None
     default_templates: ContactDefaultTemplates | None = None
     notes: str | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
     is_taxable: bool | None = None
     tax_id: str | None = None
     tax_name: str | None = None
@@ -152,11 +157,6 @@ class Contact(Record, frozen=True, kw_only=True):
     legal_name: str | None = None
     is_tds_registered: bool | None = None
     gst_treatment: str | None = None
-    first_name: str | None = None
-    last_name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    mobile: str | None = None
 
 
 class ContactToContact(Part, frozen=True, kw_only=True):

@@ -192,8 +192,19 @@ class CreditNote(Record, frozen=True, kw_only=True):
 
     creditnote_id: str = ""
     creditnote_number: str | None = None
-    contact_persons_associated: list[CreditNoteContactPersonsAssociated] | None = None
+    status: str | None = None
+    reference_number: str | None = None
     date: dt.date | None = None
+    total: Decimal | None = None
+    balance: Decimal | None = None
+    customer_id: str | None = None
+    customer_name: str | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    is_emailed: bool | None = None
+    contact_persons_associated: list[CreditNoteContactPersonsAssociated] | None = None
     is_pre_gst: bool | None = None
     place_of_supply: str | None = None
     vat_treatment: str | None = None
@@ -203,32 +214,21 @@ class CreditNote(Record, frozen=True, kw_only=True):
     cfdi_reference_type: str | None = None
     gst_treatment: str | None = None
     tax_treatment: str | None = None
-    status: str | None = None
-    customer_id: str | None = None
-    customer_name: str | None = None
     custom_fields: list[CustomField] | None = None
-    reference_number: str | None = None
     email: str | None = None
-    total: Decimal | None = None
-    balance: Decimal | None = None
     line_items: list[CreditNoteLineItem] | None = None
     location_id: str | None = None
     location_name: str | None = None
     invoices: list[CreditNoteInvoice] | None = None
     taxes: list[DocumentTax] | None = None
-    currency_code: str | None = None
     currency_symbol: str | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
-    created_time: Moment | None = None
     updated_time: Moment | None = None
     template_id: str | None = None
     template_name: str | None = None
     notes: str | None = None
     terms: str | None = None
-    currency_id: str | None = None
-    last_modified_time: Moment | None = None
-    is_emailed: bool | None = None
 
 
 class CreditNoteEmailContentEmailtemplate(Part, frozen=True, kw_only=True):

@@ -27,16 +27,24 @@ class CustomerPayment(Record, frozen=True, kw_only=True):
     """A customer payment; ``payment_id`` names it."""
 
     payment_id: str = ""
+    payment_number: str | None = None
+    invoice_number: str | None = None
+    date: dt.date | None = None
     payment_mode: str | None = None
     amount: Decimal | None = None
-    amount_refunded: Decimal | None = None
-    bank_charges: Decimal | None = None
-    date: dt.date | None = None
-    status: str | None = None
-    reference_number: str | None = None
+    bcy_amount: Decimal | None = None
+    unused_amount: Decimal | None = None
+    account_id: str | None = None
+    account_name: str | None = None
     description: str | None = None
+    reference_number: str | None = None
     customer_id: str | None = None
     customer_name: str | None = None
+    location_id: str | None = None
+    location_name: str | None = None
+    amount_refunded: Decimal | None = None
+    bank_charges: Decimal | None = None
+    status: str | None = None
     email: str | None = None
     tax_amount_withheld: Decimal | None = None
     invoices: list[CustomerPaymentInvoice] | None = None
@@ -44,18 +52,10 @@ class CustomerPayment(Record, frozen=True, kw_only=True):
     currency_id: str | None = None
     currency_code: str | None = None
     currency_symbol: str | None = None
-    account_id: str | None = None
-    account_name: str | None = None
     tax_account_id: str | None = None
     tax_account_name: str | None = None
-    unused_amount: Decimal | None = None
     last_four_digits: int | None = None
-    location_id: str | None = None
-    location_name: str | None = None
     custom_fields: list[CustomField] | None = None
-    payment_number: str | None = None
-    invoice_number: str | None = None
-    bcy_amount: Decimal | None = None
 
 
 class CustomerPaymentInvoiceInput(Input, kw_only=True):

@@ -68,11 +68,11 @@ class InventoryAdjustment(Record, frozen=True, kw_only=True):
     description: str | None = None
     reference_number: str | None = None
     adjustment_type: str | None = None
+    total: Decimal | None = None
+    custom_fields: list[CustomField] | None = None
     line_items: list[InventoryAdjustmentLineItem] | None = None
     location_id: str | None = None
     location_name: str | None = None
-    total: Decimal | None = None
-    custom_fields: list[CustomField] | None = None
 
 
 class InventoryAdjustmentStorageInput(Input, kw_only=True):

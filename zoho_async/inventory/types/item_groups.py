@@ -34,8 +34,8 @@ class ItemGroupItems(Part, frozen=True, kw_only=True):
     image_id: str | None = None
     image_name: str | None = None
     image_type: str | None = None
-    actual_available_stock: Decimal | None = None
     available_stock: Decimal | None = None
+    actual_available_stock: Decimal | None = None
 
 
 class ItemGroupOptions(Part, frozen=True, kw_only=True):

@@ -103,22 +103,22 @@ class MoveOrder(Record, frozen=True, kw_only=True):
     date: dt.date | None = None
     notes: str | None = None
     status: str | None = None
-    completed_date: dt.date | None = None
     assignee_id: str | None = None
     assignee_name: str | None = None
-    created_by_id: str | None = None
-    created_by_name: str | None = None
     warehouse_id: str | None = None
     warehouse_name: str | None = None
     location_id: str | None = None
     location_name: str | None = None
+    has_attachment: bool | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    completed_date: dt.date | None = None
+    created_by_id: str | None = None
+    created_by_name: str | None = None
     html_string: str | None = None
     comments: list[MoveOrderComment] | None = None
     line_items: list[MoveOrderLineItem] | None = None
     documents: list[MoveOrderDocument] | None = None
-    has_attachment: bool | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
 
 
 class MoveOrderSetting(Record, frozen=True, kw_only=True):

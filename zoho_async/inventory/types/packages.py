@@ -124,8 +124,6 @@ class PackageShipmentOrder(Part, frozen=True, kw_only=True):
 class Package(Record, frozen=True, kw_only=True):
     """A package; ``package_id`` names it."""
 
-    billing_address: Address | None = None
-    contact_persons: list[PackageContactPerson] | None = None
     created_time: Moment | None = None
     customer_id: str | None = None
     customer_name: str | None = None
@@ -133,7 +131,6 @@ class Package(Record, frozen=True, kw_only=True):
     email: str | None = None
     is_emailed: bool | None = None
     last_modified_time: Moment | None = None
-    line_items: list[PackageLineItem] | None = None
     mobile: str | None = None
     notes: str | None = None
     package_id: str = ""
@@ -141,12 +138,15 @@ class Package(Record, frozen=True, kw_only=True):
     phone: str | None = None
     salesorder_id: str | None = None
     salesorder_number: str | None = None
-    shipping_address: Address | None = None
     template_id: str | None = None
     template_name: str | None = None
     template_type: str | None = None
     total_quantity: Decimal | None = None
     custom_fields: list[CustomField] | None = None
+    billing_address: Address | None = None
+    contact_persons: list[PackageContactPerson] | None = None
+    line_items: list[PackageLineItem] | None = None
+    shipping_address: Address | None = None
     shipment_order: PackageShipmentOrder | None = None
 
 

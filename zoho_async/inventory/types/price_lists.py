@@ -50,7 +50,6 @@ class PriceList(Record, frozen=True, kw_only=True):
     is_increase: bool | None = None
     name: str | None = None
     percentage: Decimal | None = None
-    pricebook_rate: Decimal | None = None
     pricebook_id: str = ""
     pricebook_items: list[PriceListPriceBookItem] | None = None
     pricebook_type: str | None = None
@@ -58,6 +57,7 @@ class PriceList(Record, frozen=True, kw_only=True):
     rounding_type: str | None = None
     sales_or_purchase_type: str | None = None
     status: str | None = None
+    pricebook_rate: Decimal | None = None
 
 
 class PriceListPriceBracketInput(Input, kw_only=True):

@@ -16,6 +16,13 @@ PurchaseOrderGstTreatment: TypeAlias = Literal[
 ]
 
 
+class PurchaseOrderReceive(Part, frozen=True, kw_only=True):
+    """A receive of a purchase order."""
+
+    receive_id: str | None = None
+    receive_number: str | None = None
+
+
 class PurchaseOrderDocument(Part, frozen=True, kw_only=True):
     """A document of a purchase order."""
 
@@ -138,20 +145,28 @@ class PurchaseOrderBill(Part, frozen=True, kw_only=True):
     balance: Decimal | None = None
 
 
-class PurchaseOrderReceive(Part, frozen=True, kw_only=True):
-    """A receive of a purchase order."""
-
-    receive_id: str | None = None
-    receive_number: str | None = None
-
-
 class PurchaseOrder(Record, frozen=True, kw_only=True):
     """A purchase order; ``purchaseorder_id`` names it."""
 
     purchaseorder_id: str = ""
-    documents: list[PurchaseOrderDocument] | None = None
+    vendor_id: str | None = None
+    vendor_name: str | None = None
+    status: str | None = None
     purchaseorder_number: str | None = None
+    reference_number: str | None = None
     date: dt.date | None = None
+    delivery_date: dt.date | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    price_precision: int | None = None
+    total: Decimal | None = None
+    custom_fields: list[CustomField] | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    is_drop_shipment: bool | None = None
+    is_backorder: bool | None = None
+    receives: list[PurchaseOrderReceive] | None = None
+    documents: list[PurchaseOrderDocument] | None = None
     expected_delivery_date: dt.date | None = None
     date_formatted: str | None = None
     expected_delivery_date_formatted: str | None = None
@@ -160,30 +175,18 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     billed_status: int | None = None
     is_emailed: bool | None = None
     is_inclusive_tax: bool | None = None
-    is_backorder: bool | None = None
-    reference_number: str | None = None
-    status: str | None = None
-    vendor_id: str | None = None
-    vendor_name: str | None = None
     contact_persons_associated: list[PurchaseOrderContactPersonsAssociated] | None = None
     comments: list[PurchaseOrderComment] | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
-    delivery_date: dt.date | None = None
     salesorder_id: str | None = None
-    is_drop_shipment: bool | None = None
-    custom_fields: list[CustomField] | None = None
     line_items: list[PurchaseOrderLineItem] | None = None
     location_id: str | None = None
     location_name: str | None = None
     sub_total: Decimal | None = None
     sub_total_formatted: str | None = None
     tax_total: Decimal | None = None
-    total: Decimal | None = None
     taxes: list[DocumentTax] | None = None
-    price_precision: int | None = None
     pricebook_id: str | None = None
     billing_address: list[Address] | None = None
     notes: str | None = None
@@ -200,8 +203,6 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     template_id: str | None = None
     template_name: str | None = None
     template_type: str | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
     purchasereceives: list[PurchaseOrderPurchaseReceive] | None = None
     bills: list[PurchaseOrderBill] | None = None
     gst_treatment: str | None = None
@@ -210,7 +211,6 @@ class PurchaseOrder(Record, frozen=True, kw_only=True):
     destination_of_supply: str | None = None
     is_pre_gst: bool | None = None
     is_reverse_charge_applied: bool | None = None
-    receives: list[PurchaseOrderReceive] | None = None
 
 
 class PurchaseOrderCommunicationPreferenceInput(Input, kw_only=True):

@@ -93,19 +93,19 @@ class Putaway(Record, frozen=True, kw_only=True):
     putaway_number: str | None = None
     date: dt.date | None = None
     notes: str | None = None
-    created_by_id: str | None = None
-    created_by_name: str | None = None
     warehouse_id: str | None = None
     warehouse_name: str | None = None
     location_id: str | None = None
     location_name: str | None = None
+    has_attachment: bool | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    created_by_id: str | None = None
+    created_by_name: str | None = None
     html_string: str | None = None
     comments: list[PutawayComment] | None = None
     line_items: list[PutawayLineItem] | None = None
     documents: list[PutawayDocument] | None = None
-    has_attachment: bool | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
 
 
 class PutawaySetting(Record, frozen=True, kw_only=True):

@@ -71,38 +71,42 @@ class RetainerInvoice(Record, frozen=True, kw_only=True):
     """A retainer invoice; ``retainerinvoice_id`` names it."""
 
     retainerinvoice_id: str = ""
+    customer_name: str | None = None
     retainerinvoice_number: str | None = None
-    date: dt.date | None = None
+    customer_id: str | None = None
     status: str | None = None
+    reference_number: str | None = None
+    project_or_estimate_name: str | None = None
+    date: dt.date | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    is_viewed_by_client: bool | None = None
+    client_viewed_time: bool | None = None
+    total: Decimal | None = None
+    balance: Decimal | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    is_emailed: bool | None = None
+    last_payment_date: dt.date | None = None
+    has_attachment: bool | None = None
     is_pre_gst: bool | None = None
     place_of_supply: str | None = None
     project_id: str | None = None
     project_name: str | None = None
-    last_payment_date: dt.date | None = None
-    reference_number: str | None = None
-    customer_id: str | None = None
-    customer_name: str | None = None
     contact_persons_associated: list[RetainerInvoiceContactPersonsAssociated] | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
     currency_symbol: str | None = None
     exchange_rate: Decimal | None = None
-    is_viewed_by_client: bool | None = None
-    client_viewed_time: bool | None = None
     is_inclusive_tax: bool | None = None
     location_id: str | None = None
     location_name: str | None = None
     line_items: list[RetainerInvoiceLineItem] | None = None
     sub_total: Decimal | None = None
-    total: Decimal | None = None
     taxes: list[DocumentTax] | None = None
     payment_made: Decimal | None = None
     payment_drawn: Decimal | None = None
-    balance: Decimal | None = None
     allow_partial_payments: bool | None = None
     price_precision: int | None = None
     payment_options: RetainerInvoicePaymentOptions | None = None
-    is_emailed: bool | None = None
     documents: list[str] | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
@@ -115,13 +119,9 @@ class RetainerInvoice(Record, frozen=True, kw_only=True):
     page_height: str | None = None
     orientation: str | None = None
     template_type: str | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
     created_by_id: str | None = None
     attachment_name: str | None = None
     can_send_in_mail: bool | None = None
-    project_or_estimate_name: str | None = None
-    has_attachment: bool | None = None
 
 
 class RetainerInvoiceToContact(Part, frozen=True, kw_only=True):

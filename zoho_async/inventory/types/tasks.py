@@ -23,6 +23,14 @@ class TaskOwner(Part, frozen=True, kw_only=True):
     photo_url: str | None = None
 
 
+class TaskEntityTag(Part, frozen=True, kw_only=True):
+    """An entity tag of a task."""
+
+    id: str | None = None
+    name: str | None = None
+    color: str | None = None
+
+
 class TaskReminder(Part, frozen=True, kw_only=True):
     """The reminder of a task."""
 
@@ -72,49 +80,50 @@ class TaskDependency(Part, frozen=True, kw_only=True):
     depends_on_entity_type: int | None = None
 
 
-class TaskEntityTag(Part, frozen=True, kw_only=True):
-    """An entity tag of a task."""
-
-    id: str | None = None
-    name: str | None = None
-    color: str | None = None
-
-
 class Task(Record, frozen=True, kw_only=True):
     """A task; ``task_id`` names it."""
 
     task_id: str = ""
-    recurring_task_id: str | None = None
+    task_number: str | None = None
     owner_id: str | None = None
-    owner_ids: str | None = None
     owner_name: str | None = None
-    owners: list[TaskOwner] | None = None
-    title: str | None = None
-    due_date: dt.date | None = None
-    due_date_formatted: str | None = None
-    is_overdue: bool | None = None
-    contact_type: str | None = None
     contact_id: str | None = None
-    color_code: str | None = None
-    contact_name: str | None = None
-    parent_task_id: str | None = None
-    related_entity_id: str | None = None
-    related_entity_type: str | None = None
-    related_entity: int | None = None
-    related_entity_value: str | None = None
-    parent_status: str | None = None
-    status: str | None = None
-    custom_status_id: str | None = None
     billing_type: str | None = None
     is_billable: bool | None = None
     task_rate: Decimal | None = None
     completion_percentage: Decimal | None = None
-    is_subtask: bool | None = None
-    priority: str | None = None
-    reminder: TaskReminder | None = None
-    task_description: str | None = None
+    contact_name: str | None = None
+    contact_type: str | None = None
+    client_id: str | None = None
+    client_name: str | None = None
+    title: str | None = None
+    created_time: Moment | None = None
+    created_time_formatted: str | None = None
+    due_date: dt.date | None = None
     is_accountant_task: bool | None = None
-    task_number: str | None = None
+    is_overdue: bool | None = None
+    parent_task_id: str | None = None
+    parent_status: str | None = None
+    priority: str | None = None
+    status: str | None = None
+    color_code: str | None = None
+    task_description: str | None = None
+    subtask_count: int | None = None
+    is_subtask: bool | None = None
+    parent_task_name: str | None = None
+    parent_task_number: str | None = None
+    custom_fields: list[CustomField] | None = None
+    owners: list[TaskOwner] | None = None
+    entity_tags: list[TaskEntityTag] | None = None
+    recurring_task_id: str | None = None
+    owner_ids: str | None = None
+    due_date_formatted: str | None = None
+    related_entity_id: str | None = None
+    related_entity_type: str | None = None
+    related_entity: int | None = None
+    related_entity_value: str | None = None
+    custom_status_id: str | None = None
+    reminder: TaskReminder | None = None
     task_number_prefix: str | None = None
     task_number_suffix: str | None = None
     can_push: bool | None = None
@@ -122,22 +131,13 @@ class Task(Record, frozen=True, kw_only=True):
     last_modified_by_id: str | None = None
     template_id: str | None = None
     due_after: int | None = None
-    parent_task_name: str | None = None
-    parent_task_number: str | None = None
     created_by_name: str | None = None
     documents: list[TaskDocument] | None = None
-    custom_fields: list[CustomField] | None = None
     statuses: list[str] | None = None
     is_system_task: bool | None = None
     system_task_type: int | None = None
     comments: list[TaskComment] | None = None
     dependencies: list[TaskDependency] | None = None
-    entity_tags: list[TaskEntityTag] | None = None
-    client_id: str | None = None
-    client_name: str | None = None
-    created_time: Moment | None = None
-    created_time_formatted: str | None = None
-    subtask_count: int | None = None
 
 
 class TasksTask(Part, frozen=True, kw_only=True):

@@ -29,15 +29,15 @@ class TransferOrder(Record, frozen=True, kw_only=True):
     transfer_order_id: str = ""
     transfer_order_number: str | None = None
     date: dt.date | None = None
+    description: str | None = None
+    status: str | None = None
     from_location_id: str | None = None
     from_location_name: str | None = None
     to_location_id: str | None = None
     to_location_name: str | None = None
-    line_items: list[TransferOrderLineItem] | None = None
     is_intransit_order: bool | None = None
-    description: str | None = None
-    status: str | None = None
     custom_fields: list[CustomField] | None = None
+    line_items: list[TransferOrderLineItem] | None = None
     locations: dict[str, Any] | None = None
 
 

@@ -28,9 +28,9 @@ class UnitGroup(Record, frozen=True, kw_only=True):
     base_unit_id: str | None = None
     base_unit_name: str | None = None
     base_unit: str | None = None
+    unit_conversion_count: int | None = None
     base_unit_decimal: int | None = None
     unit_conversions: list[UnitGroupUnitConversion] | None = None
-    unit_conversion_count: int | None = None
 
 
 class UnitConversion(Record, frozen=True, kw_only=True):

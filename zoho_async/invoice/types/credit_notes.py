@@ -128,7 +128,20 @@ class CreditNote(Record, frozen=True, kw_only=True):
 
     creditnote_id: str = ""
     creditnote_number: str | None = None
+    status: str | None = None
+    reference_number: str | None = None
     date: dt.date | None = None
+    total: Decimal | None = None
+    balance: Decimal | None = None
+    location_id: str | None = None
+    location_name: str | None = None
+    customer_id: str | None = None
+    customer_name: str | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    is_emailed: bool | None = None
     is_pre_gst: bool | None = None
     place_of_supply: str | None = None
     vat_treatment: str | None = None
@@ -139,26 +152,16 @@ class CreditNote(Record, frozen=True, kw_only=True):
     gst_treatment: str | None = None
     tax_treatment: str | None = None
     is_reverse_charge_applied: bool | None = None
-    status: str | None = None
-    customer_id: str | None = None
-    customer_name: str | None = None
     contact_persons_associated: list[CreditNoteContactPersonsAssociated] | None = None
     custom_fields: list[CustomField] | None = None
     tags: list[Tag] | None = None
-    reference_number: str | None = None
     email: str | None = None
-    total: Decimal | None = None
-    balance: Decimal | None = None
-    location_id: str | None = None
-    location_name: str | None = None
     line_items: list[CreditNoteLineItem] | None = None
     invoices: list[CreditNoteInvoice] | None = None
     taxes: list[DocumentTax] | None = None
-    currency_code: str | None = None
     currency_symbol: str | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
-    created_time: Moment | None = None
     updated_time: Moment | None = None
     template_id: str | None = None
     template_name: str | None = None
@@ -166,9 +169,6 @@ class CreditNote(Record, frozen=True, kw_only=True):
     terms: str | None = None
     product_type: str | None = None
     serial_numbers: str | None = None
-    currency_id: str | None = None
-    last_modified_time: Moment | None = None
-    is_emailed: bool | None = None
 
 
 class CreditNoteEmailHistory(Record, frozen=True, kw_only=True):

@@ -28,11 +28,14 @@ class CustomerPayment(Record, frozen=True, kw_only=True):
     """A customer payment; ``payment_id`` names it."""
 
     payment_id: str = ""
+    payment_number: str | None = None
+    invoice_number: str | None = None
+    date: dt.date | None = None
     payment_mode: str | None = None
     amount: Decimal | None = None
+    bcy_amount: Decimal | None = None
     amount_refunded: Decimal | None = None
     bank_charges: Decimal | None = None
-    date: dt.date | None = None
     status: str | None = None
     reference_number: str | None = None
     description: str | None = None
@@ -46,9 +49,6 @@ class CustomerPayment(Record, frozen=True, kw_only=True):
     location_id: str | None = None
     location_name: str | None = None
     custom_fields: list[CustomField] | None = None
-    payment_number: str | None = None
-    invoice_number: str | None = None
-    bcy_amount: Decimal | None = None
     online_transaction_id: str | None = None
 
 
@@ -60,14 +60,14 @@ class CustomerPaymentPaymentRefund(Record, frozen=True, kw_only=True):
     date: dt.date | None = None
     refund_mode: str | None = None
     reference_number: str | None = None
-    amount: Decimal | None = None
-    exchange_rate: Decimal | None = None
-    payment_form: str | None = None
-    description: str | None = None
     payment_number: str | None = None
     customer_name: str | None = None
     amount_bcy: Decimal | None = None
     amount_fcy: Decimal | None = None
+    amount: Decimal | None = None
+    exchange_rate: Decimal | None = None
+    payment_form: str | None = None
+    description: str | None = None
 
 
 class CustomerPaymentPaymentRefunds(Record, frozen=True, kw_only=True):

@@ -50,10 +50,10 @@ class ProjectUser(Record, frozen=True, kw_only=True):
     status: str | None = None
     rate: Decimal | None = None
     budget_hours: str | None = None
+    cost_rate: Decimal | None = None
     total_hours: str | None = None
     billed_hours: str | None = None
     un_billed_hours: str | None = None
-    cost_rate: Decimal | None = None
 
 
 class Project(Record, frozen=True, kw_only=True):
@@ -61,42 +61,46 @@ class Project(Record, frozen=True, kw_only=True):
 
     project_id: str = ""
     project_name: str | None = None
+    project_code: str | None = None
     customer_id: str | None = None
     customer_name: str | None = None
-    currency_code: str | None = None
     description: str | None = None
+    can_be_invoiced: bool | None = None
     status: str | None = None
     billing_type: str | None = None
     rate: Decimal | None = None
-    budget_type: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    has_attachment: bool | None = None
     total_hours: str | None = None
+    billable_hours: str | None = None
+    other_service_app_source: str | None = None
+    users_working: int | None = None
+    custom_fields: list[CustomField] | None = None
+    currency_code: str | None = None
+    budget_type: str | None = None
     total_amount: Decimal | None = None
     billed_hours: str | None = None
     billed_amount: Decimal | None = None
     un_billed_hours: str | None = None
     un_billed_amount: Decimal | None = None
-    billable_hours: str | None = None
     billable_amount: Decimal | None = None
     non_billable_hours: str | None = None
     non_billable_amount: Decimal | None = None
     cost_budget_amount: Decimal | None = None
     is_recurrence_associated: bool | None = None
     recurring_invoices: list[str] | None = None
-    created_time: Moment | None = None
     show_in_dashboard: bool | None = None
     tasks: list[ProjectTask] | None = None
     users: list[ProjectUser] | None = None
-    has_attachment: bool | None = None
     accounts_budgets: list[Any] | None = None
     billing_rate_frequency: str | None = None
     budget_amount: Decimal | None = None
     budget_threshold: Decimal | None = None
     budget_threshold_formatted: str | None = None
-    can_be_invoiced: bool | None = None
     created_by_id: str | None = None
     currency_id: str | None = None
     custom_field_hash: dict[str, Any] | None = None
-    custom_fields: list[CustomField] | None = None
     customer_email: str | None = None
     customer_first_name: str | None = None
     documents: list[Any] | None = None
@@ -110,15 +114,11 @@ class Project(Record, frozen=True, kw_only=True):
     is_user_approval_needed: bool | None = None
     is_valid_project_head: bool | None = None
     last_modified_by_id: str | None = None
-    last_modified_time: Moment | None = None
-    other_service_app_source: str | None = None
     photo_url: str | None = None
-    project_code: str | None = None
     project_head_id: str | None = None
     project_head_name: str | None = None
     total_amount_expense_inclusive: Decimal | None = None
     unused_retainer_payments: Decimal | None = None
-    users_working: int | None = None
     zohopeople_project_id: str | None = None
     zohoworkerly_project_id: str | None = None
 
@@ -132,15 +132,15 @@ class ProjectUsers(Record, frozen=True, kw_only=True):
 class ProjectComment(Record, frozen=True, kw_only=True):
     """A project comment; ``comment_id`` names it."""
 
-    project_id: str | None = None
     comment_id: str = ""
+    project_id: str | None = None
     description: str | None = None
     commented_by_id: str | None = None
     commented_by: str | None = None
+    is_current_user: bool | None = None
     date: dt.date | None = None
     date_description: str | None = None
     time: str | None = None
-    is_current_user: bool | None = None
 
 
 class ProjectComments(Record, frozen=True, kw_only=True):

@@ -50,8 +50,25 @@ class RecurringExpenseLineItem(Part, frozen=True, kw_only=True):
 class RecurringExpense(Record, frozen=True, kw_only=True):
     """A recurring expense; ``recurring_expense_id`` names it."""
 
-    account_id: str | None = None
+    recurring_expense_id: str = ""
     recurrence_name: str | None = None
+    recurrence_frequency: str | None = None
+    repeat_every: str | None = None
+    last_created_date: dt.date | None = None
+    next_expense_date: dt.date | None = None
+    account_name: str | None = None
+    description: str | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    total: Decimal | None = None
+    is_billable: bool | None = None
+    customer_name: str | None = None
+    custom_fields: list[CustomField] | None = None
+    status: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    tags: list[Tag] | None = None
+    account_id: str | None = None
     start_date: dt.date | None = None
     end_date: dt.date | None = None
     is_pre_gst: bool | None = None
@@ -73,10 +90,7 @@ class RecurringExpense(Record, frozen=True, kw_only=True):
     reverse_charge_vat_total: Decimal | None = None
     acquisition_vat_summary: list[RecurringExpenseAcquisitionVatSummary] | None = None
     reverse_charge_vat_summary: list[RecurringExpenseReverseChargeVatSummary] | None = None
-    recurrence_frequency: str | None = None
-    repeat_every: str | None = None
     amount: Decimal | None = None
-    total: Decimal | None = None
     sub_total: Decimal | None = None
     bcy_total: Decimal | None = None
     product_type: str | None = None
@@ -85,28 +99,14 @@ class RecurringExpense(Record, frozen=True, kw_only=True):
     tax_id: str | None = None
     tax_name: str | None = None
     tax_percentage: Decimal | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
     is_inclusive_tax: bool | None = None
-    is_billable: bool | None = None
     customer_id: str | None = None
-    currency_id: str | None = None
     exchange_rate: Decimal | None = None
     project_id: str | None = None
     project_name: str | None = None
-    custom_fields: list[CustomField] | None = None
     location_id: str | None = None
     location_name: str | None = None
-    tags: list[Tag] | None = None
     line_item: RecurringExpenseLineItem | None = None
-    recurring_expense_id: str = ""
-    last_created_date: dt.date | None = None
-    next_expense_date: dt.date | None = None
-    account_name: str | None = None
-    description: str | None = None
-    currency_code: str | None = None
-    customer_name: str | None = None
-    status: str | None = None
     tax_amount: Decimal | None = None
 
 

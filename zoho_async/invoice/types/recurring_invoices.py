@@ -51,6 +51,41 @@ RecurringInvoiceCfdiUsage: TypeAlias = Literal[
 ]
 
 
+class RecurringInvoiceLineItem(Part, frozen=True, kw_only=True):
+    """A line item of a recurring invoice."""
+
+    line_item_id: str | None = None
+    quantity: Decimal | None = None
+    name: str | None = None
+    item_total: Decimal | None = None
+    project_id: str | None = None
+    sku: str | None = None
+    product_type: str | None = None
+    sat_item_key_code: str | None = None
+    unitkey_code: str | None = None
+    location_id: str | None = None
+    location_name: str | None = None
+    tags: list[Tag] | None = None
+    tax_id: str | None = None
+    tax_treatment_code: str | None = None
+    project_name: str | None = None
+    line_item_category: str | None = None
+
+
+class RecurringInvoicePaymentGateway(Part, frozen=True, kw_only=True):
+    """A payment gateway of a recurring invoice."""
+
+    configured: bool | None = None
+    additional_field1: str | None = None
+    gateway_name: str | None = None
+
+
+class RecurringInvoicePaymentOptions(Part, frozen=True, kw_only=True):
+    """The payment options of a recurring invoice."""
+
+    payment_gateways: list[RecurringInvoicePaymentGateway] | None = None
+
+
 class RecurringInvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
     """The communication preference of a recurring invoice."""
 
@@ -71,48 +106,27 @@ class RecurringInvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
     communication_preference: RecurringInvoiceCommunicationPreference | None = None
 
 
-class RecurringInvoiceLineItem(Part, frozen=True, kw_only=True):
-    """A line item of a recurring invoice."""
-
-    line_item_id: str | None = None
-    quantity: Decimal | None = None
-    name: str | None = None
-    item_total: Decimal | None = None
-    sku: str | None = None
-    product_type: str | None = None
-    sat_item_key_code: str | None = None
-    unitkey_code: str | None = None
-    location_id: str | None = None
-    location_name: str | None = None
-    tags: list[Tag] | None = None
-    tax_id: str | None = None
-    tax_treatment_code: str | None = None
-    project_id: str | None = None
-    project_name: str | None = None
-    line_item_category: str | None = None
-
-
-class RecurringInvoicePaymentGateway(Part, frozen=True, kw_only=True):
-    """A payment gateway of a recurring invoice."""
-
-    configured: bool | None = None
-    additional_field1: str | None = None
-    gateway_name: str | None = None
-
-
-class RecurringInvoicePaymentOptions(Part, frozen=True, kw_only=True):
-    """The payment options of a recurring invoice."""
-
-    payment_gateways: list[RecurringInvoicePaymentGateway] | None = None
-
-
 class RecurringInvoice(Record, frozen=True, kw_only=True):
     """A recurring invoice; ``recurring_invoice_id`` names it."""
 
     recurring_invoice_id: str = ""
     recurrence_name: str | None = None
-    reference_number: str | None = None
     customer_name: str | None = None
+    customer_id: str | None = None
+    currency_id: str | None = None
+    currency_code: str | None = None
+    start_date: dt.date | None = None
+    end_date: dt.date | None = None
+    last_sent_date: dt.date | None = None
+    next_invoice_date: dt.date | None = None
+    custom_fields: list[CustomField] | None = None
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+    tags: list[Tag] | None = None
+    line_items: list[RecurringInvoiceLineItem] | None = None
+    payment_gateways: list[RecurringInvoicePaymentGateway] | None = None
+    payment_options: RecurringInvoicePaymentOptions | None = None
+    reference_number: str | None = None
     contact_persons_associated: list[RecurringInvoiceContactPersonsAssociated] | None = None
     is_pre_gst: bool | None = None
     gst_no: str | None = None
@@ -122,24 +136,10 @@ class RecurringInvoice(Record, frozen=True, kw_only=True):
     cfdi_usage: str | None = None
     vat_treatment: str | None = None
     place_of_supply: str | None = None
-    customer_id: str | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
-    start_date: dt.date | None = None
-    end_date: dt.date | None = None
-    last_sent_date: dt.date | None = None
-    next_invoice_date: dt.date | None = None
     location_id: str | None = None
     location_name: str | None = None
-    tags: list[Tag] | None = None
-    line_items: list[RecurringInvoiceLineItem] | None = None
-    billing_address: Address | None = None
-    shipping_address: Address | None = None
-    custom_fields: list[CustomField] | None = None
-    payment_options: RecurringInvoicePaymentOptions | None = None
     avatax_exempt_no: str | None = None
     avatax_use_code: str | None = None
-    payment_gateways: list[RecurringInvoicePaymentGateway] | None = None
     company_name: str | None = None
     customer_email: str | None = None
     customer_mobile_phone: str | None = None

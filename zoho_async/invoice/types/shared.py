@@ -12,11 +12,11 @@ from zoho_async.wire import Input, Part, Record
 class CustomField(Part, frozen=True, kw_only=True):
     """A custom field."""
 
-    index: int | None = None
-    value: Any = None
-    label: str | None = None
-    data_type: str | None = None
     customfield_id: str | None = None
+    value: Any = None
+    data_type: str | None = None
+    index: int | None = None
+    label: str | None = None
     show_on_pdf: bool | None = None
     show_in_all_pdf: bool | None = None
 
@@ -24,15 +24,15 @@ class CustomField(Part, frozen=True, kw_only=True):
 class Address(Record, frozen=True, kw_only=True):
     """An address; ``address_id`` names it."""
 
-    attention: str | None = None
     address: str | None = None
     street2: str | None = None
-    state_code: str | None = None
     city: str | None = None
     state: str | None = None
     zip: str | None = None
     country: str | None = None
     fax: str | None = None
+    attention: str | None = None
+    state_code: str | None = None
     phone: str | None = None
     address_id: str = ""
     county: str | None = None

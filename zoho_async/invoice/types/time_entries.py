@@ -20,8 +20,8 @@ class TimeEntry(Record, frozen=True, kw_only=True):
     task_id: str | None = None
     task_name: str | None = None
     user_id: str | None = None
-    user_name: str | None = None
     is_current_user: bool | None = None
+    user_name: str | None = None
     log_date: dt.date | None = None
     begin_time: str | None = None
     end_time: str | None = None
@@ -31,13 +31,13 @@ class TimeEntry(Record, frozen=True, kw_only=True):
     invoice_id: str | None = None
     notes: str | None = None
     timer_started_at: str | None = None
-    timer_started_at_utc_time: str | None = None
     timer_duration_in_minutes: str | None = None
-    timer_duration_in_seconds: str | None = None
     created_time: Moment | None = None
-    timesheet_custom_fields: str | None = None
     cost_rate: Decimal | None = None
     cost_amount: Decimal | None = None
+    timer_started_at_utc_time: str | None = None
+    timer_duration_in_seconds: str | None = None
+    timesheet_custom_fields: str | None = None
 
 
 class TimeEntryInput(Input, kw_only=True):
