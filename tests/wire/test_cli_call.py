@@ -9,6 +9,7 @@ import shutil
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -161,3 +162,23 @@ async def test_bash_completes_the_command(command: Command, tmp_path: Path) -> N
 def test_columns_that_say_nothing_are_left_out() -> None:
     rows = [{"item_id": "1", "name": "A", "sku": "", "tax_id": "9", "rate": 5, "tags": [1]}]
     assert columns_of(rows, "item_id", 100) == ["item_id", "name", "rate"]
+
+
+def test_columns_are_as_many_as_fit_and_money_comes_before_addresses() -> None:
+    texts = {
+        "invoice_id": "7026429030000000001",
+        "email": "pay@example.com",
+        "balance": "",
+        "customer_name": "Moreau Textiles",
+        "total": "",
+        "invoice_number": "INV-1",
+    }
+    row = {**texts, "balance": Decimal("5.0"), "total": Decimal("12578.99")}
+    every = ["invoice_id", "invoice_number", "total", "balance", "customer_name", "email"]
+    for width in range(120):
+        columns = columns_of([row], "invoice_id", width)
+        assert columns == every[: len(columns)]
+        assert len(columns) >= 3
+    assert len(columns_of([row], "invoice_id", 19 + 2 + 14 + 2 + 8)) == 3
+    assert len(columns_of([row], "invoice_id", 19 + 2 + 14 + 2 + 8 + 2 + 7)) == 4
+    assert columns_of([row], "invoice_id", 200) == every

@@ -47,7 +47,6 @@ class Lines:
             self._write(f"{event.resource} {how}: {event.error}")
         elif isinstance(event, LookingAgain):
             self._write(f"{event.resource} was edited while it was read: looking again")
-
         elif isinstance(event, FurtherPlanned | FurtherProgress | Parked):
             self._further(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
@@ -14,13 +15,14 @@ Form: TypeAlias = Literal["table", "json", "jsonl"]
 
 #: What people look for first, in this order; the rest follows as Zoho wrote it.
 _WANTED: Final = (
-    *("name", "number", "date", "due_date", "status", "customer_name", "vendor_name", "email"),
-    *("currency_code", "rate", "amount", "total", "balance"),
+    *("name", "number", "date", "status", "total", "balance", "amount", "rate"),
+    *("customer_name", "vendor_name", "due_date", "currency_code", "email"),
 )
-#: Characters that a column wants, on the whole.
-_WIDTH: Final = 15
-#: An id is of use only whole.
-_ID: Final = 19
+#: The most characters that a column takes, and those between two.
+_WIDEST: Final = 24
+_GAP: Final = 2
+#: As many columns there are at least, cut to fit.
+_FEWEST: Final = 3
 
 
 def form_for(form: Form | None) -> Form:
@@ -43,8 +45,15 @@ def columns_of(rows: Sequence[dict[str, Any]], row_id: str, width: int) -> list[
     told = [name for name in fields if name != row_id and any(_tells(row, name) for row in rows)]
     stem = row_id.removesuffix("id")
     told.sort(key=lambda name: _place(name, stem))
-    first = [row_id] if row_id else []
-    return [*first, *told][: max(3, width // _WIDTH)]
+    ordered = [row_id, *told] if row_id else told
+    ends = itertools.accumulate(_GAP + _breadth(rows, name) for name in ordered)
+    fitting = sum(end - _GAP <= width for end in ends)
+    return ordered[: max(_FEWEST, fitting)]
+
+
+def _breadth(rows: Sequence[dict[str, Any]], name: str) -> int:
+    """The characters that a column takes."""
+    return min(_WIDEST, max(len(name), *(len(_cell(row.get(name))) for row in rows)))
 
 
 def _tells(row: dict[str, Any], name: str) -> bool:
@@ -75,7 +84,8 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
             justify="right" if numbers else "left",
             overflow="ellipsis",
             no_wrap=True,
-            min_width=_ID if name == columns[0] else None,
+            max_width=_WIDEST,
+            min_width=_breadth(rows, name) if name == columns[0] else None,  # an id is of use whole
         )
     for row in rows:
         table.add_row(*(Text(_cell(row.get(name))) for name in columns))
