@@ -17,7 +17,7 @@ from zoho_async.errors import ZohoError
 app: Final = App(
     name="zoho-async",
     version=__version__,
-    help="Export Zoho Books: every row once, within Zoho's limits, resumable.",
+    help="Zoho Books, Invoice, Billing and Inventory: export every row once, look, call any path.",
     help_epilogue="Try it without an account: `zoho-async export --sandbox --to demo`",
     help_format="markdown",
     default_parameter=Parameter(negative=""),
