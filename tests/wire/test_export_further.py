@@ -18,7 +18,6 @@ import pytest
 from zoho_async import description
 from zoho_async.errors import BudgetSpent, ConfigurationError, DailyQuotaExceeded
 from zoho_async.export import (
-    CheckpointRefused,
     Directory,
     Export,
     ExportEvent,
@@ -171,14 +170,48 @@ async def test_a_record_deleted_between_two_runs_of_a_batch_is_confirmed_gone(
         assert asked(server)[f"/books/v3/items/{name}"] == 1
 
 
-async def test_details_and_rows_of_lists_do_not_mix_in_one_place(tmp_path: Path) -> None:
+async def test_details_asked_for_later_are_read_of_all_records_and_from_then_on(
+    tmp_path: Path,
+) -> None:
     async with sandbox() as server, session(server) as zoho:
-        await export(zoho, tmp_path, "invoices")
-        with pytest.raises(CheckpointRefused, match="asked for differently"):
-            await export(zoho, tmp_path, "invoices", details=True)
+        place = tmp_path / "later"
+        await export(zoho, tmp_path / "at once", "invoices", details=True)
+        await export(zoho, place, "invoices")
+        with pytest.raises(BudgetSpent):
+            await export(zoho, place, "invoices", details=True, budget=11)
+        _, summary = await export(zoho, place, "invoices")
+        assert 0 < summary.records < 30
+        assert held(place) == held(tmp_path / "at once")
+        invoices = server.store().collection("books.invoices")
+        invoices.change(next(iter(invoices.indexes())), {"reference_number": "touched"})
+        _, summary = await export(zoho, place, "invoices")
+        assert (summary.records, summary.calls) == (1, 2)
+        (part,) = (place / "books/invoices.changes").iterdir()
+        assert [row["line_items"] != [] for row in rows(place, str(part))] == [True]
 
 
-# -- children -------------------------------------------------------------------------------------
+async def test_details_asked_for_later_give_a_database_the_columns_that_they_need(
+    tmp_path: Path,
+) -> None:
+    def told(name: str, table: str) -> list[list[tuple[str, object]]]:
+        with closing(sqlite3.connect(tmp_path / name)) as database:
+            database.row_factory = sqlite3.Row
+            found = database.execute(f"SELECT * FROM {table}").fetchall()
+        return sorted(
+            sorted((key, row[key]) for key in row.keys() if row[key] is not None)  # noqa: SIM118
+            for row in found
+        )
+
+    async with sandbox() as server, session(server) as zoho:
+        await export(zoho, tmp_path / "once.sqlite", "invoices", details=True)
+        await export(zoho, tmp_path / "later.sqlite", "invoices")
+        await export(zoho, tmp_path / "later.sqlite", "invoices", details=True)
+        for table in ("books_invoices", "books_invoices__line_items"):
+            assert len(told("once.sqlite", table)) >= 30
+            assert told("later.sqlite", table) == told("once.sqlite", table)
+
+
+# -- children --------------------------------------------------------------------------------------
 
 
 async def test_children_are_read_through_their_parents_and_carry_their_ids(tmp_path: Path) -> None:
@@ -495,3 +528,35 @@ def tables(folder: Path, place: str, kind: str) -> Tables:
             name: sorted(database.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr)
             for name in names
         }
+
+
+async def test_documents_asked_for_later_are_saved_of_all_records(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        place = tmp_path / "later"
+        await export(zoho, tmp_path / "at once", "invoices", files=True)
+        await export(zoho, place, "invoices")
+        with pytest.raises(BudgetSpent):
+            await export(zoho, place, "invoices", files=True, budget=12)
+        await export(zoho, place, "invoices", files=True)
+        assert held(place) == held(tmp_path / "at once")
+
+
+async def test_documents_of_what_runs_without_them_brought_are_saved_once_by_the_next_with(
+    tmp_path: Path,
+) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        _, summary = await export(zoho, tmp_path, "invoices", files=True)
+        assert summary.files >= 30
+        invoices = server.store().collection("books.invoices")
+        index = next(iter(invoices.indexes()))
+        for text in ("once", "and again"):
+            invoices.change(index, {"reference_number": text})
+            _, summary = await export(zoho, tmp_path, "invoices")
+            assert (summary.rows_new, summary.files, summary.calls) == (1, 0, 1)
+        since = len(server.arrivals)
+        events, summary = await export(zoho, tmp_path, "invoices", files=True)
+        (planned,) = (event for event in events if isinstance(event, Planned))
+        assert planned.resources[0].further >= 1
+        assert summary.rows_new == 0 < summary.files
+        assert asked(server, since)[f"/books/v3/invoices/{invoices.id(index)}"] == 1
+        assert sum(asked(server, since).values()) == summary.calls < 5

@@ -35,7 +35,7 @@ from zoho_async.export import modes
 from zoho_async.export.asking import page_below, says_gone
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.events import ExportEvent, FurtherPlanned, FurtherProgress, FurtherWork
-from zoho_async.export.further import FurtherLanding
+from zoho_async.export.further import Further, FurtherLanding
 from zoho_async.export.in_order import WIDTH, in_order
 from zoho_async.export.lander import Blocking
 from zoho_async.export.plan import days_needed, further_calls
@@ -55,7 +55,10 @@ _TAKEN: Final = 200
 
 
 class Following:
-    """The questions of one resource. ``folder`` is where its documents go."""
+    """The questions of one resource. ``folder`` is where its documents go.
+
+    Without a folder, documents that are owed stay in the queue.
+    """
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class Following:
         self.passed_over = 0
         self._zoho: Final = zoho
         self._landing: Final = landing
-        self._further: Final = landing.further
+        self._further: Final = asked_now(landing.further, folder)
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._folder: Final = folder
@@ -86,7 +89,8 @@ class Following:
 
     def calls_left(self) -> tuple[int, bool]:
         """Calls that what an earlier run left in the queue takes; as `calls_ahead`. Blocks."""
-        rows, files = self._landing.count("rows"), self._landing.count("files")
+        rows = self._landing.count("rows")
+        files = self._landing.count("files") if self._further.papers is not None else 0
         own: FurtherWork = "children" if self._further.child else "details"
         calls, exact = further_calls(self._further, rows, own)
         more, too = further_calls(self._further, files, "files")
@@ -108,6 +112,7 @@ class Following:
         if self._further.papers is not None:
             assert self._folder is not None
             await anyio.to_thread.run_sync(_clear_drafts, self._folder)
+            await self._blocking(lambda: self._landing.newest("files"))
             await self._begin("files", "files", tell)
             await self._each("files", 1, self._save, self._note, "files", tell)
 
@@ -313,6 +318,11 @@ class Following:
         files = sum(number for _, number in answers)
         await self._blocking(lambda: self._landing.saved(dues, files))
         self.saved += files
+
+
+def asked_now(further: Further, folder: Path | None) -> Further:
+    """What is asked of records in this run: documents only where they have a place to go."""
+    return further if folder is not None else msgspec.structs.replace(further, papers=None)
 
 
 def folder_of(directory: Path, resource: str) -> Path:

@@ -10,6 +10,9 @@ record leaves it in the transaction in which what it brought becomes durable. So
   is asked for again when the list shows another row, and no sooner.
 - A run that ends goes on with what is left in the queue. The order of rows is the queue's.
 - The watermark that the list sets stays true: what is asked for is read after the list was.
+- Records are read as they were before: what a place holds in full, and documents that are kept
+  beside it, stay so without being asked for again. Where more is asked than before, the list is
+  read in full.
 
 Children are compared one by one (`zoho_async.export.offspring`): a parent that changed is read
 whole, and brings the children that are new or changed and the ids of those that are gone. A child
@@ -67,8 +70,17 @@ class FurtherLanding(Landing):
         self.further: Final = further
 
     def _first(self, before: Position, mode: Mode) -> Position:
-        first = super()._first(before, mode)
-        return msgspec.structs.replace(first, details=self.further.details is not None)
+        return msgspec.structs.replace(
+            super()._first(before, mode),
+            details=self.further.details is not None,
+            papers=self.further.papers is not None,
+            queued=0 if mode == "full" else before.queued,
+        )
+
+    def _asks_more(self, before: Position) -> bool:
+        details, papers = self.further.details, self.further.papers
+        more = details is not None and not before.details
+        return more or (papers is not None and not before.papers)
 
     # -- into the queue -------------------------------------------------------------------------
 
@@ -109,6 +121,11 @@ class FurtherLanding(Landing):
         """The next records that are to be asked for."""
         with writing(self._destination.name):
             return self._state.queue(self.position).some(work, most)
+
+    def newest(self, work: Work) -> None:
+        """Ask for each record once, as it was met last."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._state.queue(self.position).newest(work)
 
     def count(self, work: Work) -> int:
         """How many records are to be asked for."""

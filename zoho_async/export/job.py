@@ -67,7 +67,7 @@ from zoho_async.export.modes import Margin
 from zoho_async.export.places import open_destination
 from zoho_async.export.reading import Reading
 from zoho_async.export.records import details_of, papers_of
-from zoho_async.export.state import State
+from zoho_async.export.state import Position, State
 from zoho_async.export.sweep import Sweep
 from zoho_async.export.tally import Tally
 from zoho_async.session import Session
@@ -93,9 +93,14 @@ class Export:
 
     ``details`` reads each new or changed record in full, which takes the place of the list's row.
     ``files`` saves its documents: into the directory that it names, or, where it is True, beside
-    the rows (``books/invoices.files/<id>.pdf``). ``budget`` is the most calls that this run may
-    make; where it or the day's quota is spent, the job ends with `BudgetSpent` or
-    `DailyQuotaExceeded` and can be gone on with. ``until_done`` waits for the next day instead.
+    the rows (``books/invoices.files/<id>.pdf``). Where an earlier run was not asked for one of
+    them, the list is read anew for all its records. What is held in full stays so without being
+    asked again (but for ``fresh``), and a run without ``files`` leaves the documents of what it
+    brings to the next run with.
+
+    ``budget`` is the most calls that this run may make; where it or the day's quota is spent, the
+    job ends with `BudgetSpent` or `DailyQuotaExceeded` and can be gone on with. ``until_done``
+    waits for the next day instead.
 
     Raises `ConfigurationError` (an unknown resource or filter, no organization) when made;
     `CheckpointRefused`, `ExportRunning` or `DestinationError` on entering; and while running what
@@ -331,7 +336,7 @@ class Export:
 
     def _reading(self, state: State, facts: OperationFacts) -> Reading:
         request = self._request_of(facts)
-        further = self._further_of(facts.resource)
+        further = self._further_of(facts.resource, state.position(facts.resource))
         zoho = self._zoho.with_options()  # a view of its own: callers take turns by view
         if further is None:
             landing, following = Landing(state, self.destination, facts, request, self._asked), None
@@ -356,13 +361,17 @@ class Export:
             following=following,
         )
 
-    def _further_of(self, resource: str) -> Further | None:
-        """What is asked of each record besides its row, if anything."""
+    def _further_of(self, resource: str, before: Position | None) -> Further | None:
+        """What is asked of each record besides its row, if anything; ``before`` it was asked too.
+
+        What a place holds in full it goes on to hold in full, unless all is begun afresh.
+        """
         child = children().get(resource)
         if child is not None:
             return Further(child=child)
-        details = details_of(resource) if self._details else None
-        papers = papers_of(resource) if self._folder is not None else None
+        held = before if before is not None and not self._asked.fresh else Position(name=resource)
+        details = details_of(resource) if self._details or held.details else None
+        papers = papers_of(resource) if self._folder is not None or held.papers else None
         return Further(details=details, papers=papers) if details or papers else None
 
     def _close(self) -> None:
@@ -381,8 +390,6 @@ class Export:
             "filters": sorted(self._filters.items()),
             "since": self._asked.since,
         }
-        if self._details and details_of(facts.resource) is not None:
-            asked["details"] = True
         return msgspec.json.encode(asked).decode()
 
     async def _blocking(self, work: Callable[[], T]) -> T:

@@ -22,7 +22,7 @@ from zoho_async.export.errors import CheckpointRefused, DestinationError
 from zoho_async.export.known import Known, Record, digest, key
 from zoho_async.export.modes import Filtering, Margin, Mode, choose, times_of, watermark_after
 from zoho_async.export.proof import was_there
-from zoho_async.export.records import details_of
+from zoho_async.export.records import details_of, together
 from zoho_async.export.state import Position, State
 
 _BURIED_AT_ONCE: Final = 500
@@ -133,8 +133,14 @@ class Landing:
             "same to go on, start anew with --fresh, or choose another place"
         )
 
+    def _asks_more(self, before: Position) -> bool:
+        """Whether more is asked of each record than the part before did: all are read again."""
+        return False
+
     def _goes_on(self, before: Position) -> bool:
         """Take up a part that was begun; False where it must be begun anew."""
+        if self._asks_more(before):
+            return False
         asked = self._asked
         self._take(before)
         if before.stand == "complete":
@@ -155,7 +161,7 @@ class Landing:
             known=before.finished and before.stand != "reading",
             watermark=before.watermark,
             filtering=before.filtering,
-            full=asked.full or asked.fresh,
+            full=asked.full or asked.fresh or self._asks_more(before),
             sweep=asked.sweep,
         )
         self._take(self._state.begin(self._first(before, mode)))
@@ -375,12 +381,13 @@ def settle(state: State, destination: Destination, lists: Mapping[str, Operation
 def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:
     """What a destination needs to know of a resource; None is one that is described no longer.
 
-    ``details`` says that its rows are records in full.
+    ``details`` says that its rows are records in full. They have the columns of the list's rows
+    too: those may have stood there before, and what they alone held must not outlast them.
     """
     full = details_of(name) if details else None
     if facts is None:
         return Table(name=name, row_id="", fields=())
-    fields = facts.reply if full is None else full.fields
+    fields = facts.reply if full is None else together(full.fields, facts.reply)
     return Table(name=name, row_id=facts.row_id, fields=fields)
 
 

@@ -3,7 +3,11 @@
 The queue of a resource stands in the state's database. Records go in with the page that named them
 and come out with what was asked for, each in one transaction with the rows it brings, so that every
 record is asked for once, whatever ends the run between. They come out in the order in which they
-went in. A part that is begun anew begins with an empty queue.
+went in.
+
+A part begins with an empty queue, but for the documents that are *owed*: where they were saved
+once, a run that is not asked for any still puts the records that it found new or changed in, and
+leaves them for the next that is.
 """
 
 from __future__ import annotations
@@ -78,6 +82,17 @@ class Queue:
             (self._resource, work, *places),
         )
 
-    def clear(self) -> None:
-        """Begin with nothing."""
-        self._database.execute(f"DELETE FROM {TABLE} WHERE resource = ?", (self._resource,))
+    def begin(self, *, owed: int) -> None:
+        """Begin with nothing, or with what is owed of the first ``owed`` places."""
+        self._database.execute(
+            f"DELETE FROM {TABLE} WHERE resource = ? AND (work <> 'files' OR place > ?)",
+            (self._resource, owed),
+        )
+
+    def newest(self, work: Work) -> None:
+        """Leave each record in once, as it was put in last."""
+        self._database.execute(
+            f"DELETE FROM {TABLE} WHERE resource = ? AND work = ? AND place NOT IN"
+            f" (SELECT max(place) FROM {TABLE} WHERE resource = ? AND work = ? GROUP BY id)",
+            (self._resource, work, self._resource, work),
+        )

@@ -76,6 +76,7 @@ class Reading:
         self._rows_met = 0
         self._own = 0.0
         self._rows_before: Final = landing.position.rows
+        self._owed: tuple[int, bool] = (0, True)
 
     async def run(
         self, tell: Tell, lander: Lander, everyone_planned: Callable[[], Awaitable[None]]
@@ -90,6 +91,8 @@ class Reading:
             self.planned = await self._plan_the_rest()
             await everyone_planned()
         else:
+            if self._following is not None and position.page == 0:
+                self._owed = await self._blocking(self._following.calls_left)
             await self._look(lander, everyone_planned)
             if self.planned is None:  # the list vanished: not even an empty page came
                 self.planned = self._plan_without_calls(rows=0)
@@ -300,7 +303,9 @@ class Reading:
             # Which rows of a whole list are new or changed is known at its end.
             told = self.landing.position.mode in ("full", "changed")
             further, exact = self._following.calls_ahead(rows or 0 if told else 0)
-            self.exact = self.exact and exact and told
+            owed, sure = self._owed
+            further += owed
+            self.exact = self.exact and exact and told and sure
         self.planned = PlannedResource(
             resource=self.facts.resource,
             file=self.landing.sink.name,

@@ -11,7 +11,7 @@ Documents: what Zoho prints of a record (``accept=pdf`` on its read), and what w
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -112,6 +112,19 @@ def with_fields(row: bytes, fields: Mapping[str, str]) -> bytes:
         return row
     front = msgspec.json.encode(missing)
     return front if not there else front[:-1] + b"," + row.strip()[1:]
+
+
+def together(fields: Sequence[Field], others: Sequence[Field]) -> tuple[Field, ...]:
+    """``fields`` and those of ``others`` that they lack, within objects too."""
+    known = {field.name: field for field in others}
+    joined = [
+        msgspec.structs.replace(field, fields=together(field.fields, known[field.name].fields))
+        if field.fields and field.name in known
+        else field
+        for field in fields
+    ]
+    names = {field.name for field in fields}
+    return (*joined, *(field for field in others if field.name not in names))
 
 
 def stem_of(row_id: str) -> str:

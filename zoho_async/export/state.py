@@ -67,7 +67,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last. `zoho_async.export.proof` explains ``total``, ``since``, ``alone``,
     ``certain`` and ``fresh``.
     ``details`` says that rows are records in full. ``queued`` records were put into the queue
-    (`zoho_async.export.queue`), ``read`` of them were asked for, and ``files`` were saved.
+    (`zoho_async.export.queue`), ``read`` of them were asked for, and ``files`` were saved;
+    ``papers`` says that every record's documents were saved or are in the queue.
     ``over`` says that no look follows; ``proven`` then, that the part missed nothing (None where
     that cannot be known). Records up to ``swept`` were asked about one by one.
     """
@@ -102,6 +103,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     proven: bool | None = None
     swept: str = ""
     details: bool = False
+    papers: bool = False
     queued: int = 0
     read: int = 0
     files: int = 0
@@ -199,7 +201,7 @@ class State:
             if not position.number:
                 number = 1 + max((one.number for one in self.positions()), default=0)
                 position = msgspec.structs.replace(position, number=number)
-            self.queue(position).clear()
+            self.queue(position).begin(owed=position.queued)
             self.put(position)
         return position
 
