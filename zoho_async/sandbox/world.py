@@ -43,6 +43,13 @@ _TOP_ROWS: Final = 25
 #: The rows that the seed puts below each record, in every list that there is below one.
 INSIDE: Final = 2
 
+#: What the contacts of the four products call the id of their primary person.
+PRIMARY_IDS: Final = ("primary_contact_id", "primary_contactperson_id")
+#: Of the numbers between the ids of two contacts, those of the first's persons.
+_PERSONS: Final = range(9, 990)
+
+#: First names of people.
+GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise")
 _FIRST: Final = (
     *("Adams", "Brook", "Calder", "Dumont", "Ellery", "Fjord", "Grant", "Hollis"),
     *("Ibarra", "Jansen", "Kestrel", "Lindqvist", "Moreau", "Núñez", "Oakes", "Pereira"),
@@ -187,6 +194,19 @@ class World:
                 (self.fixed_id(705), "Renewal", "cf_renewal", "date", formatted, renewal),
             ]
         )
+
+
+def person_id(contact_id: str, index: int) -> str:
+    """The id of a contact's person; "" for one of more than there are numbers between contacts."""
+    return str(int(contact_id) + _PERSONS[index]) if index < len(_PERSONS) else ""
+
+
+def person_index(contact_id: str, record_id: str) -> int | None:
+    """The number of the person with this id, or None where it is none of this contact's."""
+    if not (record_id.isascii() and record_id.isdigit()):
+        return None
+    part = int(record_id) - int(contact_id)
+    return _PERSONS.index(part) if part in _PERSONS else None
 
 
 def stamp(moment: int) -> str:

@@ -21,7 +21,7 @@ from zoho_async.sandbox.records.spans import within
 from zoho_async.sandbox.rules import statuses
 from zoho_async.sandbox.rules.documents import kind_at
 from zoho_async.sandbox.values import blank, is_list, is_object, told_fields
-from zoho_async.sandbox.world import INSIDE, World, day, stamp
+from zoho_async.sandbox.world import GIVEN, INSIDE, PRIMARY_IDS, World, day, person_id, stamp
 
 Maker: TypeAlias = Callable[[int, bytes], Any]
 
@@ -253,6 +253,8 @@ class Described(Resource):
             return lambda _, draw: world.customer(draw)[0]
         for target in self._homes.for_name(name):
             return lambda _, draw: world.reference(target.name, draw, salt)
+        if name in PRIMARY_IDS:
+            return lambda index, _: person_id(self.id_of(world, index), 0)
         if name == "currency_id":
             return _always(world.currency_id)
         if name.endswith(("created_by_id", "modified_by_id", "commented_by_id")):
@@ -279,6 +281,10 @@ class Described(Resource):
         if field.allowed:
             allowed = [word for word in field.allowed if word]
             return lambda _, draw: allowed[(draw[7] + salt) % len(allowed)]
+        if name == "first_name":
+            return lambda _, draw: GIVEN[(draw[5] ^ salt) % len(GIVEN)]
+        if name == "last_name":
+            return _always("Okafor")
         if name == "email":
             return lambda index, _: f"{self.single}{index}@example.com"
         if name in ("description", "notes", "reference_number"):
