@@ -11,7 +11,7 @@ What a reply holds is told in the kinds that the operation's own reply is descri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
@@ -41,8 +41,9 @@ def described(product: str, method: str, parts: Sequence[str]) -> OperationFacts
     return found.facts if found is not None else None
 
 
-async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
-    """Answer a call for ``store``'s organization; ``every`` are all of the user's.
+async def answer(call: Call, store: Store, every: MutableSequence[Store]) -> Reply:
+    """Answer a call for ``store``'s organization; ``every`` are all of the user's, to which
+    one that is made is added.
 
     Raises `ApiRefusal`.
     """

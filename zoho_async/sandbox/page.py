@@ -89,7 +89,8 @@ def _summary(box: Sandbox) -> str:
 
 def _limits(box: Sandbox) -> str:
     now, rules = box.clock.now(), box.limits
-    names = [*box.organizations, *(n for n in box.judge.accounts if n not in box.organizations)]
+    own = box.organizations
+    names = [*own, *(name for name in box.judge.accounts if name not in own)]
     rows = [_usage(box, name, box.judge.usage(name, now)) for name in names]
     speed = f", {box.clock.speed:g} of its seconds in one of yours" if box.clock.speed != 1 else ""
     held = ", held" if box.clock.held else ""

@@ -97,7 +97,7 @@ class Contacts(Resource):
             "currency_id": world.currency_id,
             "twitter": "",
             "facebook": "",
-            "currency_code": "USD",
+            "currency_code": world.currency_code,
             "outstanding_receivable_amount": owed,
             "outstanding_receivable_amount_bcy": owed,
             "outstanding_payable_amount": 0.0,
@@ -148,7 +148,7 @@ class Contacts(Resource):
             **dict.fromkeys(("zcrm_account_id", "zcrm_contact_id", "crm_owner_id"), ""),
             "payment_terms_id": "",
             "credit_limit_exceeded_amount": 0.0,
-            "currency_symbol": "$",
+            "currency_symbol": world.currency_symbol,
             "price_precision": 2,
             "exchange_rate": "",
             "can_show_customer_ob": True,
@@ -190,11 +190,11 @@ class Contacts(Resource):
             "customer_currency_summaries": [
                 {
                     "currency_id": world.currency_id,
-                    "currency_code": "USD",
-                    "currency_symbol": "$",
+                    "currency_code": world.currency_code,
+                    "currency_symbol": world.currency_symbol,
                     "price_precision": 2,
                     "is_base_currency": True,
-                    "currency_name_formatted": "USD- United States Dollar",
+                    "currency_name_formatted": world.currency_name,
                     "outstanding_receivable_amount": row["outstanding_receivable_amount"],
                     "unused_credits_receivable_amount": row["unused_credits_receivable_amount"],
                 }
