@@ -36,13 +36,14 @@ class Sandbox:
     """A local Zoho with one user, some organizations and any number of records.
 
     Use as an async context manager; ``url`` is known inside. ``sizes`` are the rows of each
-    ``product.resource``, in the organizations that it begins with; those that calls make are empty. ``latency`` is how late replies leave, ``inbound`` how late requests
-    arrive, in seconds: see `latency`. ``minute`` is the length of Zoho's minute, ``block`` of the
-    block for exceeding it; with ``speed`` that many of Zoho's seconds pass in one of ours, and
-    ``now`` reads ours. ``limits`` and ``tokens`` hold every other rule and may be changed while it
-    runs, as may ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held
-    and moved on. What is written is kept in ``file``, a SQLite file, and is there again when the
-    next sandbox opens it; raises `sqlite3.Error` where that is none.
+    ``product.resource``, in the organizations that it begins with: those that calls make are empty.
+    ``latency`` is how late replies leave, ``inbound`` how late requests arrive, in seconds: see
+    `latency`. ``minute`` is the length of Zoho's minute, ``block`` of the block for exceeding it;
+    with ``speed`` that many of Zoho's seconds pass in one of ours, and ``now`` reads ours.
+    ``limits`` and ``tokens`` hold every other rule and may be changed while it runs, as may
+    ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held and moved on.
+    What is written is kept in ``file``, a SQLite file, and is there again when the next sandbox
+    opens it; raises `sqlite3.Error` where that is none.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
