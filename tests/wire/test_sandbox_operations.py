@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableSequence, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -109,7 +109,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[Reply]:
     answers: list[Reply] = []
     answer = api.answer
 
-    async def noted(call: Call, store: Store, every: Sequence[Store]) -> Reply:
+    async def noted(call: Call, store: Store, every: MutableSequence[Store]) -> Reply:
         answers.append(await answer(call, store, every))
         return answers[-1]
 
