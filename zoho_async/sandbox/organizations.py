@@ -72,6 +72,12 @@ def rows(every: Sequence[Store], facts: OperationFacts) -> list[bytes]:
     return [ENCODER.encode(_row(each, every, facts)) for each in every]
 
 
+def name_of(store: Store) -> str:
+    """What an organization is called."""
+    kept = store.thing("", "/organizations").get("name")
+    return str(kept or organizations.row(store.world, False)["name"])
+
+
 def made_before(keep: Keep, seed: int, known: Sequence[str]) -> list[Store]:
     """The organizations that were made by calls when the sandbox's file was written."""
     kept = ((name, _FIELDS.decode(sent)) for name, sent in sorted(keep.place(_PLACE).items()))
