@@ -24,6 +24,7 @@ _SHARED: Final = ("first_name", "last_name", "email", "phone", "mobile")
 _ACTIONS: Final = (
     *("new contact", "new contact", "by person", "by person", "by contact", "by contact"),
     *("by own fields", "renamed", "primary", "primary by person", "primary by contact"),
+    "primary by id",
     *("remove", "remove contact"),
 )
 #: An action, which contact, which person, and a name.
@@ -126,6 +127,15 @@ class Persons:
             body = {"contact_name": f"C {contact_id}", "contact_persons": rows}
             self.api.call("PUT", f"/contacts/{contact_id}", body)
             self.primary[contact_id] = person_id
+        elif action == "primary by id" and self.product in ("books", "billing"):
+            # the id of nobody's person changes nothing
+            body = {"display_name": f"C {contact_id}", "email": "e@example.com"}
+            own = self.contact(contact_id)
+            body = {name: own[name] for name in body if name in own}
+            body |= {self.primary_id: person_id if name > "b" else "460000000026051"}
+            self.api.call("PUT", f"/{self.contacts}/{contact_id}", body)
+            if name > "b":
+                self.primary[contact_id] = person_id
         elif action == "remove":
             self.api.call("DELETE", self.person(contact_id, person_id))
             self._forget(contact_id, person_id)

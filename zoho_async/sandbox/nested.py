@@ -24,7 +24,8 @@ names one of the customer's persons. Not known, and chosen: the first person is 
 of several that claim to be, the last written is; when the primary is removed the oldest that is
 left follows; the names in a contact's own body go to its primary person, and make one where there
 is none; writing an element changes the ``last_modified_time`` of the record around it; an id in
-the list that is none of its elements' makes a new one.
+the list that is none of its elements' makes a new one; a primary contact that is none of the
+contact's persons changes nothing.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Nest:
     def __init__(self, inner: Home, field: Field | None, at: Callable[[str], Collection]) -> None:
         self.inner: Final = inner
         self.name: Final = field.name if field is not None else ""
+        #: The fields of the record that are not written as they are sent.
+        self.follows: frozenset[str] = frozenset({self.name})
         self._fields: Final = field.fields if field is not None else ()
         self._at: Final = at
 
@@ -106,10 +109,16 @@ class Nest:
 class PersonsOf(Nest):
     """The persons of a contact, or of Billing's customer, one of which is primary."""
 
+    def __init__(self, inner: Home, field: Field | None, at: Callable[[str], Collection]) -> None:
+        super().__init__(inner, field, at)
+        self.follows |= frozenset(PRIMARY_IDS)
+
     def write(self, outer: Collection, index: int, fields: Mapping[str, Any]) -> None:
         super().write(outer, index, fields)
         persons = self._at(outer.id(index))
-        primary = self._primary(outer, index, persons, fields)
+        primary = self._named(persons, fields)
+        if primary is None:
+            primary = self._named(persons, outer.state(index))
         own = {
             person: fields[contact]
             for contact, person in self._shared(persons)
@@ -118,15 +127,19 @@ class PersonsOf(Nest):
         if own and primary is not None:
             persons.change(primary, own)
         elif any(own.values()):
-            persons.add(own)
-        self.written(outer, index, primary)
+            primary = persons.add(own)
+        self._settle(outer, index, primary)
 
     def written(self, outer: Collection, index: int, element: int | None) -> None:
         persons = self._at(outer.id(index))
-        there = persons.indexes()
-        state = outer.state(index)
         claims = element is not None and persons.state(element).get(IS_PRIMARY) is True
-        primary = element if claims else self._primary(outer, index, persons, {})
+        primary = element if claims else self._named(persons, outer.state(index))
+        self._settle(outer, index, primary)
+
+    def _settle(self, outer: Collection, index: int, primary: int | None) -> None:
+        """Make one person primary, the oldest where none is named, and the contact's names its."""
+        persons, state = self._at(outer.id(index)), outer.state(index)
+        there = persons.indexes()
         if primary is None and there:
             primary = there[0]
         for each in there:
@@ -138,16 +151,10 @@ class PersonsOf(Nest):
         follows |= {contact: person.get(name, "") for contact, name in self._shared(persons)}
         outer.follow(index, {name: each for name, each in follows.items() if name in state})
 
-    def _primary(
-        self, outer: Collection, index: int, persons: Collection, fields: Mapping[str, Any]
-    ) -> int | None:
-        """The person that is primary, as the fields or else the contact has it."""
-        for source in (fields, outer.state(index)):
-            for name in PRIMARY_IDS:
-                found = persons.find(str(source.get(name) or ""))
-                if found is not None:
-                    return found
-        return None
+    def _named(self, persons: Collection, fields: Mapping[str, Any]) -> int | None:
+        """The person whose id stands among a contact's fields, if it is one of its own."""
+        found = (persons.find(str(fields.get(name) or "")) for name in PRIMARY_IDS)
+        return next((index for index in found if index is not None), None)
 
     def _shared(self, persons: Collection) -> list[tuple[str, str]]:
         form = persons.resource

@@ -175,7 +175,7 @@ class Collection:
         state["created_time"] = now
         if "created_time_formatted" in state:
             state["created_time_formatted"] = day_formatted(now)
-        state.update(fields)
+        state.update(self._own(fields))
         self.next_index += 1
         self._rows.append(None)
         self._write(index, state, now)
@@ -184,12 +184,17 @@ class Collection:
 
     def change(self, index: int, fields: Mapping[str, Any]) -> None:
         """Set fields of a record; the rest stays."""
-        self.follow(index, fields)
+        self.follow(index, self._own(fields))
         self._tell(index, fields)
 
     def follow(self, index: int, fields: Mapping[str, Any]) -> None:
         """Set fields that follow from other records: as `change`, and nobody is told."""
         self._write(index, self.state(index) | dict(fields), stamp(int(time.time())))
+
+    def _own(self, fields: Mapping[str, Any]) -> Record:
+        """Of what is written, what does not follow from the records inside."""
+        follows = frozenset[str]().union(*(nest.follows for nest in self.nests))
+        return {name: value for name, value in fields.items() if name not in follows}
 
     def _tell(self, index: int, fields: Mapping[str, Any]) -> None:
         """Carry a write on to the records inside this one and to the one around it."""
@@ -215,7 +220,6 @@ class Collection:
         if "last_modified_time_formatted" in state:
             state["last_modified_time_formatted"] = day_formatted(now)
         self.resource.settle(self.world, state)
-        state |= {nest.name: [] for nest in self.nests if nest.name in state}
         self._written[index] = state
         self._keep.put(self._place, str(index), ENCODER.encode(state))
         self._rows[index] = None
