@@ -55,6 +55,8 @@ KNOWN: Final[dict[str, str]] = {
     "example: of another field": "an amount with the example of a text field",
     "example: one for a list": "one value where a list is described",
     # the wire's, in replies
+    "reply: as on the page": "Invoice's page shows the fields where Books' file has an object",
+    "reply: Books and the page differ": "one name or type on the page, another in Books' file",
     "reply: changed is 200": "an update answers 200, where the description says 201 once",
     "reply: outcomes": "what is done to many answers rows of outcomes, described or not",
     "reply: a count of nothing": "0 where nothing is known, though the description counts from 1",

@@ -4,6 +4,12 @@ The packed description, by which the sandbox answers, is not asked. A reply is v
 it: each value of the described type and among the described values, what is required there, and
 the keys of the envelope those of the file. What is known to be otherwise on the wire is forgiven
 by its name alone.
+
+Zoho Invoice has no file. Its resources are those of Books under another path, so a reply of Invoice
+is held against Books' file for the same call (for two calls, Inventory's), and against the page
+of Invoice by `page_replies`. That proves that it is what the same call answers in Books, as far as
+both have the field. It cannot prove that Invoice has every field of Books, nor that it has none
+beside: where Invoice itself differs and its page does not show it, nobody outside Zoho knows.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from tests.conformance.official import Described, Json, Schema, files, operation
 from tests.conformance.patches import Patches
 from tests.conformance.samples import is_id, kind_of
 from tests.conformance.validation import json_kind
+from tests.wire import page_replies
 from zoho_async.sandbox.replies import Reply
 
 #: By the described kind and the one that was sent.
@@ -37,6 +44,8 @@ _PATCHES: Final = {
 }
 #: What stands in the envelope beside what is described.
 _BESIDE: Final = {"page_context": "paging not declared", "data": "reply: outcomes"}
+#: Whose files describe the calls of a product, the first that has the call.
+_FILES_OF: Final = {"invoice": ("books", "inventory")}
 #: Values of the requests' own examples, which the reply's description refuses.
 _ECHOED: Final = {
     "invoice.custom_fields[]": "example: of another type",
@@ -58,10 +67,16 @@ def described(product: str) -> Mapping[tuple[str, str], Sequence[Described]]:
     return found
 
 
+def describing(function: Function) -> Sequence[Described]:
+    """What the files say of a function's call."""
+    product = function.name.partition(".")[0]
+    found = (described(each).get(function.key) for each in _FILES_OF.get(product, (product,)))
+    return next((each for each in found if each), ())
+
+
 def problems(function: Function, replies: Sequence[Reply], patches: Patches) -> list[str]:
     """What is wrong with replies to a function by the file that says most like them."""
-    product = function.name.partition(".")[0]
-    files = described(product).get(function.key, ())
+    files = describing(function)
     judged = [_Judged(function, each, replies) for each in files]
     best = min(judged, key=lambda each: (len(each.found), each.patches.used.total()), default=None)
     if best is None:
@@ -97,7 +112,9 @@ class _Judged:
             patch = "page_context beside one record" if name == "page_context" else None
             yield from self._forgiven(patch, f"{name} is described and not sent")
         for name in value.keys() - properties.keys() - {"code", "message"}:
-            yield from self._forgiven(_BESIDE.get(name), f"{name} is sent and not described")
+            on_page = "reply: as on the page" if page_replies.has(self._function, name) else None
+            patch = _BESIDE.get(name, on_page)
+            yield from self._forgiven(patch, f"{name} is sent and not described")
         for name in value.keys() & properties.keys():
             yield from self._value(properties[name], value[name], name)
 

@@ -4,13 +4,15 @@ The arguments are Zoho's own examples; the ids in them are those of records that
 Every reply is read by the generated types in strict mode, where a value of another type is an
 error, held against the description's fields, each of which must be there in its kind, and against
 the official files themselves (see `official_replies`), which differ from the wire in known ways.
+Those of Invoice, for which there is no file, are held against Books' and against its own page.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableSequence, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +22,7 @@ from tests.conformance.functions import Function
 from tests.conformance.official import files
 from tests.conformance.patches import KNOWN, Patches
 from tests.opened import open_documents
-from tests.wire import official_replies
+from tests.wire import official_replies, page_replies
 from tests.wire.described_calls import arguments, known, path_ids
 from zoho_async import Credentials, Limits, Session
 from zoho_async.description import Field, OperationFacts
@@ -107,7 +109,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[Reply]:
     answers: list[Reply] = []
     answer = api.answer
 
-    async def noted(call: Call, store: Store, every: Sequence[Store]) -> Reply:
+    async def noted(call: Call, store: Store, every: MutableSequence[Store]) -> Reply:
         answers.append(await answer(call, store, every))
         return answers[-1]
 
@@ -129,6 +131,7 @@ async def test_every_operation_succeeds_with_valid_arguments(
         played = Played(zoho, sandbox.store(), product, function, replies)
         found = [each async for each in played.problems()]
         found += official_replies.problems(function, replies, patches)
+        found += page_replies.problems(function, replies[-1], patches) if replies else []
         if found:
             problems[function.name] = found
     assert not problems, f"{len(problems)} of {len(called)}\n" + "\n".join(
@@ -154,6 +157,48 @@ def test_a_reply_that_the_official_file_refuses_is_a_problem(reply: Reply, said:
     (function,) = (each for each in known("books") if each.name == "books.bills.get")
     (problem,) = official_replies.problems(function, [reply], Patches())
     assert said in problem
+
+
+def test_every_reply_of_invoice_is_held_against_books_or_inventory_or_its_own_page() -> None:
+    """Counts by operation; what that proves, and what it cannot, is said in `official_replies`."""
+    files: dict[str, str] = {}
+    answering, on_page = set[str](), set[str]()
+    every = set(operations("invoice"))
+    for function in known("invoice"):
+        name = function.operation.name
+        if name not in every:
+            continue  # the other form of an operation that answers a record or a document
+        for each in official_replies.describing(function)[:1]:
+            files[name] = each.product
+            schema = each.document.follow(each.answers.get("application/json"))
+            if (schema.get("properties") or {}).keys() - {"code", "message"}:
+                answering.add(name)
+        if function.key in page_replies.shown():
+            on_page.add(name)
+    assert every == files.keys() | on_page
+    assert len(every) == 259
+    assert Counter(files.values()) == {"books": 253, "inventory": 2}
+    assert len(on_page) == 163
+    assert len(answering) == 142  # the others tell code and message only, and so must the replies
+
+
+@pytest.mark.parametrize(
+    ("call", "reply", "said"),
+    [
+        ("items.get", success("s", {"item": {"item_id": {}}}), "item.item_id is {}"),
+        ("items.get", success("s", {}), "item is on the page and not sent"),
+        ("items.get", success("s", {"item": {"rate": True}}), "item.rate is True"),
+        ("items.get", success("s", {"item": {"status": "active"}}), "item.name is on the page"),
+        ("projects.get", success("s", {"project": {"rate": []}}), "project.rate is []"),
+    ],
+)
+def test_a_reply_of_invoice_that_is_another_than_books_or_the_page_is_a_problem(
+    call: str, reply: Reply, said: str
+) -> None:
+    (function,) = (each for each in known("invoice") if each.name == f"invoice.{call}")
+    found = official_replies.problems(function, [reply], Patches())
+    found += page_replies.problems(function, reply, Patches())
+    assert any(said in problem for problem in found)
 
 
 def fresh(sandbox: Sandbox) -> None:

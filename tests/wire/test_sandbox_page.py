@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from html.parser import HTMLParser
@@ -70,7 +71,7 @@ async def test_the_page_shows_records_calls_limits_and_faults() -> None:
             assert reply.content_type == "text/html"
             page = checked(await reply.text())
     for shown in (
-        *("6 calls", "1 refused", "1 unknown", "1 token requests", "1,234", "20345678"),
+        *("6 calls", "1 refused", "1 unknown", "1 token request", "1,234", "20345678"),
         *(
             "5 of 5",
             "10 of 10,000".replace("10 ", "5 "),
@@ -91,10 +92,31 @@ def test_the_page_is_fetched_again_by_itself_unless_it_is_told_to_keep_still() -
     assert "<script" not in render(box, still=False)
 
 
-def test_the_page_says_each_operations_tier() -> None:
+def test_the_page_says_each_operations_tier_where_it_keeps_still() -> None:
     page = checked(render(Sandbox(), still=True))
     assert re.search(r"1,\d{3} of tier 1", page.text)
     assert "create\xa0" in page.text
+    live = render(Sandbox(), still=False)
+    assert "<details" not in live  # it would close with every refresh
+    assert "href='/?still#tiers'" in live
+
+
+def test_the_page_says_what_to_do_before_anything_has_happened() -> None:
+    page = checked(render(Sandbox(), still=False))
+    assert "None yet. Point a client here" in page.text
+    assert "/__sandbox__/faults" in page.text
+    assert {"clients", "limits", "faults", "last", "records", "tiers"} <= page.ids
+
+
+async def test_the_page_shows_what_a_call_asked_and_how_organizations_are_called() -> None:
+    box = Sandbox(organizations=[str(number) for number in range(70_000_000, 70_000_030)])
+    async with raw(box) as zoho:
+        await zoho.get("/contacts", organization="70000029", page=7, search_text="<a&b>")
+        page = checked(render(box, still=False))
+    assert "?page=7&search_text=%3Ca%26b%3E" in page.text
+    assert "70000029" in page.text  # one that was called, among too many to be shown
+    assert "19 more organizations" in page.text
+    assert json.loads(box.truth("organizations", "70000029")[-1])["name"] in page.text
 
 
 @pytest.mark.long
@@ -116,6 +138,12 @@ async def test_the_page_lives_in_a_real_browser(tmp_path: Path) -> None:
             assert chrome.execute_script(wide)
             for name in ("limits", "faults", "last", "records", "tiers", "clients"):
                 assert chrome.find_element("id", name).is_displayed()
+            phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+            chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+            fits = "return [...document.querySelectorAll('.scroll')].every"
+            assert chrome.execute_script(f"{fits}(each => each.scrollWidth <= each.clientWidth)")
+            assert chrome.execute_script(wide)
+            chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
             meters = chrome.find_elements("css selector", "meter")
             assert all(meter.get_attribute("aria-label") for meter in meters)
             if "SANDBOX_SCREENSHOT" in os.environ:

@@ -11,7 +11,7 @@ What a reply holds is told in the kinds that the operation's own reply is descri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
@@ -25,9 +25,10 @@ from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, success
 from zoho_async.sandbox.request import ROWS, Ask, Call, texts
 from zoho_async.sandbox.routes import route
 from zoho_async.sandbox.rules import bookkeeping, subscriptions
-from zoho_async.sandbox.store import Collection, Store, View
+from zoho_async.sandbox.store import Collection, Store
 from zoho_async.sandbox.telling import told_record
 from zoho_async.sandbox.values import is_object
+from zoho_async.sandbox.view import View
 from zoho_async.sandbox.words import of_words
 from zoho_async.sandbox.writes import accepted, create, update, upsert
 
@@ -40,8 +41,9 @@ def described(product: str, method: str, parts: Sequence[str]) -> OperationFacts
     return found.facts if found is not None else None
 
 
-async def answer(call: Call, store: Store, every: Sequence[Store]) -> Reply:
-    """Answer a call for ``store``'s organization; ``every`` are all of the user's.
+async def answer(call: Call, store: Store, every: MutableSequence[Store]) -> Reply:
+    """Answer a call for ``store``'s organization; ``every`` are all of the user's, to which
+    one that is made is added.
 
     Raises `ApiRefusal`.
     """
@@ -112,7 +114,7 @@ def _several(ask: Ask) -> Reply | None:
         collection = ask.store.at(known[0], ())
         form = Described(ask.homes.at(facts.path) or known[0], ask.homes, ())
         found = (collection.find(each) for each in ids)
-        rows = [form.tell(facts.reply, collection.state(i)) for i in found if i is not None]
+        rows = [form.tell(facts.reply, collection.whole(i)) for i in found if i is not None]
         return success("success", {facts.key: rows})
     return None
 

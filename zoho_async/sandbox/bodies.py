@@ -60,6 +60,8 @@ def missing_field(name: str) -> ApiRefusal:
 
 def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
     before = state[name]
+    if name == "contact_persons" and "line_items" not in state and field is not None:
+        return taken(field, value or [])
     if name in _OBJECTS or name in _OBJECT_LISTS:
         return _of_shape(name, value, state)
     if isinstance(before, list):
@@ -107,7 +109,7 @@ def _of_shape(name: str, value: Any, state: Record) -> Any:
         if name in _OBJECTS:
             blanked = msgspec.convert(value or {}, dict[str, str | int | None])
             return {**state[name], **{part: text or "" for part, text in blanked.items()}}
-        if name == "contact_persons" and "line_items" in state:
+        if name == "contact_persons":
             return msgspec.convert(value or [], list[str])  # a document names them by id
         objects = msgspec.convert(value or [], list[dict[str, Any]])
     except msgspec.ValidationError:

@@ -22,8 +22,9 @@ from zoho_async.sandbox.records.invoices import has_status
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.records.spans import is_relative
 from zoho_async.sandbox.replies import Page, Reply, invalid, success
-from zoho_async.sandbox.store import Collection, View
+from zoho_async.sandbox.store import Collection
 from zoho_async.sandbox.values import is_object
+from zoho_async.sandbox.view import View
 from zoho_async.sandbox.world import day
 
 Test: TypeAlias = Callable[[Record], bool]

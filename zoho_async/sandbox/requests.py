@@ -158,9 +158,9 @@ def _admitted(
     if place is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     _check_token(box, request, *place)
-    if place[1][0] == "organizations":
-        return place
     names = box.organizations
+    if arrival.organization is None and place[1][0] == "organizations":
+        return place
     if arrival.organization is None:
         if len(names) > 1:
             text = "You belong to several organizations: organization_id must name one."

@@ -17,13 +17,15 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from zoho_async.sandbox import control, organizations, page, requests
+from zoho_async.sandbox import control, page, requests
 from zoho_async.sandbox.accounts import Accounts, TokenRules
 from zoho_async.sandbox.clock import Clock
 from zoho_async.sandbox.faults import Fault, Faults
 from zoho_async.sandbox.keep import Keep
 from zoho_async.sandbox.latency import Latency
 from zoho_async.sandbox.limits import Judge, LimitRules, Window
+from zoho_async.sandbox.organizations import made_before
+from zoho_async.sandbox.organizations import rows as organization_rows
 from zoho_async.sandbox.requests import Arrival
 from zoho_async.sandbox.routes import operations
 from zoho_async.sandbox.store import Store
@@ -34,13 +36,14 @@ class Sandbox:
     """A local Zoho with one user, some organizations and any number of records.
 
     Use as an async context manager; ``url`` is known inside. ``sizes`` are the rows of each
-    ``product.resource``. ``latency`` is how late replies leave, ``inbound`` how late requests
-    arrive, in seconds: see `latency`. ``minute`` is the length of Zoho's minute, ``block`` of the
-    block for exceeding it; with ``speed`` that many of Zoho's seconds pass in one of ours, and
-    ``now`` reads ours. ``limits`` and ``tokens`` hold every other rule and may be changed while it
-    runs, as may ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held
-    and moved on. What is written is kept in ``file``, a SQLite file, and is there again when the
-    next sandbox opens it; raises `sqlite3.Error` where that is none.
+    ``product.resource``, in the organizations that it begins with: those that calls make are empty.
+    ``latency`` is how late replies leave, ``inbound`` how late requests arrive, in seconds: see
+    `latency`. ``minute`` is the length of Zoho's minute, ``block`` of the block for exceeding it;
+    with ``speed`` that many of Zoho's seconds pass in one of ours, and ``now`` reads ours.
+    ``limits`` and ``tokens`` hold every other rule and may be changed while it runs, as may
+    ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held and moved on.
+    What is written is kept in ``file``, a SQLite file, and is there again when the next sandbox
+    opens it; raises `sqlite3.Error` where that is none.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -102,10 +105,11 @@ class Sandbox:
             seed=seed,
             speed=speed,
         )
-        self.organizations: Final = tuple(dict.fromkeys([organization, *(organizations or ())]))
+        given = dict.fromkeys([organization, *(organizations or ())])
         self._keep: Final = Keep(Path(file) if file is not None else None)
         self.stores: Final = [
-            Store(World(seed, name, sizes or {}), self._keep) for name in self.organizations
+            *(Store(World(seed, name, sizes or {}), self._keep) for name in given),
+            *made_before(self._keep, seed, tuple(given)),
         ]
         self._address = host, port
         self._something_arrived = asyncio.Event()
@@ -155,6 +159,11 @@ class Sandbox:
         self._something_arrived.set()
 
     # -- what there is --------------------------------------------------------------------------
+
+    @property
+    def organizations(self) -> tuple[str, ...]:
+        """The ids of its organizations, those that calls made last."""
+        return tuple(store.world.organization for store in self.stores)
 
     @property
     def accounts_url(self) -> str:
@@ -222,7 +231,7 @@ class Sandbox:
         product, _, name = (resource if "." in resource else f"books.{resource}").partition(".")
         if name.partition(".")[0] == "organizations":
             facts = operations(product)[f"{product}.organizations.list"]
-            return organizations.rows(self.stores, facts)
+            return organization_rows(self.stores, facts)
         collection = self.store(organization).rows(resource)
         return [collection.encoded_row(index) for index in collection.indexes()]
 
@@ -232,9 +241,10 @@ class Sandbox:
         Raises `KeyError` for an organization that is not here.
         """
         name = organization or self.organization
-        if name not in self.organizations:
-            raise KeyError(name)
-        return self.stores[self.organizations.index(name)]
+        for store in self.stores:
+            if store.world.organization == name:
+                return store
+        raise KeyError(name)
 
     async def arrived(self, count: int) -> None:
         """Wait until ``count`` API requests have arrived in all, answered or not."""

@@ -5,31 +5,35 @@ written is kept whole; a deleted one leaves a gap. Row numbers ascend with ``cre
 "in the order of creation" is simply the order of numbers.
 
 The four resources that are written by hand come first; every other home of the description gets a
-collection when somebody first asks for it, one for each parent.
+collection when somebody first asks for it, one for each parent. Lists inside records whose elements
+have a home of their own are not kept here: see `nested`.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from zoho_async.description import OperationFacts
 from zoho_async.sandbox.documents import File
 from zoho_async.sandbox.homes import Home, Homes, homes
 from zoho_async.sandbox.keep import Keep
+from zoho_async.sandbox.nested import Nest, PersonsOf, nested, teller
 from zoho_async.sandbox.records.contacts import Contacts
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.invoices import Invoices
 from zoho_async.sandbox.records.items import Items
+from zoho_async.sandbox.records.persons import Persons, is_home_of_persons
 from zoho_async.sandbox.records.projects import Projects
 from zoho_async.sandbox.records.resource import Record, Resource
 from zoho_async.sandbox.replies import ENCODER
-from zoho_async.sandbox.world import World, day_formatted, stamp
+from zoho_async.sandbox.view import View
+from zoho_async.sandbox.world import World, day_formatted, person_index, stamp
 
 RESOURCES: Final[tuple[Resource, ...]] = (Contacts(), Items(), Invoices(), Projects())
 
@@ -57,6 +61,10 @@ class Collection:
         self._gone: set[int] = set()
         self._rows: list[bytes | None] = [None] * self.next_index
         self._row_keys: tuple[str, ...] | None = None
+        #: The lists inside the records whose elements have a home of their own.
+        self.nests: Sequence[Nest] = ()
+        #: Told of each write, with the record's number, and of each removal, with None.
+        self.around: Callable[[int | None], None] | None = None
         self._recall()
 
     def _recall(self) -> None:
@@ -95,9 +103,9 @@ class Collection:
         """The list form of a record."""
         state = self._written.get(index)
         if state is None:
-            return self.resource.row(self.world, index)
+            return self._filled(index, self.resource.row(self.world, index))
         if isinstance(self.resource, Described):
-            return self.resource.tell(self.resource.row_fields, state)
+            return self._filled(index, self.resource.tell(self.resource.row_fields, state))
         names = self._names_of_rows()
         row = {name: value for name, value in state.items() if name in names or name[:3] == "cf_"}
         return row | self.resource.row_differs
@@ -114,18 +122,29 @@ class Collection:
         state = self._written.get(index)
         if state is None:
             row = self.resource.row(self.world, index)
-            return self.resource.detail(self.world, index, row)
+            return self._filled(index, self.resource.detail(self.world, index, row))
         if isinstance(self.resource, Described):
-            return self.resource.tell(self.resource.detail_fields, state)
+            return self._filled(index, self.resource.tell(self.resource.detail_fields, state))
         names, elsewhere = self._names_of_details(), self._names_of_rows()
-        return {
+        shown = {
             name: value
             for name, value in state.items()
             if name in names or name[:3] == "cf_" or name not in elsewhere
         }
+        return self._filled(index, shown)
+
+    def whole(self, index: int) -> Record:
+        """Every field of both forms, and the lists whose elements have homes of their own."""
+        return self._filled(index, self.state(index))
+
+    def _filled(self, index: int, shown: Record) -> Record:
+        for nest in self.nests:
+            if nest.name in shown:
+                shown[nest.name] = nest.elements(self.id(index))
+        return shown
 
     def state(self, index: int) -> Record:
-        """Every field of both forms; a copy, to be changed and written back."""
+        """Every field of both forms but nested lists; a copy, to be changed and written back."""
         state = self._written.get(index)
         if state is None:
             row = self.resource.row(self.world, index)
@@ -156,22 +175,45 @@ class Collection:
         state["created_time"] = now
         if "created_time_formatted" in state:
             state["created_time_formatted"] = day_formatted(now)
-        state.update(fields)
+        state.update(self._own(fields))
         self.next_index += 1
         self._rows.append(None)
         self._write(index, state, now)
+        self._tell(index, fields)
         return index
 
     def change(self, index: int, fields: Mapping[str, Any]) -> None:
         """Set fields of a record; the rest stays."""
+        self.follow(index, self._own(fields))
+        self._tell(index, fields)
+
+    def follow(self, index: int, fields: Mapping[str, Any]) -> None:
+        """Set fields that follow from other records: as `change`, and nobody is told."""
         self._write(index, self.state(index) | dict(fields), stamp(int(time.time())))
 
+    def _own(self, fields: Mapping[str, Any]) -> Record:
+        """Of what is written, what does not follow from the records inside."""
+        follows = frozenset[str]().union(*(nest.follows for nest in self.nests))
+        return {name: value for name, value in fields.items() if name not in follows}
+
+    def _tell(self, index: int, fields: Mapping[str, Any]) -> None:
+        """Carry a write on to the records inside this one and to the one around it."""
+        for nest in self.nests:
+            nest.write(self, index, fields)
+        if self.around is not None:
+            self.around(index)
+
     def remove(self, index: int) -> None:
+        record_id = self.id(index)
         self._gone.add(index)
         self._keep.put(self._place, str(index), _GONE)
         self._written.pop(index, None)
         self._rows[index] = None
         self._forget_orders()
+        for nest in self.nests:
+            nest.clear(record_id)
+        if self.around is not None:
+            self.around(None)
 
     def _write(self, index: int, state: Record, now: str) -> None:
         state["last_modified_time"] = now
@@ -197,38 +239,6 @@ class Collection:
         return frozenset(self.resource.detail(self.world, 0, row))
 
 
-class View:
-    """The records of another home, as a list with a form of its own shows them."""
-
-    def __init__(self, shown: Collection, facts: OperationFacts, resource: Described) -> None:
-        self.world: Final = shown.world
-        self.resource: Final = resource
-        self.orders: dict[object, list[int]] = {}
-        self._shown: Final = shown
-        self._facts: Final = facts
-        self._seen = shown.version
-
-    @property
-    def version(self) -> int:
-        """Grows with every write to the records that are shown."""
-        if self._seen != self._shown.version:
-            self._seen = self._shown.version
-            self.orders.clear()
-        return self._seen
-
-    def indexes(self) -> Sequence[int]:
-        return self._shown.indexes()
-
-    def row(self, index: int) -> Record:
-        return self.resource.tell(self._facts.reply, self._shown.state(index))
-
-    def encoded_row(self, index: int) -> bytes:
-        return ENCODER.encode(self.row(index))
-
-    def state(self, index: int) -> Record:
-        return self._shown.state(index)
-
-
 class Store:
     """Everything one organization has."""
 
@@ -244,6 +254,8 @@ class Store:
             resource.name: Collection(world, resource, self.keep, self._place(resource.name))
             for resource in RESOURCES
         }
+        for resource in RESOURCES:
+            self._nest(homes("books").by_name[resource.name], ())
 
     def collection(self, name: str) -> Collection:
         """By ``product.resource``, or the name of the operation that lists a home's records.
@@ -287,8 +299,7 @@ class Store:
         inside = self._inside.get((home.name, parents))
         if inside is not None:
             return inside
-        names = self.names_above(home)
-        resource = Described(home, homes(home.product), list(zip(names, parents, strict=True)))
+        resource = self._form(home, parents)
         if home.parents and self._made(home, parents):
             resource.default_rows = 0
         place = self._place("/".join((home.name, *parents)))
@@ -298,7 +309,41 @@ class Store:
             self._inside[home.name, parents] = made
         else:
             self.collections[home.name] = made
+        self._nest(home, parents)
         return made
+
+    def _form(self, home: Home, parents: tuple[str, ...]) -> Described:
+        known = homes(home.product)
+        named = list(zip(self.names_above(home), parents, strict=True))
+        if not is_home_of_persons(home):
+            return Described(home, known, named)
+        contacts = self.at(known.by_path[home.path[:1]], ())
+
+        def contact() -> Record:
+            index = contacts.resource.index_of(contacts.world, parents[0])
+            return contacts.resource.row(contacts.world, index) if index is not None else {}
+
+        return Persons(home, known, named[0], contact)
+
+    def _nest(self, home: Home, parents: tuple[str, ...]) -> None:
+        """Tie a new collection to those of the homes inside its records, and to its parent's."""
+        outer, known = self.at(home, parents), homes(home.product)
+        outer.nests = [
+            (PersonsOf if is_home_of_persons(inner) else Nest)(
+                inner, field, functools.partial(self._inner, inner, parents)
+            )
+            for inner, field in nested(home)
+        ]
+        above = known.by_path.get(home.path[:-2]) if home.parents else None
+        if above is None or above.parents != home.parents - 1:
+            return
+        around = self.at(above, parents[:-1])
+        for nest in around.nests:
+            if nest.inner is home:
+                outer.around = teller(nest, around, parents[-1])
+
+    def _inner(self, home: Home, above: tuple[str, ...], record_id: str) -> Collection:
+        return self.at(home, (*above, record_id))
 
     def _made(self, home: Home, parents: tuple[str, ...]) -> bool:
         """Whether a caller made the innermost parent: then there is nothing below it yet."""
@@ -321,15 +366,19 @@ class Store:
 
         Those that were asked for come first; then every parent that there is.
         """
-        for (name, _), inside in self._inside.items():
+        for (name, _), inside in list(self._inside.items()):
             if name == home.name and inside.find(record_id) is not None:
                 return inside
         first = homes(home.product).along(self.template(home))[0]
         if home.parents != 1 or above or first is None:
             return None
         parents = self.at(first, ())
+        of_persons = is_home_of_persons(home)
         for index in parents.indexes():
-            inside = self.at(home, (parents.id(index),))
+            parent = parents.id(index)
+            if of_persons and person_index(parent, record_id) is None:
+                continue
+            inside = self.at(home, (parent,))
             if inside.find(record_id) is not None:
                 return inside
         return None

@@ -31,7 +31,7 @@ def told_record(
     if not isinstance(resource, Described):
         values = {facts.key: collection.detail(found.index)} if facts.key else {}
     elif facts.answer != "done":
-        values = told_state(facts, found.home, resource, collection.state(found.index))
+        values = told_state(facts, found.home, resource, collection.whole(found.index))
     return success(message, values, status=status, headers=headers)
 
 

@@ -63,7 +63,7 @@ def told(field: Field, value: Any) -> Any:
         case "object":
             if not is_object(value):
                 return blank(field) if value in ("", None) else ""
-            return told_fields(field.fields, value)
+            return _told_whole(field, value)
         case _:
             return value if is_share(field, value) else _told_plain(field.kind, value)
 
@@ -81,12 +81,18 @@ def told_fields(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str,
     }
 
 
+def _told_whole(field: Field, value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object inside a record: all that is described of it, blank where nothing is known."""
+    blanks = {each.name: blank(each) for each in field.fields if each.name not in value}
+    return blanks | told_fields(field.fields, value)
+
+
 def _told_list(field: Field, value: Any) -> Any:
     if not is_list(value):
         return []
     elements = value
     if field.fields:
-        return [told_fields(field.fields, each) for each in elements if is_object(each)]
+        return [_told_whole(field, each) for each in elements if is_object(each)]
     if field.element in (None, "any", "list"):
         return elements
     if field.element == "object":

@@ -65,7 +65,7 @@ def _thing(ask: Ask, record: Found | None) -> Reply:
     home = record.home if record is not None else None
     if record is not None and home is not None and facts.key == home.noun:
         return told_record(facts, record, message, status=status)
-    state: Record = dict(record.collection.state(record.index)) if record is not None else {}
+    state: Record = record.collection.whole(record.index) if record is not None else {}
     state |= call.params
     values = told_state(facts, home, None, state | thing)
     return success(message, values, status=status)

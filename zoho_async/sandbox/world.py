@@ -43,6 +43,15 @@ _TOP_ROWS: Final = 25
 #: The rows that the seed puts below each record, in every list that there is below one.
 INSIDE: Final = 2
 
+#: What the contacts of the four products call the id of their primary person.
+PRIMARY_IDS: Final = ("primary_contact_id", "primary_contactperson_id")
+#: Of the numbers between the ids of two contacts, those of the first's persons.
+_PERSONS: Final = range(9, 990)
+
+#: Of the currencies that are written so; others are written by their codes.
+_SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥", "BRL": "R$"}
+#: First names of people.
+GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise")
 _FIRST: Final = (
     *("Adams", "Brook", "Calder", "Dumont", "Ellery", "Fjord", "Grant", "Hollis"),
     *("Ibarra", "Jansen", "Kestrel", "Lindqvist", "Moreau", "Núñez", "Oakes", "Pereira"),
@@ -59,17 +68,29 @@ class World:
     """The fixed part of one organization in one product: how ids, times and draws come out.
 
     ``numbers`` tell the ids of top-level resources apart; whoever knows more resources adds them.
+    ``currency`` is the code of its base currency. One that is not ``seeded`` begins empty.
     """
 
     def __init__(
-        self, seed: int, organization: str, sizes: Mapping[str, int], product: str = "books"
+        self,
+        seed: int,
+        organization: str,
+        sizes: Mapping[str, int],
+        product: str = "books",
+        *,
+        currency: str = "USD",
+        seeded: bool = True,
     ) -> None:
         self.seed = seed
         self.product = product
+        self.seeded: Final = seeded
+        self.currency_code: Final = currency
+        self.currency_symbol: Final = _SYMBOLS.get(currency, currency)
+        self.currency_name: Final = "USD- United States Dollar" if currency == "USD" else currency
         self.numbers = dict(_NUMBERS) if product == "books" else {}
         self.organization = organization
         given = {name if "." in name else f"books.{name}": n for name, n in sizes.items()}
-        self.sizes = SIZES | given
+        self.sizes = SIZES | given if seeded else {}
         self._key = f"{seed}/{organization}/"
         place = "organization" if product == "books" else f"organization/{product}"
         first = int.from_bytes(self.draw(place, 0)[:4], "big")
@@ -87,10 +108,15 @@ class World:
 
     def of(self, product: str) -> World:
         """The same organization in another product."""
-        return World(self.seed, self.organization, self.sizes, product)
+        currency, seeded = self.currency_code, self.seeded
+        return World(
+            self.seed, self.organization, self.sizes, product, currency=currency, seeded=seeded
+        )
 
     def size(self, resource: str, default: int | None = None) -> int:
         """How many rows the seed makes of ``product.resource``."""
+        if not self.seeded:
+            return 0
         return self.sizes.get(resource, _TOP_ROWS if default is None else default)
 
     def id(self, resource: str, index: int, part: int = 1) -> str:
@@ -189,6 +215,19 @@ class World:
         )
 
 
+def person_id(contact_id: str, index: int) -> str:
+    """The id of a contact's person; "" for one of more than there are numbers between contacts."""
+    return str(int(contact_id) + _PERSONS[index]) if index < len(_PERSONS) else ""
+
+
+def person_index(contact_id: str, record_id: str) -> int | None:
+    """The number of the person with this id, or None where it is none of this contact's."""
+    if not (record_id.isascii() and record_id.isdigit()):
+        return None
+    part = int(record_id) - int(contact_id)
+    return _PERSONS.index(part) if part in _PERSONS else None
+
+
 def stamp(moment: int) -> str:
     """``2026-06-09T09:45:19-0400``, as the wire has it."""
     number, second = divmod(moment + _OFFSET, 86_400)
@@ -212,8 +251,8 @@ def day_formatted(day: str) -> str:
     return f"{day[8:10]}/{day[5:7]}/{day[:4]}" if day else ""
 
 
-def amount_formatted(amount: float | Decimal) -> str:
-    return f"${amount:,.2f}"
+def amount_formatted(amount: float | Decimal, symbol: str) -> str:
+    return f"{symbol}{amount:,.2f}"
 
 
 def custom_field_forms(fields: list[tuple[str, str, str, str, str, Any]]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from zoho_async.sandbox.records.resource import (
     Resource,
     settle_custom_fields,
 )
-from zoho_async.sandbox.world import World, day_formatted, stamp
+from zoho_async.sandbox.world import GIVEN, World, day_formatted, person_id, stamp
 
-_GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise", "", "")
+#: Some people are known by their last name only.
+_GIVEN: Final = (*GIVEN, "", "")
 _TEMPLATES: Final = tuple(
     f"{kind}_template_{part}"
     for kind in (
@@ -23,7 +24,6 @@ _TEMPLATES: Final = tuple(
     )
     for part in ("id", "name")
 )
-_OF_PRIMARY: Final = ("first_name", "last_name", "email", "phone", "mobile")
 _ADDRESS: Final = (
     *("attention", "address", "street2", "city", "state_code", "state"),
     *("zip", "country", "county", "country_code", "phone", "fax"),
@@ -63,6 +63,7 @@ class Contacts(Resource):
         "unused_credits_receivable_amount": 0.0,
         "has_transaction": False,
         "contact_persons": [],
+        "primary_contact_id": "",
         "tags": [],
     }
 
@@ -96,7 +97,7 @@ class Contacts(Resource):
             "currency_id": world.currency_id,
             "twitter": "",
             "facebook": "",
-            "currency_code": "USD",
+            "currency_code": world.currency_code,
             "outstanding_receivable_amount": owed,
             "outstanding_receivable_amount_bcy": owed,
             "outstanding_payable_amount": 0.0,
@@ -106,7 +107,7 @@ class Contacts(Resource):
             "unused_credits_payable_amount": 0.0,
             "unused_credits_payable_amount_bcy": 0.0,
             "first_name": first,
-            "last_name": "Okafor" if first else "",
+            "last_name": "Okafor",
             "email": f"contact{index}@example.com" if first else "",
             "phone": f"+1-555-{draw[16]:04d}" if draw[16] % 2 else "",
             "mobile": "",
@@ -143,11 +144,11 @@ class Contacts(Resource):
             "owner_name": "",
             "documents": [],
             "is_crm_customer": False,
-            "primary_contact_id": id_(self.name, index, 5) if row["first_name"] else "",
+            "primary_contact_id": person_id(row["contact_id"], 0),
             **dict.fromkeys(("zcrm_account_id", "zcrm_contact_id", "crm_owner_id"), ""),
             "payment_terms_id": "",
             "credit_limit_exceeded_amount": 0.0,
-            "currency_symbol": "$",
+            "currency_symbol": world.currency_symbol,
             "price_precision": 2,
             "exchange_rate": "",
             "can_show_customer_ob": True,
@@ -174,7 +175,7 @@ class Contacts(Resource):
                 "latitude": "",
                 "longitude": "",
             },
-            "contact_persons": _persons(world, index, row),
+            "contact_persons": [],  # see `nested`
             "addresses": [],
             "pricebook_id": "",
             "pricebook_name": "",
@@ -189,11 +190,11 @@ class Contacts(Resource):
             "customer_currency_summaries": [
                 {
                     "currency_id": world.currency_id,
-                    "currency_code": "USD",
-                    "currency_symbol": "$",
+                    "currency_code": world.currency_code,
+                    "currency_symbol": world.currency_symbol,
                     "price_precision": 2,
                     "is_base_currency": True,
-                    "currency_name_formatted": "USD- United States Dollar",
+                    "currency_name_formatted": world.currency_name,
                     "outstanding_receivable_amount": row["outstanding_receivable_amount"],
                     "unused_credits_receivable_amount": row["unused_credits_receivable_amount"],
                 }
@@ -206,13 +207,6 @@ class Contacts(Resource):
         state["contact_type_formatted"] = str(state["contact_type"]).capitalize()
         terms = state["payment_terms"]
         state["payment_terms_label"] = f"Net {terms}" if terms else "Due on Receipt"
-        persons: list[Record] = state["contact_persons"]
-        for number, person in enumerate(persons):
-            person.setdefault("contact_person_id", str(int(state["contact_id"]) + 10 + number))
-            person.setdefault("is_primary_contact", number == 0)
-            if person["is_primary_contact"]:
-                state["primary_contact_id"] = person["contact_person_id"]
-                state.update({name: person.get(name, "") for name in _OF_PRIMARY})
 
     def matches(self, record: Record, filter_by: str) -> bool:
         if filter_by in ("Invoice.OverDue", "Invoice.Unpaid"):
@@ -224,25 +218,3 @@ class Contacts(Resource):
 
 def _address(address_id: str) -> dict[str, Any]:
     return {"address_id": address_id, **dict.fromkeys(_ADDRESS, "")}
-
-
-def _persons(world: World, index: int, row: Record) -> list[Record]:
-    if not row["first_name"]:
-        return []
-    return [
-        {
-            "contact_person_id": world.id(Contacts.name, index, 5),
-            "salutation": "",
-            "first_name": row["first_name"],
-            "last_name": row["last_name"],
-            "email": row["email"],
-            "phone": row["phone"],
-            "mobile": "",
-            "designation": "",
-            "department": "",
-            "skype": "",
-            "is_primary_contact": True,
-            "is_portal_invitation_accepted": False,
-            "is_added_in_portal": False,
-        }
-    ]

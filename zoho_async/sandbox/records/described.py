@@ -21,7 +21,7 @@ from zoho_async.sandbox.records.spans import within
 from zoho_async.sandbox.rules import statuses
 from zoho_async.sandbox.rules.documents import kind_at
 from zoho_async.sandbox.values import blank, is_list, is_object, told_fields
-from zoho_async.sandbox.world import INSIDE, World, day, stamp
+from zoho_async.sandbox.world import GIVEN, INSIDE, PRIMARY_IDS, World, day, person_id, stamp
 
 Maker: TypeAlias = Callable[[int, bytes], Any]
 
@@ -35,7 +35,7 @@ _PREFIXES: Final = {
     "retainerinvoice": "RET", "bill": "BILL", "vendor_credit": "DN", "package": "PKG",
 }  # fmt: skip
 _CONSTANTS: Final[dict[str, Any]] = {
-    "currency_code": "USD", "currency_symbol": "$", "price_precision": 2, "exchange_rate": 1.0,
+    "price_precision": 2, "exchange_rate": 1.0,
     "quantity": 1.0, "is_active": True, "language_code": "en", "created_by": "Sam Sandbox",
     "created_by_name": "Sam Sandbox", "commented_by": "Sam Sandbox",
 }  # fmt: skip
@@ -135,7 +135,7 @@ class Described(Resource):
 
     def fresh(self, world: World, index: int) -> Record:
         state: Record = {name: blank(field) for name, field in self.fields.items()}
-        for name, value in _CONSTANTS.items():
+        for name, value in (_CONSTANTS | _of_currency(world)).items():
             if name in state and not name.startswith(("comment", "quantity")):
                 state[name] = value
         state |= {name: value for name, value in self.parents.items() if name in state}
@@ -224,8 +224,9 @@ class Described(Resource):
             return lambda index, _: self.id_of(world, index)
         if name in self.parents:
             return _always(self.parents[name])
-        if name in _CONSTANTS:
-            return _always(_CONSTANTS[name])
+        constants = _CONSTANTS | _of_currency(world)
+        if name in constants:
+            return _always(constants[name])
         match field.kind:
             case "id":
                 return self._id_maker(world, name, salt)
@@ -253,6 +254,8 @@ class Described(Resource):
             return lambda _, draw: world.customer(draw)[0]
         for target in self._homes.for_name(name):
             return lambda _, draw: world.reference(target.name, draw, salt)
+        if name in PRIMARY_IDS:
+            return lambda index, _: person_id(self.id_of(world, index), 0)
         if name == "currency_id":
             return _always(world.currency_id)
         if name.endswith(("created_by_id", "modified_by_id", "commented_by_id")):
@@ -279,6 +282,10 @@ class Described(Resource):
         if field.allowed:
             allowed = [word for word in field.allowed if word]
             return lambda _, draw: allowed[(draw[7] + salt) % len(allowed)]
+        if name == "first_name":
+            return lambda _, draw: GIVEN[(draw[5] ^ salt) % len(GIVEN)]
+        if name == "last_name":
+            return _always("Okafor")
         if name == "email":
             return lambda index, _: f"{self.single}{index}@example.com"
         if name in ("description", "notes", "reference_number"):
@@ -316,6 +323,10 @@ def holder_of(facts: OperationFacts, home: Home | None) -> Field | None:
         if names and (home.id_field in names or _one(field.name) == home.noun):
             return field
     return None
+
+
+def _of_currency(world: World) -> Record:
+    return {"currency_code": world.currency_code, "currency_symbol": world.currency_symbol}
 
 
 def _row_fields(home: Home) -> tuple[Field, ...]:

@@ -98,8 +98,8 @@ class Invoices(Resource):
             "due_date_formatted": day_formatted(due),
             "due_days": f"Overdue by {1 + draw[11]} days" if status == "overdue" else "",
             "currency_id": world.currency_id,
-            "currency_code": "USD",
-            "currency_symbol": "$",
+            "currency_code": world.currency_code,
+            "currency_symbol": world.currency_symbol,
             "schedule_time": "",
             "email": f"pay{draw[12]}@example.com" if draw[13] % 2 else "",
             "template_type": "standard",
@@ -119,9 +119,9 @@ class Invoices(Resource):
             "updated_time": "",
             "transaction_type": "renewal" if draw[14] % 9 == 0 else "",
             "total": total,
-            "total_formatted": amount_formatted(total),
+            "total_formatted": amount_formatted(total, world.currency_symbol),
             "balance": balance,
-            "balance_formatted": amount_formatted(balance),
+            "balance_formatted": amount_formatted(balance, world.currency_symbol),
             "unprocessed_payment_amount": 0.0,
             "created_time": created,
             "created_time_formatted": day_formatted(created),
@@ -217,9 +217,11 @@ class Invoices(Resource):
         seeded = int(world.index(self.name, state["invoice_id"]) or 0) < world.size(self.name)
         settle(KINDS["invoices"], state, seeded=seeded, today=day(int(time.time())))
         for name in ("sub_total", "total", "balance"):
-            state[f"{name}_formatted"] = amount_formatted(exact(state[name]))
+            figure = exact(state[name])
+            state[f"{name}_formatted"] = amount_formatted(figure, world.currency_symbol)
         for line in state["line_items"]:
-            line["item_total_formatted"] = amount_formatted(line["item_total"])
+            total = line["item_total"]
+            line["item_total_formatted"] = amount_formatted(total, world.currency_symbol)
         for name in ("date", "due_date"):
             state[f"{name}_formatted"] = day_formatted(state[name])
         state["current_sub_status"] = state["status"]
@@ -267,13 +269,22 @@ def _line_items(world: World, index: int, draw: bytes) -> list[Record]:
                 quantity=float(quantity),
                 rate=cents / 100,
                 total=quantity * cents / 100,
+                symbol=world.currency_symbol,
             )
         )
     return rows
 
 
 def _line(
-    *, item_id: str, line_item_id: str, name: str, order: int, quantity: Any, rate: Any, total: Any
+    *,
+    item_id: str,
+    line_item_id: str,
+    name: str,
+    order: int,
+    quantity: Any,
+    rate: Any,
+    total: Any,
+    symbol: str,
 ) -> Record:
     return {
         "line_item_id": line_item_id,
@@ -286,14 +297,14 @@ def _line(
         "item_order": order,
         "bcy_rate": rate,
         "rate": rate,
-        "rate_formatted": amount_formatted(rate),
+        "rate_formatted": amount_formatted(rate, symbol),
         "quantity": quantity,
         "unit": "",
         "discount": 0.0,
         "discount_amount": 0.0,
         **dict.fromkeys(("tax_id", "tax_name", "tax_type", "tax_percentage"), ""),
         "item_total": total,
-        "item_total_formatted": amount_formatted(total),
+        "item_total_formatted": amount_formatted(total, symbol),
         **dict.fromkeys(("project_id", "project_name", "expense_id", "header_id"), ""),
         "time_entry_ids": [],
         "documents": [],
@@ -315,6 +326,7 @@ def _settled_line(world: World, state: Record, line: Record, order: int) -> Reco
         quantity=plain(quantity),
         rate=plain(rate),
         total=money(quantity * rate),
+        symbol=world.currency_symbol,
     )
     kept = ("quantity", "rate", "item_total", "item_order", "item_total_formatted")
     sent = {name: value for name, value in line.items() if value is not None and name not in kept}

@@ -81,7 +81,7 @@ class Items(Resource):
             "zcrm_product_id": "",
             "description": f"{name}, as quoted" if draw[13] % 3 else "",
             "rate": rate,
-            "rate_formatted": amount_formatted(rate),
+            "rate_formatted": amount_formatted(rate, world.currency_symbol),
             "tax_id": world.fixed_id(301) if taxed else "",
             "tax_name": "VAT" if taxed else "",
             "tax_name_formatted": "VAT [20%]" if taxed else "",
@@ -148,6 +148,6 @@ class Items(Resource):
     def settle(self, world: World, state: Record) -> None:
         settle_custom_fields(world, state)
         state["item_name"] = state["name"]
-        state["rate_formatted"] = amount_formatted(state["rate"] or 0)
+        state["rate_formatted"] = amount_formatted(state["rate"] or 0, world.currency_symbol)
         state["pricebook_rate"] = state["sales_rate"] = state["rate"]
         state["status_formatted"] = str(state["status"]).capitalize()

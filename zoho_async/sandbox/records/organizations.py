@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.world import World
+from zoho_async.sandbox.world import World, day_formatted
+
+#: The one user of the sandbox.
+USER: Final = "Sam Sandbox"
+EMAIL: Final = "sam@example.com"
+#: As a record of an organization's users.
+THE_USER: Final[Record] = {
+    "name": USER,
+    "email": EMAIL,
+    "user_role": "admin",
+    "status": "active",
+    "is_current_user": True,
+}
+FISCAL: Final = "fiscal_year_start_month"
+_TIME_ZONE: Final = "America/Sao_Paulo"
+_MONTHS: Final = (
+    *("january", "february", "march", "april", "may", "june", "july", "august"),
+    *("september", "october", "november", "december"),
+)
 
 
-def row(world: World, organizations: Sequence[str]) -> Record:
+def row(world: World, is_default: bool) -> Record:
     """What ``GET /organizations`` says of one organization."""
     name = world.party(0, world.draw("organization", 1)).rsplit(" ", 1)[0]
     return {
         "organization_id": world.organization,
         "name": name,
-        "contact_name": "Sam Sandbox",
-        "email": "sam@example.com",
-        "is_default_org": world.organization == organizations[0],
+        "contact_name": USER,
+        "email": EMAIL,
+        "is_default_org": is_default,
         "language_code": "en",
         "language_code_formatted": "English",
-        "fiscal_year_start_month": 0,
+        FISCAL: "january",
         "account_created_date": "2023-01-01",
         "account_created_date_formatted": "01/01/2023",
-        "time_zone": "America/Sao_Paulo",
+        "time_zone": _TIME_ZONE,
         "time_zone_formatted": "(GMT -3:00) Brasilia Standard Time",
         "is_org_active": True,
         "currency_id": world.currency_id,
-        "currency_code": "USD",
-        "currency_symbol": "$",
+        "currency_code": world.currency_code,
+        "currency_symbol": world.currency_symbol,
         "currency_format": "###,##0.00",
         "price_precision": 2,
-        "plan_type": 130,
-        "plan_name": "PROFESSIONAL",
-        "plan_period": "Monthly",
+        "plan_type": 130 if world.seeded else 0,
+        "plan_name": "PROFESSIONAL" if world.seeded else "FREE",
+        "plan_period": "Monthly" if world.seeded else "",
         "tax_group_enabled": True,
         "zi_migration_status": 0,
         "user_role": "admin",
@@ -44,11 +62,11 @@ def row(world: World, organizations: Sequence[str]) -> Record:
     }
 
 
-def detail(world: World, organizations: Sequence[str]) -> Record:
+def detail(world: World, is_default: bool) -> Record:
     """What ``GET /organizations/{organization_id}`` adds, in other types here and there."""
     return {
-        **row(world, organizations),
-        "fiscal_year_start_month": "april",
+        **row(world, is_default),
+        FISCAL: "april",
         "date_format": "dd/MM/yyyy",
         "field_separator": "/",
         "org_address": "",
@@ -65,3 +83,16 @@ def detail(world: World, organizations: Sequence[str]) -> Record:
         "custom_fields": [],
         "created_time": "2023-01-01T09:00:00-0300",
     }
+
+
+def settled(record: Record) -> Record:
+    """With the fields that follow from others."""
+    record["account_created_date_formatted"] = day_formatted(record["account_created_date"])
+    if record["time_zone"] != _TIME_ZONE:
+        record["time_zone_formatted"] = record["time_zone"]
+    return record
+
+
+def month(name: str, as_number: bool) -> str | int:
+    """The month in which the fiscal year begins, by its name or counted from 0."""
+    return _MONTHS.index(name) if as_number and name in _MONTHS else name

@@ -76,7 +76,7 @@ class Projects(Resource):
         return {
             **{name: row[name] for name in shared},
             "currency_id": world.currency_id,
-            "currency_code": "USD",
+            "currency_code": world.currency_code,
             "customer_first_name": "",
             "customer_email": "",
             "photo_url": "https://secure.gravatar.com/avatar/00000000000000000000000000000000?&d=mm",

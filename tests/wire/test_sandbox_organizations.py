@@ -1,0 +1,203 @@
+"""An organization that a call makes is one like every other, and touches none of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from zoho_async import Session
+from zoho_async.books import contacts, currencies, invoices, organizations, users
+from zoho_async.books.types.contacts import ContactInput, ContactPersonInput
+from zoho_async.books.types.invoices import InvoiceInput, InvoiceLineItemInput
+from zoho_async.books.types.organizations import OrganizationInput
+from zoho_async.errors import InvalidRequest, NotFound, OrganizationError, ZohoError
+from zoho_async.inventory import organizations as inventory_organizations
+from zoho_async.inventory.types import organizations as inventory_types
+from zoho_async.limits import MemoryLedger
+from zoho_async.operation import PRODUCTS
+from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox import organizations as made
+from zoho_async.sandbox.homes import homes
+from zoho_async.sandbox.store import Store
+
+NEW: Final = OrganizationInput(
+    name="Zillium Inc",
+    currency_code="EUR",
+    time_zone="Europe/Berlin",
+    portal_name="zilliuminc",
+    fiscal_year_start_month="july",
+)
+
+
+def session(box: Sandbox, **changes: Any) -> Session:
+    return Session.from_env(box.environment(), ledger=MemoryLedger(), **changes)
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Sandbox]:
+    async with Sandbox(sizes={"contacts": 20, "invoices": 20, "items": 5}) as running:
+        yield running
+
+
+async def test_an_organization_that_is_made_is_listed_read_changed_and_called_for(
+    box: Sandbox,
+) -> None:
+    async with session(box) as zoho:
+        new = await organizations.create(zoho, NEW)
+        assert new.name == "Zillium Inc"
+        assert new.user_role == "admin"
+        assert new.is_default_org is False
+        listed = await organizations.list(zoho)
+        assert [row.organization_id for row in listed.rows] == [
+            box.organization,
+            new.organization_id,
+        ]
+        row = listed.rows[1]
+        assert (row.name, row.currency_code, row.plan_name) == ("Zillium Inc", "EUR", "FREE")
+        assert [each.id for each in await zoho.organizations()] == list(box.organizations)
+        read = await organizations.get(zoho, new.organization_id)
+        assert (read.name, read.time_zone) == ("Zillium Inc", "Europe/Berlin")
+        assert read.fiscal_year_start_month == "july"
+        await organizations.update(zoho, new.organization_id, OrganizationInput(name="Zillium"))
+        assert (await organizations.list(zoho)).rows[1].name == "Zillium"
+        assert (await organizations.list(zoho)).rows[0].name != "Zillium"
+        theirs = zoho.for_organization(new.organization_id)
+        assert (await contacts.list(theirs)).rows == []
+        customer = await contacts.create(
+            theirs,
+            ContactInput(contact_name="A", contact_persons=[ContactPersonInput(first_name="Ana")]),
+        )
+        assert customer.currency_code == "EUR"
+        line = InvoiceLineItemInput(name="Work", rate=Decimal(10), quantity=2)
+        invoice = InvoiceInput(customer_id=customer.contact_id, line_items=[line])
+        bill = await invoices.create(theirs, invoice)
+        assert (bill.total, bill.currency_code) == (Decimal(20), "EUR")
+        assert len([row async for row in contacts.list(theirs)]) == 1
+        assert len([row async for row in contacts.list(zoho)]) == 20
+        with pytest.raises(NotFound):
+            await contacts.get(zoho, customer.contact_id)
+
+
+async def test_a_new_organization_has_its_maker_and_its_base_currency(box: Sandbox) -> None:
+    async with session(box) as zoho:
+        new = await organizations.create(zoho, NEW)
+        theirs = zoho.for_organization(new.organization_id)
+        (user,) = (await users.list(theirs)).rows
+        assert (user.name, user.user_role, user.status) == ("Sam Sandbox", "admin", "active")
+        assert (await users.get_current(theirs)).user_id == user.user_id
+        (currency,) = (await currencies.list(theirs)).rows
+        assert (currency.currency_code, currency.is_base_currency) == ("EUR", True)
+        assert (await organizations.list(zoho)).rows[1].currency_id == currency.currency_id
+        contact = await contacts.create(theirs, ContactInput(contact_name="A"))
+        assert contact.currency_id == currency.currency_id
+
+
+async def test_it_has_limits_of_its_own() -> None:
+    async with Sandbox(per_minute=8, sizes={"contacts": 3}) as box, session(box) as zoho:
+        new = await organizations.create(zoho, NEW)
+        judged = box.judge.account(new.organization_id)
+        assert len(judged.times) == 0
+        theirs = zoho.for_organization(new.organization_id)
+        await asyncio.gather(*(contacts.list(view, per_page=5) for view in [theirs, zoho] * 5))
+        assert len(judged.times) == 5
+        assert len(box.judge.account(box.organization).times) == 5
+        assert box.refused == 0
+
+
+async def test_inventory_makes_one_for_every_product_as_books_does(box: Sandbox) -> None:
+    async with session(box) as zoho:
+        body = inventory_types.OrganizationInput(
+            name="Stock", currency_code="JPY", time_zone="Asia/Tokyo", portal_name="stock1"
+        )
+        new = await inventory_organizations.create(zoho, body)
+        there = await organizations.get(zoho, new.organization_id)
+        assert (there.name, there.currency_code) == ("Stock", "JPY")
+        assert (await contacts.list(zoho.for_organization(new.organization_id))).rows == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        *(({name: None}, 4) for name in ("name", "currency_code", "time_zone", "portal_name")),
+        ({"portal_name": "four"}, 4),
+        ({"portal_name": "with spaces"}, 4),
+        ({"portal_name": "a" * 31}, 4),
+        ({"fiscal_year_start_month": "smarch"}, 4),
+        ({"currency_code": "dollars"}, 9004),
+    ],
+)
+async def test_what_cannot_be_makes_no_organization(
+    box: Sandbox, changes: dict[str, Any], code: int
+) -> None:
+    async with session(box) as zoho:
+        body = OrganizationInput.of(NEW, **changes)
+        with pytest.raises(InvalidRequest) as refused:
+            await organizations.create(zoho, body)
+        assert refused.value.code == code
+        assert box.organizations == (box.organization,)
+
+
+async def test_one_that_is_not_there_cannot_be_called_for_or_read(box: Sandbox) -> None:
+    async with session(box) as zoho:
+        with pytest.raises(OrganizationError):
+            await contacts.list(zoho.for_organization("60000001"))
+        with pytest.raises(ZohoError):
+            await organizations.get(zoho, "60000001")
+        with pytest.raises(OrganizationError):
+            await organizations.get(zoho.for_organization("60000001"), box.organization)
+
+
+async def test_organizations_are_bounded(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made, "MOST", 3)
+    async with session(box) as zoho:
+        for _ in range(2):
+            await organizations.create(zoho, NEW)
+        with pytest.raises(InvalidRequest, match="at most 3 organizations"):
+            await organizations.create(zoho, NEW)
+        assert len(box.organizations) == 3
+
+
+async def test_it_is_there_again_when_the_file_is_opened_again(tmp_path: Path) -> None:
+    file = tmp_path / "kept.sqlite"
+    async with Sandbox(file=file, sizes={"contacts": 3}) as box, session(box) as zoho:
+        new = await organizations.create(zoho, NEW)
+        theirs = zoho.for_organization(new.organization_id)
+        contact = await contacts.create(theirs, ContactInput(contact_name="A"))
+        before = await users.get_current(theirs)
+        await organizations.update(zoho, new.organization_id, OrganizationInput(name="Later"))
+        listed = box.truth("books.organizations")
+    async with Sandbox(file=file, sizes={"contacts": 3}) as box, session(box) as zoho:
+        assert box.truth("books.organizations") == listed
+        theirs = zoho.for_organization(new.organization_id)
+        assert (await contacts.get(theirs, contact.contact_id)).contact_name == "A"
+        assert await users.get_current(theirs) == before
+        assert (await currencies.list(theirs)).rows[0].currency_code == "EUR"
+        again = await organizations.create(zoho, NEW)
+        assert again.organization_id not in (new.organization_id, box.organization)
+
+
+async def test_a_new_organization_is_empty_in_every_list_and_the_others_stay_as_they_were(
+    box: Sandbox,
+) -> None:
+    def lists(store: Store) -> dict[str, list[bytes]]:
+        return {
+            home.name: [rows.encoded_row(index) for index in rows.indexes()]
+            for product in PRODUCTS
+            for home in homes(product).by_path.values()
+            if not home.parents and home.path[0] != "organizations"
+            for rows in [store.shown(home)]
+        }
+
+    before = lists(box.store())
+    async with session(box) as zoho:
+        new = await organizations.create(zoho, NEW)
+        held = {name for name, rows in lists(box.store(new.organization_id)).items() if rows}
+        assert {name.partition(".")[2] for name in held} == {"users", "currencies"}
+        theirs = zoho.for_organization(new.organization_id)
+        await contacts.create(theirs, ContactInput(contact_name="A"))
+    assert lists(box.store()) == before

@@ -1,0 +1,69 @@
+"""Persons of a contact: records below it whose names are the contact's own where one is primary.
+
+The seed gives every contact some; the first is primary, and what it shares with the contact is
+the contact's. Their ids are the contact's with the last digits changed, so that a person tells
+its contact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from zoho_async.sandbox.homes import Home, Homes
+from zoho_async.sandbox.records.described import Described
+from zoho_async.sandbox.records.resource import Record
+from zoho_async.sandbox.world import World, person_id, person_index
+
+IS_PRIMARY: Final = "is_primary_contact"
+#: A contact's fields that are its primary person's, and how the person calls them.
+SHARED: Final = (
+    *((name, name) for name in ("first_name", "last_name", "email", "phone", "mobile")),
+    *((name, name) for name in ("salutation", "designation", "department")),
+    ("contact_salutation", "salutation"),
+)
+
+
+def is_home_of_persons(home: Home) -> bool:
+    """Whether a home's records are the persons of a contact or a customer."""
+    return home.path in (
+        ("contacts", "{}", "contactpersons"),
+        ("customers", "{}", "contactpersons"),
+    )
+
+
+class Persons(Described):
+    """The persons of one contact; ``contact`` gives its row as the seed has it."""
+
+    def __init__(
+        self, home: Home, homes: Homes, contact_id: tuple[str, str], contact: Callable[[], Record]
+    ) -> None:
+        super().__init__(home, homes, [contact_id])
+        self._contact_id: Final = contact_id[1]
+        self._contact: Final = contact
+
+    def id_of(self, world: World, index: int) -> str:
+        return person_id(self._contact_id, index) or super().id_of(world, index)
+
+    def index_of(self, world: World, record_id: str) -> int | None:
+        index = person_index(self._contact_id, record_id)
+        return super().index_of(world, record_id) if index is None else index
+
+    def row(self, world: World, index: int) -> Record:
+        return self._seeded(super().row(world, index), index)
+
+    def detail(self, world: World, index: int, row: Record) -> Record:
+        return self._seeded(super().detail(world, index, row), index)
+
+    def settle(self, world: World, state: Record) -> None:
+        super().settle(world, state)
+        state |= {name: value for name, value in self.parents.items() if name in state}
+
+    def _seeded(self, made: Record, index: int) -> Record:
+        if IS_PRIMARY in made:
+            made[IS_PRIMARY] = index == 0
+        if index == 0:
+            contact = self._contact()
+            shared = ((theirs, contact[own]) for own, theirs in SHARED if own in contact)
+            made |= {name: value for name, value in shared if name in made}
+        return made
