@@ -90,3 +90,8 @@ def test_a_rule_is_told_by_what_is_not_usual() -> None:
         {"kind": "status", "path": "*", "method": "*", "times": None, "status": 503}
         | {"seen": 1, "hits": 1}
     ]
+
+
+def test_a_kind_that_there_is_not_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ValueError, match="kind 'dorp' is none of drop_unread"):
+        Fault(kind="dorp")  # type: ignore[arg-type]  # what the types would not let pass

@@ -115,7 +115,8 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     `FAULTS` says what each ``kind`` does with the other fields; ``seconds``, ``lasts`` and
     ``retry_after`` are in seconds.  ``status`` 0 and ``message`` "" are the kind's own. ``seen``
-    and ``hits`` count the requests that matched and those that were spoilt.
+    and ``hits`` count the requests that matched and those that were spoilt. Raises `ValueError` for
+    a kind that there is not.
     """
 
     kind: FaultKind
@@ -139,6 +140,10 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hits: int = 0
     #: When the first request matched, by the sandbox's clock.
     began: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULTS:
+            raise ValueError(f"kind {self.kind!r} is none of {', '.join(FAULTS)}")
 
     def wants(self, method: str, path: str, now: float, chance: random.Random) -> bool:
         """Whether this request is one to spoil; counts it."""
