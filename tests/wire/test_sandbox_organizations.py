@@ -201,3 +201,19 @@ async def test_a_new_organization_is_empty_in_every_list_and_the_others_stay_as_
         theirs = zoho.for_organization(new.organization_id)
         await contacts.create(theirs, ContactInput(contact_name="A"))
     assert lists(box.store()) == before
+
+
+async def test_an_organization_has_the_currency_that_its_documents_name_and_each_code_once(
+    box: Sandbox,
+) -> None:
+    async with session(box) as zoho:
+        every = (await currencies.list(zoho)).rows
+        (base,) = (each for each in every if each.is_base_currency)
+        document = (await invoices.list(zoho, per_page=1)).rows[0]
+        assert (base.currency_id, base.currency_code) == (
+            document.currency_id,
+            document.currency_code,
+        )
+        assert (await currencies.get(zoho, base.currency_id)).currency_code == base.currency_code
+        codes = [each.currency_code for each in every]
+        assert len(set(codes)) == len(codes) == len({each.currency_id for each in every}) > 5

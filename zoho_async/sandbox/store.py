@@ -24,6 +24,7 @@ from zoho_async.sandbox.documents import File
 from zoho_async.sandbox.homes import Home, Homes, homes
 from zoho_async.sandbox.keep import Keep
 from zoho_async.sandbox.nested import Nest, PersonsOf, nested, teller
+from zoho_async.sandbox.records import currencies
 from zoho_async.sandbox.records.contacts import Contacts
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.invoices import Invoices
@@ -315,6 +316,8 @@ class Store:
     def _form(self, home: Home, parents: tuple[str, ...]) -> Described:
         known = homes(home.product)
         named = list(zip(self.names_above(home), parents, strict=True))
+        if home.path == currencies.HOME:
+            return currencies.Currencies(home, known, named)
         if not is_home_of_persons(home):
             return Described(home, known, named)
         contacts = self.at(known.by_path[home.path[:1]], ())
