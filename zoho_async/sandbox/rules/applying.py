@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from zoho_async.sandbox.replies import ApiRefusal, Reply, success
-from zoho_async.sandbox.request import Ask
+from zoho_async.sandbox.request import Ask, Found
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.documents import LINKS, Kind
 from zoho_async.sandbox.rules.settlement import Application, End, Ledger
@@ -41,6 +41,8 @@ def answer(ask: Ask, kind: Kind, end: End) -> Reply | None:
     words = "/".join(ask.tail)
     if len(ask.ids) == 2 and not ask.tail and ask.call.method == "DELETE":
         row = _row(ledger, end, ask.ids[1])
+        if row is None and _is_invoice(ask.found[1]):
+            raise ApiRefusal(404, 1002, "Nothing of this retainer was applied to that invoice.")
         if row is None:
             return None
         ledger.strike(row)
@@ -52,6 +54,10 @@ def answer(ask: Ask, kind: Kind, end: End) -> Reply | None:
     if words in _TARGETS and (kind.word, words) in LINKS:
         return _applied(ask, ledger, end)
     return None
+
+
+def _is_invoice(found: Found | None) -> bool:
+    return found is not None and found.home.path == ("invoices",)
 
 
 def _row(ledger: Ledger, end: End, shown: str) -> Application | None:

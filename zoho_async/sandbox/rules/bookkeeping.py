@@ -9,7 +9,9 @@ Known from documents: which invoices, retainers and bills may not be deleted; th
 invoice or a retainer frees what was applied; that a retainer is paid in full. Not known, and
 chosen: voiding a bill frees what was applied too; credits that were used can be neither voided nor
 deleted; a total cannot fall below what is settled; removing a payment from an invoice leaves the
-payment there, unused; deleting a payment that was partly refunded is refused.
+payment there, unused; deleting a payment that was partly refunded is refused, and so is deleting
+that of a retainer which was drawn; bills of Inventory begin open and invoices of Billing sent, the
+only words for an unpaid one that are told there.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.sandbox.homes import Home
+from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.replies import ApiRefusal, Reply
 from zoho_async.sandbox.request import Ask, Found
 from zoho_async.sandbox.rules import (
@@ -137,6 +140,8 @@ def check(
         del fields[name]
     if kind.word == "creditnotes" and index is None:
         fields["status"] = "draft" if fields.get("is_draft") is True else "open"
+    if kind.role == "debt" and index is None and _names_no_draft(collection):
+        fields["status"] = kind.opened
     if kind.role == "order":
         orders.check(kind.word, collection, fields, asked, index)
     if kind.word == "invoices":
@@ -177,6 +182,11 @@ def written(ask: Ask, found: Found, plan: Plan) -> None:
             ledger.strike(row)
     for target, amount in plan.applied:
         ledger.apply(end, target, amount)
+
+
+def _names_no_draft(collection: Collection) -> bool:
+    """Whether the description names no status, and so none that a new debt begins with."""
+    return isinstance(collection.resource, Described) and not collection.resource.statuses
 
 
 def _fill_taxes(ask: Ask, fields: Mapping[str, Any]) -> None:
@@ -253,4 +263,8 @@ def check_removal(store: Store, found: Found) -> None:
     if kind.role == "payment":
         if exact(state.get("amount_refunded")) > 0:
             raise ApiRefusal(400, FORBIDDEN, "The payment was refunded: it stays.")
-        Ledger(store, found.home.product).strike_all(end)
+        ledger = Ledger(store, found.home.product)
+        for row in ledger.rows(end):
+            if exact(ledger.state(row.target).get("payment_drawn")) > 0:
+                raise ApiRefusal(400, FORBIDDEN, "The retainer that it pays was drawn: it stays.")
+        ledger.strike_all(end)

@@ -63,8 +63,6 @@ CONVERSIONS: Final = (
         *("purchaseorder_item_id", "quantity_billed", "billed", "partially_billed", "bills"),
     ),
 )
-#: Statuses that a description tells in a sentence.
-_TOLD: Final = {"unbilledcharges": ("open", "invoiced")}
 _BY_PAIR: Final = {(each.parent, each.child): each for each in CONVERSIONS}
 #: For each parent, the conversion that its status tells of.
 _TELLING: Final = {each.parent: each for each in CONVERSIONS if each.whole}
@@ -121,7 +119,7 @@ def show(store: Store, product: str, parent: End) -> None:
     state = collection.state(index)
     stands = orders.standing(store, product, parent, state)
     changed, taken = _after(store, product, conversion, parent, state)
-    words = statuses(collection) or _TOLD.get(parent[0], ())
+    words = statuses(collection)
     if taken in words or not taken:
         changed["status"] = orders.shown(stands, conversion.whole, taken)
     collection.change(index, changed)

@@ -76,7 +76,7 @@ def check(
 
     Raises `ApiRefusal`.
     """
-    if index is None and not statuses(collection):
+    if index is None:
         fields["status"] = "draft"
     if word != "estimates":
         return

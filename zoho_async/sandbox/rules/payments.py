@@ -1,7 +1,8 @@
 """What a payment may be: what it is applied to, and how much of it.
 
-A payment of a retainer is paid in full, and its amount stays (9521, 9523); any other names the
-debts that it pays, and what it does not name it frees. Rows of nothing count for nothing.
+A payment of a retainer is paid in full, and its amount stays (9521, 9523), as does whose it is; any
+other names the debts that it pays, and what it does not name it frees. Rows of nothing count for
+nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.applying import RETAINER, wanted
 from zoho_async.sandbox.rules.documents import Kind
-from zoho_async.sandbox.rules.settlement import End, Ledger
+from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, Ledger
 from zoho_async.sandbox.store import Collection
 
 
@@ -37,6 +38,8 @@ def check(
     if drawn and amount != exact(state.get("amount")):
         raise ApiRefusal(400, 9523, "The amount of a retainer's payment cannot be changed.")
     party = str(fields.get(kind.party) or state.get(kind.party) or "")
+    if drawn and party != str(state.get(kind.party)):
+        raise ApiRefusal(400, FORBIDDEN, "The payment of a retainer cannot be another's.")
     if amount < 0:
         raise invalid_field("amount")
     named = kind.listed in fields
