@@ -194,7 +194,9 @@ class Retainers(Machine):
         unused = sum((exact(each, "unused_amount") for each in payments), NOTHING)
         assert all(exact(each, "unused_amount") >= 0 for each in payments)
         retainers = [self.state("retainerinvoices", one) for one in self.retainers]
-        held = sum((exact(r, "payment_made") - exact(r, "payment_drawn") for r in retainers), NOTHING)
+        held = sum(
+            (exact(r, "payment_made") - exact(r, "payment_drawn") for r in retainers), NOTHING
+        )
         back = sum((self.refunded.get(one, NOTHING) for one in self.payments), NOTHING)
         invoices = [self.state("invoices", one) for one in self.invoices]
         settled = sum((exact(each, "payment_made") for each in invoices), NOTHING)
