@@ -107,14 +107,19 @@ def _mark(store: Store, product: str, thing: Thing, invoice: Mapping[str, Any] |
     collection, index = found
     number = "" if invoice is None else str(invoice.get("invoice_number", ""))
     billed = "" if invoice is None else str(invoice["invoice_id"])
+    state = collection.state(index)
+    open_word = _open_word(thing[0], state.get("is_billable"))
     changed = {
-        _STATUS[thing[0]]: "invoiced" if billed else "unbilled",
+        _STATUS[thing[0]]: "invoiced" if billed else open_word,
         "invoice_id": billed,
         "invoice_number": number,
     }
-    state = collection.state(index)
     collection.change(index, {name: each for name, each in changed.items() if name in state})
     store.keep_thing(product, _place(*thing), {"invoice": billed})
+
+
+def _open_word(path: tuple[str, ...], billable: Any) -> str:
+    return "unbilled" if billable is True or path == ENTRIES else "non-billable"
 
 
 # -- around the writes of what is billed -----------------------------------------------------------
@@ -141,7 +146,7 @@ def prepare(
             text = "You cannot make this expense non-billable: it has been invoiced already."
             raise ApiRefusal(400, 5032, text)
     if not billed and (index is None or "is_billable" in fields):
-        fields[word] = "unbilled" if billable is True or home.path == ENTRIES else "non-billable"
+        fields[word] = _open_word(home.path, billable)
     project = fields.get("project_id") if index is None and home.path == ENTRIES else ""
     of = _find(store, home.product, (_PROJECTS, str(project))) if project else None
     if of is not None:
