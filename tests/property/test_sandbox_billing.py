@@ -169,7 +169,7 @@ class Billing(Machine):
 
     def document(self, party: int, rate: Decimal) -> dict[str, Any]:
         line = {"code": "gold", "name": "x", "price": rate, "rate": rate, "quantity": 1}
-        lines = dict.fromkeys(("line_items", "invoice_items", "creditnote_items"), [line])
+        lines = {key: [line] for key in ("line_items", "invoice_items", "creditnote_items")}
         return {"customer_id": self.parties[party == 7], "date": "2024-01-01", **lines}
 
     @rule(party=PICKED, invoice=PICKED, part=SHARE, more=CENTS)

@@ -22,7 +22,8 @@ saying that anything else is refused, so nothing else is. A cancelled purchase o
 as a void sales order is not invoiced; what was taken of either before stays with its children. An
 order that was not given to anybody yet, or is not approved, can be invoiced. An estimate's retainer
 is made by the first acceptance alone, and is a draft. Orders of Inventory begin as drafts and never
-show what was taken of them in their status: no document there names such words.
+show what was taken of them in their status: no document there names such words. Substatuses are not
+played: no reply has a field for the one that an order is in.
 """
 
 from __future__ import annotations
