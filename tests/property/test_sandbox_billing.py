@@ -346,7 +346,7 @@ class Billing(Machine):
 
 
 def test_the_money_of_billing_is_kept() -> None:
-    prove(Billing, 130, 30)
+    prove(Billing, 100, 30)
 
 
 @pytest.mark.long

@@ -136,13 +136,11 @@ class Estimates(Machine):
         line = {"item_id": self.item, "name": "x", "rate": 5, "quantity": 1, "price": 5}
         body: dict[str, Any] = {"customer_id": self.parties[0], "date": "2024-01-01"}
         body |= {"due_date": "2999-01-01", "line_items": [line], "invoice_items": [line]}
-        named = {"invoiced_estimate_id" if in_body and self.has_field else "estimate_id": one}
-        params = {} if in_body and self.has_field else named
-        made = self.tried("convert", "POST", "/invoices", body | named, **params)
+        body |= {"invoiced_estimate_id": one} if in_body else {}
+        params = {} if in_body else {"estimate_id": one}
+        made = self.tried("convert", "POST", "/invoices", body, **params)
         if made is not None:
             self.invoices[made["invoice"]["invoice_id"]] = one
-
-    has_field = True
 
     @precondition(lambda self: self.product == "books")
     @rule(first=PICKED, second=PICKED)
@@ -229,7 +227,6 @@ class Quotes(InvoiceEstimates):
     """Those of Billing, which asks for no retainer."""
 
     product = "billing"
-    has_field = False
     forbidden: ClassVar[tuple[str, ...]] = ("accept", "to draft", "remove")
 
     def ask_for_another_retainer(self, number: int, percentage: int) -> None:

@@ -47,7 +47,7 @@ _PROJECTS: Final = ("projects",)
 _TASKS: Final = ("projects", "{}", "tasks")
 _USERS: Final = ("projects", "{}", "users")
 _INVOICES: Final = ("invoices",)
-_STATUS: Final = {ENTRIES: "billed_status", EXPENSES: "status"}
+_STATUS: Final[Mapping[tuple[str, ...], str]] = {ENTRIES: "billed_status", EXPENSES: "status"}
 _FIXED: Final = "fixed_cost_for_project"
 _MILLIONTH: Final = Decimal("0.000001")
 

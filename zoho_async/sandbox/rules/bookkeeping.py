@@ -53,8 +53,8 @@ _BY_STATE: Final = frozenset({"debt", "credit"})
 class Plan(msgspec.Struct, frozen=True):
     """What a checked write does then: apply a payment anew, where ``applied`` is not None.
 
-    ``refunded`` is the amount of a refund before its change, ``parents`` are what a new document
-    is made of.
+    ``refunded`` is the amount of a refund before its change, ``parents`` are what a document is
+    made of.
     """
 
     applied: Sequence[tuple[End, Decimal]] | None = None
@@ -148,7 +148,7 @@ def check(
         own = collection.id(index) if index is not None else ""
         billables.check(ask.store, home.product, fields, own)
     _fill_taxes(ask, fields)
-    parents = conversions.prepare(ask, home, fields) if index is None else []
+    parents = conversions.prepare(ask, home, fields)
     ledger = Ledger(ask.store, home.product)
     if kind.role == "payment":
         return Plan(applied=payments.check(kind, ledger, collection, fields, index))

@@ -69,7 +69,7 @@ _TELLING: Final = {each.parent: each for each in CONVERSIONS if each.whole}
 
 
 def prepare(ask: Ask, home: Home, fields: Mapping[str, Any]) -> list[End]:
-    """The parents of a child that is about to be made.
+    """The parents of a child that is about to be written.
 
     Raises `ApiRefusal` for a parent that is not there, or that stands void or cancelled.
     """

@@ -154,5 +154,7 @@ def _addon(store: Store, code: str) -> dict[str, Any]:
 
 def _price(addon: Mapping[str, Any]) -> Any:
     rows: Any = addon.get("price_brackets")
-    first = next((row for row in rows if is_object(row)), {}) if is_list(rows) else {}
-    return first.get("price", addon.get("price", 0))
+    prices = (
+        [row["price"] for row in rows if is_object(row) and "price" in row] if is_list(rows) else []
+    )
+    return prices[0] if prices else addon.get("price", 0)
