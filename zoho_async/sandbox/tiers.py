@@ -59,7 +59,7 @@ _RULED: Final = (
     ("quotes", "billing", f"{_ORDER} {_OFFERED}"),
     ("sales_orders", _STOCK, f"{_ORDER} void submit approve"),
     ("sales_orders", "books", "upsert mark_as_open"),
-    ("sales_orders", "inventory", f"mark_as_confirmed bulk_confirm bulk_delete {_APPROVED}"),
+    ("sales_orders", "inventory", f"mark_as_confirmed bulk_confirm {_APPROVED}"),
     ("purchase_orders", _STOCK, f"{_ORDER} mark_as_cancelled submit approve reject"),
     ("purchase_orders", "books", "upsert mark_as_open mark_as_billed"),
     ("purchase_orders", "inventory", f"mark_as_issued {_APPROVED}"),
