@@ -31,6 +31,7 @@ class Projects(Machine):
     """A project of each billing type, of Books."""
 
     product = "books"
+    lines, void = "line_items", "status/void"
     expected: ClassVar[tuple[str, ...]] = (
         *("log", "spend", "bill projects", "bill entry", "bill expense", "void invoice"),
         *("remove invoice", "remove expense", "change invoice"),
@@ -153,9 +154,9 @@ class Projects(Machine):
             self.expenses[one] = (*self.expenses[one][:3], made)
 
     def billed(self, what: str, line: dict[str, Any]) -> str | None:
-        line = {"item_id": self.item, "name": "x", "rate": 5, "quantity": 1} | line
+        line = {"item_id": self.item, "name": "x", "rate": 5, "price": 5, "quantity": 1} | line
         body = {"customer_id": self.parties[0], "date": "2026-01-01", "due_date": "2999-01-01"}
-        made = self.tried(what, "POST", "/invoices", body | {"line_items": [line]})
+        made = self.tried(what, "POST", "/invoices", body | {self.lines: [line]})
         if made is None:
             return None
         self.invoices.append(made["invoice"]["invoice_id"])
@@ -165,7 +166,7 @@ class Projects(Machine):
     def take_all_lines_out(self, number: int) -> None:
         """An invoice that does not name what it billed any more does not bill it any more."""
         one = picked(self.invoices, number)
-        body = {"line_items": [{"item_id": self.item, "name": "x", "rate": 1, "quantity": 1}]}
+        body = {self.lines: [{"item_id": self.item, "name": "x", "rate": 1, "quantity": 1}]}
         if self.tried("change invoice", "PUT", f"/invoices/{one}", body) is not None:
             self.give_back(one)
 
@@ -173,7 +174,7 @@ class Projects(Machine):
     def end_invoice(self, number: int, void: bool) -> None:
         one = picked(self.invoices, number)
         if void:
-            if self.tried("void invoice", "POST", f"/invoices/{one}/status/void") is not None:
+            if self.tried("void invoice", "POST", f"/invoices/{one}/{self.void}") is not None:
                 self.give_back(one)
         elif self.tried("remove invoice", "DELETE", f"/invoices/{one}") is not None:
             self.give_back(one)
@@ -233,7 +234,7 @@ class Projects(Machine):
             state = self.state("invoices", one)
             if state["status"] == "void":
                 continue
-            for line in state["line_items"]:
+            for line in state[self.lines]:
                 named += line.get("time_entry_ids") or []
                 named += [line["expense_id"]] if line.get("expense_id") else []
                 if line.get("project_id") == self.projects[0] and not line.get("expense_id"):
@@ -286,12 +287,26 @@ class InvoiceProjects(Projects):
     )
 
 
-@pytest.mark.parametrize("machine", [Projects, InvoiceProjects])
+class BillingProjects(InvoiceProjects):
+    """Those of Billing, whose invoices have lines of another name."""
+
+    product = "billing"
+    lines, void = "invoice_items", "void"
+
+
+@pytest.mark.parametrize("machine", [Projects, InvoiceProjects, BillingProjects])
 def test_time_and_expenses_are_billed_once(machine: type[Machine]) -> None:
     prove(machine, 80)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("machine", [Projects, InvoiceProjects])
+class BillingProjects(InvoiceProjects):
+    """Those of Billing, whose invoices have lines of another name."""
+
+    product = "billing"
+    lines, void = "invoice_items", "void"
+
+
+@pytest.mark.parametrize("machine", [Projects, InvoiceProjects, BillingProjects])
 def test_time_and_expenses_are_billed_once_whatever_happens(machine: type[Machine]) -> None:
     prove(machine, 500, 50)
