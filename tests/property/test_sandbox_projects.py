@@ -300,13 +300,6 @@ def test_time_and_expenses_are_billed_once(machine: type[Machine]) -> None:
 
 
 @pytest.mark.long
-class BillingProjects(InvoiceProjects):
-    """Those of Billing, whose invoices have lines of another name."""
-
-    product = "billing"
-    lines, void = "invoice_items", "void"
-
-
 @pytest.mark.parametrize("machine", [Projects, InvoiceProjects, BillingProjects])
 def test_time_and_expenses_are_billed_once_whatever_happens(machine: type[Machine]) -> None:
     prove(machine, 500, 50)

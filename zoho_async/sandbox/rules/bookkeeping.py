@@ -246,8 +246,6 @@ def check_removal(store: Store, found: Found) -> None:
         refunds.removed(store, found, state)
         return
     kind, end = document
-    if kind.word == "unbilledcharges":
-        unbilled.forget(store, end[1])
     if kind.word == "invoices" and exact(state.get("payment_made")) > 0:
         raise ApiRefusal(400, 4001, "Payments have been recorded: it cannot be deleted.")
     if kind.word == "invoices" and exact(state.get("credits_applied")) > 0:
@@ -256,6 +254,8 @@ def check_removal(store: Store, found: Found) -> None:
         raise ApiRefusal(400, 9520, "Payments have been recorded: it cannot be deleted.")
     if kind.role == "order" and conversions.is_taken(store, found.home.product, end):
         raise ApiRefusal(400, FORBIDDEN, "It has been invoiced or billed: it cannot be deleted.")
+    if kind.word == "unbilledcharges":
+        unbilled.forget(store, end[1])
     if kind.role == "debt" and _settled(state) > exact(state.get("write_off_amount")):
         raise ApiRefusal(400, FORBIDDEN, "It has payments or credits: it cannot be deleted.")
     if kind.role == "credit" and _used(state) > 0:

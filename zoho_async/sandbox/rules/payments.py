@@ -2,7 +2,7 @@
 
 A payment of a retainer is paid in full, and its amount stays (9521, 9523), as does whose it is; any
 other names the debts that it pays, and what it does not name it frees. Rows of nothing count for
-nothing.
+nothing. Inventory describes no payment of a retainer: those stay unpaid there.
 """
 
 from __future__ import annotations
