@@ -6,9 +6,10 @@ figures, what is billed once) is as for an invoice that a caller wrote. Many are
 one refusal spares the others.
 
 Not known, and chosen: what an invoice carries over besides lines (see `_CARRIED`), whole even where
-part of an order was invoiced before; that it is a draft, dated today; that its number is the next one; that collecting a charge pays the whole balance
-at once and never fails. Invoices are mapped with sales orders (``/invoices/mapwithorder``) by no
-rule: the description does not say which order is meant.
+part of an order was invoiced before; that it is a draft, dated today; that its number is the next
+one; that collecting a charge pays the whole balance at once and never fails. Invoices are mapped
+with sales orders (``/invoices/mapwithorder``) by no rule: the description does not say which order
+is meant.
 """
 
 from __future__ import annotations

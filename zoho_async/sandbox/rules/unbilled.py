@@ -8,8 +8,9 @@ void, ``open`` else, and its total follows from its lines.
 
 Known from documents: all of that but what follows. Not known, and chosen: a charge is converted
 once, stays as long as its invoice does, and is open again when that is void or gone, though the
-subscription does not name it again; what the answer to such a charge holds, which is described as an invoice: the lines and the
-total, and neither an id nor a number. Renewals, which convert charges too, are not played.
+subscription does not name it again; what the answer to such a charge holds, which is described as
+an invoice: the lines and the total, and neither an id nor a number. Renewals, which convert charges
+too, are not played.
 """
 
 from __future__ import annotations
