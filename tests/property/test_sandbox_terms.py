@@ -35,6 +35,7 @@ def test_a_term_has_today_in_it_and_lasts_an_interval(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)  # less than a minute alone; other programs share the machine
 @_LONG
 @given(**ASKED)
 def test_a_term_has_today_in_it_and_lasts_an_interval_whatever_was_asked(
