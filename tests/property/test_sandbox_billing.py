@@ -68,6 +68,18 @@ class Billing(Machine):
         self.convert(0)
         self.convert(0)
         self.refund(0, 50, True)
+        self.credit(0, 0, 50)
+        self.refund(0, 104, False)
+        for word in ("payments", "creditnotes", "invoices"):
+            self.remove(0, word)  # of all three something was used
+        self.change_lines(0, first, 4)
+        self.change_lines(1, first, 0)
+        self.change_payment(0, 0, 100, Decimal("0.01"))
+        self.pay(7, 1, 50, first)
+        self.collect(1)
+        self.collect(1)
+        self.make_invoice(0, second, False)
+        self.remove(len(self.invoices) - 1, "invoices")
 
     # -- subscriptions and their charges --------------------------------------------------------
 

@@ -78,8 +78,10 @@ class Projects(Machine):
                 self.log(number, task, 50 + number, True)
         self.spend(2, Decimal(7), True)
         self.bill_expense(0)
-        self.touch_expense(0, 0)
-        self.touch_expense(0, 1)
+        self.spend(2, Decimal(3), False)
+        for what in (0, 1, 2):
+            self.touch_expense(0, what)
+        self.touch_expense(1, 2)
 
     # -- what may happen ------------------------------------------------------------------------
 
