@@ -204,6 +204,8 @@ def _made(store: Store, facts: OperationFacts, field: Field, chance: random.Rand
     match field.kind:
         case "decimal" if field.name == "amount_applied":
             return Decimal("0.01")
+        case "decimal" if field.name.endswith("percentage"):
+            return Decimal(chance.randrange(1, 101))
         case "decimal":
             return Decimal(chance.randrange(1, 10**6)) / 100
         case "integer":
@@ -229,5 +231,5 @@ def _element(field: Field) -> Field:
 
 
 def _id(store: Store, facts: OperationFacts, name: str) -> str:
-    known = homes(facts.product).for_name(name)
+    known = homes(facts.product).for_name(name.removeprefix("invoiced_"))
     return store.at(known[0], ()).id(1) if known else "460000000026049"

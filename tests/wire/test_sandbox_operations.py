@@ -289,9 +289,11 @@ class Played:
         return {name: row.get(places[name].name) or each for name, each in given.items()}
 
     def _arrange_subscription(self) -> None:
-        """One that does not renew, and the plan of the examples."""
+        """One that does not renew, and the plan and the addon of the examples."""
         plans = self.store.collection("billing.plans")
         plans.add({"plan_code": "basic-monthly", "name": "Basic", "recurring_price": 9})
+        addons = self.store.collection("billing.addons")
+        addons.add({"addon_code": "Email-basic", "name": "Email", "price_brackets": [{"price": 3}]})
         subscriptions = self.store.collection("billing.subscriptions")
         last = subscriptions.indexes()[-1]
         subscriptions.change(last, {"status": "non_renewing", "next_billing_at": "2010-01-01"})

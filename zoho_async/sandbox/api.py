@@ -15,7 +15,7 @@ from collections.abc import MutableSequence, Sequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox import books, organizations, queries
+from zoho_async.sandbox import books, instant, organizations, queries
 from zoho_async.sandbox.homes import Home
 from zoho_async.sandbox.many import ids_asked, ids_in_body, many
 from zoho_async.sandbox.papers import UPLOADS, document, wants_print
@@ -24,7 +24,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, success
 from zoho_async.sandbox.request import ROWS, Ask, Call, texts
 from zoho_async.sandbox.routes import route
-from zoho_async.sandbox.rules import bookkeeping, subscriptions
+from zoho_async.sandbox.rules import bookkeeping, pending, subscriptions
 from zoho_async.sandbox.store import Collection, Store
 from zoho_async.sandbox.telling import told_record
 from zoho_async.sandbox.values import is_object
@@ -65,7 +65,13 @@ async def answer(call: Call, store: Store, every: MutableSequence[Store]) -> Rep
 
 
 async def _answered(ask: Ask) -> Reply:
-    by_rules = bookkeeping.answer(ask) or subscriptions.answer(ask) or books.answer(ask)
+    by_rules = (
+        bookkeeping.answer(ask)
+        or subscriptions.answer(ask)
+        or books.answer(ask)
+        or pending.answer(ask)
+        or instant.answer(ask)
+    )
     if by_rules is not None:
         return by_rules
     if ask.facts.answer == "list":

@@ -17,6 +17,7 @@ from zoho_async.sandbox.request import Ask, Found
 from zoho_async.sandbox.routes import operations
 from zoho_async.sandbox.rules import bookkeeping
 from zoho_async.sandbox.store import Collection, Store
+from zoho_async.sandbox.writes import next_number
 
 _LOCATION: Final = "/api/v3"
 _MOST_ITEM_IDS: Final = 100
@@ -85,7 +86,7 @@ def _create(ask: Ask, collection: Collection) -> Reply:
     if resource.name == "books.invoices" and not fields.get("invoice_number"):
         if ask.call.params.get("ignore_auto_number_generation") == "true":
             raise invalid_field("invoice_number")
-        fields["invoice_number"] = f"INV-{collection.next_index + 1:06d}"
+        fields["invoice_number"] = next_number(collection)
     home = ask.homes.by_name[resource.name]
     plan = bookkeeping.check(ask, home, collection, fields, None)
     index = collection.add(fields)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from zoho_async.sandbox import books
 from zoho_async.sandbox.homes import Home
@@ -55,22 +56,29 @@ def ids_in_body(ask: Ask, home: Home) -> list[str]:
 
 
 def many(ask: Ask, home: Home, ids: Sequence[str]) -> Reply:
-    """Do the same to many records; each outcome has its own code."""
+    """Do what the path says to many records of a home."""
     collection = ask.store.at(home, ask.ids[: home.parents])
     body = accepted(ask.facts, ask.call.body, whole=False)
+    do = functools.partial(_do_to, ask, home, collection, body=body)
+    return each(ask, home, ids, do, message_of(ask))
+
+
+def each(
+    ask: Ask, home: Home, ids: Sequence[str], do: Callable[[str], object], message: str
+) -> Reply:
+    """Do something for each id; each outcome has its own code, and ``message`` if it is good."""
     outcomes: dict[tuple[int, str], list[str]] = {}
     for record_id in ids:
         try:
-            _do_to(ask, home, collection, record_id, body)
+            do(record_id)
         except ApiRefusal as refusal:
             outcomes.setdefault((refusal.code, refusal.message), []).append(record_id)
         else:
-            outcomes.setdefault((0, message_of(ask)), []).append(record_id)
+            outcomes.setdefault((0, message), []).append(record_id)
     rows = [
-        {"code": code, "message": message, "ids": each}
-        for (code, message), each in outcomes.items()
+        {"code": code, "message": told, "ids": those} for (code, told), those in outcomes.items()
     ]
-    return _outcomes(ask, home, collection, rows)
+    return _outcomes(ask, home, ask.store.at(home, ask.ids[: home.parents]), rows)
 
 
 def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: Record) -> None:

@@ -115,8 +115,24 @@ class Ask:
             index = holder.find(record_id) if holder is not None else None
             collection = holder or self.store.at(home, (*self.ids[:number], "0"))
         if index is None:
-            raise missing(collection, home)
+            elsewhere = self._elsewhere(home, record_id)
+            if elsewhere is None:
+                raise missing(collection, home)
+            return elsewhere
         return Found(home, collection, index)
+
+    def _elsewhere(self, home: Home, record_id: str) -> Found | None:
+        """A record of another home that was put below one, as an invoice below a retainer.
+
+        Only where nothing lists or reads the records of the home itself.
+        """
+        if home.listed is None and home.read is None:
+            for other in self.homes.for_name(home.id_field):
+                collection = self.store.at(other, ())
+                index = collection.find(record_id)
+                if index is not None:
+                    return Found(other, collection, index)
+        return None
 
 
 def missing(collection: Collection, home: Home) -> ApiRefusal:

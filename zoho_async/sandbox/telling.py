@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.homes import Home
@@ -14,6 +14,11 @@ from zoho_async.sandbox.request import Ask, Found
 from zoho_async.sandbox.store import Collection
 from zoho_async.sandbox.values import blank, told, told_fields
 from zoho_async.sandbox.verbs import status_after
+
+_TOLD: Final = {
+    "billing.invoices": ("sent", "overdue", "partially_paid", "paid", "void"),
+    "billing:/unbilledcharges": ("open", "invoiced"),
+}
 
 
 def told_record(
@@ -78,5 +83,7 @@ def message_of(ask: Ask) -> str:
 
 
 def statuses(collection: Collection) -> Sequence[str]:
+    """The words that a status may be: those that the description allows, or tells in a sentence."""
     resource = collection.resource
-    return resource.statuses if isinstance(resource, Described) else ()
+    allowed = resource.statuses if isinstance(resource, Described) else ()
+    return allowed or _TOLD.get(resource.name, ())

@@ -22,18 +22,24 @@ _STOCK: Final = "books inventory"
 _WRITES: Final = "create update get delete"
 _REFUNDS: Final = "list_refunds get_refund update_refund delete_refund"
 _ORDER: Final = f"{_WRITES} list"
+_OFFERED: Final = "mark_as_sent mark_as_accepted mark_as_declined"
+_APPROVED: Final = "reject approve_finally bulk_submit bulk_approve"
 #: Resource, products, and the verbs of theirs that have rules: see `rules`.
 _RULED: Final = (
     ("invoices", _ALL, f"{_ORDER} void write_off cancel_write_off"),
     ("invoices", _SHARED, "mark_as_sent mark_as_draft apply_credits list_payments"),
     ("invoices", _SHARED, "delete_payment list_credits_applied delete_applied_credit"),
     ("invoices", "books", "upsert create_from_sales_order"),
+    ("invoices", "books", "bulk_create_from_estimates bulk_create_from_projects"),
     ("invoices", "books", "bulk_void bulk_write_off bulk_delete bulk_mark_as_sent"),
-    ("invoices", "billing", "apply_multiple_credits convert_to_open"),
+    ("invoices", "billing", "apply_multiple_credits convert_to_open collect_charge"),
+    ("invoices", "billing", "add_items_to_pending delete_items_from_pending"),
     ("bills", _STOCK, f"{_ORDER} void mark_as_open"),
     ("bills", "books", "upsert apply_credits list_payments delete_payment"),
+    ("bills", "books", "convert_purchase_order"),
     ("retainer_invoices", _SHARED, f"{_ORDER} void mark_as_sent mark_as_draft"),
     ("retainer_invoices", "books", "apply_retainer_payments_to_invoices"),
+    ("retainer_invoices", "books", "delete_applied_retainer_payment"),
     ("credit_notes", _SHARED, f"{_ORDER} void apply_to_invoices list_invoices delete_invoice"),
     ("credit_notes", _SHARED, f"create_refund {_REFUNDS}"),
     ("credit_notes", _STOCK, "mark_as_draft mark_as_open"),
@@ -48,15 +54,22 @@ _RULED: Final = (
     ("vendor_payments", "books", f"{_ORDER} upsert bulk_delete refund_excess {_REFUNDS}"),
     ("payments", "billing", _WRITES),
     ("refunds", "billing", "refund_credit_note refund_payment"),
-    ("estimates", "books invoice", _ORDER),
-    ("quotes", "billing", _ORDER),
-    ("sales_orders", _STOCK, _ORDER),
-    ("purchase_orders", _STOCK, _ORDER),
-    ("estimates", "books", "upsert"),
-    ("sales_orders", "books", "upsert"),
-    ("purchase_orders", "books", "upsert"),
+    ("estimates", "books invoice", f"{_ORDER} {_OFFERED}"),
+    ("estimates", "books", "upsert submit approve"),
+    ("quotes", "billing", f"{_ORDER} {_OFFERED}"),
+    ("sales_orders", _STOCK, f"{_ORDER} void submit approve"),
+    ("sales_orders", "books", "upsert mark_as_open"),
+    ("sales_orders", "inventory", f"mark_as_confirmed bulk_confirm {_APPROVED}"),
+    ("purchase_orders", _STOCK, f"{_ORDER} mark_as_cancelled submit approve reject"),
+    ("purchase_orders", "books", "upsert mark_as_open mark_as_billed"),
+    ("purchase_orders", "inventory", f"mark_as_issued {_APPROVED}"),
+    ("time_entries", "books invoice billing", "create update"),
+    ("expenses", "books invoice billing", "create update delete"),
+    ("expenses", "books invoice", "upsert"),
+    ("unbilled_charges", "billing", "get delete convert_to_invoice"),
     ("subscriptions", "billing", "create update get list cancel reactivate"),
-    ("subscriptions", "billing", "postpone_renewal add_charge get_scheduled_changes"),
+    ("subscriptions", "billing", "postpone_renewal get_scheduled_changes"),
+    ("subscriptions", "billing", "add_charge buy_one_time_addon"),
 )
 
 #: The operations that have rules of their own, by ``product.resource.verb``.

@@ -15,7 +15,8 @@ _STATUS: Final[Mapping[str, tuple[str, ...]]] = {
     verb: tuple(words.split(","))
     for verb, words in {
         **dict.fromkeys(("active", "resume"), "active"),
-        **dict.fromkeys(("open", "converttoopen", "undelivered"), "open"),
+        **dict.fromkeys(("open", "undelivered"), "open"),
+        "converttoopen": "open,sent",
         **dict.fromkeys(("approve", "final"), "approved"),
         **dict.fromkeys(("returned", "return"), "returned"),
         **dict.fromkeys(("restore", "uncategorize", "unmatch"), "uncategorized"),

@@ -1,8 +1,8 @@
 """Paths that end with words which are no home: verbs, settings, things that a record has one of.
 
 A verb changes its record. A thing (a preference, the text of an email) is kept under its path and
-read there. An operation whose answer is a record of another home has made that record: the charge
-of a subscription makes an invoice.
+read there. An operation whose answer is a record of another home has made that record there (those
+that put an invoice together are in `instant`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from zoho_async.sandbox.writes import accepted, create
 
 #: Where a record keeps what other systems call it.
 _FOREIGN: Final = ("reference_id", "zcrm_account_id", "zcrm_contact_id", "crm_reference_id")
+#: The key of an answer that tells what became of each of many.
+_OUTCOMES: Final = "data"
 
 
 def of_words(ask: Ask) -> Reply:
@@ -31,7 +33,8 @@ def of_words(ask: Ask) -> Reply:
         return document(ask, record)
     if call.form.files or uploads(facts):
         return uploaded(ask)
-    ids = None if ask.ids or facts.answer == "record" else ids_asked(ask)
+    of_one = facts.answer == "record" and facts.key != _OUTCOMES
+    ids = None if ask.ids or of_one else ids_asked(ask)
     home = home_of_ids(ask) if ids is not None and call.method != "GET" else None
     makes = facts.answer == "record" and facts.key in ask.homes.by_noun
     if ids is not None and home is not None and not makes:

@@ -78,6 +78,8 @@ def create(
     if not isinstance(resource, Described):
         fresh = resource.fresh(collection.world, collection.next_index)
         kept = {name: value for name, value in body.items() if name in fresh}
+        if "invoice_number" in fresh:
+            kept.setdefault("invoice_number", next_number(collection))
         plan = bookkeeping.check(ask, home, collection, kept, None)
         made = Found(home, collection, collection.add(kept))
         bookkeeping.written(ask, made, plan)
@@ -93,6 +95,11 @@ def create(
     found = Found(home, collection, collection.add(fields))
     bookkeeping.written(ask, found, plan)
     return found
+
+
+def next_number(collection: Collection) -> str:
+    """The number that an invoice of Books gets where nobody gives it one."""
+    return f"INV-{collection.next_index + 1:06d}"
 
 
 def update(ask: Ask, found: Found) -> None:
@@ -196,7 +203,7 @@ def _check_references(ask: Ask, fields: Record, own: str) -> None:
     """Ids must be those of records that are there; the names beside them are filled in."""
     for name, value in list(fields.items()):
         if name.endswith("_id") and name != own and value:
-            found = _referred(ask, name, str(value))
+            found = _inside(ask, name, str(value), fields) or _referred(ask, name, str(value))
             if found is not None:
                 _fill_name(fields, name, found)
         elif is_list(value):
@@ -204,6 +211,18 @@ def _check_references(ask: Ask, fields: Record, own: str) -> None:
             for inner, each in pairs:
                 if inner.endswith("_id") and each and inner != own:
                     _referred(ask, inner, str(each))
+
+
+def _inside(ask: Ask, name: str, record_id: str, fields: Record) -> Found | None:
+    """The record with that id below another that the fields name, as the task of a project."""
+    for home in ask.homes.by_path.values():
+        if home.parents == 1 and home.id_field == name:
+            above = fields.get(ask.store.names_above(home)[0])
+            inside = ask.store.at(home, (str(above),)) if above else None
+            index = inside.find(record_id) if inside is not None else None
+            if inside is not None and index is not None:
+                return Found(home, inside, index)
+    return None
 
 
 def _referred(ask: Ask, name: str, record_id: str) -> Found | None:

@@ -25,7 +25,7 @@ from zoho_async.sandbox.values import is_list, is_object
 _CENT: Final = Decimal("0.01")
 _NOTHING: Final = Decimal(0)
 _NO_MONEY: Final = frozenset({"header", "subtotal"})
-LINES: Final = ("line_items", "creditnote_items", "invoice_items")
+LINES: Final = ("line_items", "creditnote_items", "invoice_items", "unbilled_charge_items")
 
 
 def exact(value: Any) -> Decimal:

@@ -4,31 +4,31 @@ A parent is named in the query (``POST /invoices?salesorder_id=``), or in the bo
 description has a field for it. Each child says how much of each line of its parent it took: by the
 line's id (``salesorder_item_id``), or by the item where it names none. What was taken of an order
 is the sum over its children that are there and not void, so that voiding or removing one gives it
-back; the order's status follows. An instant invoice takes what is left.
+back; the order's status follows (see `orders`). What the sandbox itself makes of an order takes
+what is left of it (see `rest`).
 
-Zoho's documents do not say that more than what was ordered is refused, so it is not; only an
-instant invoice never takes more. Packages, receipts and shipments count for nothing here. A status
-is set only where the description of the resource allows that word.
+Zoho's documents do not say that more than what was ordered is refused, so it is not; only `rest`
+never is more. Packages, receipts and shipments count for nothing here. A status is set only where
+the description of the resource allows that word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from zoho_async.sandbox.homes import Home, homes
-from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.request import Ask, Found, missing, texts
+from zoho_async.sandbox.rules import orders, unbilled
 from zoho_async.sandbox.rules.amounts import exact, lines_of, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End
 from zoho_async.sandbox.store import Collection, Store
+from zoho_async.sandbox.telling import statuses
 from zoho_async.sandbox.values import is_list
-
-_INSTANT: Final = "/invoices/fromsalesorder"
 
 
 class Conversion(msgspec.Struct, frozen=True):
@@ -51,64 +51,78 @@ class Conversion(msgspec.Struct, frozen=True):
 
 CONVERSIONS: Final = (
     Conversion("estimates", "salesorders", ("estimate_id",)),
-    Conversion("estimates", "invoices", ("estimate_id",), whole="invoiced"),
+    Conversion("estimates", "invoices", ("estimate_id", "invoiced_estimate_id"), whole="invoiced"),
     Conversion(
         *("salesorders", "invoices", ("salesorder_id",), "salesorder_item_id"),
         *("quantity_invoiced", "invoiced", "partially_invoiced", "invoices"),
     ),
     Conversion("salesorders", "purchaseorders", ("salesorder_id",)),
+    Conversion("unbilledcharges", "invoices", (), whole="invoiced"),
     Conversion(
         *("purchaseorders", "bills", ("purchaseorder_id", "purchaseorder_ids")),
         *("purchaseorder_item_id", "quantity_billed", "billed", "partially_billed", "bills"),
     ),
 )
 _BY_PAIR: Final = {(each.parent, each.child): each for each in CONVERSIONS}
+#: For each parent, the conversion that its status tells of.
+_TELLING: Final = {each.parent: each for each in CONVERSIONS if each.whole}
 
 
-def prepare(ask: Ask, home: Home, fields: dict[str, Any]) -> list[End]:
-    """The parents of a child that is about to be made; an instant invoice gets its lines.
+def prepare(ask: Ask, home: Home, fields: Mapping[str, Any]) -> list[End]:
+    """The parents of a child that is about to be written.
 
-    Raises `ApiRefusal` for a parent that is not there, or of which nothing is left.
+    Raises `ApiRefusal` for a parent that is not there, or that stands void or cancelled.
     """
-    found = list(_parents(ask, home, fields))
-    for word, parent_id in found:
-        collection, index = _document(ask.store, home.product, (word, parent_id))
-        if ask.facts.path == _INSTANT:
-            fields["line_items"] = _rest(collection.state(index))
-            if not fields["line_items"]:
-                raise ApiRefusal(400, FORBIDDEN, "The sales order has been invoiced already.")
+    found = list(dict.fromkeys(_parents(ask, home, fields)))
+    for parent in found:
+        collection, index = _document(ask.store, home.product, parent)
+        orders.check_open(ask.store, home.product, parent, collection.state(index))
     return found
 
 
-def follow(ask: Ask, child: Found, parents: list[End]) -> None:
+def follow(store: Store, child: Found, parents: Sequence[End]) -> None:
     """Note that a child was made of these parents, and bring them up to date."""
-    store, product = ask.store, child.home.product
+    product = child.home.product
     end = (child.home.path[0], child.id)
     if parents:
-        store.keep_thing(product, _place(end), {"parents": [list(each) for each in parents]})
+        every = dict.fromkeys([*_ends(store, product, end, "parents"), *parents])
+        store.keep_thing(product, _place(end), {"parents": [list(each) for each in every]})
     for parent in parents:
-        children = [*_ends(store, product, parent, "children"), end]
+        children = dict.fromkeys([*_ends(store, product, parent, "children"), end])
+        collection, index = _document(store, product, parent)
+        stands = orders.standing(store, product, parent, collection.state(index))
+        orders.stand(store, product, parent, stands)
         store.keep_thing(product, _place(parent), {"children": [list(each) for each in children]})
-        name = _BY_PAIR[parent[0], end[0]].names[0]
-        if name in child.collection.state(child.index):
-            child.collection.change(child.index, {name: parent[1]})
+        state = child.collection.state(child.index)
+        names = [name for name in _BY_PAIR[parent[0], end[0]].names[:1] if name in state]
+        if names:
+            child.collection.change(child.index, {names[0]: parent[1]})
     renew(store, product, end)
 
 
 def renew(store: Store, product: str, child: End) -> None:
     """Bring the parents of a child up to date, after it changed, became void, or went."""
     for parent in _ends(store, product, child, "parents"):
-        conversion = _BY_PAIR[parent[0], child[0]]
-        home = homes(product).by_path[parent[0],]
-        collection = store.at(home, ())
-        index = collection.find(parent[1])
-        if index is not None:
-            changed = _after(store, product, conversion, parent, collection.state(index))
-            allowed = collection.resource
-            words = allowed.statuses if isinstance(allowed, Described) else ()
-            if changed.get("status") not in (None, *words):
-                del changed["status"]
-            collection.change(index, changed)
+        show(store, product, parent)
+
+
+def show(store: Store, product: str, parent: End) -> None:
+    """Bring a parent up to date: how much was taken of each line, and the status."""
+    conversion = _TELLING.get(parent[0])
+    home = homes(product).by_path.get((parent[0],))
+    if conversion is None or home is None or not store.thing(product, _place(parent)):
+        return
+    collection = store.at(home, ())
+    index = collection.find(parent[1])
+    if index is None:
+        return
+    state = collection.state(index)
+    stands = orders.standing(store, product, parent, state)
+    changed, taken = _after(store, product, conversion, parent, state)
+    words = statuses(collection)
+    if taken in words or not taken:
+        changed["status"] = orders.shown(stands, conversion.whole, taken)
+    collection.change(index, changed)
 
 
 def is_taken(store: Store, product: str, parent: End) -> bool:
@@ -122,16 +136,15 @@ def is_taken(store: Store, product: str, parent: End) -> bool:
 
 def _after(
     store: Store, product: str, conversion: Conversion, parent: End, state: dict[str, Any]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str]:
+    """The figures of a parent, and the status that tells how much of it was taken ("": nothing)."""
     children = [
         (end, _document(store, product, end))
         for end in _live(store, product, parent)
         if end[0] == conversion.child
     ]
     if not conversion.line:
-        if not conversion.whole:
-            return {}
-        return {"status": conversion.whole if children else _before(state, conversion)}
+        return {}, conversion.whole if children else ""
     states = [collection.state(index) for _, (collection, index) in children]
     name, lines = lines_of(state)
     taken = _taken(lines, states, conversion.line)
@@ -151,18 +164,9 @@ def _after(
             for (end, _), each in zip(children, states, strict=True)
         ]
     if not any(taken):
-        changed["status"] = _before(state, conversion)
-    else:
-        whole = all(much >= wanted for much, wanted in zip(taken, ordered, strict=True))
-        changed["status"] = conversion.whole if whole else conversion.part
-    return changed
-
-
-def _before(state: Mapping[str, Any], conversion: Conversion) -> Any:
-    """The status of a parent of which nothing is taken any more."""
-    status = state.get("status", "")
-    again = "open" if conversion.line else "sent"
-    return again if status in (conversion.whole, conversion.part) else status
+        return changed, ""
+    whole = all(much >= wanted for much, wanted in zip(taken, ordered, strict=True))
+    return changed, conversion.whole if whole else conversion.part
 
 
 def _taken(lines: list[dict[str, Any]], children: list[dict[str, Any]], name: str) -> list[Decimal]:
@@ -192,16 +196,37 @@ def _of_item(
     return next(open_ones, same[0] if same else None)
 
 
-def _rest(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """The lines of an order as an invoice takes them: what is left of each."""
-    rest: list[dict[str, Any]] = []
-    for line in lines_of(order)[1]:
-        left = exact(line.get("quantity", 1)) - exact(line.get("quantity_invoiced"))
-        if left > 0:
-            kept = {name: value for name, value in line.items() if name != "line_item_id"}
-            number = line.get("line_item_id", "")
-            rest.append({**kept, "quantity": plain(left), "salesorder_item_id": number})
-    return rest
+def rest(store: Store, product: str, parent: End) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A parent, and its lines as a child takes what is left of them.
+
+    Raises `ApiRefusal` for a parent that is not there, or of which nothing is left.
+    """
+    collection, index = _document(store, product, parent)
+    state, conversion = collection.state(index), _TELLING[parent[0]]
+    orders.check_open(store, product, parent, state)
+    children = [
+        found.state(number)
+        for found, number in (_document(store, product, e) for e in _live(store, product, parent))
+        if found.resource.path == f"/{conversion.child}"
+    ]
+    lines = unbilled.lines_left(state) if parent[0] == "unbilledcharges" else lines_of(state)[1]
+    if conversion.line:
+        taken = _taken(lines, children, conversion.line)
+    else:
+        whole = bool(children) or state.get("status") == conversion.whole
+        taken = [exact(line.get("quantity", 1)) if whole else Decimal(0) for line in lines]
+    left: list[dict[str, Any]] = []
+    for line, much in zip(lines, taken, strict=True):
+        quantity = exact(line.get("quantity", 1)) - much
+        if quantity > 0:
+            named = {conversion.line: line.get("line_item_id", "")} if conversion.line else {}
+            own = ("line_item_id", "unbilled_charge_item_id", conversion.taken, "is_invoiced")
+            kept = {name: value for name, value in line.items() if name not in own}
+            left.append({**kept, "quantity": plain(quantity), **named})
+    if not left:
+        text = f"Nothing is left of this {parent[0].removesuffix('s')}."
+        raise ApiRefusal(400, FORBIDDEN, text)
+    return state, left
 
 
 def _summary(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,10 +243,22 @@ def _parents(ask: Ask, home: Home, fields: Mapping[str, Any]) -> Iterator[End]:
         if (conversion.child,) != home.path or (conversion.parent,) not in ask.homes.by_path:
             continue
         for name in conversion.names:
-            named = ask.call.params.get(name) or (fields.get(name) if name in described else None)
-            plain_ids = texts(named) if isinstance(named, str | list) else []
-            for parent_id in dict.fromkeys(plain_ids):
+            body = ask.call.body if name in described else {}
+            named = ask.call.params.get(name) or body.get(name)
+            for parent_id in texts(named) if isinstance(named, str | list) else []:
                 yield conversion.parent, parent_id
+        if conversion.line:
+            yield from _by_lines(ask, conversion, fields)
+
+
+def _by_lines(ask: Ask, conversion: Conversion, fields: Mapping[str, Any]) -> Iterator[End]:
+    """The parents whose lines a child's lines name."""
+    lines = {str(line.get(conversion.line) or "") for line in lines_of(fields)[1]} - {""}
+    parents = ask.store.at(ask.homes.by_path[conversion.parent,], ())
+    for index in parents.indexes() if lines else ():
+        own = lines_of(parents.state(index))[1]
+        if lines & {str(line.get("line_item_id")) for line in own}:
+            yield conversion.parent, parents.id(index)
 
 
 def _document(store: Store, product: str, end: End) -> tuple[Collection, int]:

@@ -57,6 +57,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind("estimates", "order", "customer_id"),
         Kind("salesorders", "order", "customer_id", "open"),
         Kind("purchaseorders", "order", "vendor_id", "open"),
+        Kind("unbilledcharges", "order", "customer_id", "open"),
     )
 }
 

@@ -229,15 +229,15 @@ class Ledger:
         """What any list may show of an application."""
         of, to = self.state(source), self.state(target)
         source_id, target_id = _id_fields(source[0]), _id_fields(target[0])
-        today = day(int(time.time()))
+        now = today()
         return {
             source_id: source[1],
             target_id: target[1],
             "amount": amount,
             "amount_applied": amount,
             "credited_amount": amount,
-            "date": today,
-            "credited_date": today,
+            "date": now,
+            "credited_date": now,
             "payment_number": of.get("payment_number", ""),
             "payment_mode": of.get("payment_mode", ""),
             "reference_number": of.get("reference_number", ""),
@@ -270,6 +270,11 @@ class Ledger:
     def _keep(self, end: End, rows: list[Application]) -> None:
         kept = msgspec.to_builtins(rows, builtin_types=(Decimal,))
         self._store.keep_thing(self._product, _place(end), {"rows": kept})
+
+
+def today() -> str:
+    """The day on which what is written now is written."""
+    return day(int(time.time()))
 
 
 def left_of(kind: Kind, state: Mapping[str, Any]) -> Decimal:

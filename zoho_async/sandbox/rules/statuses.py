@@ -6,10 +6,11 @@
 
 A debt of which something is settled is ``partially_paid``, and ``paid`` once nothing is left; one
 of which nothing is settled any more is open again. It is ``overdue`` after its due date if it was
-sent and nothing is settled: the documents put ``partially_paid`` first. Seeded documents keep the
-status that they were seeded with until something is applied; nothing becomes overdue by itself
-between two writes. A credit is ``closed`` once it is used up. What Zoho does with the other
-statuses (approvals, signatures) is not known: they stay.
+sent and nothing is settled: the documents put ``partially_paid`` first. An estimate that was sent
+is ``expired`` after its last day. Seeded documents keep the status that they were seeded with until
+something is applied; nothing becomes overdue or expires by itself between two writes. A credit is
+``closed`` once it is used up. What Zoho does with the other statuses (approvals, signatures) is not
+known: they stay.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def settle(kind: Kind, state: dict[str, Any], *, seeded: bool, today: str) -> No
             _settle_payment(kind, state)
         case "order":
             work_out(state)
+            if kind.word == "estimates" and not seeded:
+                _settle_estimate(state, today)
 
 
 def _settle_debt(kind: Kind, state: dict[str, Any], today: str) -> None:
@@ -54,6 +57,19 @@ def _settle_debt(kind: Kind, state: dict[str, Any], today: str) -> None:
     if today and state["status"] in (kind.opened, "overdue"):
         late = "" < str(state.get("due_date", "")) < today
         state["status"] = "overdue" if late else kind.opened
+
+
+def _settle_estimate(state: dict[str, Any], today: str) -> None:
+    if state.get("status") == "expired":
+        state["status"] = "sent"
+    if has_expired(state, today):
+        state["status"] = "expired"
+
+
+def has_expired(state: dict[str, Any], today: str) -> bool:
+    """Whether the last day of an estimate that somebody sent is over."""
+    late = "" < str(state.get("expiry_date", "")) < today
+    return state.get("status") == "expired" or (state.get("status") == "sent" and late)
 
 
 def _settle_credit(state: dict[str, Any]) -> None:

@@ -19,12 +19,12 @@ import calendar
 import time
 from collections.abc import Mapping
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from zoho_async.sandbox.homes import homes
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field
 from zoho_async.sandbox.request import Ask
+from zoho_async.sandbox.rules import unbilled
 from zoho_async.sandbox.rules.amounts import exact, money, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN
 from zoho_async.sandbox.store import Store
@@ -42,6 +42,9 @@ _DAYS: Final = {"weeks": 7, "week": 7, "days": 1, "day": 1}
 
 def answer(ask: Ask) -> Reply | None:
     """The answer to a verb of a subscription, else None. Raises `ApiRefusal`."""
+    by_charge = unbilled.answer(ask)
+    if by_charge is not None:
+        return by_charge
     found = ask.found[0] if ask.found else None
     if found is None or found.home.path != HOME or found.home.product != _PRODUCT:
         return None
@@ -94,18 +97,6 @@ def prepare(ask: Ask, fields: dict[str, Any], before: Mapping[str, Any]) -> None
     fields["interval_unit"] = str(plan.get("interval_unit") or "months")
     if not before:
         fields |= _started(fields, wanted, plan, date.fromisoformat(day(int(time.time()))))
-
-
-def charged(ask: Ask, fields: dict[str, Any]) -> None:
-    """Give the invoice that a charge makes its one line."""
-    amount = ask.call.body.get("amount")
-    line = {
-        "name": "Charge",
-        "description": str(ask.call.body.get("description", "")),
-        "price": plain(amount),
-        "quantity": Decimal("1.0"),
-    }
-    fields["invoice_items"] = [line]
 
 
 def _plan(store: Store, code: str) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""What a payment may be: what it is applied to, and how much of it.
+
+A payment of a retainer is paid in full, and its amount stays (9521, 9523), as does whose it is; any
+other names the debts that it pays, and what it does not name it frees. Rows of nothing count for
+nothing. Inventory describes no payment of a retainer: those stay unpaid there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from zoho_async.sandbox.replies import ApiRefusal, invalid_field
+from zoho_async.sandbox.rules.amounts import exact
+from zoho_async.sandbox.rules.applying import RETAINER, wanted
+from zoho_async.sandbox.rules.documents import Kind
+from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, Ledger
+from zoho_async.sandbox.store import Collection
+
+
+def check(
+    kind: Kind,
+    ledger: Ledger,
+    collection: Collection,
+    fields: dict[str, Any],
+    index: int | None,
+) -> Sequence[tuple[End, Decimal]] | None:
+    """What a payment is to be applied to anew, or None where nothing changes.
+
+    Raises `ApiRefusal`.
+    """
+    state = collection.state(index) if index is not None else {}
+    end = (kind.word, collection.id(index) if index is not None else "")
+    amount = exact(fields.get("amount", state.get("amount")))
+    rows = ledger.rows(end) if index is not None else []
+    drawn = exact(state.get("retainer_amount"))
+    if drawn and amount != exact(state.get("amount")):
+        raise ApiRefusal(400, 9523, "The amount of a retainer's payment cannot be changed.")
+    party = str(fields.get(kind.party) or state.get(kind.party) or "")
+    if drawn and party != str(state.get(kind.party)):
+        raise ApiRefusal(400, FORBIDDEN, "The payment of a retainer cannot be another's.")
+    if amount < 0:
+        raise invalid_field("amount")
+    named = kind.listed in fields
+    asked = list(wanted(fields, kind.word))
+    if not named:
+        asked = [(row.target, row.amount) for row in rows if row.target[0] != RETAINER]
+    retainer = _retainer(ledger, fields) if index is None and not asked else None
+    if retainer is not None:
+        if amount != exact(ledger.state(retainer).get("balance")):
+            raise ApiRefusal(400, 9521, "Partial payment for retainer invoice is not allowed.")
+        asked = [(retainer, amount)]
+    left = amount - exact(state.get("amount_refunded")) - drawn
+    if left < 0:
+        raise invalid_field("amount")
+    back: dict[End, Decimal] = {}
+    for row in rows:
+        back[row.target] = back.get(row.target, Decimal(0)) + row.amount
+    ledger.check(end, asked, {kind.party: party, "unused_amount": left}, back)
+    if not named and retainer is None:
+        return None
+    fields[kind.listed] = []
+    return asked
+
+
+def _retainer(ledger: Ledger, fields: Mapping[str, Any]) -> End | None:
+    named = fields.get("retainerinvoice_id")
+    known = named and ledger.collection(RETAINER) is not None
+    return (RETAINER, str(named)) if known else None

@@ -1,0 +1,65 @@
+"""Refunds of credits and payments: no more than is left, and given back when they go.
+
+Refunds that the seed put there moved no money: they may be changed and removed freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from zoho_async.sandbox.replies import ApiRefusal
+from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.rules.amounts import exact
+from zoho_async.sandbox.rules.documents import KINDS, Kind
+from zoho_async.sandbox.rules.settlement import End, Ledger, end_of
+from zoho_async.sandbox.store import Collection, Store
+
+
+def _refund_of(ask: Ask) -> tuple[Kind, End] | None:
+    """The source whose refund a call writes."""
+    shape = [part for part in ask.facts.path.split("/") if part]
+    source = ask.found[0] if ask.found else None
+    document = end_of(source) if source is not None and "refunds" in shape[2:3] else None
+    return document if document is not None and document[0].role != "debt" else None
+
+
+def check(ask: Ask, collection: Collection, fields: Mapping[str, Any], index: int | None) -> None:
+    """Refuse a refund of more than is left. Raises `ApiRefusal`."""
+    document = _refund_of(ask)
+    if document is None or "amount" not in fields:
+        return
+    if index is not None and not _is_made(collection, index):
+        return
+    before = exact(collection.state(index).get("amount")) if index is not None else Decimal(0)
+    amount = exact(fields.get("amount"))
+    left = Ledger(ask.store, ask.facts.product).left(document[1])
+    if amount <= 0 or amount - before > left:
+        raise ApiRefusal(400, 4, "Invalid value passed for amount: more than is left")
+
+
+def written(ask: Ask, found: Found, before: Decimal) -> None:
+    """Take off the source what a refund gives back; it gave back ``before`` until now."""
+    document = _refund_of(ask)
+    if document is None or not _is_made(found.collection, found.index):
+        return
+    amount = exact(found.collection.state(found.index).get("amount"))
+    more = amount - before
+    if more:
+        Ledger(ask.store, ask.facts.product).refund(document[1], more)
+
+
+def _is_made(collection: Collection, index: int) -> bool:
+    """Whether a caller made a record, and not the seed."""
+    resource = collection.resource
+    return index >= collection.world.size(resource.name, resource.default_rows)
+
+
+def removed(store: Store, found: Found, state: Mapping[str, Any]) -> None:
+    """Give the source of a refund back what the refund took off."""
+    path, above = found.home.path, getattr(found.collection.resource, "parents", {})
+    kind = KINDS.get(path[0]) if path[1:] == ("{}", "refunds") else None
+    if kind is not None and above and _is_made(found.collection, found.index):
+        end = (kind.word, str(next(iter(above.values()))))
+        Ledger(store, found.home.product).refund(end, -exact(state.get("amount")))

@@ -1,0 +1,161 @@
+"""Charges of a subscription that are invoiced later.
+
+A one-time charge, a one-time addon, or the first term of a subscription that asks for it
+(``add_to_unbilled_charges``) makes no invoice but a line of the subscription's unbilled charge: of
+the one that it has, or of a new one, which the subscription then names. Converted, it is an order
+that was invoiced (see `orders` and `conversions`): ``invoiced`` while its invoice is there and not
+void, ``open`` else, and its total follows from its lines.
+
+Known from documents: all of that but what follows. Not known, and chosen: a charge is converted
+once, stays as long as its invoice does, and is open again when that is void or gone, though the
+subscription does not name it again; what the answer to such a charge holds, which is described as
+an invoice: the lines and the total, and neither an id nor a number. Renewals, which convert charges
+too, are not played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from zoho_async.sandbox.homes import homes
+from zoho_async.sandbox.replies import ApiRefusal, Reply, success
+from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.rules.amounts import exact, lines_of, plain
+from zoho_async.sandbox.rules.settlement import today
+from zoho_async.sandbox.store import Store
+from zoho_async.sandbox.telling import told_state
+from zoho_async.sandbox.values import is_list, is_object
+
+_PRODUCT: Final = "billing"
+_NO_ADDON: Final = 102001
+LINES: Final = "unbilled_charge_items"
+
+
+def answer(ask: Ask) -> Reply | None:
+    """The answer to a charge that is put as unbilled, else None. Raises `ApiRefusal`."""
+    found = ask.found[0] if ask.found else None
+    if found is None or not is_wanted(ask) or ask.tail not in (["charge"], ["buyonetimeaddon"]):
+        return None
+    lines = charged(ask)
+    add(ask.store, found, lines)
+    subscription = found.collection.state(found.index)
+    total = sum((exact(line["price"]) * exact(line["quantity"]) for line in lines), Decimal(0))
+    told: dict[str, Any] = {name: subscription.get(name, "") for name in ("customer_name", "email")}
+    told |= {"status": "open", "invoice_items": lines, "total": plain(total)}
+    told["customer_id"] = customer(subscription)
+    return success("The charges have been added.", told_state(ask.facts, None, None, told))
+
+
+def is_wanted(ask: Ask) -> bool:
+    """Whether a body wants what it charges to be put as unbilled."""
+    return ask.call.body.get("add_to_unbilled_charges") in (True, "true")
+
+
+def charged(ask: Ask) -> list[dict[str, Any]]:
+    """The lines of a one-time charge, or of addons that are bought once. Raises `ApiRefusal`."""
+    body = ask.call.body
+    if ask.tail == ["charge"]:
+        text = str(body.get("description", ""))
+        return [_line("Charge", "", body.get("amount"), 1) | {"description": text}]
+    rows: Any = body.get("addons")
+    lines: list[dict[str, Any]] = []
+    for row in rows if is_list(rows) else []:
+        if is_object(row):
+            addon = _addon(ask.store, str(row.get("addon_code", "")))
+            price = row.get("price", _price(addon))
+            name = str(addon.get("name", ""))
+            lines.append(_line(name, str(row["addon_code"]), price, row.get("quantity", 1)))
+    return lines
+
+
+def add(store: Store, subscription: Found, lines: list[dict[str, Any]]) -> None:
+    """Add lines to a subscription's unbilled charge."""
+    collection, state = subscription.collection, subscription.collection.state(subscription.index)
+    charges = store.at(homes(_PRODUCT).by_path["unbilledcharges",], ())
+    index = charges.find(str(state.get("unbilled_charge_id") or ""))
+    if index is not None and charges.state(index).get("status") != "invoiced":
+        charges.change(index, {LINES: [*lines_left(charges.state(index)), *lines]})
+        return
+    made = charges.add(
+        {
+            "customer_id": customer(state),
+            "customer_name": state.get("customer_name", ""),
+            "email": state.get("email", ""),
+            "unbilled_charge_date": today(),
+            "status": "open",
+            LINES: lines,
+        }
+    )
+    collection.change(subscription.index, {"unbilled_charge_id": charges.id(made)})
+
+
+def first_term(store: Store, subscription: Found) -> None:
+    """Put the first term of a new subscription as unbilled."""
+    state = subscription.collection.state(subscription.index)
+    plan: Any = state.get("plan")
+    if not is_object(plan) or state.get("status") != "live":
+        return
+    lines = [
+        _line(
+            str(plan.get("name", "")),
+            str(plan.get("plan_code", "")),
+            plan.get("price"),
+            plan.get("quantity", 1),
+        )
+    ]
+    addons: Any = state.get("addons")
+    for row in addons if is_list(addons) else []:
+        if is_object(row):
+            code, price = str(row.get("addon_code", "")), row.get("price")
+            lines.append(_line(code, code, price, row.get("quantity", 1)))
+    add(store, subscription, lines)
+
+
+def forget(store: Store, charge: str) -> None:
+    """Make subscriptions name a charge no more, once it was converted or removed."""
+    subscriptions = store.at(homes(_PRODUCT).by_path["subscriptions",], ())
+    for index in subscriptions.indexes():
+        if str(subscriptions.state(index).get("unbilled_charge_id")) == charge:
+            subscriptions.change(index, {"unbilled_charge_id": ""})
+
+
+def lines_left(charge: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a charge; those of a seeded one, which has none, are one line of its total."""
+    lines = lines_of(charge)[1]
+    total = exact(charge.get("total"))
+    return lines if lines or not total else [_line("Charges", "", total, 1)]
+
+
+def _line(name: str, code: str, price: Any, quantity: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": "",
+        "code": code,
+        "price": plain(price),
+        "quantity": plain(quantity),
+    }
+
+
+def customer(of: Mapping[str, Any]) -> str:
+    """The customer of a subscription, or of a charge."""
+    whole = of.get("customer")
+    inside = whole.get("customer_id", "") if is_object(whole) else ""
+    return str(of.get("customer_id") or inside)
+
+
+def _addon(store: Store, code: str) -> dict[str, Any]:
+    addons = store.at(homes(_PRODUCT).by_path["addons",], ())
+    index = addons.find(code)
+    if index is None:
+        raise ApiRefusal(404, _NO_ADDON, "Addon does not exist.")
+    return addons.state(index)
+
+
+def _price(addon: Mapping[str, Any]) -> Any:
+    rows: Any = addon.get("price_brackets")
+    prices = (
+        [row["price"] for row in rows if is_object(row) and "price" in row] if is_list(rows) else []
+    )
+    return prices[0] if prices else addon.get("price", 0)
