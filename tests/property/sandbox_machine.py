@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
@@ -19,6 +19,8 @@ PICKED: Final = st.integers(0, 7)
 CENTS: Final = st.integers(1, 60_000).map(lambda cents: Decimal(cents) / 100)
 #: A share of something in percent: often all of it, now and then more.
 SHARE: Final = st.integers(1, 104).map(lambda n: 100 if 80 < n <= 100 else n)
+#: The most runs of one machine.
+_RUNS: Final = 5
 
 
 class Machine(RuleBasedStateMachine):
@@ -76,7 +78,11 @@ def picked(ids: list[str], number: int) -> str:
 
 
 def prove(machine: type[Machine], examples: int, steps: int = 25) -> None:
-    """Run a machine, and see that it did what it is there for."""
+    """Run a machine, and see that it did what it is there for.
+
+    What hypothesis draws depends on the modules that happen to be loaded too, so a run may miss
+    something rare. Then another one follows, from another seed.
+    """
     machine.granted, machine.refused = Counter(), Counter()
     chosen = settings(
         max_examples=examples,
@@ -85,6 +91,11 @@ def prove(machine: type[Machine], examples: int, steps: int = 25) -> None:
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(machine, settings=chosen)
-    assert [what for what in machine.expected if not machine.granted[what]] == []
-    assert [what for what in machine.forbidden if not machine.refused[what]] == []
+    missed: list[str] = []
+    for number in range(_RUNS):
+        run_state_machine_as_test(seed(number)(machine), settings=chosen)
+        missed = [what for what in machine.expected if not machine.granted[what]]
+        missed += [f"no {what}" for what in machine.forbidden if not machine.refused[what]]
+        if not missed:
+            break
+    assert missed == []

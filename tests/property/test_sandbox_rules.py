@@ -6,32 +6,26 @@ granted; all sums are read from what the sandbox answers, and held against one a
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
+from hypothesis.stateful import initialize, invariant, rule
+
+from tests.property.sandbox_machine import (
+    CENTS,
+    NOTHING,
+    PICKED,
+    SHARE,
+    Machine,
+    exact,
+    picked,
+    prove,
 )
 
-from tests.storeside import Api
-from zoho_async.sandbox.replies import ApiRefusal
 
-_NOTHING: Final = Decimal(0)
-CENTS: Final = st.integers(1, 60_000).map(lambda cents: Decimal(cents) / 100)
-SHARE: Final = st.integers(1, 104).map(lambda n: 100 if 80 < n <= 100 else n)
-PICKED: Final = st.integers(0, 7)
-
-
-class Books(RuleBasedStateMachine):
+class Books(Machine):
     """One side of the books: debts, credits and payments of two parties."""
 
     product = "books"
@@ -40,9 +34,7 @@ class Books(RuleBasedStateMachine):
     credits, credit, credit_id = "creditnotes", "creditnote", "creditnote_id"
     payments, payment = "customerpayments", "payment"
     credited, opened = "credits_applied", "sent"
-    granted: ClassVar[Counter[str]] = Counter()
-    refused: ClassVar[Counter[int]] = Counter()
-    expected: ClassVar[Sequence[str]] = (
+    expected: ClassVar[tuple[str, ...]] = (
         *("POST/customerpayments", "PUT/customerpayments", "DELETE/customerpayments"),
         *("POST/invoices/credits", "POST/creditnotes/invoices", "DELETE/creditnotes/invoices"),
         *("DELETE/invoices/payments", "POST/creditnotes/refunds", "PUT/invoices"),
@@ -52,33 +44,20 @@ class Books(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.api = Api(self.product)
-        parties = self.api.store.collection(f"{self.product}.contacts")
-        self.parties = [parties.id(0), parties.id(1)]
         self.debt_ids: list[str] = []
         self.credit_ids: list[str] = []
         self.payment_ids: list[str] = []
         self.refunded: dict[str, Decimal] = {}
         self.refunds: list[tuple[str, str, str, Decimal]] = []
-        self.number = 0
 
-    def tried(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        try:
-            done = self.api.call(method, path, body)
-            words = [part for part in path.split("/") if part.isalpha()]
-            type(self).granted["/".join([method, *words])] += 1
-            return done
-        except ApiRefusal as refusal:
-            type(self).refused[refusal.code] += 1
-            return None
+    def asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        words = [part for part in path.split("/") if part.isalpha()]
+        return self.tried("/".join([method, *words]), method, path, body)
 
     def get(self, word: str, key: str, record_id: str) -> dict[str, Any]:
         whole = self.api.call("GET", f"/{word}/{record_id}", None, accept="json")
         record: dict[str, Any] = whole[key] if key else whole
         return record
-
-    def picked(self, ids: list[str], number: int) -> str:
-        return ids[number % len(ids)] if ids else "1"
 
     def lines(self, rate: Decimal, quantity: int) -> dict[str, Any]:
         line = {"name": "x", "rate": rate, "quantity": quantity}
@@ -86,7 +65,7 @@ class Books(RuleBasedStateMachine):
 
     def share(self, debt: str, percent: int, most: Decimal | None = None) -> Decimal:
         """A part of a debt's balance, now and then more than that, or than there is."""
-        balance = exact(self.state(self.debts, debt), "balance") if self.debt_ids else _NOTHING
+        balance = exact(self.state(self.debts, debt), "balance") if self.debt_ids else NOTHING
         base = balance if most is None or percent > 100 else min(balance, most)
         return (base * percent / 100).quantize(Decimal("0.01")) or Decimal("0.01")
 
@@ -96,10 +75,6 @@ class Books(RuleBasedStateMachine):
             self.make_debt(number, rate, 1, late=number == 1)
             self.make_credit(number, rate + 1)
             self.pay(number, rate + 9, number, 50)
-
-    def numbered(self, word: str) -> str:
-        self.number += 1
-        return f"{word}-{self.number}-of-ours"
 
     # -- what may happen ------------------------------------------------------------------------
 
@@ -127,9 +102,9 @@ class Books(RuleBasedStateMachine):
 
     @rule(party=PICKED, amount=CENTS, debt=PICKED, part=SHARE)
     def pay(self, party: int, amount: Decimal, debt: int, part: int) -> None:
-        target = self.picked(self.debt_ids, debt)
+        target = picked(self.debt_ids, debt)
         body = self.paying(party, amount, target, self.share(target, part, amount))
-        made = self.tried("POST", f"/{self.payments}", body)
+        made = self.asked("POST", f"/{self.payments}", body)
         if made is not None:
             record = made[self.payment] if self.payment else made
             self.payment_ids.append(record["payment_id"])
@@ -143,16 +118,16 @@ class Books(RuleBasedStateMachine):
 
     @rule(payment=PICKED, amount=CENTS, debt=PICKED, part=SHARE)
     def change_payment(self, payment: int, amount: Decimal, debt: int, part: int) -> None:
-        target = self.picked(self.debt_ids, debt)
+        target = picked(self.debt_ids, debt)
         rows = [{self.debt_id: target, "amount_applied": self.share(target, part, amount)}]
         body = {"amount": amount, self.debts: rows}
-        self.tried("PUT", f"/{self.payments}/{self.picked(self.payment_ids, payment)}", body)
+        self.asked("PUT", f"/{self.payments}/{picked(self.payment_ids, payment)}", body)
 
     @rule(source=PICKED, debt=PICKED, amount=SHARE, paying=st.booleans())
     def apply(self, source: int, debt: int, amount: int, paying: bool) -> None:
-        target = self.picked(self.debt_ids, debt)
+        target = picked(self.debt_ids, debt)
         if paying:
-            one = self.picked(self.payment_ids, source)
+            one = picked(self.payment_ids, source)
             most = (
                 exact(self.state(self.payments, one), "unused_amount") if self.payment_ids else None
             )
@@ -160,20 +135,20 @@ class Books(RuleBasedStateMachine):
             rows = [{"payment_id": one, "amount_applied": part}]
             body = {"invoice_payments": rows, "bill_payments": rows}
         else:
-            one = self.picked(self.credit_ids, source)
+            one = picked(self.credit_ids, source)
             most = exact(self.state(self.credits, one), "balance") if self.credit_ids else None
             part = self.share(target, amount, most)
             rows = [{self.credit_id: one, "amount_applied": part}]
             body = {"apply_creditnotes": rows, "apply_vendor_credits": rows}
-        self.tried("POST", f"/{self.debts}/{target}/credits", body)
+        self.asked("POST", f"/{self.debts}/{target}/credits", body)
 
     @rule(source=PICKED, debt=PICKED, amount=SHARE)
     def apply_credit(self, source: int, debt: int, amount: int) -> None:
-        target, one = self.picked(self.debt_ids, debt), self.picked(self.credit_ids, source)
+        target, one = picked(self.debt_ids, debt), picked(self.credit_ids, source)
         most = exact(self.state(self.credits, one), "balance") if self.credit_ids else None
         rows = [{self.debt_id: target, "amount_applied": self.share(target, amount, most)}]
         path = f"/{self.credits}/{one}/{self.debts}"
-        self.tried("POST", path, {self.debts: rows})
+        self.asked("POST", path, {self.debts: rows})
 
     @rule(source=PICKED)
     def unapply_credit(self, source: int) -> None:
@@ -182,57 +157,57 @@ class Books(RuleBasedStateMachine):
         for one in self.credit_ids[source % 3 :]:
             path = f"/{self.credits}/{one}/{self.debts}"
             for row in self.api.rows(path, lists[self.credits])[:1]:
-                self.tried("DELETE", f"{path}/{row[row_id[self.credits]]}")
+                self.asked("DELETE", f"{path}/{row[row_id[self.credits]]}")
                 return
 
     @rule(debt=PICKED)
     def unapply_payment(self, debt: int) -> None:
         if not self.debt_ids:
             return
-        path = f"/{self.debts}/{self.picked(self.debt_ids, debt)}/payments"
+        path = f"/{self.debts}/{picked(self.debt_ids, debt)}/payments"
         for row in self.api.rows(path, "payments")[:1]:
-            self.tried("DELETE", f"{path}/{row[f'{self.debt}_payment_id']}")
+            self.asked("DELETE", f"{path}/{row[f'{self.debt}_payment_id']}")
 
     @rule(source=PICKED, part=SHARE, paying=st.booleans())
     def refund(self, source: int, part: int, paying: bool) -> None:
         ids, word = (self.payment_ids, self.payments) if paying else (self.credit_ids, self.credits)
         if not ids:
             return
-        one = self.picked(ids, source)
+        one = picked(ids, source)
         left = exact(self.state(word, one), "unused_amount" if paying else "balance")
         amount = (left * part / 100).quantize(Decimal("0.01"))
         known = self.api.homes.for_name("account_id")
         account = self.api.store.at(known[0], ()).id(0) if known else "1"
         body = {"date": "2024-01-03", "refund_mode": "cash", "amount": amount}
         body |= dict.fromkeys(("from_account_id", "account_id", "to_account_id"), account)
-        made = self.tried("POST", f"/{word}/{one}/refunds", body)
+        made = self.asked("POST", f"/{word}/{one}/refunds", body)
         if made is not None:
-            self.refunded[one] = self.refunded.get(one, _NOTHING) + amount
+            self.refunded[one] = self.refunded.get(one, NOTHING) + amount
 
     @rule(debt=PICKED, verb=st.sampled_from(("status/void", "status/draft", "status/sent")))
     def void(self, debt: int, verb: str) -> None:
-        one = self.picked(self.debt_ids, debt)
+        one = picked(self.debt_ids, debt)
         if self.debts == "bills":
             verb = verb.replace("sent", "open").replace("draft", "open")
-        self.tried("POST", f"/{self.debts}/{one}/{verb}")
+        self.asked("POST", f"/{self.debts}/{one}/{verb}")
 
     @rule(debt=PICKED, back=st.booleans())
     def write_off(self, debt: int, back: bool) -> None:
         if self.debts == "invoices":
             verb = "writeoff/cancel" if back else "writeoff"
-            self.tried("POST", f"/invoices/{self.picked(self.debt_ids, debt)}/{verb}")
+            self.asked("POST", f"/invoices/{picked(self.debt_ids, debt)}/{verb}")
 
     @rule(debt=PICKED, rate=CENTS)
     def change_debt(self, debt: int, rate: Decimal) -> None:
-        one = self.picked(self.debt_ids, debt)
-        self.tried("PUT", f"/{self.debts}/{one}", self.lines(rate, 2))
+        one = picked(self.debt_ids, debt)
+        self.asked("PUT", f"/{self.debts}/{one}", self.lines(rate, 2))
 
     @rule(number=PICKED, word=st.sampled_from(("debts", "credits", "payments")))
     def remove(self, number: int, word: str) -> None:
         words = {"debts": self.debts, "credits": self.credits, "payments": self.payments}
         ids = getattr(self, f"{word[:-1]}_ids")
         for one in ids[number % 4 :]:
-            if self.tried("DELETE", f"/{words[word]}/{one}") is not None:
+            if self.asked("DELETE", f"/{words[word]}/{one}") is not None:
                 ids.remove(one)
                 return
 
@@ -246,37 +221,37 @@ class Books(RuleBasedStateMachine):
         for party in self.parties:
             own = [each for each in debts if each[self.party_field] == party]
             live = [each for each in own if each["status"] != "void"]
-            totals = sum((exact(each, "total") for each in live), _NOTHING)
-            off = sum((exact(each, "write_off_amount") for each in own), _NOTHING)
+            totals = sum((exact(each, "total") for each in live), NOTHING)
+            off = sum((exact(each, "write_off_amount") for each in own), NOTHING)
             used = sum(
                 (exact(e, "total_credits_used") for e in credits if e[self.party_field] == party),
-                _NOTHING,
+                NOTHING,
             )
             applied = sum(
-                (self.applied(e) for e in payments if e[self.party_field] == party), _NOTHING
+                (self.applied(e) for e in payments if e[self.party_field] == party), NOTHING
             )
-            balances = sum((exact(each, "balance") for each in own), _NOTHING)
+            balances = sum((exact(each, "balance") for each in own), NOTHING)
             assert totals - used - applied - off == balances
         for each in debts:
             self.agrees(each)
         for each in credits:
             one = each[self.credit_id]
             left = exact(each, "total") - exact(each, "total_credits_used")
-            assert exact(each, "balance") == left - self.refunded.get(one, _NOTHING) >= 0
+            assert exact(each, "balance") == left - self.refunded.get(one, NOTHING) >= 0
             assert (each["status"] == "closed") == (exact(each, "balance") == 0)
         for each in payments:
-            back = self.refunded.get(each["payment_id"], _NOTHING)
+            back = self.refunded.get(each["payment_id"], NOTHING)
             assert exact(each, "amount_refunded") == back
             unused = exact(each, "amount") - self.applied(each) - back
             assert exact(each, "unused_amount") == unused >= 0
 
     def applied(self, payment: dict[str, Any]) -> Decimal:
-        return sum((exact(row, "amount_applied") for row in payment[self.debts]), _NOTHING)
+        return sum((exact(row, "amount_applied") for row in payment[self.debts]), NOTHING)
 
     def agrees(self, debt: dict[str, Any]) -> None:
         names = ("payment_made", self.credited, "write_off_amount")
         parts = [exact(debt, name) for name in names]
-        settled, balance = sum(parts, _NOTHING), exact(debt, "balance")
+        settled, balance = sum(parts, NOTHING), exact(debt, "balance")
         assert min(*parts, balance) >= 0
         match debt["status"]:
             case "void":
@@ -291,20 +266,6 @@ class Books(RuleBasedStateMachine):
                 assert status == "draft" or (
                     (status == "overdue") == (debt["due_date"] == "2024-02-01")
                 )
-
-    def state(self, word: str, record_id: str) -> dict[str, Any]:
-        home = next(
-            each
-            for each in self.api.store.collections.values()
-            if each.resource.path == f"/{word}" and each.resource.name.startswith(self.product)
-        )
-        index = home.find(record_id)
-        assert index is not None
-        return home.state(index)
-
-
-def exact(record: dict[str, Any], name: str) -> Decimal:
-    return Decimal(str(record.get(name) or 0))
 
 
 class Bills(Books):
@@ -329,17 +290,6 @@ class Inventory(Books):
     product = "inventory"
 
 
-_SETTINGS: Final = settings(
-    max_examples=40,
-    stateful_step_count=30,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-
-
 @pytest.mark.parametrize("side", [Books, Bills, Inventory])
 def test_the_sum_of_balances_is_kept_whatever_is_applied_and_taken_back(side: type[Books]) -> None:
-    side.granted = Counter()
-    run_state_machine_as_test(side, settings=_SETTINGS)
-    assert [what for what in side.expected if not side.granted[what]] == []
+    prove(side, 40, 30)
