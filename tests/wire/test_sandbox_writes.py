@@ -132,6 +132,25 @@ async def test_a_put_replaces_the_lines_of_an_invoice(zoho: Raw) -> None:
     assert b'"total":20.0,' in answer.body
 
 
+@pytest.mark.parametrize(
+    ("path", "key", "party"),
+    [("invoices", "invoice", "customer_id"), ("bills", "bill", "vendor_id")],
+)
+async def test_a_line_that_is_added_to_others_gets_an_id_of_its_own(
+    zoho: Raw, path: str, key: str, party: str
+) -> None:
+    contact = (await zoho.get("/contacts", per_page="1")).json["contacts"][0]["contact_id"]
+    lines = [{"name": name, "rate": 1, "quantity": 1} for name in ("first", "second")]
+    body = {party: contact, "bill_number": "B-1", "line_items": lines}
+    made = (await zoho.call("POST", f"/{path}", json=body)).json[key]
+    second = made["line_items"][1]
+    changed = {"line_items": [second, {"name": "third", "rate": 2, "quantity": 1}]}
+    answer = await zoho.call("PUT", f"/{path}/{made[f'{key}_id']}", json=changed)
+    after = answer.json[key]["line_items"]
+    assert [line["name"] for line in after] == ["second", "third"]
+    assert after[0]["line_item_id"] == second["line_item_id"] != after[1]["line_item_id"] != ""
+
+
 async def test_deleted_records_are_gone_and_used_contacts_stay(zoho: Raw) -> None:
     used = first(zoho, "contacts")["contact_id"]
     refused = await zoho.call("DELETE", f"/contacts/{used}")

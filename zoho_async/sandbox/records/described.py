@@ -8,6 +8,7 @@ ones; statuses are words that the description allows; what nobody can know is bl
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -178,12 +179,18 @@ class Described(Resource):
         if self._homes.for_name(own):
             return  # that names another record, not the element
         inside = f"{self._drawn}/{state.get(self.id_field, '')}/{field.name}"
-        kept: list[Any] = []
-        for number, element in enumerate(elements):
-            if is_object(element) and not element.get(own):
-                element = {**element, own: world.inner_id(inside, number)}
-            kept.append(element)
-        state[field.name] = kept
+        taken = {str(element.get(own)) for element in elements if is_object(element)}
+        fresh = (
+            one
+            for number in itertools.count()
+            if (one := world.inner_id(inside, number)) not in taken
+        )
+        state[field.name] = [
+            {**element, own: next(fresh)}
+            if is_object(element) and not element.get(own)
+            else element
+            for element in elements
+        ]
 
     def tell(self, fields: Sequence[Field], state: Record) -> Record:
         """A record's state in the form that one reply is described with."""

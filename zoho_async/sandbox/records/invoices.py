@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from datetime import date, timedelta
 from typing import Any, Final
@@ -207,7 +208,13 @@ class Invoices(Resource):
     def settle(self, world: World, state: Record) -> None:
         settle_custom_fields(world, state)
         lines: list[Any] = state.get("line_items") or []
-        settled = [_settled_line(world, state, line, order) for order, line in enumerate(lines, 1)]
+        taken = {str(line.get("line_item_id")) for line in lines}
+        first = int(state["invoice_id"]) + 100
+        fresh = (one for number in itertools.count(first) if (one := str(number)) not in taken)
+        settled = [
+            _settled_line(world, line, order, line.get("line_item_id") or next(fresh))
+            for order, line in enumerate(lines, 1)
+        ]
         state["line_items"] = settled
         state["date"] = state["date"] or state["created_time"][:10]
         days = int(state["payment_terms"] or 0)
@@ -314,13 +321,13 @@ def _line(
     }
 
 
-def _settled_line(world: World, state: Record, line: Record, order: int) -> Record:
+def _settled_line(world: World, line: Record, order: int, line_item_id: str) -> Record:
     """A line that a caller sent, with what follows from it; what it sent stays."""
     quantity = exact(line.get("quantity", 1))
     rate = exact(line.get("rate", 0))
     made = _line(
         item_id=str(line.get("item_id", "")),
-        line_item_id=str(int(state["invoice_id"]) + 99 + order),
+        line_item_id=line_item_id,
         name=str(line.get("name", "")),
         order=order,
         quantity=plain(quantity),
