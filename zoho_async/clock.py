@@ -28,11 +28,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock; its monotonic reading is the same in every thread and loop."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def time(self) -> float:
-        return time.time()
+    # Asked a dozen times a call, so without a function around it.
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
 
 
 class LoopClock:

@@ -80,7 +80,8 @@ class Scheduler:
         self._bulk: Final = Line("bulk", self._loop)
         self._deadlines: Final = Deadlines(self._loop, clock, self._expire)
         self._bucket: AsyncLimiter | None = None
-        self._at_once: Final = type(ledger) is MemoryLedger
+        #: The ledger, where it answers at once.
+        self._memory: Final = ledger if type(ledger) is MemoryLedger else None
         self._limits = limits
         self._paced = limits.burst < limits.limit
         self._streak = 0
@@ -134,7 +135,11 @@ class Scheduler:
         line = self._bulk if lane == "bulk" else self._interactive
         now = self.clock.monotonic()
         if self._nobody_waits() and (line is self._interactive or not self._paced):
-            answer = await self._ledger.take(self.key, self.account, lane, self._limits, self.clock)
+            known, memory = self._limits, self._memory
+            if memory is not None:
+                answer = memory.take_now(self.key, self.account, lane, known, self.clock)
+            else:
+                answer = await self._ledger.take(self.key, self.account, lane, known, self.clock)
             if not isinstance(answer, Denial):
                 return self._admit(line, None, answer, now)
         deadline = math.inf if max_wait is None else now + max_wait
@@ -147,8 +152,8 @@ class Scheduler:
                 return given
         try:
             slot = await self._lead(line, waiter)
-            if self._at_once and line.behind:
-                await self._admit_behind(line)
+            if self._memory is not None and line.behind:
+                await self._admit_behind(line, self._memory)
             return slot
         finally:
             self._pass_on(line)
@@ -169,11 +174,13 @@ class Scheduler:
 
     async def settle(self, place: int, ending: Ending) -> None:
         """For slots: their call ended."""
-        blocked_for = 0.0
+        blocked_for, memory = 0.0, self._memory
+        asked = (self.key, self.account, place, ending, self._limits, self.clock)
         try:
-            blocked_for = await self._ledger.settle(
-                self.key, self.account, place, ending, self._limits, self.clock
-            )
+            if memory is not None:
+                blocked_for = memory.settle_now(*asked)
+            else:
+                blocked_for = await self._ledger.settle(*asked)
         finally:
             if not self._nobody_waits():
                 self._wake()
@@ -296,7 +303,7 @@ class Scheduler:
             if forget is not None:
                 forget()
 
-    async def _admit_behind(self, line: Line) -> None:
+    async def _admit_behind(self, line: Line, memory: MemoryLedger) -> None:
         """Give slots to those behind the head that leaves; nothing here waits."""
         for _ in range(AT_ONCE):
             waiter = line.behind.first()
@@ -305,9 +312,7 @@ class Scheduler:
             if line is self._bulk and self._paced and not await self._has_token(line):
                 return
             asked = self.clock.monotonic()
-            answer = await self._ledger.take(
-                self.key, self.account, line.lane, self._limits, self.clock
-            )
+            answer = memory.take_now(self.key, self.account, line.lane, self._limits, self.clock)
             if isinstance(answer, Denial):
                 return  # the next head will hear of it
             line.behind.pop()
