@@ -104,6 +104,8 @@ class Account:
                 "set ZOHO_BASE_URL or Session(api_url=...)"
             )
         self._credentials: Final = credentials
+        #: What the calls that name no organization go by in place of its id.
+        self._whole: Final = f"@{credentials.client_id}"
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
         self._call_at(self._given_api_url or home.api_url or "")
         self._accounts: Final = AccountsServer(
@@ -170,15 +172,14 @@ class Account:
 
     def scheduler(self, organization: str | None) -> Scheduler:
         """The scheduler of ``organization``, or the account's own for calls that name none."""
-        host, account = self._host, f"{self._host}/@{self._credentials.client_id}"
-        key = f"{host}/{organization}" if organization else account
+        key = f"{self._host}/{organization or self._whole}"
         # Kept here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
         if found is None:
             self._forget_idle()
             found = self._schedulers[key] = scheduler(
                 key,
-                account=account,
+                account=f"{self._host}/{self._whole}",
                 limits=self._limits,
                 ledger=self._ledger,
                 clock=self._clock,

@@ -98,9 +98,11 @@ class Opened:
 
     async def read(self) -> Answer:
         """The answer, read to its end. Raises `UnreadableReply` beyond ``MOST_BYTES``."""
+        content = self._response.content
+        if content.is_eof() and content.exception() is None:  # as a small one, all of it is here
+            return self._answer(self._start + content.read_nowait())
         pieces, self._start = [self._start], b""
         size = len(pieces[0])
-        content = self._response.content
         while not content.at_eof() and (piece := await self._next()):
             pieces.append(piece)
             size += len(piece)
