@@ -143,13 +143,23 @@ class Scheduler:
             if not isinstance(answer, Denial):
                 return self._admit(line, None, answer, now)
         deadline = math.inf if max_wait is None else now + max_wait
-        waiter = Waiter(caller, now, deadline, wait_for_reset)
+        waiter = Waiter(caller, now, deadline, wait_for_reset, self._loop)
         if line.head is None:
             line.head = waiter
         else:
-            given = await self._stand_behind(line, waiter, now)
-            if given is not None:
-                return given
+            self._stand_behind(line, waiter, now)
+            # Awaited here, not in there: a coroutine more for each is much when very many wait.
+            try:
+                verdict = await waiter
+            except BaseException:
+                await self._step_out(line, waiter)
+                raise
+            finally:
+                self._deadlines.discard(waiter)
+            if isinstance(verdict, Exception):
+                raise verdict
+            if verdict is not None:
+                return verdict
         try:
             slot = await self._lead(line, waiter)
             if self._memory is not None and line.behind:
@@ -205,29 +215,22 @@ class Scheduler:
 
     # -- behind the head --------------------------------------------------------------------------
 
-    async def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> Slot | None:
-        """Sleep until ``waiter`` is the head of its line (None), or is given its slot."""
+    def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> None:
+        """Have ``waiter`` wait until it is the head of its line, or is given its slot."""
         self._refuse_hopeless(line, waiter, now)
         waiter.waited = True
-        waiter.turn = self._loop.create_future()
         line.behind.push(waiter)
         if waiter.deadline < math.inf:
             self._deadlines.add(waiter)
-        try:
-            verdict = await waiter.turn
-        except BaseException:
-            if line.head is waiter:
-                self._pass_on(line)  # it became the head and was cancelled in the same moment
-            elif waiter.given is not None:
-                await waiter.given.unsent()
-            else:
-                line.behind.discard(waiter)
-            raise
-        finally:
-            self._deadlines.discard(waiter)
-        if isinstance(verdict, Exception):
-            raise verdict
-        return verdict
+
+    async def _step_out(self, line: Line, waiter: Waiter) -> None:
+        """A ``waiter`` behind the head was cancelled."""
+        if line.head is waiter:
+            self._pass_on(line)  # it became the head and was cancelled in the same moment
+        elif waiter.given is not None:
+            await waiter.given.unsent()
+        else:
+            line.behind.discard(waiter)
 
     def _refuse_hopeless(self, line: Line, waiter: Waiter, now: float) -> None:
         """Raise for a call that cannot be admitted in time, as far as that is known already."""
