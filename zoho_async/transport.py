@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -168,10 +168,10 @@ class _Watched(aiohttp.ClientRequest):
 
     timeout: Timeout | None = None
 
-    def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if self.timeout is not None and conn.protocol is not None:
             self.timeout.start(conn.protocol)
-        return super().send(conn)
+        return await super().send(conn)
 
 
 def _watched_by(timeout: Timeout) -> aiohttp.ClientMiddlewareType:
