@@ -15,6 +15,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -103,6 +104,8 @@ class Account:
                 "set ZOHO_BASE_URL or Session(api_url=...)"
             )
         self._credentials: Final = credentials
+        #: What the calls that name no organization go by in place of its id.
+        self._whole: Final = f"@{credentials.client_id}"
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
         self._call_at(self._given_api_url or home.api_url or "")
         self._accounts: Final = AccountsServer(
@@ -169,15 +172,14 @@ class Account:
 
     def scheduler(self, organization: str | None) -> Scheduler:
         """The scheduler of ``organization``, or the account's own for calls that name none."""
-        host, account = self._host, f"{self._host}/@{self._credentials.client_id}"
-        key = f"{host}/{organization}" if organization else account
+        key = f"{self._host}/{organization or self._whole}"
         # Kept here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
         if found is None:
             self._forget_idle()
             found = self._schedulers[key] = scheduler(
                 key,
-                account=account,
+                account=f"{self._host}/{self._whole}",
                 limits=self._limits,
                 ledger=self._ledger,
                 clock=self._clock,
@@ -229,20 +231,7 @@ class Account:
         `AmbiguousWrite`, `LimitError` or `AuthError`.
         """
 
-        async def once(
-            token: AccessToken, slot: Slot, attempt: int
-        ) -> tuple[Answer, T] | UnreadableReply:
-            answer = await self._answer(call, token, slot, attempt)
-            try:
-                return answer, read(answer.body)
-            except Unreadable as problem:
-                broken = error_of(call, answer)
-                if broken is not None:
-                    raise broken from None
-                # It is whole and says that it went well: another try would bring the same.
-                return UnreadableReply(call.request, str(problem), answer.status)
-
-        found = await self._carry(call, once)
+        found = await self._carry(call, partial(self._answer, call, read))
         if isinstance(found, UnreadableReply):
             raise found
         return found
@@ -312,8 +301,18 @@ class Account:
                 return token, slot
             await self._settled(slot.unsent())
 
-    async def _answer(self, call: Call, token: AccessToken, slot: Slot, attempt: int) -> Answer:
-        """Send once and read the answer. The slot is settled whatever happens."""
+    async def _answer(
+        self,
+        call: Call,
+        read: Callable[[bytes], T],
+        token: AccessToken,
+        slot: Slot,
+        attempt: int,
+    ) -> tuple[Answer, T] | UnreadableReply:
+        """Send once and read the answer. The slot is settled whatever happens.
+
+        An `UnreadableReply` is returned and not raised where another try would bring the same.
+        """
         began = self._clock.monotonic()
         opened = await self._opened(call, token, slot, attempt)
         try:
@@ -324,7 +323,13 @@ class Account:
         finally:
             opened.close()
         await self._judge(call, answer, slot, began, attempt)
-        return answer
+        try:
+            return answer, read(answer.body)
+        except Unreadable as problem:
+            error = error_of(call, answer)
+            if error is not None:
+                raise error from None
+            return UnreadableReply(call.request, str(problem), answer.status)
 
     async def _document(
         self, call: Call, name: str, token: AccessToken, slot: Slot, attempt: int
@@ -392,7 +397,11 @@ class Account:
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
-        await self._settled(slot.replied(quota=quota_of(answer), refusal=refusal))
+        settling = slot.replied(quota=quota_of(answer), refusal=refusal)
+        if self._at_once:
+            await settling
+        else:
+            await self._settled(settling)
         code = error.code if isinstance(error, ReplyError) else None
         self._called(call, answer.status, code, began, attempt)
         if error is not None:

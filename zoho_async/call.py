@@ -5,6 +5,7 @@ from __future__ import annotations
 from calendar import timegm
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate
+from functools import lru_cache
 from typing import Final, cast
 from urllib.parse import quote, urlencode
 
@@ -101,7 +102,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         if self.query:
             text = urlencode(self.query, quote_via=quote)
         if organization and self.product.organization_query:
-            named = f"{self.product.organization_query}={quote(organization)}"
+            named = f"{self.product.organization_query}={_quoted(organization)}"
             text = f"{text}&{named}" if text else named
         mark = "?" if text else ""
         return f"{api_url}{self.product.base_path}{self.request.path}{mark}{text}"
@@ -120,6 +121,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def understood(self, answer: Answer) -> Answer:
         """``answer`` as this package reads answers; the retired XML API has to be translated."""
         return answer
+
+
+#: The same few organizations are named in every call.
+_quoted = lru_cache(1024)(quote)
 
 
 def path_of(template: str, ids: Sequence[str | int]) -> str:
@@ -253,7 +258,7 @@ def _number(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        value = float(text.replace(",", ""))
+        value = float(text.replace(",", "") if "," in text else text)
     except ValueError:
         return None
     return value if 0 <= value < 1e9 else None

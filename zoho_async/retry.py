@@ -89,7 +89,8 @@ class RetryBudget:
 
     def called(self) -> None:
         """A call was made (its retries do not count)."""
-        self._earn(self.PER_CALL)
+        if self._saved < self.CAPACITY:
+            self._earn(self.PER_CALL)
 
     def spend(self) -> float:
         """Take one retry. Returns 0 when there was one, else the seconds until there will be."""

@@ -23,7 +23,7 @@ from zoho_async.account import Account
 from zoho_async.auth import Credentials, TokenStore
 from zoho_async.batches import batches_of, most_of, refuse_beyond
 from zoho_async.bodies import body_of
-from zoho_async.call import Budget, Call, Options, path_of
+from zoho_async.call import JSON, Budget, Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import (
     ConfigurationError,
@@ -39,7 +39,7 @@ from zoho_async.operation import PRODUCTS, ListOperation, Operation, Product
 from zoho_async.organizations import KnownOrganization, read_organizations
 from zoho_async.reply import Heard, Reply, reply_of
 from zoho_async.retry import Policy
-from zoho_async.transport import Answer
+from zoho_async.transport import Answer, Body
 from zoho_async.uploads import Upload
 from zoho_async.wire import Decoder, encode, read_envelope
 from zoho_async.wire import query as query_of
@@ -281,9 +281,7 @@ class Session:
         """
         refuse_beyond(operation.batches, query)
         content, content_type = await body_of(operation, body, extra_body, fields, files)
-        call = msgspec.structs.replace(
-            self._call(operation, ids, query, headers), body=content, content_type=content_type
-        )
+        call = self._call(operation, ids, query, headers, content, content_type)
         answer, value = await self._send(call, partial(self._decoder.value, operation))
         self._hear(operation, answer)
         return value
@@ -300,7 +298,10 @@ class Session:
         call = self._call(operation, ids, query, headers)
 
         async def carry(use: Callable[[Document], Awaitable[T]]) -> T:
-            return await self._among(self._account.receive(call, operation.name, use))
+            try:
+                return await self._account.receive(call, operation.name, use)
+            except OrganizationError as error:
+                raise await self._among_those_there_are(error) from None
 
         return Download(carry)
 
@@ -354,7 +355,7 @@ class Session:
             product=self._products.get(operation.product.name, operation.product),
             options=self._options,
             caller=self,
-            query=query_of(query or {}),
+            query=query_of(query) if query else {},
             scope=operation.scope,
             codes=operation.codes,
         )
@@ -390,8 +391,8 @@ class Session:
             product=self._products[product],
             options=self._options,
             caller=self,
-            query=query_of(query or {}),
-            headers=query_of(headers or {}),
+            query=query_of(query) if query else {},
+            headers=query_of(headers) if headers else {},
             body=None if body is UNSET else encode(body),
         )
         return (await self._send(call, untyped))[1]
@@ -416,21 +417,20 @@ class Session:
             raise UnreadableReply(call.request, problem, answer.status) from None
 
     async def _send(self, call: Call, read: Callable[[bytes], T]) -> tuple[Answer, T]:
-        return await self._among(self._account.send(call, read))
-
-    async def _among(self, sending: Awaitable[T]) -> T:
-        """Await a call; a wrong organization is told with those there are, asked for once."""
         try:
-            return await sending
+            return await self._account.send(call, read)
         except OrganizationError as error:
-            if error.choices:
-                raise
-            wrong = error
+            raise await self._among_those_there_are(error) from None
+
+    async def _among_those_there_are(self, wrong: OrganizationError) -> OrganizationError:
+        """``wrong`` with the organizations that it could have been, asked for once."""
+        if wrong.choices:
+            return wrong
         async with self._asking:
             if not self._choices:
                 with suppress(ZohoError):
                     self._choices.extend(map(str, await self.organizations()))
-        raise wrong.among(tuple(self._choices))
+        return wrong.among(tuple(self._choices))
 
     def _hear(self, operation: Operation[Any] | ListOperation[Any], answer: Answer) -> None:
         if self._heard is not None:
@@ -442,6 +442,8 @@ class Session:
         ids: Sequence[str | int],
         query: Mapping[str, object] | None,
         headers: Mapping[str, object] | None,
+        body: Body = None,
+        content_type: str = JSON,
     ) -> Call:
         return Call(
             request=self._request(
@@ -450,8 +452,10 @@ class Session:
             product=self._products.get(operation.product.name, operation.product),
             options=self._options,
             caller=self,
-            query=query_of(query or {}),
-            headers=query_of(headers or {}),
+            query=query_of(query) if query else {},
+            headers=query_of(headers) if headers else {},
+            body=body,
+            content_type=content_type,
             scope=operation.scope,
             codes=operation.codes,
             accept=operation.accept,

@@ -16,7 +16,7 @@ from zoho_async.limits import MemoryLedger
 UNLIMITED = Limits(limit=10**8, burst=10**8, in_flight=10**6, window=0.001, linger=0.001)
 
 
-def session(url: str, organization: str) -> Session:
+def session(url: str, organization: str, limits: Limits = UNLIMITED) -> Session:
     """A session that no limit holds up, its events heard."""
     heard: list[int] = [0]
 
@@ -28,7 +28,7 @@ def session(url: str, organization: str) -> Session:
         organization=organization,
         api_url=url,
         accounts_url=url,
-        limits=UNLIMITED,
+        limits=limits,
         ledger=MemoryLedger(),
         observer=observer,
     )

@@ -74,6 +74,7 @@ class TokenSource:
         self._holder: Final = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._token: AccessToken | None = None
         self._ends = 0.0
+        self._young_until = 0.0
         self._born = 0.0
         self._early_from = 0.0
         self._renewal: asyncio.Task[AccessToken] | None = None
@@ -89,6 +90,8 @@ class TokenSource:
         if self._token is None:
             return None
         now = self._clock.monotonic()
+        if now < self._young_until:
+            return self._token
         left = self._ends - now
         # A token whose whole life is short must still be used for most of it.
         life = self._token.expires_in
@@ -178,6 +181,7 @@ class TokenSource:
             self._adopted(have.token)
             self._token = have.token
             self._ends = at + have.left
+            self._young_until = self._ends - turn.RENEW_EARLY
             self._born = at - have.age
         return self._token
 

@@ -120,20 +120,33 @@ class MemoryLedger:
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
+        return self.take_now(key, account, lane, limits, clock)
+
+    def take_now(
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+    ) -> int | Denial:
+        """`take`, for a scheduler that knows that it need not wait for this ledger."""
         with self._lock:
-            if key not in self._entries:
-                self._open(key)
+            own = self._entries.get(key)
+            if own is None:
+                own = self._open(key)
                 self._forget_idle(clock, key, account)
-            usage = self._open(key).usage
-            whole = self._open(account).usage
-            return state.take(usage, whole, lane, limits, clock.monotonic(), clock.time(), "")
+            whole = self._entries.get(account) or self._open(account)
+            now, wall = clock.monotonic(), clock.time()
+            return state.take(own.usage, whole.usage, lane, limits, now, wall, "")
 
     async def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
+        return self.settle_now(key, account, place, ending, limits, clock)
+
+    def settle_now(
+        self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
+    ) -> float:
+        """`settle`, as `take_now`."""
         with self._lock:
-            own = self._open(key)
-            whole = self._open(account).usage
+            own = self._entries.get(key) or self._open(key)
+            whole = (self._entries.get(account) or self._open(account)).usage
             now, wall = clock.monotonic(), clock.time()
             blocked_for = state.settle(own.usage, whole, place, ending, limits, now, wall)
             watchers = tuple(own.watchers) if own.watchers else ()

@@ -80,7 +80,8 @@ class Scheduler:
         self._bulk: Final = Line("bulk", self._loop)
         self._deadlines: Final = Deadlines(self._loop, clock, self._expire)
         self._bucket: AsyncLimiter | None = None
-        self._at_once: Final = type(ledger) is MemoryLedger
+        #: The ledger, where it answers at once.
+        self._memory: Final = ledger if type(ledger) is MemoryLedger else None
         self._limits = limits
         self._paced = limits.burst < limits.limit
         self._streak = 0
@@ -134,21 +135,35 @@ class Scheduler:
         line = self._bulk if lane == "bulk" else self._interactive
         now = self.clock.monotonic()
         if self._nobody_waits() and (line is self._interactive or not self._paced):
-            answer = await self._ledger.take(self.key, self.account, lane, self._limits, self.clock)
+            known, memory = self._limits, self._memory
+            if memory is not None:
+                answer = memory.take_now(self.key, self.account, lane, known, self.clock)
+            else:
+                answer = await self._ledger.take(self.key, self.account, lane, known, self.clock)
             if not isinstance(answer, Denial):
                 return self._admit(line, None, answer, now)
         deadline = math.inf if max_wait is None else now + max_wait
-        waiter = Waiter(caller, now, deadline, wait_for_reset)
+        waiter = Waiter(caller, now, deadline, wait_for_reset, self._loop)
         if line.head is None:
             line.head = waiter
         else:
-            given = await self._stand_behind(line, waiter, now)
-            if given is not None:
-                return given
+            self._stand_behind(line, waiter, now)
+            # Awaited here, not in there: a coroutine more for each is much when very many wait.
+            try:
+                verdict = await waiter
+            except BaseException:
+                await self._step_out(line, waiter)
+                raise
+            finally:
+                self._deadlines.discard(waiter)
+            if isinstance(verdict, Exception):
+                raise verdict
+            if verdict is not None:
+                return verdict
         try:
             slot = await self._lead(line, waiter)
-            if self._at_once and line.behind:
-                await self._admit_behind(line)
+            if self._memory is not None and line.behind:
+                await self._admit_behind(line, self._memory)
             return slot
         finally:
             self._pass_on(line)
@@ -169,11 +184,13 @@ class Scheduler:
 
     async def settle(self, place: int, ending: Ending) -> None:
         """For slots: their call ended."""
-        blocked_for = 0.0
+        blocked_for, memory = 0.0, self._memory
+        asked = (self.key, self.account, place, ending, self._limits, self.clock)
         try:
-            blocked_for = await self._ledger.settle(
-                self.key, self.account, place, ending, self._limits, self.clock
-            )
+            if memory is not None:
+                blocked_for = memory.settle_now(*asked)
+            else:
+                blocked_for = await self._ledger.settle(*asked)
         finally:
             if not self._nobody_waits():
                 self._wake()
@@ -198,29 +215,22 @@ class Scheduler:
 
     # -- behind the head --------------------------------------------------------------------------
 
-    async def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> Slot | None:
-        """Sleep until ``waiter`` is the head of its line (None), or is given its slot."""
+    def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> None:
+        """Have ``waiter`` wait until it is the head of its line, or is given its slot."""
         self._refuse_hopeless(line, waiter, now)
         waiter.waited = True
-        waiter.turn = self._loop.create_future()
         line.behind.push(waiter)
         if waiter.deadline < math.inf:
             self._deadlines.add(waiter)
-        try:
-            verdict = await waiter.turn
-        except BaseException:
-            if line.head is waiter:
-                self._pass_on(line)  # it became the head and was cancelled in the same moment
-            elif waiter.given is not None:
-                await waiter.given.unsent()
-            else:
-                line.behind.discard(waiter)
-            raise
-        finally:
-            self._deadlines.discard(waiter)
-        if isinstance(verdict, Exception):
-            raise verdict
-        return verdict
+
+    async def _step_out(self, line: Line, waiter: Waiter) -> None:
+        """A ``waiter`` behind the head was cancelled."""
+        if line.head is waiter:
+            self._pass_on(line)  # it became the head and was cancelled in the same moment
+        elif waiter.given is not None:
+            await waiter.given.unsent()
+        else:
+            line.behind.discard(waiter)
 
     def _refuse_hopeless(self, line: Line, waiter: Waiter, now: float) -> None:
         """Raise for a call that cannot be admitted in time, as far as that is known already."""
@@ -296,7 +306,7 @@ class Scheduler:
             if forget is not None:
                 forget()
 
-    async def _admit_behind(self, line: Line) -> None:
+    async def _admit_behind(self, line: Line, memory: MemoryLedger) -> None:
         """Give slots to those behind the head that leaves; nothing here waits."""
         for _ in range(AT_ONCE):
             waiter = line.behind.first()
@@ -305,9 +315,7 @@ class Scheduler:
             if line is self._bulk and self._paced and not await self._has_token(line):
                 return
             asked = self.clock.monotonic()
-            answer = await self._ledger.take(
-                self.key, self.account, line.lane, self._limits, self.clock
-            )
+            answer = memory.take_now(self.key, self.account, line.lane, self._limits, self.clock)
             if isinstance(answer, Denial):
                 return  # the next head will hear of it
             line.behind.pop()

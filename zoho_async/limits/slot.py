@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol, TypeAlias
 
 from zoho_async.clock import Clock
 from zoho_async.limits.figures import Quota, Refusal
 from zoho_async.limits.state import Ending
+
+#: What is to be awaited.
+Settling: TypeAlias = Coroutine[Any, Any, None]
 
 
 class Settler(Protocol):
@@ -15,7 +19,7 @@ class Settler(Protocol):
 
     clock: Clock
 
-    async def settle(self, place: int, ending: Ending) -> None: ...
+    def settle(self, place: int, ending: Ending) -> Settling: ...
 
 
 class Slot:
@@ -49,25 +53,28 @@ class Slot:
         """The request is about to be written: from here on it may arrive."""
         self._sent = self._settler.clock.monotonic()
 
-    async def replied(self, *, quota: Quota | None = None, refusal: Refusal | None = None) -> None:
+    def replied(self, *, quota: Quota | None = None, refusal: Refusal | None = None) -> Settling:
         """A reply came, with these figures: the place is free again a ``window`` from now."""
-        if not self._settled:
-            self._settled = True
-            ending = Ending("replied", self._since_sent(), quota, refusal)
-            await self._settler.settle(self._place, ending)
+        return self._settle(Ending("replied", self._since_sent(), quota, refusal))
 
-    async def lost(self) -> None:
+    def lost(self) -> Settling:
         """It was sent and nobody will read a reply: the place waits ``linger`` longer."""
-        if not self._settled:
-            self._settled = True
-            await self._settler.settle(self._place, Ending("lost", self._since_sent()))
+        return self._settle(Ending("lost", self._since_sent()))
 
-    async def unsent(self) -> None:
+    def unsent(self) -> Settling:
         """It was never sent: the place is free at once, as if it had never been taken."""
-        if not self._settled:
-            self._settled = True
-            await self._settler.settle(self._place, Ending("unsent"))
+        return self._settle(Ending("unsent"))
+
+    def _settle(self, ending: Ending) -> Settling:
+        if self._settled:
+            return _settled_before()
+        self._settled = True
+        return self._settler.settle(self._place, ending)
 
     def _since_sent(self) -> float:
         """Seconds; a caller that forgot to say when it sent is taken to have sent just now."""
         return 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
+
+
+async def _settled_before() -> None:
+    """Nothing is left to do."""

@@ -160,7 +160,7 @@ def _pass_time(usage: Usage, now: float, wall: float) -> None:
     while abandoned and abandoned[0] <= now:
         heappop(abandoned)
     day = usage.day
-    if day.reset_at is not None or day.hour != wall // days.HOUR:
+    if day.hour != wall // days.HOUR or (day.reset_at is not None and day.reset_at <= wall):
         days.turn(day, now, wall, len(usage.open))
 
 

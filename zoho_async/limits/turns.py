@@ -16,43 +16,47 @@ from zoho_async.limits.slot import Slot
 Verdict: TypeAlias = Slot | Exception | None
 
 
-class Waiter:
+class Waiter(asyncio.Future[Verdict]):
     """One call to be admitted.
 
-    ``turn`` is resolved with its slot, with None for its turn to ask, or why it has neither.
+    It results in its slot, in None for its turn to ask, or in why it has neither. It is a future
+    and does not have one, because Python's collector goes through all who wait, again and again,
+    while a hundred thousand come.
 
     ``patient`` waits for the next day where this one is used up; ``waited`` says that it slept.
     ``deadline`` is on the scheduler's clock (monotonic), infinite for one that waits forever.
     """
 
-    __slots__ = ("caller", "deadline", "patient", "since", "turn", "waited")
+    __slots__ = ("caller", "deadline", "patient", "since", "waited")
 
-    def __init__(self, caller: Hashable, since: float, deadline: float, patient: bool) -> None:
+    def __init__(
+        self,
+        caller: Hashable,
+        since: float,
+        deadline: float,
+        patient: bool,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(loop=loop)
         self.caller: Final = caller
         self.since: Final = since
         self.deadline: Final = deadline
         self.patient: Final = patient
-        self.turn: asyncio.Future[Verdict] | None = None
         self.waited = False
-
-    @property
-    def done(self) -> bool:
-        """Whether it was cancelled or woken."""
-        return self.turn is None or self.turn.done()
 
     @property
     def given(self) -> Slot | None:
         """The slot that was given to it, which it may not have seen yet."""
-        if self.turn is None or not self.turn.done() or self.turn.cancelled():
+        if not self.done() or self.cancelled():
             return None
-        verdict = self.turn.result()
+        verdict = self.result()
         return verdict if isinstance(verdict, Slot) else None
 
     def resolve(self, verdict: Verdict) -> bool:
         """Wake it; False for one that was cancelled or woken before."""
-        if self.turn is None or self.turn.done():
+        if self.done():
             return False
-        self.turn.set_result(verdict)
+        self.set_result(verdict)
         return True
 
 
@@ -89,7 +93,7 @@ class Turns:
         """Whom `pop` would give; those who were cancelled and have yet to leave are taken out."""
         while self._callers:
             waiter = next(iter(next(iter(self._callers.values()))))
-            if not waiter.done:
+            if not waiter.done():
                 return waiter
             self.pop()
         return None

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias, cast
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from zoho_async.wire.sent import Place, Sent, beyond_fields
 from zoho_async.wire.shape import fields_of
@@ -47,7 +48,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         beside = self.__dict__
         if _EXTRA not in beside:
-            msgspec.structs.force_setattr(self, _EXTRA, self._find_extra())
+            force_setattr(self, _EXTRA, self._find_extra())
         return cast(dict[str, Any], beside[_EXTRA])
 
     def _find_extra(self) -> dict[str, Any]:
@@ -107,12 +108,12 @@ def remember(value: object, sent: Sent, place: Place) -> None:
     if isinstance(value, Record):
         key = place[0] if place else ""
         number = place[1] if len(place) == 2 else -1
-        msgspec.structs.force_setattr(value, _VIEW, _View(sent, key, number))
+        force_setattr(value, _VIEW, _View(sent, key, number))
         if not place:
             for name, field in fields_of(type(value)).items():
                 remember(getattr(value, field.attribute), sent, (name,))
     elif is_array(value) and len(place) == 1:
         key = place[0]
-        for number, row in enumerate(value):
-            if isinstance(row, Record):
-                msgspec.structs.force_setattr(row, _VIEW, _View(sent, key, number))
+        if value and isinstance(value[0], Record):  # then all are: they are of one type
+            for number, row in enumerate(value):
+                force_setattr(row, _VIEW, _View(sent, key, number))
