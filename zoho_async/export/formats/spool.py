@@ -15,8 +15,16 @@ from pathlib import Path
 PORTION = 384 << 10
 
 
-def portions(rows: Path) -> Iterator[list[bytes]]:
-    """The rows of a spool, some hundred at a time."""
-    with rows.open("rb") as spool:
-        while lines := spool.readlines(PORTION):
-            yield lines
+def portions(rows: Path) -> Iterator[bytes]:
+    """The lines of a spool, some hundred at a time."""
+    rest = b""
+    with rows.open("rb", buffering=0) as spool:
+        while read := spool.read(PORTION):
+            end = read.rfind(b"\n") + 1
+            if end:
+                yield b"".join((rest, memoryview(read)[:end]))
+                rest = read[end:]
+            else:
+                rest += read
+    if rest:
+        yield rest + b"\n"
