@@ -40,11 +40,22 @@ class Batch:
     __slots__ = ("extra", "lists", "misfits", "size", "values")
 
     def __init__(self, size: int, shape: Shape) -> None:
-        self.size: Final = size
+        self.size = size
         self.values: Final[list[list[Any]]] = [[] for _ in shape.columns]
         self.extra: list[str | None] = []
         self.lists: Final = [Elements([], Batch(0, nested.shape)) for nested in shape.lists]
         self.misfits = 0
+
+    def add(self, other: Batch) -> None:
+        """Put the rows of ``other``, which is of the same shape, behind those that are here."""
+        self.size += other.size
+        self.misfits += other.misfits
+        self.extra += other.extra
+        for cells, more in zip(self.values, other.values, strict=True):
+            cells += more
+        for elements, others in zip(self.lists, other.lists, strict=True):
+            elements.counts.extend(others.counts)
+            elements.batch.add(others.batch)
 
 
 class Elements:
