@@ -21,6 +21,9 @@ from zoho_async.export.exact import BLANKS, NULL, Raws, all_alike, fit
 from zoho_async.export.objects import Columns, NoObject, Object
 from zoho_async.wire.text import UNDECODABLE, Unreadable, mended
 
+#: Bytes of rows taken apart at once: one or two hundred rows, whose values stay in the processor's
+#: cache. Ten times as many take twice as long.
+_STRETCH: Final = 384 << 10
 _LONGEST_BLANK: Final = max(map(len, BLANKS))
 
 _EMPTY: Final = msgspec.Raw(b'""')
@@ -78,13 +81,22 @@ class Reader:
 
     def read(self, lines: bytes) -> Batch:
         """The columns of rows, each a line. Raises `Unreadable` where one is no JSON object."""
+        batch = Batch(0, self.shape)
+        start = 0
+        while start < len(lines):
+            end = lines.find(b"\n", start + _STRETCH) + 1 or len(lines)
+            batch.add(self._whole(lines[start:end]))
+            start = end
+        return batch
+
+    def _whole(self, lines: bytes) -> Batch:
         size = _count(lines)
         try:
             return self._read(lines, size)
         except (NoObject, *UNDECODABLE):
-            readable = b"".join(_readable(row) + b"\n" for row in lines.split(b"\n")[:size])
+            mended_lines = b"".join(_mended(row) + b"\n" for row in lines.split(b"\n")[:size])
         try:
-            return self._read(readable, size)
+            return self._read(mended_lines, size)
         except (NoObject, *UNDECODABLE):
             raise Unreadable("a row is no JSON object") from None
 
@@ -213,7 +225,7 @@ def _only(decode: Callable[[bytes], Any], raws: Raws) -> tuple[Raws, list[int]]:
     return kept, misfits
 
 
-def _readable(row: bytes) -> bytes:
+def _mended(row: bytes) -> bytes:
     try:
         _OBJECT.decode(row)
     except UNDECODABLE:

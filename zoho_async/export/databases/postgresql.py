@@ -45,8 +45,7 @@ _ARRAYS: Final[dict[type, str]] = {
 }
 _ADVICE: Final = "see to the server (its room, its rights) and run the same again to go on"
 _NULL: Final = r"\N"
-_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
-_SPECIAL: Final = re.compile(r"[\\\n\r\t]")
+_ESCAPES: Final = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _WORDS: Final = {True: "t", False: "f", None: _NULL}
 
 
@@ -282,10 +281,17 @@ def _copied(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
         return [_NULL if cell is None else str(cell) for cell in cells]
     if kind == "boolean":
         return [_WORDS[cell] for cell in cells]
-    texts = [_NULL if cell is None else cell for cell in cells]
-    if kind in ("text", "json") and _SPECIAL.search("".join(filter(None, cells))):
-        return [_NULL if cell is None else cell.translate(_ESCAPES) for cell in cells]
-    return texts
+    if kind in ("text", "json"):
+        whole = "".join(filter(None, cells))
+        if any(special in whole for special in _ESCAPES):
+            return [_NULL if cell is None else _escaped(cell) for cell in cells]
+    return [_NULL if cell is None else cell for cell in cells]
+
+
+def _escaped(text: str) -> str:
+    for special, escape in _ESCAPES.items():
+        text = text.replace(special, escape)  # the backslash first
+    return text
 
 
 def _marked(sql: str) -> str:

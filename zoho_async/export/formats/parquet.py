@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.arrow import Arrow
-from zoho_async.export.batches import Batch, Reader
+from zoho_async.export.batches import Reader
 from zoho_async.export.columns import DELETED, ROW, shape_of
 from zoho_async.export.destination import Table
 from zoho_async.export.directory import CHILD
@@ -27,8 +27,6 @@ from zoho_async.export.formats.spool import portions
 from zoho_async.export.jsonl import take_name
 
 GROUP: Final = 8 << 20
-#: Rows that become an Arrow table at once: a column costs Arrow as much as some hundred values.
-_GATHERED: Final = 1000
 
 
 class Parquet:
@@ -55,15 +53,17 @@ class Parquet:
 
     def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
         shape = shape_of(table.fields, table.row_id, texts=True)
+        reader = Reader(shape)
         with _Groups(
             self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
         ) as groups:
             groups.note(self._notes)
-            for batch in _gathered(Reader(shape), rows):
-                groups.add(self._arrow.nested(shape, batch))
+            for lines in portions(rows):
+                groups.add(self._arrow.nested(shape, reader.read(lines)))
 
     def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
         shape = shape_of(table.fields, table.row_id, texts=True)
+        reader = Reader(shape)
         layout = Layout(_stem(rows), table.row_id, shape)
         children = [
             (target.with_name(f"{each.name}{self.suffix}.tmp"), each) for each in layout.tables[1:]
@@ -78,12 +78,13 @@ class Parquet:
             ]
             files[0].note(self._notes)
             number = 0
-            for batch in _gathered(Reader(shape), rows, layout):
+            for lines in portions(rows):
+                batch = reader.read(lines)
                 if layout.id_column is None:
                     ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]
                     number += batch.size
                 else:
-                    ids = batch.values[layout.id_column]
+                    ids = layout.ids(batch, lines)
                 for groups, each, columns in zip(
                     files, layout.tables, layout.split(batch, ids), strict=True
                 ):
@@ -178,24 +179,6 @@ class _Groups:
                 self._flush()
         finally:
             self._writer.close()
-
-
-def _gathered(reader: Reader, rows: Path, layout: Layout | None = None) -> Iterator[Batch]:
-    """The rows of a spool in batches worth an Arrow table, with the ids that ``layout`` gives."""
-    gathered: Batch | None = None
-    for lines in portions(rows):
-        batch = reader.read(lines)
-        if layout is not None and layout.id_column is not None:
-            batch.values[layout.id_column] = layout.ids(batch, lines)
-        if gathered is None:
-            gathered = batch
-        else:
-            gathered.add(batch)
-        if gathered.size >= _GATHERED:
-            yield gathered
-            gathered = None
-    if gathered is not None:
-        yield gathered
 
 
 def _stem(rows: Path) -> str:
