@@ -247,16 +247,13 @@ class PostgreSqlEngine:
 
     def _copy(self, target: str, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         names = listed([column.name for column in table.columns])
-        columns = [
-            _copied(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
-        ]
-        lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
+        rows = copied(table, values)
         with (
             self.refusals(),
             self._connection.cursor() as cursor,
             cursor.copy(f"COPY {target} ({names}) FROM STDIN") as copy,
         ):
-            copy.write(f"{lines}\n".encode())
+            copy.write(rows)
 
     def _unnest(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]], tail: str
@@ -275,8 +272,15 @@ def _array_type(column: Sequence[Value]) -> str:
     return next((_ARRAYS[type(value)] for value in column if value is not None), "text[]")
 
 
+def copied(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
+    """The rows of ``table`` in the text form of COPY."""
+    columns = [
+        _copied(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
+    ]
+    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""]).encode()
+
+
 def _copied(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
-    """A column as the text form of COPY has it."""
     if kind == "integer":
         return [_NULL if cell is None else str(cell) for cell in cells]
     if kind == "boolean":

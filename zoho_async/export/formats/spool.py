@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 #: Bytes of rows read at once: about a thousand rows. A column of them costs Arrow and a database as
 #: much as some hundred values, whatever it holds.
-PORTION: Final = 2 << 20
+PORTION = 2 << 20
 
 
 def portions(rows: Path) -> Iterator[bytes]:
