@@ -48,7 +48,7 @@ FLAT: Final = Layout("invoices", TABLE.row_id, NESTED)
 COMPRESSED: Final = ("gzip", "zstd")
 COLUMNS: Final = ("CSV", "Parquet", "Parquet, flattened", "SQLite", "DuckDB", "PostgreSQL")
 
-Who: TypeAlias = Literal["ours", "engines", "by_hand"]
+Who: TypeAlias = Literal["ours", "engines", "by_hand", "by_duckdb"]
 
 
 class Clock:
@@ -94,14 +94,14 @@ def took(who: Who, name: str, spool: str) -> tuple[float, float, float]:
         return clock.cpu, clock.wall, memory("VmHWM")
 
 
-def spool_of(rows: int, folder: Path) -> Path:
-    """A spool of the sandbox's invoices."""
+def spool_of(rows: int, folder: str) -> str:
+    """The path of a new spool of the sandbox's invoices in ``folder``."""
     from zoho_async.sandbox.store import Store
     from zoho_async.sandbox.world import World
 
     invoices = Store(World(7, "10234695", {"books.invoices": rows})).collection("books.invoices")
-    path = folder / "invoices.jsonl.part"
+    path = Path(folder, "invoices.jsonl.part")
     with path.open("wb") as file:
         for number in range(rows):
             file.write(invoices.encoded_row(number) + b"\n")
-    return path
+    return str(path)

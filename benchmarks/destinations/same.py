@@ -7,10 +7,12 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final
 
 from benchmarks.destinations import FLAT, LAYOUT, Who, bring
 from zoho_async.export.databases.engine import listed
+
+_WHO: Final[tuple[Who, ...]] = ("ours", "engines", "by_hand")
 
 
 def same(name: str, spool: str) -> int:
@@ -18,7 +20,7 @@ def same(name: str, spool: str) -> int:
 
     Raises `AssertionError` where one holds something else than the others.
     """
-    held = {who: _held_after(who, name, Path(spool)) for who in get_args(Who)}
+    held = {who: _held_after(who, name, Path(spool)) for who in _WHO}
     for who, tables in held.items():
         assert tables == held["ours"], f"{name}: {who} hold something else"
     return len(held["ours"][0])

@@ -24,7 +24,7 @@ import msgspec
 
 from benchmarks.apart import apart
 from benchmarks.contenders.ours import session
-from benchmarks.destinations import COLUMNS, COMPRESSED, Who, spool_of
+from benchmarks.destinations import COLUMNS, COMPRESSED, Who, by_duckdb
 from benchmarks.pages import PER_PAGE, organization
 from benchmarks.report import Reach, Table
 from benchmarks.suites import Run
@@ -72,6 +72,13 @@ def destinations(run: Run) -> Table:
                 table.notes.append(f"{name}: failed, or its library is missing (see above)")
                 continue
             _add(table, name, rows, ours, engine, by_hand if name in COLUMNS else None)
+            if name in by_duckdb.WORKS:
+                apart("benchmarks.destinations.by_duckdb", "same_columns", name, few)
+                cpu = _took("by_duckdb", name, some)[0] / min(rows, _BY_HAND)
+                table.notes.append(
+                    f"{name} by DuckDB's own JSON reader, without _extra and lists:"
+                    f" {cpu * 1e6:.3g} us a row"
+                )
     table.notes.append("the others: rows of 2.4 kB from a spool; the engine's values were prepared")
     table.notes.append(f"by hand: {min(rows, _BY_HAND):,} rows, found equal in every value before")
     return table
@@ -98,7 +105,8 @@ def _took(who: Who, name: str, spool: str) -> _Took:
 def _spool(rows: int, folder: Path) -> str:
     inside = folder / str(rows)
     inside.mkdir(exist_ok=True)
-    return str(spool_of(rows, inside))
+    made: str = apart("benchmarks.destinations", "spool_of", rows, str(inside))
+    return made
 
 
 @contextmanager

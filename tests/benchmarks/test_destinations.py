@@ -24,8 +24,8 @@ def test_the_memory_of_an_export_does_not_grow_with_the_rows(to: str, tmp_path: 
     for rows in (10_000, 60_000):
         folder = tmp_path / str(rows)
         folder.mkdir()
-        spool = spool_of(rows, folder)
-        cpu, peak = apart("benchmarks.destinations.ours", "landed", to, str(spool), str(folder))
+        spool = spool_of(rows, str(folder))
+        cpu, peak = apart("benchmarks.destinations.ours", "landed", to, spool, str(folder))
         assert cpu > 0
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 60
@@ -33,7 +33,7 @@ def test_the_memory_of_an_export_does_not_grow_with_the_rows(to: str, tmp_path: 
 
 @pytest.mark.parametrize("name", [name for name in COLUMNS if name != "PostgreSQL"])
 def test_ours_the_engine_and_what_is_made_by_hand_hold_the_same(name: str, tmp_path: Path) -> None:
-    assert same(name, str(spool_of(300, tmp_path))) >= 300
+    assert same(name, spool_of(300, str(tmp_path))) >= 300
 
 
 @linux
@@ -41,7 +41,7 @@ def test_ours_the_engine_and_what_is_made_by_hand_hold_the_same(name: str, tmp_p
 @pytest.mark.timeout(300)  # some seconds alone; other programs share the machine
 @pytest.mark.parametrize("name", [name for name in COLUMNS if name != "PostgreSQL"])
 def test_a_destination_costs_less_than_the_same_made_by_hand(name: str, tmp_path: Path) -> None:
-    spool = str(spool_of(10_000, tmp_path))
+    spool = spool_of(10_000, str(tmp_path))
     turns = [
         [
             apart("benchmarks.destinations", "took", who, name, spool)[0]

@@ -186,12 +186,15 @@ def _without_blanks(raws: Raws) -> Raws | None:
     if all_alike(raws, joined):
         return None if bytes(raws[0]) in BLANKS else raws
     if b'""' in joined or b"null" in joined or b'" "' in joined:
-        return [NULL if len(raw) <= _LONGEST_BLANK and _is_blank(raw) else raw for raw in raws]
+        return [
+            NULL if raw is NULL or (len(raw) <= _LONGEST_BLANK and _is_blank(raw)) else raw
+            for raw in raws
+        ]
     return raws
 
 
 def _is_blank(raw: msgspec.Raw) -> bool:
-    return raw is NULL or raw == _EMPTY or bytes(raw) in BLANKS
+    return raw == _EMPTY or bytes(raw) in BLANKS
 
 
 def _count(lines: bytes) -> int:
