@@ -86,7 +86,7 @@ def settle(name: str, rows: Path, table: Table = export_rows.TABLE) -> None:
 def _tell_portions() -> None:
     whole = spool.portions
 
-    def told(rows: Path) -> Iterator[list[bytes]]:
+    def told(rows: Path) -> Iterator[bytes]:
         for lines in whole(rows):
             step("portion")
             yield lines

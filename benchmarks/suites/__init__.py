@@ -54,7 +54,7 @@ SUITES: Final[dict[str, Entry]] = {
     "tenants": Entry("tenants:tenants", "10,000 organizations, 100,000 calls waiting", 40),
     "imports": Entry("imports:imports", "what importing costs", 20),
     "growth": Entry("growth:growth", "the cost of a row, from a thousand to a million of them", 90),
-    "destinations": Entry("destinations:destinations", "a million rows into each destination", 90),
+    "destinations": Entry("destinations:destinations", "a million rows into each destination", 450),
     "pace": Entry("simulated:pace", "how long the limits make 100 calls take, by simulation", 2),
     "day": Entry("simulated:day", "a day of 10,000 calls: 50 bulk callers and people", 30),
     "limiters": Entry("limiters:limiters", "1,000 calls by three limiters at the same server", 75),

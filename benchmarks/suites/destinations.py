@@ -1,149 +1,181 @@
-"""Rows into each destination, beside the same rows written without us.
+"""Rows into each destination, beside what nobody can save and what others would spend.
 
-Two measurements. A whole export, from the socket to the durable file, of a million rows: a
-destination is one line of `DESTINATIONS`, what `Export` is told and what writes the same without
-us, given the rows of one page at a time, durable after each. And what the reading of rows costs on
-top of an engine, for the formats and databases that `benchmarks.destinations` lists, where it is
-there: rows from a spool, a process for each.
+Two measurements. JSON Lines are a whole export, from the socket to the durable file, beside the
+same pages read and written without us. The other destinations are what comes after that: from a
+spool of invoices, ours beside the engine alone and beside the same made by hand
+(`benchmarks.destinations`). Those two are measured with fewer rows, since a row costs them the same
+wherever it stands, and what prepares the engine's values takes longer than the engine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import aiohttp
 import msgspec
 
 from benchmarks.apart import apart
 from benchmarks.contenders.ours import session
+from benchmarks.destinations import COLUMNS, COMPRESSED, Who, by_duckdb
 from benchmarks.pages import PER_PAGE, organization
 from benchmarks.report import Reach, Table
 from benchmarks.suites import Run
 from benchmarks.worker import memory
 from zoho_async.export import Export
 
-#: Takes the rows of a page; called with none when all are there.
-Write: TypeAlias = Callable[[list[bytes]], None]
+#: CPU and wall seconds and peak megabytes, as processes of their own tell them.
+_Took = tuple[float, float, float]
 
-
-class Destination(msgspec.Struct, frozen=True):
-    """``to`` is what `Export` is told for a folder; ``floor`` writes there without us."""
-
-    to: Callable[[Path], str]
-    floor: Callable[[Path], Write]
-
-
-def _json_lines(folder: Path) -> Write:
-    file = os.open(folder / "projects.jsonl", os.O_CREAT | os.O_WRONLY)
-
-    def write(rows: list[bytes]) -> None:
-        if rows:
-            os.write(file, b"".join([row + b"\n" for row in rows]))
-            os.fsync(file)
-        else:
-            os.close(file)
-
-    return write
-
-
-DESTINATIONS: Final = {
-    "JSON Lines": Destination(lambda folder: str(folder), _json_lines),
-}
+_FEW: Final = 1_000  # rows that are compared before anything is timed
+_ENGINE: Final = 200_000
+_BY_HAND: Final = 50_000
 
 
 def destinations(run: Run) -> Table:
-    """Rows a second and peak memory into each destination, and into its floor."""
-    rows = run.either(1_000_000, 20_000)
+    """Rows a second and peak memory into each destination, beside the engine's and by hand."""
+    rows = run.either(1_000_000, 5_000)
     table = Table(
         key="destinations",
-        title="Rows into each destination, and the same rows without us",
+        title="Rows into each destination, beside its engine alone and the same made by hand",
         columns=[
-            *("destination", "rows", "rows a second", "CPU us a row"),
-            *("wall x", "CPU x", "peak MB"),
+            *("destination", "rows", "rows a second", "peak MB"),
+            *("CPU us a row", "engine alone", "by hand", "x engine", "x by hand", "wall x engine"),
         ],
     )
-    for name in DESTINATIONS:
-        floor, ours = (
-            apart("benchmarks.suites.destinations", who, run.server.url, name, rows)
-            for who in ("written_without_us", "exported")
+    floor, ours = (
+        apart("benchmarks.suites.destinations", who, run.server.url, rows)
+        for who in ("written_without_us", "exported")
+    )
+    _add(table, "JSON Lines", rows, ours, floor, None)
+    table.notes.append("JSON Lines: a whole export of rows of 0.5 kB, durable after every page")
+    with tempfile.TemporaryDirectory() as folder, _postgresql(table) as postgresql:
+        hands, engines = min(rows, _BY_HAND), min(rows, _ENGINE)
+        few, some, many, all_rows = (
+            _spool(count, Path(folder)) for count in (_FEW, hands, engines, rows)
         )
-        for who, (cpu, wall, peak) in ((f"{name}, without us", floor), (name, ours)):
-            ratios = wall / floor[1], cpu / floor[0]
-            table.add(who, rows, rows / wall, cpu / rows * 1e6, *ratios, peak)
-        table.reach.append(Reach(f"{name}: wall time to its floor", ours[1] / floor[1], 1.3, "x"))
-        table.reach.append(Reach(f"{name}: CPU to its floor", ours[0] / floor[0], 1.3, "x"))
-    table.notes.append("JSON Lines: rows of 0.5 kB, durable after every page on both sides")
-    if importlib.util.find_spec("benchmarks.destinations") is not None:
-        _engines(table, run.either(100_000, 5_000))
+        for name in (*COMPRESSED, *COLUMNS):
+            if name == "PostgreSQL" and not postgresql:
+                continue
+            try:
+                if name in COLUMNS:
+                    apart("benchmarks.destinations.same", "same", name, few)
+                    by_hand = _took("by_hand", name, some)[0] / hands
+                cpu, wall, peak = _took("engines", name, many)
+                engine = (cpu * rows / engines, wall * rows / engines, peak)
+                ours = _took("ours", name, all_rows)
+            except subprocess.CalledProcessError:
+                table.notes.append(f"{name}: failed, or its library is missing (see above)")
+                continue
+            _add(table, name, rows, ours, engine, by_hand if name in COLUMNS else None)
+            if name in by_duckdb.WORKS:
+                apart("benchmarks.destinations.by_duckdb", "same_columns", name, few)
+                cpu = _took("by_duckdb", name, some)[0] / hands
+                table.notes.append(
+                    f"{name} by DuckDB's own JSON reader, without _extra and lists:"
+                    f" {cpu * 1e6:.3g} us a row"
+                )
+    table.notes.append("the others: rows of 2.4 kB from a spool; the engine's values were prepared")
+    table.notes.append(f"the engine alone: {engines:,} rows; by hand: {hands:,}")
+    table.notes.append("what the three bring was compared before, value by value")
     return table
 
 
-def _engines(table: Table, rows: int) -> None:
-    """Formats and databases, from a spool of invoices."""
-    engines: Any = importlib.import_module("benchmarks.destinations")
+def _add(
+    table: Table, name: str, rows: int, ours: _Took, engine: _Took, by_hand: float | None
+) -> None:
+    cpu, wall, peak = ours
+    mine, alone = cpu / rows, engine[0] / rows
+    beside = by_hand and mine / by_hand
+    spent = (mine * 1e6, alone * 1e6, by_hand and by_hand * 1e6)
+    ratios = (mine / alone, beside, wall / engine[1])
+    table.add(name, rows, rows / wall, peak, *spent, *ratios)
+    table.reach.append(Reach(f"{name}: CPU to the engine alone", mine / alone, 1.3, "x"))
+    if beside is not None:
+        table.reach.append(Reach(f"{name}: CPU to the same by hand", beside, 1.0, "x"))
+
+
+def _took(who: Who, name: str, spool: str) -> _Took:
+    cpu, wall, peak = apart("benchmarks.destinations", "took", who, name, spool)
+    return cpu, wall, peak
+
+
+def _spool(rows: int, folder: Path) -> str:
+    inside = folder / str(rows)
+    inside.mkdir(exist_ok=True)
+    made: str = apart("benchmarks.destinations", "spool_of", rows, str(inside))
+    return made
+
+
+@contextmanager
+def _postgresql(table: Table) -> Generator[bool]:
+    """Whether there is a server: that of BENCHMARK_POSTGRESQL, which is emptied, or one of ours."""
+    if "BENCHMARK_POSTGRESQL" in os.environ:
+        yield True
+        return
+    import pytest
+
+    from tests.postgresql_server import PostgresqlServer
+
+    try:
+        server = PostgresqlServer()
+    except pytest.skip.Exception as reason:
+        table.notes.append(f"PostgreSQL: {reason}")
+        yield False
+        return
+    with server:
+        os.environ["BENCHMARK_POSTGRESQL"] = server.create("benchmark")
+        try:
+            yield True
+        finally:
+            del os.environ["BENCHMARK_POSTGRESQL"]
+    table.notes.append("PostgreSQL: on this machine, without fsync; its own CPU is not counted")
+
+
+def exported(url: str, rows: int) -> _Took:
+    """CPU and wall seconds and peak megabytes of an export into JSON Lines."""
+    return asyncio.run(_exported(url, rows))
+
+
+async def _exported(url: str, rows: int) -> _Took:
     with tempfile.TemporaryDirectory() as folder:
-        spool = engines.spool_of(rows, Path(folder))
-        for name in engines.DESTINATIONS:
-            if name == "postgresql" and "BENCHMARK_POSTGRESQL" not in os.environ:
-                table.notes.append("postgresql: BENCHMARK_POSTGRESQL names no server")
-                continue
-            try:
-                ours, floor = (engines.measure(name, spool, floor=each) for each in (False, True))
-            except subprocess.CalledProcessError:
-                table.notes.append(f"{name}: not here (its library or its server is missing)")
-                continue
-            for who, each in ((f"{name}, without us", floor), (name, ours)):
-                ratios = each.seconds / floor.seconds, each.cpu / floor.cpu
-                speed, cost = rows / each.seconds, each.cpu / rows * 1e6
-                table.add(who, rows, speed, cost, *ratios, each.memory)
-            table.reach.append(Reach(f"{name}: CPU to its floor", ours.cpu / floor.cpu, 1.3, "x"))
-    table.notes.append("the others: rows of 2.4 kB from a spool, the time of preparing not counted")
-
-
-def exported(url: str, destination: str, rows: int) -> tuple[float, float, float]:
-    """CPU and wall seconds and peak megabytes of an export."""
-    return asyncio.run(_exported(url, destination, rows))
-
-
-async def _exported(url: str, destination: str, rows: int) -> tuple[float, float, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        to = DESTINATIONS[destination].to(Path(folder))
         async with session(url, organization("typed", rows)) as zoho:
             cpu, wall = time.process_time(), time.perf_counter()
-            async with Export(zoho, ["projects"], to=to) as job:
+            async with Export(zoho, ["projects"], to=folder) as job:
                 summary = await job.wait()
             assert summary.rows == rows, f"{summary.rows} rows of {rows}"
             return time.process_time() - cpu, time.perf_counter() - wall, memory("VmHWM")
 
 
-def written_without_us(url: str, destination: str, rows: int) -> tuple[float, float, float]:
+def written_without_us(url: str, rows: int) -> _Took:
     """The same for the floor: pages one after the other, each written when it is there."""
-    return asyncio.run(_written(url, destination, rows))
+    return asyncio.run(_written(url, rows))
 
 
 class _Reply(msgspec.Struct):
     projects: list[msgspec.Raw]
 
 
-async def _written(url: str, destination: str, rows: int) -> tuple[float, float, float]:
+async def _written(url: str, rows: int) -> _Took:
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Reply)
+    list_url = f"{url}/books/v3/projects?organization_id={organization('typed', rows)}"
     with tempfile.TemporaryDirectory() as folder:
-        write = DESTINATIONS[destination].floor(Path(folder))
-        list_url = f"{url}/books/v3/projects?organization_id={organization('typed', rows)}"
         cpu, wall = time.process_time(), time.perf_counter()
+        file = os.open(Path(folder, "projects.jsonl"), os.O_CREAT | os.O_WRONLY)
         async with aiohttp.ClientSession() as http:
             for number in range(1, -(-rows // PER_PAGE) + 1):
                 async with http.get(f"{list_url}&page={number}") as reply:
                     body = await reply.read()
-                write([bytes(row) for row in decoder.decode(body).projects])
-        write([])
+                os.write(
+                    file, b"".join([bytes(row) + b"\n" for row in decoder.decode(body).projects])
+                )
+                os.fsync(file)
+        os.close(file)
         return time.process_time() - cpu, time.perf_counter() - wall, memory("VmHWM")

@@ -1,4 +1,4 @@
-"""What `benchmarks.destinations` measures of whole landings: memory that does not grow."""
+"""What `benchmarks.destinations` measures is the same work, and what it found stays true."""
 
 from __future__ import annotations
 
@@ -7,27 +7,47 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.destinations import measure, spool_of
+from benchmarks.apart import apart
+from benchmarks.destinations import COLUMNS, spool_of
+from benchmarks.destinations.same import same
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+PLACES = {"jsonl": "{folder}", "sqlite": "sqlite:{folder}/invoices.sqlite"}
 
 
 @linux
 @pytest.mark.long
 @pytest.mark.timeout(300)  # less than half a minute alone; other programs share the machine
-def test_the_memory_of_an_export_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    spools = []
+@pytest.mark.parametrize("to", PLACES.values(), ids=PLACES)
+def test_the_memory_of_an_export_does_not_grow_with_the_rows(to: str, tmp_path: Path) -> None:
+    peaks = []
     for rows in (10_000, 60_000):
         folder = tmp_path / str(rows)
         folder.mkdir()
-        spools.append(spool_of(rows, folder))
-    for name in ("jsonl", "sqlite"):
-        few, many = (measure(name, spool, landed=True) for spool in spools)
-        assert many.memory - few.memory < 60, name
+        spool = spool_of(rows, str(folder))
+        cpu, peak = apart("benchmarks.destinations.ours", "landed", to, spool, str(folder))
+        assert cpu > 0
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 60
+
+
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "PostgreSQL"])
+def test_ours_the_engine_and_what_is_made_by_hand_hold_the_same(name: str, tmp_path: Path) -> None:
+    assert same(name, spool_of(300, str(tmp_path))) >= 300
 
 
 @linux
-def test_a_landing_is_measured_whole(tmp_path: Path) -> None:
-    measured = measure("jsonl", spool_of(300, tmp_path), landed=True)
-    assert 0 < measured.memory < 500
-    assert measured.cpu > 0
+@pytest.mark.long
+@pytest.mark.timeout(300)  # some seconds alone; other programs share the machine
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "PostgreSQL"])
+def test_a_destination_costs_less_than_the_same_made_by_hand(name: str, tmp_path: Path) -> None:
+    spool = spool_of(10_000, str(tmp_path))
+    turns = [
+        [
+            apart("benchmarks.destinations", "took", who, name, spool)[0]
+            for who in ("ours", "by_hand")
+        ]
+        for _ in range(3)
+    ]
+    ours, by_hand = map(min, zip(*turns, strict=True))
+    assert ours < 1.1 * by_hand

@@ -19,6 +19,7 @@ from tests.export_databases import PLACE, Target, by_id, load, write
 from tests.postgresql_server import PostgresqlServer
 from zoho_async.description import Field
 from zoho_async.export.columns import shape_of
+from zoho_async.export.databases import DuckDb
 from zoho_async.export.destination import Table
 from zoho_async.export.errors import DestinationError, ExportRunning
 from zoho_async.export.flat import Layout
@@ -361,3 +362,23 @@ def test_a_duckdb_file_that_somebody_made_takes_a_table_of_400_columns(tmp_path:
     load(target, Table(name="books.wide", row_id="field_0", fields=fields), rows)
     assert len(target.ask("SELECT field_0 FROM books_wide")) == 300
     assert target.ask("SELECT one FROM mine") == [{"one": 1}]
+
+
+def test_duckdb_draws_no_progress_bar_into_our_output(tmp_path: Path) -> None:
+    destination = DuckDb(tmp_path / "books.duckdb")
+    engine = destination.open(PLACE)
+    assert engine.execute("SELECT current_setting('enable_progress_bar')") == [(False,)]
+    destination.close()
+
+
+def test_row_groups_of_duckdb_stay_small_so_that_rows_cost_the_same_in_a_large_table(
+    tmp_path: Path,
+) -> None:
+    destination = DuckDb(tmp_path / "books.duckdb")
+    engine = destination.open(PLACE)
+    engine.execute('CREATE TABLE "many" AS SELECT range::VARCHAR AS id FROM range(50000)')
+    ((groups,),) = engine.execute(
+        "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('many')"
+    )
+    destination.close()
+    assert groups >= 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -15,12 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests import export_rows
 from zoho_async.export.columns import shape_of
 from zoho_async.export.destination import Table
 from zoho_async.export.flat import Layout
 from zoho_async.export.formats import Csv, Format, Gzip, Parquet, Zstandard
+from zoho_async.export.formats.csv import fields
 
 SHAPE = shape_of(export_rows.FIELDS)
 TEXTS = shape_of(export_rows.FIELDS, texts=True)
@@ -110,6 +114,15 @@ def test_csv_is_that_of_the_rfc(spool: Path) -> None:
     assert text.startswith(b"invoice_id,customer_name,total,")
     assert b'\r\n1,"a ""b"",\nc",,,,true,' in text
     assert text.endswith(b"\r\n")
+
+
+@given(st.lists(st.tuples(*[st.none() | st.text('ab,;" \r\n\t\x0b\0\u2028=', max_size=4)] * 3)))
+def test_csv_quotes_as_the_module_csv_does(rows: list[tuple[str | None, ...]]) -> None:
+    theirs = io.StringIO(newline="")
+    csv.writer(theirs).writerows(rows)
+    columns = [fields("text", column) for column in zip(*rows, strict=True)]
+    ours = "".join(f"{','.join(row)}\r\n" for row in zip(*columns, strict=True))
+    assert ours == theirs.getvalue()
 
 
 def test_parquet_holds_every_value_with_lists_as_lists(spool: Path) -> None:

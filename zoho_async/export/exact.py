@@ -3,7 +3,8 @@
 A column of a batch is some hundred raw values. Joined, they are one JSON array, which msgspec
 checks and decodes in one go; no value is looked at by Python. Only when that fails is the column
 gone through value by value, and what does not fit its kind is a *misfit*: NULL here, left to the
-caller to keep elsewhere.
+caller to keep elsewhere. Half of the columns of real rows say the same in every row, most of them
+nothing at all; these are decoded once.
 
 Amounts, dates and times come out as text in the form that SQLite, DuckDB, PostgreSQL and Arrow all
 read as the same value; a float never takes part.
@@ -69,11 +70,30 @@ class _Misfit(Exception):
 
 
 def fit(kind: ColumnKind, raws: Raws) -> tuple[list[Any], list[int]]:
-    """``raws`` as cells of ``kind``, and the places of those that do not fit, which are None."""
+    """``raws`` as cells of ``kind``, and the places of those that do not fit, which are None.
+
+    Line breaks between the tokens of a value are not expected: a row is one line.
+    """
+    joined = b",".join(raws)
+    if all_alike(raws, joined):
+        cells, misfits = _fit(kind, raws[:1], bytes(raws[0]))
+        return cells * len(raws), [*range(len(raws))] if misfits else []
+    return _fit(kind, raws, joined)
+
+
+def all_alike(raws: Raws, joined: bytes) -> bool:
+    """Whether ``raws``, which are ``joined`` by commas, are the same value again and again."""
+    if len(raws) < 2 or raws[0] != raws[-1]:
+        return False
+    # JSON values end where they end: no other values could be joined to the same bytes.
+    return joined == b",".join([bytes(raws[0])] * len(raws))
+
+
+def _fit(kind: ColumnKind, raws: Raws, joined: bytes) -> tuple[list[Any], list[int]]:
     if kind == "json":
         return _jsons(raws), []
     try:
-        return _TOGETHER[kind](b",".join(raws)), []
+        return _TOGETHER[kind](joined), []
     except (_Misfit, *UNDECODABLE):
         return _one_by_one(kind, raws)
 
@@ -82,8 +102,10 @@ def _texts(joined: bytes) -> list[str | None]:
     if b"\\u0000" in joined:
         raise _Misfit
     values = _TEXT_LIST.decode(b"[" + joined + b"]")
-    if b'""' in joined or b'" ' in joined:
+    if b'" ' in joined:
         return [value if value and value.strip(" ") else None for value in values]
+    if b'""' in joined:
+        return [value or None for value in values]
     return values
 
 
@@ -122,8 +144,6 @@ def _times(joined: bytes) -> list[str | None]:
 
 def _jsons(raws: Raws) -> list[str | None]:
     texts = b"\n".join(raws).decode("utf-8", "replace").split("\n")
-    if len(texts) != len(raws):  # a value has line breaks in it
-        texts = [bytes(raw).decode("utf-8", "replace") for raw in raws]
     return [None if text in _BLANK_TEXTS else text for text in texts]
 
 

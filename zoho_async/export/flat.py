@@ -60,12 +60,13 @@ class Layout:
             root[self.id_column] = ids
         return [root, *_child_columns(batch, [ids])]
 
-    def ids(self, batch: Batch, rows: Sequence[bytes]) -> list[str]:
-        """The ids of ``rows``, which were read as ``batch``, for a resource that has ids."""
+    def ids(self, batch: Batch, lines: bytes) -> list[str]:
+        """The ids of ``lines``, which were read as ``batch``, for a resource that has ids."""
         assert self.id_column is not None, "rows of this resource have no ids"
         found = batch.values[self.id_column]
         if all(found):
             return found
+        rows = lines.split(b"\n")[: batch.size]
         return [one or digest(row) for one, row in zip(found, rows, strict=True)]
 
 

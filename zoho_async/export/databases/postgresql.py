@@ -45,8 +45,7 @@ _ARRAYS: Final[dict[type, str]] = {
 }
 _ADVICE: Final = "see to the server (its room, its rights) and run the same again to go on"
 _NULL: Final = r"\N"
-_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
-_SPECIAL: Final = re.compile(r"[\\\n\r\t]")
+_ESCAPES: Final = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _WORDS: Final = {True: "t", False: "f", None: _NULL}
 
 
@@ -248,16 +247,13 @@ class PostgreSqlEngine:
 
     def _copy(self, target: str, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         names = listed([column.name for column in table.columns])
-        columns = [
-            _copied(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
-        ]
-        lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
+        rows = copied(table, values)
         with (
             self.refusals(),
             self._connection.cursor() as cursor,
             cursor.copy(f"COPY {target} ({names}) FROM STDIN") as copy,
         ):
-            copy.write(f"{lines}\n".encode())
+            copy.write(rows)
 
     def _unnest(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]], tail: str
@@ -276,16 +272,30 @@ def _array_type(column: Sequence[Value]) -> str:
     return next((_ARRAYS[type(value)] for value in column if value is not None), "text[]")
 
 
+def copied(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
+    """The rows of ``table`` in the text form of COPY."""
+    columns = [
+        _copied(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
+    ]
+    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""]).encode()
+
+
 def _copied(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
-    """A column as the text form of COPY has it."""
     if kind == "integer":
         return [_NULL if cell is None else str(cell) for cell in cells]
     if kind == "boolean":
         return [_WORDS[cell] for cell in cells]
-    texts = [_NULL if cell is None else cell for cell in cells]
-    if kind in ("text", "json") and _SPECIAL.search("".join(filter(None, cells))):
-        return [_NULL if cell is None else cell.translate(_ESCAPES) for cell in cells]
-    return texts
+    if kind in ("text", "json"):
+        whole = "".join(filter(None, cells))
+        if any(special in whole for special in _ESCAPES):
+            return [_NULL if cell is None else _escaped(cell) for cell in cells]
+    return [_NULL if cell is None else cell for cell in cells]
+
+
+def _escaped(text: str) -> str:
+    for special, escape in _ESCAPES.items():
+        text = text.replace(special, escape)  # the backslash first
+    return text
 
 
 def _marked(sql: str) -> str:

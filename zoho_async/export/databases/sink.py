@@ -24,6 +24,7 @@ from zoho_async.export.databases.engine import Engine, quoted
 from zoho_async.export.destination import Table
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.flat import FlatTable, Layout
+from zoho_async.export.jsonl import line
 
 
 class DatabaseSink:
@@ -59,13 +60,14 @@ class DatabaseSink:
         if not rows:
             return 0
         with self._engine.refusals():
-            batch = self._reader.read(rows)
+            lines = b"".join(map(line, rows))
+            batch = self._reader.read(lines)
             if not self._identified:
                 first, self._count = self._count + 1, self._count + len(rows)
                 ids = [f"{self._part}/{number}" for number in range(first, self._count + 1)]
                 self._append(self._layout.split(batch, ids))
                 return 0
-            ids = self._layout.ids(batch, rows)
+            ids = self._layout.ids(batch, lines)
             last = {one: place for place, one in enumerate(ids)}
             if len(last) < len(ids):  # the last of several rows with one id counts
                 return self.write([rows[place] for place in sorted(last.values())])

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import os
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,12 +154,12 @@ class SqliteEngine:
         return False
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        self._many(_insert(table.name, _names(table)), _rows(table, values))
+        self._many(_insert(table.name, _names(table)), rows_of(table, values))
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         names = _names(table)
         insert = f"{_insert(table.name, names)} {replacing(table.key, names)}"
-        self._many(insert, _rows(table, values))
+        self._many(insert, rows_of(table, values))
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
         sql = f"DELETE FROM {quoted(table.name)} WHERE {quoted(table.key[0])} = ?"
@@ -185,7 +185,8 @@ def _names(table: FlatTable) -> list[str]:
     return [column.name for column in table.columns]
 
 
-def _rows(table: FlatTable, values: Sequence[Sequence[Any]]) -> Any:
+def rows_of(table: FlatTable, values: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """The rows of ``table`` as SQLite holds them."""
     columns = [
         list(map(_utc, cells)) if column.kind == "time" else cells
         for column, cells in zip(table.columns, values, strict=True)

@@ -81,8 +81,8 @@ class Parquet:
             for lines in portions(rows):
                 batch = reader.read(lines)
                 if layout.id_column is None:
-                    ids: Sequence[str] = [str(number + n) for n in range(1, len(lines) + 1)]
-                    number += len(lines)
+                    ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]
+                    number += batch.size
                 else:
                     ids = layout.ids(batch, lines)
                 for groups, each, columns in zip(

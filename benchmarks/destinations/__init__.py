@@ -1,0 +1,107 @@
+"""Rows brought into each destination: by us, by the engine alone, and by hand.
+
+All three begin with the same spool, the sandbox's invoices as JSON Lines of 2.4 kB, and end with
+the same values in the same form, which is compared before anything is timed.
+
+*Ours* is the form of a directory or the sink of a database, given the spool as an export gives it.
+The *engine* alone gets values that were prepared for it: a portion at a time, the time of preparing
+not counted, so that what is left is what nobody can save. *By hand* is what a careful program does
+without us: msgspec decodes each row, numbers as `Decimal`; values are converted by the description,
+what it does not describe is kept as JSON; and the engine gets them in the way that its own manual
+teaches. So ours to the engine is what our reading costs, and ours to by hand what it saves.
+
+Each measurement is a process of its own (`took`). CPU time is that of the process: what a server
+of PostgreSQL spends is not in it, and is the same for all three.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from benchmarks.worker import memory
+from zoho_async.description import load
+from zoho_async.export.columns import shape_of
+from zoho_async.export.destination import Place, Table
+from zoho_async.export.flat import Layout
+
+PLACE: Final = Place("10234695", "www.zohoapis.com")
+TABLE: Final = Table(
+    name="books.invoices",
+    row_id="invoice_id",
+    fields=load("books").named("books.invoices.list").reply,
+)
+#: For databases, for CSV, and for Parquet.
+SHAPE: Final = shape_of(TABLE.fields, TABLE.row_id)
+CSV: Final = shape_of(TABLE.fields, TABLE.row_id, lists=False)
+NESTED: Final = shape_of(TABLE.fields, TABLE.row_id, texts=True)
+LAYOUT: Final = Layout("books_invoices", TABLE.row_id, SHAPE)
+FLAT: Final = Layout("invoices", TABLE.row_id, NESTED)
+
+#: The names of the destinations. Those of ``COMPRESSED`` have no values, so nobody makes them by
+#: hand. PostgreSQL's address is in the variable BENCHMARK_POSTGRESQL.
+COMPRESSED: Final = ("gzip", "zstd")
+COLUMNS: Final = ("CSV", "Parquet", "Parquet, flattened", "SQLite", "DuckDB", "PostgreSQL")
+
+Who: TypeAlias = Literal["ours", "engines", "by_hand", "by_duckdb"]
+
+
+class Clock:
+    """Seconds of CPU and of the wall spent within ``with clock:``."""
+
+    def __init__(self) -> None:
+        self.cpu = self.wall = 0.0
+
+    def __enter__(self) -> None:
+        self.cpu -= time.process_time()
+        self.wall -= time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu += time.process_time()
+        self.wall += time.perf_counter()
+
+
+#: Brings the rows of a spool into a folder, and times what counts.
+Work: TypeAlias = Callable[[Path, Path, Clock], None]
+
+
+def bring(who: Who, name: str, spool: Path, folder: Path) -> Clock:
+    """Bring ``spool`` into the destination called ``name``."""
+    works: dict[str, Work] = importlib.import_module(f"benchmarks.destinations.{who}").WORKS
+    if name == "PostgreSQL":
+        _empty_server()
+    clock = Clock()
+    works[name](spool, folder, clock)
+    return clock
+
+
+def _empty_server() -> None:
+    import psycopg
+
+    with psycopg.connect(os.environ["BENCHMARK_POSTGRESQL"]) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+
+def took(who: Who, name: str, spool: str) -> tuple[float, float, float]:
+    """CPU and wall seconds and peak megabytes; to be called in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        clock = bring(who, name, Path(spool), Path(folder))
+        return clock.cpu, clock.wall, memory("VmHWM")
+
+
+def spool_of(rows: int, folder: str) -> str:
+    """The path of a new spool of the sandbox's invoices in ``folder``."""
+    from zoho_async.sandbox.store import Store
+    from zoho_async.sandbox.world import World
+
+    invoices = Store(World(7, "10234695", {"books.invoices": rows})).collection("books.invoices")
+    path = Path(folder, "invoices.jsonl.part")
+    with path.open("wb") as file:
+        for number in range(rows):
+            file.write(invoices.encoded_row(number) + b"\n")
+    return str(path)

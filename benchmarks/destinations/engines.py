@@ -1,0 +1,218 @@
+"""The engines alone: what they take for values that are prepared for them, as many at a time."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.destinations import CSV, FLAT, LAYOUT, NESTED, SHAPE, Clock, Work
+from zoho_async.export.batches import Batch, Reader
+from zoho_async.export.columns import Shape
+from zoho_async.export.databases import duckdb as our_duckdb
+from zoho_async.export.databases import postgresql as our_postgresql
+from zoho_async.export.databases.engine import definitions, listed
+from zoho_async.export.databases.sqlite import rows_of
+from zoho_async.export.flat import FlatTable, Layout
+from zoho_async.export.formats.parquet import GROUP
+from zoho_async.export.formats.spool import portions
+
+
+def _batches(spool: Path, shape: Shape) -> Iterator[Batch]:
+    reader = Reader(shape)
+    for lines in portions(spool):
+        yield reader.read(lines)
+
+
+def _columns(spool: Path, shape: Shape, layout: Layout) -> Iterator[list[list[Sequence[Any]]]]:
+    """For each portion the columns of each table."""
+    reader = Reader(shape)
+    for lines in portions(spool):
+        batch = reader.read(lines)
+        yield layout.split(batch, layout.ids(batch, lines))
+
+
+def _gzip(spool: Path, folder: Path, clock: Clock) -> None:
+    with clock, spool.open("rb") as rows, gzip.open(folder / "invoices.gz", "wb", 6) as packed:
+        shutil.copyfileobj(rows, packed, 1 << 20)
+
+
+def _zstd(spool: Path, folder: Path, clock: Clock) -> None:
+    import zstandard
+
+    with clock, spool.open("rb") as rows, (folder / "invoices.zst").open("wb") as packed:
+        zstandard.ZstdCompressor(3).copy_stream(rows, packed)
+
+
+def _csv(spool: Path, folder: Path, clock: Clock) -> None:
+    words = {True: "true", False: "false"}
+    with (folder / "invoices.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(column.name for column in CSV.columns), "_extra"])
+        for batch in _batches(spool, CSV):
+            columns = [
+                [words.get(cell) for cell in cells] if column.kind == "boolean" else cells
+                for column, cells in zip(CSV.columns, batch.values, strict=True)
+            ]
+            rows = list(zip(*columns, batch.extra, strict=True))
+            with clock:
+                writer.writerows(rows)
+
+
+def _parquet(spool: Path, folder: Path, clock: Clock) -> None:
+    from zoho_async.export.arrow import Arrow
+
+    arrow = Arrow(_pyarrow())
+    tables = ([arrow.nested(NESTED, batch)] for batch in _batches(spool, NESTED))
+    _write_parquet([folder / "invoices.parquet"], [arrow.nested_schema(NESTED)], tables, clock)
+
+
+def _flat_parquet(spool: Path, folder: Path, clock: Clock) -> None:
+    from zoho_async.export.arrow import Arrow
+
+    arrow = Arrow(_pyarrow())
+    tables = (
+        [
+            arrow.flat(each.columns, values)
+            for each, values in zip(FLAT.tables, portion, strict=True)
+        ]
+        for portion in _columns(spool, NESTED, FLAT)
+    )
+    paths = [folder / f"{each.name}.parquet" for each in FLAT.tables]
+    _write_parquet(paths, [arrow.schema(each.columns) for each in FLAT.tables], tables, clock)
+
+
+def _write_parquet(
+    paths: list[Path], schemas: list[Any], portions_of: Iterator[list[Any]], clock: Clock
+) -> None:
+    import pyarrow.parquet as pq
+
+    with clock:
+        writers = [
+            pq.ParquetWriter(path, schema, compression="zstd")
+            for path, schema in zip(paths, schemas, strict=True)
+        ]
+    waiting: list[list[Any]] = [[] for _ in writers]
+
+    def flush(at: int) -> None:
+        if waiting[at]:
+            table = _pyarrow().concat_tables(waiting[at])
+            with clock:
+                writers[at].write_table(table, row_group_size=max(1, table.num_rows))
+            waiting[at] = []
+
+    for tables in portions_of:
+        for at, table in enumerate(tables):
+            waiting[at].append(table)
+            if sum(each.nbytes for each in waiting[at]) >= GROUP:
+                flush(at)
+    for at, writer in enumerate(writers):
+        flush(at)
+        with clock:
+            writer.close()
+
+
+def _sqlite(spool: Path, folder: Path, clock: Clock) -> None:
+    path = folder / "invoices.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        inserts = []
+        for table in LAYOUT.tables:
+            names = listed([column.name for column in table.columns])
+            connection.execute(
+                f"CREATE TABLE {table.name} ({names}, PRIMARY KEY ({listed(table.key)}))"
+            )
+            marks = ", ".join("?" * len(table.columns))
+            inserts.append(f"INSERT INTO {table.name} VALUES ({marks})")
+        for portion in _columns(spool, SHAPE, LAYOUT):
+            rows = [
+                list(rows_of(table, values))
+                for table, values in zip(LAYOUT.tables, portion, strict=True)
+            ]
+            with clock:
+                connection.execute("BEGIN")
+                for insert, some in zip(inserts, rows, strict=True):
+                    connection.executemany(insert, some)
+                connection.execute("COMMIT")
+
+
+def _duckdb(spool: Path, folder: Path, clock: Clock) -> None:
+    import duckdb
+
+    from zoho_async.export.arrow import Arrow
+
+    arrow = Arrow(_pyarrow())
+    connection = duckdb.connect(str(folder / "invoices.duckdb"))
+    for table in LAYOUT.tables:
+        defined = definitions(table, our_duckdb.DuckDbEngine.types)
+        connection.execute(f"CREATE TABLE {table.name} ({defined})")
+    for portion in _columns(spool, SHAPE, LAYOUT):
+        tables = [
+            arrow.flat(table.columns, values)
+            for table, values in zip(LAYOUT.tables, portion, strict=True)
+        ]
+        with clock:
+            connection.execute("BEGIN")
+            for table, rows in zip(LAYOUT.tables, tables, strict=True):
+                connection.register("portion", rows)
+                connection.execute(f"INSERT INTO {table.name} SELECT * FROM portion")
+                connection.unregister("portion")
+            connection.execute("COMMIT")
+    with clock:
+        connection.close()
+
+
+def _postgresql(spool: Path, folder: Path, clock: Clock) -> None:
+    with postgresql_tables() as connection:
+        for portion in _columns(spool, SHAPE, LAYOUT):
+            texts = [
+                our_postgresql.copied(table, values)
+                for table, values in zip(LAYOUT.tables, portion, strict=True)
+            ]
+            with clock:
+                for table, text in zip(LAYOUT.tables, texts, strict=True):
+                    statement = f"COPY {table.name} FROM STDIN".encode()
+                    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                        copy.write(text)
+                connection.commit()
+
+
+def postgresql_tables() -> Any:
+    """A connection to the server, with the tables made in it."""
+    import psycopg
+
+    connection = psycopg.connect(os.environ["BENCHMARK_POSTGRESQL"])
+    for table in LAYOUT.tables:
+        connection.execute(_created(table).encode())
+    connection.commit()
+    return connection
+
+
+def _created(table: FlatTable) -> str:
+    defined = definitions(table, our_postgresql.PostgreSqlEngine.types)
+    return f"CREATE TABLE {table.name} ({defined}, PRIMARY KEY ({listed(table.key)}))"
+
+
+def _pyarrow() -> Any:
+    import pyarrow
+
+    return pyarrow
+
+
+WORKS: Final[dict[str, Work]] = {
+    "gzip": _gzip,
+    "zstd": _zstd,
+    "CSV": _csv,
+    "Parquet": _parquet,
+    "Parquet, flattened": _flat_parquet,
+    "SQLite": _sqlite,
+    "DuckDB": _duckdb,
+    "PostgreSQL": _postgresql,
+}

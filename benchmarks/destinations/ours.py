@@ -1,0 +1,100 @@
+"""What we do of an export after its rows have come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from benchmarks.destinations import PLACE, TABLE, Clock, Work
+from zoho_async.export.formats import Csv, Format, Gzip, Parquet, Zstandard
+from zoho_async.export.formats.spool import portions
+from zoho_async.export.places import open_destination
+
+_PAGE: Final = 200
+
+
+def _file(form: Callable[[], Format]) -> Work:
+    def work(spool: Path, folder: Path, clock: Clock) -> None:
+        made = form()
+        with clock:
+            made.write(spool, folder / ("invoices" + made.suffix), TABLE)
+
+    return work
+
+
+def _database(to: str) -> Work:
+    def work(spool: Path, folder: Path, clock: Clock) -> None:
+        destination = open_destination(address(to, folder))
+        with closing(destination):
+            engine = destination.open(PLACE)
+            sink = destination.sink(TABLE, "")
+            sink.resume(0)
+            for lines in portions(spool):
+                rows = lines.splitlines()  # they come one by one in an export
+                with clock, engine.transaction():
+                    sink.write(rows)
+            with clock:
+                destination.close()
+
+    return work
+
+
+def address(to: str, folder: Path) -> str:
+    """``to`` of a place within ``folder``, or on the server."""
+    return to.format(folder=folder, postgresql=os.environ.get("BENCHMARK_POSTGRESQL"))
+
+
+WORKS: Final[dict[str, Work]] = {
+    "gzip": _file(Gzip),
+    "zstd": _file(Zstandard),
+    "CSV": _file(Csv),
+    "Parquet": _file(Parquet),
+    "Parquet, flattened": _file(lambda: Parquet(flatten=True)),
+    "SQLite": _database("sqlite:{folder}/invoices.sqlite"),
+    "DuckDB": _database("duckdb:{folder}/invoices.duckdb"),
+    "PostgreSQL": _database("{postgresql}"),
+}
+
+
+def land(to: str, spool: Path, folder: Path) -> None:
+    """All of it: pages, with the state, the records' digests and the final form."""
+    from zoho_async.description import load
+    from zoho_async.export.catalog import list_operation
+    from zoho_async.export.landing import Asked, Landing, Sheet
+    from zoho_async.export.state import State
+    from zoho_async.wire import row_id
+
+    facts = load("books").named("books.invoices.list")
+    operation = list_operation(facts)
+    destination = open_destination(address(to, folder))
+    with closing(destination):
+        state = State.open(destination.open(PLACE), PLACE, name=destination.name)
+        state.enter("benchmark", "20261123T020000Z")
+        landing = Landing(state, destination, facts, "all", Asked(fresh=True))
+        landing.open()
+        for number, rows in enumerate(_pages(spool), 1):
+            sheet = Sheet(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])
+            with state.database.transaction():
+                landing.land([sheet])
+        landing.complete("2026-11-23T02:00:00+0000")
+        landing.close()
+
+
+def _pages(spool: Path) -> Iterator[list[bytes]]:
+    with spool.open("rb") as lines:
+        while rows := [line.rstrip(b"\n") for line in islice(lines, _PAGE)]:
+            yield rows
+
+
+def landed(to: str, spool: str, folder: str) -> tuple[float, float]:
+    """CPU seconds and peak megabytes of `land`; to be called in a process of its own."""
+    from benchmarks.worker import memory
+
+    clock = Clock()
+    with clock:
+        land(to, Path(spool), Path(folder))
+    return clock.cpu, memory("VmHWM")
