@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.operation import PRODUCTS
 
 #: What a value is. ``id`` is text of digits, ``decimal`` an exact number, ``time`` an aware moment,
@@ -150,12 +151,12 @@ def load(product: str = "books") -> Description:
 
     Raises `LookupError` for what is none of the four products.
     """
-    return msgspec.json.decode(_packed(product), type=Description)
+    return decoder_of(Description).decode(_packed(product))
 
 
 def operations(product: str) -> tuple[Endpoint, ...]:
     """Every operation of a product, by name of module. Reads a file, and little of it."""
-    return msgspec.json.decode(_packed(product), type=_Endpoints).operations
+    return decoder_of(_Endpoints).decode(_packed(product)).operations
 
 
 def _packed(product: str) -> bytes:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+from zoho_async.decoders import decoder_of
 
 
 class KnownOrganization(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +30,12 @@ class _Rows(msgspec.Struct):
     organizations: list[_Row] = []
 
 
+_ROWS: Final = decoder_of(_Rows)
+
+
 def read_organizations(body: bytes) -> list[KnownOrganization]:
     """The rows of a reply of ``GET /organizations``. Raises what is `UNDECODABLE`."""
-    rows = msgspec.json.decode(body, type=_Rows).organizations
+    rows = _ROWS.decode(body).organizations
     return [
         KnownOrganization(
             id=str(row.organization_id), name=row.name, is_default=row.is_default_org is True

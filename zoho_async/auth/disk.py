@@ -21,7 +21,8 @@ import msgspec
 
 from zoho_async.auth.locked import locked, write_private
 from zoho_async.auth.store import Change
-from zoho_async.auth.turn import LEASE, PERIOD, Shared
+from zoho_async.auth.turn import LEASE, PERIOD, SHARED, Shared
+from zoho_async.decoders import decoder_of
 from zoho_async.errors import ConfigurationError, TokenStoreError
 from zoho_async.wire.text import UNDECODABLE
 
@@ -34,6 +35,9 @@ _SERVICE: Final = "zoho-async tokens"
 class _File(msgspec.Struct):
     version: int = _VERSION
     tokens: dict[str, Shared] = {}
+
+
+_FILE: Final = decoder_of(_File)
 
 
 class _Locked:
@@ -105,7 +109,7 @@ class FileStore(_Locked):
         if os.name == "posix" and stat.S_IMODE(self.path.stat().st_mode) & 0o077:
             self.path.chmod(0o600)
         try:
-            found = msgspec.json.decode(content, type=_File)
+            found = _FILE.decode(content)
         except UNDECODABLE:
             found = None
         if found is None or found.version != _VERSION:
@@ -139,7 +143,7 @@ class KeyringStore(_Locked):
 
     def _read(self, text: str) -> Shared:
         try:
-            return msgspec.json.decode(text, type=Shared)
+            return SHARED.decode(text)
         except UNDECODABLE:
             raise ConfigurationError(
                 f"the tokens in the keyring ({_SERVICE!r}) cannot be read; remove them there once "

@@ -23,6 +23,7 @@ import msgspec
 from zoho_async.auth.credentials import Credentials
 from zoho_async.auth.locked import locked, write_private
 from zoho_async.auth.vault import KeyringVault
+from zoho_async.decoders import decoder_of
 from zoho_async.errors import ConfigurationError
 from zoho_async.wire.text import UNDECODABLE
 
@@ -77,6 +78,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class _File(msgspec.Struct):
     version: int = _VERSION
     profiles: dict[str, Profile] = {}
+
+
+_FILE: Final = decoder_of(_File)
 
 
 class Profiles:
@@ -142,7 +146,7 @@ class Profiles:
 
     def _read(self) -> _File:
         try:
-            found = msgspec.json.decode(self.path.read_bytes(), type=_File)
+            found = _FILE.decode(self.path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return _File()
         except OSError as problem:

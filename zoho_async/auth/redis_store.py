@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import msgspec
 
 from zoho_async.auth.store import Change
-from zoho_async.auth.turn import LEASE, PERIOD, Shared
+from zoho_async.auth.turn import LEASE, PERIOD, SHARED, Shared
 from zoho_async.errors import ConfigurationError, TokenStoreError
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class RedisStore:
             found = await pipe.get(name)
             seconds, micros = await pipe.time()
             now = float(seconds) + float(micros) / 1e6
-            before = msgspec.json.decode(found, type=Shared) if found else Shared()
+            before = SHARED.decode(found) if found else Shared()
             after = copy.deepcopy(before)
             answer = change(after, now)
             if after != before:

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.errors import (
     AccountsUnavailable,
     AuthError,
@@ -65,6 +66,9 @@ class _Answer(msgspec.Struct):
     status: str = ""
     error: str = ""
     error_description: str = ""
+
+
+_ANSWER: Final = decoder_of(_Answer, strict=False)
 
 
 _WRONG_TOKEN: Final = (
@@ -149,7 +153,7 @@ def refused(error: str, grant_type: GrantType) -> AuthError:
 
 def _read(status: int, body: bytes) -> _Answer:
     try:
-        return msgspec.json.decode(body, type=_Answer, strict=False)
+        return _ANSWER.decode(body)
     except UNDECODABLE:
         raise AccountsUnavailable(
             f"the accounts server answered HTTP {status} with something that is not JSON: "

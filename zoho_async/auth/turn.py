@@ -31,6 +31,7 @@ import msgspec
 
 from zoho_async.auth.reply import AccessToken
 from zoho_async.auth.server import LONGEST
+from zoho_async.decoders import decoder_of
 from zoho_async.errors import AuthError, InvalidClient, InvalidGrant, TokenThrottled
 
 RENEW_EARLY: Final = 300.0
@@ -71,6 +72,9 @@ class Shared(msgspec.Struct):
 
     def __repr__(self) -> str:
         return f"Shared(issued={self.issued}, life={self.life}, asked={len(self.asked)}, ...)"
+
+
+SHARED: Final = decoder_of(Shared)
 
 
 class Have(msgspec.Struct, frozen=True):

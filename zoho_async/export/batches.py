@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.export.columns import Shape
 from zoho_async.export.exact import BLANKS, NULL, Raws, all_alike, fit
 from zoho_async.export.objects import Columns, NoObject, Object
@@ -28,9 +29,9 @@ _LONGEST_BLANK: Final = max(map(len, BLANKS))
 
 _EMPTY: Final = msgspec.Raw(b'""')
 
-_LISTS: Final = msgspec.json.Decoder(list[list[msgspec.Raw] | Literal[""] | None])
-_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_LISTS: Final = decoder_of(list[list[msgspec.Raw] | Literal[""] | None])
+_OBJECT: Final = decoder_of(dict[str, msgspec.Raw])
+_LIST: Final = decoder_of(list[msgspec.Raw])
 
 
 class Batch:

@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.description import OperationFacts
 from zoho_async.errors import TransportError, ZohoError
 from zoho_async.export.catalog import exportable, resolve
@@ -81,6 +82,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     since: Reached
     reached: Reached
+
+
+_PART: Final = decoder_of(Part)
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,7 +313,7 @@ class Parts:
     def _read(self, name: str) -> Part:
         with self._files.open(name, "rb") as file:
             notes = self._parquet.read_metadata(file).metadata
-        return msgspec.json.decode(notes[_NOTE.encode()], type=Part)
+        return _PART.decode(notes[_NOTE.encode()])
 
 
 def _is_part(name: str) -> bool:

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from zoho_async.decoders import describe
 from zoho_async.description import Field, Kind, OperationFacts
 from zoho_async.errors import MissingScope
 from zoho_async.export.catalog import exportable, resolve
@@ -116,6 +117,7 @@ def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
 
     def rows() -> Iterator[list[dict[str, Any]]]:
         state: dict[str, Any] = dlt.current.resource_state()
+        describe(Reached)
         reached = msgspec.convert(dict(state), Reached)
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
         held = _held_ids(dlt, name, facts.row_id) if task.sweep else ()

@@ -31,6 +31,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.export.columns import ColumnKind
 from zoho_async.wire import Moment, Unreadable
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, untyped
@@ -57,12 +58,12 @@ _ONE_TIME: Final = re.compile(_TIME)
 _AMOUNTS: Final = re.compile(rf"(?:(?:null|{_AMOUNT}),)*+".encode())
 _TIMES: Final = re.compile(rf'(?:(?:null|"{_TIME}"),)*+'.encode())
 
-_TEXT_LIST: Final = msgspec.json.Decoder(list[str | None])
-_TEXTS_LIST: Final = msgspec.json.Decoder(list[list[str] | None])
-_INTEGER_LIST: Final = msgspec.json.Decoder(list[int | None])
-_BOOLEAN_LIST: Final = msgspec.json.Decoder(list[bool | None])
-_DATE_LIST: Final = msgspec.json.Decoder(list[date | None])
-_TIME_LIST: Final = msgspec.json.Decoder(list[Moment | None])
+_TEXT_LIST: Final = decoder_of(list[str | None])
+_TEXTS_LIST: Final = decoder_of(list[list[str] | None])
+_INTEGER_LIST: Final = decoder_of(list[int | None])
+_BOOLEAN_LIST: Final = decoder_of(list[bool | None])
+_DATE_LIST: Final = decoder_of(list[date | None])
+_TIME_LIST: Final = decoder_of(list[Moment | None])
 
 
 class _Misfit(Exception):

@@ -31,6 +31,7 @@ from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.description import OperationFacts
 from zoho_async.export.below import written
 from zoho_async.export.catalog import list_operation
@@ -231,7 +232,7 @@ class _Gone(msgspec.Struct):
     deleted: object = msgspec.field(name=DELETED, default=None)
 
 
-_GONE: Final = msgspec.json.Decoder(_Gone)
+_GONE: Final = decoder_of(_Gone)
 
 
 def _is_tombstone(row: bytes) -> bool:

@@ -33,6 +33,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.description import OperationFacts
 
 Mode: TypeAlias = Literal["full", "changed", "newest", "compared"]
@@ -129,7 +130,7 @@ class _Times(msgspec.Struct):
     last_modified_time: object = None
 
 
-_TIMES: Final = msgspec.json.Decoder(_Times)
+_TIMES: Final = decoder_of(_Times)
 
 
 class RowTimes(msgspec.Struct, frozen=True):

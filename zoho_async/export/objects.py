@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec.structs import astuple
 
+from zoho_async.decoders import decoder_of
 from zoho_async.export.columns import Shape
 from zoho_async.export.exact import NULL, Raws
 
@@ -30,7 +31,7 @@ _LEARNED: Final = 400
 _PLAIN_NAME: Final = re.compile(r"[\w .-]+")
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
-_OBJECTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | Literal[""] | None)
+_OBJECTS: Final = decoder_of(dict[str, msgspec.Raw] | Literal[""] | None)
 
 
 class NoObject(Exception):
@@ -117,9 +118,7 @@ class _Fields:
         )
         self.empty: Final[Any] = self.struct()
         blank: Any = Literal[""]
-        self.decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(
-            self.struct | blank | None
-        )
+        self.decoder: Final[msgspec.json.Decoder[Any]] = decoder_of(self.struct | blank | None)
 
     def with_names(self, names: Iterable[str]) -> _Fields | None:
         """One that has ``names`` too, in order; None where they are too many or too odd."""

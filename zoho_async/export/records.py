@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from zoho_async import description
+from zoho_async.decoders import decoder_of
 from zoho_async.description import Field, OperationFacts
 from zoho_async.export.catalog import exportable
 from zoho_async.wire.text import untyped
@@ -48,7 +49,7 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
 
     def tells_all(self, rows: Iterable[bytes]) -> bool:
         """Whether these rows are records in full."""
-        fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        fields = decoder_of(dict[str, msgspec.Raw])
         return not self.proof or any(self.proof & fields.decode(row).keys() for row in rows)
 
 

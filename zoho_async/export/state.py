@@ -26,6 +26,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.export import known, offspring, queue
 from zoho_async.export.destination import Database, Place
 from zoho_async.export.errors import CheckpointRefused
@@ -109,6 +110,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: int = 0
 
 
+_POSITION: Final = decoder_of(Position)
+
+
 class State:
     """The state of one destination, held by one run. Get one from `open`."""
 
@@ -189,7 +193,7 @@ class State:
     def positions(self) -> list[Position]:
         """Every resource that was ever begun."""
         rows = self.database.execute(f"SELECT position FROM {_RESOURCE} ORDER BY name")
-        return [msgspec.json.decode(text, type=Position) for (text,) in rows]
+        return [_POSITION.decode(text) for (text,) in rows]
 
     def position(self, name: str) -> Position | None:
         """How far the resource called ``name`` came; None where it was never begun."""

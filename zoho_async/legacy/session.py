@@ -25,6 +25,7 @@ from zoho_async.account import Account
 from zoho_async.auth import AccessToken, Credentials
 from zoho_async.call import FORM, Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
+from zoho_async.decoders import decoder_of
 from zoho_async.errors import ConfigurationError, Request, UnreadableReply
 from zoho_async.events import Event, Observer
 from zoho_async.legacy.authtoken import AuthToken
@@ -259,8 +260,11 @@ class _Paged(msgspec.Struct):
     page_context: _Page | None = None
 
 
+_PAGED: Final = decoder_of(_Paged)
+
+
 def _check_page(request: Request, answer: Answer, asked: object) -> None:
-    context = msgspec.json.decode(answer.body, type=_Paged).page_context
+    context = _PAGED.decode(answer.body).page_context
     if context is not None and asked is not None and context.page not in (None, asked):
         raise UnreadableReply(
             request,

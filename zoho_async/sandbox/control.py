@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import web
 
+from zoho_async.decoders import decoder_of
 from zoho_async.sandbox.faults import Fault, told
 from zoho_async.sandbox.replies import ENCODER
 
@@ -75,10 +76,8 @@ def state(box: Sandbox) -> dict[str, Any]:
 
 def _added(box: Sandbox, body: bytes) -> web.Response:
     try:
-        if body.lstrip().startswith(b"["):
-            rules = msgspec.json.decode(body, type=list[Fault])
-        else:
-            rules = [msgspec.json.decode(body, type=Fault)]
+        many = body.lstrip().startswith(b"[")
+        rules = _FAULTS.decode(body) if many else [_FAULT.decode(body)]
     except msgspec.DecodeError as error:
         return web.Response(status=400, text=f"no fault: {error}\n")
     box.faults.extend(rules)
@@ -89,9 +88,14 @@ class _Clock(msgspec.Struct, forbid_unknown_fields=True):
     advance: float
 
 
+_CLOCK: Final = decoder_of(_Clock)
+_FAULT: Final = decoder_of(Fault)
+_FAULTS: Final = decoder_of(list[Fault])
+
+
 def _advanced(box: Sandbox, body: bytes) -> web.Response:
     try:
-        box.clock.advance(msgspec.json.decode(body, type=_Clock).advance)
+        box.clock.advance(_CLOCK.decode(body).advance)
     except (msgspec.DecodeError, ValueError) as error:
         return web.Response(status=400, text=f"no time to pass: {error}\n")
     return _json(b"{}")

@@ -13,13 +13,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
+from zoho_async.decoders import decoder_of
 from zoho_async.sandbox.clock import Clock
 from zoho_async.sandbox.faults import Fault
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field
 from zoho_async.sandbox.request import ROWS
 from zoho_async.sandbox.routes import organization_named
 
-_BODY: Final = msgspec.json.Decoder(dict[str, Any] | list[dict[str, Any]], float_hook=Decimal)
+_BODY: Final = decoder_of(dict[str, Any] | list[dict[str, Any]], float_hook=Decimal)
 #: Linger on, for no time: closing then resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
 _FLOOD: Final = b" " * 16_384

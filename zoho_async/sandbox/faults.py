@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
+from zoho_async.decoders import describe
 from zoho_async.errors import ConfigurationError
 
 FaultKind: TypeAlias = Literal[
@@ -207,6 +208,7 @@ def _rule(number: int, found: Any) -> Fault:
         )
     if table.get("times") == "always":
         table["times"] = None
+    describe(Fault)
     try:
         return msgspec.convert(table, Fault)
     except msgspec.ValidationError as error:

@@ -21,8 +21,7 @@ from collections.abc import MutableSequence, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
-
+from zoho_async.decoders import decoder_of
 from zoho_async.description import OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.homes import homes
@@ -42,7 +41,7 @@ _PLACE: Final = "organizations"
 _FIRST_ID: Final = 60_000_001
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _PORTAL: Final = re.compile(r"[A-Za-z0-9]{5,30}")
-_FIELDS: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_FIELDS: Final = decoder_of(dict[str, Any], float_hook=Decimal)
 
 
 def answer(

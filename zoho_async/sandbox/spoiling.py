@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.sandbox.accounts import denied, throttled
 from zoho_async.sandbox.faults import Fault
 from zoho_async.sandbox.replies import ENCODER, JSON_TYPE, Page, Reply
@@ -15,7 +16,7 @@ _HTML: Final = (
     b"<html><head><title>Zoho</title></head><body><h1>Service unavailable</h1></body></html>"
 )
 _HTML_TYPE: Final = "text/html;charset=UTF-8"
-_EXACT: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_EXACT: Final = decoder_of(dict[str, Any], float_hook=Decimal)
 _BESIDE: Final = frozenset({"code", "message", "page_context"})
 
 #: Values that were seen where the documents say something else; for `Fault(kind="odd")`.

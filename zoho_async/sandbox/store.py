@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.sandbox.documents import File
 from zoho_async.sandbox.homes import Home, Homes, homes
 from zoho_async.sandbox.keep import Keep
@@ -40,7 +41,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (Contacts(), Items(), Invoices(), Proje
 
 
 _LAST_NUMBER: Final = re.compile(r"[0-9]{1,9}$")
-_STATE: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_STATE: Final = decoder_of(dict[str, Any], float_hook=Decimal)
 _GONE: Final = b""
 _MOST_INSIDE: Final = 256
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.events import Observer
 from zoho_async.operation import ListOperation, Operation, T
 from zoho_async.wire.drift import Drift
@@ -186,4 +187,4 @@ def _or_none(annotation: Any) -> Any:
 
 
 def _decoder(annotation: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(annotation, float_hook=Decimal)
+    return decoder_of(annotation, float_hook=Decimal)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.wire.text import UNDECODABLE, Unreadable, untyped_object
 
 __all__ = ["Envelope", "Unreadable", "read_envelope"]
@@ -30,7 +31,7 @@ class _Head(msgspec.Struct):
     error_info: Any = None
 
 
-_HEAD: Final = msgspec.json.Decoder(_Head, float_hook=Decimal)
+_HEAD: Final = decoder_of(_Head, float_hook=Decimal)
 
 
 def read_envelope(body: bytes) -> Envelope:

@@ -25,6 +25,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from zoho_async.decoders import describe
 from zoho_async.wire.percentage import Percentage, without_sign
 from zoho_async.wire.shape import Shape, fields_of, shape_of
 from zoho_async.wire.text import is_array, is_blank, is_object
@@ -54,6 +55,7 @@ class Fitter(Generic[S]):
     """Makes records of one type from plain values, and remembers which fields drift."""
 
     def __init__(self, struct: type[S]) -> None:
+        describe(struct)
         self._struct = struct
         self._loose = Loose()
 

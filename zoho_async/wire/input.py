@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 
 import msgspec
 
+from zoho_async.decoders import describe
 from zoho_async.wire.encode import FLOAT_REFUSED
 from zoho_async.wire.fit import fits
 from zoho_async.wire.percentage import Percentage
@@ -41,6 +42,7 @@ class Input(msgspec.Struct, kw_only=True):
             names = ", ".join(sorted(unknown))
             raise TypeError(f"{cls.__name__} has no field {names}")
         extra = record.extra if isinstance(record, Record) else {}
+        describe(cls)
         return cls(**(_copied(cls, record, extra) | changes))
 
 

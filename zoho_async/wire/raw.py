@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.operation import ListOperation
 from zoho_async.wire.fit import Fitter
 from zoho_async.wire.record import CONTEXT, PageContext, remember
@@ -23,7 +24,7 @@ from zoho_async.wire.text import (
 )
 
 _ABSENT: Final = msgspec.Raw()
-_ROWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ROWS: Final = decoder_of(list[msgspec.Raw])
 
 
 class RawPage(msgspec.Struct, frozen=True):
@@ -115,7 +116,7 @@ def _envelope(key: str) -> msgspec.json.Decoder[Any]:
 def _reply(key: str, kind: Any, absent: Any) -> msgspec.json.Decoder[Any]:
     rows = msgspec.field(name=key, default=absent)
     context = msgspec.field(name=CONTEXT, default=_ABSENT)
-    return msgspec.json.Decoder(
+    return decoder_of(
         msgspec.defstruct("RawReply", [("rows", kind, rows), ("context", msgspec.Raw, context)])
     )
 
@@ -128,4 +129,4 @@ def _begins_with(row_id: str) -> re.Pattern[bytes]:
 @functools.cache
 def _row_with(row_id: str) -> msgspec.json.Decoder[Any]:
     name = msgspec.field(name=row_id, default=None)
-    return msgspec.json.Decoder(msgspec.defstruct("RowId", [("id", str | int | None, name)]))
+    return decoder_of(msgspec.defstruct("RowId", [("id", str | int | None, name)]))

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.wire.shape import Shape, fields_of
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, is_object, mended, untyped
 
@@ -19,8 +20,8 @@ Place: TypeAlias = tuple[()] | tuple[str] | tuple[str, int]
 #: The keys of every envelope; they are answers to the call, not part of any record.
 ENVELOPE: Final = frozenset({"code", "message"})
 
-_KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ROWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_KEYS: Final = decoder_of(dict[str, msgspec.Raw])
+_ROWS: Final = decoder_of(list[msgspec.Raw])
 _NOTHING: Final = object()
 
 

@@ -20,6 +20,8 @@ from typing import Any, Final, NoReturn, TypeGuard
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
+
 
 class Unreadable(ValueError):
     """The body is no JSON object, or not all of one. The message says which, never the body."""
@@ -28,7 +30,7 @@ class Unreadable(ValueError):
 #: What a decoder of msgspec can raise at text that is broken, or holds numbers beyond its means.
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation, RecursionError)
 
-_UNTYPED: Final = msgspec.json.Decoder[Any](float_hook=Decimal)
+_UNTYPED: Final = decoder_of(Any, float_hook=Decimal)
 #: How much is cut up at a time. The pieces of a whole page would take memory from the system and
 #: give it back for each page, half of the page faults there are; these fit where the last were.
 #: No blank holds a comma, so text may be parted after any.

@@ -24,6 +24,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from zoho_async.decoders import decoder_of
 from zoho_async.sandbox.homes import homes
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
 from zoho_async.sandbox.request import Found, missing
@@ -51,7 +52,7 @@ class Application(msgspec.Struct, frozen=True):
     at_target: str
 
 
-_ROWS: Final = msgspec.json.Decoder(list[Application], float_hook=Decimal)
+_ROWS: Final = decoder_of(list[Application], float_hook=Decimal)
 
 
 class Ledger:
