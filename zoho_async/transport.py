@@ -5,23 +5,20 @@ itself repeats GET, PUT and DELETE when a kept-alive connection turns out to be 
 redirects (with the Authorization header), and adds credentials from ``~/.netrc``: all of that is
 off. What remains is one question, answered by the exception's class: did the request leave this
 machine? `NotConnected` says no; `ConnectionBroken` and `CallTimeout` say perhaps.
-
-How long it may take is watched by `timeouts` where the request has no body, else by aiohttp.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from functools import lru_cache
-from typing import Final, TypeAlias, cast
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from aiohttp.connector import Connection
 from yarl import URL
 
 from zoho_async.errors import (
@@ -34,7 +31,6 @@ from zoho_async.errors import (
 )
 from zoho_async.multipart import Form
 from zoho_async.regions import is_loopback
-from zoho_async.timeouts import Timeout, Timeouts
 
 CONNECT_TIMEOUT: Final = 10.0
 #: An ordinary answer is small; one that is still dripping in after this long is a fault.
@@ -43,8 +39,6 @@ ANSWER_TIMEOUT: Final = 300.0
 MOST_BYTES: Final = 256 * 1024 * 1024
 _PIECE: Final = 256 * 1024
 _UNTYPED: Final = ("Content-Type",)
-#: What aiohttp itself watches where `timeouts` watches the rest.
-_UNWATCHED: Final = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT)
 
 Body: TypeAlias = bytes | Form | None
 
@@ -74,17 +68,11 @@ class Opened:
     """
 
     def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        request: Request,
-        url: str,
-        timeout: Timeout | None,
-        began: float,
+        self, response: aiohttp.ClientResponse, request: Request, url: str, began: float
     ) -> None:
         self._response: Final = response
         self._request: Final = request
         self._url: Final = url
-        self._timeout: Final = timeout
         self._began: Final = began
         self._start = b""
         self.status: Final = response.status
@@ -121,23 +109,16 @@ class Opened:
 
     def close(self) -> None:
         """Give the connection back, or cut it where something on it is unread."""
-        if self._timeout is not None:
-            self._timeout.close()
         if not self._response.closed:  # as it is once it was read to its end
             self._response.close()
 
     async def _next(self, most: int | None = None) -> bytes:
         """What has come, ``most`` bytes of it at most; nothing at the end."""
-        content, timeout = self._response.content, self._timeout
-        if timeout is not None:
-            timeout.start(content)
+        content = self._response.content
         try:
             return await (content.readany() if most is None else content.read(most))
         except _FAULTS as error:
             raise _as_ours(error, self._request, self._url) from error
-        finally:
-            if timeout is not None:
-                timeout.stop()
 
     def _answer(self, body: bytes) -> Answer:
         seconds = asyncio.get_running_loop().time() - self._began
@@ -163,29 +144,6 @@ async def _never_again(
         raise _Broken(type(error).__name__) from error
 
 
-class _Watched(aiohttp.ClientRequest):
-    """A request whose ``timeout`` begins when it is sent, not while it waits for a connection."""
-
-    timeout: Timeout | None = None
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        if self.timeout is not None and conn.protocol is not None:
-            self.timeout.start(conn.protocol)
-        return await super().send(conn)
-
-
-def _watched_by(timeout: Timeout) -> aiohttp.ClientMiddlewareType:
-    """`_never_again` for a request that `timeouts` watches."""
-
-    def watched(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> Awaitable[aiohttp.ClientResponse]:
-        cast(_Watched, request).timeout = timeout
-        return _never_again(request, handler)
-
-    return watched
-
-
 def verifies(connector: aiohttp.BaseConnector) -> bool:
     """Whether ``connector`` checks the certificates of those it speaks to (or knows them)."""
     given: object = getattr(connector, "_ssl", True)
@@ -201,19 +159,16 @@ class Transport:
     """
 
     def __init__(self, connector: aiohttp.BaseConnector | None, *, user_agent: str) -> None:
-        self._timeouts: Final = Timeouts(asyncio.get_running_loop())
         self._client: Final = aiohttp.ClientSession(
             connector=connector,
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_never_again,),
-            request_class=_Watched,
             headers={"User-Agent": user_agent, "Accept": "application/json"},
         )
 
     async def close(self) -> None:
         """Close the sockets."""
-        self._timeouts.close()
         await self._client.close()
 
     async def send(
@@ -257,36 +212,28 @@ class Transport:
 
         What a file's own source raised comes as it is.
         """
-        began = self._timeouts.loop.time()
-        timeout = None if body is not None else Timeout(self._timeouts, silence, total, began)
+        began = asyncio.get_running_loop().time()
         try:
             response = await self._client.request(
                 request.method,
                 URL(url, encoded=True),
                 headers=headers,
                 data=body.body() if isinstance(body, Form) else body,
-                timeout=_UNWATCHED if timeout is not None else _timeout(total, silence),
-                middlewares=None if timeout is None else (_watched_by(timeout),),
+                timeout=_timeout(total, silence),
                 allow_redirects=False,
                 # What has no body has no type either; a form brings its own with its boundary. A
                 # GET is given none, and to say so would cost a tenth of the call.
                 skip_auto_headers=_UNTYPED if body is None and request.method != "GET" else None,
                 proxy=proxy,
             )
-        except BaseException as error:
-            if timeout is not None:
-                timeout.close()
-            if not isinstance(error, _FAULTS):
-                raise
+        except _FAULTS as error:
             if isinstance(body, Form) and body.failure is not None:
                 raise body.failure from None
             raise _as_ours(error, request, url) from error
-        if timeout is not None:
-            timeout.stop()
-        return Opened(response, request, url, timeout, began)
+        return Opened(response, request, url, began)
 
 
-@lru_cache(64)
+@functools.lru_cache(64)
 def _timeout(total: float | None, silence: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=silence)
 

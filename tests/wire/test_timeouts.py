@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.wire.test_one_request import serving
 from zoho_async.errors import CallTimeout, Request
-from zoho_async.timeouts import Timeout, Timeouts
 from zoho_async.transport import Transport
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
@@ -53,51 +51,6 @@ async def test_an_answer_that_drips_for_ever_is_a_timeout(transport: Transport) 
         with pytest.raises(CallTimeout):
             await transport.send(_GET, f"{server.url}/x", headers={}, silence=5.0, total=0.1)
         given_up.set()
-
-
-async def test_a_reader_may_take_longer_than_a_server(transport: Transport) -> None:
-    read = asyncio.Event()
-
-    async def patient(number: int, writer: asyncio.StreamWriter) -> bool:
-        writer.write(_HEAD + b"{")
-        await writer.drain()
-        await read.wait()
-        writer.write(b"    }")
-        await writer.drain()
-        return True
-
-    async with serving(patient) as server:
-        opened = await transport.open(_GET, f"{server.url}/x", headers={}, silence=0.05, total=None)
-        assert (await opened.peek(1)).body == b"{"
-        await asyncio.sleep(0.2)
-        read.set()
-        assert (await opened.read()).body == b"{    }"
-        opened.close()
-
-
-class _Source:
-    """What a call waits for."""
-
-    given_up = False
-
-    def set_exception(self, exc: BaseException) -> None:
-        self.given_up = True
-
-
-@pytest.mark.parametrize("answered", [True, False])
-async def test_what_came_while_the_loop_stood_still_is_no_timeout(answered: bool) -> None:
-    loop = asyncio.get_running_loop()
-    timeouts, source = Timeouts(loop), _Source()
-    timeout = Timeout(timeouts, 0.01, None, loop.time())
-    timeout.start(source)
-    loop.call_soon(time.sleep, 0.05)
-    for _ in range(3):
-        await asyncio.sleep(0)  # in the last the timer rings, which is before the answer is seen
-    if answered:
-        timeout.stop()
-    await asyncio.sleep(0.02)
-    assert source.given_up is not answered
-    timeouts.close()
 
 
 async def test_one_call_that_is_given_up_costs_no_other(transport: Transport) -> None:
