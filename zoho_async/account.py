@@ -12,6 +12,7 @@ Work that outlives the call that began it (look-ahead, renewal of tokens) is a t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -74,6 +75,9 @@ from zoho_async.transport import (
 from zoho_async.wire import Unreadable
 
 T = TypeVar("T")
+
+#: Seconds that a call holds its slot while all connections are in use.
+_CONNECTION_SOON: Final = 5.0
 
 
 class Account:
@@ -280,8 +284,13 @@ class Account:
     # -- one attempt ------------------------------------------------------------------------
 
     async def _admitted(self, call: Call) -> tuple[AccessToken, Slot]:
-        """A slot, and a token that is good now that the slot is here."""
-        budget = call.options.budget
+        """A slot and a connection, and a token that is good now that they are here.
+
+        Who waits for a connection holds a slot, and not for long: it would count as one that
+        arrives sooner than it then would. Who waits for a slot holds no connection: others can use
+        it.
+        """
+        budget, began = call.options.budget, self._clock.monotonic()
         while True:
             if self._closed:
                 raise SessionClosed
@@ -295,11 +304,25 @@ class Account:
                 caller=call.caller,
                 wait_for_reset=call.options.wait_for_reset,
             )
+            connected = await self._connected(slot)
             token = self._tokens.current()
-            usable = token is not None and not slot.stale and not self._closed
+            usable = connected and not slot.stale and not self._closed
             if token is not None and usable and (budget is None or budget.spend()):
                 return token, slot
             await self._settled(slot.unsent())
+            if connected:
+                self._open().give_back()
+            elif self._clock.monotonic() - began > (call.options.max_wait or math.inf):
+                many = self._open().connections
+                raise NotConnected(call.request, f"all {many} connections are in use")
+
+    async def _connected(self, slot: Slot) -> bool:
+        """Take a connection for the call that has ``slot``, if one is free before long."""
+        try:
+            return await self._open().take(_CONNECTION_SOON)
+        except BaseException:
+            await self._settled(slot.unsent())
+            raise
 
     async def _answer(
         self,

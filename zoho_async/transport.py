@@ -5,6 +5,11 @@ itself repeats GET, PUT and DELETE when a kept-alive connection turns out to be 
 redirects (with the Authorization header), and adds credentials from ``~/.netrc``: all of that is
 off. What remains is one question, answered by the exception's class: did the request leave this
 machine? `NotConnected` says no; `ConnectionBroken` and `CallTimeout` say perhaps.
+
+Connections are `CONNECTIONS` at most, or what the caller's own connector allows. A request first
+takes a place among them (`Transport.take`), so that it never waits within aiohttp, which would
+count that wait as a failure to connect: a session that calls for hundreds of organizations has to
+wait for connections that are in use, and that is nobody's fault.
 """
 
 from __future__ import annotations
@@ -12,12 +17,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+import sys
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
+import anyio
 import msgspec
 from yarl import URL
 
@@ -33,6 +40,8 @@ from zoho_async.multipart import Form
 from zoho_async.regions import is_loopback
 
 CONNECT_TIMEOUT: Final = 10.0
+#: As many as aiohttp opens by itself, and far from the files that a process may have open.
+CONNECTIONS: Final = 100
 #: An ordinary answer is small; one that is still dripping in after this long is a fault.
 ANSWER_TIMEOUT: Final = 300.0
 #: More than any page or document of Zoho's; a body that goes on past it would fill the memory.
@@ -68,9 +77,15 @@ class Opened:
     """
 
     def __init__(
-        self, response: aiohttp.ClientResponse, request: Request, url: str, began: float
+        self,
+        response: aiohttp.ClientResponse,
+        request: Request,
+        url: str,
+        began: float,
+        give_back: Callable[[], None],
     ) -> None:
         self._response: Final = response
+        self._give_back: Callable[[], None] | None = give_back
         self._request: Final = request
         self._url: Final = url
         self._began: Final = began
@@ -111,6 +126,9 @@ class Opened:
         """Give the connection back, or cut it where something on it is unread."""
         if not self._response.closed:  # as it is once it was read to its end
             self._response.close()
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
 
     async def _next(self, most: int | None = None) -> bytes:
         """What has come, ``most`` bytes of it at most; nothing at the end."""
@@ -159,8 +177,11 @@ class Transport:
     """
 
     def __init__(self, connector: aiohttp.BaseConnector | None, *, user_agent: str) -> None:
+        allowed = CONNECTIONS if connector is None else connector.limit
+        self.connections: Final = allowed or sys.maxsize
+        self._places: Final = anyio.Semaphore(self.connections)
         self._client: Final = aiohttp.ClientSession(
-            connector=connector,
+            connector=connector or aiohttp.TCPConnector(limit=0),
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_never_again,),
@@ -170,6 +191,25 @@ class Transport:
     async def close(self) -> None:
         """Close the sockets."""
         await self._client.close()
+
+    async def take(self, seconds: float | None = None) -> bool:
+        """Take a place among the connections; False if none is free in so many seconds.
+
+        The answer that `open` gives returns it when it is closed, and `give_back` where none was
+        asked for.
+        """
+        try:
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.move_on_after(seconds):
+                await self._places.acquire()
+                return True
+            return False
+        return True
+
+    def give_back(self) -> None:
+        """Another may have the place that was taken."""
+        self._places.release()
 
     async def send(
         self,
@@ -189,6 +229,7 @@ class Transport:
         when it may have been, `UnreadableReply` for a body of more than ``MOST_BYTES``,
         `ConfigurationError` when the host's certificate is not to be trusted.
         """
+        await self.take()
         opened = await self.open(
             request, url, headers=headers, body=body, silence=silence, total=total, proxy=proxy
         )
@@ -210,7 +251,8 @@ class Transport:
     ) -> Opened:
         """Send once and read the head of the answer; raises as `send`.
 
-        What a file's own source raised comes as it is.
+        A place among the connections was taken for it. What a file's own source raised comes as it
+        is.
         """
         began = asyncio.get_running_loop().time()
         try:
@@ -226,11 +268,14 @@ class Transport:
                 skip_auto_headers=_UNTYPED if body is None and request.method != "GET" else None,
                 proxy=proxy,
             )
-        except _FAULTS as error:
+        except BaseException as error:
+            self.give_back()
+            if not isinstance(error, _FAULTS):
+                raise
             if isinstance(body, Form) and body.failure is not None:
                 raise body.failure from None
             raise _as_ours(error, request, url) from error
-        return Opened(response, request, url, began)
+        return Opened(response, request, url, began, self.give_back)
 
 
 @functools.lru_cache(64)

@@ -1,0 +1,96 @@
+"""Connections are few; to wait for one is no failure, and each comes back whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+import pytest
+
+from zoho_async import Session, account, transport
+from zoho_async.books import invoices
+from zoho_async.errors import NotConnected, ZohoError
+from zoho_async.limits import MemoryLedger
+from zoho_async.retry import Policy
+from zoho_async.sandbox import Fault, Sandbox
+from zoho_async.sandbox.faults import FaultKind
+
+ORGANIZATIONS = [str(20_000_000 + number) for number in range(12)]
+BROKEN: tuple[FaultKind, ...] = (
+    *("drop", "drop_undone", "reset", "broken_body", "cut", "empty", "html", "status", "bad_gzip"),
+    *("redirect", "dead_token", "slow", "silent"),
+)
+
+
+@asynccontextmanager
+async def session(box: Sandbox, connections: int) -> AsyncIterator[Session]:
+    async with (
+        aiohttp.TCPConnector(limit=connections) as connector,
+        Session.from_env(box.environment(), http=connector, ledger=MemoryLedger()) as zoho,
+    ):
+        zoho._account._retry = Policy(tries=1)  # type: ignore[misc]  # what fails fails at once
+        yield zoho
+
+
+def free(zoho: Session) -> int:
+    open_now = zoho._account._transport
+    assert open_now is not None
+    return open_now._places.value
+
+
+async def test_to_wait_for_a_connection_is_no_failure_to_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hasty(total: float | None, silence: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=total, connect=0.05, sock_read=silence)
+
+    async with Sandbox(organizations=ORGANIZATIONS, latency=0.1) as box, session(box, 2) as zoho:
+        await zoho.for_organization(ORGANIZATIONS[0]).request("GET", "/contacts")
+        monkeypatch.setattr(transport, "_timeout", hasty)
+        await asyncio.gather(
+            *(zoho.for_organization(one).request("GET", "/contacts") for one in ORGANIZATIONS)
+        )
+        assert box.calls == 1 + len(ORGANIZATIONS)
+        assert free(zoho) == 2
+
+
+async def test_a_connection_comes_back_whatever_becomes_of_its_call() -> None:
+    async with Sandbox(sizes={"invoices": 5}) as box, session(box, 3) as zoho:
+        row = (await invoices.list(zoho)).rows[0]
+        patient = zoho.with_options(timeout=0.05)
+        for kind in BROKEN:
+            box.faults[:] = [Fault(kind=kind, path="*/invoices*", seconds=0.2)]
+            with suppress(ZohoError):
+                await invoices.get(patient, row.invoice_id)
+            box.faults[:] = [Fault(kind=kind, path="*/invoices*", seconds=0.2)]
+            with suppress(ZohoError):
+                await invoices.get_pdf(patient, row.invoice_id).read()
+            assert free(zoho) == 3, kind
+        box.faults[:] = [Fault(kind="silent", path="*", seconds=0.2, times=None)]
+        for turns in range(12):
+            waiting = [asyncio.create_task(invoices.get(zoho, row.invoice_id)) for _ in range(5)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            assert free(zoho) == 3, turns
+
+
+async def test_who_finds_no_connection_gives_the_slot_back_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(account, "_CONNECTION_SOON", 0.01)
+    async with Sandbox(sizes={"invoices": 5}) as box, session(box, 1) as zoho:
+        row = (await invoices.list(zoho)).rows[0]
+        async with invoices.get_pdf(zoho, row.invoice_id).open() as document:
+            with pytest.raises(NotConnected, match="all 1 connections are in use"):
+                await invoices.get(zoho.with_options(max_wait=0.05), row.invoice_id)
+            assert (await zoho.snapshot()).in_flight == 1
+            later = asyncio.create_task(invoices.get(zoho, row.invoice_id))
+            async for _ in document:
+                pass
+        assert (await later).invoice_id == row.invoice_id
+        assert free(zoho) == 1
