@@ -83,10 +83,10 @@ def calls(run: Run) -> Table:
 
     What stands in the way of 1.3, in parts of the floor: aiohttp's timers for the server's silence
     and for the whole call 0.12 (measured by doing without them); the limits, which count the call
-    in and out and heed the day's headers, about 0.2; what the answer means and the observer 0.1; the
-    rest is the call and its headers, its connection, the token and the retries' budget. In time it
-    is more than in instructions: between two system calls all of it runs in caches that the other
-    has filled.
+    in and out and heed the day's headers, about 0.2; what the answer means and the observer 0.1;
+    the rest is the call and its headers, its connection, the token and the retries' budget. In time
+    it is more than in instructions: between two system calls all of it runs in caches that the
+    other has filled.
     """
     table, figures = _table(run, "calls", "One small call, ten at once", times=20)
     table.reach = [Reach("CPU to aiohttp's", figures[OURS].ratio(figures[FLOOR]), 1.3, "x")]
