@@ -10,7 +10,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -80,8 +80,9 @@ async def kill_until_done(home: Path, seed: int, kills: int, minute: float) -> N
                     try:
                         await asyncio.wait_for(process.wait(), chance.uniform(0, minute))
                     except TimeoutError:
-                        process.kill()
-                        left -= 1
+                        with suppress(ProcessLookupError):  # it may end at this very moment
+                            process.kill()
+                            left -= 1
                 _, err = await process.communicate()
                 ended = process.returncode == 0
                 assert ended or process.returncode == -9, err.decode()
