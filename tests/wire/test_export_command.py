@@ -13,7 +13,7 @@ import sys
 import urllib.request
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,8 @@ async def killed_at_random(server: Server, kills: int, chance: random.Random) ->
         try:
             await asyncio.wait_for(process.wait(), chance.uniform(0, server.minute / 2))
         except TimeoutError:
-            process.kill()
+            with suppress(ProcessLookupError):  # it may end at this very moment
+                process.kill()
         await process.communicate()
 
 
