@@ -304,22 +304,24 @@ class Account:
                 caller=call.caller,
                 wait_for_reset=call.options.wait_for_reset,
             )
-            connected = await self._connected(slot)
+            transport = await self._connected(slot)
             token = self._tokens.current()
-            usable = connected and not slot.stale and not self._closed
+            usable = transport is not None and not slot.stale and not self._closed
             if token is not None and usable and (budget is None or budget.spend()):
                 return token, slot
+            if transport is not None:  # first: the wait for the ledger may be cancelled
+                transport.give_back()
             await self._settled(slot.unsent())
-            if connected:
-                self._open().give_back()
-            elif self._clock.monotonic() - began > (call.options.max_wait or math.inf):
+            longest = math.inf if call.options.max_wait is None else call.options.max_wait
+            if transport is None and self._clock.monotonic() - began > longest:
                 many = self._open().connections
                 raise NotConnected(call.request, f"all {many} connections are in use")
 
-    async def _connected(self, slot: Slot) -> bool:
-        """Take a connection for the call that has ``slot``, if one is free before long."""
+    async def _connected(self, slot: Slot) -> Transport | None:
+        """Take a connection for the call that has ``slot``; None if none is free before long."""
         try:
-            return await self._open().take(_CONNECTION_SOON)
+            transport = self._open()
+            return transport if await transport.take(_CONNECTION_SOON) else None
         except BaseException:
             await self._settled(slot.unsent())
             raise
