@@ -18,7 +18,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.sandbox import books, instant, organizations, queries
 from zoho_async.sandbox.homes import Home
 from zoho_async.sandbox.many import ids_asked, ids_in_body, many
-from zoho_async.sandbox.papers import UPLOADS, document, wants_print
+from zoho_async.sandbox.papers import UPLOADS, by_id, document, forgotten, wants_print
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid, success
@@ -48,6 +48,8 @@ async def answer(call: Call, store: Store, every: MutableSequence[Store]) -> Rep
     Raises `ApiRefusal`.
     """
     found = route(call.product, call.method, call.parts)
+    if found is None and (told := by_id(call, store)) is not None:
+        return told
     if found is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     if call.parts[0] == "organizations":
@@ -59,6 +61,7 @@ async def answer(call: Call, store: Store, every: MutableSequence[Store]) -> Rep
     queries.check(found.facts, call.params, UPLOADS)
     ask = Ask(call, found, store)
     reply = await _answered(ask)
+    forgotten(ask)
     if ask.call.method != "GET" and ask.found and ask.found[0] is not None:
         bookkeeping.followed(store, ask.found[0])
     return reply

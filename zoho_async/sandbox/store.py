@@ -44,6 +44,7 @@ _LAST_NUMBER: Final = re.compile(r"[0-9]{1,9}$")
 _STATE: Final = decoder_of(dict[str, Any], float_hook=Decimal)
 _GONE: Final = b""
 _MOST_INSIDE: Final = 256
+_FIRST_DOCUMENT: Final = 7001
 
 
 class Collection:
@@ -435,6 +436,13 @@ class Store:
         """Keep a document under a path; the one before is gone."""
         self._files[product, path] = file
         self.keep.put(self._place("files"), f"{product}{path}", msgspec.msgpack.encode(file))
+
+    def new_document(self, product: str) -> str:
+        """An id that no document of this organization has or had."""
+        start = f"{product}/documents/"
+        kept = {path for path in self.keep.place(self._place("files")) if path.startswith(start)}
+        here = {f"{of}{path}" for of, path in self._files if f"{of}{path}".startswith(start)}
+        return str(_FIRST_DOCUMENT + len(kept | here))
 
     def exists(self, name: str, record_id: object) -> bool:
         return self.collections[name].find(str(record_id)) is not None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from zoho_async.sandbox.many import home_of_ids, ids_asked, many
-from zoho_async.sandbox.papers import document, uploaded, uploads, wants_print
+from zoho_async.sandbox.papers import document, removed, uploaded, uploads, wants_print
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import Reply, success
 from zoho_async.sandbox.request import ROWS, Ask, Found, missing
@@ -40,7 +40,8 @@ def of_words(ask: Ask) -> Reply:
     if ids is not None and home is not None and not makes:
         return many(ask, home, ids)
     if call.method == "DELETE":
-        ask.store.forget(call.product, call.path)
+        if not removed(ask):
+            ask.store.forget(call.product, call.path)
         return success(message_of(ask))
     body = accepted(facts, call.body, whole=False) if call.method != "GET" else {}
     if ROWS in call.body and ask.tail[-1:] == ["customfields"]:
