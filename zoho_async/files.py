@@ -10,7 +10,6 @@ inside `Download.open`, where some of it was handed out.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -23,8 +22,8 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
-from urllib.parse import unquote
 
+from zoho_async.names import disposition_name, file_name
 from zoho_async.transport import Opened
 
 T = TypeVar("T")
@@ -165,15 +164,8 @@ async def _as_it_is(document: Document) -> Document:
     return document
 
 
-_FILE_NAME: Final = r"(?i)filename(\*)?=(?:UTF-8'[^']*')?(\"[^\"]+\"|[^;]+)"
-
-
 def _file_name(disposition: str, fallback: str, document: Document) -> str:
     """The reply's own file name without any folder, or one made from the operation's."""
-    found = sorted(re.findall(_FILE_NAME, disposition), reverse=True)  # the encoded one, if both
-    star, text = found[0] if found else ("", "")
-    text = unquote(text) if star else text
-    name = re.split(r"[/\\]", text.strip().strip('"'))[-1]
-    name = "".join(each for each in name if each.isprintable()).strip(" .")[-200:]
     kind = document.content_type.rpartition("/")[2]
-    return name or f"{fallback}.{kind if kind.isalnum() else 'bin'}"
+    plain = kind if kind.isalnum() and len(kind) < 10 else "bin"
+    return file_name(disposition_name(disposition), f"{fallback}.{plain}")

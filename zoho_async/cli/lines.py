@@ -7,6 +7,7 @@ from typing import Final, TextIO
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
+    DocumentFailed,
     ExportEvent,
     FurtherPlanned,
     FurtherProgress,
@@ -47,6 +48,8 @@ class Lines:
             self._write(f"{event.resource} {how}: {event.error}")
         elif isinstance(event, LookingAgain):
             self._write(f"{event.resource} was edited while it was read: looking again")
+        elif isinstance(event, DocumentFailed):
+            self._write(document_line(event))
         elif isinstance(event, FurtherPlanned | FurtherProgress | Parked):
             self._further(event)
 
@@ -78,6 +81,11 @@ def further_line(event: FurtherPlanned) -> str:
         f"{event.resource}: {event.work} of {count(event.records, 'record')} "
         f"in {least}{count(event.calls, 'call')}{days}"
     )
+
+
+def document_line(event: DocumentFailed) -> str:
+    """Which document could not be saved, and why."""
+    return f"{event.resource} {event.record}: document {event.document} not saved: {event.reason}"
 
 
 def parked_line(event: Parked) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from zoho_async import events
 from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
+    DocumentFailed,
     ExportEvent,
     FurtherPlanned,
     FurtherProgress,
@@ -71,6 +72,9 @@ class Tracker:
             standing.rows, standing.total, standing.state = event.rows, event.rows, "done"
         elif isinstance(event, LookingAgain):
             self.resources[event.resource].note = "edited meanwhile: looking again"
+        elif isinstance(event, DocumentFailed):
+            note = f"document {event.document} of {event.record} not saved"
+            self.resources[event.resource].note = note
         elif isinstance(event, FurtherPlanned | FurtherProgress | Parked):
             self._further(event)
         elif isinstance(event, Sweeping):

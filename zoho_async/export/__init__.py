@@ -4,10 +4,10 @@
 `modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
 run), `proof` (whether it missed anything), `sweep` (what was deleted), `lander` and `landing`
 (where pages come down), `state` and `known` (what is remembered). What lists do not tell: `below`
-(lists below records) and `records` (details, documents), `queue`, `following`, `further` and
-`offspring` (asking for them, and where that comes down). The place: `destination` (what is asked of
-it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the place made
-of files), and `databases`.
+(lists below records) and `records` (details, documents), `queue`, `following`, `further`,
+`offspring` and `documents` (asking for them, and where that comes down). The place: `destination`
+(what is asked of it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and
+`formats` (the place made of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
@@ -22,6 +22,7 @@ from zoho_async.export.errors import (
     UnknownResource,
 )
 from zoho_async.export.events import (
+    DocumentFailed,
     ExportEvent,
     FurtherPlanned,
     FurtherProgress,
@@ -48,6 +49,7 @@ __all__ = [
     "Destination",
     "DestinationError",
     "Directory",
+    "DocumentFailed",
     "Export",
     "ExportError",
     "ExportEvent",

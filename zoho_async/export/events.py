@@ -108,6 +108,19 @@ class FurtherProgress(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
+class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """A document of a record was refused, is missing or came broken. The next run asks again.
+
+    ``record`` is the record's id; ``document`` the document's id, or what it is (``pdf``,
+    ``attachment``, ``receipt``, ``image``) if it has none.
+    """
+
+    resource: str
+    record: str
+    document: str
+    reason: str
+
+
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
     """The day's calls are used up: the job goes on by itself in ``seconds``.
 
@@ -155,6 +168,7 @@ ExportEvent: TypeAlias = (
     | LookingAgain
     | FurtherPlanned
     | FurtherProgress
+    | DocumentFailed
     | Parked
     | Sweeping
     | ResourceDone
@@ -169,8 +183,9 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     not known before and ``changed`` for others, ``deleted`` were found gone; ``rows_new`` are those
     of the rows that this run wrote. ``calls`` were made by this run, ``pages`` of them for pages of
     the list, and ``least_calls`` could have been enough for the rows that it read. ``records`` were
-    asked for their details or children by this run, and ``files`` of them saved; of
-    ``passed_over`` Zoho refused the children or a document.
+    asked for their details or children by this run, and ``files`` of them saved.
+    ``passed_over`` counts records whose children Zoho refused, and documents that could not be
+    saved (`DocumentFailed`).
     """
 
     resource: str

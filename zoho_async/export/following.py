@@ -4,21 +4,19 @@ Records are asked for side by side, `WIDTH` at a time at most, and land in their
 together as came while the last ones landed. So a run that is killed has paid for at most that many
 answers that it did not keep, and where a call fails, what was answered before it is kept first.
 
-Zoho may refuse to list what hangs below one record, or to print it, for a reason that lies in that
-record (a vendor has no refunds, a draft no PDF). Such a record is passed over and counted, and
-asked for again when it changes. A detail that is refused ends the list: its row would be missing.
+Zoho may refuse to list what hangs below one record for a reason that lies in that record (a vendor
+has no refunds). Such a record is passed over and counted, and asked for again when it changes. A
+detail that is refused ends the list: its row would be missing.
 
 A record of which Zoho says that there is none was deleted since the list showed it. A batch that
 leaves a record out says nothing: it is asked for by its own read.
 
-Documents are complete under their names or not there (`zoho_async.saving`). What Zoho prints of a
-record is ``<id>.pdf``; what is attached to it has its own name in a folder ``<id>``, which is
-filled beside its place and then takes it. The documents of records that were deleted stay.
+`zoho_async.export.documents` saves documents. A record of which one fails stays in the queue: the
+failure is told, and the next run asks again. The documents of deleted records stay.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -34,14 +32,20 @@ from zoho_async.errors import InvalidRequest, ReplyError
 from zoho_async.export import modes
 from zoho_async.export.asking import page_below, says_gone
 from zoho_async.export.catalog import list_operation
-from zoho_async.export.events import ExportEvent, FurtherPlanned, FurtherProgress, FurtherWork
+from zoho_async.export.documents import Documents, Saved
+from zoho_async.export.events import (
+    DocumentFailed,
+    ExportEvent,
+    FurtherPlanned,
+    FurtherProgress,
+    FurtherWork,
+)
 from zoho_async.export.further import Further, FurtherLanding
 from zoho_async.export.in_order import WIDTH, in_order
 from zoho_async.export.lander import Blocking
 from zoho_async.export.plan import days_needed, further_calls
 from zoho_async.export.queue import Due, Work
-from zoho_async.export.records import PDF, Batches, record_in, with_fields
-from zoho_async.operation import PRODUCTS, Operation
+from zoho_async.export.records import Batches, record_in, with_fields
 from zoho_async.paging import RowsPage
 from zoho_async.session import Session
 from zoho_async.wire import Unreadable, raw_page, row_id
@@ -78,7 +82,10 @@ class Following:
         self._further: Final = asked_now(landing.further, folder)
         self._blocking: Final = blocking
         self._clock: Final = clock
-        self._folder: Final = folder
+        papers = self._further.papers
+        self._documents: Final = (
+            Documents(zoho, papers, folder) if papers is not None and folder is not None else None
+        )
         self._batches = landing.further.details.batches if landing.further.details else None
         self._asked = 0
         self._of = 0
@@ -110,11 +117,12 @@ class Following:
             await self._begin("children", "rows", tell)
             await self._each("rows", 1, self._first_page, self._bore, "children", tell)
         if self._further.papers is not None:
-            assert self._folder is not None
-            await anyio.to_thread.run_sync(_clear_drafts, self._folder)
+            assert self._documents is not None
+            await anyio.to_thread.run_sync(self._documents.prepare)
             await self._blocking(lambda: self._landing.newest("files"))
             await self._begin("files", "files", tell)
-            await self._each("files", 1, self._save, self._note, "files", tell)
+            note = partial(self._note, tell=tell)
+            await self._each("files", 1, self._save, note, "files", tell)
 
     async def _begin(self, kind: FurtherWork, work: Work, tell: Tell) -> None:
         self._asked, self._of = 0, await self._blocking(lambda: self._landing.count(work))
@@ -158,8 +166,9 @@ class Following:
                 )
             )
 
-        taken = max(_TAKEN, most * WIDTH)
-        while dues := await self._blocking(lambda: self._landing.due(work, taken)):
+        taken, place = max(_TAKEN, most * WIDTH), 0
+        while dues := await self._blocking(partial(self._landing.due, work, taken, place)):
+            place = dues[-1].place  # those that failed stay in the queue, for the next run
             groups = [dues[start : start + most] for start in range(0, len(dues), most)]
             await in_order(groups, ask, landed)
 
@@ -269,55 +278,31 @@ class Following:
 
     # -- documents ------------------------------------------------------------------------------
 
-    async def _save(self, dues: Sequence[Due]) -> int:
-        """Save the documents of one record; how many there were."""
-        papers, folder = self._further.papers, self._folder
-        assert papers is not None
-        assert folder is not None
-        (due,) = dues
-        wanted = due.given.split()
-        saved = 0
-        if PDF in wanted and papers.printed is not None:
-            saved += await self._download(papers.printed, due, folder / f"{due.id}.pdf", pdf=True)
-        place, beside = folder / due.id, folder / f"{due.id}.new"
-        await anyio.to_thread.run_sync(_remove, beside)
-        attached = 0
-        for name in wanted:
-            if name in papers.attached:
-                attached += await self._download(papers.attached[name], due, beside, pdf=False)
-        await anyio.to_thread.run_sync(_replace, beside, place)
-        return saved + attached
-
-    async def _download(self, facts: OperationFacts, due: Due, target: Path, *, pdf: bool) -> bool:
-        """Save one document; whether there is one."""
-        operation = Operation(
-            name=facts.name,
-            product=PRODUCTS[facts.product],
-            method="GET",
-            path=facts.path,
-            result=bytes,
-            scope=facts.scope,
-            accept="application/pdf" if pdf else "*/*",
-        )
-        query = {"accept": "pdf"} if pdf else {}
-        self.calls += 1
+    async def _save(self, dues: Sequence[Due]) -> Saved:
+        assert self._documents is not None
+        before = self._documents.calls
         try:
-            await self._zoho.download(operation, ids=(due.id,), query=query).save(
-                target if pdf else f"{target}/"
-            )
-        except ReplyError as error:
-            if isinstance(error, InvalidRequest) and not says_gone(error):
-                self.passed_over += 1
-            elif not says_gone(error):
-                raise
-            return False
-        return True
+            return await self._documents.save(dues[0])
+        finally:
+            self.calls += self._documents.calls - before
 
-    async def _note(self, answers: Sequence[tuple[Sequence[Due], int]]) -> None:
-        dues = [due for group, _ in answers for due in group]
-        files = sum(number for _, number in answers)
-        await self._blocking(lambda: self._landing.saved(dues, files))
+    async def _note(self, answers: Sequence[tuple[Sequence[Due], Saved]], tell: Tell) -> None:
+        """Records of which everything is saved are done; the others are asked for again later."""
+        done = [due for (due,), saved in answers if not saved.failures]
+        files = sum(saved.files for _, saved in answers)
+        await self._blocking(lambda: self._landing.saved(done, files))
         self.saved += files
+        for (due,), saved in answers:
+            self.passed_over += len(saved.failures)
+            for failure in saved.failures:
+                await tell(
+                    DocumentFailed(
+                        resource=self._landing.facts.resource,
+                        record=due.id,
+                        document=failure.document,
+                        reason=failure.reason,
+                    )
+                )
 
 
 def asked_now(further: Further, folder: Path | None) -> Further:
@@ -329,20 +314,3 @@ def folder_of(directory: Path, resource: str) -> Path:
     """Where the documents of ``resource`` go below ``directory``."""
     product, _, name = resource.partition(".")
     return directory / product / f"{name}.files"
-
-
-def _clear_drafts(folder: Path) -> None:
-    """Remove what a run that was killed had begun to save."""
-    for draft in folder.glob(".*.part"):
-        draft.unlink(missing_ok=True)
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _replace(beside: Path, place: Path) -> None:
-    """What stands in ``place`` goes; what was put beside it, if anything, takes it."""
-    _remove(place)
-    if beside.is_dir():
-        beside.replace(place)

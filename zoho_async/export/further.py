@@ -40,6 +40,9 @@ from zoho_async.export.records import Details, Papers, with_fields
 from zoho_async.export.state import Position, State
 from zoho_async.wire.text import untyped
 
+#: Ids that would make the path that of something else; `zoho_async.call` refuses them.
+_NO_PATH: Final = frozenset({"", ".", ".."})
+
 
 class Further(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of each new or changed record of a resource; at least one of the three.
@@ -90,7 +93,7 @@ class FurtherLanding(Landing):
         files: list[Due] = []
         place = self.position.queued
         for one in met:
-            if one.key.startswith("#"):  # it has no id to ask for it by
+            if one.key.startswith("#") or one.key.strip() in _NO_PATH:  # no id to ask for it by
                 now.extend([one] if self.further.child is None else [])
                 continue
             place += 1
@@ -117,10 +120,10 @@ class FurtherLanding(Landing):
 
     # -- out of the queue -----------------------------------------------------------------------
 
-    def due(self, work: Work, most: int) -> list[Due]:
-        """The next records that are to be asked for."""
+    def due(self, work: Work, most: int, after: int = 0) -> list[Due]:
+        """The next records that are to be asked for, behind place ``after`` of the queue."""
         with writing(self._destination.name):
-            return self._state.queue(self.position).some(work, most)
+            return self._state.queue(self.position).some(work, most, after)
 
     def newest(self, work: Work) -> None:
         """Ask for each record once, as it was met last."""
@@ -207,7 +210,7 @@ class FurtherLanding(Landing):
         )
 
     def saved(self, dues: Sequence[Due], files: int) -> None:
-        """The documents of these records are durable: ``files`` of them."""
+        """All documents of these records are durable; ``files`` are new."""
         with writing(self._destination.name), self._state.database.transaction():
             self._state.queue(self.position).done("files", [due.place for due in dues])
             self._put(files=self.position.files + files)

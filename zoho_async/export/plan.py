@@ -44,7 +44,8 @@ def further_calls(
 ) -> tuple[int, bool]:
     """Calls that the further questions about so many records take, and whether that is exact.
 
-    Children may take more than a page, and whether something is attached is told by each row. A
+    Children may take more than a page. What is attached to a record takes a call for its read and
+    one per document, and only its row or that read tells whether there is any. A
     batch read of which it is not known that it tells all is not counted on.
     ``only`` counts one kind of question.
     """
@@ -57,7 +58,7 @@ def further_calls(
         calls, exact = calls + records, False
     if further.papers is not None and only in (None, "files"):
         calls += records * (further.papers.printed is not None)
-        exact = not further.papers.attached
+        exact = not further.papers.attached and not further.papers.several
     return calls, exact
 
 

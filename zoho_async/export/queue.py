@@ -76,6 +76,8 @@ class Queue:
 
     def done(self, work: Work, places: Sequence[int]) -> None:
         """Take records out."""
+        if not places:
+            return
         marks = ",".join("?" * len(places))
         self._database.execute(
             f"DELETE FROM {TABLE} WHERE resource = ? AND work = ? AND place IN ({marks})",

@@ -133,7 +133,8 @@ def forgotten(ask: Ask) -> None:
         return
     rest = [row for row in held if str(row.get("document_id")) != document_id]
     if len(rest) < len(held):
-        last = ask.store.file(call.product, f"/documents/{rest[-1]['document_id']}") if rest else None
+        before = str(rest[-1]["document_id"]) if rest else ""
+        last = ask.store.file(call.product, f"/documents/{before}")
         ask.store.forget(call.product, f"{above}/attachment")
         if last is not None:
             ask.store.keep_file(call.product, f"{above}/attachment", last)
