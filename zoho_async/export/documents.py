@@ -139,13 +139,15 @@ class Documents:
         wanted = due.given.split()
         tally = _Tally(await anyio.to_thread.run_sync(_holder_in, self._folder))
         try:
-            if PDF in wanted and self._papers.printed is not None:
-                await self._each(tally, PDF, self._print(tally, due))
             if ATTACHMENT in wanted:
                 await self._each(tally, ATTACHMENT, self._attachments(tally, due))
             for name, facts in self._papers.attached.items():
                 if name in wanted and name != ATTACHMENT:
                     await self._each(tally, name, self._without_id(tally, due, facts))
+            if (
+                PDF in wanted and self._papers.printed is not None
+            ):  # last: it is not kept if cut off
+                await self._each(tally, PDF, self._print(tally, due))
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, tally.holder)
