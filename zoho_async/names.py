@@ -13,7 +13,8 @@ drive letter, no control or invisible character, no name of a device, no dot at 
 most `LONGEST` bytes of UTF-8.
 
 Why it holds. `component` lets only ``0-9 a-z -`` through as they are. Any other text becomes its
-plain characters, ``~`` and 64 bits of a digest of all of it; a plain name has no ``~``.
+plain characters, ``~`` and 64 bits of a digest of all of it; a plain name has no ``~``. No
+`component` has a ``_``, so one can be told from what follows it there.
 
 A limit on names counts bytes (255 on Linux and macOS; 255 UTF-16 units on Windows, which are never
 more than the bytes). A cut never divides a character and keeps the extension.
@@ -45,7 +46,7 @@ def component(identity: str) -> str:
     """
     if _PLAIN.fullmatch(identity) and not _DEVICE.match(identity):
         return identity
-    kept = re.sub(r"[^0-9A-Za-z]+", "_", identity).strip("_")[:24]
+    kept = re.sub(r"[^0-9A-Za-z]+", "-", identity).strip("-")[:24]
     whole = identity.encode("utf-8", "surrogatepass")
     return f"{kept}~{hashlib.blake2b(whole, digest_size=8).hexdigest()}"
 

@@ -37,6 +37,7 @@ def test_an_id_becomes_one_component_that_every_system_stores(text: str) -> None
 @given(ANYTHING)
 def test_any_id_becomes_one_component_that_every_system_stores(text: str) -> None:
     check_storable(component(text), 60)
+    assert "_" not in component(text)
 
 
 @given(ANYTHING, ANYTHING)

@@ -44,6 +44,8 @@ _ARRAYS: Final[dict[type, str]] = {
     bytes: "bytea[]",
 }
 _ADVICE: Final = "see to the server (its room, its rights) and run the same again to go on"
+#: A name or a text in quotes, a mark, or a percent sign.
+_MARKED: Final = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'|\?|%""")
 _NULL: Final = r"\N"
 _ESCAPES: Final = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _WORDS: Final = {True: "t", False: "f", None: _NULL}
@@ -204,10 +206,8 @@ class PostgreSqlEngine:
         )
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
-        key = quoted(table.key[0])
-        return bool(
-            self._ask(f"SELECT 1 FROM {quoted(table.name)} WHERE {key} = ANY(%s) LIMIT 1", ids)
-        )
+        key, name = quoted(table.key[0]), quoted(table.name)
+        return bool(self._ask(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         self._copy(quoted(table.name), table, values)
@@ -231,7 +231,7 @@ class PostgreSqlEngine:
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
         key = quoted(table.key[0])
-        self._ask(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(%s)", ids)
+        self._ask(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
 
     def close(self) -> None:
         """Give the schema back and disconnect."""
@@ -241,7 +241,7 @@ class PostgreSqlEngine:
 
     def _ask(self, sql: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
         with self.refusals():
-            cursor = self._connection.execute(sql, [list(ids)])
+            cursor = self._connection.execute(_marked(sql), [list(ids)])
             rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
             return rows
 
@@ -262,8 +262,9 @@ class PostgreSqlEngine:
         arrays = ", ".join(f"%s::{_array_type(column)}" for column in values)
         with self.refusals():
             self._connection.execute(
-                f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest({arrays})"
-                f" {tail}",
+                _plain(f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest(")
+                + arrays
+                + _plain(f") {tail}"),
                 values,
             )
 
@@ -299,8 +300,13 @@ def _escaped(text: str) -> str:
 
 
 def _marked(sql: str) -> str:
-    """``sql`` with the driver's marks in place of ``?``."""
-    return sql.replace("%", "%%").replace("?", "%s")
+    """``sql`` with the driver's marks in place of ``?``, but in names and texts in quotes."""
+    return _MARKED.sub(lambda found: "%s" if found[0] == "?" else _plain(found[0]), sql)
+
+
+def _plain(sql: str) -> str:
+    """``sql`` for the driver, which takes a ``%`` anywhere for a mark."""
+    return sql.replace("%", "%%")
 
 
 def _first_line(problem: Exception) -> str:
