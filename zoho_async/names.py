@@ -42,7 +42,7 @@ def component(identity: str) -> str:
     """The name of a file or folder for what ``identity`` identifies.
 
     >>> component("460000000026049"), component("../../victim")
-    ('460000000026049', 'victim~5dfb10bf3ba0fb4f')
+    ('460000000026049', 'victim~2cc6427d2e88ec99')
     """
     if _PLAIN.fullmatch(identity) and not _DEVICE.match(identity):
         return identity
@@ -90,7 +90,10 @@ def disposition_name(header: str) -> str:
     from email.message import Message  # programs that get no documents do not load it
     from email.utils import collapse_rfc2231_value
 
-    raw = header.encode("utf-8", "surrogateescape")
+    try:
+        raw = header.encode("utf-8", "surrogateescape")  # the bytes as they came
+    except UnicodeEncodeError:
+        raw = header.encode("utf-8", "replace")
     try:
         text = raw.decode()
     except UnicodeDecodeError:

@@ -210,6 +210,23 @@ async def test_one_bad_document_is_told_and_asked_for_again_and_stops_nothing(
         assert len(server.arrivals) - since == 1
 
 
+async def test_another_way_to_a_document_is_tried_and_a_missing_scope_costs_few_calls(
+    tmp_path: Path,
+) -> None:
+    async with opened() as (server, zoho):
+        ids = ids_of(server, "books.invoices", "invoice_id")
+        for invoice in ids:
+            for name in "abcd":
+                await attach(zoho, invoice, f"{name}.png", name.encode())
+        server.faults.append(
+            Fault(kind="code", path="/books/v3/documents/*", status=401, code=57, times=None)
+        )
+        since = len(server.arrivals)
+        events, summary = await export(zoho, tmp_path, "invoices")
+        assert (failed(events), summary.files) == ([], 4 + 16)
+        assert asked(server, since, "/v3/documents/") <= 2 * len(ids)  # each with a new token
+
+
 async def test_an_end_at_any_call_leaves_no_half_and_no_second_document(tmp_path: Path) -> None:
     async with opened() as (server, zoho):
         for invoice in ids_of(server, "books.invoices", "invoice_id"):

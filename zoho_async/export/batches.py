@@ -6,7 +6,7 @@ of raw objects again, and are read the same way; no row is looked at by itself.
 
 Fields that are not described, described ones that do not fit, and what is left of an object inside
 are columns of what is left: raw values, `NULL` where nothing is left of a row. In the end they are
-put together as the rows' ``_extra``.
+put together as the rows' ``_extra``. What UTF-8 cannot hold gets there too (`surrogates`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from zoho_async.decoders import decoder_of
+from zoho_async.export import surrogates
 from zoho_async.export.columns import Shape
 from zoho_async.export.exact import BLANKS, NULL, Raws, all_alike, fit
 from zoho_async.export.objects import Columns, NoObject, Object
@@ -97,9 +98,11 @@ class Reader:
         except (NoObject, *UNDECODABLE):
             mended_lines = b"".join(_mended(row) + b"\n" for row in lines.split(b"\n")[:size])
         try:
-            return self._read(mended_lines, size)
+            batch = self._read(mended_lines, size)
         except (NoObject, *UNDECODABLE):
             raise Unreadable("a row is no JSON object") from None
+        surrogates.restore(self.shape, batch)
+        return batch
 
     def _read(self, lines: bytes, size: int) -> Batch:
         batch = Batch(size, self.shape)
@@ -233,5 +236,5 @@ def _mended(row: bytes) -> bytes:
     try:
         _OBJECT.decode(row)
     except UNDECODABLE:
-        return mended(row)
+        return mended(surrogates.kept(row))
     return row

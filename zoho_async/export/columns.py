@@ -14,11 +14,14 @@ The model, the same for every destination:
 
 Names are kept as Zoho writes them. Databases fold case and PostgreSQL cuts names at 63 bytes, so a
 name that would be longer, or equals one that is taken, ends in a digest of its full path instead.
+The same goes for a name with characters that a database cannot hold or a person cannot see, which
+become ``_``. Names are the same if they are so without regard to case and Unicode's forms.
 """
 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
@@ -94,8 +97,10 @@ def shape_of(
 
 
 def short_name(name: str) -> str:
-    """``name``, or where it is too long its beginning and a digest of all of it."""
-    return name if len(name.encode()) <= LONGEST_NAME else _with_digest(name, name)
+    """``name``, or its beginning and a digest of all of it if no database can hold it as it is."""
+    clean = "".join(each if each.isprintable() else "_" for each in name)
+    fits = clean == name and 0 < len(clean.encode()) <= LONGEST_NAME
+    return name if fits else _with_digest(clean, name)
 
 
 def _shape(fields: Iterable[Field], *, lists: bool, texts: bool) -> Shape:
@@ -130,13 +135,17 @@ def _kind(field: Field, *, texts: bool) -> ColumnKind:
 
 def _name(path: tuple[str, ...], taken: set[str]) -> str:
     name = short_name("_".join(path))
-    if name.lower() in taken:
+    if _folded(name) in taken:
         name = _with_digest(name, ".".join(path))
-    taken.add(name.lower())
+    taken.add(_folded(name))
     return name
 
 
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
 def _with_digest(name: str, whole: str) -> str:
-    digest = hashlib.blake2b(whole.encode(), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     start = name.encode()[: LONGEST_NAME - 9].decode(errors="ignore")
     return f"{start}_{digest}"

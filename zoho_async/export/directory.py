@@ -15,6 +15,9 @@ A full part takes the place of everything before it. So its settling first remov
 are older (all of them), and then renames: were the order the other way round, an end between the
 two would leave old changes over new rows.
 
+What the caller named may be a link to anywhere. Below it nothing is written through a symbolic
+link: a file that is one is replaced, and a spool that is one is refused.
+
 A deleted record is a row ``{"invoice_id": "...", "_deleted_time": "..."}`` among the changes. The
 file of a full part begins empty, and what it does not hold needs no such row.
 """
@@ -22,6 +25,7 @@ file of a full part begins empty, and what it does not hold needs no such row.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +45,8 @@ DELETED: Final = "_deleted_time"
 CHILD: Final = "__"
 JSON_LINES: Final = "jsonl"
 
+#: Names of resources and parts: ``books.invoices.comments``, ``20261123T020000Z_000001``.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _SPOOL: Final = ".jsonl.part"
 _FORMAT: Final = "format"
 #: Whether there is state of a version that wrote JSON Lines only and no name of a form.
@@ -80,14 +86,17 @@ class Files:
     """Where the files of one resource are. ``suffix`` is that of their form."""
 
     def __init__(self, directory: Path, resource: str, suffix: str) -> None:
-        product, _, name = resource.partition(".")
+        product, _, name = _checked(directory, resource).partition(".")
+        self._directory: Final = directory
         self.full: Final = directory / product / (name + suffix)
         self.changes: Final = directory / product / f"{name}.changes"
         self._suffix: Final = suffix
 
     def of(self, part: str) -> Path:
         """The file of ``part``."""
-        return self.changes / (part + self._suffix) if part else self.full
+        if not part:
+            return self.full
+        return self.changes / (_checked(self._directory, part) + self._suffix)
 
     def spool(self, part: str) -> Path:
         """Where the rows of ``part`` are gathered."""
@@ -117,6 +126,13 @@ class Files:
         """Whether a file among the changes is complete and of another form."""
         # What a run or a merge was killed over is neither: it is gone over again.
         return path.suffix not in (".part", ".tmp") and not path.name.endswith(self._suffix)
+
+
+def _checked(directory: Path, name: str) -> str:
+    """``name``, which a caller or a checkpoint gave, if it can lead nowhere else."""
+    if _NAME.fullmatch(name):
+        return name
+    raise DestinationError(directory, f"{name!r} cannot be the name of a file")
 
 
 class Directory:
@@ -237,6 +253,7 @@ def form(spool: Path, target: Path, table: Table, format: Format | None) -> None
         sync_directory(target.parent)
         return
     made = target.with_name(target.name + ".tmp")
+    made.unlink(missing_ok=True)  # nothing is written through a link that has its name
     format.write(spool, made, table)
     take_name(made, target)
     spool.unlink()

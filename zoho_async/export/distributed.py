@@ -57,6 +57,7 @@ from zoho_async.export.job import Export
 from zoho_async.export.landing import table_of
 from zoho_async.export.modes import Mode, choose, stamp
 from zoho_async.export.reached import Reached, reached_by, seed
+from zoho_async.names import component
 from zoho_async.session import Session
 from zoho_async.unattended import Account, unattended
 
@@ -251,7 +252,7 @@ class Parts:
         self._parquet: Final[Any] = library("pyarrow.parquet", "dask", "a run over a fleet")
         self._files: Any
         self._files, root = fsspec.core.url_to_fs(to, **storage_options)
-        self._folder: Final = f"{root}/{facts.resource}/organization={organization}"
+        self._folder: Final = f"{root}/{facts.resource}/organization={component(organization)}"
         self.organization: Final = organization
         self.facts: Final = facts
 

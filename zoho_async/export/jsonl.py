@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+#: No file is written through a link with its name, if the system can tell.
+_OPENED: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+
 
 def line(row: bytes) -> bytes:
     """``row`` as one line, its line break included."""
@@ -64,7 +67,7 @@ class JsonLines:
         """
         self.close()
         make_directory(self.path.parent)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        descriptor = os.open(self.path, _OPENED, 0o644)
         if os.fstat(descriptor).st_size < length:
             os.close(descriptor)
             return False

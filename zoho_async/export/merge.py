@@ -155,6 +155,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _write(path: Path, rows: Iterator[bytes]) -> int:
     """Write ``rows`` durably; their number."""
     count = 0
+    path.unlink(missing_ok=True)  # it may be a link
     with path.open("wb", buffering=_STEP) as file:
         for row in rows:
             file.write(line(row))

@@ -24,6 +24,7 @@ from zoho_async.export.destination import Destination
 from zoho_async.export.directory import JSON_LINES, Directory, Format, remembered
 from zoho_async.export.errors import ExportError
 from zoho_async.export.formats import Csv, Gzip, Parquet, Zstandard
+from zoho_async.names import component
 
 #: What each format is made by; JSON Lines are the rows as they come.
 FORMATS: Final[Mapping[str, Callable[[], Format] | None]] = {
@@ -65,7 +66,7 @@ def open_destination(
     text = os.fspath(to)
     database = _database(text, organization)
     if database is None:
-        path = Path(text, organization) if organization else Path(text)
+        path = Path(text, component(organization)) if organization else Path(text)
         return _directory(path, format, flatten=flatten)
     if format is not None or flatten:
         raise UnknownPlace(
@@ -77,7 +78,7 @@ def open_destination(
 
 def _database(text: str, organization: str | None) -> Destination | None:
     if re.match(r"postgres(ql)?://", text):
-        return PostgreSql(text, schema=f"zoho_{organization}" if organization else None)
+        return PostgreSql(text, schema=f"zoho_{component(organization)}" if organization else None)
     scheme = _SCHEME.match(text)
     if scheme:  # the rest may hold a password, so it is not repeated
         raise UnknownPlace(
@@ -96,7 +97,9 @@ def _database(text: str, organization: str | None) -> Destination | None:
 
 
 def _own(path: Path, organization: str | None) -> Path:
-    return path.with_name(f"{path.stem}-{organization}{path.suffix}") if organization else path
+    if not organization:
+        return path
+    return path.with_name(f"{path.stem}-{component(organization)}{path.suffix}")
 
 
 def _directory(path: Path, format: str | None, *, flatten: bool) -> Destination:

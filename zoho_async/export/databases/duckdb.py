@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from zoho_async.export.arrow import Arrow
 from zoho_async.export.columns import ColumnKind
-from zoho_async.export.databases.engine import definitions, listed, quoted
+from zoho_async.export.databases.engine import definitions, listed, literal, quoted
 from zoho_async.export.databases.sink import DatabaseSink
 from zoho_async.export.destination import Place, Table, Value
 from zoho_async.export.errors import DestinationError, ExportRunning
@@ -120,8 +120,8 @@ class DuckDbEngine:
         settings = {**_SETTINGS, "temp_directory": f"{self._path}.tmp"}
         connection = self._duckdb.connect(config=settings)
         try:
-            file = str(self._path).replace("'", "''")
-            connection.execute(f"ATTACH '{file}' AS {_FILE} (ROW_GROUP_SIZE {_GROUP})")
+            file = literal(str(self._path))
+            connection.execute(f"ATTACH {file} AS {_FILE} (ROW_GROUP_SIZE {_GROUP})")
             connection.execute(f"USE {_FILE}")
             connection.execute("SET enable_progress_bar = false")  # it is drawn into our output
         except BaseException:

@@ -54,8 +54,15 @@ class Engine(Database, Protocol):
 
 
 def quoted(name: str) -> str:
-    """``name`` as an identifier of SQL."""
+    """``name`` as an identifier of SQL. Raises `ValueError` for what no database holds."""
+    if not name or "\0" in name or name.encode("utf-8", "ignore").decode() != name:
+        raise ValueError(f"{name!r} cannot be the name of a table or column")
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """``text`` as a text of SQL, for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def listed(names: Sequence[str]) -> str:
