@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,25 @@ async def test_an_end_at_any_call_leaves_no_half_and_no_second_document(tmp_path
         )
         assert whole == parts
         assert len(whole) == 4 * 3
+
+
+async def test_a_place_that_an_earlier_version_filled_gets_the_other_attachments(
+    tmp_path: Path,
+) -> None:
+    async with opened() as (server, zoho):
+        invoice = ids_of(server, "books.invoices", "invoice_id")[0]
+        ids = [await attach(zoho, invoice, f"{name}.png", name.encode()) for name in "ab"]
+        await export(zoho, tmp_path, "invoices")
+        place = tmp_path / "books/invoices.files" / invoice
+        (place / f"{ids[0]}_a.png").unlink()
+        (place / f"{ids[1]}_b.png").rename(place / "b.png")
+        with closing(sqlite3.connect(tmp_path / ".zoho-export/checkpoint.sqlite")) as state:
+            state.execute(
+                "UPDATE _zoho_resource SET position = json_remove(position, '$.attached')"
+            )
+            state.commit()
+        await export(zoho, tmp_path, "invoices")
+        assert held(place) == {f"{ids[0]}_a.png": b"a", f"{ids[1]}_b.png": b"b", "b.png": b"b"}
 
 
 async def test_what_a_killed_run_had_begun_is_cleared_away(tmp_path: Path) -> None:

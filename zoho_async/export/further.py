@@ -77,13 +77,14 @@ class FurtherLanding(Landing):
             super()._first(before, mode),
             details=self.further.details is not None,
             papers=self.further.papers is not None,
+            attached=self.further.papers is not None,
             queued=0 if mode == "full" else before.queued,
         )
 
     def _asks_more(self, before: Position) -> bool:
         details, papers = self.further.details, self.further.papers
         more = details is not None and not before.details
-        return more or (papers is not None and not before.papers)
+        return more or (papers is not None and not (before.papers and before.attached))
 
     # -- into the queue -------------------------------------------------------------------------
 

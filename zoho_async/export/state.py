@@ -69,7 +69,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``certain`` and ``fresh``.
     ``details`` says that rows are records in full. ``queued`` records were put into the queue
     (`zoho_async.export.queue`), ``read`` of them were asked for, and ``files`` were saved;
-    ``papers`` says that every record's documents were saved or are in the queue.
+    ``papers`` says that every record's documents were saved or are in the queue, and ``attached``
+    that these are all of its attachments (version 0.1.0 saved the last one only).
     ``over`` says that no look follows; ``proven`` then, that the part missed nothing (None where
     that cannot be known). Records up to ``swept`` were asked about one by one.
     """
@@ -105,6 +106,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     swept: str = ""
     details: bool = False
     papers: bool = False
+    attached: bool = False
     queued: int = 0
     read: int = 0
     files: int = 0
