@@ -101,7 +101,5 @@ EVERY: Final = (*PATHS, *WINDOWS, *LONG, *UNSEEN, *SQL, *(one for pair in TWINS 
 STORABLE: Final = tuple(
     one
     for one in dict.fromkeys(EVERY)
-    if "\0" not in one
-    and not any(map(str.isspace, one[:1]))
-    and one.encode("utf-8", "ignore").decode() == one
+    if "\0" not in one and one.encode("utf-8", "ignore").decode() == one
 )

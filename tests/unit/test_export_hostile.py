@@ -92,10 +92,8 @@ def test_quoted_refuses_what_no_database_holds() -> None:
             quoted(name)
 
 
-@pytest.mark.parametrize("text", [one for one in hostile.EVERY if "\0" not in one])
+@pytest.mark.parametrize("text", hostile.STORABLE)
 def test_a_literal_is_the_text(text: str) -> None:
-    if text.encode("utf-8", "ignore").decode() != text:
-        pytest.skip("SQLite takes UTF-8")
     with closing(sqlite3.connect(":memory:")) as database:
         assert database.execute(f"SELECT {literal(text)}").fetchone() == (text,)
 

@@ -99,7 +99,8 @@ class Papers(msgspec.Struct, frozen=True, kw_only=True):
         """What to ask for of the record with this row, as far as the row tells: ``pdf image``."""
         told = untyped(row)
         wanted = [PDF] if self.printed else []
-        names = dict.fromkeys([*([ATTACHMENT] if self.several else []), *self.attached])
+        names = [ATTACHMENT] if self.several else []
+        names += [name for name in self.attached if name not in names]
         wanted += [name for name in names if told.get(_ATTACHED[name], True)]
         return " ".join(wanted)
 
