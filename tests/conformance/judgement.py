@@ -154,7 +154,21 @@ class Judgement:
             self._patches.use("page_context in another shape")
             reply["page_context"] = context[0] if isinstance(context, list) and context else {}
         self._shape(reply)
+        self._name(reply)
         return reply
+
+    def _name(self, reply: dict[str, Json]) -> None:
+        """Give the record in the example the id that the request asks for by the same name."""
+        key, path = self._operation.key, self._operation.path
+        record = reply.get(key) if key else reply
+        asked = self._given.path.rpartition("/")[2]
+        if not path.endswith("}") or not isinstance(record, dict):
+            return
+        name = path.rpartition("{")[2][:-1].replace("_", "")
+        for field, value in record.items():
+            if field.replace("_", "") == name and str(value) != asked:
+                self._patches.use("example: of another record")
+                reply.update({key: {**record, field: asked}} if key else {field: asked})
 
     def _shape(self, reply: dict[str, Json]) -> None:
         """Put what stands under the operation's key into the shape that it has on the wire."""

@@ -11,7 +11,6 @@ from zoho_async.books.types.vendor_payments import (
     VendorPaymentBill,
     VendorPaymentBillInput,
     VendorPaymentCheckDetails,
-    VendorPaymentCreateResult,
     VendorPaymentEmailContentResult,
     VendorPaymentEmailInput,
     VendorPaymentFromEmail,
@@ -32,7 +31,6 @@ __all__ = [
     "VendorPaymentBill",
     "VendorPaymentBillInput",
     "VendorPaymentCheckDetails",
-    "VendorPaymentCreateResult",
     "VendorPaymentEmailContentResult",
     "VendorPaymentEmailInput",
     "VendorPaymentFromEmail",
@@ -80,8 +78,10 @@ _CREATE = Operation(
     product=BOOKS,
     method="POST",
     path="/vendorpayments",
-    result=VendorPaymentCreateResult,
+    result=VendorPayment,
     scope="ZohoBooks.vendorpayments.CREATE",
+    key="vendorpayment",
+    record_id="payment_id",
 )
 
 
@@ -91,8 +91,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> VendorPaymentCreateResult:
-    """Create a vendor payment.
+) -> VendorPayment:
+    """Create a vendor payment and return it.
 
     Needs ``amount``.
 
@@ -215,6 +215,7 @@ _UPSERT = Operation(
     result=VendorPayment,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment",
+    record_id="payment_id",
     repeatable=True,
 )
 
@@ -287,6 +288,7 @@ _UPDATE = Operation(
     result=VendorPayment,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment",
+    record_id="payment_id",
 )
 
 
@@ -317,6 +319,7 @@ _GET = Operation(
     result=VendorPayment,
     scope="ZohoBooks.vendorpayments.READ",
     key="vendorpayment",
+    record_id="payment_id",
 )
 
 
@@ -406,6 +409,7 @@ _REFUND_EXCESS = Operation(
     result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.CREATE",
     key="vendorpayment_refund",
+    record_id="vendorpayment_refund_id",
 )
 
 
@@ -440,6 +444,7 @@ _GET_REFUND = Operation(
     result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.READ",
     key="vendorpayment_refund",
+    record_id="vendorpayment_refund_id",
 )
 
 
@@ -467,6 +472,7 @@ _UPDATE_REFUND = Operation(
     result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment_refund",
+    record_id="vendorpayment_refund_id",
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 
+from zoho_async.codegen import naming, words
 from zoho_async.codegen.answers import own_id
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.order import follow_lists, follow_recorded
@@ -24,7 +25,8 @@ class Resource:
     """One module: ``name`` as a module's, ``main`` the struct of its records.
 
     ``source`` is the file that it stands for, ``guests`` are further files that it took in,
-    ``errors`` the codes that have a meaning of their own in it.
+    ``also`` what else its record is called, ``errors`` the codes that have a meaning of their own
+    in it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Resource:
     main: str
     noun: str
     functions: list[Function]
+    also: tuple[str, ...] = ()
     errors: dict[int, str] = dataclasses.field(default_factory=dict[int, str])
     guests: list[str] = dataclasses.field(default_factory=list[str])
 
@@ -79,6 +82,7 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     merged = _merge(resources)
     _prune(resources, replies, inputs)
     _name_rows(resources, replies)
+    _name_records(resources, replies)
     _order(product, resources, replies, overrides)
     _tell_errors(product, resources, overrides)
     _find_details(resources)
@@ -112,6 +116,7 @@ def _resources(readers: Sequence[Reader]) -> list[Resource]:
             main=reader.subject.main,
             noun=reader.subject.noun,
             functions=reader.functions(),
+            also=reader.subject.also,
         )
     return [found[name] for name in sorted(found)]
 
@@ -145,6 +150,23 @@ def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
                 function.row_id = function.own_row_id
             elif function.answer == "list":
                 function.row_id = replies.shapes[function.result].row_id
+
+
+def _name_records(resources: Sequence[Resource], replies: Family) -> None:
+    """Say which field names the record that a function answers, and what a new one is called."""
+    for resource in resources:
+        for function in resource.functions:
+            shape = replies.shapes.get(function.result)
+            if shape is None or function.answer not in {"record", "values"}:
+                continue
+            noun = function.key or naming.noun_of(function.name) or function.noun
+            nouns = (words.singular(words.snake(noun)),)
+            if shape.name == resource.main:
+                nouns = shape.called[: 1 + len(resource.also)]
+            function.record_id = shape.row_id or own_id(shape, nouns)
+            if function.record_id and function.call.method == "POST":
+                key = function.key.replace("_", "")
+                function.nouns = tuple(each for each in nouns if each.replace("_", "") != key)
 
 
 def _order(

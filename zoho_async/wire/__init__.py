@@ -8,12 +8,15 @@ structs that the generator makes are built on `Record`, `Part` and `Input`; thei
 from zoho_async.wire.decoder import Decoder, PageBody
 from zoho_async.wire.encode import encode, query
 from zoho_async.wire.envelope import Envelope, Unreadable, read_envelope
+from zoho_async.wire.identity import identity_of
 from zoho_async.wire.input import Input
 from zoho_async.wire.percentage import Percentage
 from zoho_async.wire.raw import RawPage, raw_page, row_id
 from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
+from zoho_async.wire.text import AnotherRecord
 
 __all__ = [
+    "AnotherRecord",
     "Decoder",
     "Done",
     "Envelope",
@@ -27,6 +30,7 @@ __all__ = [
     "Record",
     "Unreadable",
     "encode",
+    "identity_of",
     "query",
     "raw_page",
     "read_envelope",

@@ -53,33 +53,6 @@ class ItemGroupAttributes(Part, frozen=True, kw_only=True):
     options: ItemGroupOptions | None = None
 
 
-class ItemGroupCreateResult(Record, frozen=True, kw_only=True):
-    """An item group create result."""
-
-    group_id: str | None = None
-    group_name: str | None = None
-    documents: list[str] | None = None
-    brand: str | None = None
-    manufacturer: str | None = None
-    unit: str | None = None
-    description: str | None = None
-    is_taxable: bool | None = None
-    tax_id: str | None = None
-    tax_name: str | None = None
-    tax_percentage: Decimal | None = None
-    tax_type: str | None = None
-    attribute_id1: str | None = None
-    attribute_name1: str | None = None
-    status: str | None = None
-    source: str | None = None
-    image_id: str | None = None
-    image_name: str | None = None
-    image_type: str | None = None
-    custom_fields: list[CustomField] | None = None
-    items: ItemGroupItems | None = None
-    attributes: ItemGroupAttributes | None = None
-
-
 class ItemGroup(Record, frozen=True, kw_only=True):
     """An item group; ``group_id`` names it."""
 
@@ -107,57 +80,9 @@ class ItemGroup(Record, frozen=True, kw_only=True):
     items: ItemGroupItems | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
-
-
-class ItemGroupGetResult(Record, frozen=True, kw_only=True):
-    """An item group get result."""
-
-    group_id: str | None = None
-    group_name: str | None = None
-    brand: str | None = None
-    manufacturer: str | None = None
-    unit: str | None = None
-    description: str | None = None
-    is_taxable: bool | None = None
-    tax_id: str | None = None
-    tax_name: str | None = None
-    tax_percentage: Decimal | None = None
-    tax_type: str | None = None
-    attribute_id1: str | None = None
-    attribute_name1: str | None = None
-    status: str | None = None
-    source: str | None = None
-    image_id: str | None = None
-    image_name: str | None = None
-    image_type: str | None = None
-    custom_fields: list[CustomField] | None = None
-    items: ItemGroupItems | None = None
+    documents: list[str] | None = None
     attributes: ItemGroupAttributes | None = None
     options: ItemGroupOptions | None = None
-
-
-class ItemGroupUpdateResult(Record, frozen=True, kw_only=True):
-    """An item group update result."""
-
-    group_id: str | None = None
-    group_name: str | None = None
-    brand: str | None = None
-    manufacturer: str | None = None
-    unit: str | None = None
-    description: str | None = None
-    is_taxable: bool | None = None
-    tax_id: str | None = None
-    tax_name: str | None = None
-    tax_percentage: Decimal | None = None
-    tax_type: str | None = None
-    attribute_id1: str | None = None
-    attribute_name1: str | None = None
-    custom_fields: list[CustomField] | None = None
-    status: str | None = None
-    source: str | None = None
-    image_id: str | None = None
-    image_name: str | None = None
-    image_type: str | None = None
 
 
 class ItemGroupItemInput(Input, kw_only=True):
