@@ -1,4 +1,4 @@
-"""Replies under another key than described, of another record, or with nothing of what is described."""
+"""Replies under another key than described, of another record, or without a described field."""
 
 from __future__ import annotations
 
