@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
@@ -12,6 +13,7 @@ import msgspec
 
 from tests.conformance import samples
 from tests.conformance.case import JSON, ORGANIZATION, Case
+from tests.conformance.corrections import corrected
 from tests.conformance.given import Given
 from tests.conformance.official import Json
 from tests.conformance.server import Answer, Received
@@ -116,7 +118,17 @@ class Judgement:
         yield from _differences(sent, self._given.body, "body")
         if self._described.body is not None:
             validator = Validator(self._described.document, self._patches)
-            yield from validator.body(self._described.body, sent)
+            for problem in validator.body(self._described.body, sent):
+                if self._is_corrected(problem):
+                    self._patches.use("correction: type")
+                else:
+                    yield problem
+
+    def _is_corrected(self, problem: str) -> bool:
+        """Whether a field of the body has another type by the corrections."""
+        field = re.match(r"body\.(\w+)", problem)
+        inputs = [getattr(each, "__name__", "") for each in self._case.function.types.values()]
+        return field is not None and any(corrected(name, field[1]) for name in inputs)
 
     # -- the answer -------------------------------------------------------------------------------
 

@@ -256,7 +256,7 @@ def test_an_input_of_a_record_holds_what_may_be_sent_back_lines_with_their_ids()
         ],
         address=AddressInput(city="Pleasanton"),
         reason="r",
-        custom_fields=[{"api_name": "cf_a", "value": Decimal("1.50")}],
+        custom_fields=[{"api_name": "cf_a", "value": Decimal("1.50"), "label": "A"}],
     )
     assert b'"invoice_id"' not in encode(copied)
     assert b'"total"' not in encode(copied)

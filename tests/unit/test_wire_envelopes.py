@@ -227,8 +227,17 @@ def test_rows_under_the_same_word_spelled_otherwise_are_read() -> None:
     ]
 
 
-def test_an_empty_page_stays_one() -> None:
-    for members in ({}, {"contacts": []}, {"contacts": ""}, {"other": []}, {"other": ["a"]}):
-        sent = body(**members, page_context=CONTEXT)
-        assert Decoder().page(LIST, sent).rows == []
-        assert raw_page(LIST, sent).rows == []
+EMPTY: list[dict[str, Any]] = [
+    {},
+    {"contacts": []},
+    {"contacts": ""},
+    {"other": []},
+    {"other": ["a"]},
+]
+
+
+@pytest.mark.parametrize("members", EMPTY)
+def test_an_empty_page_stays_one(members: dict[str, Any]) -> None:
+    sent = body(**members, page_context=CONTEXT)
+    assert Decoder().page(LIST, sent).rows == []
+    assert raw_page(LIST, sent).rows == []

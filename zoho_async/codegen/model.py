@@ -78,7 +78,7 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     )
     for fix in overrides.fields:
         if fix.concerns(product):
-            _correct(fix, replies, inputs, overrides)
+            _correct(fix, replies, inputs, overrides, inherited=not fix.names(product))
     merged = _merge(resources)
     _prune(resources, replies, inputs)
     _name_rows(resources, replies)
@@ -160,7 +160,7 @@ def _name_records(resources: Sequence[Resource], replies: Family) -> None:
             if shape is None or function.answer not in {"record", "values"}:
                 continue
             noun = function.key or naming.noun_of(function.name) or function.noun
-            nouns = (words.singular(words.snake(noun)),)
+            nouns: tuple[str, ...] = (words.singular(words.snake(noun)),)
             if shape.name == resource.main:
                 nouns = shape.called[: 1 + len(resource.also)]
             function.record_id = shape.row_id or own_id(shape, nouns)
@@ -242,13 +242,23 @@ def _take_answer(kept: Function, other: Function) -> None:
         setattr(kept, name, getattr(other, name))
 
 
-def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides) -> None:
+def _correct(
+    fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides, *, inherited: bool
+) -> None:
+    """Apply a correction; one that is ``inherited`` may name structs that this product lacks."""
     _, home, name = fix.of.split(".")
     family = inputs if name.endswith("Input") else replies
     shape = family.shapes.get(name)
     if shape is None or shape.home != home:
         return
+    lacking = {
+        field
+        for field, text in (*fix.add.items(), *fix.kinds.items())
+        if inherited and not _is_known(text, family)
+    }
     for field, text in fix.add.items():
+        if field in lacking:
+            continue
         if field not in shape.members or fix.new:
             shape.members.setdefault(field, member_of(field, text, family))
             overrides.use(f"fields: {fix.of}.{field}")
@@ -257,6 +267,8 @@ def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Override
             shape.members[field].allowed = ()
             overrides.use(f"fields: {fix.of}.{field}")
     for field, text in fix.kinds.items():
+        if field in lacking:
+            continue
         known = shape.members.get(field)
         wanted = member_of(field, text, family)
         if known is not None and (known.kind, known.element, known.struct) != (
@@ -269,6 +281,12 @@ def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Override
             overrides.use(f"fields: {fix.of}.{field}")
 
 
+def _is_known(text: str, family: Family) -> bool:
+    """Whether a kind as the overrides write it is one, or a struct of ``family``."""
+    what = text.removeprefix("list:")
+    return what in family.shapes or what in get_args(Kind)
+
+
 def member_of(name: str, text: str, family: Family) -> Member:
     """A field by its kind as the overrides write it: ``decimal``, ``list:id``, ``Address``."""
     outer, _, inner = text.partition(":")
@@ -278,7 +296,8 @@ def member_of(name: str, text: str, family: Family) -> Member:
         raise ModelError(f"{text!r} of field {name!r} is neither a kind nor a struct")
     kind: Kind = "object" if struct else cast(Kind, what)
     if outer != "list":
-        return Member(name, kind, struct=struct)
+        percent = kind == "decimal" and name.rpartition("_")[2] == "discount"
+        return Member(name, kind, struct=struct, percent=percent)
     return Member(name, "list", kind if inner else "any", struct=struct)
 
 

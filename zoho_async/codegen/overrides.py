@@ -148,6 +148,10 @@ class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     free: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
 
+    def names(self, product: str) -> bool:
+        """Whether it is for this very product."""
+        return self.of.partition(".")[0] == product
+
     def concerns(self, product: str) -> bool:
         return self.of.partition(".")[0] in {*_and_of_books(product), "*"}
 

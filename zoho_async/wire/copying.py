@@ -113,7 +113,8 @@ class Copier:
             return shape.struct(**copied) if copied else NOTHING
         if not any(_takes(shape, each) for each in _MAPPINGS):
             return self._fail(path, shape, value) if value != {} else NOTHING
-        return _untyped(value) or NOTHING
+        whole = value if is_object(value) else {**rest, **_untyped(value)}
+        return whole or NOTHING
 
     def _fail(self, path: str, shape: Shape, value: Any) -> Any:
         found = json_kind(value)

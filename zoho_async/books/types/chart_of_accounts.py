@@ -49,9 +49,9 @@ class ChartOfAccount(Record, frozen=True, kw_only=True):
     parent_account_name: str | None = None
     depth: str | None = None
     has_attachment: bool | None = None
-    is_child_present: str | None = None
+    is_child_present: bool | None = None
     child_count: str | None = None
-    documents: list[str] | None = None
+    documents: list[Any] | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
     currency_id: str | None = None
