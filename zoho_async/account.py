@@ -72,7 +72,7 @@ from zoho_async.transport import (
     proxy_for,
     verifies,
 )
-from zoho_async.wire import Unreadable
+from zoho_async.wire import AnotherRecord, Unreadable
 
 T = TypeVar("T")
 
@@ -236,9 +236,12 @@ class Account:
         """
 
         found = await self._carry(call, partial(self._answer, call, read))
-        if isinstance(found, UnreadableReply):
+        if not isinstance(found, UnreadableReply):
+            return found
+        if call.request.method == "GET":
             raise found
-        return found
+        problem = f"it was answered (HTTP {found.status}), but the answer cannot be read"
+        raise AmbiguousWrite(call.request, problem) from found
 
     async def receive(self, call: Call, name: str, use: Callable[[Document], Awaitable[T]]) -> T:
         """What ``use`` makes of the document that ``call`` answers.
@@ -354,7 +357,10 @@ class Account:
             error = error_of(call, answer)
             if error is not None:
                 raise error from None
-            return UnreadableReply(call.request, str(problem), answer.status)
+            unreadable = UnreadableReply(call.request, str(problem), answer.status)
+            if isinstance(problem, AnotherRecord):  # another try may bring the right one
+                raise unreadable from None
+            return unreadable
 
     async def _document(
         self, call: Call, name: str, token: AccessToken, slot: Slot, attempt: int

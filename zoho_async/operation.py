@@ -68,10 +68,12 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     ``name`` is ``product.resource.verb``; ``path`` has ``{names}`` for its ids; ``scope`` is the
     OAuth scope that the description names, or "". ``key`` is the envelope key that holds the
-    value; "" decodes the whole envelope (code and message stand in every envelope). ``accept`` is
-    the media type asked for; anything but JSON is handed over as bytes. ``repeatable`` marks a
-    write that may be sent twice without harm (an upsert by unique field). ``per_user`` marks an
-    operation that belongs to the account rather than to an organization.
+    value; "" decodes the whole envelope (code and message stand in every envelope). ``record_id``
+    is the field that holds the record's id, or "" where the value is no record with one; ``nouns``
+    are further keys that may hold a record that was created. ``accept`` is the media type asked
+    for; anything but JSON is handed over as bytes. ``repeatable`` marks a write that may be sent
+    twice without harm (an upsert by unique field). ``per_user`` marks an operation that belongs to
+    the account rather than to an organization.
 
     ``batches`` are the parameters of which one call takes so many ids and no more. ``codes`` are
     the error codes that have a meaning of their own in the resource. ``form`` is the form field
@@ -87,6 +89,8 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     result: type[T]
     scope: str = ""
     key: str = ""
+    record_id: str = ""
+    nouns: tuple[str, ...] = ()
     accept: str = "application/json"
     repeatable: bool = False
     per_user: bool = False

@@ -283,7 +283,7 @@ class Session:
         refuse_beyond(operation.batches, query)
         content, content_type = await body_of(operation, body, extra_body, fields, files)
         call = self._call(operation, ids, query, headers, content, content_type)
-        answer, value = await self._send(call, partial(self._decoder.value, operation))
+        answer, value = await self._send(call, partial(self._decoder.value, operation, ids=ids))
         self._hear(operation, answer)
         return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
@@ -12,6 +13,7 @@ import msgspec
 
 from tests.conformance import samples
 from tests.conformance.case import JSON, ORGANIZATION, Case
+from tests.conformance.corrections import corrected
 from tests.conformance.given import Given
 from tests.conformance.official import Json
 from tests.conformance.server import Answer, Received
@@ -116,7 +118,17 @@ class Judgement:
         yield from _differences(sent, self._given.body, "body")
         if self._described.body is not None:
             validator = Validator(self._described.document, self._patches)
-            yield from validator.body(self._described.body, sent)
+            for problem in validator.body(self._described.body, sent):
+                if self._is_corrected(problem):
+                    self._patches.use("correction: type")
+                else:
+                    yield problem
+
+    def _is_corrected(self, problem: str) -> bool:
+        """Whether a field of the body has another type by the corrections."""
+        field = re.match(r"body\.(\w+)", problem)
+        inputs = [getattr(each, "__name__", "") for each in self._case.function.types.values()]
+        return field is not None and any(corrected(name, field[1]) for name in inputs)
 
     # -- the answer -------------------------------------------------------------------------------
 
@@ -154,7 +166,21 @@ class Judgement:
             self._patches.use("page_context in another shape")
             reply["page_context"] = context[0] if isinstance(context, list) and context else {}
         self._shape(reply)
+        self._name(reply)
         return reply
+
+    def _name(self, reply: dict[str, Json]) -> None:
+        """Give the record in the example the id that the request asks for by the same name."""
+        key, path = self._operation.key, self._operation.path
+        record = reply.get(key) if key else reply
+        asked = self._given.path.rpartition("/")[2]
+        if not path.endswith("}") or not isinstance(record, dict):
+            return
+        name = path.rpartition("{")[2][:-1].replace("_", "")
+        for field, value in record.items():
+            if field.replace("_", "") == name and str(value) != asked:
+                self._patches.use("example: of another record")
+                reply.update({key: {**record, field: asked}} if key else {field: asked})
 
     def _shape(self, reply: dict[str, Json]) -> None:
         """Put what stands under the operation's key into the shape that it has on the wire."""

@@ -46,6 +46,7 @@ KNOWN: Final[dict[str, str]] = {
     "rows as one object": "lists answer lists, whatever the description says",
     "a record as a list": "one record is an object, whatever the description says",
     # its examples
+    "example: of another record": "the reply's example has another id than the request's",
     "example: blank": "an example of nothing; a value of the type stands in",
     "example: none": "no example at all; a value of the type stands in",
     "example: of another type": "an example that its own schema refuses; it is repaired",

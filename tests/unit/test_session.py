@@ -13,6 +13,7 @@ import pytest
 from aioresponses import aioresponses
 
 from zoho_async import Credentials, Limits, Session
+from zoho_async.books import contacts
 from zoho_async.errors import (
     AmbiguousWrite,
     Blocked,
@@ -439,3 +440,52 @@ def test_a_wrong_environment_is_told_before_anything_is_sent(
 def test_limits_are_the_callers() -> None:
     session = Session(Credentials("a", "b", "c"), limits=Limits(limit=50))
     assert session.limits.limit == 50
+
+
+# -- answers about another record, or under another key -------------------------------------------
+
+CONTACT = "460000000026049"
+
+
+def answered(mocked: aioresponses, method: str, **members: Any) -> None:
+    body = msgspec.json.encode({**OK, **members})
+    mocked.add(ANYTHING, method=method, body=body, repeat=False)
+
+
+async def test_a_read_answered_by_another_record_is_asked_again(
+    mocked: aioresponses, zoho: Session
+) -> None:
+    token(mocked)
+    answered(mocked, "GET", contact={"contact_id": "460000000026051"})
+    answered(mocked, "GET", contact={"contact_id": CONTACT})
+    assert (await contacts.get(zoho, CONTACT)).contact_id == CONTACT
+
+
+async def test_a_write_answered_by_another_record_is_ambiguous(
+    mocked: aioresponses, zoho: Session
+) -> None:
+    token(mocked)
+    answered(mocked, "PUT", contact={"contact_id": "460000000026051"})
+    with pytest.raises(AmbiguousWrite):
+        await contacts.update(zoho, CONTACT, contacts.ContactInput(notes="x"))
+    assert len(sent(mocked, "PUT")) == 1
+
+
+async def test_a_record_under_another_key_is_read_by_its_id(
+    mocked: aioresponses, zoho: Session
+) -> None:
+    token(mocked)
+    answered(mocked, "GET", customer={"contact_id": CONTACT})
+    assert (await contacts.get(zoho, CONTACT)).contact_id == CONTACT
+    assert dict(zoho.decoder.drift) == {("Contact", ""): 1}
+
+
+async def test_a_create_whose_record_cannot_be_told_is_ambiguous(
+    mocked: aioresponses, zoho: Session
+) -> None:
+    token(mocked)
+    answered(mocked, "POST", customer={"contact_id": CONTACT})
+    with pytest.raises(AmbiguousWrite, match="cannot be read") as caught:
+        await contacts.create(zoho, contacts.ContactInput(contact_name="Kim"))
+    assert isinstance(caught.value.__cause__, UnreadableReply)
+    assert len(sent(mocked, "POST")) == 1

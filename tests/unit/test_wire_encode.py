@@ -252,11 +252,11 @@ def test_an_input_of_a_record_holds_what_may_be_sent_back_lines_with_their_ids()
         discount=Decimal("0.50"),
         line_items=[
             LineInput(line_item_id="7", item_id="5", rate=Decimal("1.10"), tax_id="4", tags=["x"]),
-            LineInput(line_item_id="8", rate=Decimal("2.20")),
+            LineInput(line_item_id="8", rate=Decimal("2.20"), tags=["1"]),
         ],
         address=AddressInput(city="Pleasanton"),
         reason="r",
-        custom_fields=[{"api_name": "cf_a", "value": Decimal("1.50")}],
+        custom_fields=[{"api_name": "cf_a", "value": Decimal("1.50"), "label": "A"}],
     )
     assert b'"invoice_id"' not in encode(copied)
     assert b'"total"' not in encode(copied)

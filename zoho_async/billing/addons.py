@@ -56,6 +56,7 @@ _CREATE = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.CREATE",
     key="addon",
+    record_id="addon_code",
     codes=_CODES,
 )
 
@@ -120,6 +121,7 @@ _GET = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.READ",
     key="addon",
+    record_id="addon_code",
     codes=_CODES,
 )
 
@@ -142,6 +144,7 @@ _UPDATE = Operation(
     result=Addon,
     scope="ZohoSubscriptions.addons.UPDATE",
     key="addon",
+    record_id="addon_code",
     codes=_CODES,
 )
 

@@ -32,6 +32,7 @@ _GET = Operation(
     result=BankAccount,
     scope="ZohoSubscriptions.customers.READ",
     key="bank_accounts",
+    record_id="account_id",
     codes=_CODES,
 )
 

@@ -36,6 +36,7 @@ _GET = Operation(
     result=Card,
     scope="ZohoSubscriptions.customers.READ",
     key="card",
+    record_id="card_id",
     codes=_CODES,
 )
 

@@ -52,6 +52,7 @@ _CREATE = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.CREATE",
     key="coupon",
+    record_id="coupon_code",
     codes=_CODES,
 )
 
@@ -119,6 +120,7 @@ _GET = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.READ",
     key="coupon",
+    record_id="coupon_code",
     codes=_CODES,
 )
 
@@ -141,6 +143,7 @@ _UPDATE = Operation(
     result=Coupon,
     scope="ZohoSubscriptions.coupons.UPDATE",
     key="coupon",
+    record_id="coupon_code",
     codes=_CODES,
 )
 

@@ -63,6 +63,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoSubscriptions.creditnotes.CREATE",
     key="credit_note",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -91,6 +92,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoSubscriptions.creditnotes.READ",
     key="credit_note",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 

@@ -76,6 +76,7 @@ _CREATE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.CREATE",
     key="customer",
+    record_id="customer_id",
     codes=_CODES,
 )
 
@@ -130,6 +131,7 @@ _GET = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.READ",
     key="customer",
+    record_id="customer_id",
     codes=_CODES,
 )
 
@@ -152,6 +154,7 @@ _UPDATE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.UPDATE",
     key="customer",
+    record_id="customer_id",
     codes=_CODES,
 )
 
@@ -204,6 +207,7 @@ _GET_BY_CRM_REFERENCE = Operation(
     result=Customer,
     scope="ZohoSubscriptions.customers.READ",
     key="customer",
+    record_id="customer_id",
     codes=_CODES,
 )
 
@@ -314,6 +318,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.CREATE",
     key="contact_person",
+    record_id="contactperson_id",
     codes=_CODES,
 )
 
@@ -381,6 +386,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.READ",
     key="contact_person",
+    record_id="contactperson_id",
     codes=_CODES,
 )
 
@@ -409,6 +415,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoSubscriptions.customers.UPDATE",
     key="contact_person",
+    record_id="contactperson_id",
     codes=_CODES,
 )
 

@@ -35,6 +35,7 @@ _GET = Operation(
     result=Event,
     scope="ZohoSubscriptions.webhooks.READ",
     key="event",
+    record_id="event_id",
     codes=_CODES,
 )
 

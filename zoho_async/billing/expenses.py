@@ -79,6 +79,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.CREATE",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
@@ -201,6 +202,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.UPDATE",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
@@ -240,6 +242,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoSubscriptions.expenses.READ",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
 )
 

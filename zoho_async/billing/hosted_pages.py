@@ -122,6 +122,7 @@ _GET = Operation(
     path="/hostedpages/{hostedpage_id}",
     result=HostedPageGetResult,
     scope="ZohoSubscriptions.hostedpages.READ",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 
@@ -170,6 +171,7 @@ _CREATE_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 
@@ -200,6 +202,7 @@ _UPDATE_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 
@@ -230,6 +233,7 @@ _UPDATE_CARD_FOR_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 
@@ -263,6 +267,7 @@ _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 
@@ -296,6 +301,7 @@ _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 
@@ -329,6 +335,7 @@ _RECORD_INVOICE_PAYMENT = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 
@@ -362,6 +369,7 @@ _UPDATE_CUSTOMER_PAYMENT_DETAILS = Operation(
     result=HostedPage,
     scope="ZohoSubscriptions.hostedpages.CREATE",
     key="hostedpage",
+    record_id="hostedpage_id",
     codes=_CODES,
 )
 

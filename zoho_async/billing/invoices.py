@@ -128,6 +128,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoSubscriptions.invoices.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -198,6 +199,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoSubscriptions.invoices.UPDATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -237,6 +239,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoSubscriptions.invoices.READ",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -381,6 +384,7 @@ _COLLECT_CHARGE = Operation(
     result=InvoicePayment,
     scope="ZohoSubscriptions.invoices.CREATE",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -539,6 +543,7 @@ _ADD_ITEMS_TO_PENDING = Operation(
     result=Invoice,
     scope="ZohoSubscriptions.invoices.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 

@@ -50,6 +50,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.CREATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -144,6 +145,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.UPDATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -175,6 +177,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoSubscriptions.items.READ",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 

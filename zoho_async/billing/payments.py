@@ -46,6 +46,7 @@ _CREATE = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.CREATE",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -74,6 +75,7 @@ _GET = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.READ",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -96,6 +98,7 @@ _UPDATE = Operation(
     result=Payment,
     scope="ZohoSubscriptions.payments.UPDATE",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 

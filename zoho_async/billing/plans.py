@@ -54,6 +54,7 @@ _CREATE = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.CREATE",
     key="plan",
+    record_id="plan_code",
     codes=_CODES,
 )
 
@@ -120,6 +121,7 @@ _GET = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.READ",
     key="plan",
+    record_id="plan_code",
     codes=_CODES,
 )
 
@@ -142,6 +144,7 @@ _UPDATE = Operation(
     result=Plan,
     scope="ZohoSubscriptions.plans.UPDATE",
     key="plan",
+    record_id="plan_code",
     codes=_CODES,
 )
 

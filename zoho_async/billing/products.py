@@ -41,6 +41,7 @@ _CREATE = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.CREATE",
     key="product",
+    record_id="product_id",
     codes=_CODES,
 )
 
@@ -95,6 +96,7 @@ _GET = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.READ",
     key="product",
+    record_id="product_id",
     codes=_CODES,
 )
 
@@ -117,6 +119,7 @@ _UPDATE = Operation(
     result=Product,
     scope="ZohoSubscriptions.products.UPDATE",
     key="product",
+    record_id="product_id",
     codes=_CODES,
 )
 

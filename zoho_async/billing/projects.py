@@ -86,6 +86,7 @@ _CREATE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.CREATE",
     key="project",
+    record_id="project_id",
     codes=_CODES,
 )
 
@@ -160,6 +161,7 @@ _UPDATE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="project",
+    record_id="project_id",
     codes=_CODES,
 )
 
@@ -191,6 +193,7 @@ _GET = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.READ",
     key="project",
+    record_id="project_id",
     codes=_CODES,
 )
 
@@ -276,6 +279,7 @@ _CLONE = Operation(
     result=Project,
     scope="ZohoSubscriptions.projects.CREATE",
     key="project",
+    record_id="project_id",
     codes=_CODES,
 )
 
@@ -428,6 +432,7 @@ _GET_USER = Operation(
     result=ProjectUser,
     scope="ZohoSubscriptions.projects.READ",
     key="users",
+    record_id="user_id",
     codes=_CODES,
 )
 

@@ -83,6 +83,8 @@ _CREATE = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.CREATE",
     key="estimate",
+    record_id="estimate_id",
+    nouns=("quote",),
     codes=_CODES,
 )
 
@@ -158,6 +160,7 @@ _UPDATE = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.UPDATE",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -197,6 +200,7 @@ _GET = Operation(
     result=Quote,
     scope="ZohoSubscriptions.quotes.READ",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -617,6 +621,7 @@ _UPDATE_COMMENT = Operation(
     result=QuoteComment,
     scope="ZohoSubscriptions.quotes.UPDATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

@@ -75,6 +75,7 @@ _CREATE = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.CREATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
     codes=_CODES,
 )
 
@@ -206,6 +207,7 @@ _UPDATE = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.UPDATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
     codes=_CODES,
 )
 
@@ -242,6 +244,7 @@ _GET = Operation(
     result=RecurringExpense,
     scope="ZohoSubscriptions.expenses.READ",
     key="recurring_expense",
+    record_id="recurring_expense_id",
     codes=_CODES,
 )
 

@@ -44,6 +44,7 @@ _REFUND_CREDIT_NOTE = Operation(
     result=Refund,
     scope="ZohoSubscriptions.creditnotes.CREATE",
     key="refund",
+    record_id="refund_id",
     codes=_CODES,
 )
 
@@ -79,6 +80,7 @@ _REFUND_PAYMENT = Operation(
     result=Refund,
     scope="ZohoSubscriptions.payments.CREATE",
     key="refund",
+    record_id="refund_id",
     codes=_CODES,
 )
 
@@ -110,6 +112,7 @@ _GET_DETAILS = Operation(
     result=Refund,
     scope="ZohoSubscriptions.creditnotes.READ",
     key="refund",
+    record_id="refund_id",
     codes=_CODES,
 )
 

@@ -155,6 +155,7 @@ _CREATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -214,6 +215,7 @@ _GET = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.READ",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -236,6 +238,7 @@ _UPDATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.UPDATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -288,6 +291,7 @@ _CANCEL = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -318,6 +322,7 @@ _REACTIVATE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -340,6 +345,7 @@ _GET_SCHEDULED_CHANGES = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.READ",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -394,6 +400,7 @@ _BUY_ONE_TIME_ADDON = Operation(
     result=SubscriptionInvoice,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -475,6 +482,7 @@ _UPDATE_CARD = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -527,6 +535,7 @@ _ADD_CHARGE = Operation(
     result=SubscriptionInvoice,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -558,6 +567,7 @@ _ADD_CONTACT_PERSON = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -593,6 +603,7 @@ _POSTPONE_RENEWAL = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -663,6 +674,7 @@ _UPDATE_COLLECTION_MODE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -698,6 +710,7 @@ _UPDATE_REFERENCE = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 
@@ -733,6 +746,7 @@ _UPDATE_SALES_PERSON = Operation(
     result=Subscription,
     scope="ZohoSubscriptions.subscriptions.CREATE",
     key="subscription",
+    record_id="subscription_id",
     codes=_CODES,
 )
 

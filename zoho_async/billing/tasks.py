@@ -39,6 +39,7 @@ _CREATE = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.CREATE",
     key="task",
+    record_id="task_id",
     codes=_CODES,
 )
 
@@ -102,6 +103,7 @@ _UPDATE = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="task",
+    record_id="task_id",
     codes=_CODES,
 )
 
@@ -134,6 +136,7 @@ _GET = Operation(
     result=Task,
     scope="ZohoSubscriptions.projects.READ",
     key="task",
+    record_id="task_id",
     codes=_CODES,
 )
 

@@ -66,6 +66,7 @@ _CREATE = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
     codes=_CODES,
 )
 
@@ -161,6 +162,7 @@ _UPDATE = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.UPDATE",
     key="time_entry",
+    record_id="time_entry_id",
     codes=_CODES,
 )
 
@@ -192,6 +194,7 @@ _GET = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.READ",
     key="time_entry",
+    record_id="time_entry_id",
     codes=_CODES,
 )
 
@@ -235,6 +238,7 @@ _START_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
     codes=_CODES,
 )
 
@@ -257,6 +261,7 @@ _STOP_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
     codes=_CODES,
 )
 
@@ -279,6 +284,7 @@ _GET_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoSubscriptions.projects.READ",
     key="time_entry",
+    record_id="time_entry_id",
     codes=_CODES,
 )
 

@@ -59,6 +59,7 @@ _GET = Operation(
     result=UnbilledCharge,
     scope="ZohoSubscriptions.invoices.READ",
     key="unbilled_charge",
+    record_id="unbilled_charge_id",
     codes=_CODES,
 )
 
@@ -102,6 +103,7 @@ _CONVERT_TO_INVOICE = Operation(
     result=UnbilledChargeInvoice,
     scope="ZohoSubscriptions.invoices.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 

@@ -78,6 +78,7 @@ _CREATE = Operation(
     result=BankAccount,
     scope="ZohoBooks.banking.CREATE",
     key="bankaccount",
+    record_id="account_id",
 )
 
 
@@ -145,6 +146,7 @@ _UPDATE = Operation(
     result=BankAccount,
     scope="ZohoBooks.banking.UPDATE",
     key="bankaccount",
+    record_id="account_id",
 )
 
 
@@ -175,6 +177,7 @@ _GET = Operation(
     result=BankAccount,
     scope="ZohoBooks.banking.READ",
     key="bankaccount",
+    record_id="account_id",
 )
 
 
@@ -287,6 +290,7 @@ _GET_LAST_IMPORTED_BANK_STATEMENT = Operation(
     result=BankAccountStatement,
     scope="ZohoBooks.banking.READ",
     key="statement",
+    record_id="statement_id",
 )
 
 

@@ -77,6 +77,8 @@ _CREATE = Operation(
     result=BankRule,
     scope="ZohoBooks.banking.CREATE",
     key="rule",
+    record_id="rule_id",
+    nouns=("bank_rule", "bank_account_rule", "bank_account"),
 )
 
 
@@ -142,6 +144,7 @@ _GET = Operation(
     path="/bankaccounts/rules/{rule_id}",
     result=BankRuleGetResult,
     scope="ZohoBooks.banking.READ",
+    record_id="rule_id",
 )
 
 
@@ -163,6 +166,7 @@ _UPDATE = Operation(
     result=BankRule,
     scope="ZohoBooks.banking.UPDATE",
     key="rule",
+    record_id="rule_id",
 )
 
 

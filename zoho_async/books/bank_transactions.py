@@ -114,6 +114,7 @@ _CREATE = Operation(
     result=BankTransaction,
     scope="ZohoBooks.banking.CREATE",
     key="banktransaction",
+    record_id="transaction_id",
 )
 
 
@@ -205,6 +206,7 @@ _UPDATE = Operation(
     result=BankTransaction,
     scope="ZohoBooks.banking.UPDATE",
     key="banktransaction",
+    record_id="transaction_id",
 )
 
 
@@ -239,6 +241,7 @@ _GET = Operation(
     result=BankTransaction,
     scope="ZohoBooks.banking.READ",
     key="banktransaction",
+    record_id="transaction_id",
 )
 
 

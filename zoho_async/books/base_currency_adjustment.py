@@ -57,6 +57,8 @@ _CREATE = Operation(
     result=BaseCurrencyAdjustment,
     scope="ZohoBooks.accountants.CREATE",
     key="data",
+    record_id="base_currency_adjustment_id",
+    nouns=("base_currency_adjustment",),
 )
 
 
@@ -134,6 +136,7 @@ _GET = Operation(
     result=BaseCurrencyAdjustment,
     scope="ZohoBooks.accountants.READ",
     key="data",
+    record_id="base_currency_adjustment_id",
 )
 
 

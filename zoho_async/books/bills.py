@@ -171,6 +171,7 @@ _CREATE = Operation(
     result=Bill,
     scope="ZohoBooks.bills.CREATE",
     key="bill",
+    record_id="bill_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
@@ -338,6 +339,7 @@ _UPSERT = Operation(
     result=Bill,
     scope="ZohoBooks.bills.UPDATE",
     key="bill",
+    record_id="bill_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -380,6 +382,7 @@ _UPDATE = Operation(
     result=Bill,
     scope="ZohoBooks.bills.UPDATE",
     key="bill",
+    record_id="bill_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf"),
 )
@@ -419,6 +422,7 @@ _GET = Operation(
     result=Bill,
     scope="ZohoBooks.bills.READ",
     key="bill",
+    record_id="bill_id",
     codes=_CODES,
 )
 
@@ -573,6 +577,7 @@ _UPDATE_BILLING_ADDRESS = Operation(
     result=Address,
     scope="ZohoBooks.bills.UPDATE",
     key="billing_address",
+    record_id="address_id",
     codes=_CODES,
 )
 
@@ -802,6 +807,7 @@ _ADD_COMMENT = Operation(
     result=BillComment,
     scope="ZohoBooks.bills.CREATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 
 from zoho_async.books.types.chart_of_accounts import (
     ChartOfAccount,
-    ChartOfAccountGetResult,
     ChartOfAccountInput,
     ChartOfAccountTransaction,
 )
@@ -19,7 +18,6 @@ from zoho_async.wire import Done
 
 __all__ = [
     "ChartOfAccount",
-    "ChartOfAccountGetResult",
     "ChartOfAccountInput",
     "ChartOfAccountTransaction",
     "bulk_delete",
@@ -93,6 +91,7 @@ _CREATE = Operation(
     result=ChartOfAccount,
     scope="ZohoBooks.accountants.CREATE",
     key="chart_of_account",
+    record_id="account_id",
 )
 
 
@@ -180,6 +179,7 @@ _UPDATE = Operation(
     result=ChartOfAccount,
     scope="ZohoBooks.accountants.UPDATE",
     key="chart_of_account",
+    record_id="account_id",
 )
 
 
@@ -205,14 +205,16 @@ _GET = Operation(
     product=BOOKS,
     method="GET",
     path="/chartofaccounts/{account_id}",
-    result=ChartOfAccountGetResult,
+    result=ChartOfAccount,
     scope="ZohoBooks.accountants.READ",
+    key="chart_of_account",
+    record_id="account_id",
 )
 
 
 async def get(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> ChartOfAccountGetResult:
+) -> ChartOfAccount:
     """One chart of account with all its fields.
 
     Scope: ZohoBooks.accountants.READ.

@@ -213,6 +213,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.CREATE",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -341,6 +342,7 @@ _UPSERT = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.UPDATE",
     key="contact",
+    record_id="contact_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -602,6 +604,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.UPDATE",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -633,6 +636,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoBooks.contacts.READ",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -1010,6 +1014,7 @@ _ADD_ADDRESS = Operation(
     result=Address,
     scope="ZohoBooks.contacts.CREATE",
     key="address_info",
+    record_id="address_id",
     codes=_CODES,
 )
 
@@ -1039,6 +1044,7 @@ _UPDATE_ADDRESS = Operation(
     result=Address,
     scope="ZohoBooks.contacts.UPDATE",
     key="address_info",
+    record_id="address_id",
     codes=_CODES,
 )
 
@@ -1607,6 +1613,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.CREATE",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 
@@ -1635,6 +1642,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 
@@ -1657,6 +1665,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.UPDATE",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 
@@ -1743,6 +1752,7 @@ _GET_CONTACT_PERSON_OF_CONTACT = Operation(
     result=ContactPerson,
     scope="ZohoBooks.contacts.READ",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 

@@ -242,6 +242,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.CREATE",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -373,6 +374,7 @@ _UPSERT = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote",
+    record_id="creditnote_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -415,6 +417,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -454,6 +457,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -1118,6 +1122,7 @@ _CREATE_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.CREATE",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 
@@ -1147,6 +1152,7 @@ _GET_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 
@@ -1175,6 +1181,7 @@ _UPDATE_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.UPDATE",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 
@@ -1630,6 +1637,7 @@ _GET_REFUND_BY_ID = Operation(
     result=CreditNoteRefund,
     scope="ZohoBooks.creditnotes.READ",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 

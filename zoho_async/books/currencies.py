@@ -42,6 +42,7 @@ _CREATE = Operation(
     result=Currency,
     scope="ZohoBooks.settings.CREATE",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -100,6 +101,7 @@ _UPDATE = Operation(
     result=Currency,
     scope="ZohoBooks.settings.UPDATE",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -130,6 +132,7 @@ _GET = Operation(
     result=Currency,
     scope="ZohoBooks.settings.READ",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -213,6 +216,8 @@ _CREATE_EXCHANGE_RATE = Operation(
     path="/settings/currencies/{currency_id}/exchangerates",
     result=CurrencyExchangeRate,
     scope="ZohoBooks.settings.CREATE",
+    record_id="exchange_rate_id",
+    nouns=("exchange_rate",),
 )
 
 
@@ -244,6 +249,7 @@ _GET_EXCHANGE_RATE = Operation(
     path="/settings/currencies/{currency_id}/exchangerates/{exchange_rate_id}",
     result=CurrencyExchangeRate,
     scope="ZohoBooks.settings.READ",
+    record_id="exchange_rate_id",
 )
 
 

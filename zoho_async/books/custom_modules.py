@@ -102,6 +102,8 @@ _CREATE = Operation(
     result=CustomModule,
     scope="ZohoBooks.settings.CREATE",
     key="module",
+    record_id="module_id",
+    nouns=("custom_module",),
 )
 
 
@@ -129,6 +131,7 @@ _GET = Operation(
     result=CustomModule,
     scope="ZohoBooks.settings.READ",
     key="module",
+    record_id="module_id",
 )
 
 
@@ -150,6 +153,7 @@ _UPDATE = Operation(
     result=CustomModule,
     scope="ZohoBooks.settings.UPDATE",
     key="module",
+    record_id="module_id",
 )
 
 
@@ -259,6 +263,7 @@ _BULK_UPDATE_RECORDS = Operation(
     result=CustomModuleModuleRecord,
     scope="ZohoBooks.custommodules.ALL",
     key="module_record",
+    record_id="module_record_id",
 )
 
 
@@ -293,6 +298,7 @@ _CREATE_RECORD = Operation(
     result=CustomModuleModuleRecord,
     scope="ZohoBooks.custommodules.ALL",
     key="module_record",
+    record_id="module_record_id",
 )
 
 
@@ -376,6 +382,7 @@ _UPDATE_RECORD = Operation(
     result=CustomModuleModuleRecord,
     scope="ZohoBooks.custommodules.ALL",
     key="module_record",
+    record_id="module_record_id",
 )
 
 

@@ -85,6 +85,8 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.CREATE",
     key="payment",
+    record_id="payment_id",
+    nouns=("customer_payment",),
     codes=_CODES,
 )
 
@@ -227,6 +229,7 @@ _UPSERT = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.UPDATE",
     key="payment",
+    record_id="payment_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -270,6 +273,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.UPDATE",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -302,6 +306,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoBooks.customerpayments.READ",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -462,6 +467,7 @@ _GET_REFUND = Operation(
     result=CustomerPaymentPaymentRefund,
     scope="ZohoBooks.customerpayments.READ",
     key="payment_refunds",
+    record_id="payment_refund_id",
     codes=_CODES,
 )
 

@@ -127,6 +127,7 @@ _CREATE = Operation(
     result=DeliveryChallan,
     scope="ZohoBooks.deliverychallans.CREATE",
     key="deliverychallan",
+    record_id="deliverychallan_id",
 )
 
 
@@ -163,6 +164,7 @@ _GET = Operation(
     result=DeliveryChallan,
     scope="ZohoBooks.deliverychallans.READ",
     key="deliverychallan",
+    record_id="deliverychallan_id",
 )
 
 
@@ -190,6 +192,7 @@ _UPDATE = Operation(
     result=DeliveryChallan,
     scope="ZohoBooks.deliverychallans.UPDATE",
     key="deliverychallan",
+    record_id="deliverychallan_id",
 )
 
 

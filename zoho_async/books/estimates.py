@@ -151,6 +151,7 @@ _CREATE = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.CREATE",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -300,6 +301,7 @@ _UPSERT = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.UPDATE",
     key="estimate",
+    record_id="estimate_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -342,6 +344,7 @@ _UPDATE = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.UPDATE",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -381,6 +384,7 @@ _GET = Operation(
     result=Estimate,
     scope="ZohoBooks.estimates.READ",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -934,6 +938,7 @@ _UPDATE_COMMENT = Operation(
     result=EstimateComment,
     scope="ZohoBooks.estimates.UPDATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

@@ -104,6 +104,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.CREATE",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
@@ -244,6 +245,7 @@ _UPSERT = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.UPDATE",
     key="expense",
+    record_id="expense_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -286,6 +288,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.UPDATE",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
@@ -326,6 +329,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoBooks.expenses.READ",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
 )
 
@@ -430,6 +434,7 @@ _CREATE_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoBooks.expenses.CREATE",
     key="employee",
+    record_id="employee_id",
     codes=_CODES,
 )
 
@@ -460,6 +465,7 @@ _GET_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoBooks.expenses.READ",
     key="employee",
+    record_id="employee_id",
     codes=_CODES,
 )
 

@@ -75,6 +75,7 @@ _CREATE = Operation(
     result=FixedAsset,
     scope="ZohoBooks.fixedasset.CREATE",
     key="fixed_asset",
+    record_id="fixed_asset_id",
 )
 
 
@@ -147,6 +148,7 @@ _UPDATE = Operation(
     result=FixedAsset,
     scope="ZohoBooks.fixedasset.UPDATE",
     key="fixed_asset",
+    record_id="fixed_asset_id",
 )
 
 
@@ -178,6 +180,7 @@ _GET = Operation(
     result=FixedAsset,
     scope="ZohoBooks.fixedasset.READ",
     key="fixed_asset",
+    record_id="fixed_asset_id",
 )
 
 
@@ -399,6 +402,7 @@ _CREATE_COMMENT = Operation(
     result=FixedAssetComment,
     scope="ZohoBooks.fixedasset.CREATE",
     key="comment",
+    record_id="comment_id",
 )
 
 
@@ -455,6 +459,7 @@ _CREATE_TYPE = Operation(
     result=FixedAssetType,
     scope="ZohoBooks.fixedasset.CREATE",
     key="fixed_asset_type",
+    record_id="fixed_asset_type_id",
 )
 
 
@@ -511,6 +516,7 @@ _UPDATE_TYPE = Operation(
     result=FixedAssetType,
     scope="ZohoBooks.fixedasset.UPDATE",
     key="fixed_asset_type",
+    record_id="fixed_asset_type_id",
 )
 
 

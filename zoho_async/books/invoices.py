@@ -255,6 +255,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -424,6 +425,7 @@ _UPSERT = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="invoice",
+    record_id="invoice_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -490,6 +492,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -529,6 +532,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.READ",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -717,6 +721,7 @@ _CREATE_FROM_SALES_ORDER = Operation(
     result=Invoice,
     scope="ZohoBooks.invoices.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -1484,6 +1489,7 @@ _GET_DOCUMENT = Operation(
     result=InvoiceDocument,
     scope="ZohoBooks.invoices.READ",
     key="document",
+    record_id="document_id",
     codes=_CODES,
 )
 
@@ -1694,6 +1700,7 @@ _UPDATE_COMMENT = Operation(
     result=InvoiceComment,
     scope="ZohoBooks.invoices.UPDATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

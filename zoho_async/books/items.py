@@ -63,6 +63,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoBooks.settings.CREATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -175,6 +176,7 @@ _UPSERT = Operation(
     result=Item,
     scope="ZohoBooks.settings.UPDATE",
     key="item",
+    record_id="item_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -243,6 +245,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoBooks.settings.UPDATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -274,6 +277,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoBooks.settings.READ",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 

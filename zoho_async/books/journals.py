@@ -123,6 +123,7 @@ _CREATE = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.CREATE",
     key="journal",
+    record_id="journal_id",
 )
 
 
@@ -270,6 +271,7 @@ _UPDATE = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.UPDATE",
     key="journal",
+    record_id="journal_id",
 )
 
 
@@ -300,6 +302,7 @@ _GET = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.READ",
     key="journal",
+    record_id="journal_id",
 )
 
 
@@ -395,6 +398,7 @@ _ADD_COMMENT = Operation(
     result=JournalComment,
     scope="ZohoBooks.accountants.CREATE",
     key="comment",
+    record_id="comment_id",
 )
 
 
@@ -447,6 +451,7 @@ _REVERSE = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.CREATE",
     key="journal",
+    record_id="journal_id",
 )
 
 
@@ -798,6 +803,7 @@ _CREATE_RECURRING_JOURNAL = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.CREATE",
     key="journal",
+    record_id="journal_id",
 )
 
 
@@ -873,6 +879,7 @@ _GET_RECURRING_JOURNAL = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.READ",
     key="journal",
+    record_id="journal_id",
 )
 
 
@@ -897,6 +904,7 @@ _UPDATE_RECURRING_JOURNAL = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.UPDATE",
     key="journal",
+    record_id="journal_id",
 )
 
 
@@ -1035,6 +1043,7 @@ _GET_OF_TRANSACTION = Operation(
     result=Journal,
     scope="ZohoBooks.accountants.READ",
     key="journal",
+    record_id="journal_id",
 )
 
 

@@ -58,6 +58,8 @@ _CREATE = Operation(
     result=Location,
     scope="ZohoBooks.settings.CREATE",
     key="locations",
+    record_id="location_id",
+    nouns=("location",),
 )
 
 
@@ -111,6 +113,7 @@ _UPDATE = Operation(
     result=Location,
     scope="ZohoBooks.settings.UPDATE",
     key="locations",
+    record_id="location_id",
 )
 
 

@@ -41,6 +41,7 @@ _CREATE = Operation(
     result=OpeningBalance,
     scope="ZohoBooks.settings.CREATE",
     key="opening_balance",
+    record_id="opening_balance_id",
 )
 
 
@@ -68,6 +69,7 @@ _UPDATE = Operation(
     result=OpeningBalance,
     scope="ZohoBooks.settings.UPDATE",
     key="opening_balance",
+    record_id="opening_balance_id",
 )
 
 
@@ -95,6 +97,7 @@ _GET = Operation(
     result=OpeningBalance,
     scope="ZohoBooks.settings.READ",
     key="opening_balance",
+    record_id="opening_balance_id",
 )
 
 
@@ -132,6 +135,7 @@ _GET_DETAILS = Operation(
     result=OpeningBalance,
     scope="ZohoBooks.settings.READ",
     key="opening_balance",
+    record_id="opening_balance_id",
 )
 
 

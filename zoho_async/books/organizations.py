@@ -43,6 +43,7 @@ _CREATE = Operation(
     result=Organization,
     scope="ZohoBooks.settings.CREATE",
     key="organization",
+    record_id="organization_id",
     per_user=True,
 )
 
@@ -92,6 +93,7 @@ _UPDATE = Operation(
     result=Organization,
     scope="ZohoBooks.settings.UPDATE",
     key="organization",
+    record_id="organization_id",
 )
 
 
@@ -120,6 +122,7 @@ _GET = Operation(
     result=Organization,
     scope="ZohoBooks.settings.READ",
     key="organization",
+    record_id="organization_id",
 )
 
 
@@ -204,6 +207,7 @@ _CREATE_ADDRESS = Operation(
     result=OrganizationAddress,
     scope="ZohoBooks.settings.CREATE",
     key="organization_address",
+    record_id="organization_address_id",
 )
 
 
@@ -229,6 +233,7 @@ _UPDATE_ADDRESS = Operation(
     result=OrganizationAddress,
     scope="ZohoBooks.settings.UPDATE",
     key="organization_address",
+    record_id="organization_address_id",
 )
 
 

@@ -45,6 +45,8 @@ _CREATE = Operation(
     result=PriceList,
     scope="ZohoBooks.settings.CREATE",
     key="pricebook",
+    record_id="pricebook_id",
+    nouns=("price_list",),
 )
 
 
@@ -110,6 +112,7 @@ _UPDATE = Operation(
     result=PriceList,
     scope="ZohoBooks.settings.UPDATE",
     key="pricebook",
+    record_id="pricebook_id",
 )
 
 

@@ -83,6 +83,7 @@ _CREATE = Operation(
     result=Project,
     scope="ZohoBooks.projects.CREATE",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -156,6 +157,7 @@ _UPSERT = Operation(
     result=Project,
     scope="ZohoBooks.projects.UPDATE",
     key="project",
+    record_id="project_id",
     repeatable=True,
 )
 
@@ -197,6 +199,7 @@ _UPDATE = Operation(
     result=Project,
     scope="ZohoBooks.projects.UPDATE",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -227,6 +230,7 @@ _GET = Operation(
     result=Project,
     scope="ZohoBooks.projects.READ",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -308,6 +312,7 @@ _CLONE = Operation(
     result=Project,
     scope="ZohoBooks.projects.CREATE",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -455,6 +460,7 @@ _GET_USER = Operation(
     result=ProjectUser,
     scope="ZohoBooks.projects.READ",
     key="user",
+    record_id="user_id",
 )
 
 
@@ -631,6 +637,7 @@ _ADD_TASK = Operation(
     result=ProjectTask,
     scope="ZohoBooks.projects.CREATE",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -692,6 +699,7 @@ _UPDATE_TASK = Operation(
     result=ProjectTask,
     scope="ZohoBooks.projects.UPDATE",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -723,6 +731,7 @@ _GET_TASK = Operation(
     result=ProjectTask,
     scope="ZohoBooks.projects.READ",
     key="task",
+    record_id="task_id",
 )
 
 

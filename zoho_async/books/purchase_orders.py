@@ -160,6 +160,7 @@ _CREATE = Operation(
     result=PurchaseOrder,
     scope="ZohoBooks.purchaseorders.CREATE",
     key="purchaseorder",
+    record_id="purchaseorder_id",
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -309,6 +310,7 @@ _UPSERT = Operation(
     result=PurchaseOrder,
     scope="ZohoBooks.purchaseorders.UPDATE",
     key="purchaseorder",
+    record_id="purchaseorder_id",
     repeatable=True,
 )
 
@@ -350,6 +352,7 @@ _UPDATE = Operation(
     result=PurchaseOrder,
     scope="ZohoBooks.purchaseorders.UPDATE",
     key="purchaseorder",
+    record_id="purchaseorder_id",
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
 
@@ -392,6 +395,7 @@ _GET = Operation(
     result=PurchaseOrder,
     scope="ZohoBooks.purchaseorders.READ",
     key="purchaseorder",
+    record_id="purchaseorder_id",
 )
 
 
@@ -892,6 +896,7 @@ _ADD_COMMENT = Operation(
     result=PurchaseOrderComment,
     scope="ZohoBooks.purchaseorders.CREATE",
     key="comment",
+    record_id="comment_id",
 )
 
 

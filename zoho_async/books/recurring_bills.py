@@ -52,6 +52,7 @@ _CREATE = Operation(
     result=RecurringBill,
     scope="ZohoBooks.bills.CREATE",
     key="recurring_bill",
+    record_id="recurring_bill_id",
 )
 
 
@@ -289,6 +290,7 @@ _GET = Operation(
     result=RecurringBill,
     scope="ZohoBooks.bills.READ",
     key="recurring_bill",
+    record_id="recurring_bill_id",
 )
 
 

@@ -65,6 +65,7 @@ _CREATE = Operation(
     result=RecurringExpense,
     scope="ZohoBooks.expenses.CREATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
 )
 
 
@@ -195,6 +196,7 @@ _UPSERT = Operation(
     result=RecurringExpense,
     scope="ZohoBooks.expenses.UPDATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
     repeatable=True,
 )
 
@@ -237,6 +239,7 @@ _UPDATE = Operation(
     result=RecurringExpense,
     scope="ZohoBooks.expenses.UPDATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
 )
 
 
@@ -272,6 +275,7 @@ _GET = Operation(
     result=RecurringExpense,
     scope="ZohoBooks.expenses.READ",
     key="recurring_expense",
+    record_id="recurring_expense_id",
 )
 
 

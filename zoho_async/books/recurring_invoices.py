@@ -88,6 +88,7 @@ _CREATE = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.CREATE",
     key="recurring_invoice",
+    record_id="recurring_invoice_id",
     codes=_CODES,
 )
 
@@ -191,6 +192,7 @@ _UPSERT = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="recurring_invoice",
+    record_id="recurring_invoice_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -233,6 +235,7 @@ _UPDATE = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="recurring_invoice",
+    record_id="recurring_invoice_id",
     codes=_CODES,
 )
 
@@ -268,6 +271,7 @@ _GET = Operation(
     result=RecurringInvoice,
     scope="ZohoBooks.invoices.READ",
     key="recurring_invoice",
+    record_id="recurring_invoice_id",
     codes=_CODES,
 )
 

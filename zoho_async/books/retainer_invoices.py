@@ -125,6 +125,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.CREATE",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -207,6 +208,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.UPDATE",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -242,6 +244,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoBooks.invoices.READ",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -712,6 +715,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoBooks.invoices.UPDATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

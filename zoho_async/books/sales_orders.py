@@ -194,6 +194,7 @@ _CREATE = Operation(
     result=SalesOrder,
     scope="ZohoBooks.salesorders.CREATE",
     key="salesorder",
+    record_id="salesorder_id",
 )
 
 
@@ -383,6 +384,7 @@ _UPSERT = Operation(
     result=SalesOrder,
     scope="ZohoBooks.salesorders.UPDATE",
     key="salesorder",
+    record_id="salesorder_id",
     repeatable=True,
 )
 
@@ -424,6 +426,7 @@ _UPDATE = Operation(
     result=SalesOrder,
     scope="ZohoBooks.salesorders.UPDATE",
     key="salesorder",
+    record_id="salesorder_id",
 )
 
 
@@ -468,6 +471,7 @@ _GET = Operation(
     result=SalesOrder,
     scope="ZohoBooks.salesorders.READ",
     key="salesorder",
+    record_id="salesorder_id",
 )
 
 
@@ -1068,6 +1072,7 @@ _ADD_COMMENT = Operation(
     result=SalesOrderComment,
     scope="ZohoBooks.salesorders.CREATE",
     key="comment",
+    record_id="comment_id",
 )
 
 
@@ -1096,6 +1101,7 @@ _UPDATE_COMMENT = Operation(
     result=SalesOrderComment,
     scope="ZohoBooks.salesorders.UPDATE",
     key="comment",
+    record_id="comment_id",
 )
 
 

@@ -59,6 +59,7 @@ _CREATE = Operation(
     result=SalesReceipt,
     scope="ZohoBooks.invoices.CREATE",
     key="salesreceipt",
+    record_id="sales_receipt_id",
 )
 
 
@@ -171,6 +172,7 @@ _UPDATE = Operation(
     result=SalesReceipt,
     scope="ZohoBooks.invoices.UPDATE",
     key="salesreceipt",
+    record_id="sales_receipt_id",
 )
 
 
@@ -205,6 +207,7 @@ _GET = Operation(
     result=SalesReceipt,
     scope="ZohoBooks.invoices.READ",
     key="salesreceipt",
+    record_id="sales_receipt_id",
 )
 
 

@@ -59,6 +59,7 @@ _CREATE = Operation(
     result=Tax,
     scope="ZohoBooks.settings.CREATE",
     key="tax",
+    record_id="tax_id",
 )
 
 
@@ -110,6 +111,7 @@ _UPDATE = Operation(
     result=Tax,
     scope="ZohoBooks.settings.UPDATE",
     key="tax",
+    record_id="tax_id",
 )
 
 
@@ -138,6 +140,7 @@ _GET = Operation(
     result=Tax,
     scope="ZohoBooks.settings.READ",
     key="tax",
+    record_id="tax_id",
 )
 
 
@@ -179,6 +182,7 @@ _GET_GROUP = Operation(
     result=TaxGroup,
     scope="ZohoBooks.settings.READ",
     key="tax_group",
+    record_id="tax_group_id",
 )
 
 
@@ -200,6 +204,7 @@ _UPDATE_GROUP = Operation(
     result=TaxGroup,
     scope="ZohoBooks.settings.UPDATE",
     key="tax_group",
+    record_id="tax_group_id",
 )
 
 
@@ -248,6 +253,7 @@ _CREATE_GROUP = Operation(
     result=TaxGroup,
     scope="ZohoBooks.settings.CREATE",
     key="tax_group",
+    record_id="tax_group_id",
 )
 
 
@@ -273,6 +279,7 @@ _CREATE_AUTHORITY = Operation(
     result=TaxAuthority,
     scope="ZohoBooks.settings.CREATE",
     key="tax_authority",
+    record_id="tax_authority_id",
 )
 
 
@@ -330,6 +337,7 @@ _UPDATE_AUTHORITY = Operation(
     result=TaxAuthority,
     scope="ZohoBooks.settings.UPDATE",
     key="tax_authority",
+    record_id="tax_authority_id",
 )
 
 
@@ -362,6 +370,7 @@ _GET_AUTHORITY = Operation(
     result=TaxAuthority,
     scope="ZohoBooks.settings.READ",
     key="tax_authority",
+    record_id="tax_authority_id",
 )
 
 
@@ -403,6 +412,7 @@ _CREATE_EXEMPTION = Operation(
     result=TaxExemption,
     scope="ZohoBooks.settings.CREATE",
     key="tax_exemption",
+    record_id="tax_exemption_id",
 )
 
 
@@ -460,6 +470,7 @@ _UPDATE_EXEMPTION = Operation(
     result=TaxExemption,
     scope="ZohoBooks.settings.UPDATE",
     key="tax_exemption",
+    record_id="tax_exemption_id",
 )
 
 
@@ -494,6 +505,7 @@ _GET_EXEMPTION = Operation(
     result=TaxExemption,
     scope="ZohoBooks.settings.READ",
     key="tax_exemption",
+    record_id="tax_exemption_id",
 )
 
 

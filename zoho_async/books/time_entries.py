@@ -55,6 +55,7 @@ _CREATE = Operation(
     result=TimeEntry,
     scope="ZohoBooks.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -148,6 +149,7 @@ _UPDATE = Operation(
     result=TimeEntry,
     scope="ZohoBooks.projects.UPDATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -178,6 +180,7 @@ _GET = Operation(
     result=TimeEntry,
     scope="ZohoBooks.projects.READ",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -219,6 +222,7 @@ _START_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoBooks.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -240,6 +244,7 @@ _STOP_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoBooks.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -261,6 +266,7 @@ _GET_RUNNING_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoBooks.projects.READ",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 

@@ -34,6 +34,7 @@ _GET = Operation(
     result=TransactionLock,
     scope="ZohoBooks.accountants.READ",
     key="transaction_lock",
+    record_id="transaction_lock_id",
 )
 
 
@@ -66,6 +67,7 @@ _UPDATE = Operation(
     result=TransactionLock,
     scope="ZohoBooks.accountants.UPDATE",
     key="transaction_lock",
+    record_id="transaction_lock_id",
 )
 
 
@@ -121,6 +123,7 @@ _GET_ACCOUNTING_PERIOD = Operation(
     result=TransactionLock,
     scope="ZohoBooks.accountants.READ",
     key="transaction_lock",
+    record_id="transaction_lock_id",
 )
 
 
@@ -191,6 +194,7 @@ _UPDATE_PARTIAL_UNLOCK = Operation(
     result=TransactionLock,
     scope="ZohoBooks.accountants.UPDATE",
     key="transaction_lock",
+    record_id="transaction_lock_id",
 )
 
 

@@ -133,6 +133,7 @@ _GET = Operation(
     result=User,
     scope="ZohoBooks.settings.READ",
     key="user",
+    record_id="user_id",
 )
 
 
@@ -174,6 +175,7 @@ _GET_CURRENT = Operation(
     result=User,
     scope="ZohoBooks.settings.READ",
     key="user",
+    record_id="user_id",
 )
 
 

@@ -148,6 +148,7 @@ _CREATE = Operation(
     result=VendorCredit,
     scope="ZohoBooks.debitnotes.CREATE",
     key="vendor_credit",
+    record_id="vendor_credit_id",
 )
 
 
@@ -293,6 +294,7 @@ _UPDATE = Operation(
     result=VendorCredit,
     scope="ZohoBooks.debitnotes.UPDATE",
     key="vendor_credit",
+    record_id="vendor_credit_id",
 )
 
 
@@ -327,6 +329,7 @@ _GET = Operation(
     result=VendorCredit,
     scope="ZohoBooks.debitnotes.READ",
     key="vendor_credit",
+    record_id="vendor_credit_id",
 )
 
 
@@ -586,6 +589,7 @@ _REFUND = Operation(
     result=VendorCreditRefund,
     scope="ZohoBooks.debitnotes.CREATE",
     key="vendor_credit_refund",
+    record_id="vendor_credit_refund_id",
 )
 
 
@@ -647,6 +651,7 @@ _UPDATE_REFUND = Operation(
     result=VendorCreditRefund,
     scope="ZohoBooks.debitnotes.UPDATE",
     key="vendor_credit_refund",
+    record_id="vendor_credit_refund_id",
 )
 
 
@@ -682,6 +687,7 @@ _GET_REFUND = Operation(
     result=VendorCreditRefund,
     scope="ZohoBooks.debitnotes.READ",
     key="vendor_credit_refund",
+    record_id="vendor_credit_refund_id",
 )
 
 
@@ -782,6 +788,7 @@ _ADD_COMMENT = Operation(
     result=VendorCreditComment,
     scope="ZohoBooks.debitnotes.CREATE",
     key="comment",
+    record_id="comment_id",
 )
 
 

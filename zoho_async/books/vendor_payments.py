@@ -11,7 +11,7 @@ from zoho_async.books.types.vendor_payments import (
     VendorPaymentBill,
     VendorPaymentBillInput,
     VendorPaymentCheckDetails,
-    VendorPaymentCreateResult,
+    VendorPaymentComment,
     VendorPaymentEmailContentResult,
     VendorPaymentEmailInput,
     VendorPaymentFromEmail,
@@ -32,7 +32,7 @@ __all__ = [
     "VendorPaymentBill",
     "VendorPaymentBillInput",
     "VendorPaymentCheckDetails",
-    "VendorPaymentCreateResult",
+    "VendorPaymentComment",
     "VendorPaymentEmailContentResult",
     "VendorPaymentEmailInput",
     "VendorPaymentFromEmail",
@@ -80,8 +80,10 @@ _CREATE = Operation(
     product=BOOKS,
     method="POST",
     path="/vendorpayments",
-    result=VendorPaymentCreateResult,
+    result=VendorPayment,
     scope="ZohoBooks.vendorpayments.CREATE",
+    key="vendorpayment",
+    record_id="payment_id",
 )
 
 
@@ -91,8 +93,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> VendorPaymentCreateResult:
-    """Create a vendor payment.
+) -> VendorPayment:
+    """Create a vendor payment and return it.
 
     Needs ``amount``.
 
@@ -215,6 +217,7 @@ _UPSERT = Operation(
     result=VendorPayment,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment",
+    record_id="payment_id",
     repeatable=True,
 )
 
@@ -287,6 +290,7 @@ _UPDATE = Operation(
     result=VendorPayment,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment",
+    record_id="payment_id",
 )
 
 
@@ -317,6 +321,7 @@ _GET = Operation(
     result=VendorPayment,
     scope="ZohoBooks.vendorpayments.READ",
     key="vendorpayment",
+    record_id="payment_id",
 )
 
 
@@ -406,6 +411,7 @@ _REFUND_EXCESS = Operation(
     result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.CREATE",
     key="vendorpayment_refund",
+    record_id="vendorpayment_refund_id",
 )
 
 
@@ -440,6 +446,7 @@ _GET_REFUND = Operation(
     result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.READ",
     key="vendorpayment_refund",
+    record_id="vendorpayment_refund_id",
 )
 
 
@@ -467,6 +474,7 @@ _UPDATE_REFUND = Operation(
     result=VendorPaymentRefund,
     scope="ZohoBooks.vendorpayments.UPDATE",
     key="vendorpayment_refund",
+    record_id="vendorpayment_refund_id",
 )
 
 

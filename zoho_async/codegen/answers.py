@@ -51,6 +51,8 @@ class Answers:
             self._answers_file(function, files)
         elif record is not None:
             self._answers_known(function, record)
+        elif any(fix.bare for fix in fixes):
+            self._answers_bare(function, tuple(held.values()))
         elif held:
             self._answers_values(function, held, envelope)
         for fix in fixes:
@@ -75,6 +77,13 @@ class Answers:
             raise LookupError(f"{function.full_name}: no struct {record!r} is known at this point")
         function.answer = "list" if function.name.startswith("list") else "record"
         function.result = record
+        self._top_level(function, shape)
+
+    def _answers_bare(self, function: Function, fields: tuple[Node, ...]) -> None:
+        """A record whose fields are described without the envelope that they come in."""
+        function.answer, function.reply = "record", fields
+        shape = self._record(function, function.key, "", fields)
+        function.result = shape.name
         self._top_level(function, shape)
 
     def _answers_values(

@@ -66,6 +66,8 @@ class Function:
     key: str = ""
     row_id: str = ""
     own_row_id: str | None = None
+    record_id: str = ""
+    nouns: tuple[str, ...] = ()
     order: str = ""
     paged: bool = False
     totals: bool = False

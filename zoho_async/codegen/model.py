@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 
+from zoho_async.codegen import naming, words
 from zoho_async.codegen.answers import own_id
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.order import follow_lists, follow_recorded
@@ -24,7 +25,8 @@ class Resource:
     """One module: ``name`` as a module's, ``main`` the struct of its records.
 
     ``source`` is the file that it stands for, ``guests`` are further files that it took in,
-    ``errors`` the codes that have a meaning of their own in it.
+    ``also`` what else its record is called, ``errors`` the codes that have a meaning of their own
+    in it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Resource:
     main: str
     noun: str
     functions: list[Function]
+    also: tuple[str, ...] = ()
     errors: dict[int, str] = dataclasses.field(default_factory=dict[int, str])
     guests: list[str] = dataclasses.field(default_factory=list[str])
 
@@ -75,10 +78,11 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     )
     for fix in overrides.fields:
         if fix.concerns(product):
-            _correct(fix, replies, inputs, overrides)
+            _correct(fix, replies, inputs, overrides, inherited=not fix.names(product))
     merged = _merge(resources)
     _prune(resources, replies, inputs)
     _name_rows(resources, replies)
+    _name_records(resources, replies)
     _order(product, resources, replies, overrides)
     _tell_errors(product, resources, overrides)
     _find_details(resources)
@@ -112,6 +116,7 @@ def _resources(readers: Sequence[Reader]) -> list[Resource]:
             main=reader.subject.main,
             noun=reader.subject.noun,
             functions=reader.functions(),
+            also=reader.subject.also,
         )
     return [found[name] for name in sorted(found)]
 
@@ -145,6 +150,23 @@ def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
                 function.row_id = function.own_row_id
             elif function.answer == "list":
                 function.row_id = replies.shapes[function.result].row_id
+
+
+def _name_records(resources: Sequence[Resource], replies: Family) -> None:
+    """Say which field names the record that a function answers, and what a new one is called."""
+    for resource in resources:
+        for function in resource.functions:
+            shape = replies.shapes.get(function.result)
+            if shape is None or function.answer not in {"record", "values"}:
+                continue
+            noun = function.key or naming.noun_of(function.name) or function.noun
+            nouns: tuple[str, ...] = (words.singular(words.snake(noun)),)
+            if shape.name == resource.main:
+                nouns = shape.called[: 1 + len(resource.also)]
+            function.record_id = shape.row_id or own_id(shape, nouns)
+            if function.record_id and function.call.method == "POST":
+                key = function.key.replace("_", "")
+                function.nouns = tuple(each for each in nouns if each.replace("_", "") != key)
 
 
 def _order(
@@ -220,13 +242,23 @@ def _take_answer(kept: Function, other: Function) -> None:
         setattr(kept, name, getattr(other, name))
 
 
-def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides) -> None:
+def _correct(
+    fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides, *, inherited: bool
+) -> None:
+    """Apply a correction; one that is ``inherited`` may name structs that this product lacks."""
     _, home, name = fix.of.split(".")
     family = inputs if name.endswith("Input") else replies
     shape = family.shapes.get(name)
     if shape is None or shape.home != home:
         return
+    lacking = {
+        field
+        for field, text in (*fix.add.items(), *fix.kinds.items())
+        if inherited and not _is_known(text, family)
+    }
     for field, text in fix.add.items():
+        if field in lacking:
+            continue
         if field not in shape.members or fix.new:
             shape.members.setdefault(field, member_of(field, text, family))
             overrides.use(f"fields: {fix.of}.{field}")
@@ -235,6 +267,8 @@ def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Override
             shape.members[field].allowed = ()
             overrides.use(f"fields: {fix.of}.{field}")
     for field, text in fix.kinds.items():
+        if field in lacking:
+            continue
         known = shape.members.get(field)
         wanted = member_of(field, text, family)
         if known is not None and (known.kind, known.element, known.struct) != (
@@ -247,6 +281,12 @@ def _correct(fix: FieldFix, replies: Family, inputs: Family, overrides: Override
             overrides.use(f"fields: {fix.of}.{field}")
 
 
+def _is_known(text: str, family: Family) -> bool:
+    """Whether a kind as the overrides write it is one, or a struct of ``family``."""
+    what = text.removeprefix("list:")
+    return what in family.shapes or what in get_args(Kind)
+
+
 def member_of(name: str, text: str, family: Family) -> Member:
     """A field by its kind as the overrides write it: ``decimal``, ``list:id``, ``Address``."""
     outer, _, inner = text.partition(":")
@@ -256,7 +296,8 @@ def member_of(name: str, text: str, family: Family) -> Member:
         raise ModelError(f"{text!r} of field {name!r} is neither a kind nor a struct")
     kind: Kind = "object" if struct else cast(Kind, what)
     if outer != "list":
-        return Member(name, kind, struct=struct)
+        percent = kind == "decimal" and name.rpartition("_")[2] == "discount"
+        return Member(name, kind, struct=struct, percent=percent)
     return Member(name, "list", kind if inner else "any", struct=struct)
 
 

@@ -76,10 +76,12 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be changed of some operations; what is left out stays as described.
 
     ``key`` and ``record`` give an undescribed answer the envelope key and the struct that it
-    holds; ``drop`` takes query parameters away, ``query`` adds some; ``fixed`` are parameters that
-    are always sent; ``upload`` names the multipart field of a file. ``form``, ``file_types`` and
-    ``file_size`` have the meaning they have in `operation.Operation`. ``totals`` holds for lists
-    that stand below no record; ``details`` is the call of the same file that reads records in full.
+    holds; ``bare`` says that the description has the fields of the record under ``key`` beside code
+    and message, without their envelope; ``drop`` takes query parameters away, ``query`` adds some;
+    ``fixed`` are parameters that are always sent; ``upload`` names the multipart field of a file.
+    ``form``, ``file_types`` and ``file_size`` have the meaning they have in `operation.Operation`.
+    ``totals`` holds for lists that stand below no record; ``details`` is the call of the same file
+    that reads records in full.
     ``note`` is a sentence for the docstring. What else there is has the meaning it has in
     `description.OperationFacts`.
     """
@@ -88,6 +90,7 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answer: Answer | None = None
     key: str | None = None
     record: str | None = None
+    bare: bool = False
     row_id: str | None = None
     order: str | None = None
     paged: bool | None = None
@@ -144,6 +147,10 @@ class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kinds: dict[str, str] = {}
     free: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+
+    def names(self, product: str) -> bool:
+        """Whether it is for this very product."""
+        return self.of.partition(".")[0] == product
 
     def concerns(self, product: str) -> bool:
         return self.of.partition(".")[0] in {*_and_of_books(product), "*"}

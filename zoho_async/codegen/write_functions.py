@@ -80,6 +80,10 @@ class _Module:
         ]
         if function.key and not is_file:
             facts.append(("key", quoted(function.key)))
+        if function.record_id and not is_file:
+            facts.append(("record_id", quoted(function.record_id)))
+        if function.nouns and not is_file:
+            facts.append(("nouns", _words(function.nouns)))
         if accept != "application/json":
             facts.append(("accept", quoted(accept)))
         if function.upsert:
@@ -399,3 +403,8 @@ def _batch(parameter: Parameter) -> str:
 def _plain(path: str) -> str:
     """A path whose ids have plain names: ``{:contact_id}`` -> ``{contact_id}``."""
     return path.replace("{:", "{")
+
+
+def _words(each: tuple[str, ...]) -> str:
+    """A tuple of texts as Python writes it."""
+    return f"({', '.join(map(quoted, each))}{',' if len(each) == 1 else ''})"

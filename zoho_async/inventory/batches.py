@@ -53,6 +53,7 @@ _CREATE = Operation(
     result=Batch,
     scope="ZohoInventory.items.CREATE",
     key="batch",
+    record_id="batch_id",
 )
 
 
@@ -157,6 +158,7 @@ _GET = Operation(
     result=Batch,
     scope="ZohoInventory.items.READ",
     key="batch",
+    record_id="batch_id",
 )
 
 
@@ -178,6 +180,7 @@ _UPDATE = Operation(
     result=Batch,
     scope="ZohoInventory.items.UPDATE",
     key="batch",
+    record_id="batch_id",
 )
 
 

@@ -70,6 +70,7 @@ _CREATE = Operation(
     result=Bill,
     scope="ZohoInventory.bills.CREATE",
     key="bill",
+    record_id="bill_id",
     codes=_CODES,
 )
 
@@ -127,6 +128,7 @@ _GET = Operation(
     result=Bill,
     scope="ZohoInventory.bills.READ",
     key="bill",
+    record_id="bill_id",
     codes=_CODES,
 )
 
@@ -149,6 +151,7 @@ _UPDATE = Operation(
     result=Bill,
     scope="ZohoInventory.bills.UPDATE",
     key="bill",
+    record_id="bill_id",
     codes=_CODES,
 )
 

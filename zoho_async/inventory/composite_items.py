@@ -13,7 +13,6 @@ from zoho_async.inventory.types.composite_items import (
     CompositeItemAssembliesFinishedProductStorageInput,
     CompositeItemAssembliesInput,
     CompositeItemAssembliesLineItemInput,
-    CompositeItemAssembliesResult,
     CompositeItemAssembliesStorageInput,
     CompositeItemAssemblyBatchInput,
     CompositeItemAssemblyFinishedProductBatchInput,
@@ -24,11 +23,9 @@ from zoho_async.inventory.types.composite_items import (
     CompositeItemAssemblyStorageInput,
     CompositeItemBundle,
     CompositeItemBundleLineItem,
-    CompositeItemGetResult,
     CompositeItemInput,
     CompositeItemItemTaxPreference,
     CompositeItemItemTaxPreferenceInput,
-    CompositeItemLineItem,
     CompositeItemMappedItem,
     CompositeItemMappedItemInput,
     CompositeItemPackageDetails,
@@ -48,7 +45,6 @@ __all__ = [
     "CompositeItemAssembliesFinishedProductStorageInput",
     "CompositeItemAssembliesInput",
     "CompositeItemAssembliesLineItemInput",
-    "CompositeItemAssembliesResult",
     "CompositeItemAssembliesStorageInput",
     "CompositeItemAssemblyBatchInput",
     "CompositeItemAssemblyFinishedProductBatchInput",
@@ -59,11 +55,9 @@ __all__ = [
     "CompositeItemAssemblyStorageInput",
     "CompositeItemBundle",
     "CompositeItemBundleLineItem",
-    "CompositeItemGetResult",
     "CompositeItemInput",
     "CompositeItemItemTaxPreference",
     "CompositeItemItemTaxPreferenceInput",
-    "CompositeItemLineItem",
     "CompositeItemMappedItem",
     "CompositeItemMappedItemInput",
     "CompositeItemPackageDetails",
@@ -134,6 +128,7 @@ _CREATE = Operation(
     result=CompositeItem,
     scope="ZohoInventory.compositeitems.CREATE",
     key="composite_item",
+    record_id="composite_item_id",
 )
 
 
@@ -237,14 +232,16 @@ _GET = Operation(
     product=INVENTORY,
     method="GET",
     path="/compositeitems/{composite_item_id}",
-    result=CompositeItemGetResult,
+    result=CompositeItem,
     scope="ZohoInventory.compositeitems.READ",
+    key="composite_item",
+    record_id="composite_item_id",
 )
 
 
 async def get(
     zoho: Session, composite_item_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> CompositeItemGetResult:
+) -> CompositeItem:
     """One composite item with all its fields.
 
     Scope: ZohoInventory.compositeitems.READ.
@@ -260,6 +257,7 @@ _UPDATE = Operation(
     result=CompositeItem,
     scope="ZohoInventory.compositeitems.UPDATE",
     key="composite_item",
+    record_id="composite_item_id",
 )
 
 
@@ -401,8 +399,10 @@ _CREATE_ASSEMBLIES = Operation(
     product=INVENTORY,
     method="POST",
     path="/bundles",
-    result=CompositeItemAssembliesResult,
+    result=CompositeItemBundle,
     scope="ZohoInventory.compositeitems.CREATE",
+    key="bundle",
+    record_id="bundle_id",
 )
 
 
@@ -413,8 +413,8 @@ async def create_assemblies(
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> CompositeItemAssembliesResult:
-    """Create assemblies.
+) -> CompositeItemBundle:
+    """Create assemblies; returns the composite item bundle.
 
     Needs ``reference_number``, ``date``, ``composite_item_id``, ``composite_item_name``,
     ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
@@ -506,6 +506,7 @@ _GET_ASSEMBLY = Operation(
     result=CompositeItemBundle,
     scope="ZohoInventory.compositeitems.READ",
     key="bundle",
+    record_id="bundle_id",
 )
 
 
@@ -527,6 +528,7 @@ _UPDATE_ASSEMBLY = Operation(
     result=CompositeItemBundle,
     scope="ZohoInventory.compositeitems.UPDATE",
     key="bundle",
+    record_id="bundle_id",
 )
 
 
@@ -583,6 +585,7 @@ _MARK_ASSEMBLY_AS_BUILT = Operation(
     result=CompositeItemBundle,
     scope="ZohoInventory.compositeitems.CREATE",
     key="bundle",
+    record_id="bundle_id",
 )
 
 
@@ -604,6 +607,7 @@ _MARK_ASSEMBLY_AS_CONFIRMED = Operation(
     result=CompositeItemBundle,
     scope="ZohoInventory.compositeitems.CREATE",
     key="bundle",
+    record_id="bundle_id",
 )
 
 

@@ -103,6 +103,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.CREATE",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -220,6 +221,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.UPDATE",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -251,6 +253,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoInventory.contacts.READ",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -508,6 +511,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.CREATE",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 
@@ -538,6 +542,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.UPDATE",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 
@@ -626,6 +631,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInventory.contacts.READ",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 

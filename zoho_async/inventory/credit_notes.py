@@ -159,6 +159,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.CREATE",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -273,6 +274,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.UPDATE",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -312,6 +314,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoInventory.creditnotes.READ",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -980,6 +983,7 @@ _CREATE_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.CREATE",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 
@@ -1009,6 +1013,7 @@ _GET_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.READ",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 
@@ -1037,6 +1042,7 @@ _UPDATE_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoInventory.creditnotes.UPDATE",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 

@@ -28,6 +28,7 @@ _CREATE = Operation(
     result=Currency,
     scope="ZohoInventory.settings.CREATE",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -86,6 +87,7 @@ _UPDATE = Operation(
     result=Currency,
     scope="ZohoInventory.settings.UPDATE",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -116,6 +118,7 @@ _GET = Operation(
     result=Currency,
     scope="ZohoInventory.settings.READ",
     key="currency",
+    record_id="currency_id",
 )
 
 

@@ -70,6 +70,8 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.CREATE",
     key="payment",
+    record_id="payment_id",
+    nouns=("customer_payment",),
     codes=_CODES,
 )
 
@@ -204,6 +206,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.UPDATE",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -235,6 +238,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoInventory.customerpayments.READ",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 

@@ -135,6 +135,7 @@ _CREATE = Operation(
     result=DeliveryChallan,
     scope="ZohoInventory.deliverychallans.CREATE",
     key="deliverychallan",
+    record_id="deliverychallan_id",
 )
 
 
@@ -171,6 +172,7 @@ _GET = Operation(
     result=DeliveryChallan,
     scope="ZohoInventory.deliverychallans.READ",
     key="deliverychallan",
+    record_id="deliverychallan_id",
 )
 
 
@@ -198,6 +200,7 @@ _UPDATE = Operation(
     result=DeliveryChallan,
     scope="ZohoInventory.deliverychallans.UPDATE",
     key="deliverychallan",
+    record_id="deliverychallan_id",
 )
 
 

@@ -49,6 +49,7 @@ _CREATE = Operation(
     result=InventoryAdjustment,
     scope="ZohoInventory.inventoryadjustments.CREATE",
     key="inventory_adjustment",
+    record_id="inventory_adjustment_id",
 )
 
 
@@ -104,6 +105,7 @@ _GET = Operation(
     result=InventoryAdjustment,
     scope="ZohoInventory.inventoryadjustments.READ",
     key="inventory_adjustment",
+    record_id="inventory_adjustment_id",
 )
 
 
@@ -128,6 +130,7 @@ _UPDATE = Operation(
     result=InventoryAdjustment,
     scope="ZohoInventory.inventoryadjustments.UPDATE",
     key="inventory_adjustment",
+    record_id="inventory_adjustment_id",
 )
 
 

@@ -185,6 +185,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -321,6 +322,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.UPDATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -360,6 +362,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoInventory.invoices.READ",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -1233,6 +1236,7 @@ _UPDATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=InvoiceCommentResult,
     scope="ZohoInventory.invoices.UPDATE",
+    record_id="comment_id",
     codes=_CODES,
 )
 

@@ -7,14 +7,11 @@ from zoho_async.inventory.types.item_groups import (
     ItemGroup,
     ItemGroupAttributeInput,
     ItemGroupAttributes,
-    ItemGroupCreateResult,
-    ItemGroupGetResult,
     ItemGroupInput,
     ItemGroupItemInput,
     ItemGroupItems,
     ItemGroupOptionInput,
     ItemGroupOptions,
-    ItemGroupUpdateResult,
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -25,14 +22,11 @@ __all__ = [
     "ItemGroup",
     "ItemGroupAttributeInput",
     "ItemGroupAttributes",
-    "ItemGroupCreateResult",
-    "ItemGroupGetResult",
     "ItemGroupInput",
     "ItemGroupItemInput",
     "ItemGroupItems",
     "ItemGroupOptionInput",
     "ItemGroupOptions",
-    "ItemGroupUpdateResult",
     "create",
     "delete",
     "get",
@@ -48,8 +42,11 @@ _CREATE = Operation(
     product=INVENTORY,
     method="POST",
     path="/itemgroups",
-    result=ItemGroupCreateResult,
+    result=ItemGroup,
     scope="ZohoInventory.items.CREATE",
+    key="item_group",
+    record_id="group_id",
+    nouns=("group",),
 )
 
 
@@ -59,8 +56,8 @@ async def create(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> ItemGroupCreateResult:
-    """Create an item group.
+) -> ItemGroup:
+    """Create an item group and return it.
 
     Needs ``group_name`` and ``unit``.
 
@@ -100,14 +97,16 @@ _GET = Operation(
     product=INVENTORY,
     method="GET",
     path="/itemgroups/{itemgroup_id}",
-    result=ItemGroupGetResult,
+    result=ItemGroup,
     scope="ZohoInventory.items.READ",
+    key="item_group",
+    record_id="group_id",
 )
 
 
 async def get(
     zoho: Session, itemgroup_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> ItemGroupGetResult:
+) -> ItemGroup:
     """One item group with all its fields.
 
     Scope: ZohoInventory.items.READ.
@@ -120,8 +119,10 @@ _UPDATE = Operation(
     product=INVENTORY,
     method="PUT",
     path="/itemgroups/{itemgroup_id}",
-    result=ItemGroupUpdateResult,
+    result=ItemGroup,
     scope="ZohoInventory.items.UPDATE",
+    key="item_group",
+    record_id="group_id",
 )
 
 
@@ -132,8 +133,8 @@ async def update(
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> ItemGroupUpdateResult:
-    """Change an item group; fields that are not sent stay as they are.
+) -> ItemGroup:
+    """Change an item group and return it; fields that are not sent stay as they are.
 
     Needs ``group_name``, ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
 

@@ -212,6 +212,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoInventory.items.CREATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -397,6 +398,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoInventory.items.READ",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -419,6 +421,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoInventory.items.UPDATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 

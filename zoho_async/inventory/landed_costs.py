@@ -51,6 +51,7 @@ _CREATE_FOR_BILL = Operation(
     result=LandedCost,
     scope="ZohoInventory.bills.CREATE",
     key="landed_cost",
+    record_id="landed_cost_id",
 )
 
 
@@ -81,6 +82,7 @@ _GET_FOR_BILL = Operation(
     result=LandedCost,
     scope="ZohoInventory.bills.READ",
     key="landed_cost",
+    record_id="landed_cost_id",
 )
 
 
@@ -106,6 +108,7 @@ _UPDATE_FOR_BILL = Operation(
     result=LandedCost,
     scope="ZohoInventory.bills.UPDATE",
     key="landed_cost",
+    record_id="landed_cost_id",
 )
 
 

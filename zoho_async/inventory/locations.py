@@ -63,6 +63,8 @@ _CREATE = Operation(
     result=Location,
     scope="ZohoInventory.settings.CREATE",
     key="locations",
+    record_id="location_id",
+    nouns=("location",),
 )
 
 
@@ -128,6 +130,7 @@ _GET = Operation(
     result=Location,
     scope="ZohoInventory.settings.READ",
     key="location",
+    record_id="location_id",
 )
 
 
@@ -149,6 +152,7 @@ _UPDATE = Operation(
     result=Location,
     scope="ZohoInventory.settings.UPDATE",
     key="locations",
+    record_id="location_id",
 )
 
 

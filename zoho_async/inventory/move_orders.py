@@ -72,6 +72,7 @@ _CREATE = Operation(
     result=MoveOrder,
     scope="ZohoInventory.moveorder.CREATE",
     key="moveorder",
+    record_id="moveorder_id",
 )
 
 
@@ -196,6 +197,7 @@ _GET = Operation(
     result=MoveOrder,
     scope="ZohoInventory.moveorder.READ",
     key="moveorder",
+    record_id="moveorder_id",
 )
 
 
@@ -224,6 +226,7 @@ _UPDATE = Operation(
     result=MoveOrder,
     scope="ZohoInventory.moveorder.UPDATE",
     key="moveorder",
+    record_id="moveorder_id",
 )
 
 
@@ -381,6 +384,7 @@ _ADD_ATTACHMENT = Operation(
     result=MoveOrderDocument,
     scope="ZohoInventory.moveorder.CREATE",
     key="document",
+    record_id="document_id",
 )
 
 

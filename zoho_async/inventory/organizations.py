@@ -33,6 +33,7 @@ _CREATE = Operation(
     result=Organization,
     scope="ZohoInventory.settings.CREATE",
     key="organization",
+    record_id="organization_id",
 )
 
 
@@ -80,6 +81,7 @@ _UPDATE = Operation(
     result=Organization,
     scope="ZohoInventory.settings.UPDATE",
     key="organization",
+    record_id="organization_id",
 )
 
 
@@ -108,6 +110,7 @@ _GET = Operation(
     result=Organization,
     scope="ZohoInventory.settings.READ",
     key="organization",
+    record_id="organization_id",
 )
 
 

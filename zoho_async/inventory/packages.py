@@ -61,6 +61,7 @@ _CREATE = Operation(
     result=Package,
     scope="ZohoInventory.packages.CREATE",
     key="package",
+    record_id="package_id",
 )
 
 
@@ -166,6 +167,7 @@ _GET = Operation(
     result=Package,
     scope="ZohoInventory.packages.READ",
     key="package",
+    record_id="package_id",
 )
 
 
@@ -187,6 +189,7 @@ _UPDATE = Operation(
     result=Package,
     scope="ZohoInventory.packages.UPDATE",
     key="package",
+    record_id="package_id",
 )
 
 

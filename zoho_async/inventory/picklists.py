@@ -181,6 +181,7 @@ _CREATE = Operation(
     result=Picklist,
     scope="ZohoInventory.picklists.CREATE",
     key="picklist",
+    record_id="picklist_id",
 )
 
 
@@ -245,6 +246,7 @@ _GET = Operation(
     result=Picklist,
     scope="ZohoInventory.picklists.READ",
     key="picklist",
+    record_id="picklist_id",
 )
 
 
@@ -270,6 +272,7 @@ _UPDATE = Operation(
     result=Picklist,
     scope="ZohoInventory.picklists.UPDATE",
     key="picklist",
+    record_id="picklist_id",
 )
 
 
@@ -390,6 +393,7 @@ _ADD_COMMENT = Operation(
     result=PicklistComment,
     scope="ZohoInventory.picklists.UPDATE",
     key="comment",
+    record_id="comment_id",
 )
 
 
@@ -442,6 +446,7 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
     result=PicklistTransaction,
     scope="ZohoInventory.picklists.READ",
     key="transaction",
+    record_id="transaction_id",
 )
 
 

@@ -40,6 +40,8 @@ _CREATE = Operation(
     result=PriceList,
     scope="ZohoInventory.settings.CREATE",
     key="pricebook",
+    record_id="pricebook_id",
+    nouns=("price_list",),
 )
 
 
@@ -105,6 +107,7 @@ _UPDATE = Operation(
     result=PriceList,
     scope="ZohoInventory.settings.UPDATE",
     key="pricebook",
+    record_id="pricebook_id",
 )
 
 

@@ -70,7 +70,8 @@ _CREATE = Operation(
     path="/purchaseorders",
     result=PurchaseOrder,
     scope="ZohoInventory.purchaseorders.CREATE",
-    key="purchase_order",
+    key="purchaseorder",
+    record_id="purchaseorder_id",
 )
 
 
@@ -134,7 +135,8 @@ _GET = Operation(
     path="/purchaseorders/{purchaseorder_id}",
     result=PurchaseOrder,
     scope="ZohoInventory.purchaseorders.READ",
-    key="purchase_order",
+    key="purchaseorder",
+    record_id="purchaseorder_id",
 )
 
 
@@ -155,7 +157,8 @@ _UPDATE = Operation(
     path="/purchaseorders/{purchaseorder_id}",
     result=PurchaseOrder,
     scope="ZohoInventory.purchaseorders.UPDATE",
-    key="purchase_order",
+    key="purchaseorder",
+    record_id="purchaseorder_id",
 )
 
 

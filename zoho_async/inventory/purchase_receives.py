@@ -50,7 +50,8 @@ _CREATE = Operation(
     path="/purchasereceives",
     result=PurchaseReceive,
     scope="ZohoInventory.purchasereceives.CREATE",
-    key="purchase_receive",
+    key="purchasereceive",
+    record_id="receive_id",
 )
 
 
@@ -77,7 +78,8 @@ _GET = Operation(
     path="/purchasereceives/{purchasereceive_id}",
     result=PurchaseReceive,
     scope="ZohoInventory.purchasereceives.READ",
-    key="purchase_receive",
+    key="purchasereceive",
+    record_id="receive_id",
 )
 
 
@@ -98,7 +100,8 @@ _UPDATE = Operation(
     path="/purchasereceives/{purchasereceive_id}",
     result=PurchaseReceive,
     scope="ZohoInventory.purchasereceives.UPDATE",
-    key="purchase_receive",
+    key="purchasereceive",
+    record_id="receive_id",
 )
 
 

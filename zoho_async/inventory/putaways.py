@@ -62,6 +62,7 @@ _CREATE = Operation(
     result=Putaway,
     scope="ZohoInventory.putaway.CREATE",
     key="putaway",
+    record_id="putaway_id",
 )
 
 
@@ -148,6 +149,7 @@ _GET = Operation(
     result=Putaway,
     scope="ZohoInventory.putaway.READ",
     key="putaway",
+    record_id="putaway_id",
 )
 
 
@@ -176,6 +178,7 @@ _UPDATE = Operation(
     result=Putaway,
     scope="ZohoInventory.putaway.UPDATE",
     key="putaway",
+    record_id="putaway_id",
 )
 
 
@@ -265,6 +268,7 @@ _ADD_ATTACHMENT = Operation(
     result=PutawayDocument,
     scope="ZohoInventory.putaway.CREATE",
     key="document",
+    record_id="document_id",
 )
 
 

@@ -149,6 +149,7 @@ _GET = Operation(
     result=ReplenishmentConfiguration,
     scope="ZohoInventory.items.READ",
     key="replenishment_configuration",
+    record_id="replenishment_configuration_id",
 )
 
 
@@ -173,6 +174,7 @@ _UPDATE = Operation(
     result=ReplenishmentConfiguration,
     scope="ZohoInventory.items.UPDATE",
     key="replenishment_configuration",
+    record_id="replenishment_configuration_id",
 )
 
 
@@ -206,6 +208,8 @@ _CREATE = Operation(
     result=ReplenishmentConfiguration,
     scope="ZohoInventory.items.CREATE",
     key="replenishment_configuration",
+    record_id="replenishment_configuration_id",
+    nouns=("replenishment",),
 )
 
 

@@ -101,6 +101,8 @@ _CREATE = Operation(
     result=ReportingTag,
     scope="ZohoInventory.settings.CREATE",
     key="tag",
+    record_id="tag_id",
+    nouns=("reporting_tag",),
 )
 
 
@@ -156,6 +158,7 @@ _UPDATE = Operation(
     result=ReportingTag,
     scope="ZohoInventory.settings.UPDATE",
     key="tag",
+    record_id="tag_id",
 )
 
 

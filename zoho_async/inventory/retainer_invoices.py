@@ -118,6 +118,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.CREATE",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -200,6 +201,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.UPDATE",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -235,6 +237,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoInventory.invoices.READ",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -699,6 +702,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoInventory.invoices.UPDATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

@@ -79,7 +79,8 @@ _CREATE = Operation(
     path="/salesorders",
     result=SalesOrder,
     scope="ZohoInventory.salesorders.CREATE",
-    key="sales_order",
+    key="salesorder",
+    record_id="salesorder_id",
 )
 
 
@@ -173,6 +174,7 @@ _GET = Operation(
     result=SalesOrder,
     scope="ZohoInventory.salesorders.READ",
     key="salesorder",
+    record_id="salesorder_id",
 )
 
 
@@ -193,7 +195,8 @@ _UPDATE = Operation(
     path="/salesorders/{salesorder_id}",
     result=SalesOrder,
     scope="ZohoInventory.salesorders.UPDATE",
-    key="sales_order",
+    key="salesorder",
+    record_id="salesorder_id",
 )
 
 

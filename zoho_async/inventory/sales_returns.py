@@ -67,6 +67,7 @@ _CREATE = Operation(
     result=SalesReturn,
     scope="ZohoInventory.salesreturns.CREATE",
     key="salesreturn",
+    record_id="salesreturn_id",
 )
 
 
@@ -128,6 +129,7 @@ _UPDATE = Operation(
     result=SalesReturn,
     scope="ZohoInventory.salesreturns.UPDATE",
     key="salesreturn",
+    record_id="salesreturn_id",
 )
 
 
@@ -163,6 +165,7 @@ _GET = Operation(
     result=SalesReturn,
     scope="ZohoInventory.salesreturns.READ",
     key="salesreturn",
+    record_id="salesreturn_id",
 )
 
 
@@ -204,6 +207,7 @@ _CREATE_RECEIVE = Operation(
     result=SalesReturn,
     scope="ZohoInventory.salesreturnreceives.CREATE",
     key="salesreturn",
+    record_id="salesreturn_id",
 )
 
 

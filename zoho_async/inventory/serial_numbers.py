@@ -75,6 +75,7 @@ _GET = Operation(
     result=SerialNumber,
     scope="ZohoInventory.items.READ",
     key="serial_number",
+    record_id="serialnumber_id",
 )
 
 

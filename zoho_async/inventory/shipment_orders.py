@@ -39,7 +39,7 @@ _CREATE = Operation(
     path="/shipmentorders",
     result=ShipmentOrder,
     scope="ZohoInventory.shipmentorders.CREATE",
-    key="shipment_order",
+    key="shipmentorder",
 )
 
 
@@ -73,7 +73,7 @@ _GET = Operation(
     path="/shipmentorders/{shipmentorder_id}",
     result=ShipmentOrder,
     scope="ZohoInventory.shipmentorders.READ",
-    key="shipment_order",
+    key="shipmentorder",
 )
 
 

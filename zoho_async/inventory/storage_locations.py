@@ -157,6 +157,7 @@ _CREATE_STORAGE_ZONE = Operation(
     result=StorageLocationStorageZone,
     scope="ZohoInventory.warehouses.CREATE",
     key="storage_zone",
+    record_id="storage_zone_id",
 )
 
 
@@ -276,6 +277,7 @@ _GET_STORAGE_ZONE = Operation(
     result=StorageLocationStorageZone,
     scope="ZohoInventory.warehouses.READ",
     key="storage_zone",
+    record_id="storage_zone_id",
 )
 
 
@@ -297,6 +299,7 @@ _UPDATE_STORAGE_ZONE = Operation(
     result=StorageLocationStorageZone,
     scope="ZohoInventory.warehouses.UPDATE",
     key="storage_zone",
+    record_id="storage_zone_id",
 )
 
 
@@ -351,6 +354,7 @@ _CREATE = Operation(
     result=StorageLocation,
     scope="ZohoInventory.warehouses.CREATE",
     key="storage_location",
+    record_id="location_id",
 )
 
 
@@ -505,6 +509,7 @@ _GET = Operation(
     result=StorageLocation,
     scope="ZohoInventory.warehouses.READ",
     key="storage_location",
+    record_id="location_id",
 )
 
 
@@ -526,6 +531,7 @@ _UPDATE = Operation(
     result=StorageLocation,
     scope="ZohoInventory.warehouses.UPDATE",
     key="storage_location",
+    record_id="location_id",
 )
 
 

@@ -111,6 +111,7 @@ _CREATE = Operation(
     result=Task,
     scope="ZohoInventory.settings.CREATE",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -268,6 +269,7 @@ _GET = Operation(
     result=Task,
     scope="ZohoInventory.settings.READ",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -289,6 +291,7 @@ _UPDATE = Operation(
     result=Task,
     scope="ZohoInventory.settings.UPDATE",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -337,6 +340,7 @@ _UPDATE_PERCENTAGE = Operation(
     result=Task,
     scope="ZohoInventory.settings.CREATE",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -431,6 +435,7 @@ _ADD_COMMENT = Operation(
     result=TaskComment,
     scope="ZohoInventory.settings.CREATE",
     key="comment",
+    record_id="comment_id",
 )
 
 
@@ -561,6 +566,7 @@ _GET_DOCUMENT = Operation(
     result=TaskDocument,
     scope="ZohoInventory.settings.READ",
     key="documents",
+    record_id="document_id",
 )
 
 

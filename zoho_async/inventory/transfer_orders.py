@@ -67,6 +67,7 @@ _CREATE = Operation(
     result=TransferOrder,
     scope="ZohoInventory.transferorders.CREATE",
     key="transfer_order",
+    record_id="transfer_order_id",
 )
 
 
@@ -248,6 +249,7 @@ _UPDATE = Operation(
     result=TransferOrder,
     scope="ZohoInventory.transferorders.UPDATE",
     key="transfer_order",
+    record_id="transfer_order_id",
 )
 
 

@@ -51,6 +51,7 @@ _CREATE_GROUP = Operation(
     result=UnitGroup,
     scope="ZohoInventory.items.CREATE",
     key="unit_group",
+    record_id="unit_group_id",
 )
 
 
@@ -108,6 +109,7 @@ _GET_GROUP = Operation(
     result=UnitGroup,
     scope="ZohoInventory.items.READ",
     key="unit_group",
+    record_id="unit_group_id",
 )
 
 
@@ -129,6 +131,7 @@ _UPDATE_GROUP = Operation(
     result=UnitGroup,
     scope="ZohoInventory.items.UPDATE",
     key="unit_group",
+    record_id="unit_group_id",
 )
 
 
@@ -177,6 +180,7 @@ _CREATE = Operation(
     result=Unit,
     scope="ZohoInventory.items.CREATE",
     key="unit",
+    record_id="unit_id",
 )
 
 
@@ -240,6 +244,7 @@ _UPDATE = Operation(
     result=Unit,
     scope="ZohoInventory.items.UPDATE",
     key="unit",
+    record_id="unit_id",
 )
 
 
@@ -288,6 +293,7 @@ _CREATE_CONVERSION = Operation(
     result=UnitConversion,
     scope="ZohoInventory.items.CREATE",
     key="unit_conversion",
+    record_id="unit_conversion_id",
 )
 
 
@@ -353,6 +359,7 @@ _UPDATE_CONVERSION = Operation(
     result=UnitConversion,
     scope="ZohoInventory.items.UPDATE",
     key="unit_conversion",
+    record_id="unit_conversion_id",
 )
 
 

@@ -129,6 +129,7 @@ _GET = Operation(
     result=User,
     scope="ZohoInventory.settings.READ",
     key="user",
+    record_id="user_id",
 )
 
 
@@ -170,6 +171,7 @@ _GET_CURRENT = Operation(
     result=User,
     scope="ZohoInventory.settings.READ",
     key="user",
+    record_id="user_id",
 )
 
 

@@ -108,6 +108,7 @@ _CREATE = Operation(
     result=VendorCredit,
     scope="ZohoInventory.debitnotes.CREATE",
     key="vendor_credit",
+    record_id="vendor_credit_id",
 )
 
 
@@ -263,6 +264,7 @@ _UPDATE = Operation(
     result=VendorCredit,
     scope="ZohoInventory.debitnotes.UPDATE",
     key="vendor_credit",
+    record_id="vendor_credit_id",
 )
 
 
@@ -297,6 +299,7 @@ _GET = Operation(
     result=VendorCredit,
     scope="ZohoInventory.debitnotes.READ",
     key="vendor_credit",
+    record_id="vendor_credit_id",
 )
 
 
@@ -556,6 +559,7 @@ _REFUND = Operation(
     result=VendorCreditRefund,
     scope="ZohoInventory.debitnotes.CREATE",
     key="vendor_credit_refund",
+    record_id="vendor_credit_refund_id",
 )
 
 
@@ -617,6 +621,7 @@ _UPDATE_REFUND = Operation(
     result=VendorCreditRefund,
     scope="ZohoInventory.debitnotes.UPDATE",
     key="vendor_credit_refund",
+    record_id="vendor_credit_refund_id",
 )
 
 
@@ -652,6 +657,7 @@ _GET_REFUND = Operation(
     result=VendorCreditRefund,
     scope="ZohoInventory.debitnotes.READ",
     key="vendor_credit_refund",
+    record_id="vendor_credit_refund_id",
 )
 
 
@@ -752,6 +758,7 @@ _ADD_COMMENT = Operation(
     result=VendorCreditComment,
     scope="ZohoInventory.debitnotes.CREATE",
     key="comment",
+    record_id="comment_id",
 )
 
 

@@ -138,6 +138,7 @@ _CREATE = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.CREATE",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -258,6 +259,7 @@ _UPDATE = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.UPDATE",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -310,6 +312,7 @@ _GET = Operation(
     result=Contact,
     scope="ZohoInvoice.contacts.READ",
     key="contact",
+    record_id="contact_id",
     codes=_CODES,
 )
 
@@ -678,6 +681,7 @@ _ADD_ADDRESS = Operation(
     result=Address,
     scope="ZohoInvoice.contacts.CREATE",
     key="address_info",
+    record_id="address_id",
     codes=_CODES,
 )
 
@@ -739,6 +743,7 @@ _UPDATE_ADDRESS = Operation(
     result=Address,
     scope="ZohoInvoice.contacts.UPDATE",
     key="address_info",
+    record_id="address_id",
     codes=_CODES,
 )
 
@@ -830,6 +835,7 @@ _CREATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.CREATE",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 
@@ -860,6 +866,7 @@ _UPDATE_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.UPDATE",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 
@@ -948,6 +955,7 @@ _GET_CONTACT_PERSON = Operation(
     result=ContactPerson,
     scope="ZohoInvoice.contacts.READ",
     key="contact_person",
+    record_id="contact_person_id",
     codes=_CODES,
 )
 

@@ -189,6 +189,7 @@ _CREATE = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.CREATE",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -311,6 +312,7 @@ _UPDATE = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.UPDATE",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -350,6 +352,7 @@ _GET = Operation(
     result=CreditNote,
     scope="ZohoInvoice.creditnotes.READ",
     key="creditnote",
+    record_id="creditnote_id",
     codes=_CODES,
 )
 
@@ -887,6 +890,7 @@ _CREATE_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.CREATE",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 
@@ -948,6 +952,7 @@ _UPDATE_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.UPDATE",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 
@@ -982,6 +987,7 @@ _GET_REFUND = Operation(
     result=CreditNoteRefund,
     scope="ZohoInvoice.creditnotes.READ",
     key="creditnote_refund",
+    record_id="creditnote_refund_id",
     codes=_CODES,
 )
 

@@ -42,6 +42,7 @@ _CREATE = Operation(
     result=Currency,
     scope="ZohoInvoice.settings.CREATE",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -103,6 +104,7 @@ _UPDATE = Operation(
     result=Currency,
     scope="ZohoInvoice.settings.UPDATE",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -134,6 +136,7 @@ _GET = Operation(
     result=Currency,
     scope="ZohoInvoice.settings.READ",
     key="currency",
+    record_id="currency_id",
 )
 
 
@@ -223,6 +226,8 @@ _CREATE_EXCHANGE_RATE = Operation(
     path="/settings/currencies/{currency_id}/exchangerates",
     result=CurrencyExchangeRate,
     scope="ZohoInvoice.settings.CREATE",
+    record_id="exchange_rate_id",
+    nouns=("exchange_rate",),
 )
 
 
@@ -256,6 +261,7 @@ _GET_EXCHANGE_RATE = Operation(
     path="/settings/currencies/{currency_id}/exchangerates/{exchange_rate_id}",
     result=CurrencyExchangeRate,
     scope="ZohoInvoice.settings.READ",
+    record_id="exchange_rate_id",
 )
 
 

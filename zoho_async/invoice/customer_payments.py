@@ -79,6 +79,8 @@ _CREATE = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.CREATE",
     key="payment",
+    record_id="payment_id",
+    nouns=("customer_payment",),
     codes=_CODES,
 )
 
@@ -191,6 +193,7 @@ _UPDATE = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.UPDATE",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -223,6 +226,7 @@ _GET = Operation(
     result=CustomerPayment,
     scope="ZohoInvoice.customerpayments.READ",
     key="payment",
+    record_id="payment_id",
     codes=_CODES,
 )
 
@@ -367,6 +371,7 @@ _GET_REFUND = Operation(
     result=CustomerPaymentPaymentRefund,
     scope="ZohoInvoice.customerpayments.READ",
     key="payment_refunds",
+    record_id="payment_refund_id",
     codes=_CODES,
 )
 

@@ -96,6 +96,7 @@ _CREATE = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.CREATE",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -162,6 +163,7 @@ _UPDATE = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.UPDATE",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -201,6 +203,7 @@ _GET = Operation(
     result=Estimate,
     scope="ZohoInvoice.estimates.READ",
     key="estimate",
+    record_id="estimate_id",
     codes=_CODES,
 )
 
@@ -685,6 +688,7 @@ _UPDATE_COMMENT = Operation(
     result=EstimateComment,
     scope="ZohoInvoice.estimates.UPDATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

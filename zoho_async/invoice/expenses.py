@@ -104,6 +104,7 @@ _CREATE = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.CREATE",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
@@ -243,6 +244,7 @@ _UPSERT = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.UPDATE",
     key="expense",
+    record_id="expense_id",
     repeatable=True,
     codes=_CODES,
 )
@@ -286,6 +288,7 @@ _UPDATE = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.UPDATE",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
     file_types=("gif", "png", "jpeg", "jpg", "bmp", "pdf", "xls", "xlsx", "doc", "docx"),
 )
@@ -327,6 +330,7 @@ _GET = Operation(
     result=Expense,
     scope="ZohoInvoice.expenses.READ",
     key="expense",
+    record_id="expense_id",
     codes=_CODES,
 )
 
@@ -439,6 +443,7 @@ _CREATE_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoInvoice.expenses.CREATE",
     key="employee",
+    record_id="employee_id",
     codes=_CODES,
 )
 
@@ -469,6 +474,7 @@ _GET_EMPLOYEE = Operation(
     result=ExpenseEmployee,
     scope="ZohoInvoice.expenses.READ",
     key="employee",
+    record_id="employee_id",
     codes=_CODES,
 )
 

@@ -160,6 +160,7 @@ _CREATE = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -300,6 +301,7 @@ _UPDATE = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -339,6 +341,7 @@ _GET = Operation(
     result=Invoice,
     scope="ZohoInvoice.invoices.READ",
     key="invoice",
+    record_id="invoice_id",
     codes=_CODES,
 )
 
@@ -1292,6 +1295,7 @@ _UPDATE_COMMENT = Operation(
     path="/invoices/{invoice_id}/comments/{comment_id}",
     result=InvoiceCommentResult,
     scope="ZohoInvoice.invoices.UPDATE",
+    record_id="comment_id",
     codes=_CODES,
 )
 

@@ -55,6 +55,7 @@ _CREATE = Operation(
     result=Item,
     scope="ZohoInvoice.settings.CREATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -154,6 +155,7 @@ _UPDATE = Operation(
     result=Item,
     scope="ZohoInvoice.settings.UPDATE",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 
@@ -185,6 +187,7 @@ _GET = Operation(
     result=Item,
     scope="ZohoInvoice.settings.READ",
     key="item",
+    record_id="item_id",
     codes=_CODES,
 )
 

@@ -39,6 +39,8 @@ _CREATE = Operation(
     result=PriceList,
     scope="ZohoInvoice.settings.CREATE",
     key="pricebook",
+    record_id="pricebook_id",
+    nouns=("price_list",),
 )
 
 
@@ -92,6 +94,7 @@ _UPDATE = Operation(
     result=PriceList,
     scope="ZohoInvoice.settings.UPDATE",
     key="pricebook",
+    record_id="pricebook_id",
 )
 
 
@@ -122,6 +125,7 @@ _GET = Operation(
     result=PriceList,
     scope="ZohoInvoice.settings.READ",
     key="pricebook",
+    record_id="pricebook_id",
 )
 
 

@@ -78,6 +78,7 @@ _CREATE = Operation(
     result=Project,
     scope="ZohoInvoice.projects.CREATE",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -153,6 +154,7 @@ _UPSERT = Operation(
     result=Project,
     scope="ZohoInvoice.projects.UPDATE",
     key="project",
+    record_id="project_id",
     repeatable=True,
 )
 
@@ -195,6 +197,7 @@ _UPDATE = Operation(
     result=Project,
     scope="ZohoInvoice.projects.UPDATE",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -226,6 +229,7 @@ _GET = Operation(
     result=Project,
     scope="ZohoInvoice.projects.READ",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -315,6 +319,7 @@ _CLONE = Operation(
     result=Project,
     scope="ZohoInvoice.projects.CREATE",
     key="project",
+    record_id="project_id",
 )
 
 
@@ -467,6 +472,7 @@ _GET_USER = Operation(
     result=ProjectUser,
     scope="ZohoInvoice.projects.READ",
     key="user",
+    record_id="user_id",
 )
 
 

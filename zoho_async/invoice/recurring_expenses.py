@@ -65,6 +65,7 @@ _CREATE = Operation(
     result=RecurringExpense,
     scope="ZohoInvoice.expenses.CREATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
 )
 
 
@@ -197,6 +198,7 @@ _UPSERT = Operation(
     result=RecurringExpense,
     scope="ZohoInvoice.expenses.UPDATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
     repeatable=True,
 )
 
@@ -240,6 +242,7 @@ _UPDATE = Operation(
     result=RecurringExpense,
     scope="ZohoInvoice.expenses.UPDATE",
     key="recurring_expense",
+    record_id="recurring_expense_id",
 )
 
 
@@ -276,6 +279,7 @@ _GET = Operation(
     result=RecurringExpense,
     scope="ZohoInvoice.expenses.READ",
     key="recurring_expense",
+    record_id="recurring_expense_id",
 )
 
 

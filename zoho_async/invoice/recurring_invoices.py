@@ -74,6 +74,7 @@ _CREATE = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="recurring_invoice",
+    record_id="recurring_invoice_id",
     codes=_CODES,
 )
 
@@ -147,6 +148,7 @@ _UPDATE = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="recurring_invoice",
+    record_id="recurring_invoice_id",
     codes=_CODES,
 )
 
@@ -182,6 +184,7 @@ _GET = Operation(
     result=RecurringInvoice,
     scope="ZohoInvoice.invoices.READ",
     key="recurring_invoice",
+    record_id="recurring_invoice_id",
     codes=_CODES,
 )
 

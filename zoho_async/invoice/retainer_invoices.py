@@ -116,6 +116,7 @@ _CREATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.CREATE",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -198,6 +199,7 @@ _UPDATE = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.UPDATE",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -233,6 +235,7 @@ _GET = Operation(
     result=RetainerInvoice,
     scope="ZohoInvoice.invoices.READ",
     key="retainerinvoice",
+    record_id="retainerinvoice_id",
     codes=_CODES,
 )
 
@@ -630,6 +633,7 @@ _UPDATE_COMMENT = Operation(
     result=RetainerInvoiceComment,
     scope="ZohoInvoice.invoices.UPDATE",
     key="comment",
+    record_id="comment_id",
     codes=_CODES,
 )
 

@@ -28,6 +28,7 @@ _CREATE = Operation(
     result=Task,
     scope="ZohoInvoice.projects.CREATE",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -91,6 +92,7 @@ _UPDATE = Operation(
     result=Task,
     scope="ZohoInvoice.projects.UPDATE",
     key="task",
+    record_id="task_id",
 )
 
 
@@ -122,6 +124,7 @@ _GET = Operation(
     result=Task,
     scope="ZohoInvoice.projects.READ",
     key="task",
+    record_id="task_id",
 )
 
 

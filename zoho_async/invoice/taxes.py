@@ -59,6 +59,7 @@ _CREATE = Operation(
     result=Tax,
     scope="ZohoInvoice.settings.CREATE",
     key="tax",
+    record_id="tax_id",
 )
 
 
@@ -114,6 +115,7 @@ _UPDATE = Operation(
     result=Tax,
     scope="ZohoInvoice.settings.UPDATE",
     key="tax",
+    record_id="tax_id",
 )
 
 
@@ -144,6 +146,7 @@ _GET = Operation(
     result=Tax,
     scope="ZohoInvoice.settings.READ",
     key="tax",
+    record_id="tax_id",
 )
 
 
@@ -189,6 +192,7 @@ _GET_GROUP = Operation(
     result=TaxGroup,
     scope="ZohoInvoice.settings.READ",
     key="tax_group",
+    record_id="tax_group_id",
 )
 
 
@@ -212,6 +216,7 @@ _UPDATE_GROUP = Operation(
     result=TaxGroup,
     scope="ZohoInvoice.settings.UPDATE",
     key="tax_group",
+    record_id="tax_group_id",
 )
 
 
@@ -264,6 +269,7 @@ _CREATE_GROUP = Operation(
     result=TaxGroup,
     scope="ZohoInvoice.settings.CREATE",
     key="tax_group",
+    record_id="tax_group_id",
 )
 
 
@@ -291,6 +297,7 @@ _CREATE_AUTHORITY = Operation(
     result=TaxAuthority,
     scope="ZohoInvoice.settings.CREATE",
     key="tax_authority",
+    record_id="tax_authority_id",
 )
 
 
@@ -350,6 +357,7 @@ _UPDATE_AUTHORITY = Operation(
     result=TaxAuthority,
     scope="ZohoInvoice.settings.UPDATE",
     key="tax_authority",
+    record_id="tax_authority_id",
 )
 
 
@@ -384,6 +392,7 @@ _GET_AUTHORITY = Operation(
     result=TaxAuthority,
     scope="ZohoInvoice.settings.READ",
     key="tax_authority",
+    record_id="tax_authority_id",
 )
 
 
@@ -429,6 +438,7 @@ _CREATE_EXEMPTION = Operation(
     result=TaxExemption,
     scope="ZohoInvoice.settings.CREATE",
     key="tax_exemption",
+    record_id="tax_exemption_id",
 )
 
 
@@ -489,6 +499,7 @@ _UPDATE_EXEMPTION = Operation(
     result=TaxExemption,
     scope="ZohoInvoice.settings.UPDATE",
     key="tax_exemption",
+    record_id="tax_exemption_id",
 )
 
 
@@ -524,6 +535,7 @@ _GET_EXEMPTION = Operation(
     result=TaxExemption,
     scope="ZohoInvoice.settings.READ",
     key="tax_exemption",
+    record_id="tax_exemption_id",
 )
 
 

@@ -55,6 +55,7 @@ _CREATE = Operation(
     result=TimeEntry,
     scope="ZohoInvoice.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -153,6 +154,7 @@ _UPDATE = Operation(
     result=TimeEntry,
     scope="ZohoInvoice.projects.UPDATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -184,6 +186,7 @@ _GET = Operation(
     result=TimeEntry,
     scope="ZohoInvoice.projects.READ",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -229,6 +232,7 @@ _START_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoInvoice.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -252,6 +256,7 @@ _STOP_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoInvoice.projects.CREATE",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 
@@ -275,6 +280,7 @@ _GET_RUNNING_TIMER = Operation(
     result=TimeEntry,
     scope="ZohoInvoice.projects.READ",
     key="time_entry",
+    record_id="time_entry_id",
 )
 
 

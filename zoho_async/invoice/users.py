@@ -135,6 +135,7 @@ _GET = Operation(
     result=User,
     scope="ZohoInvoice.settings.READ",
     key="user",
+    record_id="user_id",
 )
 
 
@@ -180,6 +181,7 @@ _GET_CURRENT = Operation(
     result=User,
     scope="ZohoInvoice.settings.READ",
     key="user",
+    record_id="user_id",
 )
 
 

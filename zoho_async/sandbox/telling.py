@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
+from zoho_async.sandbox.envelopes import key_of
 from zoho_async.sandbox.homes import Home
 from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
@@ -34,7 +35,8 @@ def told_record(
     values: Mapping[str, Any] = {}
     resource = collection.resource
     if not isinstance(resource, Described):
-        values = {facts.key: collection.detail(found.index)} if facts.key else {}
+        key = key_of(facts)
+        values = {key: collection.detail(found.index)} if key else {}
     elif facts.answer != "done":
         values = told_state(facts, found.home, resource, collection.whole(found.index))
     return success(message, values, status=status, headers=headers)
@@ -60,7 +62,8 @@ def told_state(
             record = {name: blank(field) for name, field in known.items()}
             record |= told_fields(fields, sent)
         if holder is None:
-            return {facts.key: record} if facts.key else record
+            key = key_of(facts)
+            return {key: record} if key else record
         rest = {each.name: blank(each) for each in facts.reply if each is not holder}
         return rest | {holder.name: [record] if holder.kind == "list" else record}
     return {

@@ -5,15 +5,20 @@ structs that the generator makes are built on `Record`, `Part` and `Input`; thei
 `Moment`, because a time without its offset must not pass for one.
 """
 
+from zoho_async.wire.copying import Uncopied
 from zoho_async.wire.decoder import Decoder, PageBody
 from zoho_async.wire.encode import encode, query
 from zoho_async.wire.envelope import Envelope, Unreadable, read_envelope
-from zoho_async.wire.input import Input
+from zoho_async.wire.identity import identity_of
+from zoho_async.wire.input import CopyError, Input
 from zoho_async.wire.percentage import Percentage
 from zoho_async.wire.raw import RawPage, raw_page, row_id
 from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
+from zoho_async.wire.text import AnotherRecord
 
 __all__ = [
+    "AnotherRecord",
+    "CopyError",
     "Decoder",
     "Done",
     "Envelope",
@@ -25,8 +30,10 @@ __all__ = [
     "Percentage",
     "RawPage",
     "Record",
+    "Uncopied",
     "Unreadable",
     "encode",
+    "identity_of",
     "query",
     "raw_page",
     "read_envelope",

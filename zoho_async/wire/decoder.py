@@ -5,14 +5,17 @@ fails is the reply read as plain values and made to fit (see `zoho_async.wire.fi
 fits costs nothing for the care taken of others.
 
 A list without its key is an empty list only where something else vouches for the reply: its
-``page_context`` (unless that says that more pages follow), or that the list comes all at once.
-Otherwise it is no answer, and `Unreadable`.
+``page_context`` (unless that says that more pages follow), or that the list comes all at once, and
+if the reply lists nothing else. Otherwise it is no answer, and `Unreadable`.
+
+Where the envelope has another key than the described one, `zoho_async.wire.identity` decides
+whether what is under it is the record; whatever was not found where it is described is drift.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -23,11 +26,19 @@ from zoho_async.events import Observer
 from zoho_async.operation import ListOperation, Operation, T
 from zoho_async.wire.drift import Drift
 from zoho_async.wire.fit import Fitter, fit_value
-from zoho_async.wire.record import CONTEXT, PageContext, remember
+from zoho_async.wire.identity import (
+    creates,
+    is_another,
+    of_its_record,
+    other_key,
+    other_rows,
+)
+from zoho_async.wire.record import CONTEXT, Done, PageContext, remember
 from zoho_async.wire.sent import ENVELOPE, Place, Sent
-from zoho_async.wire.shape import shape_of
+from zoho_async.wire.shape import fields_of, shape_of
 from zoho_async.wire.text import (
     UNDECODABLE,
+    AnotherRecord,
     Unreadable,
     is_array,
     is_blank,
@@ -74,11 +85,14 @@ class Decoder:
         """Rows in which a field came to nothing, by (record name, field path)."""
         return self._drift
 
-    def value(self, operation: Operation[T], body: bytes) -> T:
-        """The value that ``operation`` answered with ``body``.
+    def value(self, operation: Operation[T], body: bytes, ids: Sequence[str | int] = ()) -> T:
+        """The value that ``operation``, whose path was filled with ``ids``, answered with ``body``.
 
-        A reading reply without its value is `Unreadable`. A write whose reply holds no value has
-        still been done: its record has no fields then, and the whole reply in ``extra``.
+        `Unreadable` is raised for an answer that does not hold what a read, or the creation of a
+        record, needs: nothing else would tell what was read or made. Any other write whose reply
+        holds no value has still been done: its record has no fields then, the whole reply is in
+        ``extra``, and ``drift`` counts it. Raises `AnotherRecord` for a record with another id
+        than the one that ends the path.
         """
         result: Any = operation.result
         place: Place = (operation.key,) if operation.key else ()
@@ -88,8 +102,10 @@ class Decoder:
                 value = value.value
         except UNDECODABLE:
             value, place = self._loose_value(result, operation.key, body)
-        if value is None or value is msgspec.UNSET:
-            value, place = self._no_value(operation), ()
+        if value is None or value is msgspec.UNSET or (not operation.key and _is_bare(value)):
+            value, place = self._elsewhere(operation, body, ids, value)
+        if operation.record_id and ids and is_another(operation, value, ids):
+            raise AnotherRecord("the reply holds another record than the one asked for")
         remember(value, Sent(body), place)
         return cast(T, value)
 
@@ -102,6 +118,8 @@ class Decoder:
             rows, context = page.rows, page.context
         except UNDECODABLE:
             rows, context = self._loose_page(operation, body)
+        if rows is msgspec.UNSET:
+            key, rows = self._rows_elsewhere(operation, body)
         if rows is msgspec.UNSET and context is None and operation.paged:
             raise Unreadable(f"the reply holds neither {key!r} nor {CONTEXT!r}")
         if not is_array(rows) and context is not None and context.has_more_page:
@@ -120,7 +138,9 @@ class Decoder:
         reply = untyped_object(without_blanks(body))
         if not key:
             return self._fit(reply, result), ()
-        value: Any = reply.get(key)
+        value: Any = reply.get(key, msgspec.UNSET)
+        if value is msgspec.UNSET:
+            return value, (key,)
         alone = is_array(value) and len(value) == 1 and is_object(value[0])
         if alone and shape_of(result).struct is not None:
             return self._fit(value[0], result), (key, 0)
@@ -153,13 +173,47 @@ class Decoder:
         with self._drift.row(struct.__name__) as lost:
             return fitter.fit(value, lost)
 
-    def _no_value(self, operation: Operation[Any]) -> Any:
+    def _rows_elsewhere(self, operation: ListOperation[T], body: bytes) -> tuple[str, Any]:
+        """The rows under an undescribed key, and that key."""
+        reply = untyped_object(without_blanks(body))
+        key = other_rows(operation, reply)
+        if key is None:
+            return operation.key, msgspec.UNSET
+        with self._drift.row(operation.row.__name__) as lost:
+            lost("", f"rows under {operation.key!r}", f"array under {key!r}")
+        return key, [self._fit(row, operation.row) for row in reply[key]]
+
+    def _elsewhere(
+        self, operation: Operation[Any], body: bytes, ids: Sequence[str | int], value: Any
+    ) -> tuple[Any, Place]:
+        """The record under an undescribed key; else what an answer without a value means."""
         shape = shape_of(operation.result)
-        if operation.method == "GET" or shape.struct is None:
-            raise Unreadable(f"the reply holds no {operation.key!r}")
+        reply = untyped_object(without_blanks(body))
+        if shape.struct is not None and not operation.key:
+            described = reply.keys() & fields_of(shape.struct).keys() - ENVELOPE
+            if shape.struct is Done or any(is_blank(reply[name]) for name in described):
+                return value, ()  # it says that there is nothing
+        if shape.struct is not None and value is not None:
+            key = other_key(operation, reply, ids)
+            if key is not None:
+                where = f"under {operation.key!r}" if operation.key else "at the top"
+                with self._drift.row(shape.struct.__name__) as lost:
+                    lost("", f"an object {where}", f"object under {key!r}")
+                return self._fit(reply[key], operation.result), (key,)
+        if shape.struct is None or self._needs_value(operation, reply):
+            raise Unreadable(f"the reply holds no {operation.key or operation.record_id!r}")
         with self._drift.row(shape.struct.__name__) as lost:
             lost("", "object", "null")
-        return shape.struct()
+        return shape.struct(), ()
+
+    @staticmethod
+    def _needs_value(operation: Operation[Any], reply: Mapping[str, Any]) -> bool:
+        """Whether an answer without its value leaves open what was read, made or changed."""
+        if creates(operation):
+            return True
+        if operation.method == "GET":
+            return bool(operation.key or operation.record_id)
+        return of_its_record(operation) and not reply.keys() <= ENVELOPE
 
 
 @functools.cache
@@ -180,6 +234,13 @@ def _page_decoder(row: Any, key: str) -> msgspec.json.Decoder[Any]:
             [("rows", _or_none(list[row]), rows), ("context", PageContext | None, context)],
         )
     )
+
+
+def _is_bare(value: Any) -> bool:
+    """Whether a record that is a whole reply holds nothing."""
+    if not isinstance(value, msgspec.Struct):
+        return False
+    return all(getattr(value, name) in (None, "") for name in value.__struct_fields__)
 
 
 def _or_none(annotation: Any) -> Any:

@@ -36,7 +36,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 #: and the kind that came. Never the value.
 Lost: TypeAlias = Callable[[str, str, str], None]
 
-_UNFIT: Final = object()
+#: What is no value of the wanted type in any form.
+UNFIT: Final = object()
 _TRUTH: Final = {"true": True, "false": False}
 _LONGEST_INTEGER: Final = 40  # digits; what is longer is no count
 
@@ -95,7 +96,7 @@ def fits(value: Any, annotation: Any) -> bool:
 def fit_value(value: Any, annotation: Any, lost: Lost) -> Any:
     """``value`` as ``annotation``, or ``None``: for what is no struct."""
     fitted = _refit(value, shape_of(annotation), "", lost)
-    return None if fitted is _UNFIT else msgspec.convert(fitted, annotation)
+    return None if fitted is UNFIT else msgspec.convert(fitted, annotation)
 
 
 def json_kind(value: object) -> str:
@@ -132,8 +133,8 @@ def _refit_fields(row: dict[str, Any], loose: Loose, path: str, lost: Lost) -> N
     for name, shape in loose.fields.items():
         if name in row:
             value = without_sign(name, row[name]) if Decimal in shape.plain else row[name]
-            fitted = _UNFIT if is_blank(value) else _refit(value, shape, f"{path}{name}", lost)
-            if fitted is _UNFIT:
+            fitted = UNFIT if is_blank(value) else _refit(value, shape, f"{path}{name}", lost)
+            if fitted is UNFIT:
                 del row[name]
             else:
                 row[name] = fitted
@@ -145,29 +146,32 @@ def _refit_fields(row: dict[str, Any], loose: Loose, path: str, lost: Lost) -> N
 
 
 def _refit(value: Any, shape: Shape, path: str, lost: Lost) -> Any:
-    """``value`` in its shape, if it can be brought there without loss; otherwise `_UNFIT`."""
+    """``value`` in its shape, if it can be brought there without loss; otherwise `UNFIT`."""
     if shape.struct is not None and is_object(value):
         return value  # what is inside it is refitted by itself
     if shape.element is not None and is_array(value):
         return _refit_elements(value, shape.element, path, lost)
     if shape.struct is None and shape.element is None:
-        fitted = _refit_plain(value, shape)
-        if fitted is not _UNFIT:
+        fitted = refit_plain(value, shape)
+        if fitted is not UNFIT:
             return fitted
     if shape.struct is None or not is_blank(value):
         lost(path, shape.kind, json_kind(value))
-    return _UNFIT
+    return UNFIT
 
 
 def _refit_elements(values: list[Any], shape: Shape, path: str, lost: Lost) -> Any:
     fitted = [_refit(value, shape, f"{path}[]", lost) for value in values]
     if shape.struct is not None:  # an empty part keeps the others in their places
-        return [{} if value is _UNFIT else value for value in fitted]
-    return _UNFIT if _UNFIT in fitted else fitted
+        return [{} if value is UNFIT else value for value in fitted]
+    return UNFIT if UNFIT in fitted else fitted
 
 
-def _refit_plain(value: Any, shape: Shape) -> Any:
-    """A plain value as one of the classes of ``shape``, where it says the same in other words."""
+def refit_plain(value: Any, shape: Shape) -> Any:
+    """A plain value as one of the classes of ``shape``, if it says the same in another form.
+
+    `UNFIT` if it does not.
+    """
     for wanted in shape.plain:
         if wanted is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
@@ -180,7 +184,7 @@ def _refit_plain(value: Any, shape: Shape) -> Any:
         if wanted is Percentage and isinstance(value, str) and value.endswith("%"):
             with suppress(ValueError):
                 return Percentage.read(value)
-    return value if fits(value, shape.type) else _UNFIT
+    return value if fits(value, shape.type) else UNFIT
 
 
 def _whole(value: str | Decimal) -> int | None:

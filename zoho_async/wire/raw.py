@@ -11,6 +11,7 @@ import msgspec
 from zoho_async.decoders import decoder_of
 from zoho_async.operation import ListOperation
 from zoho_async.wire.fit import Fitter
+from zoho_async.wire.identity import other_rows
 from zoho_async.wire.record import CONTEXT, PageContext, remember
 from zoho_async.wire.sent import Sent
 from zoho_async.wire.text import (
@@ -46,6 +47,10 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
         reply = _patiently(operation.key, body)
         rows = _rows(reply.rows, operation.key)
     context = None if reply.context is _ABSENT else _context(reply.context, body)
+    if rows is msgspec.UNSET:
+        key = other_rows(operation, untyped_object(body))
+        if key is not None:
+            rows = _rows(_patiently(key, body).rows, key)
     if rows is msgspec.UNSET and context is None and operation.paged:
         raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
     if not isinstance(rows, list) and context is not None and context.has_more_page:

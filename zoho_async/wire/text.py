@@ -27,6 +27,10 @@ class Unreadable(ValueError):
     """The body is no JSON object, or not all of one. The message says which, never the body."""
 
 
+class AnotherRecord(Unreadable):
+    """The reply holds another record than the one asked for: it may answer another call."""
+
+
 #: What a decoder of msgspec can raise at text that is broken, or holds numbers beyond its means.
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation, RecursionError)
 

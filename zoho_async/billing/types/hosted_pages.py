@@ -171,7 +171,7 @@ class HostedPageSubscription(Part, frozen=True, kw_only=True):
     current_term_ends_at: str | None = None
     next_billing_at: str | None = None
     expires_at: str | None = None
-    interval: str | None = None
+    interval: int | None = None
     interval_unit: str | None = None
     created_time: Moment | None = None
     updated_time: Moment | None = None

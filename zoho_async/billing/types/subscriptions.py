@@ -185,7 +185,7 @@ class Subscription(Record, frozen=True, kw_only=True):
     last_billing_at: str | None = None
     next_billing_at: str | None = None
     expires_at: str | None = None
-    interval: str | None = None
+    interval: int | None = None
     interval_unit: str | None = None
     auto_collect: bool | None = None
     created_time: Moment | None = None

@@ -49,39 +49,17 @@ class ChartOfAccount(Record, frozen=True, kw_only=True):
     parent_account_name: str | None = None
     depth: str | None = None
     has_attachment: bool | None = None
-    is_child_present: str | None = None
+    is_child_present: bool | None = None
     child_count: str | None = None
-    documents: list[str] | None = None
+    documents: list[Any] | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
     currency_id: str | None = None
     currency_code: str | None = None
     description: str | None = None
-    include_in_vat_return: bool | None = None
-    custom_fields: list[CustomField] | None = None
-
-
-class ChartOfAccountGetResult(Record, frozen=True, kw_only=True):
-    """A chart of account get result."""
-
-    account_id: str | None = None
-    account_name: str | None = None
-    account_code: str | None = None
-    is_active: bool | None = None
-    account_type: str | None = None
-    currency_id: str | None = None
-    currency_code: str | None = None
-    description: str | None = None
-    is_system_account: bool | None = None
-    is_involved_in_transaction: bool | None = None
-    can_show_in_ze: bool | None = None
     include_in_vat_return: bool | None = None
     custom_fields: list[CustomField] | None = None
     closing_balance: Decimal | None = None
-    parent_account_id: str | None = None
-    documents: list[str] | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
 
 
 class ChartOfAccountTransaction(Record, frozen=True, kw_only=True):

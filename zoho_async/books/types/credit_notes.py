@@ -112,6 +112,7 @@ class CreditNoteLineItem(Part, frozen=True, kw_only=True):
     type_: int | None = msgspec.field(default=None, name="type")
     account_name: str | None = None
     project_name: str | None = None
+    item_total: Decimal | None = None
 
 
 class CreditNoteInvoice(Part, frozen=True, kw_only=True):
@@ -166,6 +167,8 @@ class CreditNote(Record, frozen=True, kw_only=True):
     template_name: str | None = None
     notes: str | None = None
     terms: str | None = None
+    exchange_rate: Decimal | None = None
+    discount: Decimal | Percentage | None = None
 
 
 class CreditNoteEmailEmailtemplate(Part, frozen=True, kw_only=True):
@@ -357,7 +360,7 @@ class CreditNoteInput(Input, kw_only=True):
     place_of_supply: str | UnsetType | None = UNSET  # editions: in, gcc
     ignore_auto_number_generation: bool | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET  # at most 100 characters
-    custom_fields: Sequence[str] | UnsetType | None = UNSET
+    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET  # at most 5000 characters
     terms: str | UnsetType | None = UNSET  # at most 10000 characters

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.books.types.shared import Address
+from zoho_async.books.types.shared import Address, CustomField
 from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
@@ -86,7 +86,7 @@ class DeliveryChallan(Record, frozen=True, kw_only=True):
     terms: str | None = None
     template_id: str | None = None
     template_name: str | None = None
-    custom_fields: str | None = None
+    custom_fields: list[CustomField] | None = None
     has_qty_returned: bool | None = None
     branch_id: str | None = None
     branch_name: str | None = None

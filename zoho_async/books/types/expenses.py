@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.books.types.shared import Tag, TagInput
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.wire import Input, Moment, Part, Record
 
 ExpenseEngineCapacityRange: TypeAlias = Literal[
@@ -43,7 +43,7 @@ class ExpenseInnerTax(Part, frozen=True, kw_only=True):
 
 
 class ExpenseLineItem(Part, frozen=True, kw_only=True):
-    """The line item of an expense."""
+    """A line item of an expense."""
 
     line_item_id: str | None = None
     account_id: str | None = None
@@ -55,7 +55,7 @@ class ExpenseLineItem(Part, frozen=True, kw_only=True):
     tax_type: str | None = None
     tax_percentage: Decimal | None = None
     item_total: Decimal | None = None
-    item_order: str | None = None
+    item_order: int | None = None
     amount: Decimal | None = None
     hsn_or_sac: str | None = None
     location_id: str | None = None
@@ -138,6 +138,11 @@ class Expense(Record, frozen=True, kw_only=True):
     mileage_type: str | None = None
     tags: list[Tag] | None = None
     line_item: ExpenseLineItem | None = None
+    vendor_id: str | None = None
+    vendor_name: str | None = None
+    paid_through_account_id: str | None = None
+    custom_fields: list[CustomField] | None = None
+    line_items: list[ExpenseLineItem] | None = None
 
 
 class ExpenseComment(Record, frozen=True, kw_only=True):
@@ -247,7 +252,7 @@ class ExpenseInput(Input, kw_only=True):
     engine_capacity_range: ExpenseEngineCapacityRange | UnsetType | None = UNSET  # editions: uk
     paid_through_account_id: str | int | UnsetType | None = UNSET
     vendor_id: str | int | UnsetType | None = UNSET
-    custom_fields: Sequence[str] | UnsetType | None = UNSET
+    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     tags: Sequence[TagInput] | UnsetType | None = UNSET
 
 

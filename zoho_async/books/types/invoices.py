@@ -131,7 +131,7 @@ class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
 
 
 class InvoiceSalesOrders(Part, frozen=True, kw_only=True):
-    """The sales orders of an invoice."""
+    """Sales orders of an invoice."""
 
     salesorder_id: str | None = None
     salesorder_number: str | None = None
@@ -236,7 +236,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     invoice_url: str | None = None
     salesorder_id: str | None = None
     salesorder_number: str | None = None
-    salesorders: InvoiceSalesOrders | None = None
+    salesorders: list[InvoiceSalesOrders] | None = None
     reference_invoice: InvoiceReferenceInvoice | None = None
     contact_persons: list[str] | None = None
 

@@ -136,7 +136,7 @@ class SalesOrder(Record, frozen=True, kw_only=True):
     is_emailed: bool | None = None
     has_attachment: bool | None = None
     custom_fields: list[CustomField] | None = None
-    documents: list[str] | None = None
+    documents: list[Any] | None = None
     is_pre_gst: bool | None = None
     gst_no: str | None = None
     gst_treatment: str | None = None

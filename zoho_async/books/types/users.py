@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from msgspec import UNSET, UnsetType
 
+from zoho_async.books.types.shared import CustomField
 from zoho_async.wire import Input, Moment, Part, Record
 
 
@@ -33,7 +34,7 @@ class User(Record, frozen=True, kw_only=True):
     cost_rate: Decimal | None = None
     is_employee: bool | None = None
     created_time: Moment | None = None
-    custom_fields: str | None = None
+    custom_fields: list[CustomField] | None = None
 
 
 class UserInput(Input, kw_only=True):

@@ -2,13 +2,41 @@
 """What Zoho Books answers and takes for vendor payments."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
+from zoho_async.books.types.shared import Address, CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.wire import Input, Moment, Part, Record
+
+
+class VendorPaymentComment(Part, frozen=True, kw_only=True):
+    """A comment of a vendor payment."""
+
+    comment_id: str | None = None
+    payment_id: str | None = None
+    description: str | None = None
+    commented_by_id: str | None = None
+    commented_by: str | None = None
+    comment_type: str | None = None
+    date: str | None = None
+    date_description: str | None = None
+    time: str | None = None
+    operation_type: str | None = None
+    transaction_id: str | None = None
+    transaction_type: str | None = None
+
+
+class VendorPaymentCheckDetails(Part, frozen=True, kw_only=True):
+    """The check details of a vendor payment."""
+
+    check_id: str | None = None
+    check_status: str | None = None
+    check_number: str | None = None
+    memo: str | None = None
+    amount_in_words: str | None = None
 
 
 class VendorPaymentBill(Part, frozen=True, kw_only=True):
@@ -26,16 +54,6 @@ class VendorPaymentBill(Part, frozen=True, kw_only=True):
     total: Decimal | None = None
 
 
-class VendorPaymentCheckDetails(Part, frozen=True, kw_only=True):
-    """The check details of a vendor payment."""
-
-    check_id: str | None = None
-    check_status: str | None = None
-    check_number: str | None = None
-    memo: str | None = None
-    amount_in_words: str | None = None
-
-
 class VendorPaymentRefund(Record, frozen=True, kw_only=True):
     """A vendor payment refund; ``vendorpayment_refund_id`` names it."""
 
@@ -51,45 +69,6 @@ class VendorPaymentRefund(Record, frozen=True, kw_only=True):
     exchange_rate: Decimal | None = None
     to_account_id: str | None = None
     to_account_name: str | None = None
-
-
-class VendorPaymentCreateResult(Record, frozen=True, kw_only=True):
-    """A vendor payment create result."""
-
-    ach_payment_status: str | None = None
-    amount: Decimal | None = None
-    balance: Decimal | None = None
-    billing_address: list[str] | None = None
-    bills: list[VendorPaymentBill] | None = None
-    check_details: VendorPaymentCheckDetails | None = None
-    comments: str | None = None
-    created_time: Moment | None = None
-    currency_id: str | None = None
-    currency_symbol: str | None = None
-    custom_fields: list[CustomField] | None = None
-    date: dt.date | None = None
-    description: str | None = None
-    exchange_rate: Decimal | None = None
-    imported_transactions: list[str] | None = None
-    documents: list[str] | None = None
-    is_ach_payment: bool | None = None
-    is_paid_via_print_check: bool | None = None
-    last_modified_time: Moment | None = None
-    paid_through_account_id: str | None = None
-    paid_through_account_name: str | None = None
-    paid_through_account_type: str | None = None
-    payment_id: str | None = None
-    payment_mode: str | None = None
-    payment_number: str | None = None
-    reference_number: str | None = None
-    tags: list[Tag] | None = None
-    tax_account_name: str | None = None
-    tax_amount_withheld: Decimal | None = None
-    location_id: str | None = None
-    location_name: str | None = None
-    vendor_id: str | None = None
-    vendor_name: str | None = None
-    vendorpayment_refunds: list[VendorPaymentRefund] | None = None
 
 
 class VendorPayment(Record, frozen=True, kw_only=True):
@@ -120,20 +99,20 @@ class VendorPayment(Record, frozen=True, kw_only=True):
     ach_gw_transaction_id: str | None = None
     tags: list[Tag] | None = None
     check_details: VendorPaymentCheckDetails | None = None
-    custom_fields: list[CustomField] | None = None
-    documents: list[str] | None = None
-    tax_account_name: str | None = None
-    tax_amount_withheld: Decimal | None = None
+    billing_address: Address | None = None
+    bills: list[VendorPaymentBill] | None = None
+    comments: list[VendorPaymentComment] | None = None
     currency_id: str | None = None
     currency_symbol: str | None = None
+    custom_fields: list[CustomField] | None = None
+    imported_transactions: list[str] | None = None
+    documents: list[Any] | None = None
+    paid_through_account_type: str | None = None
+    tax_account_name: str | None = None
+    tax_amount_withheld: Decimal | None = None
     location_id: str | None = None
     location_name: str | None = None
-    paid_through_account_type: str | None = None
-    billing_address: list[str] | None = None
-    bills: list[VendorPaymentBill] | None = None
     vendorpayment_refunds: list[VendorPaymentRefund] | None = None
-    imported_transactions: list[str] | None = None
-    comments: str | None = None
 
 
 class VendorPaymentToContact(Part, frozen=True, kw_only=True):
@@ -193,7 +172,7 @@ class VendorPaymentInput(Input, kw_only=True):
     payment_mode: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     reference_number: str | UnsetType | None = UNSET
-    check_details: Sequence[str] | UnsetType | None = UNSET  # editions: us, ca
+    check_details: Mapping[str, Any] | UnsetType | None = UNSET  # editions: us, ca
     is_paid_via_print_check: bool | UnsetType | None = UNSET  # editions: us, ca, mx
     location_id: str | int | UnsetType | None = UNSET
     tags: Sequence[TagInput] | UnsetType | None = UNSET

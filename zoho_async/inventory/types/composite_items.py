@@ -42,6 +42,17 @@ class CompositeItemItemTaxPreference(Part, frozen=True, kw_only=True):
     tax_specification: str | None = None
 
 
+class CompositeItemPackageDetails(Part, frozen=True, kw_only=True):
+    """The package details of a composite item."""
+
+    length: Decimal | None = None
+    width: Decimal | None = None
+    height: Decimal | None = None
+    weight: Decimal | None = None
+    weight_unit: str | None = None
+    dimension_unit: str | None = None
+
+
 class CompositeItem(Record, frozen=True, kw_only=True):
     """A composite item; ``composite_item_id`` names it."""
 
@@ -97,70 +108,6 @@ class CompositeItem(Record, frozen=True, kw_only=True):
     mapped_items: list[CompositeItemMappedItem] | None = None
     item_tax_preferences: list[CompositeItemItemTaxPreference] | None = None
     hsn_or_sac: str | None = None
-
-
-class CompositeItemPackageDetails(Part, frozen=True, kw_only=True):
-    """The package details of a composite item."""
-
-    length: Decimal | None = None
-    width: Decimal | None = None
-    height: Decimal | None = None
-    weight: Decimal | None = None
-    weight_unit: str | None = None
-    dimension_unit: str | None = None
-
-
-class CompositeItemGetResult(Record, frozen=True, kw_only=True):
-    """A composite item get result."""
-
-    composite_item_id: str | None = None
-    name: str | None = None
-    status: str | None = None
-    source: str | None = None
-    unit: str | None = None
-    tax_id: str | None = None
-    description: str | None = None
-    tax_name: str | None = None
-    tax_percentage: Decimal | None = None
-    tax_type: str | None = None
-    purchase_account_id: str | None = None
-    purchase_account_name: str | None = None
-    account_id: str | None = None
-    account_name: str | None = None
-    inventory_account_id: str | None = None
-    inventory_account_name: str | None = None
-    is_combo_product: bool | None = None
-    item_type: str | None = None
-    rate: Decimal | None = None
-    pricebook_rate: Decimal | None = None
-    purchase_rate: Decimal | None = None
-    reorder_level: int | None = None
-    initial_stock: Decimal | None = None
-    initial_stock_rate: Decimal | None = None
-    vendor_id: str | None = None
-    vendor_name: str | None = None
-    stock_on_hand: Decimal | None = None
-    asset_value: Decimal | None = None
-    available_stock: Decimal | None = None
-    actual_available_stock: Decimal | None = None
-    sku: str | None = None
-    upc: str | None = None
-    ean: str | None = None
-    isbn: str | None = None
-    part_number: str | None = None
-    image_id: str | None = None
-    image_name: str | None = None
-    purchase_description: str | None = None
-    custom_fields: list[CustomField] | None = None
-    mapped_items: list[CompositeItemMappedItem] | None = None
-    is_taxable: bool | None = None
-    product_type: str | None = None
-    image_type: str | None = None
-    category_id: str | None = None
-    category_name: str | None = None
-    combo_type: str | None = None
-    brand: str | None = None
-    manufacturer: str | None = None
     alias_name: str | None = None
     assembly_type: str | None = None
     label_rate: Decimal | None = None
@@ -180,50 +127,6 @@ class CompositeItemGetResult(Record, frozen=True, kw_only=True):
     is_linked_with_zohocrm: bool | None = None
     package_details: CompositeItemPackageDetails | None = None
     tags: list[Tag] | None = None
-    item_tax_preferences: list[CompositeItemItemTaxPreference] | None = None
-    hsn_or_sac: str | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
-
-
-class CompositeItemLineItem(Part, frozen=True, kw_only=True):
-    """A line item of a composite item."""
-
-    item_id: str | None = None
-    line_item_id: str | None = None
-    item_order: int | None = None
-    name: str | None = None
-    description: str | None = None
-    quantity_consumed: Decimal | None = None
-    unit: str | None = None
-    account_id: str | None = None
-    account_name: str | None = None
-    location_id: str | None = None
-    location_name: str | None = None
-    rate: Decimal | None = None
-
-
-class CompositeItemAssembliesResult(Record, frozen=True, kw_only=True):
-    """A composite item assemblies result."""
-
-    bundle_id: str | None = None
-    reference_number: str | None = None
-    transaction_number: str | None = None
-    date: dt.date | None = None
-    description: str | None = None
-    composite_item_id: str | None = None
-    composite_item_name: str | None = None
-    composite_item_sku: str | None = None
-    quantity_to_bundle: Decimal | None = None
-    status: str | None = None
-    total: Decimal | None = None
-    warehouse_id: str | None = None
-    warehouse_name: str | None = None
-    is_completed: bool | None = None
-    line_items: list[CompositeItemLineItem] | None = None
-    custom_fields: list[CustomField] | None = None
-    created_time: Moment | None = None
-    last_modified_time: Moment | None = None
 
 
 class CompositeItemBundleLineItem(Part, frozen=True, kw_only=True):
@@ -266,9 +169,9 @@ class CompositeItemBundle(Record, frozen=True, kw_only=True):
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
     created_by_id: str | None = None
+    is_completed: bool | None = None
     project_id: str | None = None
     project_name: str | None = None
-    is_completed: bool | None = None
 
 
 class CompositeItemMappedItemInput(Input, kw_only=True):

@@ -2,13 +2,13 @@
 """What Zoho Inventory answers and takes for delivery challans."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.inventory.types.shared import Address, CustomFieldInput
+from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput
 from zoho_async.wire import Input, Moment, Part, Percentage, Record
 
 
@@ -135,7 +135,7 @@ class DeliveryChallan(Record, frozen=True, kw_only=True):
     terms: str | None = None
     template_id: str | None = None
     template_name: str | None = None
-    custom_fields: str | None = None
+    custom_fields: list[CustomField] | None = None
     has_qty_returned: bool | None = None
     branch_id: str | None = None
     branch_name: str | None = None
@@ -178,7 +178,7 @@ class DeliveryChallanLineItemInput(Input, kw_only=True):
     pricebook_id: str | int | UnsetType | None = UNSET
     warehouse_id: str | int | UnsetType | None = UNSET
     location_id: str | int | UnsetType | None = UNSET
-    mapped_items: Sequence[Sequence[Any]] | UnsetType | None = UNSET
+    mapped_items: Sequence[Mapping[str, Any]] | UnsetType | None = UNSET
     line_item_id: str | int | UnsetType | None = UNSET
     item_custom_fields: Sequence[DeliveryChallanItemCustomFieldInput] | UnsetType | None = UNSET
 

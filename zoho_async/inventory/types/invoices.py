@@ -4,7 +4,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
@@ -210,7 +210,7 @@ class Invoice(Record, frozen=True, kw_only=True):
     payment_expected_date: dt.date | None = None
     last_payment_date: dt.date | None = None
     custom_fields: list[CustomField] | None = None
-    documents: str | None = None
+    documents: list[Any] | None = None
     location_id: str | None = None
     location_name: str | None = None
     salesperson_id: str | None = None

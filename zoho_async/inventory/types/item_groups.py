@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
@@ -11,7 +12,7 @@ from zoho_async.wire import Input, Moment, Part, Record
 
 
 class ItemGroupItems(Part, frozen=True, kw_only=True):
-    """The items of an item group."""
+    """Items of an item group."""
 
     item_id: str | None = None
     name: str | None = None
@@ -25,59 +26,36 @@ class ItemGroupItems(Part, frozen=True, kw_only=True):
     vendor_name: str | None = None
     stock_on_hand: Decimal | None = None
     sku: str | None = None
-    upc: int | None = None
-    ean: int | None = None
+    upc: str | None = None
+    ean: str | None = None
     isbn: str | None = None
     part_number: str | None = None
     attribute_option_id1: str | None = None
-    attribute_option_name1: int | None = None
+    attribute_option_name1: str | None = None
     image_id: str | None = None
     image_name: str | None = None
     image_type: str | None = None
     available_stock: Decimal | None = None
     actual_available_stock: Decimal | None = None
+    attribute_option_id2: str | None = None
+    attribute_option_name2: str | None = None
+    attribute_option_id3: str | None = None
+    attribute_option_name3: str | None = None
 
 
 class ItemGroupOptions(Part, frozen=True, kw_only=True):
-    """The options of an item group."""
+    """Options of an item group."""
 
     id: str | None = None
     name: str | None = None
 
 
 class ItemGroupAttributes(Part, frozen=True, kw_only=True):
-    """The attributes of an item group."""
+    """Attributes of an item group."""
 
     id: str | None = None
     name: str | None = None
-    options: ItemGroupOptions | None = None
-
-
-class ItemGroupCreateResult(Record, frozen=True, kw_only=True):
-    """An item group create result."""
-
-    group_id: str | None = None
-    group_name: str | None = None
-    documents: list[str] | None = None
-    brand: str | None = None
-    manufacturer: str | None = None
-    unit: str | None = None
-    description: str | None = None
-    is_taxable: bool | None = None
-    tax_id: str | None = None
-    tax_name: str | None = None
-    tax_percentage: Decimal | None = None
-    tax_type: str | None = None
-    attribute_id1: str | None = None
-    attribute_name1: str | None = None
-    status: str | None = None
-    source: str | None = None
-    image_id: str | None = None
-    image_name: str | None = None
-    image_type: str | None = None
-    custom_fields: list[CustomField] | None = None
-    items: ItemGroupItems | None = None
-    attributes: ItemGroupAttributes | None = None
+    options: list[ItemGroupOptions] | None = None
 
 
 class ItemGroup(Record, frozen=True, kw_only=True):
@@ -104,60 +82,12 @@ class ItemGroup(Record, frozen=True, kw_only=True):
     image_name: str | None = None
     image_type: str | None = None
     custom_fields: list[CustomField] | None = None
-    items: ItemGroupItems | None = None
+    items: list[ItemGroupItems] | None = None
     created_time: Moment | None = None
     last_modified_time: Moment | None = None
-
-
-class ItemGroupGetResult(Record, frozen=True, kw_only=True):
-    """An item group get result."""
-
-    group_id: str | None = None
-    group_name: str | None = None
-    brand: str | None = None
-    manufacturer: str | None = None
-    unit: str | None = None
-    description: str | None = None
-    is_taxable: bool | None = None
-    tax_id: str | None = None
-    tax_name: str | None = None
-    tax_percentage: Decimal | None = None
-    tax_type: str | None = None
-    attribute_id1: str | None = None
-    attribute_name1: str | None = None
-    status: str | None = None
-    source: str | None = None
-    image_id: str | None = None
-    image_name: str | None = None
-    image_type: str | None = None
-    custom_fields: list[CustomField] | None = None
-    items: ItemGroupItems | None = None
-    attributes: ItemGroupAttributes | None = None
+    documents: list[Any] | None = None
+    attributes: list[ItemGroupAttributes] | None = None
     options: ItemGroupOptions | None = None
-
-
-class ItemGroupUpdateResult(Record, frozen=True, kw_only=True):
-    """An item group update result."""
-
-    group_id: str | None = None
-    group_name: str | None = None
-    brand: str | None = None
-    manufacturer: str | None = None
-    unit: str | None = None
-    description: str | None = None
-    is_taxable: bool | None = None
-    tax_id: str | None = None
-    tax_name: str | None = None
-    tax_percentage: Decimal | None = None
-    tax_type: str | None = None
-    attribute_id1: str | None = None
-    attribute_name1: str | None = None
-    custom_fields: list[CustomField] | None = None
-    status: str | None = None
-    source: str | None = None
-    image_id: str | None = None
-    image_name: str | None = None
-    image_type: str | None = None
 
 
 class ItemGroupItemInput(Input, kw_only=True):
@@ -171,12 +101,15 @@ class ItemGroupItemInput(Input, kw_only=True):
     initial_stock_rate: Decimal | int | UnsetType | None = UNSET
     vendor_id: str | int | UnsetType | None = UNSET
     sku: str | UnsetType | None = UNSET
-    upc: int | UnsetType | None = UNSET
-    ean: int | UnsetType | None = UNSET
+    upc: str | UnsetType | None = UNSET
+    ean: str | UnsetType | None = UNSET
     isbn: str | UnsetType | None = UNSET
     part_number: str | UnsetType | None = UNSET
-    attribute_option_name1: int | UnsetType | None = UNSET
+    attribute_option_name1: str | UnsetType | None = UNSET
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    item_id: str | int | UnsetType | None = UNSET
+    attribute_option_name2: str | UnsetType | None = UNSET
+    attribute_option_name3: str | UnsetType | None = UNSET
 
 
 class ItemGroupOptionInput(Input, kw_only=True):

@@ -4,6 +4,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
@@ -79,7 +80,7 @@ class Item(Record, frozen=True, kw_only=True):
     can_be_sold: bool | None = None
     can_be_purchased: bool | None = None
     track_inventory: bool | None = None
-    documents: list[str] | None = None
+    documents: list[Any] | None = None
     tax_type: str | None = None
     purchase_account_id: str | None = None
     purchase_account_name: str | None = None

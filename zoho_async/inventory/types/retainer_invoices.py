@@ -4,7 +4,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
@@ -107,7 +107,7 @@ class RetainerInvoice(Record, frozen=True, kw_only=True):
     allow_partial_payments: bool | None = None
     price_precision: int | None = None
     payment_options: RetainerInvoicePaymentOptions | None = None
-    documents: list[str] | None = None
+    documents: list[Any] | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
     notes: str | None = None

@@ -3,6 +3,7 @@
 
 from msgspec import UNSET, UnsetType
 
+from zoho_async.inventory.types.shared import CustomField
 from zoho_async.wire import Input, Moment, Part, Record
 
 
@@ -28,7 +29,7 @@ class User(Record, frozen=True, kw_only=True):
     email_ids: list[UserEmailId] | None = None
     is_claimant: bool | None = None
     created_time: Moment | None = None
-    custom_fields: str | None = None
+    custom_fields: list[CustomField] | None = None
 
 
 class UserInput(Input, kw_only=True):

@@ -30,7 +30,7 @@ class VendorCreditItemCustomField(Part, frozen=True, kw_only=True):
 
 
 class VendorCreditLineItems(Part, frozen=True, kw_only=True):
-    """The line items of a vendor credit."""
+    """Line items of a vendor credit."""
 
     item_id: str | None = None
     line_item_id: str | None = None
@@ -201,7 +201,7 @@ class VendorCredit(Record, frozen=True, kw_only=True):
     is_inclusive_tax: bool | None = None
     location_id: str | None = None
     location_name: str | None = None
-    line_items: VendorCreditLineItems | None = None
+    line_items: list[VendorCreditLineItems] | None = None
     acquisition_vat_summary: list[VendorCreditAcquisitionVatSummary] | None = None
     acquisition_vat_total: Decimal | None = None
     reverse_charge_vat_summary: list[VendorCreditReverseChargeVatSummary] | None = None

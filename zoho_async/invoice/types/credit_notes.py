@@ -169,6 +169,8 @@ class CreditNote(Record, frozen=True, kw_only=True):
     terms: str | None = None
     product_type: str | None = None
     serial_numbers: str | None = None
+    exchange_rate: Decimal | None = None
+    discount: Decimal | Percentage | None = None
 
 
 class CreditNoteEmailHistory(Record, frozen=True, kw_only=True):

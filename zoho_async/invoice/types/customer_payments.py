@@ -8,7 +8,7 @@ from decimal import Decimal
 from msgspec import UNSET, UnsetType
 
 from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
-from zoho_async.wire import Input, Part, Record
+from zoho_async.wire import Input, Moment, Part, Record
 
 
 class CustomerPaymentInvoice(Part, frozen=True, kw_only=True):
@@ -50,6 +50,14 @@ class CustomerPayment(Record, frozen=True, kw_only=True):
     location_name: str | None = None
     custom_fields: list[CustomField] | None = None
     online_transaction_id: str | None = None
+    account_id: str | None = None
+    account_name: str | None = None
+    unused_amount: Decimal | None = None
+    exchange_rate: Decimal | None = None
+    currency_id: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    invoice_numbers: str | None = None
 
 
 class CustomerPaymentPaymentRefund(Record, frozen=True, kw_only=True):

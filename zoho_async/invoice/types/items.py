@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from zoho_async.invoice.types.shared import CustomField, CustomFieldInput
-from zoho_async.wire import Input, Part, Record
+from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
+from zoho_async.wire import Input, Moment, Part, Record
 
 ItemItemType: TypeAlias = Literal["sales", "purchases", "sales_and_purchases", "inventory"]
 
@@ -55,6 +55,12 @@ class Item(Record, frozen=True, kw_only=True):
     hsn_or_sac: str | None = None
     item_tax_preferences: list[ItemTaxPreference] | None = None
     locations: list[ItemLocation] | None = None
+    account_id: str | None = None
+    purchase_rate: Decimal | None = None
+    purchase_account_id: str | None = None
+    created_time: Moment | None = None
+    last_modified_time: Moment | None = None
+    tags: list[Tag] | None = None
 
 
 class ItemLocationInput(Input, kw_only=True):
@@ -106,3 +112,5 @@ class ItemInput(Input, kw_only=True):
     # editions: in
     item_tax_preferences: Sequence[ItemTaxPreferenceInput] | UnsetType | None = UNSET
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    unit: str | UnsetType | None = UNSET
+    tags: Sequence[TagInput] | UnsetType | None = UNSET

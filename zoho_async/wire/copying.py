@@ -1,0 +1,185 @@
+"""Values of a record as the fields of an input take them, or the reason why they cannot be.
+
+Model
+    A field of a record is typed by what Zoho answers, a field of an input by what it takes; the
+    two descriptions differ, and what comes differs from both (``item_order`` is a number on the
+    wire and text in the input). So each value is brought from the type that it has to the type of
+    the input's field, as decoding does: where the same is said in another form.
+
+Invariant
+    Each value of a record for which the input has a field is copied, is blank, or is in the list
+    of `Uncopied` fields. None is left out in silence, since a PUT deletes the lines it is not sent.
+
+Why it holds
+    `Copier` walks the fields of the input, not those of the record, and each value passes through
+    one function, which returns a copy, `NOTHING` for a blank, or a failure with its path.
+
+Unknown
+    Whether Zoho takes a text that its description does not list among the allowed ones. It came
+    from Zoho, so it is sent back as it came.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal, get_origin
+
+import msgspec
+
+from zoho_async.wire.encode import amount, moment
+from zoho_async.wire.fit import UNFIT, json_kind, refit_plain
+from zoho_async.wire.percentage import Percentage, without_sign
+from zoho_async.wire.shape import Shape, fields_of
+from zoho_async.wire.text import is_array, is_blank, is_object
+
+#: A blank: there is nothing to copy.
+NOTHING: Final = object()
+_MAPPINGS: Final = (dict, Mapping)
+
+
+class Uncopied(msgspec.Struct, frozen=True):
+    """A field that an input cannot take over: its path, the kind that it takes, the kind it has."""
+
+    path: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.path} (takes {self.expected}, is {self.found})"
+
+
+class Copier:
+    """Copies records into inputs; ``failed`` holds what could not be copied, each path once."""
+
+    def __init__(self, skip: Collection[str]) -> None:
+        self._skip: Final = skip
+        self._failed: Final[dict[str, Uncopied]] = {}
+
+    @property
+    def failed(self) -> tuple[Uncopied, ...]:
+        return tuple(self._failed.values())
+
+    def fields(
+        self, target: type[msgspec.Struct], part: object, beyond: Mapping[str, Any], path: str = ""
+    ) -> dict[str, Any]:
+        """The fields of ``target`` that ``part`` holds, by attribute.
+
+        ``part`` is a struct, whose undescribed fields are ``beyond``, or an object as plain values.
+        """
+        held = fields_of(type(part)) if isinstance(part, msgspec.Struct) else {}
+        copied: dict[str, Any] = {}
+        for name, field in fields_of(target).items():
+            where = f"{path}{name}"
+            rest = beyond.get(name)
+            value = getattr(part, held[name].attribute) if name in held else None
+            if value is None or value is msgspec.UNSET or value == "":
+                value, rest = rest, None
+            if isinstance(value, str) and Decimal in field.shape.plain:
+                value = without_sign(name, value)
+            copy = self._copy(value, field.shape, rest, where)
+            if copy is not NOTHING:
+                copied[field.attribute] = copy
+        return copied
+
+    def _copy(self, value: Any, shape: Shape, beyond: Any, path: str) -> Any:
+        if path in self._skip or is_blank(value):
+            return NOTHING
+        if is_array(value):
+            return self._list(value, shape, beyond, path)
+        is_part = isinstance(value, msgspec.Struct) and not isinstance(value, Percentage)
+        if is_part or is_object(value):
+            return self._object(value, shape, beyond, path)
+        copy = _plain(value, shape)
+        return self._fail(path, shape, value) if copy is UNFIT else copy
+
+    def _list(self, values: list[Any], shape: Shape, beyond: Any, path: str) -> Any:
+        if shape.element is None and not _takes(shape, list):
+            return self._fail(path, shape, values) if values else NOTHING
+        rests = beyond if is_array(beyond) else [None] * len(values)
+        element = shape.element or _ANYTHING
+        copies = [
+            self._copy(value, element, rest, f"{path}[]")
+            for value, rest in zip(values, rests, strict=True)
+        ]
+        kept = [copy for copy in copies if copy is not NOTHING]
+        return kept if kept or not values else NOTHING
+
+    def _object(self, value: Any, shape: Shape, beyond: Any, path: str) -> Any:
+        rest = value if is_object(value) else beyond if is_object(beyond) else {}
+        if shape.struct is not None:
+            copied = self.fields(shape.struct, value, rest, f"{path}.")
+            return shape.struct(**copied) if copied else NOTHING
+        if not any(_takes(shape, each) for each in _MAPPINGS):
+            return self._fail(path, shape, value) if value != {} else NOTHING
+        whole = value if is_object(value) else {**rest, **_untyped(value)}
+        return whole or NOTHING
+
+    def _fail(self, path: str, shape: Shape, value: Any) -> Any:
+        found = json_kind(value)
+        if isinstance(value, msgspec.Struct):
+            found = "object"
+        elif isinstance(value, dt.date):
+            found = "time" if isinstance(value, dt.datetime) else "date"
+        self._failed.setdefault(path, Uncopied(path, shape.kind, found))
+        return NOTHING
+
+
+_ANYTHING: Final = Shape(Any, plain=(Any,))
+
+
+def _takes(shape: Shape, kind: Any) -> bool:
+    """Whether ``shape`` takes anything of a kind."""
+    return any(each is Any or each is kind or get_origin(each) is kind for each in shape.plain)
+
+
+def _untyped(value: Any) -> Any:
+    """A part as plain values, without what it does not hold; plain values as they are."""
+    if is_array(value):
+        return [_untyped(each) for each in value]
+    if not isinstance(value, msgspec.Struct) or isinstance(value, Percentage):
+        return value
+    return {
+        name: _untyped(held)
+        for name, field in fields_of(type(value)).items()
+        if (held := getattr(value, field.attribute)) not in (None, "")
+    }
+
+
+def _plain(value: Any, shape: Shape) -> Any:
+    """A plain value as one of the classes of ``shape``; `UNFIT` if it is none in any form."""
+    classes, text = shape.plain, _text(value)
+    if Any in classes:
+        return value
+    if any(each is str or get_origin(each) is Literal for each in classes):
+        return text
+    if any(isinstance(each, type) and _is(value, each) for each in classes):
+        return value
+    for form in (value, text):
+        copy = refit_plain(form, shape)
+        if copy is not UNFIT:
+            return copy if isinstance(copy, Percentage) else msgspec.convert(copy, shape.type)
+    return UNFIT
+
+
+def _is(value: Any, kind: type) -> bool:
+    """Whether a value is of a class: a truth is no number, and a time no date."""
+    if isinstance(value, (bool, dt.datetime)):
+        return type(value) is kind
+    return isinstance(value, kind)
+
+
+def _text(value: Any) -> str:
+    """A plain value as Zoho writes it in a text."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Decimal():
+            return amount(value)
+        case dt.datetime():
+            return moment(value)
+        case dt.date():
+            return value.isoformat()
+        case _:
+            return str(value)
