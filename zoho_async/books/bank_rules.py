@@ -62,7 +62,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankRule]:
-    """List bank rules, page by page.
+    """List bank rules.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -87,9 +87,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
-    """Create a bank rule and return it.
+    """Create a bank rule.
 
-    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    Requires ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
     ``record_as``.
 
     Scope: ZohoBooks.banking.CREATE.
@@ -108,7 +108,7 @@ _BULK_UPDATE = Operation(
 
 
 async def bulk_update(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Change many bank rules.
+    """Update several bank rules.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -128,7 +128,7 @@ _BULK_DELETE = Operation(
 async def bulk_delete(
     zoho: Session, rule_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete many bank rules.
+    """Delete several bank rules.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -148,7 +148,7 @@ _GET = Operation(
 async def get(
     zoho: Session, rule_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> BankRuleGetResult:
-    """One bank rule with all its fields.
+    """Get one bank rule with all its fields.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -174,9 +174,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
-    """Change a bank rule and return it; fields that are not sent stay as they are.
+    """Update a bank rule; fields that are not sent stay as they are.
 
-    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    Requires ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
     ``record_as``.
 
     Scope: ZohoBooks.banking.UPDATE.
@@ -235,7 +235,7 @@ _SKIP_SUGGESTED = Operation(
 
 
 async def skip_suggested(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Skip a suggested.
+    """Skip a suggested bank rule.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -255,9 +255,9 @@ _GET_MATCH_FILTERS = Operation(
 async def get_match_filters(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The match filters of bank rules.
+    """Get the match filters of bank rules.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -308,7 +308,7 @@ async def update_match_filter(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a match filter.
+    """Update a match filter.
 
     Scope: ZohoBooks.banking.UPDATE.
     """

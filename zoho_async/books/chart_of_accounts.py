@@ -103,7 +103,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
-    """Create a chart of account and return it.
+    """Create a chart of account.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -141,11 +141,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccount]:
-    """List chart of accounts, page by page.
+    """List chart of accounts.
 
-    ``last_modified_time`` asks for what changed since a moment. A page holds 5000 rows where
-    ``per_page`` is not given. Zoho has been seen to claim the end too early here, so that iterating
-    always asks for one page more.
+    ``last_modified_time`` selects what changed since a moment. A page holds 5000 rows by default.
+    Zoho has been seen to claim the end too early here, so that iterating always asks for one page
+    more.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -191,7 +191,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
-    """Change a chart of account and return it; fields that are not sent stay as they are.
+    """Update a chart of account; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -213,7 +213,7 @@ _GET = Operation(
 async def get(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ChartOfAccountGetResult:
-    """One chart of account with all its fields.
+    """Get one chart of account with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -296,7 +296,7 @@ async def bulk_mark_as_active(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark many chart of accounts as active.
+    """Mark several chart of accounts as active.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -321,7 +321,7 @@ async def bulk_mark_as_inactive(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark many chart of accounts as inactive.
+    """Mark several chart of accounts as inactive.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -346,7 +346,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many chart of accounts.
+    """Delete several chart of accounts.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -387,7 +387,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccountTransaction]:
-    """List the transactions of chart of accounts, page by page.
+    """List the transactions of chart of accounts.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -430,7 +430,7 @@ _DELETE_TRANSACTION = Operation(
 async def delete_transaction(
     zoho: Session, transaction_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a transaction.
+    """Delete a transaction of an account.
 
     Scope: ZohoBooks.accountants.DELETE.
     """

@@ -54,9 +54,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization and return it.
+    """Create an organization.
 
-    Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
+    Requires ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -77,7 +77,9 @@ _LIST = ListOperation(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """List organizations, all at once.
+    """List organizations.
+
+    All rows come in one reply.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -103,7 +105,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Change an organization and return it; fields that are not sent stay as they are.
+    """Update an organization; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -126,7 +128,7 @@ _GET = Operation(
 async def get(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Organization:
-    """One organization with all its fields.
+    """Get one organization with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -157,7 +159,9 @@ def list_for_user(
     app_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Organization]:
-    """List the organizations of the user, or of the user with another email, all at once.
+    """List the organizations of the current user, or of another user.
+
+    All rows come in one reply.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -187,9 +191,9 @@ _GET_ADDRESS = Operation(
 
 
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The address of organizations.
+    """Get the address of an organization.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -214,7 +218,7 @@ async def create_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Create an address and return it.
+    """Create an address.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -240,7 +244,7 @@ async def update_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Change an address and return it.
+    """Update an address of an organization.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -262,7 +266,7 @@ _DELETE_ADDRESS = Operation(
 async def delete_address(
     zoho: Session, address_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an address.
+    """Delete an address of an organization.
 
     Scope: ZohoBooks.settings.DELETE.
     """

@@ -69,7 +69,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Create a tax and return it.
+    """Create a tax.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -95,7 +95,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes, page by page.
+    """List taxes.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -121,7 +121,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Change a tax and return it; fields that are not sent stay as they are.
+    """Update a tax; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -144,7 +144,7 @@ _GET = Operation(
 async def get(
     zoho: Session, tax_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Tax:
-    """One tax with all its fields.
+    """Get one tax with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -185,7 +185,7 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
-    """A tax group.
+    """Get a tax group.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -211,7 +211,7 @@ async def update_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Change a tax group and return it.
+    """Update a tax group.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -258,7 +258,7 @@ async def create_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Create a tax group and return it.
+    """Create a tax group.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -283,9 +283,9 @@ async def create_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Create a tax authority and return it.
+    """Create a tax authority.
 
-    Needs ``tax_authority_name``.
+    Requires ``tax_authority_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -313,7 +313,7 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List tax authorities, page by page.
+    """List tax authorities.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -341,7 +341,7 @@ async def update_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Change a tax authority and return it.
+    """Update a tax authority.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -368,7 +368,7 @@ _GET_AUTHORITY = Operation(
 async def get_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """A tax authority.
+    """Get a tax authority.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -413,9 +413,9 @@ async def create_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Create a tax exemption and return it.
+    """Create a tax exemption.
 
-    Needs ``tax_exemption_code`` and ``type``.
+    Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -443,7 +443,7 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List tax exemptions, page by page.
+    """List tax exemptions.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -471,9 +471,9 @@ async def update_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Change a tax exemption and return it.
+    """Update a tax exemption.
 
-    Needs ``tax_exemption_code`` and ``type``.
+    Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -500,7 +500,7 @@ _GET_EXEMPTION = Operation(
 async def get_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """A tax exemption.
+    """Get a tax exemption.
 
     Scope: ZohoBooks.settings.READ.
     """

@@ -160,9 +160,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Create a vendor credit and return it.
+    """Create a vendor credit.
 
-    Needs ``vendor_id``.
+    Requires ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -232,11 +232,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCredit]:
-    """List vendor credits, page by page.
+    """List vendor credits.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -304,9 +303,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Change a vendor credit and return it; fields that are not sent stay as they are.
+    """Update a vendor credit; fields that are not sent stay as they are.
 
-    Needs ``vendor_id``.
+    Requires ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -333,7 +332,7 @@ _GET = Operation(
 async def get(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> VendorCredit:
-    """One vendor credit with all its fields.
+    """Get one vendor credit with all its fields.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -356,7 +355,7 @@ _GET_PDF = Operation(
 def get_pdf(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A vendor credit as a PDF.
+    """Get a vendor credit as a PDF.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -379,7 +378,7 @@ _GET_HTML = Operation(
 def get_html(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A vendor credit as a page of HTML.
+    """Get a vendor credit as HTML.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -507,7 +506,7 @@ def list_bills_credited(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditBillsCredited]:
-    """List the bills credited of a vendor credit, page by page.
+    """List the bills that a vendor credit was applied to.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -537,9 +536,9 @@ async def apply_to_bills(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
-    """Apply a vendor credit to bills; returns ``bills``.
+    """Apply a vendor credit to bills.
 
-    Needs ``bills``.
+    Requires ``bills``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -569,7 +568,7 @@ async def delete_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bill of a vendor credit.
+    """Unlink a bill from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
     """
@@ -597,9 +596,9 @@ async def refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Refund a vendor credit; returns the vendor credit refund.
+    """Refund a vendor credit.
 
-    Needs ``date``, ``amount`` and ``account_id``.
+    Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -627,7 +626,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List the refunds of a vendor credit, page by page.
+    """List the refunds of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -659,9 +658,9 @@ async def update_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Change a refund of a vendor credit and return it.
+    """Update a refund of a vendor credit.
 
-    Needs ``date``, ``amount`` and ``account_id``.
+    Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -692,7 +691,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """A refund of a vendor credit.
+    """Get a refund of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -718,7 +717,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund of a vendor credit.
+    """Delete a refund from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
     """
@@ -751,11 +750,10 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List all refunds of vendor credits, page by page.
+    """List the refunds of all vendor credits.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -793,9 +791,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
-    """Add a comment to a vendor credit and return it.
+    """Add a comment to a vendor credit.
 
-    Needs ``description``.
+    Requires ``description``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -827,7 +825,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditComment]:
-    """List the comments of a vendor credit, page by page.
+    """List the comments of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -856,7 +854,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a vendor credit.
+    """Delete a comment from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
     """

@@ -98,7 +98,7 @@ def list_locations_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List how an item is replenished in each location, page by page.
+    """List the replenishment settings of an item per location.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -129,7 +129,7 @@ def list_warehouses_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List how an item is replenished in each warehouse, page by page.
+    """List the replenishment settings of an item per warehouse.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -158,7 +158,7 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """One replenishment configuration with all its fields.
+    """Get one replenishment configuration with all its fields.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -184,8 +184,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """Change a replenishment configuration and return it; fields that are not sent stay as they
-    are.
+    """Update a replenishment configuration; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -216,7 +215,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """Create a replenishment configuration and return it.
+    """Create a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -244,7 +243,7 @@ async def bulk_update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfigurations:
-    """Change many replenishment configurations; returns ``replenishment_configurations``.
+    """Update several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -283,7 +282,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List tasks, page by page.
+    """List replenishment tasks.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -320,7 +319,7 @@ _GET_TASK = Operation(
 async def get_task(
     zoho: Session, task_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ReplenishmentConfigurationTaskDetails:
-    """A task.
+    """Get a replenishment task.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -340,7 +339,7 @@ _DISMISS_TASK = Operation(
 async def dismiss_task(
     zoho: Session, task_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Dismiss a task.
+    """Dismiss a replenishment task.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -361,7 +360,7 @@ _GET_TASK_FOR_ITEM = Operation(
 async def get_task_for_item(
     zoho: Session, *, item_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> ReplenishmentConfigurationTaskDetails:
-    """The task of replenishment configurations for an item.
+    """Get the replenishment task of an item.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -388,7 +387,7 @@ def list_order_details(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentOrderDetails]:
-    """List the order details of a replenishment configuration, page by page.
+    """List the order details of a replenishment configuration.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -451,7 +450,7 @@ async def bulk_pause(
     pause_till_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Pause many replenishment configurations.
+    """Pause several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -506,7 +505,7 @@ async def bulk_resume(
     location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Resume many replenishment configurations.
+    """Resume several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -532,7 +531,7 @@ async def bulk_dismiss_tasks(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Dismiss tasks of many replenishment configurations.
+    """Dismiss the tasks of several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -558,7 +557,7 @@ async def generate_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Generate a task for a replenishment configuration.
+    """Create a task for a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -582,7 +581,7 @@ async def bulk_generate_tasks(
     location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Generate tasks for many replenishment configurations.
+    """Create tasks for several replenishment configurations.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -613,7 +612,7 @@ def list_tasks_report(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List a tasks report, page by page.
+    """List the rows of the tasks report.
 
     Scope: ZohoInventory.reports.READ.
     """

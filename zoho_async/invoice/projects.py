@@ -88,10 +88,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Create a project and return it.
+    """Create a project.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
-    from Books, and in no document of this product.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
+    from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -122,11 +122,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects, page by page.
+    """List projects.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
-    document of this product.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -166,11 +166,11 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change the project whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm.
+    """Update the project whose unique custom field ``key`` has ``value``, or create it if there is
+    none. Repeating the call does no harm.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
-    from Books, and in no document of this product.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
+    from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -206,10 +206,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project and return it; fields that are not sent stay as they are.
+    """Update a project; fields that are not sent stay as they are.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
-    from Books, and in no document of this product.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
+    from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -232,9 +232,9 @@ _GET = Operation(
 async def get(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """One project with all its fields.
+    """Get one project with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -256,7 +256,7 @@ async def delete(
 ) -> Done:
     """Delete a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -278,7 +278,7 @@ async def mark_as_active(
 ) -> Done:
     """Mark a project as active.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -300,7 +300,7 @@ async def mark_as_inactive(
 ) -> Done:
     """Mark a project as inactive.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -326,9 +326,10 @@ async def clone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project; returns the project.
+    """Clone a project.
 
-    Needs ``project_name``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``project_name``. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -355,9 +356,9 @@ async def add_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project; returns ``users``.
+    """Add a user to a project.
 
-    Needs ``cost_rate``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``cost_rate``. Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -385,9 +386,9 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List the users of a project, page by page.
+    """List the users of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -417,10 +418,10 @@ async def invite_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite the user to a project; returns ``users``.
+    """Invite a user to a project.
 
-    Needs ``user_name`` and ``email``. Unconfirmed: known from Books, and in no document of this
-    product.
+    Requires ``user_name`` and ``email``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -448,9 +449,9 @@ async def update_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Change a user of a project; returns ``users``.
+    """Update a user of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -477,9 +478,9 @@ async def get_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUser:
-    """A user of a project.
+    """Get a user of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -503,9 +504,9 @@ async def delete_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a user of a project.
+    """Delete a user from a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -530,9 +531,10 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project; returns ``comments``.
+    """Add a comment to a project.
 
-    Needs ``description``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``description``. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -560,9 +562,9 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List the comments of a project, page by page.
+    """List the comments of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -591,9 +593,9 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a project.
+    """Delete a comment from a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -622,11 +624,11 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List the invoices of a project, page by page.
+    """List the invoices of a project.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
-    document of this product.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.READ.
     """
