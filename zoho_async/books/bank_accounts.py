@@ -89,9 +89,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankAccount:
-    """Create a bank account and return it.
+    """Create a bank account.
 
-    Needs ``account_name`` and ``account_type``.
+    Requires ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -120,7 +120,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankAccount]:
-    """List bank accounts, page by page.
+    """List bank accounts.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -158,9 +158,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankAccount:
-    """Change a bank account and return it; fields that are not sent stay as they are.
+    """Update a bank account; fields that are not sent stay as they are.
 
-    Needs ``account_name`` and ``account_type``.
+    Requires ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -184,7 +184,7 @@ _GET = Operation(
 async def get(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> BankAccount:
-    """One bank account with all its fields.
+    """Get one bank account with all its fields.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -270,7 +270,7 @@ async def import_bank_statements(
 ) -> Done:
     """Import bank statements.
 
-    Needs ``account_id`` and ``transactions``.
+    Requires ``account_id`` and ``transactions``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -297,7 +297,7 @@ _GET_LAST_IMPORTED_BANK_STATEMENT = Operation(
 async def get_last_imported_bank_statement(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> BankAccountStatement:
-    """The last imported bank statement of a bank account.
+    """Get the last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -321,7 +321,7 @@ async def delete_last_imported_bank_statement(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a last imported bank statement of a bank account.
+    """Delete the last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -343,9 +343,9 @@ _GET_BANK_RECONCILIATIONS = Operation(
 async def get_bank_reconciliations(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The bank reconciliations of a bank account.
+    """Get the bank reconciliations of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -370,7 +370,7 @@ async def create_bank_reconciliation(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create a bank reconciliation of a bank account.
+    """Create a bank reconciliation for a bank account.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -400,9 +400,9 @@ async def get_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """A bank reconciliation of a bank account.
+    """Get a bank reconciliation of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -430,7 +430,7 @@ async def update_bank_reconciliation(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a bank reconciliation of a bank account.
+    """Update a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -460,7 +460,7 @@ async def delete_bank_reconciliation(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bank reconciliation of a bank account.
+    """Delete a bank reconciliation from a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -488,7 +488,7 @@ async def save_bank_reconciliation_draft(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Save a bank reconciliation draft of a bank account.
+    """Save a bank reconciliation as a draft.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -520,9 +520,9 @@ async def add_bank_reconciliation_attachment(
     can_send_in_mail: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Add a bank reconciliation attachment to a bank account.
+    """Attach a file to a bank reconciliation.
 
-    ``attachment``: 10 MB at most.
+    ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -553,7 +553,7 @@ def get_bank_reconciliation_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A bank reconciliation document of a bank account.
+    """Get a document of a bank reconciliation.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -582,7 +582,7 @@ async def delete_bank_reconciliation_document(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bank reconciliation document of a bank account.
+    """Delete a document of a bank reconciliation.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -606,9 +606,9 @@ _GET_ALL_BALANCES = Operation(
 async def get_all_balances(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """All balances of bank accounts.
+    """Get the balances of all bank accounts.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -628,9 +628,9 @@ _BULK_GET_OVERVIEW = Operation(
 async def bulk_get_overview(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The overview of many bank accounts.
+    """Get the overview of several bank accounts.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -650,9 +650,9 @@ _GET_BALANCE = Operation(
 async def get_balance(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The balance of a bank account.
+    """Get the balance of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -672,9 +672,9 @@ _GET_BALANCES = Operation(
 async def get_balances(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The balances of a bank account.
+    """Get the balances of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -694,9 +694,9 @@ _GET_INSIGHTS = Operation(
 async def get_insights(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The insights of a bank account.
+    """Get the insights of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -716,9 +716,9 @@ _GET_OVERVIEW = Operation(
 async def get_overview(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The overview of a bank account.
+    """Get the overview of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -738,9 +738,9 @@ _GET_STATEMENT_SUMMARY = Operation(
 async def get_statement_summary(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The statement summary of a bank account.
+    """Get the statement summary of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -760,9 +760,9 @@ _GET_SUBACCOUNTS = Operation(
 async def get_subaccounts(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The subaccounts of a bank account.
+    """Get the subaccounts of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -782,9 +782,9 @@ _GET_STATEMENTS = Operation(
 async def get_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The statements of a bank account.
+    """Get the statements of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -804,9 +804,9 @@ _GET_UNREVIEWED_BANK_STATEMENTS = Operation(
 async def get_unreviewed_bank_statements(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The unreviewed bank statements of a bank account.
+    """Get the unreviewed bank statements of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -826,9 +826,9 @@ _GET_TRANSACTIONS = Operation(
 async def get_transactions(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The transactions of a bank account.
+    """Get the transactions of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -848,9 +848,9 @@ _GET_PREFERENCES = Operation(
 async def get_preferences(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The preferences of a bank account.
+    """Get the preferences of a bank account.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -870,7 +870,7 @@ _UPDATE_PREFERENCES = Operation(
 async def update_preferences(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Change the preferences of a bank account.
+    """Update the preferences of a bank account.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -890,9 +890,9 @@ _GET_BANK_STATEMENT_IMPORT_ENCRYPTION_KEY = Operation(
 async def get_bank_statement_import_encryption_key(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The bank statement import encryption key of bank accounts.
+    """Get the key that encrypts imported bank statements.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """

@@ -62,7 +62,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankRule]:
-    """List bank rules, page by page.
+    """List bank rules.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -89,9 +89,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
-    """Create a bank rule and return it.
+    """Create a bank rule.
 
-    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    Requires ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
     ``record_as``.
 
     Scope: ZohoBooks.banking.CREATE.
@@ -110,7 +110,7 @@ _BULK_UPDATE = Operation(
 
 
 async def bulk_update(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Change many bank rules.
+    """Update several bank rules.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -130,7 +130,7 @@ _BULK_DELETE = Operation(
 async def bulk_delete(
     zoho: Session, rule_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete many bank rules.
+    """Delete several bank rules.
 
     Scope: ZohoBooks.banking.DELETE.
     """
@@ -151,7 +151,7 @@ _GET = Operation(
 async def get(
     zoho: Session, rule_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> BankRuleGetResult:
-    """One bank rule with all its fields.
+    """Get one bank rule with all its fields.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -178,9 +178,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankRule:
-    """Change a bank rule and return it; fields that are not sent stay as they are.
+    """Update a bank rule; fields that are not sent stay as they are.
 
-    Needs ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
+    Requires ``rule_name``, ``rule_category``, ``apply_to``, ``criteria_type``, ``criterion`` and
     ``record_as``.
 
     Scope: ZohoBooks.banking.UPDATE.
@@ -239,7 +239,7 @@ _SKIP_SUGGESTED = Operation(
 
 
 async def skip_suggested(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Skip a suggested.
+    """Skip a suggested bank rule.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -259,9 +259,9 @@ _GET_MATCH_FILTERS = Operation(
 async def get_match_filters(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The match filters of bank rules.
+    """Get the match filters of bank rules.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -312,7 +312,7 @@ async def update_match_filter(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a match filter.
+    """Update a match filter.
 
     Scope: ZohoBooks.banking.UPDATE.
     """

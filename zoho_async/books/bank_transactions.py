@@ -125,9 +125,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Create a bank transaction and return it.
+    """Create a bank transaction.
 
-    Needs ``transaction_type``.
+    Requires ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -168,7 +168,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransaction]:
-    """List bank transactions, page by page.
+    """List bank transactions.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -218,9 +218,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """Change a bank transaction and return it; fields that are not sent stay as they are.
+    """Update a bank transaction; fields that are not sent stay as they are.
 
-    Needs ``transaction_type``.
+    Requires ``transaction_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
     """
@@ -251,7 +251,7 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BankTransaction:
-    """One bank transaction with all its fields.
+    """Get one bank transaction with all its fields.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -308,7 +308,7 @@ def list_matching(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BankTransactionMatchingTransaction]:
-    """List a matching, page by page.
+    """List the transactions that can match a bank transaction.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -351,7 +351,7 @@ async def match(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Match a bank transaction.
+    """Match a bank transaction with other transactions.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -462,7 +462,7 @@ async def categorize(
 ) -> Done:
     """Categorize a bank transaction.
 
-    Needs ``transaction_type``.
+    Requires ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -624,7 +624,7 @@ async def categorize_as_credit_note_refunds(
 ) -> Done:
     """Categorize a bank transaction as a credit note refund.
 
-    Needs ``creditnote_id`` and ``date``.
+    Requires ``creditnote_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -657,7 +657,7 @@ async def categorize_as_vendor_credit_refunds(
 ) -> Done:
     """Categorize a bank transaction as a vendor credit refund.
 
-    Needs ``vendor_credit_id`` and ``date``.
+    Requires ``vendor_credit_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -690,7 +690,7 @@ async def categorize_as_payment_refund(
 ) -> Done:
     """Categorize a bank transaction as a payment refund.
 
-    Needs ``date``, ``amount`` and ``from_account_id``.
+    Requires ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
     """
@@ -723,7 +723,7 @@ async def categorize_as_vendor_payment_refund(
 ) -> Done:
     """Categorize a bank transaction as a vendor payment refund.
 
-    Needs ``date``, ``amount`` and ``to_account_id``.
+    Requires ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
     """

@@ -70,9 +70,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustment:
-    """Create a base currency adjustment and return it.
+    """Create a base currency adjustment.
 
-    Needs ``currency_id``, ``adjustment_date``, ``exchange_rate`` and ``notes``.
+    Requires ``currency_id``, ``adjustment_date``, ``exchange_rate`` and ``notes``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -107,9 +107,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BaseCurrencyAdjustment]:
-    """List base currency adjustments, page by page.
+    """List base currency adjustments.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -146,7 +146,7 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustment:
-    """One base currency adjustment with all its fields.
+    """Get one base currency adjustment with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -192,7 +192,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many base currency adjustments.
+    """Delete several base currency adjustments.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -219,7 +219,7 @@ async def reevaluate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustmentReevaluate:
-    """Reevaluate a base currency adjustment; returns the base currency adjustment reevaluate.
+    """Recalculate a base currency adjustment.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -246,7 +246,7 @@ async def get_accounts(
     notes: str,
     extra_query: Mapping[str, object] | None = None,
 ) -> BaseCurrencyAdjustmentAccounts:
-    """The accounts of base currency adjustments.
+    """Get the accounts of a base currency adjustment.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -285,7 +285,7 @@ def list_contacts(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[BaseCurrencyAdjustmentContact]:
-    """List contacts, page by page.
+    """List contacts.
 
     Scope: ZohoBooks.accountants.READ.
     """

@@ -102,7 +102,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
-    """Create a chart of account and return it.
+    """Create a chart of account.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -140,11 +140,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccount]:
-    """List chart of accounts, page by page.
+    """List chart of accounts.
 
-    ``last_modified_time`` asks for what changed since a moment. A page holds 5000 rows where
-    ``per_page`` is not given. Zoho has been seen to claim the end too early here, so that iterating
-    always asks for one page more.
+    ``last_modified_time`` selects what changed since a moment. A page holds 5000 rows by default.
+    Zoho has been seen to claim the end too early here, so that iterating always asks for one page
+    more.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -191,7 +191,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ChartOfAccount:
-    """Change a chart of account and return it; fields that are not sent stay as they are.
+    """Update a chart of account; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -215,7 +215,7 @@ _GET = Operation(
 async def get(
     zoho: Session, account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ChartOfAccount:
-    """One chart of account with all its fields.
+    """Get one chart of account with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -298,7 +298,7 @@ async def bulk_mark_as_active(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark many chart of accounts as active.
+    """Mark several chart of accounts as active.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -323,7 +323,7 @@ async def bulk_mark_as_inactive(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark many chart of accounts as inactive.
+    """Mark several chart of accounts as inactive.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -348,7 +348,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many chart of accounts.
+    """Delete several chart of accounts.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -389,7 +389,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ChartOfAccountTransaction]:
-    """List the transactions of chart of accounts, page by page.
+    """List the transactions of chart of accounts.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -432,7 +432,7 @@ _DELETE_TRANSACTION = Operation(
 async def delete_transaction(
     zoho: Session, transaction_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete a transaction.
+    """Delete a transaction of an account.
 
     Scope: ZohoBooks.accountants.DELETE.
     """

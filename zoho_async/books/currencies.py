@@ -53,9 +53,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Create a currency and return it.
+    """Create a currency.
 
-    Needs ``currency_code`` and ``currency_format``.
+    Requires ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -82,7 +82,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies, page by page.
+    """List currencies.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -113,9 +113,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency and return it; fields that are not sent stay as they are.
+    """Update a currency; fields that are not sent stay as they are.
 
-    Needs ``currency_code`` and ``currency_format``.
+    Requires ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -139,7 +139,7 @@ _GET = Operation(
 async def get(
     zoho: Session, currency_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """One currency with all its fields.
+    """Get one currency with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -189,7 +189,7 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List the exchange rates of a currency, page by page.
+    """List the exchange rates of a currency.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -229,7 +229,7 @@ async def create_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """Create an exchange rate of a currency; returns ``exchange_rate``.
+    """Create an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -260,7 +260,7 @@ async def get_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """An exchange rate of a currency.
+    """Get an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -288,7 +288,7 @@ async def update_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change an exchange rate of a currency.
+    """Update an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -318,7 +318,7 @@ async def delete_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an exchange rate of a currency.
+    """Delete an exchange rate from a currency.
 
     Scope: ZohoBooks.settings.DELETE.
     """

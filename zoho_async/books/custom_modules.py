@@ -77,7 +77,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModule]:
-    """List custom modules, page by page.
+    """List custom modules.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -114,9 +114,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Create a custom module and return it.
+    """Create a custom module.
 
-    Needs ``module_name`` and ``plural_name``.
+    Requires ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -138,7 +138,7 @@ _GET = Operation(
 async def get(
     zoho: Session, module_api_name: str, *, extra_query: Mapping[str, object] | None = None
 ) -> CustomModule:
-    """One custom module with all its fields.
+    """Get one custom module with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -165,9 +165,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModule:
-    """Change a custom module and return it; fields that are not sent stay as they are.
+    """Update a custom module; fields that are not sent stay as they are.
 
-    Needs ``module_name`` and ``plural_name``.
+    Requires ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -231,10 +231,10 @@ def list_records(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CustomModuleModuleRecord]:
-    """List records, page by page.
+    """List the records of a custom module.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -275,9 +275,9 @@ async def bulk_update_records(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Change the records of many custom modules; returns the custom module record.
+    """Update several records of a custom module.
 
-    Needs ``record_name``.
+    Requires ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -310,9 +310,9 @@ async def create_record(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Create a record and return it.
+    """Create a record of a custom module.
 
-    Needs ``record_name``.
+    Requires ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -339,9 +339,9 @@ async def delete_records(
     record_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete records.
+    """Delete several records of a custom module.
 
-    At most 200 ids a call; more are refused.
+    Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -367,7 +367,7 @@ async def get_record(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CustomModuleRecordResult:
-    """A record.
+    """Get one record of a custom module.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -395,9 +395,9 @@ async def update_record(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomModuleModuleRecord:
-    """Change a record and return it.
+    """Update a record of a custom module.
 
-    Needs ``record_name``.
+    Requires ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
     """
@@ -427,7 +427,7 @@ async def delete_record(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a record.
+    """Delete a record of a custom module.
 
     Scope: ZohoBooks.custommodules.ALL.
     """

@@ -95,10 +95,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[DeliveryChallan]:
-    """List delivery challans, page by page.
+    """List delivery challans.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -139,9 +139,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Create a delivery challan and return it.
+    """Create a delivery challan.
 
-    Needs ``customer_id``.
+    Requires ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.CREATE.
     """
@@ -175,7 +175,7 @@ async def get(
     print: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """One delivery challan with all its fields.
+    """Get one delivery challan with all its fields.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -204,9 +204,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Change a delivery challan and return it; fields that are not sent stay as they are.
+    """Update a delivery challan; fields that are not sent stay as they are.
 
-    Needs ``customer_id``.
+    Requires ``customer_id``.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -337,7 +337,7 @@ async def bulk_return(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Return many delivery challans.
+    """Mark several delivery challans as returned.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -365,7 +365,7 @@ async def bulk_undo_return(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Undo a return of many delivery challans.
+    """Undo the return of several delivery challans.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -393,7 +393,7 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a delivery challan.
 
-    ``attachment``: 10 MB at most.
+    ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.deliverychallans.CREATE.
     """
@@ -423,7 +423,7 @@ def get_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of a delivery challan.
+    """Get the last attached file of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -447,7 +447,7 @@ async def delete_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an attachment of a delivery challan.
+    """Delete the last attached file of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -471,7 +471,9 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[DeliveryChallanTemplate]:
-    """List the templates of delivery challans, all at once.
+    """List the templates of delivery challans.
+
+    All rows come in one reply.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """
@@ -495,7 +497,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Choose the template in which a delivery challan is shown.
+    """Choose the template of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """
@@ -522,7 +524,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the shipping address of a delivery challan.
+    """Update the shipping address of a delivery challan.
 
     Scope: ZohoBooks.deliverychallans.UPDATE.
     """

@@ -86,9 +86,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAsset:
-    """Create a fixed asset and return it.
+    """Create a fixed asset.
 
-    Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
+    Requires ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
     ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
@@ -119,10 +119,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAsset]:
-    """List fixed assets, page by page.
+    """List fixed assets.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -160,9 +160,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAsset:
-    """Change a fixed asset and return it; fields that are not sent stay as they are.
+    """Update a fixed asset; fields that are not sent stay as they are.
 
-    Needs ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
+    Requires ``asset_name``, ``fixed_asset_type_id``, ``asset_account_id``, ``asset_cost`` and
     ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
@@ -187,7 +187,7 @@ _GET = Operation(
 async def get(
     zoho: Session, fixed_asset_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> FixedAsset:
-    """One fixed asset with all its fields.
+    """Get one fixed asset with all its fields.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -233,7 +233,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetAssetHistory]:
-    """List the history of a fixed asset, page by page.
+    """List the history of a fixed asset.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -264,7 +264,7 @@ def list_forecast(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetForecast]:
-    """List the forecast of a fixed asset, page by page.
+    """Forecast a fixed asset.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -354,9 +354,9 @@ async def write_off(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Write a fixed asset off.
+    """Write off the balance of a fixed asset.
 
-    Needs ``date``, ``expense_account_id`` and ``reason``.
+    Requires ``date``, ``expense_account_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -385,7 +385,7 @@ async def sell(
 ) -> Done:
     """Sell a fixed asset.
 
-    Needs ``expense_account_id``, ``invoice_id``, ``line_item_id`` and ``reason``.
+    Requires ``expense_account_id``, ``invoice_id``, ``line_item_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -414,7 +414,7 @@ async def create_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetComment:
-    """Create a comment of a fixed asset and return it.
+    """Add a comment to a fixed asset.
 
     Scope: ZohoBooks.fixedasset.CREATE.
     """
@@ -444,7 +444,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a fixed asset.
+    """Delete a comment from a fixed asset.
 
     Scope: ZohoBooks.fixedasset.DELETE.
     """
@@ -470,9 +470,9 @@ async def create_type(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
-    """Create a type and return it.
+    """Create a fixed asset type.
 
-    Needs ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
+    Requires ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
     ``depreciation_method``, ``depreciation_frequency``, ``depreciation_percentage``, ``total_life``
     and ``computation_type``.
 
@@ -499,7 +499,7 @@ def list_types(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FixedAssetType]:
-    """List types, page by page.
+    """List fixed asset types.
 
     Scope: ZohoBooks.fixedasset.READ.
     """
@@ -528,9 +528,9 @@ async def update_type(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> FixedAssetType:
-    """Change a type and return it.
+    """Update a fixed asset type.
 
-    Needs ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
+    Requires ``fixed_asset_type_name``, ``expense_account_id``, ``depreciation_account_id``,
     ``depreciation_method``, ``depreciation_frequency``, ``depreciation_percentage``, ``total_life``
     and ``computation_type``.
 
@@ -561,7 +561,7 @@ async def delete_type(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a type.
+    """Delete a fixed asset type.
 
     Scope: ZohoBooks.fixedasset.DELETE.
     """

@@ -34,8 +34,7 @@ _IMPORT_CUSTOMER_USING_CRM_ACCOUNT_ID = Operation(
 async def import_customer_using_crm_account_id(
     zoho: Session, crm_account_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> IntegrationImportCustomerUsingCrmAccountId:
-    """Import a customer using a CRM account id; returns the integration import customer using crm
-    account id.
+    """Import a customer from a Zoho CRM account.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -58,8 +57,7 @@ _IMPORT_CUSTOMER_USING_CRM_CONTACT_ID = Operation(
 async def import_customer_using_crm_contact_id(
     zoho: Session, crm_contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> IntegrationImportCustomerUsingCrmAccountId:
-    """Import a customer using a CRM contact id; returns the integration import customer using crm
-    account id.
+    """Import a customer from a Zoho CRM contact.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -82,8 +80,7 @@ _IMPORT_VENDOR_USING_CRM_VENDOR_ID = Operation(
 async def import_vendor_using_crm_vendor_id(
     zoho: Session, crm_vendor_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> IntegrationImportCustomerUsingCrmAccountId:
-    """Import a vendor using a CRM vendor id; returns the integration import customer using crm
-    account id.
+    """Import a vendor from a Zoho CRM vendor.
 
     Scope: ZohoBooks.contacts.CREATE.
     """
@@ -106,8 +103,7 @@ _IMPORT_ITEM_USING_CRM_PRODUCT_ID = Operation(
 async def import_item_using_crm_product_id(
     zoho: Session, crm_product_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> IntegrationImportItemUsingCrmProductId:
-    """Import an item using a CRM product id; returns the integration import item using crm product
-    id.
+    """Import an item from a Zoho CRM product.
 
     Scope: ZohoBooks.settings.CREATE.
     """

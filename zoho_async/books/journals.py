@@ -134,9 +134,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Create a journal and return it.
+    """Create a journal.
 
-    Needs ``journal_date``.
+    Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -204,7 +204,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals, page by page.
+    """List journals.
 
     More than 200 ids in ``journal_ids`` are read by several calls. ``last_modified_time`` gives the
     journals of exactly that moment; ``date_after`` those of later days.
@@ -283,9 +283,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Change a journal and return it; fields that are not sent stay as they are.
+    """Update a journal; fields that are not sent stay as they are.
 
-    Needs ``journal_date``.
+    Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -309,7 +309,7 @@ _GET = Operation(
 async def get(
     zoho: Session, journal_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Journal:
-    """One journal with all its fields.
+    """Get one journal with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -378,7 +378,7 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a journal.
 
-    ``attachment`` and ``doc``: 10 MB at most.
+    ``attachment`` and ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -410,7 +410,7 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> JournalComment:
-    """Add a comment to a journal and return it.
+    """Add a comment to a journal.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -436,7 +436,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a journal.
+    """Delete a comment from a journal.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -463,7 +463,7 @@ async def reverse(
     is_reversal_scheduled: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Reverse a journal; returns the journal.
+    """Reverse a journal.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -563,7 +563,7 @@ def list_credits(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalCredit]:
-    """List the credits of a journal, page by page.
+    """List the credits of a journal.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -594,7 +594,7 @@ async def apply_credits_to_invoices(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply credits to a journal to invoices.
+    """Apply the credits of a journal to invoices.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -626,7 +626,7 @@ async def apply_credits_to_bills(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Apply credits to a journal to bills.
+    """Apply the credits of a journal to bills.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -656,7 +656,7 @@ async def delete_credits_receivables(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete credits receivables of a journal.
+    """Remove the credits that a journal applies to invoices.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -682,7 +682,7 @@ async def delete_credits_payables(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete credits payables of a journal.
+    """Remove the vendor credits that a journal applies to bills.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -708,9 +708,9 @@ async def bulk_submit(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Submit many journals.
+    """Submit several journals.
 
-    At most 25 ids a call; more are refused.
+    Takes at most 25 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -734,9 +734,9 @@ async def bulk_approve(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve many journals.
+    """Approve several journals.
 
-    At most 25 ids a call; more are refused.
+    Takes at most 25 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -760,9 +760,9 @@ async def bulk_publish(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Publish many journals.
+    """Publish several journals.
 
-    At most 10 ids a call; more are refused.
+    Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -786,9 +786,9 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many journals.
+    """Delete several journals.
 
-    At most 200 ids a call; more are refused.
+    Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.DELETE.
     """
@@ -814,9 +814,9 @@ async def create_recurring_journal(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Create a recurring journal; returns the journal.
+    """Create a recurring journal.
 
-    Needs ``journal_date``.
+    Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
     """
@@ -849,10 +849,10 @@ def list_recurring_journals(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[JournalRecurringJournal]:
-    """List recurring journals, page by page.
+    """List recurring journals.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -889,7 +889,7 @@ async def get_recurring_journal(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """A recurring journal.
+    """Get a recurring journal.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -916,9 +916,9 @@ async def update_recurring_journal(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Journal:
-    """Change a recurring journal; returns the journal.
+    """Update a recurring journal.
 
-    Needs ``journal_date``.
+    Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -1023,7 +1023,7 @@ def list_journals_of_recurring_journal(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Journal]:
-    """List journals of a recurring journal, page by page.
+    """List the journals of a recurring journal.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -1055,7 +1055,7 @@ async def get_of_transaction(
     report_basis: Literal["cash", "accrual"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Journal:
-    """A journal of a transaction.
+    """Get the journal of a transaction.
 
     Scope: ZohoBooks.accountants.READ.
     """

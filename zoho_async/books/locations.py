@@ -70,9 +70,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Create a location and return it.
+    """Create a location.
 
-    Needs ``location_name``, ``country`` and ``tax_settings_id``.
+    Requires ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -98,7 +98,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Location]:
-    """List locations, page by page.
+    """List locations.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -125,9 +125,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Change a location and return it; fields that are not sent stay as they are.
+    """Update a location; fields that are not sent stay as they are.
 
-    Needs ``location_name``, ``country`` and ``tax_settings_id``.
+    Requires ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

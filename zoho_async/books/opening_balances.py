@@ -52,9 +52,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
-    """Create an opening balance and return it.
+    """Create an opening balance.
 
-    Needs ``date``.
+    Requires ``date``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -80,9 +80,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OpeningBalance:
-    """Change an opening balance and return it; fields that are not sent stay as they are.
+    """Update an opening balance; fields that are not sent stay as they are.
 
-    Needs ``opening_balance_id``.
+    Requires ``opening_balance_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -102,7 +102,7 @@ _GET = Operation(
 
 
 async def get(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> OpeningBalance:
-    """One opening balance with all its fields.
+    """Get one opening balance with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -142,7 +142,7 @@ _GET_DETAILS = Operation(
 async def get_details(
     zoho: Session, *, account_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> OpeningBalance:
-    """The details of opening balances.
+    """Get the details of opening balances.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -170,7 +170,7 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[OpeningBalanceTransaction]:
-    """List the transactions of opening balances, page by page.
+    """List the transactions of opening balances.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -205,7 +205,7 @@ async def writeoff(
     reason: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Writeoff an opening balance.
+    """Write off the difference of an opening balance.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -229,7 +229,7 @@ _CANCEL_WRITEOFF = Operation(
 async def cancel_writeoff(
     zoho: Session, opening_balance_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Cancel the writeoff of an opening balance.
+    """Cancel the write-off of an opening balance.
 
     Scope: ZohoBooks.settings.UPDATE.
     """

@@ -55,9 +55,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization and return it.
+    """Create an organization.
 
-    Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
+    Requires ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -78,7 +78,9 @@ _LIST = ListOperation(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """List organizations, all at once.
+    """List organizations.
+
+    All rows come in one reply.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -105,7 +107,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Change an organization and return it; fields that are not sent stay as they are.
+    """Update an organization; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -129,7 +131,7 @@ _GET = Operation(
 async def get(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Organization:
-    """One organization with all its fields.
+    """Get one organization with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -160,7 +162,9 @@ def list_for_user(
     app_name: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Organization]:
-    """List the organizations of the user, or of the user with another email, all at once.
+    """List the organizations of the current user, or of another user.
+
+    All rows come in one reply.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -190,9 +194,9 @@ _GET_ADDRESS = Operation(
 
 
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """The address of organizations.
+    """Get the address of an organization.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -218,7 +222,7 @@ async def create_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Create an address and return it.
+    """Create an address.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -245,7 +249,7 @@ async def update_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> OrganizationAddress:
-    """Change an address and return it.
+    """Update an address of an organization.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -267,7 +271,7 @@ _DELETE_ADDRESS = Operation(
 async def delete_address(
     zoho: Session, address_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete an address.
+    """Delete an address of an organization.
 
     Scope: ZohoBooks.settings.DELETE.
     """

@@ -57,9 +57,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Create a price list and return it.
+    """Create a price list.
 
-    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -87,7 +87,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists, page by page.
+    """List price lists.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -124,9 +124,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list and return it; fields that are not sent stay as they are.
+    """Update a price list; fields that are not sent stay as they are.
 
-    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -213,9 +213,9 @@ async def bulk_get(
     currency_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Many price lists.
+    """Get several price lists by their ids.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -260,9 +260,9 @@ async def get_items(
     custom_fields: str | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """The items of price lists.
+    """Get the items of price lists.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

@@ -94,9 +94,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Create a project and return it.
+    """Create a project.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -127,10 +127,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects, page by page.
+    """List projects.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -171,10 +171,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change the project whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm.
+    """Update the project whose unique custom field ``key`` has ``value``, or create it if there is
+    none. Repeating the call does no harm.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -211,9 +211,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project and return it; fields that are not sent stay as they are.
+    """Update a project; fields that are not sent stay as they are.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -237,7 +237,7 @@ _GET = Operation(
 async def get(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """One project with all its fields.
+    """Get one project with all its fields.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -324,9 +324,9 @@ async def clone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project; returns the project.
+    """Clone a project.
 
-    Needs ``project_name``.
+    Requires ``project_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -353,9 +353,9 @@ async def add_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project; returns ``users``.
+    """Add a user to a project.
 
-    Needs ``cost_rate``.
+    Requires ``cost_rate``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -383,7 +383,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List the users of a project, page by page.
+    """List the users of a project.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -413,9 +413,9 @@ async def invite_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite the user to a project; returns ``users``.
+    """Invite a user to a project.
 
-    Needs ``user_name`` and ``email``.
+    Requires ``user_name`` and ``email``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -443,7 +443,7 @@ async def update_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Change a user of a project; returns ``users``.
+    """Update a user of a project.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -471,7 +471,7 @@ async def get_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUser:
-    """A user of a project.
+    """Get a user of a project.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -495,7 +495,7 @@ async def delete_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a user of a project.
+    """Delete a user from a project.
 
     Scope: ZohoBooks.projects.DELETE.
     """
@@ -520,9 +520,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project; returns ``comments``.
+    """Add a comment to a project.
 
-    Needs ``description``.
+    Requires ``description``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -550,7 +550,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List the comments of a project, page by page.
+    """List the comments of a project.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -579,7 +579,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a project.
+    """Delete a comment from a project.
 
     Scope: ZohoBooks.projects.DELETE.
     """
@@ -608,10 +608,10 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List the invoices of a project, page by page.
+    """List the invoices of a project.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -649,9 +649,9 @@ async def add_task(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Add a task to a project and return it.
+    """Add a task to a project.
 
-    Needs ``task_name``.
+    Requires ``task_name``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -679,7 +679,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectTask]:
-    """List the tasks of a project, page by page.
+    """List the tasks of a project.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -712,9 +712,9 @@ async def update_task(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """Change a task of a project and return it.
+    """Update a task of a project.
 
-    Needs ``task_name``.
+    Requires ``task_name``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -742,7 +742,7 @@ async def get_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectTask:
-    """A task of a project.
+    """Get a task of a project.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -766,7 +766,7 @@ async def delete_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a task of a project.
+    """Delete a task from a project.
 
     Scope: ZohoBooks.projects.DELETE.
     """

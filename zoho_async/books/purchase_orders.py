@@ -174,10 +174,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order and return it.
+    """Create a purchase order.
 
-    Needs ``vendor_id`` and ``line_items``. ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc
-    docx, 10 MB at most.
+    Requires ``vendor_id`` and ``line_items``. ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc
+    docx, at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -248,10 +248,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders, page by page.
+    """List purchase orders.
 
-    Zoho takes ``sort_order`` here and does not heed it. ``last_modified_time`` asks for what
-    changed since a moment.
+    Zoho accepts ``sort_order`` here but ignores them. ``last_modified_time`` selects what changed
+    since a moment.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -324,10 +324,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change the purchase order whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm.
+    """Update the purchase order whose unique custom field ``key`` has ``value``, or create it if
+    there is none. Repeating the call does no harm.
 
-    Needs ``vendor_id`` and ``line_items``.
+    Requires ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -367,10 +367,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order and return it; fields that are not sent stay as they are.
+    """Update a purchase order; fields that are not sent stay as they are.
 
-    Needs ``vendor_id`` and ``line_items``. ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc
-    docx, 10 MB at most.
+    Requires ``vendor_id`` and ``line_items``. ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc
+    docx, at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -402,7 +402,7 @@ _GET = Operation(
 async def get(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> PurchaseOrder:
-    """One purchase order with all its fields.
+    """Get one purchase order with all its fields.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -425,7 +425,7 @@ _GET_PDF = Operation(
 def get_pdf(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A purchase order as a PDF.
+    """Get a purchase order as a PDF.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -448,7 +448,7 @@ _GET_HTML = Operation(
 def get_html(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A purchase order as a page of HTML.
+    """Get a purchase order as HTML.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -494,7 +494,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the custom fields of a purchase order.
+    """Update the custom fields of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -626,7 +626,7 @@ async def email(
 ) -> Done:
     """Email a purchase order.
 
-    Needs ``to_mail_ids`` and ``body``. ``attachments``: 10 MB at most.
+    Requires ``to_mail_ids`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -657,7 +657,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """The email that goes out with a purchase order unless another is given.
+    """Get the email that Zoho proposes for a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -686,7 +686,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the billing address of a purchase order.
+    """Update the billing address of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -714,7 +714,9 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[PurchaseOrderTemplate]:
-    """List the templates of purchase orders, all at once.
+    """List the templates of purchase orders.
+
+    All rows come in one reply.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -739,7 +741,7 @@ async def update_template(
     templates: Sequence[str] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Choose the template in which a purchase order is shown.
+    """Choose the template of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -768,7 +770,7 @@ def get_attachment(
     preview: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The attachment of a purchase order.
+    """Get the last attached file of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -797,7 +799,7 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a purchase order.
 
-    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, 10 MB at most.
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -826,7 +828,7 @@ async def update_attachment(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the attachment of a purchase order.
+    """Update the attachment settings of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -850,7 +852,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete the attachment of a purchase order.
+    """Delete the last attached file of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
     """
@@ -876,7 +878,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrderComment]:
-    """List the comments of a purchase order, page by page.
+    """List the comments of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -908,9 +910,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrderComment:
-    """Add a comment to a purchase order and return it.
+    """Add a comment to a purchase order.
 
-    Needs ``description`` and ``expected_delivery_date``.
+    Requires ``description`` and ``expected_delivery_date``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
     """
@@ -942,7 +944,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a comment of a purchase order.
+    """Update a comment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
     """
@@ -972,7 +974,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a purchase order.
+    """Delete a comment from a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
     """

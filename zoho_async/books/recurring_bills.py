@@ -63,9 +63,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringBill:
-    """Create a recurring bill and return it.
+    """Create a recurring bill.
 
-    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    Requires ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.CREATE.
@@ -141,9 +141,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringBill]:
-    """List recurring bills, page by page.
+    """List recurring bills.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -227,10 +227,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the recurring bill whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm.
+    """Update the recurring bill whose unique custom field ``key`` has ``value``, or create it if
+    there is none. Repeating the call does no harm.
 
-    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    Requires ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
@@ -266,9 +266,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a recurring bill; fields that are not sent stay as they are.
+    """Update a recurring bill; fields that are not sent stay as they are.
 
-    Needs ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
+    Requires ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
@@ -297,7 +297,7 @@ _GET = Operation(
 async def get(
     zoho: Session, recurring_bill_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> RecurringBill:
-    """One recurring bill with all its fields.
+    """Get one recurring bill with all its fields.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -377,9 +377,9 @@ _GET_HISTORY = Operation(
 async def get_history(
     zoho: Session, recurring_bill_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """The history of a recurring bill.
+    """Get the history of a recurring bill.
 
-    The answer is not described: find it in ``extra``.
+    The reply is not described: find it in ``extra``.
 
     Scope: ZohoBooks.bills.READ.
     """

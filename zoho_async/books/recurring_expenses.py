@@ -76,9 +76,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Create a recurring expense and return it.
+    """Create a recurring expense.
 
-    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
     ``repeat_every`` and ``amount``.
 
     Scope: ZohoBooks.expenses.CREATE.
@@ -139,10 +139,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpense]:
-    """List recurring expenses, page by page.
+    """List recurring expenses.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -210,10 +210,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change the recurring expense whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm.
+    """Update the recurring expense whose unique custom field ``key`` has ``value``, or create it if
+    there is none. Repeating the call does no harm.
 
-    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
     ``repeat_every`` and ``amount``.
 
     Scope: ZohoBooks.expenses.UPDATE.
@@ -251,9 +251,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change a recurring expense and return it; fields that are not sent stay as they are.
+    """Update a recurring expense; fields that are not sent stay as they are.
 
-    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
     ``repeat_every`` and ``amount``.
 
     Scope: ZohoBooks.expenses.UPDATE.
@@ -285,7 +285,7 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """One recurring expense with all its fields.
+    """Get one recurring expense with all its fields.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -383,10 +383,10 @@ def list_child_expenses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseExpensehistory]:
-    """List the child expenses of a recurring expense, page by page.
+    """List the child expenses of a recurring expense.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoBooks.expenses.READ.
     """
@@ -423,7 +423,7 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
-    """List the history of a recurring expense, page by page.
+    """List the history of a recurring expense.
 
     Scope: ZohoBooks.expenses.READ.
     """

@@ -98,9 +98,9 @@ def list_transactions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterTransaction]:
-    """List the transactions of a register, page by page.
+    """List the transactions of a register.
 
-    A page holds 10 rows where ``per_page`` is not given.
+    A page holds 10 rows by default.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -149,9 +149,9 @@ def list_bulk_action_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterBulkActionsHistory]:
-    """List the bulk action history of a register, page by page.
+    """List the bulk actions on a register.
 
-    A page holds 10 rows where ``per_page`` is not given.
+    A page holds 10 rows by default.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -191,7 +191,7 @@ async def get_bulk_action_history(
     sort_order: Literal["A", "D"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RegisterBulkActionDetails:
-    """Bulk action history of a register.
+    """Get the history of bulk actions on a register.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -227,7 +227,7 @@ def list_bulk_update_fields(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RegisterField]:
-    """List the bulk update fields of a register, page by page.
+    """List the fields that can be updated in bulk.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -262,7 +262,7 @@ async def get_budget_vs_actuals(
     period: Literal["monthly", "half-yearly", "yearly", "quarterly"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RegisterBudgetVsActual:
-    """The budget vs actuals of a register.
+    """Compare budget and actuals of a register.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -300,7 +300,7 @@ async def bulk_update_transactions(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the transactions of many registers.
+    """Update several transactions of a register.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -331,7 +331,7 @@ async def bulk_delete_transactions(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete the transactions of many registers.
+    """Delete several transactions of a register.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """

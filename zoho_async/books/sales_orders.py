@@ -209,9 +209,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order and return it.
+    """Create a sales order.
 
-    Needs ``customer_id``. ``doc``: 10 MB at most.
+    Requires ``customer_id``. ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -303,11 +303,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders, page by page.
+    """List sales orders.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment. More than 200 ids in ``salesorder_ids`` are read by several calls.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment. More than
+    200 ids in ``salesorder_ids`` are read by several calls.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -398,10 +398,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change the sales order whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm.
+    """Update the sales order whose unique custom field ``key`` has ``value``, or create it if there
+    is none. Repeating the call does no harm.
 
-    Needs ``customer_id``.
+    Requires ``customer_id``.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -442,9 +442,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order and return it; fields that are not sent stay as they are.
+    """Update a sales order; fields that are not sent stay as they are.
 
-    Needs ``customer_id``. ``doc``: 10 MB at most.
+    Requires ``customer_id``. ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -478,7 +478,7 @@ _GET = Operation(
 async def get(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesOrder:
-    """One sales order with all its fields.
+    """Get one sales order with all its fields.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -501,7 +501,7 @@ _GET_PDF = Operation(
 def get_pdf(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A sales order as a PDF.
+    """Get a sales order as a PDF.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -524,7 +524,7 @@ _GET_HTML = Operation(
 def get_html(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A sales order as a page of HTML.
+    """Get a sales order as HTML.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -570,7 +570,7 @@ async def update_custom_fields(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the custom fields of a sales order.
+    """Update the custom fields of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -643,7 +643,7 @@ async def update_sub_status(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a sub status of a sales order.
+    """Update the substatus of a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -673,7 +673,7 @@ async def email(
 ) -> Done:
     """Email a sales order.
 
-    Needs ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: 10 MB at most.
+    Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -705,7 +705,7 @@ async def get_email(
     email_template_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderEmail:
-    """The email that goes out with a sales order unless another is given.
+    """Get the email that Zoho proposes for a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -774,9 +774,9 @@ def export_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many sales orders in one document.
+    """Get the PDFs of several sales orders in one document.
 
-    One document holds those of 25 ids at most.
+    One document covers at most 25 ids.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -805,9 +805,9 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many sales orders in one document, made for printing.
+    """Get the PDFs of several sales orders in one document for printing.
 
-    One document holds those of 25 ids at most.
+    One document covers at most 25 ids.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -836,7 +836,7 @@ async def update_billing_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the billing address of a sales order.
+    """Update the billing address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -867,7 +867,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the shipping address of a sales order.
+    """Update the shipping address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -895,7 +895,9 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[SalesOrderTemplate]:
-    """List the templates of sales orders, all at once.
+    """List the templates of sales orders.
+
+    All rows come in one reply.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -919,7 +921,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Choose the template in which a sales order is shown.
+    """Choose the template of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -945,7 +947,7 @@ def get_attachment(
     inline: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """The attachment of a sales order.
+    """Get the last attached file of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -979,7 +981,7 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a sales order.
 
-    ``attachment`` and ``doc``: 10 MB at most.
+    ``attachment`` and ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -1013,7 +1015,7 @@ async def update_attachment_preference(
     can_send_in_mail: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the attachment preference of a sales order.
+    """Update the attachment preference of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -1037,7 +1039,7 @@ _DELETE_ATTACHMENT = Operation(
 async def delete_attachment(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete the attachment of a sales order.
+    """Delete the last attached file of a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
     """
@@ -1057,7 +1059,7 @@ _GET_COMMENTS = Operation(
 async def get_comments(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesOrderComments:
-    """The comments of a sales order.
+    """Get the comments of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -1084,7 +1086,7 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Add a comment to a sales order and return it.
+    """Add a comment to a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
     """
@@ -1114,7 +1116,7 @@ async def update_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrderComment:
-    """Change a comment of a sales order and return it.
+    """Update a comment of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
     """
@@ -1144,7 +1146,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a sales order.
+    """Delete a comment from a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
     """

@@ -72,9 +72,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Create a sales receipt and return it.
+    """Create a sales receipt.
 
-    Needs ``customer_id`` and ``payment_mode``.
+    Requires ``customer_id`` and ``payment_mode``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """
@@ -129,7 +129,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReceipt]:
-    """List sales receipts, page by page.
+    """List sales receipts.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -184,9 +184,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReceipt:
-    """Change a sales receipt and return it; fields that are not sent stay as they are.
+    """Update a sales receipt; fields that are not sent stay as they are.
 
-    Needs ``customer_id``.
+    Requires ``customer_id``.
 
     Scope: ZohoBooks.invoices.UPDATE.
     """
@@ -214,7 +214,7 @@ _GET = Operation(
 async def get(
     zoho: Session, sales_receipt_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesReceipt:
-    """One sales receipt with all its fields.
+    """Get one sales receipt with all its fields.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -237,7 +237,7 @@ _GET_PDF = Operation(
 def get_pdf(
     zoho: Session, sales_receipt_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A sales receipt as a PDF.
+    """Get a sales receipt as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -260,7 +260,7 @@ _GET_HTML = Operation(
 def get_html(
     zoho: Session, sales_receipt_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A sales receipt as a page of HTML.
+    """Get a sales receipt as HTML.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -310,7 +310,7 @@ async def email(
 ) -> Done:
     """Email a sales receipt.
 
-    Needs ``to_mail_ids``, ``subject`` and ``body``.
+    Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.invoices.CREATE.
     """

@@ -70,7 +70,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Create a tax and return it.
+    """Create a tax.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -96,7 +96,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes, page by page.
+    """List taxes.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -123,7 +123,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Change a tax and return it; fields that are not sent stay as they are.
+    """Update a tax; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -147,7 +147,7 @@ _GET = Operation(
 async def get(
     zoho: Session, tax_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Tax:
-    """One tax with all its fields.
+    """Get one tax with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -189,7 +189,7 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
-    """A tax group.
+    """Get a tax group.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -216,7 +216,7 @@ async def update_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Change a tax group and return it.
+    """Update a tax group.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -264,7 +264,7 @@ async def create_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Create a tax group and return it.
+    """Create a tax group.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -290,9 +290,9 @@ async def create_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Create a tax authority and return it.
+    """Create a tax authority.
 
-    Needs ``tax_authority_name``.
+    Requires ``tax_authority_name``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -320,7 +320,7 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List tax authorities, page by page.
+    """List tax authorities.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -349,7 +349,7 @@ async def update_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Change a tax authority and return it.
+    """Update a tax authority.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -377,7 +377,7 @@ _GET_AUTHORITY = Operation(
 async def get_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """A tax authority.
+    """Get a tax authority.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -423,9 +423,9 @@ async def create_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Create a tax exemption and return it.
+    """Create a tax exemption.
 
-    Needs ``tax_exemption_code`` and ``type``.
+    Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -453,7 +453,7 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List tax exemptions, page by page.
+    """List tax exemptions.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -482,9 +482,9 @@ async def update_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Change a tax exemption and return it.
+    """Update a tax exemption.
 
-    Needs ``tax_exemption_code`` and ``type``.
+    Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -512,7 +512,7 @@ _GET_EXEMPTION = Operation(
 async def get_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """A tax exemption.
+    """Get a tax exemption.
 
     Scope: ZohoBooks.settings.READ.
     """

@@ -66,9 +66,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Create a time entry and return it.
+    """Create a time entry.
 
-    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -101,7 +101,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries, page by page.
+    """List time entries.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -134,7 +134,7 @@ _BULK_DELETE = Operation(
 
 
 async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Delete many time entries.
+    """Delete several time entries.
 
     Scope: ZohoBooks.projects.DELETE.
     """
@@ -161,9 +161,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry and return it; fields that are not sent stay as they are.
+    """Update a time entry; fields that are not sent stay as they are.
 
-    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
+    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.UPDATE.
     """
@@ -187,7 +187,7 @@ _GET = Operation(
 async def get(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """One time entry with all its fields.
+    """Get one time entry with all its fields.
 
     Scope: ZohoBooks.projects.READ.
     """
@@ -229,7 +229,7 @@ _START_TIMER = Operation(
 async def start_timer(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Start the timer of a time entry; returns the time entry.
+    """Start a timer for a time entry.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -251,7 +251,7 @@ _STOP_TIMER = Operation(
 async def stop_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Stop a timer; returns the time entry.
+    """Stop the timer.
 
     Scope: ZohoBooks.projects.CREATE.
     """
@@ -273,7 +273,7 @@ _GET_RUNNING_TIMER = Operation(
 async def get_running_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """The running timer of time entries.
+    """Get the timer that is running.
 
     Scope: ZohoBooks.projects.READ.
     """

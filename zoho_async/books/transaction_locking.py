@@ -45,7 +45,7 @@ async def get(
     transaction_lock_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransactionLock:
-    """One transaction lock with all its fields.
+    """Get one transaction lock with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -78,7 +78,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TransactionLock:
-    """Change a transaction lock and return it; fields that are not sent stay as they are.
+    """Update a transaction lock; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """
@@ -134,7 +134,7 @@ async def get_accounting_period(
     transaction_lock_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TransactionLock:
-    """The accounting period of transaction locks.
+    """Get the accounting period that can be locked.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -169,7 +169,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TransactionLock]:
-    """List transaction locks, page by page.
+    """List transaction locks.
 
     Scope: ZohoBooks.accountants.READ.
     """
@@ -205,7 +205,7 @@ async def update_partial_unlock(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TransactionLock:
-    """Change a partial unlock; returns the transaction lock.
+    """Update a partial unlock of a transaction lock.
 
     Scope: ZohoBooks.accountants.UPDATE.
     """

@@ -49,7 +49,7 @@ async def create(
 ) -> Done:
     """Create a user.
 
-    Needs ``name`` and ``email``.
+    Requires ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.CREATE.
     """
@@ -78,7 +78,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users, page by page.
+    """List users.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -114,9 +114,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are.
+    """Update a user; fields that are not sent stay as they are.
 
-    Needs ``name`` and ``email``.
+    Requires ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.UPDATE.
     """
@@ -140,7 +140,7 @@ _GET = Operation(
 async def get(
     zoho: Session, user_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> User:
-    """One user with all its fields.
+    """Get one user with all its fields.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -180,7 +180,7 @@ _GET_CURRENT = Operation(
 
 
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
-    """The user whose access token is used.
+    """Get the user that the access token belongs to.
 
     Scope: ZohoBooks.settings.READ.
     """

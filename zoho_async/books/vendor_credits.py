@@ -161,9 +161,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Create a vendor credit and return it.
+    """Create a vendor credit.
 
-    Needs ``vendor_id``.
+    Requires ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -233,11 +233,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCredit]:
-    """List vendor credits, page by page.
+    """List vendor credits.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -306,9 +305,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Change a vendor credit and return it; fields that are not sent stay as they are.
+    """Update a vendor credit; fields that are not sent stay as they are.
 
-    Needs ``vendor_id``.
+    Requires ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -336,7 +335,7 @@ _GET = Operation(
 async def get(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> VendorCredit:
-    """One vendor credit with all its fields.
+    """Get one vendor credit with all its fields.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -359,7 +358,7 @@ _GET_PDF = Operation(
 def get_pdf(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A vendor credit as a PDF.
+    """Get a vendor credit as a PDF.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -382,7 +381,7 @@ _GET_HTML = Operation(
 def get_html(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A vendor credit as a page of HTML.
+    """Get a vendor credit as HTML.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -510,7 +509,7 @@ def list_bills_credited(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditBillsCredited]:
-    """List the bills credited of a vendor credit, page by page.
+    """List the bills that a vendor credit was applied to.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -540,9 +539,9 @@ async def apply_to_bills(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
-    """Apply a vendor credit to bills; returns ``bills``.
+    """Apply a vendor credit to bills.
 
-    Needs ``bills``.
+    Requires ``bills``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -572,7 +571,7 @@ async def delete_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bill of a vendor credit.
+    """Unlink a bill from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
     """
@@ -601,9 +600,9 @@ async def refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Refund a vendor credit; returns the vendor credit refund.
+    """Refund a vendor credit.
 
-    Needs ``date``, ``amount`` and ``account_id``.
+    Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -631,7 +630,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List the refunds of a vendor credit, page by page.
+    """List the refunds of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -664,9 +663,9 @@ async def update_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Change a refund of a vendor credit and return it.
+    """Update a refund of a vendor credit.
 
-    Needs ``date``, ``amount`` and ``account_id``.
+    Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
     """
@@ -698,7 +697,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """A refund of a vendor credit.
+    """Get a refund of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -724,7 +723,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund of a vendor credit.
+    """Delete a refund from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
     """
@@ -757,11 +756,10 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List all refunds of vendor credits, page by page.
+    """List the refunds of all vendor credits.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -800,9 +798,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
-    """Add a comment to a vendor credit and return it.
+    """Add a comment to a vendor credit.
 
-    Needs ``description``.
+    Requires ``description``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
     """
@@ -834,7 +832,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditComment]:
-    """List the comments of a vendor credit, page by page.
+    """List the comments of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
     """
@@ -863,7 +861,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a vendor credit.
+    """Delete a comment from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
     """

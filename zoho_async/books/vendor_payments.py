@@ -94,9 +94,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Create a vendor payment and return it.
+    """Create a vendor payment.
 
-    Needs ``amount``.
+    Requires ``amount``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -157,9 +157,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPayment]:
-    """List vendor payments, page by page.
+    """List vendor payments.
 
-    ``last_modified_time`` asks for what changed since a moment.
+    ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -231,10 +231,10 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Change the vendor payment whose unique custom field ``key`` has ``value``, or create it where
-    there is none. Doing so twice does no harm.
+    """Update the vendor payment whose unique custom field ``key`` has ``value``, or create it if
+    there is none. Repeating the call does no harm.
 
-    Needs ``amount``.
+    Requires ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -268,7 +268,7 @@ async def bulk_delete(
     bulk_delete: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many vendor payments.
+    """Delete several vendor payments.
 
     Scope: ZohoBooks.vendorpayments.DELETE.
     """
@@ -302,9 +302,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Change a vendor payment and return it; fields that are not sent stay as they are.
+    """Update a vendor payment; fields that are not sent stay as they are.
 
-    Needs ``amount``.
+    Requires ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -335,7 +335,7 @@ async def get(
     is_bill_payment_id: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """One vendor payment with all its fields.
+    """Get one vendor payment with all its fields.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -391,7 +391,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorPaymentRefund]:
-    """List the refunds of a vendor payment, page by page.
+    """List the refunds of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -423,9 +423,9 @@ async def refund_excess(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPaymentRefund:
-    """Refund the excess of a vendor payment; returns the vendor payment refund.
+    """Refund the excess amount of a vendor payment.
 
-    Needs ``date``, ``amount`` and ``to_account_id``.
+    Requires ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -457,7 +457,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorPaymentRefund:
-    """A refund of a vendor payment.
+    """Get a refund of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """
@@ -487,9 +487,9 @@ async def update_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPaymentRefund:
-    """Change a refund of a vendor payment and return it.
+    """Update a refund of a vendor payment.
 
-    Needs ``date``, ``amount`` and ``to_account_id``.
+    Requires ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
     """
@@ -519,7 +519,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund of a vendor payment.
+    """Delete a refund from a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.DELETE.
     """
@@ -551,7 +551,7 @@ async def email(
 ) -> Done:
     """Email a vendor payment.
 
-    Needs ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: 10 MB at most.
+    Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
     """
@@ -578,7 +578,7 @@ _GET_EMAIL_CONTENT = Operation(
 async def get_email_content(
     zoho: Session, payment_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> VendorPaymentEmailContentResult:
-    """The email that goes out with a vendor payment unless another is given.
+    """Get the email that Zoho proposes for a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """

@@ -78,7 +78,6 @@ class Function:
     path: str = ""
     status: int = 200
     batch: int | None = None
-    purpose: str = ""
     body: str = ""
     body_many: bool = False
     upsert: bool = False

@@ -10,6 +10,7 @@ from zoho_async.codegen.lines import docstring
 from zoho_async.codegen.model import Model, ModelError, build
 from zoho_async.codegen.overrides import Overrides
 from zoho_async.codegen.structs import SHARED
+from zoho_async.codegen.summaries import Summaries
 from zoho_async.codegen.write_functions import functions_module
 from zoho_async.codegen.write_types import types_module
 
@@ -42,31 +43,34 @@ def models() -> list[Model]:
 
 def texts(built: list[Model]) -> dict[Path, str]:
     """What each generated file holds, by its path below the package."""
+    summaries = Summaries.read()
     files: dict[Path, str] = {}
     for model in built:
-        files |= _product(model)
+        files |= _product(model, summaries)
+    if summaries.unused():
+        raise ModelError("no function needs these summaries: " + ", ".join(summaries.unused()))
     return files
 
 
-def _product(model: Model) -> dict[Path, str]:
+def _product(model: Model, summaries: Summaries) -> dict[Path, str]:
     home = Path(model.product)
     title = model.product.capitalize()
     names = [resource.name for resource in model.resources]
     files = {
         home / "__init__.py": _init(
             model.product,
-            f"Zoho {title}: one module a resource, imported when it is named.\n\n"
+            f"Zoho {title}: one module per resource, imported when it is named.\n\n"
             f"Resources: {', '.join(names)}.",
             names,
         ),
         home / "description.json": describe.describe(model).decode(),
         home / "types/__init__.py": _init(
-            model.product, f"The structs of Zoho {title}, one module a resource.", []
+            model.product, f"The structs of Zoho {title}, one module per resource.", []
         ),
         home / "types/shared.py": types_module(model, SHARED, None),
     }
     for resource in model.resources:
-        files[home / f"{resource.name}.py"] = functions_module(model, resource)
+        files[home / f"{resource.name}.py"] = functions_module(model, resource, summaries)
         files[home / f"types/{resource.name}.py"] = types_module(model, resource.name, resource)
     return files
 

@@ -11,8 +11,6 @@ The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
     is a field of `CallFix`.
 ``[[names]]``
     ``to`` maps operations to the names of their functions.
-``[[purposes]]``
-    ``to`` maps operations to the first lines of their docstrings.
 ``[[fields]]``
     ``of`` names a struct (``books.contacts.Contact``); ``add`` gives fields that no description
     has, ``kinds`` corrects kinds, ``order`` says how the wire orders them. A kind is one of
@@ -69,7 +67,6 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     accept: str
     fixed: dict[str, str] = {}
-    purpose: str = ""
 
 
 class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,12 +117,6 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def names(self) -> tuple[str, ...]:
         return (self.of,) if isinstance(self.of, str) else self.of
-
-
-class PurposeFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """First lines of docstrings."""
-
-    to: dict[str, str]
 
 
 class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,7 +182,6 @@ class ErrorFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calls: tuple[CallFix, ...] = ()
     names: tuple[NameFix, ...] = ()
-    purposes: tuple[PurposeFix, ...] = ()
     fields: tuple[FieldFix, ...] = ()
     shared: tuple[SharedFix, ...] = ()
     resources: tuple[ResourceFix, ...] = ()
@@ -214,7 +204,6 @@ class Overrides:
         self._shared: Final = file.shared
         self.errors: Final = file.errors
         self._names: Final = {of: name for fix in file.names for of, name in fix.to.items()}
-        self._purposes: Final = {of: text for fix in file.purposes for of, text in fix.to.items()}
         self._resources: Final = {fix.of: fix for fix in file.resources}
         self._used: set[str] = set()
 
@@ -238,10 +227,6 @@ class Overrides:
     def name_of(self, name: str) -> str | None:
         """The function's name for an operation, if one was given."""
         return self._first(self._names, "names", name)
-
-    def purpose_of(self, name: str) -> str | None:
-        """The first line of a function's docstring, if one was given."""
-        return self._first(self._purposes, "purposes", name)
 
     def of_resource(self, resource: str) -> ResourceFix | None:
         """The names of a file's module and records, if any were given."""
@@ -276,7 +261,6 @@ class Overrides:
         known = frozenset({*products, "*"})
         marks = [f"calls: {pattern}" for fix in self.calls for pattern in fix.names()]
         marks += [f"names: {name}" for name in self._names]
-        marks += [f"purposes: {name}" for name in self._purposes]
         marks += [f"resources: {name}" for name in self._resources]
         marks += [
             f"shared: {fix.product}.{fix.name}: {field}"

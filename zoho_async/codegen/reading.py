@@ -75,7 +75,6 @@ class Reader:
             path=call.path,
             status=call.status,
             batch=call.batch,
-            purpose=self._overrides.purpose_of(full_id) or "",
             upsert=naming.is_upsert(call),
             objects=source.objects,
             reply_objects=source.objects,

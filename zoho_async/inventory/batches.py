@@ -64,9 +64,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Batch:
-    """Create a batch and return it.
+    """Create a batch.
 
-    Needs ``item_id`` and ``batch_number``.
+    Requires ``item_id`` and ``batch_number``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -102,7 +102,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Batch]:
-    """List batches, page by page.
+    """List batches.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -143,7 +143,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many batches.
+    """Delete several batches.
 
     Scope: ZohoInventory.items.DELETE.
     """
@@ -165,7 +165,7 @@ _GET = Operation(
 async def get(
     zoho: Session, batch_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Batch:
-    """One batch with all its fields.
+    """Get one batch with all its fields.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -192,7 +192,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Batch:
-    """Change a batch and return it; fields that are not sent stay as they are.
+    """Update a batch; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -277,7 +277,7 @@ async def bulk_mark_as_active(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark many batches as active.
+    """Mark several batches as active.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -302,7 +302,7 @@ async def bulk_mark_as_inactive(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark many batches as inactive.
+    """Mark several batches as inactive.
 
     Scope: ZohoInventory.items.CREATE.
     """

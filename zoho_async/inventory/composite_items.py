@@ -139,9 +139,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Create a composite item and return it.
+    """Create a composite item.
 
-    Needs ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate`` and ``product_type``.
+    Requires ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -188,11 +188,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItem]:
-    """List composite items, page by page.
+    """List composite items.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -242,7 +241,7 @@ _GET = Operation(
 async def get(
     zoho: Session, composite_item_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItem:
-    """One composite item with all its fields.
+    """Get one composite item with all its fields.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -269,9 +268,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItem:
-    """Change a composite item and return it; fields that are not sent stay as they are.
+    """Update a composite item; fields that are not sent stay as they are.
 
-    Needs ``name``, ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
+    Requires ``name``, ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
@@ -365,7 +364,7 @@ async def upload_image(
 ) -> Done:
     """Upload an image to a composite item.
 
-    ``image``: gif png jpeg jpg bmp webp, 7 MB at most.
+    ``image``: gif png jpeg jpg bmp webp, at most 7 MB.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -414,9 +413,9 @@ async def create_assemblies(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItemBundle:
-    """Create assemblies; returns the composite item bundle.
+    """Create several assemblies.
 
-    Needs ``reference_number``, ``date``, ``composite_item_id``, ``composite_item_name``,
+    Requires ``reference_number``, ``date``, ``composite_item_id``, ``composite_item_name``,
     ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
@@ -466,10 +465,10 @@ def list_assemblies(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CompositeItemBundle]:
-    """List the assemblies of a composite item, page by page.
+    """List the assemblies of a composite item.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -513,7 +512,7 @@ _GET_ASSEMBLY = Operation(
 async def get_assembly(
     zoho: Session, bundle_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItemBundle:
-    """An assembly.
+    """Get an assembly.
 
     Scope: ZohoInventory.compositeitems.READ.
     """
@@ -541,7 +540,7 @@ async def update_assembly(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CompositeItemBundle:
-    """Change an assembly; returns the composite item bundle.
+    """Update an assembly.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
     """
@@ -592,7 +591,7 @@ _MARK_ASSEMBLY_AS_BUILT = Operation(
 async def mark_assembly_as_built(
     zoho: Session, bundle_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItemBundle:
-    """Mark an assembly as built; returns the composite item bundle.
+    """Mark an assembly as built.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """
@@ -614,7 +613,7 @@ _MARK_ASSEMBLY_AS_CONFIRMED = Operation(
 async def mark_assembly_as_confirmed(
     zoho: Session, bundle_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> CompositeItemBundle:
-    """Mark an assembly as confirmed; returns the composite item bundle.
+    """Mark an assembly as confirmed.
 
     Scope: ZohoInventory.compositeitems.CREATE.
     """

@@ -39,9 +39,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Create a currency and return it.
+    """Create a currency.
 
-    Needs ``currency_code`` and ``currency_symbol``.
+    Requires ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -68,7 +68,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies, page by page.
+    """List currencies.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -99,9 +99,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency and return it; fields that are not sent stay as they are.
+    """Update a currency; fields that are not sent stay as they are.
 
-    Needs ``currency_code`` and ``currency_symbol``.
+    Requires ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -125,7 +125,7 @@ _GET = Operation(
 async def get(
     zoho: Session, currency_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """One currency with all its fields.
+    """Get one currency with all its fields.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -103,10 +103,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[DeliveryChallan]:
-    """List delivery challans, page by page.
+    """List delivery challans.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
@@ -147,9 +147,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Create a delivery challan and return it.
+    """Create a delivery challan.
 
-    Needs ``customer_id``.
+    Requires ``customer_id``.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
     """
@@ -183,7 +183,7 @@ async def get(
     print: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """One delivery challan with all its fields.
+    """Get one delivery challan with all its fields.
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
@@ -212,9 +212,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> DeliveryChallan:
-    """Change a delivery challan and return it; fields that are not sent stay as they are.
+    """Update a delivery challan; fields that are not sent stay as they are.
 
-    Needs ``customer_id``.
+    Requires ``customer_id``.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -345,7 +345,7 @@ async def bulk_return(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Return many delivery challans.
+    """Mark several delivery challans as returned.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -373,7 +373,7 @@ async def bulk_undo_return(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Undo a return of many delivery challans.
+    """Undo the return of several delivery challans.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -401,7 +401,7 @@ async def add_attachment(
 ) -> Done:
     """Add an attachment to a delivery challan.
 
-    ``attachment``: 10 MB at most.
+    ``attachment``: at most 10 MB.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
     """
@@ -431,7 +431,7 @@ def get_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """An attachment of a delivery challan.
+    """Get the last attached file of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
@@ -455,7 +455,7 @@ async def delete_attachment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an attachment of a delivery challan.
+    """Delete the last attached file of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -479,7 +479,9 @@ _LIST_TEMPLATES = ListOperation(
 def list_templates(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> Pager[DeliveryChallanTemplate]:
-    """List the templates of delivery challans, all at once.
+    """List the templates of delivery challans.
+
+    All rows come in one reply.
 
     Scope: ZohoInventory.deliverychallans.READ.
     """
@@ -503,7 +505,7 @@ async def update_template(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Choose the template in which a delivery challan is shown.
+    """Choose the template of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """
@@ -530,7 +532,7 @@ async def update_shipping_address(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the shipping address of a delivery challan.
+    """Update the shipping address of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
     """

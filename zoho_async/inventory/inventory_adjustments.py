@@ -60,9 +60,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
-    """Create an inventory adjustment and return it.
+    """Create an inventory adjustment.
 
-    Needs ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
+    Requires ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.CREATE.
     """
@@ -90,7 +90,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[InventoryAdjustment]:
-    """List inventory adjustments, page by page.
+    """List inventory adjustments.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
     """
@@ -115,7 +115,7 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
-    """One inventory adjustment with all its fields.
+    """Get one inventory adjustment with all its fields.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
     """
@@ -142,9 +142,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> InventoryAdjustment:
-    """Change an inventory adjustment and return it; fields that are not sent stay as they are.
+    """Update an inventory adjustment; fields that are not sent stay as they are.
 
-    Needs ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
+    Requires ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
     """
@@ -242,7 +242,7 @@ async def approve_finally(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve an inventory adjustment as the last approver.
+    """Approve an inventory adjustment as the final approver.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
     """

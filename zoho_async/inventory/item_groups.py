@@ -57,9 +57,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ItemGroup:
-    """Create an item group and return it.
+    """Create an item group.
 
-    Needs ``group_name`` and ``unit``.
+    Requires ``group_name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -85,7 +85,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ItemGroup]:
-    """List item groups, page by page.
+    """List item groups.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -107,7 +107,7 @@ _GET = Operation(
 async def get(
     zoho: Session, itemgroup_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ItemGroup:
-    """One item group with all its fields.
+    """Get one item group with all its fields.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -134,9 +134,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ItemGroup:
-    """Change an item group and return it; fields that are not sent stay as they are.
+    """Update an item group; fields that are not sent stay as they are.
 
-    Needs ``group_name``, ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
+    Requires ``group_name``, ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
 
     Scope: ZohoInventory.items.UPDATE.
     """

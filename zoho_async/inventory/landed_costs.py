@@ -63,9 +63,9 @@ async def create_for_bill(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """Create a landed cost for a bill and return it.
+    """Create a landed cost for a bill.
 
-    Needs ``cost_allocations``.
+    Requires ``cost_allocations``.
 
     Scope: ZohoInventory.bills.CREATE.
     """
@@ -93,7 +93,7 @@ async def get_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """A landed cost for a bill.
+    """Get a landed cost of a bill.
 
     Scope: ZohoInventory.bills.READ.
     """
@@ -121,7 +121,7 @@ async def update_for_bill(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> LandedCost:
-    """Change a landed cost for a bill and return it.
+    """Update a landed cost of a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
     """
@@ -151,7 +151,7 @@ async def delete_for_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a landed cost for a bill.
+    """Delete a landed cost of a bill.
 
     Scope: ZohoInventory.bills.DELETE.
     """
@@ -175,7 +175,7 @@ async def bulk_create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Create many landed costs.
+    """Create several landed costs.
 
     Scope: ZohoInventory.bills.CREATE.
     """
@@ -202,7 +202,7 @@ def list_bills(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LandedCostBill]:
-    """List bills of landed costs, page by page.
+    """List bills of landed costs.
 
     More than 200 ids are read by several calls.
 

@@ -75,9 +75,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Create a location and return it.
+    """Create a location.
 
-    Needs ``location_name`` and ``tax_settings_id``.
+    Requires ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -105,7 +105,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Location]:
-    """List locations, page by page.
+    """List locations.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -137,7 +137,7 @@ _GET = Operation(
 async def get(
     zoho: Session, location_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Location:
-    """One location with all its fields.
+    """Get one location with all its fields.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -164,9 +164,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Location:
-    """Change a location and return it; fields that are not sent stay as they are.
+    """Update a location; fields that are not sent stay as they are.
 
-    Needs ``location_name`` and ``tax_settings_id``.
+    Requires ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -274,7 +274,7 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[LocationUser]:
-    """List the users of a location, page by page.
+    """List the users of a location.
 
     Scope: ZohoInventory.settings.READ.
     """

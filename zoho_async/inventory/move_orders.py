@@ -84,9 +84,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Create a move order and return it.
+    """Create a move order.
 
-    Needs ``date`` and ``line_items``.
+    Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.CREATE.
     """
@@ -137,10 +137,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrder]:
-    """List move orders, page by page.
+    """List move orders.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -182,7 +182,7 @@ _BULK_DELETE = Operation(
 
 
 async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Delete many move orders.
+    """Delete several move orders.
 
     Scope: ZohoInventory.moveorder.DELETE.
     """
@@ -209,7 +209,7 @@ async def get(
     print: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """One move order with all its fields.
+    """Get one move order with all its fields.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -239,9 +239,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> MoveOrder:
-    """Change a move order and return it; fields that are not sent stay as they are.
+    """Update a move order; fields that are not sent stay as they are.
 
-    Needs ``date`` and ``line_items``.
+    Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.UPDATE.
     """
@@ -296,7 +296,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[MoveOrderComment]:
-    """List the comments of a move order, page by page.
+    """List the comments of a move order.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -398,9 +398,9 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> MoveOrderDocument:
-    """Add an attachment to a move order; returns the move order document.
+    """Add an attachment to a move order.
 
-    ``attachment``: 10 MB at most.
+    ``attachment``: at most 10 MB.
 
     Scope: ZohoInventory.moveorder.CREATE.
     """
@@ -434,7 +434,7 @@ def get_document(
     inline: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A document of a move order.
+    """Get a document of a move order.
 
     Scope: ZohoInventory.moveorder.READ.
     """
@@ -463,7 +463,7 @@ async def delete_document(
     un_associate: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a document of a move order.
+    """Delete a document from a move order.
 
     Scope: ZohoInventory.moveorder.DELETE.
     """
@@ -488,7 +488,7 @@ _GET_SETTINGS = Operation(
 async def get_settings(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> MoveOrderSetting:
-    """The settings of move orders.
+    """Get the settings of move orders.
 
     Scope: ZohoInventory.settings.READ.
     """

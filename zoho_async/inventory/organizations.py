@@ -44,9 +44,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Create an organization and return it.
+    """Create an organization.
 
-    Needs ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
+    Requires ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -66,7 +66,9 @@ _LIST = ListOperation(
 
 
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
-    """List organizations, all at once.
+    """List organizations.
+
+    All rows come in one reply.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -93,7 +95,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Organization:
-    """Change an organization and return it; fields that are not sent stay as they are.
+    """Update an organization; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -117,7 +119,7 @@ _GET = Operation(
 async def get(
     zoho: Session, organization_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Organization:
-    """One organization with all its fields.
+    """Get one organization with all its fields.
 
     Scope: ZohoInventory.settings.READ.
     """

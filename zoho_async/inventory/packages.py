@@ -73,9 +73,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Package:
-    """Create a package and return it.
+    """Create a package.
 
-    Needs ``date`` and ``line_items``.
+    Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.CREATE.
     """
@@ -124,9 +124,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Package]:
-    """List packages, page by page.
+    """List packages.
 
-    Zoho takes ``package_number``, ``salesorder_number`` and ``status`` here and does not heed them.
+    Zoho accepts ``package_number``, ``salesorder_number`` and ``status`` here but ignores them.
 
     Scope: ZohoInventory.packages.READ.
     """
@@ -174,7 +174,7 @@ _GET = Operation(
 async def get(
     zoho: Session, package_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Package:
-    """One package with all its fields.
+    """Get one package with all its fields.
 
     Scope: ZohoInventory.packages.READ.
     """
@@ -201,9 +201,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Package:
-    """Change a package and return it; fields that are not sent stay as they are.
+    """Update a package; fields that are not sent stay as they are.
 
-    Needs ``date`` and ``line_items``.
+    Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.UPDATE.
     """
@@ -249,7 +249,7 @@ def print_pdf(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Downloads:
-    """The PDFs of many packages in one document, made for printing.
+    """Get the PDFs of several packages in one document for printing.
 
     Scope: ZohoInventory.packages.READ.
     """

@@ -133,10 +133,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Picklist]:
-    """List picklists, page by page.
+    """List picklists.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -193,9 +193,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Create a picklist and return it.
+    """Create a picklist.
 
-    Needs ``location_id`` and ``line_items``.
+    Requires ``location_id`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.CREATE.
     """
@@ -227,9 +227,9 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many picklists.
+    """Delete several picklists.
 
-    At most 200 ids a call; more are refused.
+    Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInventory.picklists.DELETE.
     """
@@ -257,7 +257,7 @@ async def get(
     print: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """One picklist with all its fields.
+    """Get one picklist with all its fields.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -285,9 +285,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Picklist:
-    """Change a picklist and return it; fields that are not sent stay as they are.
+    """Update a picklist; fields that are not sent stay as they are.
 
-    Needs ``date`` and ``line_items``.
+    Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -368,9 +368,9 @@ async def bulk_set_status(
     picklist_item_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Set a status of many picklists.
+    """Set the status of several picklists.
 
-    At most 25 ids a call and 50 in ``picklist_item_ids``; more are refused.
+    Takes at most 25 ids per call and 50 in ``picklist_item_ids``; raises `TooManyIds` for more.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -405,7 +405,7 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PicklistComment:
-    """Add a comment to a picklist and return it.
+    """Add a comment to a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -431,7 +431,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a picklist.
+    """Delete a comment from a picklist.
 
     Scope: ZohoInventory.picklists.DELETE.
     """
@@ -453,7 +453,7 @@ _GET_ADVANCED_TRACKING_DETAILS = Operation(
 async def get_advanced_tracking_details(
     zoho: Session, picklist_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> PicklistTransaction:
-    """The advanced tracking details of a picklist.
+    """Get the advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.READ.
     """
@@ -478,7 +478,7 @@ async def update_advanced_tracking_details(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the advanced tracking details of a picklist.
+    """Update the advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
     """
@@ -516,7 +516,7 @@ def search_sales_order_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistSoLineItem]:
-    """Search sales order line items, page by page.
+    """Search sales order line items.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -558,7 +558,7 @@ def search_sales_orders(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistSalesOrder]:
-    """Search sales orders, page by page.
+    """Search sales orders.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -600,7 +600,7 @@ def search_purchase_return_line_items(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PicklistPrLineItem]:
-    """Search purchase return line items, page by page.
+    """Search purchase return line items.
 
     Scope: ZohoInventory.purchasereturns.READ.
     """

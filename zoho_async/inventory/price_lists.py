@@ -52,9 +52,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Create a price list and return it.
+    """Create a price list.
 
-    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -82,7 +82,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists, page by page.
+    """List price lists.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -119,9 +119,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list and return it; fields that are not sent stay as they are.
+    """Update a price list; fields that are not sent stay as they are.
 
-    Needs ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
+    Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -83,9 +83,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Create a purchase order and return it.
+    """Create a purchase order.
 
-    Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
+    Requires ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
     """
@@ -119,9 +119,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PurchaseOrder]:
-    """List purchase orders, page by page.
+    """List purchase orders.
 
-    Zoho takes ``sort_order`` here and does not heed it.
+    Zoho accepts ``sort_order`` here but ignores them.
 
     Scope: ZohoInventory.purchaseorders.READ.
     """
@@ -143,7 +143,7 @@ _GET = Operation(
 async def get(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> PurchaseOrder:
-    """One purchase order with all its fields.
+    """Get one purchase order with all its fields.
 
     Scope: ZohoInventory.purchaseorders.READ.
     """
@@ -171,9 +171,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Change a purchase order and return it; fields that are not sent stay as they are.
+    """Update a purchase order; fields that are not sent stay as they are.
 
-    Needs ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
+    Requires ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """
@@ -329,7 +329,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, purchaseorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a purchase order as the last approver.
+    """Approve a purchase order as the final approver.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """
@@ -352,7 +352,7 @@ async def bulk_submit(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Submit many purchase orders.
+    """Submit several purchase orders.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """
@@ -377,7 +377,7 @@ async def bulk_approve(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve many purchase orders.
+    """Approve several purchase orders.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
     """

@@ -62,9 +62,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseReceive:
-    """Create a purchase receive and return it.
+    """Create a purchase receive.
 
-    Needs ``receive_number`` and ``line_items``.
+    Requires ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.CREATE.
     """
@@ -86,7 +86,7 @@ _GET = Operation(
 async def get(
     zoho: Session, purchasereceive_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> PurchaseReceive:
-    """One purchase receive with all its fields.
+    """Get one purchase receive with all its fields.
 
     Scope: ZohoInventory.purchasereceives.READ.
     """
@@ -113,9 +113,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseReceive:
-    """Change a purchase receive and return it; fields that are not sent stay as they are.
+    """Update a purchase receive; fields that are not sent stay as they are.
 
-    Needs ``receive_number`` and ``line_items``.
+    Requires ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
     """
@@ -201,7 +201,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, purchasereceive_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a purchase receive as the last approver.
+    """Approve a purchase receive as the final approver.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
     """

@@ -74,9 +74,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Create a putaway and return it.
+    """Create a putaway.
 
-    Needs ``date`` and ``line_items``.
+    Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.CREATE.
     """
@@ -118,7 +118,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Putaway]:
-    """List putaways, page by page.
+    """List putaways.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -161,7 +161,7 @@ async def get(
     print: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """One putaway with all its fields.
+    """Get one putaway with all its fields.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -191,9 +191,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Putaway:
-    """Change a putaway and return it; fields that are not sent stay as they are.
+    """Update a putaway; fields that are not sent stay as they are.
 
-    Needs ``date`` and ``line_items``.
+    Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.UPDATE.
     """
@@ -248,7 +248,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PutawayComment]:
-    """List the comments of a putaway, page by page.
+    """List the comments of a putaway.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -282,9 +282,9 @@ async def add_attachment(
     document_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> PutawayDocument:
-    """Add an attachment to a putaway; returns the putaway document.
+    """Add an attachment to a putaway.
 
-    ``attachment``: 10 MB at most.
+    ``attachment``: at most 10 MB.
 
     Scope: ZohoInventory.putaway.CREATE.
     """
@@ -318,7 +318,7 @@ def get_document(
     inline: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Download:
-    """A document of a putaway.
+    """Get a document of a putaway.
 
     Scope: ZohoInventory.putaway.READ.
     """
@@ -347,7 +347,7 @@ async def delete_document(
     un_associate: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a document of a putaway.
+    """Delete a document from a putaway.
 
     Scope: ZohoInventory.putaway.DELETE.
     """
@@ -372,7 +372,7 @@ _GET_SETTINGS = Operation(
 async def get_settings(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> PutawaySetting:
-    """The settings of putaways.
+    """Get the settings of putaways.
 
     Scope: ZohoInventory.settings.READ.
     """

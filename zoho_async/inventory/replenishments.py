@@ -98,7 +98,7 @@ def list_locations_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List how an item is replenished in each location, page by page.
+    """List the replenishment settings of an item per location.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -129,7 +129,7 @@ def list_warehouses_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfiguration]:
-    """List how an item is replenished in each warehouse, page by page.
+    """List the replenishment settings of an item per warehouse.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -159,7 +159,7 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """One replenishment configuration with all its fields.
+    """Get one replenishment configuration with all its fields.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -186,8 +186,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """Change a replenishment configuration and return it; fields that are not sent stay as they
-    are.
+    """Update a replenishment configuration; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -220,7 +219,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfiguration:
-    """Create a replenishment configuration and return it.
+    """Create a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -248,7 +247,7 @@ async def bulk_update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReplenishmentConfigurations:
-    """Change many replenishment configurations; returns ``replenishment_configurations``.
+    """Update several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -287,7 +286,7 @@ def list_tasks(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List tasks, page by page.
+    """List replenishment tasks.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -324,7 +323,7 @@ _GET_TASK = Operation(
 async def get_task(
     zoho: Session, task_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ReplenishmentConfigurationTaskDetails:
-    """A task.
+    """Get a replenishment task.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -344,7 +343,7 @@ _DISMISS_TASK = Operation(
 async def dismiss_task(
     zoho: Session, task_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Dismiss a task.
+    """Dismiss a replenishment task.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -365,7 +364,7 @@ _GET_TASK_FOR_ITEM = Operation(
 async def get_task_for_item(
     zoho: Session, *, item_id: str | int, extra_query: Mapping[str, object] | None = None
 ) -> ReplenishmentConfigurationTaskDetails:
-    """The task of replenishment configurations for an item.
+    """Get the replenishment task of an item.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -392,7 +391,7 @@ def list_order_details(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentOrderDetails]:
-    """List the order details of a replenishment configuration, page by page.
+    """List the order details of a replenishment configuration.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -455,7 +454,7 @@ async def bulk_pause(
     pause_till_date: dt.date | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Pause many replenishment configurations.
+    """Pause several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -510,7 +509,7 @@ async def bulk_resume(
     location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Resume many replenishment configurations.
+    """Resume several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -536,7 +535,7 @@ async def bulk_dismiss_tasks(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Dismiss tasks of many replenishment configurations.
+    """Dismiss the tasks of several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -562,7 +561,7 @@ async def generate_task(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Generate a task for a replenishment configuration.
+    """Create a task for a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -586,7 +585,7 @@ async def bulk_generate_tasks(
     location_ids: Sequence[str | int] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Generate tasks for many replenishment configurations.
+    """Create tasks for several replenishment configurations.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -617,7 +616,7 @@ def list_tasks_report(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
-    """List a tasks report, page by page.
+    """List the rows of the tasks report.
 
     Scope: ZohoInventory.reports.READ.
     """

@@ -86,7 +86,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTag]:
-    """List reporting tags, page by page.
+    """List reporting tags.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -113,9 +113,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Create a reporting tag and return it.
+    """Create a reporting tag.
 
-    Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
+    Requires ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -139,7 +139,7 @@ async def mark_default_option(
     default_option_id: str | int,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark the default option of a reporting tag.
+    """Choose the default option of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -170,9 +170,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTag:
-    """Change a reporting tag and return it; fields that are not sent stay as they are.
+    """Update a reporting tag; fields that are not sent stay as they are.
 
-    Needs ``tag_name``, ``entities`` and ``multi_preference_entities``.
+    Requires ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -219,9 +219,9 @@ async def update_options(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the options of a reporting tag.
+    """Update the options of a reporting tag.
 
-    Needs ``options``.
+    Requires ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -248,9 +248,9 @@ async def update_criteria(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change the criteria of a reporting tag.
+    """Update the criteria of a reporting tag.
 
-    Needs ``criteria_tags`` and ``options``.
+    Requires ``criteria_tags`` and ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -366,7 +366,7 @@ def list_options(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagOption]:
-    """List the options of a reporting tag, page by page.
+    """List the options of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -397,7 +397,7 @@ def list_options_of_tag(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportingTagOptionsOfTag]:
-    """List the options of a reporting tag of a tag, page by page.
+    """List the options of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -431,7 +431,7 @@ async def reorder(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ReportingTagTags:
-    """Reorder a reporting tag; returns ``tags``.
+    """Reorder a reporting tag.
 
     Scope: ZohoInventory.settings.UPDATE.
     """

@@ -92,9 +92,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Create a sales order and return it.
+    """Create a sales order.
 
-    Needs ``customer_id``, ``salesorder_number`` and ``line_items``.
+    Requires ``customer_id``, ``salesorder_number`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.CREATE.
     """
@@ -130,7 +130,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesOrder]:
-    """List sales orders, page by page.
+    """List sales orders.
 
     More than 200 ids in ``salesorder_ids`` are read by several calls.
 
@@ -159,7 +159,7 @@ _BULK_DELETE = Operation(
 
 
 async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Delete many sales orders.
+    """Delete several sales orders.
 
     Scope: ZohoInventory.salesorders.DELETE.
     """
@@ -181,7 +181,7 @@ _GET = Operation(
 async def get(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesOrder:
-    """One sales order with all its fields.
+    """Get one sales order with all its fields.
 
     Scope: ZohoInventory.salesorders.READ.
     """
@@ -209,9 +209,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Change a sales order and return it; fields that are not sent stay as they are.
+    """Update a sales order; fields that are not sent stay as they are.
 
-    Needs ``salesorder_number``, ``customer_id`` and ``line_items``.
+    Requires ``salesorder_number``, ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """
@@ -304,7 +304,7 @@ async def bulk_confirm(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> SalesOrderBulkConfirm:
-    """Confirm many sales orders; returns the sales order bulk confirm.
+    """Confirm several sales orders.
 
     Scope: ZohoInventory.salesorders.CREATE.
     """
@@ -366,7 +366,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, salesorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a sales order as the last approver.
+    """Approve a sales order as the final approver.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """
@@ -416,7 +416,7 @@ async def bulk_submit(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Submit many sales orders.
+    """Submit several sales orders.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """
@@ -441,7 +441,7 @@ async def bulk_approve(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Approve many sales orders.
+    """Approve several sales orders.
 
     Scope: ZohoInventory.salesorders.UPDATE.
     """

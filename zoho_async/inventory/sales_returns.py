@@ -79,9 +79,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a sales return and return it.
+    """Create a sales return.
 
-    Needs ``line_items``.
+    Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturns.CREATE.
     """
@@ -112,9 +112,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SalesReturn]:
-    """List sales returns, page by page.
+    """List sales returns.
 
-    Zoho takes all filters here and does not heed them.
+    Zoho accepts all filters here but ignores them.
 
     Scope: ZohoInventory.salesreturns.READ.
     """
@@ -142,9 +142,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Change a sales return and return it; fields that are not sent stay as they are.
+    """Update a sales return; fields that are not sent stay as they are.
 
-    Needs ``line_items``.
+    Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturns.UPDATE.
     """
@@ -172,7 +172,7 @@ _GET = Operation(
 async def get(
     zoho: Session, salesreturn_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SalesReturn:
-    """One sales return with all its fields.
+    """Get one sales return with all its fields.
 
     Scope: ZohoInventory.salesreturns.READ.
     """
@@ -219,9 +219,9 @@ async def create_receive(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesReturn:
-    """Create a receive; returns the sales return.
+    """Record the receipt of returned items.
 
-    Needs ``line_items``.
+    Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturnreceives.CREATE.
     """
@@ -249,7 +249,7 @@ async def delete_receive(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a receive.
+    """Delete the receipt of returned items.
 
     Scope: ZohoInventory.salesreturnreceives.DELETE.
     """

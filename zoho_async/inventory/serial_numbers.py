@@ -44,7 +44,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[SerialNumber]:
-    """List serial numbers, page by page.
+    """List serial numbers.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -82,7 +82,7 @@ _GET = Operation(
 async def get(
     zoho: Session, serial_number_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> SerialNumber:
-    """One serial number with all its fields.
+    """Get one serial number with all its fields.
 
     Scope: ZohoInventory.items.READ.
     """

@@ -52,9 +52,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
-    """Create a shipment order and return it.
+    """Create a shipment order.
 
-    Needs ``shipment_number``, ``date``, ``delivery_method`` and ``tracking_number``.
+    Requires ``shipment_number``, ``date``, ``delivery_method`` and ``tracking_number``.
 
     Scope: ZohoInventory.shipmentorders.CREATE.
     """
@@ -80,7 +80,7 @@ _GET = Operation(
 async def get(
     zoho: Session, shipmentorder_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> ShipmentOrder:
-    """One shipment order with all its fields.
+    """Get one shipment order with all its fields.
 
     Scope: ZohoInventory.shipmentorders.READ.
     """
@@ -108,9 +108,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ShipmentOrder:
-    """Change a shipment order and return it; fields that are not sent stay as they are.
+    """Update a shipment order; fields that are not sent stay as they are.
 
-    Needs ``shipment_number``, ``date`` and ``delivery_method``.
+    Requires ``shipment_number``, ``date`` and ``delivery_method``.
 
     Scope: ZohoInventory.shipmentorders.UPDATE.
     """

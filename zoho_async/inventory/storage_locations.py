@@ -82,7 +82,7 @@ _ENABLE_FOR_WAREHOUSE = Operation(
 async def enable_for_warehouse(
     zoho: Session, warehouse_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location for a warehouse.
+    """Turn on storage locations for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -102,7 +102,7 @@ _DISABLE_FOR_WAREHOUSE = Operation(
 async def disable_for_warehouse(
     zoho: Session, warehouse_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location for a warehouse.
+    """Turn off storage locations for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -122,7 +122,7 @@ _ENABLE_FOR_LOCATION = Operation(
 async def enable_for_location(
     zoho: Session, location_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Enable a storage location for a location.
+    """Turn on storage locations for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -142,7 +142,7 @@ _DISABLE_FOR_LOCATION = Operation(
 async def disable_for_location(
     zoho: Session, location_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Disable a storage location for a location.
+    """Turn off storage locations for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -168,9 +168,9 @@ async def create_storage_zone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Create a storage zone and return it.
+    """Create a storage zone.
 
-    Needs ``zone_name``.
+    Requires ``zone_name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -200,7 +200,7 @@ def list_storage_zones(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationStorageZone]:
-    """List storage zones, page by page.
+    """List storage zones.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -233,7 +233,7 @@ async def bulk_mark_storage_zones_as_active(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark storage zones of many storage locations as active.
+    """Mark several storage zones as active.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -259,7 +259,7 @@ async def bulk_mark_storage_zones_as_inactive(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Mark storage zones of many storage locations as inactive.
+    """Mark several storage zones as inactive.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -284,7 +284,7 @@ _GET_STORAGE_ZONE = Operation(
 async def get_storage_zone(
     zoho: Session, zone_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> StorageLocationStorageZone:
-    """A storage zone.
+    """Get a storage zone.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -311,9 +311,9 @@ async def update_storage_zone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocationStorageZone:
-    """Change a storage zone and return it.
+    """Update a storage zone.
 
-    Needs ``zone_name``.
+    Requires ``zone_name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -365,9 +365,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Create a storage location and return it.
+    """Create a storage location.
 
-    Needs ``storage_zone_id`` and ``name``.
+    Requires ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
     """
@@ -403,7 +403,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocation]:
-    """List storage locations, page by page.
+    """List storage locations.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -444,7 +444,7 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many storage locations.
+    """Delete several storage locations.
 
     Scope: ZohoInventory.warehouses.DELETE.
     """
@@ -516,7 +516,7 @@ _GET = Operation(
 async def get(
     zoho: Session, storage_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> StorageLocation:
-    """One storage location with all its fields.
+    """Get one storage location with all its fields.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -543,9 +543,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> StorageLocation:
-    """Change a storage location and return it; fields that are not sent stay as they are.
+    """Update a storage location; fields that are not sent stay as they are.
 
-    Needs ``storage_zone_id`` and ``name``.
+    Requires ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -595,7 +595,7 @@ def list_mappings_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationsProductMapping]:
-    """List the storage locations that an item may be kept in, page by page.
+    """List the storage locations that are allowed for an item.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -631,7 +631,7 @@ async def update_mappings_of_item(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Choose the storage locations that an item may be kept in.
+    """Set the storage locations that are allowed for an item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -663,7 +663,7 @@ def list_defaults_of_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List the storage locations in which an item is kept, page by page.
+    """List the default storage locations of an item.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -693,7 +693,7 @@ async def configure_default_of_item(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Choose the storage location in which an item is kept.
+    """Set the default storage location of an item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """
@@ -725,7 +725,7 @@ def list_defaults_of_composite_item(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[StorageLocationDefaultStorageLocationMapping]:
-    """List the storage locations in which a composite item is kept, page by page.
+    """List the default storage locations of a composite item.
 
     Scope: ZohoInventory.warehouses.READ.
     """
@@ -755,7 +755,7 @@ async def configure_default_of_composite_item(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Choose the storage location in which a composite item is kept.
+    """Set the default storage location of a composite item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
     """

@@ -122,7 +122,7 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Create a task and return it.
+    """Create a task.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -173,10 +173,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks, page by page.
+    """List tasks.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -232,7 +232,7 @@ async def bulk_update(
     bulk_update: bool,
     extra_query: Mapping[str, object] | None = None,
 ) -> Tasks:
-    """Change many tasks; returns ``tasks``.
+    """Update several tasks.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -254,7 +254,7 @@ _BULK_DELETE = Operation(
 async def bulk_delete(
     zoho: Session, task_ids: Sequence[str | int], *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Delete many tasks.
+    """Delete several tasks.
 
     Scope: ZohoInventory.settings.DELETE.
     """
@@ -276,7 +276,7 @@ _GET = Operation(
 async def get(
     zoho: Session, task_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Task:
-    """One task with all its fields.
+    """Get one task with all its fields.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -303,7 +303,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change a task and return it; fields that are not sent stay as they are.
+    """Update a task; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -352,9 +352,9 @@ async def update_percentage(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change the percentage of a task; returns the task.
+    """Update the percentage of a task.
 
-    Needs ``completion_percentage``.
+    Requires ``completion_percentage``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -447,9 +447,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaskComment:
-    """Add a comment to a task and return it.
+    """Add a comment to a task.
 
-    Needs ``description``.
+    Requires ``description``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -477,7 +477,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaskComment]:
-    """List the comments of a task, page by page.
+    """List the comments of a task.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -506,7 +506,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a task.
+    """Delete a comment from a task.
 
     Scope: ZohoInventory.settings.DELETE.
     """
@@ -547,9 +547,9 @@ async def add_attachment(
     attachment: Upload,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaskDocuments:
-    """Add an attachment to a task; returns ``documents``.
+    """Add an attachment to a task.
 
-    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx xml csv txt tif tiff, 10 MB at most.
+    ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx xml csv txt tif tiff, at most 10 MB.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -580,7 +580,7 @@ async def get_document(
     print: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> TaskDocument:
-    """A document of a task.
+    """Get a document of a task.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -609,7 +609,7 @@ async def delete_document(
     un_associate: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a document of a task.
+    """Delete a document from a task.
 
     Scope: ZohoInventory.settings.DELETE.
     """

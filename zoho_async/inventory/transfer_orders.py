@@ -79,9 +79,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Create a transfer order and return it.
+    """Create a transfer order.
 
-    Needs ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
+    Requires ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
     ``line_items``.
 
     Scope: ZohoInventory.transferorders.CREATE.
@@ -146,10 +146,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TransferOrder]:
-    """List transfer orders, page by page.
+    """List transfer orders.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed.
 
     Scope: ZohoInventory.transferorders.READ.
     """
@@ -210,9 +210,9 @@ async def bulk_delete(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete many transfer orders.
+    """Delete several transfer orders.
 
-    At most 25 ids a call; more are refused.
+    Takes at most 25 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInventory.transferorders.DELETE.
     """
@@ -234,7 +234,7 @@ _GET = Operation(
 async def get(
     zoho: Session, transfer_order_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TransferOrderGetResult:
-    """One transfer order with all its fields.
+    """Get one transfer order with all its fields.
 
     Scope: ZohoInventory.transferorders.READ.
     """
@@ -262,9 +262,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TransferOrder:
-    """Change a transfer order and return it; fields that are not sent stay as they are.
+    """Update a transfer order; fields that are not sent stay as they are.
 
-    Needs ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
+    Requires ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
     ``line_items``.
 
     Scope: ZohoInventory.transferorders.UPDATE.
@@ -408,7 +408,7 @@ _APPROVE_FINALLY = Operation(
 async def approve_finally(
     zoho: Session, transfer_order_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Done:
-    """Approve a transfer order as the last approver.
+    """Approve a transfer order as the final approver.
 
     Scope: ZohoInventory.transferorders.UPDATE.
     """

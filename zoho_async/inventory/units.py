@@ -62,9 +62,9 @@ async def create_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitGroup:
-    """Create a unit group and return it.
+    """Create a unit group.
 
-    Needs ``unit_group_name`` and ``base_unit_id``.
+    Requires ``unit_group_name`` and ``base_unit_id``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -90,9 +90,9 @@ def list_groups(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[UnitGroup]:
-    """List unit groups, page by page.
+    """List unit groups.
 
-    A page holds 50 rows where ``per_page`` is not given.
+    A page holds 50 rows by default.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -116,7 +116,7 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, unit_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> UnitGroup:
-    """A unit group.
+    """Get a unit group.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -143,7 +143,7 @@ async def update_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitGroup:
-    """Change a unit group and return it.
+    """Update a unit group.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -191,9 +191,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Unit:
-    """Create a unit and return it.
+    """Create a unit.
 
-    Needs ``name`` and ``unit``.
+    Requires ``name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -220,7 +220,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Unit]:
-    """List units, page by page.
+    """List units.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -256,7 +256,7 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Unit:
-    """Change a unit and return it; fields that are not sent stay as they are.
+    """Update a unit; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
     """
@@ -305,9 +305,9 @@ async def create_conversion(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitConversion:
-    """Create a unit conversion of a unit and return it.
+    """Create a unit conversion of a unit.
 
-    Needs ``target_unit_id`` and ``conversion_rate``.
+    Requires ``target_unit_id`` and ``conversion_rate``.
 
     Scope: ZohoInventory.items.CREATE.
     """
@@ -339,7 +339,7 @@ def list_conversions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[UnitConversion]:
-    """List the unit conversions of a unit, page by page.
+    """List the unit conversions of a unit.
 
     Scope: ZohoInventory.items.READ.
     """
@@ -372,7 +372,7 @@ async def update_conversion(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> UnitConversion:
-    """Change a unit conversion of a unit and return it.
+    """Update a unit conversion of a unit.
 
     Scope: ZohoInventory.items.UPDATE.
     """

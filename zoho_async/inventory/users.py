@@ -45,7 +45,7 @@ async def create(
 ) -> Done:
     """Create a user.
 
-    Needs ``name`` and ``email``.
+    Requires ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.CREATE.
     """
@@ -74,7 +74,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users, page by page.
+    """List users.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -110,9 +110,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are.
+    """Update a user; fields that are not sent stay as they are.
 
-    Needs ``name`` and ``email``.
+    Requires ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.UPDATE.
     """
@@ -136,7 +136,7 @@ _GET = Operation(
 async def get(
     zoho: Session, user_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> User:
-    """One user with all its fields.
+    """Get one user with all its fields.
 
     Scope: ZohoInventory.settings.READ.
     """
@@ -176,7 +176,7 @@ _GET_CURRENT = Operation(
 
 
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
-    """The user whose access token is used.
+    """Get the user that the access token belongs to.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -121,9 +121,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Create a vendor credit and return it.
+    """Create a vendor credit.
 
-    Needs ``vendor_id``.
+    Requires ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -198,11 +198,10 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCredit]:
-    """List vendor credits, page by page.
+    """List vendor credits.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -276,9 +275,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCredit:
-    """Change a vendor credit and return it; fields that are not sent stay as they are.
+    """Update a vendor credit; fields that are not sent stay as they are.
 
-    Needs ``vendor_id``.
+    Requires ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
     """
@@ -306,7 +305,7 @@ _GET = Operation(
 async def get(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> VendorCredit:
-    """One vendor credit with all its fields.
+    """Get one vendor credit with all its fields.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -329,7 +328,7 @@ _GET_PDF = Operation(
 def get_pdf(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A vendor credit as a PDF.
+    """Get a vendor credit as a PDF.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -352,7 +351,7 @@ _GET_HTML = Operation(
 def get_html(
     zoho: Session, vendor_credit_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Download:
-    """A vendor credit as a page of HTML.
+    """Get a vendor credit as HTML.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -480,7 +479,7 @@ def list_bills_credited(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditBillsCredited]:
-    """List the bills credited of a vendor credit, page by page.
+    """List the bills that a vendor credit was applied to.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -510,9 +509,9 @@ async def apply_to_bills(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditBills:
-    """Apply a vendor credit to bills; returns ``bills``.
+    """Apply a vendor credit to bills.
 
-    Needs ``bills``.
+    Requires ``bills``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -542,7 +541,7 @@ async def delete_bill(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a bill of a vendor credit.
+    """Unlink a bill from a vendor credit.
 
     Scope: ZohoInventory.debitnotes.DELETE.
     """
@@ -571,9 +570,9 @@ async def refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Refund a vendor credit; returns the vendor credit refund.
+    """Refund a vendor credit.
 
-    Needs ``date``, ``amount`` and ``account_id``.
+    Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -601,7 +600,7 @@ def list_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List the refunds of a vendor credit, page by page.
+    """List the refunds of a vendor credit.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -634,9 +633,9 @@ async def update_refund(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """Change a refund of a vendor credit and return it.
+    """Update a refund of a vendor credit.
 
-    Needs ``date``, ``amount`` and ``account_id``.
+    Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
     """
@@ -668,7 +667,7 @@ async def get_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> VendorCreditRefund:
-    """A refund of a vendor credit.
+    """Get a refund of a vendor credit.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -694,7 +693,7 @@ async def delete_refund(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a refund of a vendor credit.
+    """Delete a refund from a vendor credit.
 
     Scope: ZohoInventory.debitnotes.DELETE.
     """
@@ -727,11 +726,10 @@ def list_all_refunds(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditRefund]:
-    """List all refunds of vendor credits, page by page.
+    """List the refunds of all vendor credits.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. ``last_modified_time`` asks for what
-    changed since a moment.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -770,9 +768,9 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorCreditComment:
-    """Add a comment to a vendor credit and return it.
+    """Add a comment to a vendor credit.
 
-    Needs ``description``.
+    Requires ``description``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
     """
@@ -804,7 +802,7 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[VendorCreditComment]:
-    """List the comments of a vendor credit, page by page.
+    """List the comments of a vendor credit.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -833,7 +831,7 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a vendor credit.
+    """Delete a comment from a vendor credit.
 
     Scope: ZohoInventory.debitnotes.DELETE.
     """

@@ -53,10 +53,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Create a currency and return it.
+    """Create a currency.
 
-    Needs ``currency_code`` and ``currency_format``. Unconfirmed: known from Books, and in no
-    document of this product.
+    Requires ``currency_code`` and ``currency_format``. Unconfirmed: taken from Books; no document
+    of this product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -83,9 +83,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Currency]:
-    """List currencies, page by page.
+    """List currencies.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -116,10 +116,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Currency:
-    """Change a currency and return it; fields that are not sent stay as they are.
+    """Update a currency; fields that are not sent stay as they are.
 
-    Needs ``currency_code`` and ``currency_format``. Unconfirmed: known from Books, and in no
-    document of this product.
+    Requires ``currency_code`` and ``currency_format``. Unconfirmed: taken from Books; no document
+    of this product describes it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -143,9 +143,9 @@ _GET = Operation(
 async def get(
     zoho: Session, currency_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Currency:
-    """One currency with all its fields.
+    """Get one currency with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -167,7 +167,7 @@ async def delete(
 ) -> Done:
     """Delete a currency.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -197,9 +197,9 @@ def list_exchange_rates(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[CurrencyExchangeRate]:
-    """List the exchange rates of a currency, page by page.
+    """List the exchange rates of a currency.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -239,9 +239,9 @@ async def create_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """Create an exchange rate of a currency; returns ``exchange_rate``.
+    """Create an exchange rate of a currency.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -272,9 +272,9 @@ async def get_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> CurrencyExchangeRate:
-    """An exchange rate of a currency.
+    """Get an exchange rate of a currency.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -302,9 +302,9 @@ async def update_exchange_rate(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change an exchange rate of a currency.
+    """Update an exchange rate of a currency.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -334,9 +334,9 @@ async def delete_exchange_rate(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete an exchange rate of a currency.
+    """Delete an exchange rate from a currency.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """

@@ -51,9 +51,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Create a price list and return it.
+    """Create a price list.
 
-    Needs ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
+    Requires ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -79,7 +79,7 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[PriceList]:
-    """List price lists, page by page.
+    """List price lists.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -106,9 +106,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PriceList:
-    """Change a price list and return it; fields that are not sent stay as they are.
+    """Update a price list; fields that are not sent stay as they are.
 
-    Needs ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
+    Requires ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -132,7 +132,7 @@ _GET = Operation(
 async def get(
     zoho: Session, pricebook_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> PriceList:
-    """One price list with all its fields.
+    """Get one price list with all its fields.
 
     Scope: ZohoInvoice.settings.READ.
     """

@@ -89,10 +89,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Create a project and return it.
+    """Create a project.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
-    from Books, and in no document of this product.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
+    from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -123,11 +123,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Project]:
-    """List projects, page by page.
+    """List projects.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
-    document of this product.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -168,11 +168,11 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change the project whose unique custom field ``key`` has ``value``, or create it where there
-    is none. Doing so twice does no harm.
+    """Update the project whose unique custom field ``key`` has ``value``, or create it if there is
+    none. Repeating the call does no harm.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
-    from Books, and in no document of this product.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
+    from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -209,10 +209,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Change a project and return it; fields that are not sent stay as they are.
+    """Update a project; fields that are not sent stay as they are.
 
-    Needs ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: known
-    from Books, and in no document of this product.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
+    from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -236,9 +236,9 @@ _GET = Operation(
 async def get(
     zoho: Session, project_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Project:
-    """One project with all its fields.
+    """Get one project with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -260,7 +260,7 @@ async def delete(
 ) -> Done:
     """Delete a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -282,7 +282,7 @@ async def mark_as_active(
 ) -> Done:
     """Mark a project as active.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -304,7 +304,7 @@ async def mark_as_inactive(
 ) -> Done:
     """Mark a project as inactive.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -331,9 +331,10 @@ async def clone(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Clone a project; returns the project.
+    """Clone a project.
 
-    Needs ``project_name``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``project_name``. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -360,9 +361,9 @@ async def add_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Add a user to a project; returns ``users``.
+    """Add a user to a project.
 
-    Needs ``cost_rate``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``cost_rate``. Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -390,9 +391,9 @@ def list_users(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectUser]:
-    """List the users of a project, page by page.
+    """List the users of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -422,10 +423,10 @@ async def invite_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Invite the user to a project; returns ``users``.
+    """Invite a user to a project.
 
-    Needs ``user_name`` and ``email``. Unconfirmed: known from Books, and in no document of this
-    product.
+    Requires ``user_name`` and ``email``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -453,9 +454,9 @@ async def update_user(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectUsers:
-    """Change a user of a project; returns ``users``.
+    """Update a user of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -483,9 +484,9 @@ async def get_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> ProjectUser:
-    """A user of a project.
+    """Get a user of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -509,9 +510,9 @@ async def delete_user(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a user of a project.
+    """Delete a user from a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -536,9 +537,10 @@ async def add_comment(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> ProjectComments:
-    """Add a comment to a project; returns ``comments``.
+    """Add a comment to a project.
 
-    Needs ``description``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``description``. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -566,9 +568,9 @@ def list_comments(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectComment]:
-    """List the comments of a project, page by page.
+    """List the comments of a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -597,9 +599,9 @@ async def delete_comment(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Done:
-    """Delete a comment of a project.
+    """Delete a comment from a project.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -628,11 +630,11 @@ def list_invoices(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ProjectInvoice]:
-    """List the invoices of a project, page by page.
+    """List the invoices of a project.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
-    document of this product.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.projects.READ.
     """

@@ -76,11 +76,11 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Create a recurring expense and return it.
+    """Create a recurring expense.
 
-    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
-    product.
+    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -140,11 +140,11 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpense]:
-    """List recurring expenses, page by page.
+    """List recurring expenses.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
-    document of this product.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -212,12 +212,12 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change the recurring expense whose unique custom field ``key`` has ``value``, or create it
-    where there is none. Doing so twice does no harm.
+    """Update the recurring expense whose unique custom field ``key`` has ``value``, or create it if
+    there is none. Repeating the call does no harm.
 
-    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
-    product.
+    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -254,11 +254,11 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """Change a recurring expense and return it; fields that are not sent stay as they are.
+    """Update a recurring expense; fields that are not sent stay as they are.
 
-    Needs ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``. Unconfirmed: known from Books, and in no document of this
-    product.
+    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
+    ``repeat_every`` and ``amount``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -289,9 +289,9 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
-    """One recurring expense with all its fields.
+    """Get one recurring expense with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -316,7 +316,7 @@ async def delete(
 ) -> Done:
     """Delete a recurring expense.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.expenses.DELETE.
     """
@@ -341,7 +341,7 @@ async def stop(
 ) -> Done:
     """Stop a recurring expense.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -366,7 +366,7 @@ async def resume(
 ) -> Done:
     """Resume a recurring expense.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -395,11 +395,11 @@ def list_child_expenses(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseExpensehistory]:
-    """List the child expenses of a recurring expense, page by page.
+    """List the child expenses of a recurring expense.
 
-    Iterated, rows come in order of ``created_time``; a ``sort_column`` of yours wins over it, and
-    rows that move in that order meanwhile can be missed. Unconfirmed: known from Books, and in no
-    document of this product.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
+    it.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -436,9 +436,9 @@ def list_history(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[RecurringExpenseComment]:
-    """List the history of a recurring expense, page by page.
+    """List the history of a recurring expense.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.expenses.READ.
     """

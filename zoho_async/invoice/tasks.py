@@ -40,9 +40,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Create a task and return it.
+    """Create a task.
 
-    Needs ``task_name``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``task_name``. Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -70,9 +70,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Task]:
-    """List tasks, page by page.
+    """List tasks.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -105,9 +105,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Task:
-    """Change a task and return it; fields that are not sent stay as they are.
+    """Update a task; fields that are not sent stay as they are.
 
-    Needs ``task_name``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``task_name``. Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -135,9 +135,9 @@ async def get(
     *,
     extra_query: Mapping[str, object] | None = None,
 ) -> Task:
-    """One task with all its fields.
+    """Get one task with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -163,7 +163,7 @@ async def delete(
 ) -> Done:
     """Delete a task.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """

@@ -70,9 +70,9 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Create a tax and return it.
+    """Create a tax.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -98,9 +98,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[Tax]:
-    """List taxes, page by page.
+    """List taxes.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -127,9 +127,9 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Tax:
-    """Change a tax and return it; fields that are not sent stay as they are.
+    """Update a tax; fields that are not sent stay as they are.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -153,9 +153,9 @@ _GET = Operation(
 async def get(
     zoho: Session, tax_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> Tax:
-    """One tax with all its fields.
+    """Get one tax with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -177,7 +177,7 @@ async def delete(
 ) -> Done:
     """Delete a tax.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -199,9 +199,9 @@ _GET_GROUP = Operation(
 async def get_group(
     zoho: Session, tax_group_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxGroup:
-    """A tax group.
+    """Get a tax group.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -228,9 +228,9 @@ async def update_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Change a tax group and return it.
+    """Update a tax group.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -254,7 +254,7 @@ async def delete_group(
 ) -> Done:
     """Delete a tax group.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -280,9 +280,9 @@ async def create_group(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxGroup:
-    """Create a tax group and return it.
+    """Create a tax group.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -308,9 +308,10 @@ async def create_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Create a tax authority and return it.
+    """Create a tax authority.
 
-    Needs ``tax_authority_name``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``tax_authority_name``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -338,9 +339,9 @@ def list_authorities(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxAuthority]:
-    """List tax authorities, page by page.
+    """List tax authorities.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -369,9 +370,9 @@ async def update_authority(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxAuthority:
-    """Change a tax authority and return it.
+    """Update a tax authority.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -399,9 +400,9 @@ _GET_AUTHORITY = Operation(
 async def get_authority(
     zoho: Session, tax_authority_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxAuthority:
-    """A tax authority.
+    """Get a tax authority.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -423,7 +424,7 @@ async def delete_authority(
 ) -> Done:
     """Delete a tax authority.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -449,10 +450,10 @@ async def create_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Create a tax exemption and return it.
+    """Create a tax exemption.
 
-    Needs ``tax_exemption_code`` and ``type``. Unconfirmed: known from Books, and in no document of
-    this product.
+    Requires ``tax_exemption_code`` and ``type``. Unconfirmed: taken from Books; no document of this
+    product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -480,9 +481,9 @@ def list_exemptions(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TaxExemption]:
-    """List tax exemptions, page by page.
+    """List tax exemptions.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -511,10 +512,10 @@ async def update_exemption(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TaxExemption:
-    """Change a tax exemption and return it.
+    """Update a tax exemption.
 
-    Needs ``tax_exemption_code`` and ``type``. Unconfirmed: known from Books, and in no document of
-    this product.
+    Requires ``tax_exemption_code`` and ``type``. Unconfirmed: taken from Books; no document of this
+    product describes it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -542,9 +543,9 @@ _GET_EXEMPTION = Operation(
 async def get_exemption(
     zoho: Session, tax_exemption_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TaxExemption:
-    """A tax exemption.
+    """Get a tax exemption.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -566,7 +567,7 @@ async def delete_exemption(
 ) -> Done:
     """Delete a tax exemption.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """

@@ -66,10 +66,10 @@ async def create(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Create a time entry and return it.
+    """Create a time entry.
 
-    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: known from Books,
-    and in no document of this product.
+    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: taken from
+    Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -102,9 +102,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[TimeEntry]:
-    """List time entries, page by page.
+    """List time entries.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -137,9 +137,9 @@ _BULK_DELETE = Operation(
 
 
 async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
-    """Delete many time entries.
+    """Delete several time entries.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -166,10 +166,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> TimeEntry:
-    """Change a time entry and return it; fields that are not sent stay as they are.
+    """Update a time entry; fields that are not sent stay as they are.
 
-    Needs ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: known from Books,
-    and in no document of this product.
+    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: taken from
+    Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -193,9 +193,9 @@ _GET = Operation(
 async def get(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """One time entry with all its fields.
+    """Get one time entry with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -217,7 +217,7 @@ async def delete(
 ) -> Done:
     """Delete a time entry.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -239,9 +239,9 @@ _START_TIMER = Operation(
 async def start_timer(
     zoho: Session, time_entry_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Start the timer of a time entry; returns the time entry.
+    """Start a timer for a time entry.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -263,9 +263,9 @@ _STOP_TIMER = Operation(
 async def stop_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """Stop a timer; returns the time entry.
+    """Stop the timer.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -287,9 +287,9 @@ _GET_RUNNING_TIMER = Operation(
 async def get_running_timer(
     zoho: Session, *, extra_query: Mapping[str, object] | None = None
 ) -> TimeEntry:
-    """The running timer of time entries.
+    """Get the timer that is running.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.projects.READ.
     """

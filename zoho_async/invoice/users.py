@@ -49,7 +49,8 @@ async def create(
 ) -> Done:
     """Create a user.
 
-    Needs ``name`` and ``email``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``name`` and ``email``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -78,9 +79,9 @@ def list(
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[User]:
-    """List users, page by page.
+    """List users.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -116,9 +117,10 @@ async def update(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Change a user; fields that are not sent stay as they are.
+    """Update a user; fields that are not sent stay as they are.
 
-    Needs ``name`` and ``email``. Unconfirmed: known from Books, and in no document of this product.
+    Requires ``name`` and ``email``. Unconfirmed: taken from Books; no document of this product
+    describes it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -142,9 +144,9 @@ _GET = Operation(
 async def get(
     zoho: Session, user_id: str | int, *, extra_query: Mapping[str, object] | None = None
 ) -> User:
-    """One user with all its fields.
+    """Get one user with all its fields.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -166,7 +168,7 @@ async def delete(
 ) -> Done:
     """Delete a user.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -186,9 +188,9 @@ _GET_CURRENT = Operation(
 
 
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
-    """The user whose access token is used.
+    """Get the user that the access token belongs to.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -210,7 +212,7 @@ async def invite(
 ) -> Done:
     """Invite a user.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -232,7 +234,7 @@ async def mark_as_active(
 ) -> Done:
     """Mark a user as active.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -254,7 +256,7 @@ async def mark_as_inactive(
 ) -> Done:
     """Mark a user as inactive.
 
-    Unconfirmed: known from Books, and in no document of this product.
+    Unconfirmed: taken from Books; no document of this product describes it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
