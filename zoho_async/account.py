@@ -48,6 +48,7 @@ from zoho_async.clock import Clock
 from zoho_async.errors import (
     AmbiguousWrite,
     ConfigurationError,
+    LedgerError,
     LimitError,
     NotAuthorized,
     NotConnected,
@@ -441,7 +442,7 @@ class Account:
         if self._at_once:
             await settling
             return
-        with anyio.CancelScope(shield=True), suppress(ConfigurationError):
+        with anyio.CancelScope(shield=True), suppress(ConfigurationError, LedgerError):
             await settling
 
     def _called(
