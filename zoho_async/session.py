@@ -32,7 +32,7 @@ from zoho_async.errors import (
     UnreadableReply,
     ZohoError,
 )
-from zoho_async.events import Event, Observer
+from zoho_async.events import Event, Observer, guarded
 from zoho_async.files import Document, Download, Downloads
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import PRODUCTS, ListOperation, Operation, Product
@@ -85,6 +85,7 @@ class Session:
         retry: Policy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        observer = guarded(observer)
         self._organization = _organization(organization)
         self._options = Options()
         self._is_owner = True
@@ -106,6 +107,7 @@ class Session:
             retry=retry or Policy(),
             tokens=tokens,
         )
+        self._account.expect(self._organization)
 
     @classmethod
     def from_env(
@@ -359,6 +361,7 @@ class Session:
             query=query_of(query) if query else {},
             scope=operation.scope,
             codes=operation.codes,
+            per_user=operation.per_user,
         )
         answer, page = await self._send(call, read)
         self._hear(operation, answer)
@@ -409,6 +412,7 @@ class Session:
             options=self._options,
             caller=self,
             scope="ZohoBooks.settings.READ",
+            per_user=True,
         )
         answer, _ = await self._account.send(call, read_envelope)
         try:
@@ -461,6 +465,7 @@ class Session:
             codes=operation.codes,
             accept=operation.accept,
             repeatable=operation.repeatable,
+            per_user=operation.per_user,
         )
 
     def _request(self, method: str, path: str, per_user: bool) -> Request:

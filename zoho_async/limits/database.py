@@ -240,7 +240,7 @@ class Database:
         connection, self._connection = self._connection, None
         fork.keep(connection)
 
-    # -- the file -----------------------------------------------------------------------------------
+    # -- the file ---------------------------------------------------------------------------------
 
     def _stat(self) -> tuple[int, int] | None:
         try:
@@ -264,7 +264,7 @@ class Database:
                 self._companion.write_text(str(self._inode[1]), "ascii")
         self._noted = moment
 
-    # -- what goes wrong ------------------------------------------------------------------------------
+    # -- what goes wrong --------------------------------------------------------------------------
 
     @contextmanager
     def _told(self) -> Generator[None]:
