@@ -24,6 +24,7 @@ from zoho_async.limits import (
     Slot,
     scheduler,
 )
+from zoho_async.limits.agreed import stricter
 
 pytestmark = pytest.mark.looptime
 
