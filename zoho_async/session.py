@@ -54,10 +54,10 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 class Session:
     """One Zoho account; ``async with`` closes it.
 
-    ``organization`` is the id that calls name (None: the account's own default). ``region`` is a
-    name of `regions.REGIONS`; ``api_url`` and ``accounts_url`` overrule its hosts. ``limits`` are
-    the organization's limits as far as this client may use them, ``ledger`` is where their use is
-    kept (by default in memory, one for the process). ``tokens`` shares access tokens with others
+    ``organization`` is the id that calls name (None: the account's own default, which a ledger that
+    other processes share does not allow). ``region`` is a name of `regions.REGIONS`; ``api_url``
+    and ``accounts_url`` overrule its hosts. ``limits`` are the organization's limits as far as this
+    client may use them, ``ledger`` is where their use is kept (by default in memory, one for the process). ``tokens`` shares access tokens with others
     who use the same refresh token (by default each session has its own); whoever made it closes it.
     ``observer`` is told of `events`. ``strict``
     raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
@@ -160,7 +160,10 @@ class Session:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End background work and close the sockets. On a view this does nothing."""
+        """End background work and calls that wait, and close the sockets. A view does nothing.
+
+        A call that waits for its turn raises `SessionClosed`.
+        """
         if self._is_owner:
             await self._account.aclose()
 
