@@ -57,8 +57,9 @@ class Session:
     ``organization`` is the id that calls name (None: the account's own default, which a ledger that
     other processes share does not allow). ``region`` is a name of `regions.REGIONS`; ``api_url``
     and ``accounts_url`` overrule its hosts. ``limits`` are the organization's limits as far as this
-    client may use them, ``ledger`` is where their use is kept (by default in memory, one for the process). ``tokens`` shares access tokens with others
-    who use the same refresh token (by default each session has its own); whoever made it closes it.
+    client may use them, ``ledger`` is where their use is kept (by default in memory, one for the
+    process). ``tokens`` shares access tokens with others who use the same refresh token (by default
+    each session has its own); whoever made it closes it.
     ``observer`` is told of `events`. ``strict``
     raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
     connector, which stays open; its ``limit`` says how many connections there may be at once, which
