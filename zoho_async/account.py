@@ -6,7 +6,11 @@ call waits for a slot gives the slot back unused, so that what is sent is sent a
 admission: the limits reckon with that.
 
 Work that outlives the call that began it (look-ahead, renewal of tokens) is a task in ``_tasks``;
-`aclose` cancels and awaits them. Nothing here is open across a ``yield``.
+`aclose` cancels and awaits them. A call that waits (for a token, its turn, a connection, another
+try) when the account is closed ends with `SessionClosed`; one that is on its way ends as its
+connection breaks. Nothing here is open across a ``yield``.
+
+A forked process must not use the sockets: there every call raises `UsedAfterFork`.
 """
 
 from __future__ import annotations
@@ -18,12 +22,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 
-from zoho_async import __version__
+from zoho_async import __version__, fork
 from zoho_async.auth import (
     AccessToken,
     AccountsServer,
@@ -45,9 +48,11 @@ from zoho_async.call import (
     retry_after,
 )
 from zoho_async.clock import Clock
+from zoho_async.closing import Closing
 from zoho_async.errors import (
     AmbiguousWrite,
     ConfigurationError,
+    LedgerError,
     LimitError,
     NotAuthorized,
     NotConnected,
@@ -57,11 +62,14 @@ from zoho_async.errors import (
     TooManyInFlight,
     TransportError,
     UnreadableReply,
+    UsedAfterFork,
     ZohoError,
 )
-from zoho_async.events import Called, Event, Observer, Refreshed, Retried
+from zoho_async.events import Called, Event, Observer, Refreshed, Retried, guarded
 from zoho_async.files import Document
 from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, Slot, scheduler
+from zoho_async.limits.agreed import Agreed, agreed_on
+from zoho_async.limits.keys import host_key, names_of, organization_key
 from zoho_async.regions import API_URLS, checked_url, region
 from zoho_async.retry import Policy, RetryBudget, outcome
 from zoho_async.transport import (
@@ -125,7 +133,7 @@ class Account:
         self._ledger: Final = ledger
         # The ledger in memory settles without a pause in which a cancellation could come.
         self._at_once: Final = type(ledger) is MemoryLedger
-        self._observer: Final = observer
+        self._observer: Final = guarded(observer)
         self._connector: Final = connector
         self._clock: Final = clock
         self._retry: Final = retry
@@ -136,6 +144,10 @@ class Account:
         self._budgets: dict[str | None, RetryBudget] = {}
         self._schedulers: OrderedDict[str, Scheduler] = OrderedDict()
         self._closed = False
+        self._closing: Final = Closing()
+        self._agreed: Agreed | None = None
+        self._process: Final = fork.Process()
+        fork.follow(self)
         self._tokens: Final = TokenSource(
             self._fetch_token,
             lambda work: self.start(work, name="token renewal"),
@@ -174,9 +186,14 @@ class Account:
         if self._observer is not None:
             self._observer(event)
 
-    def scheduler(self, organization: str | None) -> Scheduler:
-        """The scheduler of ``organization``, or the account's own for calls that name none."""
-        key = f"{self._host}/{organization or self._whole}"
+    def scheduler(self, organization: str | None, *, unnamed: bool = False) -> Scheduler:
+        """The scheduler of ``organization``, or the account's own for calls that name none.
+
+        ``unnamed`` says that such a call is for the default organization, whichever that is. Raises
+        `ConfigurationError` if it must be named, and `UsedAfterFork`.
+        """
+        self._check_process()
+        key = self._key(organization, unnamed=unnamed)
         # Kept here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
         if found is None:
@@ -188,8 +205,40 @@ class Account:
                 ledger=self._ledger,
                 clock=self._clock,
                 observer=self._observer,
+                caller=self,
             )
         return found
+
+    def expect(self, organization: str | None) -> None:
+        """Have this account's limits hold for ``organization`` before its first call."""
+        if organization is not None:
+            self._agreed = agreed_on(self._ledger, self._key(organization))
+            self._agreed.join(self, self._limits)
+
+    def _key(self, organization: str | None, *, unnamed: bool = False) -> str:
+        """What the calls of ``organization`` are counted under."""
+        names = names_of(self._ledger, f"{self._host}/{self._whole}")
+        if organization is not None:
+            return names.named(f"{self._host}/{organization_key(organization)}")
+        return names.unnamed() if unnamed else names.known()
+
+    # -- forks --------------------------------------------------------------------------------
+
+    def _check_process(self) -> None:
+        if self._process.other:
+            raise UsedAfterFork(
+                "the session",
+                "open one in the child (in gunicorn: the post_fork hook, in Celery: the signal "
+                "worker_process_init)",
+            )
+
+    def before_fork(self) -> None:
+        """Nothing is held that a child could not inherit."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """A child must not close its parent's connections."""
+        if child:
+            fork.keep(self._transport)
 
     def _forget_idle(self) -> None:
         """Look at two of the organizations that were looked at longest ago; none needs a timer."""
@@ -204,8 +253,9 @@ class Account:
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Run ``work`` as a task that `aclose` ends. Raises `SessionClosed` after that."""
-        if self._closed:
+        if self._closed or self._process.other:
             work.close()
+            self._check_process()
             raise SessionClosed
         task = asyncio.create_task(work, name=f"zoho_async {name}")
         self._tasks.add(task)
@@ -213,8 +263,18 @@ class Account:
         return task
 
     async def aclose(self) -> None:
-        """End background work and close the sockets. Calling it again does nothing."""
+        """End background work and what waits, and close the sockets. Again it does nothing.
+
+        In a forked process it does nothing at all.
+        """
         self._closed = True
+        if self._process.other:
+            return
+        self._closing.close()
+        for limiter in self._schedulers.values():
+            limiter.leave(self)
+        if self._agreed is not None:
+            self._agreed.leave(self)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -264,7 +324,7 @@ class Account:
         while True:
             attempt += 1
             try:
-                token, slot = await self._admitted(call)
+                token, slot = await self._closing.wait(self._admitted(call))
             except LimitError as limited:
                 limited.asked = call.request
                 raise limited from last
@@ -301,7 +361,8 @@ class Account:
                 budget.check()
             if self._tokens.current() is None:
                 await self._tokens.token()
-            slot = await self.scheduler(call.request.organization).admit(
+            limiter = self.scheduler(call.request.organization, unnamed=not call.per_user)
+            slot = await limiter.admit(
                 call.options.lane,
                 max_wait=call.options.max_wait,
                 caller=call.caller,
@@ -447,7 +508,7 @@ class Account:
         if self._at_once:
             await settling
             return
-        with anyio.CancelScope(shield=True), suppress(ConfigurationError):
+        with anyio.CancelScope(shield=True), suppress(ConfigurationError, LedgerError):
             await settling
 
     def _called(
@@ -504,7 +565,7 @@ class Account:
             while wait := budget.spend():
                 if not patient:
                     raise error
-                await anyio.sleep(wait)
+                await self._closing.wait(anyio.sleep(wait))
         # The scheduler's gates pace all refusals but "too many at once".
         paced = kind == "refused" and not isinstance(error, TooManyInFlight)
         delay = 0.0 if paced else self._retry.delay(attempt)
@@ -518,7 +579,7 @@ class Account:
                 cause=type(error).__name__,
             )
         )
-        await anyio.sleep(delay)
+        await self._closing.wait(anyio.sleep(delay))
 
     def _budget(self, organization: str | None) -> RetryBudget:
         budget = self._budgets.get(organization)
@@ -539,4 +600,4 @@ class Account:
 
     def _call_at(self, api_url: str) -> None:
         self._api_url = api_url
-        self._host = urlsplit(api_url).netloc
+        self._host = host_key(api_url)

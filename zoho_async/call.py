@@ -85,6 +85,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     codes: Mapping[int, str] = {}
     accept: str = JSON
     repeatable: bool = False
+    #: Whether it is the user's and no organization's.
+    per_user: bool = False
 
     @property
     def is_spent(self) -> bool:

@@ -9,7 +9,8 @@ several threads does just that with the first page that it reads.
 
 So whatever makes msgspec describe a struct happens under one lock: `decoder_of` for decoders, and
 `describe` before a struct is first converted to. What is described is described for good, with
-everything inside it, so decoding itself needs no lock.
+everything inside it, so decoding itself needs no lock. A fork takes the lock too, so that no child
+inherits it held, or a description that is not complete.
 """
 
 from __future__ import annotations
@@ -21,10 +22,26 @@ from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
+from zoho_async import fork
+
 T = TypeVar("T")
 
 #: Describing may run the collector, and that anything: the same thread may come here again.
 _DESCRIBING: Final = threading.RLock()
+
+
+class _Undisturbed:
+    """A fork waits until no thread describes: in the child nothing would complete it."""
+
+    def before_fork(self) -> None:
+        _DESCRIBING.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        _DESCRIBING.release()
+
+
+_UNDISTURBED: Final = _Undisturbed()
+fork.follow(_UNDISTURBED, last=True)
 
 
 @overload

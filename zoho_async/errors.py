@@ -27,6 +27,20 @@ class ConfigurationError(ZohoError):
     """The caller's settings cannot work: a region, URL, credential or option. Nothing was sent."""
 
 
+class LedgerError(ZohoError):
+    """The place where the limits are kept cannot be read or written now. Nothing was sent."""
+
+
+class UsedAfterFork(ConfigurationError):
+    """A session or a ledger in memory was used in a process that was forked from its own."""
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(
+            f"{what} belongs to the process that made it, and this one was forked from that one; "
+            f"{instead}"
+        )
+
+
 class SessionClosed(ZohoError):
     """The session was closed before or during this call."""
 

@@ -2,10 +2,16 @@
 
 An observer is any callable that takes one event; it is called on the event loop and must return at
 once. Without one nothing is built. Events carry no token, no body and no query value.
+
+An observer that raises changes no outcome: its exception goes to the event loop's exception
+handler, which logs it unless the program has set another. What is no `Exception` (`SystemExit`,
+`KeyboardInterrupt`, a cancellation) passes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -110,3 +116,31 @@ Event: TypeAlias = (
     Called | Retried | Waited | Refused | Blocked | Refreshed | Drifted | Paged | Exported
 )
 Observer: TypeAlias = Callable[[Event], None]
+
+
+def guarded(observer: Observer | None) -> Observer | None:
+    """``observer``, whose exceptions go to the event loop's exception handler."""
+    if observer is None or isinstance(observer, _Guarded):
+        return observer
+    return _Guarded(observer)
+
+
+class _Guarded:
+    """An observer that does not raise."""
+
+    __slots__ = ("_observer",)
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self._observer(event)
+        except Exception as error:
+            message = f"an observer failed at {type(event).__name__}"
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:  # a value may be decoded in any thread
+                logging.getLogger("zoho_async").exception(message)
+            else:
+                loop.call_exception_handler({"message": message, "exception": error})

@@ -32,7 +32,7 @@ from zoho_async.errors import (
     UnreadableReply,
     ZohoError,
 )
-from zoho_async.events import Event, Observer
+from zoho_async.events import Event, Observer, guarded
 from zoho_async.files import Document, Download, Downloads
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import PRODUCTS, ListOperation, Operation, Product
@@ -54,11 +54,12 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 class Session:
     """One Zoho account; ``async with`` closes it.
 
-    ``organization`` is the id that calls name (None: the account's own default). ``region`` is a
-    name of `regions.REGIONS`; ``api_url`` and ``accounts_url`` overrule its hosts. ``limits`` are
-    the organization's limits as far as this client may use them, ``ledger`` is where their use is
-    kept (by default in memory, one for the process). ``tokens`` shares access tokens with others
-    who use the same refresh token (by default each session has its own); whoever made it closes it.
+    ``organization`` is the id that calls name (None: the account's own default, which a ledger that
+    other processes share does not allow). ``region`` is a name of `regions.REGIONS`; ``api_url``
+    and ``accounts_url`` overrule its hosts. ``limits`` are the organization's limits as far as this
+    client may use them, ``ledger`` is where their use is kept (by default in memory, one for the
+    process). ``tokens`` shares access tokens with others who use the same refresh token (by default
+    each session has its own); whoever made it closes it.
     ``observer`` is told of `events`. ``strict``
     raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
     connector, which stays open; its ``limit`` says how many connections there may be at once, which
@@ -85,6 +86,7 @@ class Session:
         retry: Policy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        observer = guarded(observer)
         self._organization = _organization(organization)
         self._options = Options()
         self._is_owner = True
@@ -106,6 +108,7 @@ class Session:
             retry=retry or Policy(),
             tokens=tokens,
         )
+        self._account.expect(self._organization)
 
     @classmethod
     def from_env(
@@ -158,7 +161,10 @@ class Session:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End background work and close the sockets. On a view this does nothing."""
+        """End background work and calls that wait, and close the sockets. A view does nothing.
+
+        A call that waits for its turn raises `SessionClosed`.
+        """
         if self._is_owner:
             await self._account.aclose()
 
@@ -359,6 +365,7 @@ class Session:
             query=query_of(query) if query else {},
             scope=operation.scope,
             codes=operation.codes,
+            per_user=operation.per_user,
         )
         answer, page = await self._send(call, read)
         self._hear(operation, answer)
@@ -409,6 +416,7 @@ class Session:
             options=self._options,
             caller=self,
             scope="ZohoBooks.settings.READ",
+            per_user=True,
         )
         answer, _ = await self._account.send(call, read_envelope)
         try:
@@ -461,6 +469,7 @@ class Session:
             codes=operation.codes,
             accept=operation.accept,
             repeatable=operation.repeatable,
+            per_user=operation.per_user,
         )
 
     def _request(self, method: str, path: str, per_user: bool) -> Request:

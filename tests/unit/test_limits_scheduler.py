@@ -24,6 +24,7 @@ from zoho_async.limits import (
     Slot,
     scheduler,
 )
+from zoho_async.limits.agreed import stricter
 
 pytestmark = pytest.mark.looptime
 
@@ -459,16 +460,47 @@ async def test_calls_without_an_organization_are_told_as_such() -> None:
     assert make(key="api/@me").organization is None
 
 
-async def test_everyone_in_a_loop_shares_one_scheduler_and_the_newest_limits() -> None:
+async def test_everyone_in_a_loop_shares_one_scheduler() -> None:
     ledger = MemoryLedger()
     one = make(Limits(in_flight=1), ledger=ledger)
-    await one.admit()
-    waiting = start(one.admit(max_wait=None))
-    await settled()
     assert make(Limits(in_flight=2), ledger=ledger) is one
-    await waiting  # the cap grew
-    assert now() == 0.0
     assert make(ledger=MemoryLedger()) is not one
+
+
+@pytest.mark.parametrize("strict_first", [True, False])
+async def test_of_two_callers_limits_the_stricter_hold_until_it_leaves(strict_first: bool) -> None:
+    ledger = MemoryLedger()
+    strict, loose = Limits(limit=20, burst=20, in_flight=99), Limits(limit=90, in_flight=99)
+    one, other = (strict, loose) if strict_first else (loose, strict)
+    limiter = make(one, ledger=ledger)
+    mine = make(loose, ledger=ledger)
+    caller = Caller()
+    limiter.join(caller, other)
+    admitted = 0
+    while limiter is mine and admitted < 200:
+        try:
+            await (await limiter.admit(max_wait=0.0)).replied()
+        except WaitTooLong:
+            break
+        admitted += 1
+    assert admitted == 20
+    if not strict_first:
+        limiter.leave(caller)
+        assert limiter.limits == loose
+
+
+class Caller:
+    """One who comes with limits."""
+
+
+def test_what_is_stricter_keeps_both() -> None:
+    one = Limits(limit=20, burst=20, window=60, linger=40, in_flight=9, day=500, reserve=0.5)
+    other = Limits(limit=90, burst=10, window=50, in_flight=5, reserve=10, pace="even")
+    both = stricter(one, other)
+    assert both == stricter(other, one)
+    assert both == Limits(
+        limit=20, burst=10, window=60, linger=40, in_flight=5, day=500, reserve=250, pace="even"
+    )
 
 
 def test_loops_of_other_threads_share_the_organization() -> None:

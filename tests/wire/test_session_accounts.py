@@ -102,9 +102,8 @@ async def test_an_observer_that_fails_loses_no_token() -> None:
             raise RuntimeError("the observer's own fault")
 
     async with Sandbox() as zoho, session(zoho, observer=observer) as account:
-        with pytest.raises(RuntimeError, match="own fault"):
+        for _ in range(2):
             await items.list(account)
-        await items.list(account)
         assert zoho.token_requests == 1
 
 

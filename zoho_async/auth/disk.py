@@ -24,6 +24,7 @@ from zoho_async.auth.store import Change
 from zoho_async.auth.turn import LEASE, PERIOD, SHARED, Shared
 from zoho_async.decoders import decoder_of
 from zoho_async.errors import ConfigurationError, TokenStoreError
+from zoho_async.fork import Process
 from zoho_async.wire.text import UNDECODABLE
 
 T = TypeVar("T")
@@ -47,17 +48,25 @@ class _Locked:
         self.lease: Final = lease
         self._lock: Final = lock
         self._thread: ThreadPoolExecutor | None = None
+        self._process: Final = Process()
 
     async def change(self, key: str, change: Change[T]) -> T:
+        self._check_process()
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="zoho_async tokens")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._alone, key, change)
 
     async def close(self) -> None:
+        self._check_process()
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.shutdown(wait=False)
+
+    def _check_process(self) -> None:
+        """A forked process has none of its parent's threads."""
+        if self._process.changed():
+            self._thread = None
 
     def _alone(self, key: str, change: Change[T]) -> T:
         try:

@@ -2,23 +2,62 @@
 
 The kernel lets go of it when its holder dies, however he dies, so it never needs to be broken. It
 is held for the time of one small read and write.
+
+A forked child inherits the open file, and with it the lock: it would keep it after its parent let
+go. So the child closes its copies first, which leaves the parent's lock as it is.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from zoho_async import fork
 from zoho_async.errors import TokenStoreError
 
 #: How long to wait for others, in seconds, and between two tries.
 _PATIENCE: Final = 30.0
 _PAUSE: Final = 0.005
+
+
+class _Files:
+    """The lock files that this process has open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[int] = set()
+        fork.follow(self, last=True)
+
+    def open(self, path: Path) -> int:
+        with self._lock:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._open.add(file)
+        return file
+
+    def close(self, file: int) -> None:
+        with self._lock:
+            if file in self._open:  # else it was the parent's, and is closed
+                self._open.discard(file)
+                os.close(file)
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        if child:
+            for file in self._open:
+                os.close(file)
+            self._open.clear()
+        self._lock.release()
+
+
+_FILES: Final = _Files()
 
 
 @contextmanager
@@ -28,7 +67,7 @@ def locked(path: Path) -> Generator[None]:
     Raises `TokenStoreError` when others hold it for too long, `OSError` when it cannot be made.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    file = _FILES.open(path)
     try:
         until = time.monotonic() + _PATIENCE
         while not _taken(file):
@@ -37,7 +76,7 @@ def locked(path: Path) -> Generator[None]:
             time.sleep(_PAUSE)
         yield
     finally:
-        os.close(file)
+        _FILES.close(file)
 
 
 if sys.platform == "win32":

@@ -16,6 +16,7 @@ import msgspec
 from zoho_async.auth.store import Change
 from zoho_async.auth.turn import LEASE, PERIOD, SHARED, Shared
 from zoho_async.errors import ConfigurationError, TokenStoreError
+from zoho_async.fork import Process, keep
 
 T = TypeVar("T")
 
@@ -64,11 +65,19 @@ class RedisStore:
             ) from None
         self.lease: Final = lease
         self._prefix: Final = prefix
+        self._process: Final = Process()
+
+        def connect() -> _Client:
+            client: _Client = cast(Any, Redis).from_url(
+                url, socket_timeout=10, socket_connect_timeout=10
+            )
+            return client
+
+        self._connect: Final = connect
         try:
-            client = cast(Any, Redis).from_url(url, socket_timeout=10, socket_connect_timeout=10)
+            self._redis = connect()
         except ValueError:
             raise ConfigurationError("the Redis URL must look like redis://host:6379/0") from None
-        self._redis: Final[_Client] = client
 
     def __repr__(self) -> str:
         return "RedisStore(...)"
@@ -77,6 +86,7 @@ class RedisStore:
         from redis.exceptions import RedisError, WatchError
 
         name = self._prefix + key
+        self._check_process()
         try:
             while True:
                 try:
@@ -105,5 +115,12 @@ class RedisStore:
                 await pipe.execute()
             return answer
 
+    def _check_process(self) -> None:
+        """A forked process must not use the connections of its parent."""
+        if self._process.changed():
+            keep(self._redis)
+            self._redis = self._connect()
+
     async def close(self) -> None:
+        self._check_process()
         await self._redis.aclose()

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from zoho_async.auth.credentials import Credentials
-from zoho_async.auth.turn import LEASE, Shared
+from zoho_async.auth.turn import LEASE, Shared, release
 from zoho_async.clock import SYSTEM_CLOCK, Clock
+from zoho_async.fork import Process
 
 T = TypeVar("T")
 
@@ -41,15 +42,23 @@ class TokenStore(Protocol):
 
 
 class MemoryStore:
-    """Tokens in this process; Sessions that are given the same store share them."""
+    """Tokens in this process; Sessions that are given the same store share them.
+
+    A forked process has a copy: its own turns, and the tokens that were there.
+    """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, lease: float = LEASE) -> None:
         self.lease: Final = lease
         self._clock: Final = clock
-        self._lock: Final = threading.Lock()
+        self._lock = threading.Lock()
         self._values: Final[dict[str, Shared]] = {}
+        self._process: Final = Process()
 
     async def change(self, key: str, change: Change[T]) -> T:
+        if self._process.changed():
+            self._lock = threading.Lock()
+            for shared in self._values.values():
+                release(shared, 0.0, holder=shared.holder)  # the parent keeps its turn to itself
         with self._lock:
             return change(self._values.setdefault(key, Shared()), self._clock.time())
 

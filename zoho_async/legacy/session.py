@@ -27,7 +27,7 @@ from zoho_async.call import FORM, Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.decoders import decoder_of
 from zoho_async.errors import ConfigurationError, Request, UnreadableReply
-from zoho_async.events import Event, Observer
+from zoho_async.events import Event, Observer, guarded
 from zoho_async.legacy.authtoken import AuthToken
 from zoho_async.legacy.items import ITEMS, Item
 from zoho_async.legacy.product import LEGACY
@@ -124,7 +124,7 @@ class Legacy:
         self._proof: Final = proof
         self._pages: Final = pages
         self._options = Options()
-        self._decoder: Final = Decoder(strict=strict, observer=observer)
+        self._decoder: Final = Decoder(strict=strict, observer=guarded(observer))
         # Stands for the account in ledgers and logs, where the authtoken must not be.
         name = f"legacy-{blake2b(proof.authtoken.encode(), digest_size=8).hexdigest()}"
         self._account: Final = _Account(
@@ -194,6 +194,7 @@ class Legacy:
             caller=self,
             body=text.encode() if method == "POST" else None,
             form=text,
+            per_user=True,  # the authtoken says which organization is meant
         )
 
     # -- what paging needs --------------------------------------------------------------------

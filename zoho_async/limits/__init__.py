@@ -30,7 +30,8 @@ place is kept a thousandth longer than ``window``, which pays for two clocks tha
 given up by the others: its calls are without a reply, sent as late as that moment. That is true of
 what was sent before. What is admitted and not yet sent could still be sent later, so a place that
 is older than its ledger's lease is not sent but asked for anew (`Slot.stale`). When such a worker
-reports in the end, a reply counts again from then and no place is freed.
+reports in the end, a reply counts again from then and no place is freed. Calls of an event loop
+that was closed, which nothing will end, are given up in the same way.
 
 **Why a token bucket alone is not.** One of capacity 100 that refills with 100 a minute lets 100
 go at once and then one more every 0.6 s: 199 in its first minute. One that is safe (burst +
@@ -55,7 +56,8 @@ whether a 45 is the day's (`day`); what others in the organization send (ten cal
 to them, the day's headers and refusals tell of the rest); whether a killed process's calls arrived
 (they count as if they were still on their way: `state`). Who goes first, and how waiting costs
 nothing, is in `scheduler`; where the usage is kept, for one process or many, in `ledger`, `sqlite`
-and `redis`.
+and `redis`. Under which name an organization is counted is in `keys`, and whose `Limits` hold in
+`agreed`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from zoho_async.errors import ConfigurationError
+from zoho_async.errors import ConfigurationError, LedgerError
+from zoho_async.fork import Process
 
 #: Seconds between two looks, at first and at most, and what part of the time waited.
 SHORTEST: Final = 0.002
@@ -36,13 +37,23 @@ class FileWatch:
 
     def __init__(self, opened: Callable[[], Watched]) -> None:
         self._opened: Final = opened
-        self._changed: Final = threading.Condition()
-        self._watchers: Final[dict[object, Callable[[], None]]] = {}
+        self._process: Final = Process()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._changed = threading.Condition()
+        self._watchers: dict[object, Callable[[], None]] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
 
+    def _check_process(self) -> None:
+        """A forked process has neither the thread of its parent nor those who waited there."""
+        if self._process.changed():
+            self._begin()
+
     def add(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have ``wake`` called on changes until what this returns is called."""
+        self._check_process()
         token = object()
         with self._changed:
             self._watchers[token] = wake
@@ -53,14 +64,17 @@ class FileWatch:
                 )
                 self._thread.start()
 
+        changed, watchers = self._changed, self._watchers
+
         def forget() -> None:
-            with self._changed:
-                self._watchers.pop(token, None)
+            with changed:
+                watchers.pop(token, None)
 
         return forget
 
     def close(self) -> None:
         """End the thread, which takes no longer than one look."""
+        self._check_process()
         with self._changed:
             thread = self._thread
             self._closing = thread is not None
@@ -103,5 +117,5 @@ def _version(file: Watched) -> int | None:
     """None where the file cannot be read, which whoever asks for a place is told of."""
     try:
         return file.version()
-    except ConfigurationError:
+    except (ConfigurationError, LedgerError):
         return None

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
 from zoho_async.clock import Clock
+from zoho_async.errors import UsedAfterFork
 from zoho_async.limits import state
 from zoho_async.limits.figures import Lane, Limits, Snapshot
+from zoho_async.limits.open_calls import Loop, ended, this_loop
 from zoho_async.limits.state import Denial, Ending, Usage
 
 
@@ -73,21 +78,31 @@ class Ledger(Protocol):
         ...
 
 
-class _Entry:
-    """One key's usage and those who wait for it to change."""
+_AFTER_FORK: Final = (
+    "each process would count for itself: share a SqliteLedger or a RedisLedger, or call only in "
+    "the child and open the session there (in gunicorn: the post_fork hook)"
+)
+#: Seconds between two looks for calls whose event loop was closed.
+_LOOK: Final = 1.0
 
-    __slots__ = ("usage", "watchers")
+
+class _Entry:
+    """One key's usage, those who wait for it to change, and the event loops of its open calls."""
+
+    __slots__ = ("loops", "usage", "watchers")
 
     def __init__(self) -> None:
         self.usage = Usage()
         self.watchers: set[Callable[[], None]] = set()
+        self.loops: dict[int, Loop] = {}
 
 
 class MemoryLedger:
     """Usage in this process's memory: shared by all its threads and loops, lost when it ends.
 
     So it is not for programs that are started again and again: a new process would know nothing
-    of the calls that the last one made in the same minute.
+    of the calls that the last one made in the same minute. A process that is forked after the first
+    call would count apart from its parent, so there every use raises `UsedAfterFork`.
     """
 
     poll: float | None = None
@@ -99,6 +114,14 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._lock: Final = threading.Lock()
         self._entries: Final[OrderedDict[str, _Entry]] = OrderedDict()
+        self._process: int | None = None  # the one that it was first used in
+
+    def _check_process(self) -> None:
+        process = os.getpid()
+        if self._process != process:
+            if self._process is not None:
+                raise UsedAfterFork("the limits' usage in memory", _AFTER_FORK)
+            self._process = process
 
     def _open(self, key: str) -> _Entry:
         found = self._entries.get(key)
@@ -126,6 +149,8 @@ class MemoryLedger:
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
         """`take`, for a scheduler that knows that it need not wait for this ledger."""
+        self._check_process()
+        loop = this_loop()
         with self._lock:
             own = self._entries.get(key)
             if own is None:
@@ -133,7 +158,21 @@ class MemoryLedger:
                 self._forget_idle(clock, key, account)
             whole = self._entries.get(account) or self._open(account)
             now, wall = clock.monotonic(), clock.time()
-            return state.take(own.usage, whole.usage, lane, limits, now, wall, "")
+            answer = state.take(own.usage, whole.usage, lane, limits, now, wall, "")
+            if isinstance(answer, Denial) and own.loops:
+                lost = [place for place, home in own.loops.items() if ended(home)]
+                if lost:
+                    for place in lost:
+                        del own.loops[place]
+                    state.give_up(own.usage, lost, limits, now)
+                    answer = state.take(own.usage, whole.usage, lane, limits, now, wall, "")
+            if not isinstance(answer, Denial):
+                own.loops[answer] = loop
+            elif answer.wait is None and any(home is not loop for home in own.loops.values()):
+                # The reply that it waits for may be of a loop that is closed meanwhile.
+                again = _LOOK if answer.again is None else min(_LOOK, answer.again)
+                answer = msgspec.structs.replace(answer, again=again)
+            return answer
 
     async def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
@@ -144,8 +183,10 @@ class MemoryLedger:
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
         """`settle`, as `take_now`."""
+        self._check_process()
         with self._lock:
             own = self._entries.get(key) or self._open(key)
+            own.loops.pop(place, None)
             whole = (self._entries.get(account) or self._open(account)).usage
             now, wall = clock.monotonic(), clock.time()
             blocked_for = state.settle(own.usage, whole, place, ending, limits, now, wall)
@@ -155,12 +196,14 @@ class MemoryLedger:
         return blocked_for
 
     async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+        self._check_process()
         with self._lock:
             usage = copy.deepcopy(self._open(key).usage)  # looking changes nothing
             whole = self._open(account).usage
             return state.view(usage, whole, limits, clock.monotonic(), clock.time())
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
+        self._check_process()
         with self._lock:
             watchers = self._open(key).watchers
             watchers.add(wake)  # an entry that is watched stays

@@ -44,9 +44,11 @@ def this_process() -> str:
 
 
 def alive(process: str) -> bool | None:
-    """Whether the process that `this_process` named so still runs; None where that is hidden."""
-    namespace, _, rest = process.partition("/")
-    number, _, started = rest.partition("/")
+    """Whether the process that `this_process` named so still runs; None where that is hidden.
+
+    More may follow after a slash; it says which part of the process is meant.
+    """
+    namespace, number, started, *_ = (*process.split("/"), "", "")
     if not started or namespace != _namespace():
         return None
     return _started(int(number)) == started

@@ -36,7 +36,8 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import WaitTooLong
-from zoho_async.events import Blocked, Observer, Refused, Waited
+from zoho_async.events import Blocked, Observer, Refused, Waited, guarded
+from zoho_async.limits.agreed import Agreed, agreed_on
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.figures import Lane, Limits, Snapshot
 from zoho_async.limits.ledger import Ledger, MemoryLedger
@@ -53,6 +54,10 @@ if TYPE_CHECKING:
 BULK_SHARE: Final = 4
 #: Admissions of one lane in one turn of the event loop; less than a millisecond of it.
 AT_ONCE: Final = 64
+
+
+class _Caller:
+    """One who came with limits, and did not say who it is."""
 
 
 class Scheduler:
@@ -73,7 +78,9 @@ class Scheduler:
         self.account: Final = account
         self.organization: Final = None if organization.startswith("@") else organization
         self.clock: Clock = clock
-        self.observer = observer
+        self._observer = guarded(observer)
+        self._agreed: Final[Agreed] = agreed_on(ledger, key)
+        self._callers: dict[Limits, _Caller] = {}
         self._ledger: Final = ledger
         self._loop: Final = asyncio.get_running_loop()
         self._interactive: Final = Line("interactive", self._loop)
@@ -91,17 +98,49 @@ class Scheduler:
 
     @property
     def limits(self) -> Limits:
-        """What this organization may be sent. Setting it wakes those who wait."""
+        """What this organization may be sent: the strictest of what its callers came with.
+
+        Setting it replaces what callers without a name came with, and wakes those who wait.
+        """
         return self._limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        if limits == self._limits:
+        for one in self._callers.values():
+            self._agreed.leave(one)
+        self._callers.clear()
+        self.join(None, limits)
+
+    def join(self, caller: object | None, limits: Limits) -> None:
+        """Have ``limits`` hold, for all callers, until ``caller`` leaves or is gone."""
+        if caller is None:
+            caller = self._callers.setdefault(limits, _Caller())
+        self._agreed.join(caller, limits)
+        self._adopt()
+
+    def leave(self, caller: object) -> None:
+        """The limits that ``caller`` came with hold no longer."""
+        self._agreed.leave(caller)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Go by what was agreed on, here or in another thread. Wakes those who wait."""
+        limits = self._agreed.limits
+        if limits is None or limits is self._limits or limits == self._limits:
             return
         self._limits = limits
         self._bucket = None
         self._paced = limits.burst < limits.limit
         self._wake()
+
+    @property
+    def observer(self) -> Observer | None:
+        """What is told of waits and refusals; its errors go to the event loop's handler."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        self._observer = guarded(observer)
 
     @property
     def rate(self) -> float:
@@ -134,6 +173,8 @@ class Scheduler:
         """
         line = self._bulk if lane == "bulk" else self._interactive
         now = self.clock.monotonic()
+        if self._agreed.limits is not self._limits:
+            self._adopt()
         if self._nobody_waits() and (line is self._interactive or not self._paced):
             known, memory = self._limits, self._memory
             if memory is not None:
@@ -199,19 +240,14 @@ class Scheduler:
 
     def _note_refusal(self, code: int | None, blocked_for: float) -> None:
         self._refused += 1
-        if self.observer is not None:
+        if self._observer is not None:
             self._tell(Refused(organization=self.organization, code=code, blocked_for=blocked_for))
             if blocked_for > 0:
                 self._tell(Blocked(organization=self.organization, seconds=blocked_for))
 
     def _tell(self, event: Waited | Refused | Blocked) -> None:
-        """Tell the observer; one that fails must not cost a place that was just taken."""
-        try:
-            if self.observer is not None:
-                self.observer(event)
-        except Exception as error:
-            problem = {"message": "an observer of the limits failed", "exception": error}
-            self._loop.call_exception_handler(problem)
+        if self._observer is not None:
+            self._observer(event)
 
     # -- behind the head --------------------------------------------------------------------------
 
@@ -277,6 +313,7 @@ class Scheduler:
         other = self._interactive if line is self._bulk else self._bulk
         try:
             while True:
+                self._adopt()
                 if line is self._bulk and self._paced and not line.token:
                     await self._take_token(line, waiter)
                 if self._others_turn(line):
@@ -331,7 +368,7 @@ class Scheduler:
         if waiter is not None and waiter.waited:
             waited = self.clock.monotonic() - waiter.since
             self._waited += waited
-            if self.observer is not None:
+            if self._observer is not None:
                 self._tell(Waited(organization=self.organization, lane=line.lane, seconds=waited))
         return Slot(self, place, asked + self._ledger.lease(self._limits))
 
@@ -447,11 +484,13 @@ def scheduler(
     ledger: Ledger,
     clock: Clock,
     observer: Observer | None,
+    caller: object | None = None,
 ) -> Scheduler:
     """The scheduler of ``key`` in the running loop: one for everybody who shares ``ledger``.
 
     ``key`` is ``host/organization``, ``account`` is ``host/@client``, and both are the latter for
-    calls that name no organization. Where callers differ, the newest limits and observer hold.
+    calls that name no organization. Where callers differ, the strictest limits hold, until the
+    ``caller`` who came with them leaves, and the newest observer.
     """
     loop = asyncio.get_running_loop()
     known = _schedulers.get(loop)
@@ -462,8 +501,7 @@ def scheduler(
         found = known[ledger, key] = Scheduler(
             key, account=account, limits=limits, ledger=ledger, clock=clock, observer=observer
         )
-        return found
-    found.limits = limits
-    if observer is not None:
+    elif observer is not None:
         found.observer = observer
+    found.join(caller, limits)
     return found

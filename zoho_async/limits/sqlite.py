@@ -2,13 +2,23 @@
 
 Usage is one row an organization, read, changed by the functions of `state` and written in one
 transaction that locks the file first, so that processes go one after the other. All of it happens
-in one thread of its own, off the event loop. Who waits for a reply that another process may have
+in one thread of the ledger, off the event loop. Who waits for a reply that another process may have
 is woken when the file changes (`file_watch`); a call that is denied changes nothing.
 
-What a process leaves open when it is killed is found by the next one: its calls count as on their
-way, sent as late as the moment they are found. Monotonic time serves all processes of one start of
-the machine; after another start, every entry keeps the time it had left when the file was last
-written, as if no time had passed, unless the wall clock says that an hour did.
+**Places that no call will end.** What a process leaves open when it is killed is found by the next
+one: its calls count as on their way, sent as late as the moment they are found. Each ledger knows
+its own open calls and their event loops, so it finds those that it never gave to a caller and those
+of a loop that was closed, at each of its operations. Other processes cannot tell, so for them a
+place lapses ten ``linger`` after its admission; one that is so old is not sent any more
+(`Slot.stale`), and a call that takes longer counts once more when it ends.
+
+**Endings that cannot be written** (the disk is full, the file is locked for too long) are kept and
+written before anything else. Until then this ledger admits no call and raises `LedgerError`.
+
+Monotonic time serves all processes of one start of the machine; after another start, every entry
+keeps the time it had left when the file was last written, as if no time had passed, unless the
+wall clock says that an hour did. What happens to the file itself, and to a process that is forked,
+is in `database`.
 
 Write-ahead logging needs a local disk, not a network share.
 """
@@ -16,23 +26,28 @@ Write-ahead logging needs a local disk, not a network share.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from zoho_async.clock import Clock
-from zoho_async.errors import ConfigurationError
+from zoho_async.errors import ConfigurationError, LedgerError
+from zoho_async.fork import Process
 from zoho_async.limits import machine, state
+from zoho_async.limits.database import BUSY, Database
 from zoho_async.limits.figures import Lane, Limits, Snapshot
 from zoho_async.limits.file_watch import FileWatch
-from zoho_async.limits.state import Denial, Ending, Usage
+from zoho_async.limits.open_calls import Loop, OpenCalls, this_loop
+from zoho_async.limits.state import DRIFT, Denial, Ending, Usage
 
 if TYPE_CHECKING:
     import sqlite3
@@ -40,10 +55,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: The layout of the file; another one's entries are not understood.
-VERSION: Final = 1
-#: How long one process waits for another's transaction, in seconds; each takes well under 1 ms.
-BUSY: Final = 30.0
 #: Differences of wall clocks below this are not believed after the machine was started anew.
 SURELY_PASSED: Final = 3600.0
 #: A clock further behind what was written than any wait for the lock is that of another start.
@@ -59,10 +70,21 @@ class Row(msgspec.Struct):
     usage: Usage
 
 
-class SqliteFile:
-    """The file itself, without threads: every method is one transaction.
+class PendingSettlement(msgspec.Struct, frozen=True):
+    """An ending that could not be written, and when it came (monotonic)."""
 
-    ``boot`` and ``owner`` name this start of the machine and this process.
+    key: str
+    account: str
+    place: int
+    ending: Ending
+    limits: Limits
+    came: float
+
+
+class SqliteFile:
+    """One ledger's use of the file, without threads: every method is one transaction.
+
+    ``boot`` and ``owner`` name this start of the machine and this ledger.
     """
 
     def __init__(
@@ -71,25 +93,44 @@ class SqliteFile:
         *,
         boot: str | None = None,
         owner: str | None = None,
-        alive: Callable[[str], bool | None] = machine.alive,
+        alive: Callable[[str], bool | None] | None = None,
     ) -> None:
         self.path: Final = Path(path)
         self._boot: Final = boot or machine.boot_id()
-        self._owner: Final = owner or machine.this_process()
-        self._alive: Final = alive
+        self._database: Final = Database(self.path, self._boot)
+        self._owner = owner or _new_owner()
+        self._alive: Final = alive or _may_live
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(Row)
-        self._connected: sqlite3.Connection | None = None
+        self._mine = OpenCalls()
+        self._pending: list[PendingSettlement] = []
+        self._pause: tuple[int, float] = (0, 0.0)
+        self._process: Final = Process()
+        _LEDGERS[self._owner] = self
 
     def take(
-        self, key: str, account: str, lane: Lane, limits: Limits, now: float, wall: float
+        self,
+        key: str,
+        account: str,
+        lane: Lane,
+        limits: Limits,
+        now: float,
+        wall: float,
+        loop: Loop = None,
     ) -> int | Denial:
-        with self._transaction() as connection:
+        """A place, or why there is none; ``loop`` is the caller's."""
+        self._write_pending(now, wall)
+        with self._transaction(limits, now, wall) as connection:
             row, whole = self._read(connection, key, account, limits, now, wall)
+            pause = self._paused_until(connection, limits, now, wall) - row.now
+            if pause > 0:
+                return Denial("ledger", pause)
             answer = state.take(row.usage, whole.usage, lane, limits, row.now, wall, self._owner)
             if not isinstance(answer, Denial):
                 self._write(connection, key, row)
-            return answer
+        if not isinstance(answer, Denial):
+            self._mine.add(key, answer, loop)
+        return answer
 
     def settle(
         self,
@@ -101,38 +142,67 @@ class SqliteFile:
         now: float,
         wall: float,
     ) -> float:
-        with self._transaction() as connection:
-            row, whole = self._read(connection, key, account, limits, now, wall)
-            blocked_for = state.settle(
-                row.usage, whole.usage, place, ending, limits, row.now, wall, self._owner
-            )
-            self._write(connection, key, row)
-            if account != key and ending.refusal is not None:
-                self._write(connection, account, whole)
-            return blocked_for
+        """Note an ending, or keep it until it can be noted."""
+        one = PendingSettlement(key, account, place, ending, limits, now)
+        try:
+            self._write_pending(now, wall)
+            return self._settle(one, now, wall)
+        except (LedgerError, ConfigurationError):
+            self._pending.append(one)
+            return 0.0
 
     def look(self, key: str, account: str, limits: Limits, now: float, wall: float) -> Snapshot:
-        with self._transaction() as connection:
+        self._write_pending(now, wall)
+        with self._transaction(limits, now, wall) as connection:
             row, whole = self._read(connection, key, account, limits, now, wall)
             return state.view(row.usage, whole.usage, limits, row.now, wall)
 
     def version(self) -> int:
         """A number that changes when another file object, here or elsewhere, writes."""
-        import sqlite3  # the memory ledger does without
-
-        if self._connected is None:
-            self._connected = self._connect()
-        try:
-            return int(self._connected.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error as error:
-            raise ConfigurationError(
-                f"the limits kept in {self.path} cannot be read: {error}"
-            ) from error
+        self._check_process()
+        return self._database.version()
 
     def close(self) -> None:
-        if self._connected is not None:
-            self._connected.close()
-            self._connected = None
+        """Write what is pending, as far as that can be, and close the file."""
+        self._check_process()
+        if self._pending:
+            last = max(one.came for one in self._pending)
+            with suppress(LedgerError, ConfigurationError):
+                self._write_pending(last, time.time())
+        self._database.close()
+
+    # -- endings --------------------------------------------------------------------------------
+
+    def _settle(self, one: PendingSettlement, now: float, wall: float) -> float:
+        key, account, ending = one.key, one.account, one.ending
+        if now > one.came:
+            ending = state.later(ending, now - one.came)
+        with self._transaction(one.limits, now, wall) as connection:
+            row, whole = self._read(connection, key, account, one.limits, now, wall)
+            blocked_for = state.settle(
+                row.usage, whole.usage, one.place, ending, one.limits, row.now, wall, self._owner
+            )
+            self._write(connection, key, row)
+            if account != key and ending.refusal is not None:
+                self._write(connection, account, whole)
+        self._mine.discard(key, one.place)
+        return blocked_for
+
+    def _write_pending(self, now: float, wall: float) -> None:
+        self._check_process()
+        while self._pending:
+            self._settle(self._pending[0], now, wall)
+            del self._pending[0]
+
+    def _check_process(self) -> None:
+        """In a forked process, begin with nothing of its parent's."""
+        if self._process.changed():
+            self._database.abandon()
+            self._owner = _new_owner()
+            _LEDGERS[self._owner] = self
+            self._mine, self._pending, self._pause = OpenCalls(), [], (0, 0.0)
+
+    # -- rows -------------------------------------------------------------------------------------
 
     def _read(
         self,
@@ -157,13 +227,7 @@ class SqliteFile:
         found = connection.execute("SELECT state FROM usage WHERE key = ?", (key,)).fetchone()
         if found is None:
             return Row(self._boot, now, wall, Usage())
-        try:
-            row = self._decoder.decode(found[0])
-        except msgspec.MsgspecError as error:
-            raise ConfigurationError(
-                f"the limits kept in {self.path} cannot be read ({error}); move the file away "
-                "once no call was made for two minutes"
-            ) from None
+        row = self._decoded(found[0])
         usage = row.usage
         if row.boot != self._boot or now < row.now - MOST_BEHIND:
             passed = wall - row.wall
@@ -175,9 +239,16 @@ class SqliteFile:
         # Who waited for the lock read its clock before the one who had it: time goes on from there.
         row.now = max(now, row.now)
         row.wall = wall
-        if usage.open and state.bury(usage, self._lives, limits, row.now):
+        if usage.open and self._tidy(key, usage, limits, row.now):
             self._write(connection, key, row)
         return row
+
+    def _tidy(self, key: str, usage: Usage, limits: Limits, now: float) -> bool:
+        """Abandon places that no call will end; whether there were any."""
+        own = (number for number, place in usage.open.items() if place.owner == self._owner)
+        lost = self._mine.lost(key, list(own))
+        state.give_up(usage, lost, limits, now)
+        return state.bury(usage, self._lives, limits, now) or bool(lost)
 
     def _lives(self, owner: str) -> bool | None:
         return True if owner == self._owner else self._alive(owner)
@@ -186,66 +257,62 @@ class SqliteFile:
         packed = self._encoder.encode(row)
         connection.execute("REPLACE INTO usage (key, state) VALUES (?, ?)", (key, packed))
 
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        """The lock comes first, so that what is read is what is changed."""
-        import sqlite3  # the memory ledger does without
-
-        if self._connected is None:
-            self._connected = self._connect()
-        connection = self._connected
+    def _decoded(self, packed: bytes) -> Row:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
+            return self._decoder.decode(packed)
+        except msgspec.MsgspecError as error:
             raise ConfigurationError(
-                f"the limits kept in {self.path} cannot be read or written: {error}"
-            ) from error
+                f"the limits kept in {self.path} cannot be read ({error}); move the file away "
+                "once no call was made for two minutes"
+            ) from None
 
-    def _connect(self) -> sqlite3.Connection:
-        import sqlite3  # the memory ledger does without
+    @contextmanager
+    def _transaction(
+        self, limits: Limits, now: float, wall: float
+    ) -> Generator[sqlite3.Connection]:
+        with self._database.transaction(now, wall) as connection:
+            carried = dict(self._database.carried)
+            for key, packed in carried.items():
+                row = self._row(connection, key, limits, now, wall)
+                state.carry(row.usage, self._decoded(packed).usage)
+                self._write(connection, key, row)
+            yield connection
+        for key in carried:
+            del self._database.carried[key]
 
-        patience = time.monotonic() + BUSY
-        while True:
-            connection: sqlite3.Connection | None = None
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                # Opened, used and closed by one thread at a time, though not by its maker.
-                connection = sqlite3.connect(
-                    self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
-                )
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                self._lay_out(connection)
-                return connection
-            except (sqlite3.Error, OSError) as error:
-                if connection is not None:
-                    connection.close()
-                # Turning on the write-ahead log does not wait for others by itself.
-                if "locked" in str(error) and time.monotonic() < patience:
-                    time.sleep(0.01)
-                    continue
-                raise ConfigurationError(
-                    f"the limits cannot be kept in {self.path}: {error}"
-                ) from error
+    def _paused_until(
+        self, connection: sqlite3.Connection, limits: Limits, now: float, wall: float
+    ) -> float:
+        """When places are given, in a file that took another one's place."""
+        opened, since = self._pause
+        if opened != self._database.opened:
+            since = float("-inf")
+            found = connection.execute("SELECT boot, since, wall FROM pause").fetchone()
+            if found is not None:
+                boot, since, written = str(found[0]), float(found[1]), float(found[2])
+                if boot != self._boot:
+                    since = float("-inf") if wall - written > SURELY_PASSED else now
+                    again = (self._boot, since, wall)
+                    connection.execute("UPDATE pause SET boot = ?, since = ?, wall = ?", again)
+            self._pause = (self._database.opened, since)
+        return since + limits.window * DRIFT + limits.linger
 
-    def _lay_out(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version not in (0, VERSION):
-            raise OSError(f"another version of this program wrote it (layout {version})")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS usage "
-            "(key TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
-        )
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
+
+_numbers: Final = itertools.count()
+#: The ledgers of this process, by owner.
+_LEDGERS: Final[WeakValueDictionary[str, SqliteFile]] = WeakValueDictionary()
+
+
+def _new_owner() -> str:
+    """A name for one ledger of this process."""
+    return f"{machine.this_process()}/{next(_numbers)}"
+
+
+def _may_live(owner: str) -> bool | None:
+    """False for a ledger that is gone; None for any other, which alone knows its open calls."""
+    if owner.rpartition("/")[0] == machine.this_process():
+        return None if owner in _LEDGERS else False
+    return False if machine.alive(owner) is False else None
 
 
 def _nobody(owner: str) -> bool:
@@ -267,12 +334,14 @@ class SqliteLedger:
         self._watch: Final = FileWatch(lambda: SqliteFile(path))
         self._thread: ThreadPoolExecutor | None = None
         self._thread_id = 0
+        self._process: Final = Process()
 
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
         now, wall = clock.monotonic(), clock.time()
-        taking = self._submit(self._file.take, key, account, lane, limits, now, wall)
+        loop = this_loop()
+        taking = self._submit(self._file.take, key, account, lane, limits, now, wall, loop)
 
         def give_back(taken: Future[int | Denial]) -> None:
             if taken.cancelled() or taken.exception() is not None:
@@ -316,6 +385,7 @@ class SqliteLedger:
 
     async def close(self) -> None:
         """Finish what was begun, close the file and end the thread. A later call opens it again."""
+        self._check_process()
         await asyncio.to_thread(self._watch.close)
         thread = self._thread
         if thread is None:
@@ -326,9 +396,15 @@ class SqliteLedger:
         await asyncio.shield(asyncio.wrap_future(closing))
 
     def _submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        self._check_process()
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "zoho-limits", self._note_thread)
         return self._thread.submit(work, *args, **kwargs)
+
+    def _check_process(self) -> None:
+        """A forked process has none of its parent's threads."""
+        if self._process.changed():
+            self._thread = None
 
     def _note_thread(self) -> None:
         self._thread_id = threading.get_ident()

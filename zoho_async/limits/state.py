@@ -18,7 +18,7 @@ stop an organization with a cap of five for as long.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush, nsmallest
 from typing import Final, Literal, TypeAlias
 
@@ -381,10 +381,43 @@ def bury(usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now:
         if (verdict := verdicts[place.owner]) is False
         or (verdict is None and now >= place.taken + lapse)
     ]
-    for number in gone:
-        taken = usage.open.pop(number).taken
-        _abandon(usage, min(now, taken + lapse), now, limits)
+    give_up(usage, gone, limits, now)
     return bool(gone)
+
+
+def give_up(usage: Usage, places: Iterable[int], limits: Limits, now: float) -> None:
+    """Abandon the open calls in ``places``, sent as late as their caller may have sent them."""
+    for number in places:
+        latest = usage.open.pop(number).taken + LAPSE * limits.linger
+        _abandon(usage, min(now, latest), now, limits)
+
+
+def later(ending: Ending, seconds: float) -> Ending:
+    """``ending`` as it is to be noted so many ``seconds`` after it came."""
+    quota, refusal = ending.quota, ending.refusal
+    if quota is not None and quota.reset is not None:
+        quota = msgspec.structs.replace(quota, reset=max(0.0, quota.reset - seconds))
+    if refusal is not None and refusal.retry_after:
+        # Not nothing, which would stand for the longest guess.
+        left = max(SOON, refusal.retry_after - seconds)
+        refusal = msgspec.structs.replace(refusal, retry_after=left)
+    since = ending.since_sent + seconds
+    return msgspec.structs.replace(ending, since_sent=since, quota=quota, refusal=refusal)
+
+
+def carry(usage: Usage, gone: Usage) -> None:
+    """Bring into ``usage`` what ``gone`` knew, of which no call counts in the minute any more.
+
+    That is the block, the cap in flight and the day. Numbers of places go on from there, because
+    calls of the usage that is gone may still be open.
+    """
+    usage.serial = max(usage.serial, gone.serial)
+    if gone.gate.opens > usage.gate.opens:
+        usage.gate = gone.gate
+    if gone.crowd.shrunk > usage.crowd.shrunk:
+        usage.crowd = gone.crowd
+    if gone.day.used > usage.day.used:
+        usage.day = gone.day
 
 
 def shift(usage: Usage, seconds: float) -> None:

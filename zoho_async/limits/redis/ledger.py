@@ -11,6 +11,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError
+from zoho_async.fork import Process, keep
 from zoho_async.limits import state
 from zoho_async.limits.alone import AGAIN
 from zoho_async.limits.figures import Lane, Limits, Snapshot
@@ -63,6 +64,7 @@ class RedisLedger:
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(_Row)
         self._links: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Link]] = WeakKeyDictionary()
+        self._process: Final = Process()
         #: What is made of the server's time; tests hold it.
         self._time: Callable[[float], float] = float
 
@@ -114,6 +116,7 @@ class RedisLedger:
 
     async def close(self) -> None:
         """Finish what was begun and close this loop's connections. A later call opens new ones."""
+        self._check_process()
         link = self._links.pop(asyncio.get_running_loop(), None)
         if link is None:
             return
@@ -313,7 +316,15 @@ class RedisLedger:
             )
             await asyncio.shield(link.run(paying))
 
+    def _check_process(self) -> None:
+        """A forked process must not use its parent's connections, nor its name."""
+        if self._process.changed():
+            for link in self._links.values():
+                keep(link)
+            self._links.clear()
+
     def _link(self) -> Link:
+        self._check_process()
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
