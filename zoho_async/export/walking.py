@@ -155,14 +155,14 @@ class Walking:
 
     @property
     def _asks_total(self) -> bool:
-        """Whether the list is to count its rows though it is not described to."""
+        """Whether the list is to count its rows, described or not."""
         facts, learned = self.landing.facts, self.landing.position.filtering.totals
-        return facts.paged and not facts.totals and learned is not False and not self._refused
+        return facts.paged and learned is not False and not self._refused
 
     @property
     def _facts(self) -> OperationFacts:
         facts = self.landing.facts
-        return msgspec.structs.replace(facts, totals=True) if self._asks_total else facts
+        return msgspec.structs.replace(facts, totals=self._asks_total)
 
     async def _page(self, number: int, order: Mapping[str, str]) -> RowsPage:
         query = {**self._query(), **order}
@@ -191,8 +191,8 @@ class Walking:
 
     async def _learn_totals(self, page: RowsPage) -> None:
         learned = self.landing.position.filtering.totals
-        if self._asks_total and learned is not (page.total is not None):
-            gives = page.total is not None
+        gives = page.total is not None
+        if self._asks_total and not self.landing.facts.totals and learned is not gives:
             await self.blocking(lambda: self.landing.learn(totals=gives))
 
     async def _pages_in_mode(
@@ -265,7 +265,7 @@ class Walking:
         first = position.look == position.first_look and not position.tried
         alone = page.number == 1 and page.total is not None and page.total <= len(rows)
         if self.seen is not None and first and not alone:
-            self.seen.page(rows)
+            self.seen.page(page.ids, rows)
 
     async def _learn(self, rows: list[bytes]) -> bool:
         """See whether the list keeps what it is described to do; whether its wanted rows are over.
