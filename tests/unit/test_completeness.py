@@ -33,7 +33,7 @@ THINGS = ListOperation(
 
 
 async def _export(zoho: Adversary, to: Path, resource: str, **asked: Any) -> Summary:
-    asked = {"margin": Margin(start=2, row=1), "clock": zoho} | asked
+    asked = dict[str, Any](margin=Margin(start=2, row=1), clock=zoho) | asked
     async with Export(cast("Session", zoho), [resource], to=to, **asked) as job:
         return await job.wait()
 
@@ -314,7 +314,8 @@ def test_a_loop_says_how_complete_its_list_is_and_a_strict_one_raises(
 ) -> None:
     zoho = a_list("invoices", 9, **how)
     pager = Pager(cast("Session", zoho), INVOICES)
-    assert pager.completeness is None
+    before: object = pager.completeness
+    assert before is None
     asyncio.run(_rows(pager))
     assert pager.completeness == said
     strict = a_list("invoices", 9, **how)

@@ -35,7 +35,7 @@ their ids. Records that were deleted since count too, for the same t; so ids of 
 never just joined.
 
 Moments are compared by Zoho's clock only: the ``Date`` of the reply that carries the total, less
-the time that this call took, less a margin (`CLOCKS`) between the clocks that date replies and
+the time that this call took, less a margin (``CLOCKS``) between the clocks that date replies and
 rows. A reply without a date gives no such moment, and then no time is evidence.
 
 In a list that is narrowed by a filter a record can come and go without being made or deleted. There
