@@ -63,6 +63,7 @@ class Adversary:
         self.there: list[set[int]] = []  # at each page
         self.calls = 0
         self.bare = False
+        self.waited = False  # for the second of two passes
         self.day_limit: int | None = None
         self.next_id = 100
         self.edits = iter(manners.edits)
@@ -77,6 +78,7 @@ class Adversary:
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.waited = True
 
     # -- the list -----------------------------------------------------------------------------
 

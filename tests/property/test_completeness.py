@@ -1,8 +1,9 @@
 """Whatever is claimed proven is complete, against a list whose server does its worst.
 
 The oracle knows what was there at each page. A reading that is proven must hold every record that
-was there from its first page to its last. Only totals that are too low are excused: one that is
-too small by as much as was missed cannot be told from a right one.
+was there from its first page to its last. Excused are totals that are too low (one that is too
+small by as much as was missed cannot be told from a right one), and pages that come empty in lists
+without a total (they cannot be told from the end).
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_repl
     row_id = exportable()[resource].row_id
     if manners.count == "refused" and exportable()[resource].totals:
         manners = msgspec.structs.replace(manners, count="none")  # those describe the option
+    if manners.count in ("none", "refused"):  # an empty page is then the end, as far as is known
+        manners = msgspec.structs.replace(manners, empty=0.0)
     zoho = Adversary(row_id, manners, seed=seed)
     zoho.add(rows, moments=moments)
     zoho.rest()
@@ -76,6 +79,7 @@ def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_repl
         before: set[int] = set()
         for asked in [{"full": False, "sweep": False}, *runs]:
             zoho.there.clear()
+            zoho.waited = False
             start = set(zoho.rows)
             summary = export(zoho, to, resource, **asked).resources[0]
             assert summary.completeness is not None
@@ -88,7 +92,8 @@ def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_repl
             assert len(now) == len(ids)
             if summary.completeness == "proven":
                 assert throughout <= now, "claimed proven, and missed"
-            assert before & throughout <= now, "something fuller was replaced"
+            if not zoho.waited:  # two passes that both miss a record are believed
+                assert before & throughout <= now, "something fuller was replaced"
             before = now
             zoho.rest()
 
@@ -100,6 +105,8 @@ def test_whatever_a_loop_claims_proven_is_complete(
 ) -> None:
     if manners.count == "refused":
         manners = msgspec.structs.replace(manners, count="none")
+    if manners.count == "none":
+        manners = msgspec.structs.replace(manners, empty=0.0)
     zoho = Adversary(INVOICES.row_id, manners, seed=seed)
     zoho.add(rows, moments=moments)
     zoho.rest()
