@@ -65,6 +65,7 @@ from zoho_async.export.lander import Lander
 from zoho_async.export.landing import Asked, Landing, settle, writing
 from zoho_async.export.modes import Margin
 from zoho_async.export.places import open_destination
+from zoho_async.export.proving import Allowance
 from zoho_async.export.reading import Reading
 from zoho_async.export.records import details_of, papers_of
 from zoho_async.export.state import Position, State
@@ -90,6 +91,9 @@ class Export:
     instead of going on with it. ``sweep`` reads the lists whole, and asks about each known record
     that is in none of them whether it was deleted, with ``sweep_calls`` calls at most. ``margin``
     is what is allowed for clocks.
+
+    A full read that lacks records and is not proven replaces nothing: what was there stays, and
+    what was read is kept beside it. ``accept_shorter`` lets it replace.
 
     ``details`` reads each new or changed record in full, which takes the place of the list's row.
     ``files`` saves its documents: into the directory that it names, or, where it is True, beside
@@ -120,6 +124,7 @@ class Export:
         fresh: bool = False,
         sweep: bool = False,
         sweep_calls: int | None = None,
+        accept_shorter: bool = False,
         details: bool = False,
         files: bool | str | PathLike[str] = False,
         budget: int | None = None,
@@ -144,6 +149,7 @@ class Export:
             sweep=sweep,
             since=None if since is None else since.timestamp(),
             narrowed=bool(self._filters),
+            accept_shorter=accept_shorter,
             margin=margin,
         )
         self._details: Final = details
@@ -169,6 +175,7 @@ class Export:
         self._tally: Final = Tally(
             self._zoho, self._organization, self._readings, budget=budgeted, clock=clock
         )
+        self._allowance: Final = Allowance(self._day)
         self._state: State | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
@@ -359,6 +366,7 @@ class Export:
             named=self._named,
             sweep=self._sweep,
             following=following,
+            allowance=self._allowance,
         )
 
     def _further_of(self, resource: str, before: Position | None) -> Further | None:
@@ -391,6 +399,9 @@ class Export:
             "since": self._asked.since,
         }
         return msgspec.json.encode(asked).decode()
+
+    async def _day(self) -> int | None:
+        return (await self._zoho.snapshot()).day_limit
 
     async def _blocking(self, work: Callable[[], T]) -> T:
         """Run ``work`` on a thread. An anyio cancellation waits for its end.
