@@ -378,7 +378,7 @@ class Account:
         began = self._clock.monotonic()
         opened = await self._opened(call, token, slot, attempt)
         try:
-            answer = await opened.peek(START) if opened.status < 300 else None  # noqa: PLR2004
+            answer = await opened.peek(START) if opened.status < 300 else None
             if answer is None or not is_document(answer):
                 answer = call.understood(await self._read(opened))
         except BaseException as broken:
@@ -406,7 +406,7 @@ class Account:
         try:
             return await opened.read()
         except TransportError:
-            if opened.status < 400:  # noqa: PLR2004
+            if opened.status < 400:
                 raise
             return Answer(opened.status, opened.headers, b"")
 

@@ -6,6 +6,13 @@ redirects (with the Authorization header), and adds credentials from ``~/.netrc`
 off. What remains is one question, answered by the exception's class: did the request leave this
 machine? `NotConnected` says no; `ConnectionBroken` and `CallTimeout` say perhaps.
 
+HTTP/1.1 tells answers apart by their order alone: one reply that was not asked for would shift all
+later ones to the wrong calls. So before a request is written, its connection must hold nothing
+unread, neither in aiohttp nor in the kernel; one that does is closed, and another is taken. aiohttp
+looks at this only when a connection is given back, not when it is taken again. What cannot be seen
+this way is a reply that arrives after the request was written and before the true answer: only the
+id in the answer tells it from the true one.
+
 Connections are `CONNECTIONS` at most, or what the caller's own connector allows. A request first
 takes a place among them (`Transport.take`), so that it never waits within aiohttp, which would
 count that wait as a failure to connect: a session that calls for hundreds of organizations has to
@@ -16,9 +23,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import select
 import ssl
 import sys
 import urllib.request
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -26,6 +35,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 import msgspec
+from aiohttp.connector import Connection
 from yarl import URL
 
 from zoho_async.errors import (
@@ -147,19 +157,84 @@ class _Broken(Exception):
     """Stands in for the exceptions upon which aiohttp would send the request again."""
 
 
+class _Unread(Exception):
+    """Something waits to be read on a connection, and nothing was written to it."""
+
+    def __init__(self, *, was_used: bool) -> None:
+        self.was_used: Final = was_used
+        super().__init__()
+
+
 #: What aiohttp and the sockets below it raise.
-_FAULTS: Final = (_Broken, aiohttp.ClientError, OSError)
+_FAULTS: Final = (_Broken, _Unread, aiohttp.ClientError, OSError)
+
+#: For each connection that has carried a request: whether something waits to be read in the kernel.
+_WAITING: Final[weakref.WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], bool]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that is written to a connection on which nothing waits to be read."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        protocol, transport = conn.protocol, conn.transport
+        if protocol is not None and transport is not None:
+            is_waiting = _WAITING.get(protocol)
+            was_used = is_waiting is not None
+            if is_waiting is None:
+                is_waiting = _WAITING[protocol] = _watch(transport)
+            # A new TLS connection may still get its session tickets.
+            is_quiet = not was_used and transport.get_extra_info("ssl_object") is not None
+            if _has_heard(protocol) or (not is_quiet and is_waiting()):
+                raise _Unread(was_used=was_used)
+        return await super().send(conn)
+
+
+def _has_heard(protocol: aiohttp.client_proto.ResponseHandler) -> bool:
+    """Whether aiohttp has read more from a connection than its last answer."""
+    # It starts the timer when bytes come, and ends it with the answer. On an idle connection the
+    # timer runs if half of a head has come, which `should_close` does not show.
+    timer: object = getattr(protocol, "_read_timeout_handle", None)
+    return protocol.should_close or timer is not None
+
+
+def _watch(transport: asyncio.Transport) -> Callable[[], bool]:
+    """Make a function that says whether something, or the end, waits to be read."""
+    found = transport.get_extra_info("socket")
+    if found is None:
+        return lambda: False
+    descriptor: int = found.fileno()
+    if descriptor < 0:
+        return lambda: True
+    if sys.platform == "win32":
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))
 
 
 async def _never_again(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     try:
-        return await handler(request)
+        return await _on_clean_connection(request, handler)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _Broken(type(error).__name__) from error
+
+
+async def _on_clean_connection(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Try connections until one holds nothing unread; those that do are closed by aiohttp."""
+    while True:
+        try:
+            return await handler(request)
+        except _Unread as found:
+            if not found.was_used:
+                raise
 
 
 def verifies(connector: aiohttp.BaseConnector) -> bool:
@@ -185,6 +260,7 @@ class Transport:
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_never_again,),
+            request_class=_Request,
             headers={"User-Agent": user_agent, "Accept": "application/json"},
         )
 
@@ -298,6 +374,8 @@ def _as_ours(error: Exception, request: Request, url: str) -> Exception:
             | aiohttp.ClientHttpProxyError()
         ):
             return NotConnected(request, f"no connection to {host} ({_name(error)})")
+        case _Unread():
+            return NotConnected(request, f"{host} sent something before it was asked")
         case TimeoutError():
             return CallTimeout(request, "no answer in time")
         case _:
