@@ -38,6 +38,7 @@ import msgspec
 from aiohttp.connector import Connection
 from yarl import URL
 
+from zoho_async.decompress import ACCEPTED, NotDecompressed, decompressor
 from zoho_async.errors import (
     CallTimeout,
     ConfigurationError,
@@ -83,7 +84,8 @@ class Opened:
     """An HTTP answer whose head is here and whose body is on its way.
 
     Close it, read or not: a connection with an unread body is cut. Reading raises
-    `ConnectionBroken` or `CallTimeout`. Headers are asked for by their names in lower case.
+    `ConnectionBroken` or `CallTimeout`, and `UnreadableReply` for a body whose compression is
+    broken, cut short or beyond ``MOST_BYTES``. Headers are asked for by their names in lower case.
     """
 
     def __init__(
@@ -102,6 +104,8 @@ class Opened:
         self._start = b""
         self.status: Final = response.status
         self.headers: Final = response.headers  # finds names in whatever case
+        self._compressed: Final = decompressor(response.headers.get("Content-Encoding", ""))
+        self._size = 0
 
     async def peek(self, most: int) -> Answer:
         """The answer as far as its first ``most`` bytes, which stay to be read."""
@@ -112,16 +116,16 @@ class Opened:
     async def read(self) -> Answer:
         """The answer, read to its end. Raises `UnreadableReply` beyond ``MOST_BYTES``."""
         content = self._response.content
-        if content.is_eof() and content.exception() is None:  # as a small one, all of it is here
+        is_plain = self._compressed is None
+        if is_plain and content.is_eof() and content.exception() is None:  # a small one is all here
             return self._answer(self._start + content.read_nowait())
         pieces, self._start = [self._start], b""
         size = len(pieces[0])
-        while not content.at_eof() and (piece := await self._next()):
+        while not (is_plain and content.at_eof()) and (piece := await self._next()):
             pieces.append(piece)
             size += len(piece)
             if size > MOST_BYTES:
-                text = f"the answer is longer than {MOST_BYTES:,} bytes"
-                raise UnreadableReply(self._request, text, self.status)
+                raise self._too_long()
         return self._answer(b"".join(pieces))
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -142,6 +146,27 @@ class Opened:
 
     async def _next(self, most: int | None = None) -> bytes:
         """What has come, ``most`` bytes of it at most; nothing at the end."""
+        if self._compressed is None:
+            return await self._sent(most)
+        try:
+            while not (plain := self._compressed.take(most or _PIECE)):
+                if not (more := await self._sent()):
+                    self._compressed.end()
+                    return b""
+                self._compressed.feed(more)
+        except NotDecompressed as problem:
+            raise UnreadableReply(self._request, str(problem), self.status) from None
+        self._size += len(plain)
+        if self._size > MOST_BYTES:
+            raise self._too_long()
+        return plain
+
+    def _too_long(self) -> UnreadableReply:
+        text = f"the answer is longer than {MOST_BYTES:,} bytes"
+        return UnreadableReply(self._request, text, self.status)
+
+    async def _sent(self, most: int | None = None) -> bytes:
+        """As `_next`, of what was sent."""
         content = self._response.content
         try:
             return await (content.readany() if most is None else content.read(most))
@@ -261,7 +286,12 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_never_again,),
             request_class=_Request,
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            headers={
+                "User-Agent": user_agent,
+                "Accept": "application/json",
+                "Accept-Encoding": ACCEPTED,
+            },
+            auto_decompress=False,
         )
 
     async def close(self) -> None:
