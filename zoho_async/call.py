@@ -17,6 +17,7 @@ from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply,
 from zoho_async.limits import Lane, Quota
 from zoho_async.multipart import Form
 from zoho_async.operation import Product
+from zoho_async.targets import quoted_id
 from zoho_async.transport import Answer, Body
 from zoho_async.verdict import Kind, Said, said_of
 from zoho_async.wire import Unreadable, read_envelope
@@ -147,16 +148,13 @@ _quoted = lru_cache(1024)(quote)
 def path_of(template: str, ids: Sequence[str | int]) -> str:
     """``template`` with ``ids`` in place of its ``{names}``, in order.
 
-    Raises `ValueError` for an empty id: without it the path would be that of another operation.
+    Raises `ValueError` and `TypeError` for what is no id.
     """
     parts = template.split("{")
     path = parts[0]
     for part, value in zip(parts[1:], ids, strict=True):
         name, _, rest = part.partition("}")
-        text = str(value).strip()
-        if not text or text in {".", ".."}:
-            raise ValueError(f"{name} is {value!r}; an id is needed")
-        path += quote(text, safe="") + rest
+        path += quoted_id(name, value) + rest
     return path
 
 

@@ -90,7 +90,9 @@ def serving(*, greeting: bytes = b"", after: bytes = b"") -> Iterator[Server]:
 
 
 async def get(transport: Transport, server: Server, path: str) -> bytes:
-    answer = await transport.send(Request("GET", path), f"{server.url}{path}", headers={}, silence=2.0)
+    answer = await transport.send(
+        Request("GET", path), f"{server.url}{path}", headers={}, silence=2.0
+    )
     return answer.body
 
 
@@ -102,7 +104,16 @@ async def turns() -> None:
 
 @pytest.mark.parametrize(
     "extra",
-    [STRAY, STRAY * 3, STRAY[:-3], STRAY[:20], b"\r\n", b"garbage", b"}", b"HTTP/1.1 100 C\r\n\r\n"],
+    [
+        STRAY,
+        STRAY * 3,
+        STRAY[:-3],
+        STRAY[:20],
+        b"\r\n",
+        b"garbage",
+        b"}",
+        b"HTTP/1.1 100 C\r\n\r\n",
+    ],
     ids=["one", "three", "most of one", "half a head", "a blank line", "garbage", "a tail", "1xx"],
 )
 @pytest.mark.parametrize("seen", [True, False], ids=["seen by the loop", "in the kernel"])
