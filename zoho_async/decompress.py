@@ -71,7 +71,7 @@ class Decompressor:
                 return zlib.decompressobj(_GZIP)
             case "deflate":
                 # Some servers leave out the header that the name promises.
-                has_header = self._waiting[0] & 0x0F == 8  # noqa: PLR2004 - the method of RFC 1950
+                has_header = self._waiting[0] & 0x0F == 8
                 return zlib.decompressobj(_ZLIB if has_header else _RAW)
             case _:
                 raise NotDecompressed(

@@ -35,6 +35,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 import msgspec
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -216,7 +217,7 @@ class _Request(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
-def _has_heard(protocol: aiohttp.client_proto.ResponseHandler) -> bool:
+def _has_heard(protocol: ResponseHandler) -> bool:
     """Whether aiohttp has read more from a connection than its last answer."""
     # It starts the timer when bytes come, and ends it with the answer. On an idle connection the
     # timer runs if half of a head has come, which `should_close` does not show.

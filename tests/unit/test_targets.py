@@ -74,13 +74,12 @@ def test_an_ordinary_path_is_left_as_it_is(path: str) -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["", " ", "\t", ".", "..", " .. ", "../1", "1/..", "a/../b", "..\\1", "1\n", "a\nb", "a\tb"]
-    + ["\x00", "1\x7f", "\ud800"],
+    [
+        *("", " ", "\t", ".", "..", " .. ", "../1", "1/..", "a/../b", "..\\1"),
+        *("a\nb", "a\tb", "\x00", "1\x7f", "\ud800"),
+    ],
 )
 async def test_an_id_that_is_none_is_refused(hostile: str, zoho: Session) -> None:
-    if hostile == "1\n":
-        assert quoted_id("id", hostile) == "1"  # blanks around an id are dropped
-        return
     with pytest.raises(ValueError, match="contact_id"):
         quoted_id("contact_id", hostile)
     with pytest.raises(ValueError, match="contact_id"):
@@ -98,6 +97,7 @@ def test_what_is_neither_text_nor_int_is_no_id(value: object) -> None:
     [
         ("460000000026049", "460000000026049"),
         (7, "7"),
+        (" 7\n", "7"),
         ("a/b", "a%2Fb"),
         ("a?b#c", "a%3Fb%23c"),
         ("a b", "a%20b"),

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -35,7 +35,7 @@ WHOLE = {
 
 
 @asynccontextmanager
-async def answering(encoding: str, body: bytes, *, chunk: int = 1 << 20) -> AsyncIterator[Opened]:
+async def answering(encoding: str, body: bytes, *, chunk: int = 1 << 20) -> AsyncGenerator[Opened]:
     """An opened answer of this body, sent in chunks without a length."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
-            held = b""
+            held: bytes = b""
             while True:
                 try:
                     more = connection.recv(65_536)
@@ -71,7 +71,7 @@ class Server:
                     return
                 if not more:
                     return
-                held += more
+                held = b"".join((held, more))
                 while b"\r\n\r\n" in held:
                     head, _, held = held.partition(b"\r\n\r\n")
                     path = head.split(b" ")[1]
@@ -81,7 +81,7 @@ class Server:
 
 
 @contextmanager
-def serving(*, greeting: bytes = b"", after: bytes = b"") -> Iterator[Server]:
+def serving(*, greeting: bytes = b"", after: bytes = b"") -> Generator[Server]:
     server = Server(greeting, after)
     try:
         yield server

@@ -87,15 +87,15 @@ def spoil(fault: Fault, reply: Reply) -> Reply:
             return instead(fault, of_accounts=False)
         case "empty":
             return _with_body(reply, b"")
-        case "no_content":
+        case "no_content" if reply.status < 300:
             return Reply(status=204, code=None, body=b"")
         case "byte_order_mark":
             return _with_body(reply, BOM_UTF8 + reply.content())
         case "cut_gzip":
-            squeezed = gzip.compress(reply.content())
-            whole = _with_body(reply, squeezed[: len(squeezed) * 2 // 3])
-            headers = {**reply.headers, "Content-Encoding": "gzip"}
-            return msgspec.structs.replace(whole, headers=headers)
+            packed = gzip.compress(reply.content())
+            whole = _with_body(reply, packed[: len(packed) * 2 // 3])
+            coded = {**reply.headers, "Content-Encoding": "gzip"}
+            return msgspec.structs.replace(whole, headers=coded)
         case "cut":
             body = reply.content()
             return _with_body(reply, body[: len(body) // 2])
