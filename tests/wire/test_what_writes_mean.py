@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -13,15 +14,18 @@ from zoho_async.books import contacts
 from zoho_async.books.contacts import ContactInput
 from zoho_async.errors import (
     AmbiguousWrite,
+    ConnectionBroken,
     InvalidRequest,
     NotFound,
     ReplyError,
+    Request,
     ServerError,
     ZohoError,
 )
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.retry import Policy
 from zoho_async.sandbox import Fault, Sandbox
+from zoho_async.transport import Answer
 
 NEW = ContactInput(contact_name="Only Once")
 
@@ -227,3 +231,22 @@ async def test_a_stray_reply_is_never_the_answer_to_a_later_call(
     for row in rows:
         assert row.contact_id
         assert (await contacts.get(zoho, row.contact_id)).contact_id == row.contact_id
+
+
+class Broken:
+    """An answer whose head came, and whose body breaks off."""
+
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    async def read(self) -> Answer:
+        raise ConnectionBroken(Request("GET", "/x"), "the connection broke")
+
+
+async def test_a_refusal_is_heard_whatever_becomes_of_its_text(zoho: Session) -> None:
+    read: Any = zoho._account._read
+    assert (await read(Broken(429))).status == 429
+    with pytest.raises(ConnectionBroken):
+        await read(Broken(200))
