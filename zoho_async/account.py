@@ -50,7 +50,6 @@ from zoho_async.call import (
 from zoho_async.clock import Clock
 from zoho_async.closing import Closing
 from zoho_async.errors import (
-    AmbiguousWrite,
     ConfigurationError,
     LedgerError,
     LimitError,
@@ -64,6 +63,7 @@ from zoho_async.errors import (
     UnreadableReply,
     UsedAfterFork,
     ZohoError,
+    ambiguous,
 )
 from zoho_async.events import Called, Event, Observer, Refreshed, Retried, guarded
 from zoho_async.files import Document
@@ -71,7 +71,7 @@ from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, 
 from zoho_async.limits.agreed import Agreed, agreed_on
 from zoho_async.limits.keys import host_key, names_of, organization_key
 from zoho_async.regions import API_URLS, checked_url, region
-from zoho_async.retry import Policy, RetryBudget, outcome
+from zoho_async.retry import Policy, RetryBudget, asked_wait, verdict
 from zoho_async.transport import (
     ANSWER_TIMEOUT,
     Answer,
@@ -80,6 +80,7 @@ from zoho_async.transport import (
     proxy_for,
     verifies,
 )
+from zoho_async.verdict import is_ambiguous, next_step
 from zoho_async.wire import AnotherRecord, Unreadable
 
 T = TypeVar("T")
@@ -296,12 +297,11 @@ class Account:
         """
 
         found = await self._carry(call, partial(self._answer, call, read))
-        if not isinstance(found, UnreadableReply):
-            return found
-        if call.request.method == "GET":
+        if isinstance(found, UnreadableReply):
+            if call.kind != "read":
+                raise ambiguous(call.request, found) from found
             raise found
-        problem = f"it was answered (HTTP {found.status}), but the answer cannot be read"
-        raise AmbiguousWrite(call.request, problem) from found
+        return found
 
     async def receive(self, call: Call, name: str, use: Callable[[Document], Awaitable[T]]) -> T:
         """What ``use`` makes of the document that ``call`` answers.
@@ -316,33 +316,45 @@ class Account:
         return await self._carry(call, once)
 
     async def _carry(self, call: Call, once: Callable[[AccessToken, Slot, int], Awaitable[T]]) -> T:
-        """Try ``once``, and again while that may help."""
+        """Try ``once``, and again while that may help.
+
+        If any try of a write may have run, whatever ends the call is raised as `AmbiguousWrite`: a
+        later refusal says nothing about an earlier try.
+        """
         budget = self._budget(call.request.organization)
         budget.called()
-        attempt, renewed = 0, False
-        last: ZohoError | None = None
-        while True:
-            attempt += 1
-            try:
-                token, slot = await self._closing.wait(self._admitted(call))
-            except LimitError as limited:
-                limited.asked = call.request
-                raise limited from last
-            try:
-                return await once(token, slot, attempt)
-            except (TransportError, ReplyError) as error:
-                last = error
-            # "not authorized" may be a token that died early: one new token tells.
-            if (
-                isinstance(last, NotAuthorized)
-                and self._can_renew
-                and not (renewed or call.is_spent)
-            ):
-                renewed = await self._tokens.refused(token)
-                if renewed:
-                    attempt -= 1
-                    continue
-            await self._before_another(call, last, attempt, budget)
+        attempt, renewed, in_doubt = 0, False, False
+        last: TransportError | ReplyError | None = None
+        try:
+            while True:
+                attempt += 1
+                try:
+                    token, slot = await self._closing.wait(self._admitted(call))
+                except LimitError as limited:
+                    limited.asked = call.request
+                    raise limited from last
+                try:
+                    return await once(token, slot, attempt)
+                except (TransportError, ReplyError) as error:
+                    last = error
+                in_doubt = in_doubt or is_ambiguous(call.kind, verdict(last))
+                # "not authorized" may be a token that died early: one new token tells.
+                if self._may_renew(call, last) and not renewed:
+                    renewed = await self._tokens.refused(token)
+                    if renewed:
+                        attempt -= 1
+                        continue
+                await self._before_another(call, last, attempt, budget)
+        except ZohoError as error:
+            if in_doubt:
+                raise ambiguous(call.request, error) from error
+            raise
+
+    def _may_renew(self, call: Call, error: ZohoError) -> bool:
+        """Whether a new token may help; a write that may have run is not sent again."""
+        if not (isinstance(error, NotAuthorized) and self._can_renew) or call.is_spent:
+            return False
+        return not (call.kind == "write" and verdict(error).may_have_run)
 
     # -- one attempt ------------------------------------------------------------------------
 
@@ -405,7 +417,7 @@ class Account:
         began = self._clock.monotonic()
         opened = await self._opened(call, token, slot, attempt)
         try:
-            answer = call.understood(await opened.read())
+            answer = call.understood(await self._read(opened))
         except BaseException as broken:
             await self._lost(call, slot, broken, began, attempt)
             raise
@@ -430,9 +442,9 @@ class Account:
         began = self._clock.monotonic()
         opened = await self._opened(call, token, slot, attempt)
         try:
-            answer = await opened.peek(START)
-            if not is_document(answer):
-                answer = await opened.read()
+            answer = await opened.peek(START) if opened.status < 300 else None
+            if answer is None or not is_document(answer):
+                answer = call.understood(await self._read(opened))
         except BaseException as broken:
             opened.close()
             await self._lost(call, slot, broken, began, attempt)
@@ -449,6 +461,18 @@ class Account:
         document = Document(opened, name, finish)
         self._documents.add(document)
         return document
+
+    async def _read(self, opened: Opened) -> Answer:
+        """The answer, read to its end; of an error, its status if the body cannot be read.
+
+        A refusal for the limits must be heard, whatever becomes of its text.
+        """
+        try:
+            return await opened.read()
+        except TransportError:
+            if opened.status < 400:
+                raise
+            return Answer(opened.status, opened.headers, b"")
 
     async def _opened(self, call: Call, token: AccessToken, slot: Slot, attempt: int) -> Opened:
         """Send once and read the head of the answer. Where that fails the slot is settled."""
@@ -543,32 +567,29 @@ class Account:
     # -- again? -----------------------------------------------------------------------------
 
     async def _before_another(
-        self, call: Call, error: ZohoError, attempt: int, budget: RetryBudget
+        self, call: Call, error: TransportError | ReplyError, attempt: int, budget: RetryBudget
     ) -> None:
         """Return when it is time for another try; raise ``error`` (or worse) when there is none."""
-        kind = outcome(error)
-        if kind == "passing" and not call.may_repeat:
-            raise AmbiguousWrite(
-                call.request, f"it is not known whether it took effect ({type(error).__name__})"
-            ) from error
-        if call.is_spent and (kind != "final" or isinstance(error, NotAuthorized)):
+        step = next_step(call.kind, verdict(error))
+        if call.is_spent and (step != "raise" or isinstance(error, NotAuthorized)):
             error.add_note(
                 "The call was not tried again: a file in it comes from an iterator, which can be "
                 "read once only. Give its path or its bytes instead."
             )
             raise error
         patient = call.options.lane == "bulk"
-        given_up = attempt >= self._retry.tries and not (patient and kind == "refused")
-        if kind == "final" or given_up:
+        given_up = attempt >= self._retry.tries and not (patient and step == "after_block")
+        asked = 0.0 if step == "after_block" else asked_wait(error)
+        if step == "raise" or given_up or self._is_too_long(call, error, asked):
             raise error
-        if kind != "refused":
+        if step != "after_block":
             while wait := budget.spend():
                 if not patient:
                     raise error
                 await self._closing.wait(anyio.sleep(wait))
         # The scheduler's gates pace all refusals but "too many at once".
-        paced = kind == "refused" and not isinstance(error, TooManyInFlight)
-        delay = 0.0 if paced else self._retry.delay(attempt)
+        paced = step == "after_block" and not isinstance(error, TooManyInFlight)
+        delay = 0.0 if paced else asked + self._retry.delay(attempt)
         self.observe(
             Retried(
                 method=call.request.method,
@@ -580,6 +601,13 @@ class Account:
             )
         )
         await self._closing.wait(anyio.sleep(delay))
+
+    def _is_too_long(self, call: Call, error: ZohoError, asked: float) -> bool:
+        """Whether the server asks for a longer wait than the caller allows."""
+        if call.options.max_wait is None or asked <= call.options.max_wait:
+            return False
+        error.add_note(f"Zoho asked to wait {asked:.0f} s, longer than max_wait.")
+        return True
 
     def _budget(self, organization: str | None) -> RetryBudget:
         budget = self._budgets.get(organization)

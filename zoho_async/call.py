@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from calendar import timegm
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from email.utils import parsedate
 from functools import lru_cache
 from typing import Final, cast
@@ -15,8 +17,11 @@ from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply,
 from zoho_async.limits import Lane, Quota
 from zoho_async.multipart import Form
 from zoho_async.operation import Product
+from zoho_async.targets import quoted_id
 from zoho_async.transport import Answer, Body
+from zoho_async.verdict import Kind, Said, said_of
 from zoho_async.wire import Unreadable, read_envelope
+from zoho_async.wire.envelope import Envelope
 
 JSON: Final = "application/json"
 PDF: Final = "application/pdf"
@@ -24,6 +29,9 @@ FORM: Final = "application/x-www-form-urlencoded"
 
 #: How a success begins as Zoho writes it; what begins otherwise is looked at more closely.
 _SUCCESS: Final = b'{"code":0,"message":"'
+
+_NO_CONTENT: Final = 204
+_DONE: Final = b'{"code":0,"message":""}'
 
 #: As much of a document as is looked at before it is handed on.
 START: Final = 1024
@@ -94,9 +102,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return isinstance(self.body, Form) and self.body.is_spent
 
     @property
-    def may_repeat(self) -> bool:
-        """Whether sending it twice does no harm, as far as anyone said."""
-        return self.request.method == "GET" or self.repeatable or self.options.retry_writes
+    def kind(self) -> Kind:
+        """Whether it changes something, and may be sent twice then."""
+        if self.request.method == "GET":
+            return "read"
+        return "repeatable" if self.repeatable or self.options.retry_writes else "write"
 
     def url(self, api_url: str) -> str:
         """The whole URL. ``+`` and all else in values is percent-encoded, as Zoho needs it."""
@@ -121,7 +131,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return headers
 
     def understood(self, answer: Answer) -> Answer:
-        """``answer`` as this package reads answers; the retired XML API has to be translated."""
+        """``answer`` as this package reads answers; the retired XML API has to be translated.
+
+        A byte order mark before JSON is dropped. A write that is answered by HTTP 204 was done, and
+        there is nothing to tell of it.
+        """
+        if answer.status == _NO_CONTENT and not answer.body and self.kind != "read":
+            return msgspec.structs.replace(answer, body=_DONE)
+        if answer.body.startswith(BOM_UTF8):
+            return msgspec.structs.replace(answer, body=answer.body[len(BOM_UTF8) :])
         return answer
 
 
@@ -132,16 +150,13 @@ _quoted = lru_cache(1024)(quote)
 def path_of(template: str, ids: Sequence[str | int]) -> str:
     """``template`` with ``ids`` in place of its ``{names}``, in order.
 
-    Raises `ValueError` for an empty id: without it the path would be that of another operation.
+    Raises `ValueError` and `TypeError` for what is no id.
     """
     parts = template.split("{")
     path = parts[0]
     for part, value in zip(parts[1:], ids, strict=True):
         name, _, rest = part.partition("}")
-        text = str(value).strip()
-        if not text or text in {".", ".."}:
-            raise ValueError(f"{name} is {value!r}; an id is needed")
-        path += quote(text, safe="") + rest
+        path += quoted_id(name, value) + rest
     return path
 
 
@@ -151,38 +166,75 @@ def is_success(call: Call, answer: Answer) -> bool:
     Nearly every answer begins so, and looking at all of it costs a sixth of decoding it. What may
     still come to light is that the text is broken further on, which whoever decodes it finds out.
     """
-    return answer.status < 300 and answer.body.startswith(_SUCCESS) and call.accept == JSON
+    return is_fine(answer) and answer.body.startswith(_SUCCESS) and call.accept == JSON
+
+
+def is_fine(answer: Answer) -> bool:
+    """Whether the status says success."""
+    return 200 <= answer.status < 300
 
 
 def error_of(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
     """The exception that ``answer`` amounts to, or None for success.
 
-    Success is a status of 2xx and a code of 0, or no code (bulk writes answer rows instead).
+    Success is a status of 2xx and a code of 0, or no code and no ``error`` (bulk writes answer rows
+    instead). Zoho's word "error" in place of a number is an error.
     """
-    fine = answer.status < 300
-    if fine and call.accept != JSON:
+    if is_fine(answer) and call.accept != JSON:
         return _document_error(call, answer)
     try:
         envelope = read_envelope(answer.body)
+        said = _said(call, envelope)
     except Unreadable as problem:
-        if fine:
-            return UnreadableReply(call.request, str(problem), answer.status)
-        if answer.status < 400:
-            return UnreadableReply(
-                call.request, f"HTTP {answer.status}, a redirect to elsewhere", answer.status
-            )
-        return reply_error(call.request, answer.status, None, f"no reply in JSON: {problem}")
-    if fine and not envelope.code:
-        return None
-    return reply_error(
+        return _without_envelope(call, answer, problem)
+    return None if is_fine(answer) and said == "success" else _no(call, answer, envelope, said)
+
+
+def _without_envelope(
+    call: Call, answer: Answer, problem: Unreadable
+) -> ReplyError | UnreadableReply:
+    """The error for an answer that is no JSON: its status is all that there is."""
+    if is_fine(answer):
+        return UnreadableReply(call.request, str(problem), answer.status)
+    if answer.status < 400:
+        text = f"HTTP {answer.status}, a redirect to elsewhere"
+        return UnreadableReply(call.request, text, answer.status)
+    text = f"no reply in JSON: {problem}"
+    error = reply_error(call.request, answer.status, None, text, said="nothing")
+    error.retry_after = retry_after(answer)
+    return error
+
+
+def _said(call: Call, envelope: Envelope) -> Said:
+    """What an envelope says about the call. Raises `Unreadable` for a code that is none."""
+    sent = envelope.sent_code
+    word = sent.strip() if isinstance(sent, str) and envelope.code is None else ""
+    if envelope.code is None and sent is not None and not isinstance(sent, str):
+        raise Unreadable("the code in the reply is no number")
+    return said_of(envelope.code, word, call.codes, trouble=bool(envelope.error))
+
+
+def _no(call: Call, answer: Answer, envelope: Envelope, said: Said) -> ReplyError:
+    """The error that an envelope tells of."""
+    error = reply_error(
         call.request,
         answer.status,
         envelope.code,
-        envelope.message,
+        envelope.message or _message(envelope.error),
         scope=call.scope,
         choices=_ids(envelope.error_info),
         codes=call.codes,
+        said=said,
     )
+    error.retry_after = retry_after(answer)
+    return error
+
+
+def _message(error: object) -> str:
+    """What an ``error`` in an envelope tells, as text or as an object with a message."""
+    if isinstance(error, dict):
+        error = cast(dict[str, object], error).get("message")
+    return error if isinstance(error, str) else ""
 
 
 def _ids(error_info: object) -> tuple[str, ...]:
@@ -196,19 +248,10 @@ def _ids(error_info: object) -> tuple[str, ...]:
 def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
     """Errors stay JSON where a document was asked for; a page of HTML is no document."""
     if answer.content_type == JSON:
-        try:
+        with suppress(Unreadable):
             envelope = read_envelope(answer.body)
-        except Unreadable:
-            envelope = None
-        if envelope is not None and envelope.code:
-            return reply_error(
-                call.request,
-                answer.status,
-                envelope.code,
-                envelope.message,
-                scope=call.scope,
-                codes=call.codes,
-            )
+            if (said := _said(call, envelope)) != "success":
+                return _no(call, answer, envelope, said)
         return UnreadableReply(call.request, "JSON came instead of a document", answer.status)
     if not answer.body:
         return UnreadableReply(call.request, "an empty document came", answer.status)
@@ -222,7 +265,7 @@ def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply 
 
 def is_document(answer: Answer) -> bool:
     """Whether the start of an answer may be that of a document; errors come as JSON."""
-    return answer.status < 300 and answer.content_type != JSON
+    return is_fine(answer) and answer.content_type != JSON
 
 
 def quota_of(answer: Answer) -> Quota | None:

@@ -5,6 +5,9 @@ Catch by cause: `ZohoError` is everything, `ReplyError` is "Zoho answered no", `
 asked (method, path, organization), what came back (status, code, Zoho's message) and what to do.
 None ever holds a token, a query value or a body.
 
+Each error also knows what it says about the call: whether it ran, and whether another try may help
+(`zoho_async.verdict`).
+
 Zoho's codes under 10,000 are partly per module, so the HTTP status decides first; only the codes
 that mean the same in every module and under any status (`GLOBAL_CODES`) overrule it. They come as
 int or as text.
@@ -17,6 +20,8 @@ from datetime import datetime
 from typing import ClassVar, Final, Self
 
 import msgspec
+
+from zoho_async.verdict import Said, said_of
 
 
 class ZohoError(Exception):
@@ -167,11 +172,49 @@ class UnreadableReply(TransportError):
 class AmbiguousWrite(CallError):
     """A write was sent and its outcome is not known; it is never repeated by itself.
 
-    ``__cause__`` is what happened. Look the record up before writing again, or opt in to repeats
-    with ``with_options(retry_writes=True)`` where doing it twice is harmless.
+    ``status`` and ``code`` are those of the answer, None if there was none. ``__cause__`` is what
+    happened. Look the record up before writing again, or opt in to repeats with
+    ``with_options(retry_writes=True)`` if doing it twice is harmless: then this is raised once the
+    tries are used up and at least one of them may have run.
     """
 
     hint = "look up whether it took effect before writing again"
+
+    def __init__(
+        self, request: Request, problem: str, *, status: int | None = None, code: int | None = None
+    ) -> None:
+        self.status: Final = status
+        self.code: Final = code
+        super().__init__(request, problem)
+
+    @property
+    def method(self) -> str:
+        """The HTTP method of the call."""
+        return self.request.method
+
+    @property
+    def path(self) -> str:
+        """The path of the call, without its query."""
+        return self.request.path
+
+    @property
+    def organization(self) -> str | None:
+        """The organization that the call named, or None."""
+        return self.request.organization
+
+
+def ambiguous(request: Request, error: ZohoError) -> AmbiguousWrite:
+    """The `AmbiguousWrite` for a write that ended in ``error``; raise it from that."""
+    status: int | None = getattr(error, "status", None)
+    code: int | None = getattr(error, "code", None)
+    answer = "" if status is None else f", HTTP {status}"
+    number = "" if code is None else f", code {code}"
+    return AmbiguousWrite(
+        request,
+        f"it is not known whether it took effect ({type(error).__name__}{answer}{number})",
+        status=status,
+        code=code,
+    )
 
 
 # -- Zoho answered no ---------------------------------------------------------------------------
@@ -181,10 +224,13 @@ class ReplyError(CallError):
     """Zoho answered with an error: HTTP ``status``, its own ``code`` and ``message``.
 
     ``explanation`` is what the documents say that the code means in this resource, "" where they
-    say nothing. It never decides which exception this is.
+    say nothing. It never decides which exception this is. ``said`` is what the answer's body said
+    about the call, and ``retry_after`` the seconds after which Zoho asks for the next try, if any.
     """
 
     explanation = ""
+    said: Said = "code"
+    retry_after: float | None = None
 
     def __init__(self, request: Request, status: int, code: int | None, message: str) -> None:
         self.status: Final = status
@@ -385,14 +431,19 @@ def reply_error(
     scope: str = "",
     choices: tuple[str, ...] = (),
     codes: Mapping[int, str] | None = None,
+    said: Said | None = None,
 ) -> ReplyError:
     """The exception for an answer of HTTP ``status`` with Zoho's ``code`` (None where it has none).
 
     ``scope`` is the operation's documented scope, named by `MissingScope`; ``choices`` are the
     organizations that the answer lists, named by `OrganizationError`. ``codes`` are the meanings
-    that codes have in the operation's resource.
+    that codes have in the operation's resource. ``said`` is what the body said about the call; it
+    follows from ``code`` if it is left out, and an answer without a code then said nothing.
     """
     error = _reply_error(request, status, code, message, scope, choices)
+    if said is None:
+        said = "nothing" if code is None else said_of(code, "", codes or {}, trouble=False)
+    error.said = said
     if code is not None and code not in GLOBAL_CODES and codes and code in codes:
         return error.explained(codes[code])
     return error

@@ -3,7 +3,8 @@
 A read may be repeated after anything that another try can mend. A write may be repeated only when
 it certainly did not take effect: it never left this machine, or Zoho refused it for its limits or
 its token before running it. Whether a broken or timed-out write happened is not known, Zoho has no
-idempotency key, and booking an invoice twice is worse than an exception: `AmbiguousWrite`.
+idempotency key, and booking an invoice twice is worse than an exception: `AmbiguousWrite`. What an
+answer says about this is decided in `zoho_async.verdict`; here are the failures without an answer.
 
 Three brakes keep retries from making an outage worse: at most ``tries``; full jitter on doubling
 delays, so that callers do not return in step; and a `RetryBudget` for each organization, so that
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -26,32 +27,32 @@ from zoho_async.errors import (
     ConnectionBroken,
     NotConnected,
     RateLimited,
-    ServerError,
+    ReplyError,
+    TransportError,
     UnreadableReply,
-    ZohoError,
 )
+from zoho_async.verdict import Verdict, verdict_of
 
-#: Statuses of 5xx that another try can mend; a write that met one may have taken effect.
-_PASSING: Final = frozenset({500, 502, 503, 504})
-
-#: ``refused``: it did not run, the scheduler paces the next try. ``unsent``: it never left.
-#: ``passing``: it may have run, another try can mend it. ``final``: another try changes nothing.
-Outcome: TypeAlias = Literal["refused", "unsent", "passing", "final"]
+_UNSENT: Final = Verdict(may_have_run=False, again="unsent")
+_BROKEN: Final = Verdict(may_have_run=True, again="soon")
+#: No ``Retry-After`` is believed beyond a day, in seconds.
+_LONGEST_WAIT: Final = 86_400.0
 
 
-def outcome(error: ZohoError) -> Outcome:
-    """What kind of failure ``error`` is."""
-    if isinstance(error, RateLimited):
-        return "refused"
-    if isinstance(error, NotConnected):
-        return "unsent"
-    if isinstance(error, ServerError):
-        return "passing" if error.status in _PASSING else "final"
-    if isinstance(error, UnreadableReply):
-        return "passing" if error.status is None or error.status < 300 else "final"
-    if isinstance(error, ConnectionBroken | CallTimeout):
-        return "passing"
-    return "final"
+def verdict(error: ReplyError | TransportError) -> Verdict:
+    """Whether the call that ended in ``error`` may have run, and whether another try may help."""
+    match error:
+        case ReplyError():
+            found = verdict_of(error.status, error.said)
+            if found.again == "block" and not isinstance(error, RateLimited):
+                return Verdict(found.may_have_run, "never")  # nothing would pace another try
+            return found
+        case NotConnected():
+            return _UNSENT
+        case UnreadableReply():
+            return verdict_of(200 if error.status is None else error.status, "nothing")
+        case CallTimeout() | ConnectionBroken() | TransportError():
+            return _BROKEN
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def delay(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
         """Seconds to wait after failed ``attempt`` (the first is 1): full jitter."""
         return draw() * min(self.cap, self.base * 2.0 ** min(attempt - 1, 16))
+
+
+def asked_wait(error: ReplyError | TransportError) -> float:
+    """Seconds that the server asked to wait before another try (``Retry-After``), else 0."""
+    asked = error.retry_after if isinstance(error, ReplyError) else None
+    return min(asked or 0.0, _LONGEST_WAIT)
 
 
 class RetryBudget:

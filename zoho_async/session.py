@@ -39,6 +39,7 @@ from zoho_async.operation import PRODUCTS, ListOperation, Operation, Product
 from zoho_async.organizations import KnownOrganization, read_organizations
 from zoho_async.reply import Heard, Reply, reply_of
 from zoho_async.retry import Policy
+from zoho_async.targets import checked_headers, checked_path, checked_query
 from zoho_async.transport import Answer, Body
 from zoho_async.uploads import Upload
 from zoho_async.wire import Decoder, encode, read_envelope
@@ -358,12 +359,13 @@ class Session:
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
         """The reply that holds one page of a list, and what ``read`` made of its body."""
+        product = self._products.get(operation.product.name, operation.product)
         call = Call(
             request=self._request("GET", path_of(operation.path, ids), operation.per_user),
-            product=self._products.get(operation.product.name, operation.product),
+            product=product,
             options=self._options,
             caller=self,
-            query=query_of(query) if query else {},
+            query=checked_query(query_of(query), product.organization_query) if query else {},
             scope=operation.scope,
             codes=operation.codes,
             per_user=operation.per_user,
@@ -386,22 +388,23 @@ class Session:
 
         ``path`` begins after the version (``/settings/preferences``). Returns the reply's JSON,
         numbers with a decimal point as `Decimal`. Raises as `call` does, and `ConfigurationError`
-        for a method, path or product that cannot be.
+        for a method, path, header or product that cannot be: a path holds no query, fragment, blank
+        or ``..``, and neither headers nor ``query`` name the organization.
         """
         verb = method.upper()
         if verb not in _METHODS:
             raise ConfigurationError(f"method {method!r} is none of {', '.join(sorted(_METHODS))}")
-        if not path.startswith("/") or "?" in path:
-            raise ConfigurationError(f"path {path!r} must begin with / and hold no query")
+        checked_path(path)
         if product not in self._products:
             raise ConfigurationError(f"product {product!r} is none of {', '.join(self._products)}")
+        called = self._products[product]
         call = Call(
             request=self._request(verb, path, False),
-            product=self._products[product],
+            product=called,
             options=self._options,
             caller=self,
-            query=query_of(query) if query else {},
-            headers=query_of(headers) if headers else {},
+            query=checked_query(query_of(query), called.organization_query) if query else {},
+            headers=self._headers(headers),
             body=None if body is UNSET else encode(body),
         )
         return (await self._send(call, untyped))[1]
@@ -455,15 +458,16 @@ class Session:
         body: Body = None,
         content_type: str = JSON,
     ) -> Call:
+        product = self._products.get(operation.product.name, operation.product)
         return Call(
             request=self._request(
                 operation.method, path_of(operation.path, ids), operation.per_user
             ),
-            product=self._products.get(operation.product.name, operation.product),
+            product=product,
             options=self._options,
             caller=self,
-            query=query_of(query) if query else {},
-            headers=query_of(headers) if headers else {},
+            query=checked_query(query_of(query), product.organization_query) if query else {},
+            headers=self._headers(headers),
             body=body,
             content_type=content_type,
             scope=operation.scope,
@@ -472,6 +476,13 @@ class Session:
             repeatable=operation.repeatable,
             per_user=operation.per_user,
         )
+
+    def _headers(self, headers: Mapping[str, object] | None) -> Mapping[str, str]:
+        """Headers as they are sent. Raises `ConfigurationError` for those that cannot be."""
+        if not headers:
+            return {}
+        named = [product.organization_header for product in self._products.values()]
+        return checked_headers(query_of(headers), named)
 
     def _request(self, method: str, path: str, per_user: bool) -> Request:
         return Request(method, path, None if per_user else self._organization)

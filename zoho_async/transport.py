@@ -6,6 +6,13 @@ redirects (with the Authorization header), and adds credentials from ``~/.netrc`
 off. What remains is one question, answered by the exception's class: did the request leave this
 machine? `NotConnected` says no; `ConnectionBroken` and `CallTimeout` say perhaps.
 
+HTTP/1.1 tells answers apart by their order alone: one reply that was not asked for would shift all
+later ones to the wrong calls. So before a request is written, its connection must hold nothing
+unread, neither in aiohttp nor in the kernel; one that does is closed, and another is taken. aiohttp
+looks at this only when a connection is given back, not when it is taken again. What cannot be seen
+this way is a reply that arrives after the request was written and before the true answer: only the
+id in the answer tells it from the true one.
+
 Connections are `CONNECTIONS` at most, or what the caller's own connector allows. A request first
 takes a place among them (`Transport.take`), so that it never waits within aiohttp, which would
 count that wait as a failure to connect: a session that calls for hundreds of organizations has to
@@ -16,9 +23,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import select
 import ssl
 import sys
 import urllib.request
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -26,8 +35,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 import msgspec
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from yarl import URL
 
+from zoho_async.decompress import ACCEPTED, NotDecompressed, decompressor
 from zoho_async.errors import (
     CallTimeout,
     ConfigurationError,
@@ -73,7 +85,8 @@ class Opened:
     """An HTTP answer whose head is here and whose body is on its way.
 
     Close it, read or not: a connection with an unread body is cut. Reading raises
-    `ConnectionBroken` or `CallTimeout`. Headers are asked for by their names in lower case.
+    `ConnectionBroken` or `CallTimeout`, and `UnreadableReply` for a body whose compression is
+    broken, cut short or beyond ``MOST_BYTES``. Headers are asked for by their names in lower case.
     """
 
     def __init__(
@@ -92,6 +105,8 @@ class Opened:
         self._start = b""
         self.status: Final = response.status
         self.headers: Final = response.headers  # finds names in whatever case
+        self._compressed: Final = decompressor(response.headers.get("Content-Encoding", ""))
+        self._size = 0
 
     async def peek(self, most: int) -> Answer:
         """The answer as far as its first ``most`` bytes, which stay to be read."""
@@ -102,16 +117,16 @@ class Opened:
     async def read(self) -> Answer:
         """The answer, read to its end. Raises `UnreadableReply` beyond ``MOST_BYTES``."""
         content = self._response.content
-        if content.is_eof() and content.exception() is None:  # as a small one, all of it is here
+        is_plain = self._compressed is None
+        if is_plain and content.is_eof() and content.exception() is None:  # a small one is all here
             return self._answer(self._start + content.read_nowait())
         pieces, self._start = [self._start], b""
         size = len(pieces[0])
-        while not content.at_eof() and (piece := await self._next()):
+        while not (is_plain and content.at_eof()) and (piece := await self._next()):
             pieces.append(piece)
             size += len(piece)
             if size > MOST_BYTES:
-                text = f"the answer is longer than {MOST_BYTES:,} bytes"
-                raise UnreadableReply(self._request, text, self.status)
+                raise self._too_long()
         return self._answer(b"".join(pieces))
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -132,6 +147,27 @@ class Opened:
 
     async def _next(self, most: int | None = None) -> bytes:
         """What has come, ``most`` bytes of it at most; nothing at the end."""
+        if self._compressed is None:
+            return await self._sent(most)
+        try:
+            while not (plain := self._compressed.take(most or _PIECE)):
+                if not (more := await self._sent()):
+                    self._compressed.end()
+                    return b""
+                self._compressed.feed(more)
+        except NotDecompressed as problem:
+            raise UnreadableReply(self._request, str(problem), self.status) from None
+        self._size += len(plain)
+        if self._size > MOST_BYTES:
+            raise self._too_long()
+        return plain
+
+    def _too_long(self) -> UnreadableReply:
+        text = f"the answer is longer than {MOST_BYTES:,} bytes"
+        return UnreadableReply(self._request, text, self.status)
+
+    async def _sent(self, most: int | None = None) -> bytes:
+        """As `_next`, of what was sent."""
         content = self._response.content
         try:
             return await (content.readany() if most is None else content.read(most))
@@ -147,19 +183,84 @@ class _Broken(Exception):
     """Stands in for the exceptions upon which aiohttp would send the request again."""
 
 
+class _Unread(Exception):
+    """Something waits to be read on a connection, and nothing was written to it."""
+
+    def __init__(self, *, was_used: bool) -> None:
+        self.was_used: Final = was_used
+        super().__init__()
+
+
 #: What aiohttp and the sockets below it raise.
-_FAULTS: Final = (_Broken, aiohttp.ClientError, OSError)
+_FAULTS: Final = (_Broken, _Unread, aiohttp.ClientError, OSError)
+
+#: For each connection that has carried a request: whether something waits to be read in the kernel.
+_WAITING: Final[weakref.WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], bool]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that is written to a connection on which nothing waits to be read."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        protocol, transport = conn.protocol, conn.transport
+        if protocol is not None and transport is not None:
+            is_waiting = _WAITING.get(protocol)
+            was_used = is_waiting is not None
+            if is_waiting is None:
+                is_waiting = _WAITING[protocol] = _watch(transport)
+            # A new TLS connection may still get its session tickets.
+            is_quiet = not was_used and transport.get_extra_info("ssl_object") is not None
+            if _has_heard(protocol) or (not is_quiet and is_waiting()):
+                raise _Unread(was_used=was_used)
+        return await super().send(conn)
+
+
+def _has_heard(protocol: ResponseHandler) -> bool:
+    """Whether aiohttp has read more from a connection than its last answer."""
+    # It starts the timer when bytes come, and ends it with the answer. On an idle connection the
+    # timer runs if half of a head has come, which `should_close` does not show.
+    timer: object = getattr(protocol, "_read_timeout_handle", None)
+    return protocol.should_close or timer is not None
+
+
+def _watch(transport: asyncio.Transport) -> Callable[[], bool]:
+    """Make a function that says whether something, or the end, waits to be read."""
+    found = transport.get_extra_info("socket")
+    if found is None:
+        return lambda: False
+    descriptor: int = found.fileno()
+    if descriptor < 0:
+        return lambda: True
+    if sys.platform == "win32":
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))
 
 
 async def _never_again(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     try:
-        return await handler(request)
+        return await _on_clean_connection(request, handler)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _Broken(type(error).__name__) from error
+
+
+async def _on_clean_connection(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Try connections until one holds nothing unread; those that do are closed by aiohttp."""
+    while True:
+        try:
+            return await handler(request)
+        except _Unread as found:
+            if not found.was_used:
+                raise
 
 
 def verifies(connector: aiohttp.BaseConnector) -> bool:
@@ -185,7 +286,13 @@ class Transport:
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_never_again,),
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            request_class=_Request,
+            headers={
+                "User-Agent": user_agent,
+                "Accept": "application/json",
+                "Accept-Encoding": ACCEPTED,
+            },
+            auto_decompress=False,
         )
 
     async def close(self) -> None:
@@ -298,6 +405,8 @@ def _as_ours(error: Exception, request: Request, url: str) -> Exception:
             | aiohttp.ClientHttpProxyError()
         ):
             return NotConnected(request, f"no connection to {host} ({_name(error)})")
+        case _Unread():
+            return NotConnected(request, f"{host} sent something before it was asked")
         case TimeoutError():
             return CallTimeout(request, "no answer in time")
         case _:

@@ -9,43 +9,51 @@ from zoho_async.errors import (
     ConnectionBroken,
     InvalidRequest,
     NotConnected,
+    ReplyError,
     Request,
+    TransportError,
     UnreadableReply,
-    ZohoError,
     reply_error,
 )
-from zoho_async.retry import Outcome, Policy, RetryBudget, outcome
+from zoho_async.retry import Policy, RetryBudget, asked_wait, verdict
+from zoho_async.verdict import Again, Verdict
 
 _CALL = Request("GET", "/invoices")
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
+    ("error", "may_have_run", "again"),
     [
-        (reply_error(_CALL, 429, 44, ""), "refused"),
-        (reply_error(_CALL, 429, 43, ""), "refused"),
-        (reply_error(_CALL, 400, 44, ""), "refused"),
-        (reply_error(_CALL, 200, 1070, ""), "refused"),
-        (reply_error(_CALL, 429, 45, ""), "refused"),
-        (reply_error(_CALL, 429, None, ""), "refused"),
-        (NotConnected(_CALL, ""), "unsent"),
-        (ConnectionBroken(_CALL, ""), "passing"),
-        (CallTimeout(_CALL, ""), "passing"),
-        (reply_error(_CALL, 500, 1000, ""), "passing"),
-        (reply_error(_CALL, 502, None, ""), "passing"),
-        (reply_error(_CALL, 503, None, ""), "passing"),
-        (reply_error(_CALL, 504, None, ""), "passing"),
-        (reply_error(_CALL, 501, None, ""), "final"),
-        (UnreadableReply(_CALL, "", 200), "passing"),
-        (UnreadableReply(_CALL, "", 302), "final"),
-        (reply_error(_CALL, 400, 1000, ""), "final"),
-        (reply_error(_CALL, 404, 1002, ""), "final"),
-        (reply_error(_CALL, 200, 9004, ""), "final"),
-        (reply_error(_CALL, 401, 57, ""), "final"),
+        (NotConnected(_CALL, ""), False, "unsent"),
+        (ConnectionBroken(_CALL, ""), True, "soon"),
+        (CallTimeout(_CALL, ""), True, "soon"),
+        (UnreadableReply(_CALL, "", 200), True, "soon"),
+        (UnreadableReply(_CALL, ""), True, "soon"),
+        (UnreadableReply(_CALL, "", 302), True, "never"),
+        (reply_error(_CALL, 429, 44, ""), False, "block"),
+        (reply_error(_CALL, 500, 1000, ""), True, "soon"),
+        (reply_error(_CALL, 404, 1002, ""), False, "never"),
     ],
 )
-def test_outcomes(error: ZohoError, expected: Outcome) -> None:
-    assert outcome(error) == expected
+def test_what_a_failure_says_about_its_call(
+    error: ReplyError | TransportError, may_have_run: bool, again: Again
+) -> None:
+    assert verdict(error) == Verdict(may_have_run, again)
+
+
+@pytest.mark.parametrize("code", [14, 57, 6024, 6041])
+def test_an_error_that_blocks_nothing_is_not_repeated_after_a_block(code: int) -> None:
+    assert verdict(reply_error(_CALL, 429, code, "")) == Verdict(False, "never")
+
+
+def test_the_wait_that_a_server_asks_for_is_kept_and_never_beyond_a_day() -> None:
+    error = reply_error(_CALL, 503, None, "")
+    assert asked_wait(error) == 0.0
+    error.retry_after = 7.0
+    assert asked_wait(error) == 7.0
+    error.retry_after = 1e8
+    assert asked_wait(error) == 86_400.0
+    assert asked_wait(ConnectionBroken(_CALL, "")) == 0.0
 
 
 def test_codes_of_a_module_do_not_overrule_the_status() -> None:

@@ -92,7 +92,7 @@ def _columns(kind: str) -> Iterable[Column]:
             continue
         if kind in _TOKENS | _CODES and column == "refresh":
             continue
-        if column == "download" and kind in ("cut", "wrong_type"):
+        if column == "download" and kind in ("cut", "wrong_type", "byte_order_mark"):
             continue
         yield column
 
@@ -106,6 +106,14 @@ ROWS: Final = (
     _row("status"),
     _row("status", " 503", status=503),
     _row("status_html"),
+    _row("status", " 501", status=501),
+    _row("status", " 521", status=521),
+    _row("status", " 408", status=408),
+    _row("status_done"),
+    _row("status_html_done"),
+    _row("status_html_done", " 404", status=404),
+    _row("code", " of the resource with HTTP 500", code=1002, status=500),
+    _row("code", " as a word with HTTP 200", code="error", status=200),
     _row("code", " 1000 with HTTP 200", code=1000),
     _row("code", " 1000 with HTTP 400", code=1000, status=400),
     _row("code", " 57 with HTTP 401", code=57, status=401),
@@ -119,7 +127,7 @@ ROWS: Final = (
     _row("wrong_type", ", text", value="none"),
     _row("wrong_type", ", all of it", field="*", value=["?"]),
     _row("wrong_content_type"),
-    _row("bad_gzip"),
+    *(_row(kind) for kind in ("bad_gzip", "cut_gzip", "byte_order_mark", "no_content", "stray")),
     _row("odd", " total", field="total", value="a lot"),
     *(_row(kind) for kind in ("last_page", "always_more")),
     _row("repeat_rows", rows=3),
@@ -170,7 +178,7 @@ class Cell:
         made = await contacts.create(self.zoho, ContactInput(contact_name="Only Once"))
         if made.contact_name is None:
             assert not made.contact_id
-            assert made.extra
+            assert made.extra or self.box.faults[0].kind == "no_content"
             return "empty record"
         assert made.contact_name == "Only Once"
         return "value"
@@ -363,6 +371,28 @@ all that was sent in its `extra`. A write that returned happened once, one that 
 place in the limits, no connection and no task is left, and the session works on. Empty: the fault
 cannot act there, or (half a document with nothing to tell its length) cannot be told from the real
 thing.
+
+What the answer to a write means follows from its status, and from Zoho's code in it:
+
+| a write is answered by | outcome |
+|---|---|
+| 4xx with JSON and a code above 0, or a word as its code (not 408, 499) | error, did not run |
+| 2xx with a code above 0, or a word as its code | error, did not run |
+| 429 with JSON | refused before it ran, repeated after the block |
+| 501, 505, 521, 523, 525, 526 | error, did not run |
+| 5xx with JSON and a code from the resource's own table (not 1000) | error, did not run |
+| every other 5xx, 408, 499, a redirect, not JSON, an unreadable 2xx | `AmbiguousWrite` |
+| 204 without a body | done |
+
+`AmbiguousWrite` has the answer's `status` and `code`. A 4xx with JSON but without a code says
+nothing either, and is one too.
+
+A write that may be sent twice (an upsert, or `retry_writes=True`) is repeated as a read is. It
+raises `AmbiguousWrite` if the tries are used up, or end in a refusal, and one of them may have run.
+
+A read is repeated for 500, 502, 503, 504, 520 to 529, 408 and 499, for a 2xx that cannot be read,
+and after the block for 429. It waits as long as `Retry-After` says, if `max_wait` allows it, and
+raises the error at once if not. Nothing else is repeated: 501 and 505 would come again.
 
 One request is spoilt:
 

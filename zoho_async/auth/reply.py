@@ -9,6 +9,7 @@ tokens, so what to do depends on the grant that was asked for.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -68,6 +69,8 @@ class _Answer(msgspec.Struct):
     error_description: str = ""
 
 
+#: Someone between us and the accounts server lost patience.
+_IMPATIENT: Final = frozenset({408, 499})
 _ANSWER: Final = decoder_of(_Answer, strict=False)
 
 
@@ -153,7 +156,7 @@ def refused(error: str, grant_type: GrantType) -> AuthError:
 
 def _read(status: int, body: bytes) -> _Answer:
     try:
-        return _ANSWER.decode(body)
+        return _ANSWER.decode(body.removeprefix(BOM_UTF8))
     except UNDECODABLE:
         raise AccountsUnavailable(
             f"the accounts server answered HTTP {status} with something that is not JSON: "
@@ -162,7 +165,7 @@ def _read(status: int, body: bytes) -> _Answer:
 
 
 def _problem(status: int, answer: _Answer, grant_type: GrantType) -> AuthError:
-    if status >= 500:
+    if status >= 500 or status in _IMPATIENT:
         return AccountsUnavailable(f"the accounts server failed (HTTP {status}); try again later")
     name = answer.error.strip().lower()
     if name in ("invalid_code", "invalid_grant", "invalid_token"):

@@ -19,6 +19,7 @@ from zoho_async.cli.output import as_text
 from zoho_async.errors import ConfigurationError, Request
 from zoho_async.operation import PRODUCTS
 from zoho_async.session import Session
+from zoho_async.targets import checked_path
 from zoho_async.wire import Unreadable, encode
 from zoho_async.wire.text import untyped
 
@@ -81,10 +82,10 @@ def shown(asked: Asked, zoho: Session) -> str:
 
 
 def full_path(path: str) -> str:
-    """``path`` with its leading slash. Raises `ConfigurationError` for one with a query."""
+    """``path`` with its leading slash. Raises `ConfigurationError` for one that cannot be."""
     if "?" in path:
         raise ConfigurationError(f"the path {path!r} holds a query; give it as --query NAME=VALUE")
-    return path if path.startswith("/") else f"/{path}"
+    return checked_path(path if path.startswith("/") else f"/{path}")
 
 
 def read_body(text: str | None) -> Any | UnsetType:

@@ -37,6 +37,7 @@ from zoho_async.operation import ListOperation
 from zoho_async.paging import Pager
 from zoho_async.regions import region
 from zoho_async.retry import Policy
+from zoho_async.targets import checked_path
 from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, Unreadable
 from zoho_async.wire import query as query_of
@@ -171,8 +172,7 @@ class Legacy:
         verb = method.upper()
         if verb not in _METHODS:
             raise ConfigurationError(f"method {method!r} is none of GET, POST")
-        if not path.startswith("/") or "?" in path:
-            raise ConfigurationError(f"path {path!r} must begin with / and hold no query")
+        checked_path(path.removesuffix("/"))  # its documents write some with a slash
         call = self._call(verb, path, query_of(form or {}))
         reply: dict[str, Any] = (await self._account.send(call, untyped))[1]
         return {name: value for name, value in reply.items() if name not in ("code", "message")}

@@ -24,6 +24,11 @@ _BODY: Final = decoder_of(dict[str, Any] | list[dict[str, Any]], float_hook=Deci
 #: Linger on, for no time: closing then resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
 _FLOOD: Final = b" " * 16_384
+_STRAY_BODY: Final = b'{"code":0,"message":"success"}'
+_STRAY: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_STRAY_BODY), _STRAY_BODY)
+)
 
 
 def organization_of(request: web.BaseRequest) -> str | None:
@@ -70,6 +75,8 @@ async def sent(
             return await _broken_off(request, reply)
         case "endless":
             return await _endlessly(request, reply)
+        case "stray":
+            return await _with_stray(request, reply)
         case _:
             return response(reply)
 
@@ -124,6 +131,16 @@ async def _endlessly(request: web.BaseRequest, reply: Reply) -> web.StreamRespon
         while not _gone(request):
             await answer.write(_FLOOD)
             await asyncio.sleep(0.001)
+    return answer
+
+
+async def _with_stray(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    """Send an answer, and after it one that was not asked for."""
+    answer = response(reply)
+    await answer.prepare(request)
+    await answer.write_eof()
+    if request.transport is not None:
+        request.transport.write(_STRAY)
     return answer
 
 

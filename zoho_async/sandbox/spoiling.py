@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from codecs import BOM_UTF8
 from decimal import Decimal
 from typing import Any, Final
 
@@ -56,20 +58,23 @@ def instead(fault: Fault, *, of_accounts: bool) -> Reply:
             return denied(fault.message or "invalid_code")
         case "throttled_grant":
             return throttled()
-        case "status_html":
+        case "status_html" | "status_html_done":
             return Reply(status=fault.status or 502, code=None, body=_HTML, content_type=_HTML_TYPE)
         case "refuse":
-            seconds = fault.retry_after
-            headers = {} if seconds is None else {"Retry-After": str(int(seconds))}
             message = fault.message or "You have been blocked for some time."
-            return _refusal(fault.status or 429, fault, message, headers)
+            return _refusal(fault.status or 429, fault, message, _retry_after(fault))
         case "unknown_token":
             body = ENCODER.encode({"code": 14, "message": "Invalid value passed for authtoken."})
             return Reply(status=401, code=14, body=body, content_type=JSON_TYPE)
-        case "status":
+        case "status" | "status_done":
             message = fault.message or "Internal error"
-            body = ENCODER.encode({"code": 1000, "message": message})
-            return Reply(status=fault.status or 500, code=1000, body=body, content_type=JSON_TYPE)
+            return Reply(
+                status=fault.status or 500,
+                code=1000,
+                body=ENCODER.encode({"code": 1000, "message": message}),
+                content_type=JSON_TYPE,
+                headers=_retry_after(fault),
+            )
         case _:
             return _refusal(fault.status or 200, fault, fault.message or "Internal error", {})
 
@@ -78,8 +83,19 @@ def spoil(fault: Fault, reply: Reply) -> Reply:
     """What a fault makes of a finished answer (how it is sent is `exchange`'s)."""
     page = reply.page
     match fault.kind:
+        case "status_done" | "status_html_done":
+            return instead(fault, of_accounts=False)
         case "empty":
             return _with_body(reply, b"")
+        case "no_content" if reply.status < 300:
+            return Reply(status=204, code=None, body=b"")
+        case "byte_order_mark":
+            return _with_body(reply, BOM_UTF8 + reply.content())
+        case "cut_gzip":
+            packed = gzip.compress(reply.content())
+            whole = _with_body(reply, packed[: len(packed) * 2 // 3])
+            coded = {**reply.headers, "Content-Encoding": "gzip"}
+            return msgspec.structs.replace(whole, headers=coded)
         case "cut":
             body = reply.content()
             return _with_body(reply, body[: len(body) // 2])
@@ -131,6 +147,10 @@ def _refusal(status: int, fault: Fault, message: str, headers: dict[str, str]) -
         content_type=JSON_TYPE,
         headers=headers,
     )
+
+
+def _retry_after(fault: Fault) -> dict[str, str]:
+    return {} if fault.retry_after is None else {"Retry-After": str(int(fault.retry_after))}
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,20 +18,26 @@ class Envelope(msgspec.Struct, frozen=True):
     """Zoho's verdict on a call.
 
     ``code`` is 0 for success and ``None`` where the reply holds no number of that name, as those of
-    the token endpoint do. ``error_info`` is whatever Zoho sent under that name.
+    the token endpoint do. ``sent_code`` is the code as it was sent, ``None`` where there is none.
+    ``error_info`` and ``error`` are whatever Zoho sent under these names.
     """
 
     code: int | None
     message: str
     error_info: Any = None
+    sent_code: Any = None
+    error: Any = None
 
 
 class _Head(msgspec.Struct):
     code: int | str | None = None
     message: str = ""
     error_info: Any = None
+    error: Any = None
 
 
+#: A code as text; no code of Zoho's has more than six digits.
+_NUMBER: Final = re.compile(r"([+-]?[0-9]{1,18})(?:\.0+)?")
 _HEAD: Final = decoder_of(_Head, float_hook=Decimal)
 
 
@@ -40,7 +47,7 @@ def read_envelope(body: bytes) -> Envelope:
         head = _HEAD.decode(body)
     except UNDECODABLE:
         return _of_anything(untyped_object(body))
-    return Envelope(_code(head.code), head.message, head.error_info)
+    return Envelope(_code(head.code), head.message, head.error_info, head.code, head.error)
 
 
 def _of_anything(reply: dict[str, Any]) -> Envelope:
@@ -49,6 +56,8 @@ def _of_anything(reply: dict[str, Any]) -> Envelope:
         _code(reply.get("code")),
         message if isinstance(message, str) else "",
         reply.get("error_info"),
+        reply.get("code"),
+        reply.get("error"),
     )
 
 
@@ -57,6 +66,8 @@ def _code(sent: object) -> int | None:
         return None
     if isinstance(sent, int):
         return sent
-    if isinstance(sent, str) and sent.strip().lstrip("+-").isdecimal():
-        return int(sent) if len(sent) < 20 else None
+    if isinstance(sent, Decimal) and sent.is_finite() and abs(sent) < 10**18:
+        return int(sent) if sent == sent.to_integral_value() else None
+    if isinstance(sent, str) and (number := _NUMBER.fullmatch(sent.strip())):
+        return int(number[1])
     return None
