@@ -27,6 +27,10 @@ class ConfigurationError(ZohoError):
     """The caller's settings cannot work: a region, URL, credential or option. Nothing was sent."""
 
 
+class LedgerError(ZohoError):
+    """The place where the limits are kept cannot be read or written now. Nothing was sent."""
+
+
 class SessionClosed(ZohoError):
     """The session was closed before or during this call."""
 

@@ -61,7 +61,10 @@ class BlockingRedis(RedisLedger):
         super().__init__(url, lease=3600.0)
         self.client = BlockingClient(url)
         self.client.ordinary.flushall()
-        self._time = lambda _: asyncio.get_running_loop().time()
+        self._time = lambda: asyncio.get_running_loop().time()
+        epoch = {"id": "first", "birth": "0"}
+        epoch["run_id"] = self.client.ordinary.info("server")["run_id"]
+        self.client.ordinary.hset("zoho_async:1:epoch", mapping=epoch)
 
     def _link(self) -> Any:
         link = super()._link()

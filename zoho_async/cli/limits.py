@@ -84,6 +84,10 @@ def gauges(seen: Snapshot) -> list[str]:
     if seen.day_reset_in is not None:
         day += f", anew in {seconds(seen.day_reset_in)}"
     lines.append(day)
+    if seen.starts_in > 0:
+        lines.append(
+            f"{'new':9}  for {seconds(seen.starts_in)}: the ledger may not know all calls yet"
+        )
     if seen.blocked_for > 0:
         lines.append(f"{'blocked':9}  for {seconds(seen.blocked_for)}: nothing is sent")
     return lines

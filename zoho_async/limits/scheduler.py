@@ -36,7 +36,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import WaitTooLong
-from zoho_async.events import Blocked, Observer, Refused, Waited
+from zoho_async.events import Blocked, LedgerStarted, Observer, Refused, Waited
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.figures import Lane, Limits, Snapshot
 from zoho_async.limits.ledger import Ledger, MemoryLedger
@@ -204,7 +204,7 @@ class Scheduler:
             if blocked_for > 0:
                 self._tell(Blocked(organization=self.organization, seconds=blocked_for))
 
-    def _tell(self, event: Waited | Refused | Blocked) -> None:
+    def _tell(self, event: Waited | Refused | Blocked | LedgerStarted) -> None:
         """Tell the observer; one that fails must not cost a place that was just taken."""
         try:
             if self.observer is not None:
@@ -344,6 +344,8 @@ class Scheduler:
             other.wake()
         if denial.reason in ("block", "day") and abs(line.until - before) > 1.0:
             self._send_away(line, denial)
+        if denial.reason == "ledger_new" and denial.wait and abs(line.until - before) > 1.0:
+            self._tell(LedgerStarted(organization=self.organization, seconds=denial.wait))
         if line.parked and not waiter.patient:
             raise exhausted(denial)
         self._check_patience(waiter, line.until, denial)
