@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -54,12 +56,16 @@ class _Row(msgspec.Struct, array_like=True):
 
 
 class _Seen(msgspec.Struct):
-    """What a decision is made of: both usages at ``now``, which may be early by ``unsure``."""
+    """What a decision is made of: both usages at ``now``, which may be early by ``unsure``.
+
+    ``time`` is the server's. It is before ``now`` if its clock was set back.
+    """
 
     row: _Row
     whole: _Row
     epoch: Epoch
     alive: frozenset[str]
+    time: float
     now: float
     unsure: float
 
@@ -70,7 +76,7 @@ class _Seen(msgspec.Struct):
     def starts_in(self, limits: Limits, lease: float) -> float:
         """Seconds for which no place is given, because calls may have been forgotten."""
         since = max(self.epoch.birth, self.row.lost, self.whole.lost)
-        return max(0.0, since + epochs.settled(limits, lease) - self.now)
+        return max(0.0, since + epochs.settled(limits, lease) - self.time)
 
 
 class RedisLedger:
@@ -209,7 +215,7 @@ class RedisLedger:
             if wait > 0:
                 return Denial("ledger_new", wait)
             given = epochs.connected(
-                limits, seen.epoch, {*seen.alive, link.name}, seen.now, self._reach(limits)
+                limits, seen.epoch, {*seen.alive, link.name}, seen.time, self._reach(limits)
             )
             if given is None:
                 return Denial("ledger", AGAIN)
@@ -389,12 +395,12 @@ class RedisLedger:
         whole, moved_whole = row, False
         if account != key:
             whole, moved_whole = self._read(
-                link, account, found.whole, found.whole_lost, found.epoch, row.now, known, limits
+                link, account, found.whole, found.whole_lost, found.epoch, now, known, limits
             )
             row.now = whole.now = max(row.now, whole.now)
         if fresh:
             moved |= self._tidy(link, key, row, {*found.alive, link.name}, limits)
-        return _Seen(row, whole, found.epoch, found.alive, row.now, unsure), moved, moved_whole
+        return _Seen(row, whole, found.epoch, found.alive, now, row.now, unsure), moved, moved_whole
 
     def _read(
         self,
@@ -415,12 +421,7 @@ class RedisLedger:
             row.now = now
         row.now = max(row.now, now)
         if packed and row.epoch != epoch.id:
-            # Of an earlier epoch: what came after it was written is missing.
-            state.bury(row.usage, _gone, limits, row.now)
-            row = _Row(
-                row.now, row.usage, epoch.id, _number(now), row.lost, dict(row.usage.day.hours)
-            )
-            row.usage.serial = max(row.usage.serial, row.born)
+            self._migrate(row, epoch, now, limits)
             changed = True
         memory = link.remembered.get(key)
         if memory is not None and memory.born != row.born:
@@ -430,7 +431,7 @@ class RedisLedger:
 
     def _row(self, key: str, packed: bytes, lost: float | None, epoch: Epoch, now: float) -> _Row:
         if not packed:
-            number = _number(now)
+            number = _number()
             missing = NEVER if lost is None else lost
             return _Row(now, Usage(serial=number), epoch.id, number, missing)
         try:
@@ -440,6 +441,19 @@ class RedisLedger:
                 f"the limits that Redis keeps in {name(key)} cannot be read ({error}); delete "
                 "the key once no call was made for two minutes"
             ) from None
+
+    def _migrate(self, row: _Row, epoch: Epoch, now: float, limits: Limits) -> None:
+        """Bring a row of an earlier epoch into this one, by the clock of the server of this one.
+
+        What came after it was written is missing. No worker's open calls are known; those who live
+        enter theirs again.
+        """
+        if now < row.now:
+            state.shift(row.usage, now - row.now)
+            row.now = now
+        state.bury(row.usage, _gone, limits, row.now)
+        row.usage.serial = row.born = _number()
+        row.epoch, row.base = epoch.id, dict(row.usage.day.hours)
 
     def _enter_again(self, link: Link, key: str, row: _Row, memory: Memory, known: Known) -> None:
         """Enter what this worker remembers of a usage that was lost or set back."""
@@ -493,14 +507,16 @@ class RedisLedger:
     async def _renew(self, link: Link) -> None:
         while self._needed(link):
             await asyncio.sleep(min(AGAIN, self._lease / 3))
-            try:
-                if link.away is not None:
-                    await self._return(link)
-                else:
-                    await self._ask(link, "", "", ())
-                await self._pay(link)
-            except (Away, LedgerError, ConfigurationError):
-                continue
+            with suppress(Away, LedgerError, ConfigurationError):
+                await self._beat(link)
+
+    async def _beat(self, link: Link) -> None:
+        """Renew the lease, or see whether Redis is back, and write what could not be written."""
+        if link.away is not None:
+            await self._return(link)
+        else:
+            await self._ask(link, "", "", ())
+        await self._pay(link)
 
     async def _return(self, link: Link) -> None:
         """Come back to a Redis that was away, with all that was sent without it. Raises `Away`.
@@ -558,13 +574,12 @@ class RedisLedger:
 
 
 def _gone(owner: str) -> bool:
-    """No worker's open calls of an earlier epoch are known; the living enter theirs again."""
     return False
 
 
-def _number(now: float) -> int:
-    """What places are counted from: more than any number that was given before ``now``."""
-    return int(now * 1000)
+def _number() -> int:
+    """What the places of a new row are counted from, so that no number is given twice."""
+    return random.getrandbits(50)
 
 
 def _read_now(reply: Reply, clock: Clock) -> Known:

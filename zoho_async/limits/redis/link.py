@@ -118,6 +118,7 @@ class Link:
         self.asked = 0
         self._settings: Final = settings
         self._checked = False
+        self._over_since: float | None = None
         self._locks: Final[WeakValueDictionary[str, asyncio.Lock]] = WeakValueDictionary()
 
     def lock(self, key: str) -> asyncio.Lock:
@@ -178,7 +179,7 @@ class Link:
             self.away = self.clock.monotonic()
             raise
         reply = script.understood(answer, since, self.clock.monotonic())
-        if reply.over is not None:
+        if self._is_over(reply):
             raise ConfigurationError(
                 f"the shares of all workers together must not exceed 1, got {reply.over:.3g}; "
                 "give each worker a smaller share"
@@ -189,6 +190,15 @@ class Link:
             self.epoch = reply.found.epoch.id
             self.known.clear()
         return reply
+
+    def _is_over(self, reply: Reply) -> bool:
+        """Whether the shares are too many for longer than one that just died may be the reason."""
+        if reply.over is None:
+            self._over_since = None
+            return False
+        if self._over_since is None:
+            self._over_since = reply.until
+        return reply.until > self._over_since + 2 * self._settings.lease
 
     async def evaluate(
         self, source: str, sha: str, keys: tuple[str, ...], arguments: tuple[object, ...]

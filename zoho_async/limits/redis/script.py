@@ -41,24 +41,12 @@ end
 local moment = string.format('%.6f', now)
 local run_id = ''
 if ARGV[5] == '' then run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-if lease then redis.call('ZADD', KEYS[3], now + lease, name) end
 
-local epoch, shares, others, living = {}, {}, 0, 0
+local epoch, registrations = {}, {}
 local fields = redis.call('HGETALL', KEYS[4])
 for at = 1, #fields, 2 do
   if string.sub(fields[at], 1, 2) == 's:' then
-    local owner = string.sub(fields[at], 3)
-    local share, ends = string.match(fields[at + 1], '^(%S+) (%S+)$')
-    if tonumber(ends) < now then
-      redis.call('HDEL', KEYS[4], fields[at])
-    else
-      shares[#shares + 1] = {owner, share, ends}
-      if owner ~= name then
-        others = others + tonumber(share)
-        if redis.call('ZSCORE', KEYS[3], owner) then living = living + tonumber(share) end
-      end
-    end
+    registrations[#registrations + 1] = {string.sub(fields[at], 3), fields[at + 1]}
   else
     epoch[fields[at]] = fields[at + 1]
   end
@@ -68,6 +56,24 @@ if not epoch.id or (run_id ~= '' and epoch.run_id ~= run_id) then
   if run_id == '' and not epoch.id and ARGV[6] == '' then birth = '0' end
   epoch = {id = ARGV[7], birth = birth}
   redis.call('HSET', KEYS[4], 'id', ARGV[7], 'run_id', run_id, 'birth', birth)
+  redis.call('DEL', KEYS[3])  -- by another clock, perhaps
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+if lease then redis.call('ZADD', KEYS[3], now + lease, name) end
+
+local shares, others, living = {}, 0, 0
+for _, registration in ipairs(registrations) do
+  local owner = registration[1]
+  local share, ends = string.match(registration[2], '^(%S+) (%S+)$')
+  if tonumber(ends) < now then
+    redis.call('HDEL', KEYS[4], 's:' .. owner)
+  else
+    shares[#shares + 1] = {owner, share, ends}
+    if owner ~= name then
+      others = others + tonumber(share)
+      if redis.call('ZSCORE', KEYS[3], owner) then living = living + tonumber(share) end
+    end
+  end
 end
 local registered = ''
 local share = tonumber(ARGV[8])
