@@ -2,8 +2,8 @@
 
 Redis is flushed, loses a key, is restored from an older snapshot (as by a restart or a failover,
 with another clock), or cannot be reached by one worker or several; requests or answers are lost on
-the way. Workers ask, send, are answered, give up, are killed and stand still. The clock is held. The
-judge counts arrivals and nothing else.
+the way. Workers ask, send, are answered, give up, are killed and stand still. The clock is held.
+The judge counts arrivals and nothing else.
 """
 
 from __future__ import annotations
@@ -66,10 +66,13 @@ class Client:
     def __init__(self, url: str) -> None:
         self.ordinary = cast(Any, redis.Redis).from_url(url)
         self.way: Way = "open"
+        #: Commands until it is cut; below zero for never.
+        self.left = -1
 
     async def execute_command(self, *command: object) -> Any:
         await asyncio.sleep(0)
-        if self.way == "cut":
+        self.left -= 1 if self.left > 0 else 0
+        if self.way == "cut" or self.left == 0:
             raise redis.ConnectionError
         answer = self.ordinary.execute_command(*command)
         if self.way == "deaf" or (self.way == "lossy" and command[0] in ("EVALSHA", "EVAL")):
@@ -243,6 +246,10 @@ class Faults(RuleBasedStateMachine):
     def break_the_way(self, which: int, way: Way) -> None:
         self.workers[which].client.way = way
 
+    @rule(which=WHICH, commands=st.integers(1, 6))
+    def break_the_way_soon(self, which: int, commands: int) -> None:
+        self.workers[which].client.left = commands
+
     @rule()
     def break_every_way(self) -> None:
         for which in range(3):
@@ -251,6 +258,7 @@ class Faults(RuleBasedStateMachine):
     @rule(which=WHICH)
     def heal(self, which: int) -> None:
         self.workers[which].client.way = "open"
+        self.workers[which].client.left = -1
 
     @rule()
     def flush(self) -> None:

@@ -291,6 +291,23 @@ def test_after_an_outage_the_first_worker_back_leaves_the_others_their_shares(
     assert worst(shares) == LIMITS.limit
 
 
+def test_a_worker_counts_as_back_only_when_all_that_it_sent_is_entered(shares: Faults) -> None:
+    """It is cut off again on its way back, after each of its commands."""
+    connect(shares)
+    shares.break_every_way()
+    shares.all_beat()
+    pass_time(shares, QUIET + 1)
+    assert [calls(shares, which) for which in range(3)] == [5, 3, 2]
+    shares.heal(0)
+    shares.workers[0].beat()
+    shares.heal(1)
+    for commands in range(1, 6):
+        shares.break_the_way_soon(1, commands)
+        shares.workers[1].beat()
+        assert calls(shares, 0) == 0
+    assert worst(shares) == LIMITS.limit
+
+
 def test_a_worker_that_is_cut_off_alone_sends_its_share_and_the_others_the_rest(
     shares: Faults,
 ) -> None:

@@ -16,9 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.connect import Connection, connected, redis_ledger
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.wording import seconds
+from zoho_async.errors import ConfigurationError
 from zoho_async.events import Event
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
@@ -36,6 +37,21 @@ def limits(wanted: Connection, *, environ: Mapping[str, str], watch: bool, json:
         if not watch:
             raise
     return outcome.DONE
+
+
+def initialize(url: str | None, *, environ: Mapping[str, str]) -> None:
+    """Mark the Redis server at ``url`` as new. Raises `ConfigurationError` and `LedgerError`."""
+    ledger = redis_ledger(url, environ)
+    if ledger is None:
+        raise ConfigurationError("no Redis server is named: give its URL or set ZOHO_REDIS_URL")
+
+    async def run() -> None:
+        try:
+            await ledger.initialize()
+        finally:
+            await ledger.close()
+
+    asyncio.run(interruptible(run()))
 
 
 async def _show(wanted: Connection, environ: Mapping[str, str], watch: bool, json: bool) -> None:
