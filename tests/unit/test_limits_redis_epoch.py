@@ -283,6 +283,8 @@ def test_after_an_outage_the_first_worker_back_leaves_the_others_their_shares(
     shares.workers[1].beat()
     assert calls(shares, 0) + calls(shares, 1) == 0
     assert worst(shares) == LIMITS.limit
+    seen = shares.workers[0].run(shares.workers[0].ledger.look(KEY, ACCOUNT, LIMITS, shares.clock))
+    assert (seen.minute_used, seen.day_used) == (8, 8)  # each call once
     pass_time(shares, SETTLED)
     assert calls(shares, 0) == 8  # the third one's share is still its own
     shares.heal(2)
@@ -354,6 +356,21 @@ def test_shares_that_redis_forgot_are_kept_for_who_may_send_alone(shares: Faults
     assert worst(shares) == LIMITS.limit
     pass_time(shares, REACH)
     assert calls(shares, 1) == LIMITS.limit
+
+
+def test_leases_do_not_outlast_a_failover_to_a_server_whose_clock_is_behind(
+    shares: Faults,
+) -> None:
+    connect(shares)
+    shares.break_the_way(0, "cut")
+    shares.workers[0].beat()
+    shares.save()
+    shares.restore(-30.0)
+    for _ in range(int(QUIET + 2 * LIMITS.window)):
+        pass_time(shares, 1.0)
+        for which in (1, 2, 0):
+            calls(shares, which)
+    assert worst(shares) <= LIMITS.limit
 
 
 def test_shares_of_more_than_all_of_it_are_refused(server: RedisServer, shares: Faults) -> None:

@@ -123,9 +123,11 @@ class World:
             return
         slot.sent()
         reader, writer = await asyncio.open_unix_connection(str(self.arrivals.path))
-        writer.write(b"call\n")
-        await reader.readline()
-        writer.close()
+        try:
+            writer.write(b"call\n")
+            await reader.readline()
+        finally:
+            writer.close()
         await slot.replied()
 
     async def go_on(self, calls: int) -> None:
