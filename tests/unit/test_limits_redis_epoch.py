@@ -285,6 +285,7 @@ def test_after_an_outage_the_first_worker_back_leaves_the_others_their_shares(
     assert worst(shares) == LIMITS.limit
     seen = shares.workers[0].run(shares.workers[0].ledger.look(KEY, ACCOUNT, LIMITS, shares.clock))
     assert (seen.minute_used, seen.day_used) == (8, 8)  # each call once
+    assert not any(shares.workers[0].link.alone.senders())  # and never again
     pass_time(shares, SETTLED)
     assert calls(shares, 0) == 8  # the third one's share is still its own
     shares.heal(2)
