@@ -409,6 +409,42 @@ def test_a_client_that_hears_no_answers_is_not_alone_at_once(shares: Faults) -> 
     assert worst(shares) <= LIMITS.limit
 
 
+def test_an_answer_after_another_call_found_redis_away_renewed_the_lease(shares: Faults) -> None:
+    """Two calls at once: one is lost, and the other is answered five seconds later."""
+    connect(shares)
+    worker, execute = shares.workers[0], shares.workers[0].client.execute_command
+    scripts = 0
+
+    async def first_lost_second_late(*command: object) -> object:
+        nonlocal scripts
+        if command[0] == "EVALSHA":
+            scripts += 1
+            if scripts == 1:
+                raise redis.TimeoutError
+            await asyncio.sleep(0)
+            shares.clock.now += 5.0
+        return await execute(*command)
+
+    worker.client.execute_command = first_lost_second_late  # type: ignore[method-assign]
+
+    async def both() -> None:
+        await asyncio.gather(
+            *(
+                worker.ledger.take(key, ACCOUNT, "interactive", LIMITS, shares.clock)
+                for key in (KEY, "api/2")
+            )
+        )
+
+    lost = shares.clock.now
+    worker.run(both())
+    shares.break_the_way(0, "cut")
+    assert worker.link.away == lost
+    pass_time(shares, QUIET - 1)
+    assert denied(worker).reason == "ledger"
+    pass_time(shares, 2)
+    assert isinstance(worker.take(), int)
+
+
 def test_no_double_of_a_client_hides_an_error() -> None:
     """The network of these tests does break."""
     client = Client("redis://127.0.0.1:1")

@@ -248,11 +248,11 @@ class RedisLedger:
         async with link.returning:
             now = clock.monotonic()
             quiet = epochs.quiet(limits, self._lease)
-            begins = now if link.away is None else link.away + quiet
+            begins = max(link.away or now, link.answered) + quiet
             ends = link.heard + quiet + self._settings.alone
             kept = link.registered and self._reach(limits) <= link.reach
             if link.away is None or not kept or not begins <= now <= ends:
-                return Denial("ledger", min(max(begins - now, 0.01), AGAIN))
+                return Denial("ledger", min(abs(begins - now) + 0.01, AGAIN))
             memories = (self._recall(link, key, now), self._recall(link, account, now))
             return link.alone.take(key, account, lane, limits, clock, memories)
 

@@ -108,8 +108,10 @@ class Link:
         self.returning: Final = asyncio.Lock()
         self.alone: Final = Alone(settings.share)
         self.clock: Clock = SYSTEM_CLOCK
-        #: When the last script that was answered was begun, and whether the share is registered.
+        #: When the last script that was answered was begun and when it had its answer, and whether
+        #: the share is registered.
         self.heard = 0.0
+        self.answered = 0.0
         self.registered = False
         #: The longest that any organization's calls alone may count, in seconds.
         self.reach = 0.0
@@ -184,7 +186,8 @@ class Link:
                 f"the shares of all workers together must not exceed 1, got {reply.over:.3g}; "
                 "give each worker a smaller share"
             )
-        self.heard, self.registered = since, reply.registered
+        self.heard, self.answered = since, reply.until
+        self.registered = reply.registered
         if reply.found is not None and reply.found.epoch.id != self.epoch:
             self._checked = not self.epoch
             self.epoch = reply.found.epoch.id
