@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
 
+from zoho_async.clock import Clock
 from zoho_async.limits import Ledger, MemoryLedger, RedisLedger, SqliteLedger
 
 P = ParamSpec("P")
@@ -66,8 +67,8 @@ class BlockingRedis(RedisLedger):
         epoch["run_id"] = self.client.ordinary.info("server")["run_id"]
         self.client.ordinary.hset("zoho_async:1:epoch", mapping=epoch)
 
-    def _link(self) -> Any:
-        link = super()._link()
+    def _link(self, clock: Clock | None = None) -> Any:
+        link = super()._link(clock)
         link.client = cast(Any, self.client)  # type: ignore[misc] # in its place
         return link
 

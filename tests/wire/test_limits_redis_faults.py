@@ -24,7 +24,7 @@ from zoho_async.limits.redis.epoch import quiet, settled
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 LIMITS = Limits(limit=20, burst=20, window=3.0, linger=0.5, in_flight=20)
-LEASE = 0.4
+LEASE = 2.0
 SETTLED = settled(LIMITS, LEASE)
 QUIET = quiet(LIMITS, LEASE)
 
