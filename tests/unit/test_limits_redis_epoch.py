@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 import redis
@@ -222,7 +223,7 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
     server: RedisServer,
 ) -> None:
     control = RedisLedger(server.url)
-    client = control._link().client
+    client = cast(Any, control._link().client)
     await client.execute_command(
         "ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-info"
     )
@@ -242,7 +243,7 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
 
 async def test_an_outage_is_a_ledger_error_whatever_redis_says(server: RedisServer) -> None:
     control = RedisLedger(server.url)
-    client = control._link().client
+    client = cast(Any, control._link().client)
     ledger = RedisLedger(server.url)
     await client.execute_command("REPLICAOF", "127.0.0.1", "1")  # as a master that was replaced
     try:

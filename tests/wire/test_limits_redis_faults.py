@@ -71,10 +71,10 @@ class Proxy:
             writer.close()
             return
         back, on = await asyncio.open_unix_connection(self._redis)
-        self._writers |= {writer, on}
+        self._writers.update((writer, on))
         with suppress(OSError):
             await asyncio.gather(self._pass(reader, on), self._pass(back, writer))
-        self._writers -= {writer, on}
+        self._writers.difference_update((writer, on))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
