@@ -105,7 +105,7 @@ class _Fleet:
     def ledger(self) -> RedisLedger:
         ledger = RedisLedger(self._url)
         loop = asyncio.get_running_loop()
-        ledger._time = lambda _server: loop.time()
+        ledger._time = loop.time
         return ledger
 
     def limiter(self, ledger: RedisLedger, organization: int) -> Scheduler:
@@ -170,7 +170,7 @@ def run(
 ) -> Round:
     """One round on a Redis that is empty before."""
     told = cast(Any, Redis).from_url(server.url)  # what the library says of types is partly nothing
-    told.flushall()
+    server.flush()
     before = told.info()
     fleet = _Fleet(server.url, latency)
     selector = _Selector()

@@ -9,9 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final, cast
 
 import pytest
+import redis
 
 
 def redis_8() -> str | None:
@@ -24,13 +25,18 @@ def redis_8() -> str | None:
 
 
 class RedisServer:
-    """``program``, by default ``redis-server`` from PATH; skips the test where there is none."""
+    """``program``, by default ``redis-server`` from PATH; skips the test where there is none.
 
-    def __init__(self, program: str | None = "redis-server") -> None:
+    It is known to be new, so ledgers need not wait, unless it is ``forgetful``: then each start is
+    one of which ledgers know nothing.
+    """
+
+    def __init__(self, program: str | None = "redis-server", *, forgetful: bool = False) -> None:
         found = None if program is None else shutil.which(program)
         if found is None:
             pytest.skip("redis-server is not installed")
         self._program: Final = found
+        self._forgetful: Final = forgetful
         self._folder = tempfile.TemporaryDirectory()
         self._path = Path(self._folder.name, "redis.sock")
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,15 +56,43 @@ class RedisServer:
                     probe.connect(str(self._path))
                     probe.sendall(b"PING\r\n")
                     if probe.recv(16) == b"+PONG\r\n":
-                        return
+                        break
             except OSError:
                 pass
             if time.monotonic() > patience:
                 raise TimeoutError("redis-server does not answer")
             time.sleep(0.01)
 
+        if not self._forgetful:
+            self.initialize()
+
+    def initialize(self) -> None:
+        """Have it be known that it forgot nothing."""
+        client = self._client()
+        run_id = client.info("server")["run_id"]
+        epoch = {"id": "first", "run_id": run_id, "birth": "0"}
+        client.hset("zoho_async:1:epoch", mapping=epoch)
+        client.close()
+
+    def flush(self) -> None:
+        """Have it forget all that it holds."""
+        client = self._client()
+        client.flushall()
+        client.close()
+        if not self._forgetful:
+            self.initialize()
+
+    def save(self) -> None:
+        """Write what it holds to the file that it reads when it starts again."""
+        client = self._client()
+        client.save()
+        client.close()
+
+    def _client(self) -> Any:
+        return cast(Any, redis.Redis).from_url(self.url)
+
     def stop(self) -> None:
-        """End it at once; it keeps nothing."""
+        """End it at once; it keeps what was last saved."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -67,6 +67,16 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class LedgerStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A shared ledger is new or lost usage: nothing is sent for ``seconds``.
+
+    By then all calls that it may not know of have left the count.
+    """
+
+    organization: str | None
+    seconds: float
+
+
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     """A new access token came; it lives ``expires_in`` seconds."""
 
@@ -113,7 +123,16 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Event: TypeAlias = (
-    Called | Retried | Waited | Refused | Blocked | Refreshed | Drifted | Paged | Exported
+    Called
+    | Retried
+    | Waited
+    | Refused
+    | Blocked
+    | LedgerStarted
+    | Refreshed
+    | Drifted
+    | Paged
+    | Exported
 )
 Observer: TypeAlias = Callable[[Event], None]
 

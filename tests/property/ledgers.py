@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
 
+from zoho_async.clock import Clock
 from zoho_async.limits import Ledger, MemoryLedger, RedisLedger, SqliteLedger
 
 P = ParamSpec("P")
@@ -61,10 +62,13 @@ class BlockingRedis(RedisLedger):
         super().__init__(url, lease=3600.0)
         self.client = BlockingClient(url)
         self.client.ordinary.flushall()
-        self._time = lambda _: asyncio.get_running_loop().time()
+        self._time = lambda: asyncio.get_running_loop().time()
+        epoch = {"id": "first", "birth": "0"}
+        epoch["run_id"] = self.client.ordinary.info("server")["run_id"]
+        self.client.ordinary.hset("zoho_async:1:epoch", mapping=epoch)
 
-    def _link(self) -> Any:
-        link = super()._link()
+    def _link(self, clock: Clock | None = None) -> Any:
+        link = super()._link(clock)
         link.client = cast(Any, self.client)  # type: ignore[misc] # in its place
         return link
 

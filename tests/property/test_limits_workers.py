@@ -203,8 +203,8 @@ class OnRedis(Worker):
         super().__init__()
         self.loop = loop
         self.clock = clock
-        self.ledger = RedisLedger(url, lease=3600.0)
-        self.ledger._time = lambda _: clock.time()
+        self.ledger = RedisLedger(url, lease=1e9)
+        self.ledger._time = clock.time
 
         async def link() -> Any:
             return self.ledger._link()
@@ -515,6 +515,7 @@ class WorkersOnRedis(Workers):
     def begin(self) -> None:
         first = OnRedis(self.url, self.loop, self.clock)
         first.run(first.link.client.flushall())
+        first.run(first.ledger.initialize())
         first.close()
 
     def worker(self) -> Worker:

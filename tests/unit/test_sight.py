@@ -22,6 +22,7 @@ from zoho_async.events import (
     Drifted,
     Event,
     Exported,
+    LedgerStarted,
     Paged,
     Refreshed,
     Refused,
@@ -68,6 +69,7 @@ CALLED = Called(
         (Refused(organization="1", code=1070, blocked_for=0.0), logging.WARNING),
         (Blocked(organization="1", seconds=2.0), logging.WARNING),
         (Blocked(organization="1", seconds=900.0), logging.ERROR),
+        (LedgerStarted(organization="1", seconds=105.0), logging.WARNING),
         (
             Exported(
                 resource="books.items", organization="1", mode="full", rows=1, deleted=0, calls=1

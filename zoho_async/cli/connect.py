@@ -123,15 +123,19 @@ def _ledger(wanted: Connection, environ: Mapping[str, str]) -> Ledger:
     """
     if wanted.redis and wanted.ledger:
         raise ConfigurationError("the limits are kept in one place: give --redis or --ledger")
-    if wanted.redis and _holds_password(wanted.redis):
+    redis = redis_ledger(wanted.redis, {} if wanted.ledger else environ)
+    return redis or open_ledger(wanted.ledger or ledger_path(environ))
+
+
+def redis_ledger(url: str | None, environ: Mapping[str, str]) -> RedisLedger | None:
+    """The ledger at ``url`` or the environment's ``ZOHO_REDIS_URL``; None if neither is named."""
+    if url and _holds_password(url):
         raise ConfigurationError(
             "a password on the command line can be seen by others: set ZOHO_REDIS_URL to the URL "
             "instead of --redis"
         )
-    redis = wanted.redis or (None if wanted.ledger else environ.get("ZOHO_REDIS_URL"))
-    if redis:
-        return RedisLedger(redis)
-    return open_ledger(wanted.ledger or ledger_path(environ))
+    named = url or environ.get("ZOHO_REDIS_URL")
+    return RedisLedger(named) if named else None
 
 
 def _holds_password(url: str) -> bool:

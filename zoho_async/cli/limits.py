@@ -16,9 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.connect import Connection, connected, redis_ledger
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.wording import seconds
+from zoho_async.errors import ConfigurationError
 from zoho_async.events import Event
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
@@ -36,6 +37,21 @@ def limits(wanted: Connection, *, environ: Mapping[str, str], watch: bool, json:
         if not watch:
             raise
     return outcome.DONE
+
+
+def initialize(url: str | None, *, environ: Mapping[str, str]) -> None:
+    """Mark the Redis server at ``url`` as new. Raises `ConfigurationError` and `LedgerError`."""
+    ledger = redis_ledger(url, environ)
+    if ledger is None:
+        raise ConfigurationError("no Redis server is named: give its URL or set ZOHO_REDIS_URL")
+
+    async def run() -> None:
+        try:
+            await ledger.initialize()
+        finally:
+            await ledger.close()
+
+    asyncio.run(interruptible(run()))
 
 
 async def _show(wanted: Connection, environ: Mapping[str, str], watch: bool, json: bool) -> None:
@@ -84,6 +100,10 @@ def gauges(seen: Snapshot) -> list[str]:
     if seen.day_reset_in is not None:
         day += f", anew in {seconds(seen.day_reset_in)}"
     lines.append(day)
+    if seen.starts_in > 0:
+        lines.append(
+            f"{'new':9}  for {seconds(seen.starts_in)}: the ledger may not know all calls yet"
+        )
     if seen.blocked_for > 0:
         lines.append(f"{'blocked':9}  for {seconds(seen.blocked_for)}: nothing is sent")
     return lines

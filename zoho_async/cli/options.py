@@ -153,6 +153,10 @@ RedisServer: TypeAlias = Annotated[
         _LIMITS,
     ),
 ]
+FreshServer: TypeAlias = Annotated[
+    str | None,
+    _said("Redis server, `redis://HOST:6379/0`; else `ZOHO_REDIS_URL`.", _LIMITS),
+]
 Plan: TypeAlias = Annotated[
     PlanName | None,
     _said("Zoho plan: its calls a day and at once. None: as Zoho's replies tell.", _LIMITS),

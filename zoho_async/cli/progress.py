@@ -182,6 +182,8 @@ class Tracker:
         parts = [f"minute {snapshot.minute_used} of {snapshot.limit}"]
         if snapshot.day_remaining is not None:
             parts.append(f"day {count(snapshot.day_remaining)} left")
+        if snapshot.starts_in > 0:
+            parts.append(f"new ledger starts in {seconds(snapshot.starts_in)}")
         if snapshot.blocked_for > 0:
             parts.append(f"blocked for {seconds(snapshot.blocked_for)}")
         return parts

@@ -54,10 +54,11 @@ seconds of Zoho's, and no shorter ``window`` shortens them); what cap in flight 
 (`crowd`), and how long a call without a reply is at work (`state`); when the day starts, and
 whether a 45 is the day's (`day`); what others in the organization send (ten calls a minute are left
 to them, the day's headers and refusals tell of the rest); whether a killed process's calls arrived
-(they count as if they were still on their way: `state`). Who goes first, and how waiting costs
-nothing, is in `scheduler`; where the usage is kept, for one process or many, in `ledger`, `sqlite`
-and `redis`. Under which name an organization is counted is in `keys`, and whose `Limits` hold in
-`agreed`.
+(they count as if they were still on their way: `state`), what a Redis that lost its data had
+counted (it waits until that no longer matters: `zoho_async.limits.redis.epoch`). Who goes first,
+and how waiting costs nothing, is in `scheduler`; where the usage is kept, for one process or many,
+in `ledger`, `sqlite` and `redis`. Under which name an organization is counted is in `keys`, and
+whose `Limits` hold in `agreed`.
 """
 
 from __future__ import annotations

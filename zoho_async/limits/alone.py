@@ -1,13 +1,16 @@
 """A worker's own share of the limits, for the time when the shared ledger is away.
 
-Nothing is known of the others then. So the worker first waits until all that anybody may have sent
-before has left the count (a window, and ``linger`` for what was on its way), and then sends no more
-than its share of every limit. If the shares together are at most one, so are the calls. When the
-ledger is back, what was sent meanwhile is entered there, as if it had just been.
+Nothing is known of the others then. So the worker first waits until all that any of them may have
+sent before has left the count, and all of them have seen that it is gone. Then it sends no more
+than its share of every limit, and not for longer than its share is kept for it. What the ledger
+knew of a block or of the day still holds. When the ledger is back, all that was sent meanwhile is
+entered there before this worker counts as connected. Why the times are long enough is in
+`zoho_async.limits.redis.epoch`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heappush
 from typing import Final
 
@@ -16,6 +19,7 @@ import msgspec
 from zoho_async.clock import Clock
 from zoho_async.limits import day as days
 from zoho_async.limits import state
+from zoho_async.limits.day import Day
 from zoho_async.limits.figures import Lane, Limits
 from zoho_async.limits.gate import Gate
 from zoho_async.limits.state import DRIFT, Denial, Ending, Usage
@@ -24,12 +28,20 @@ from zoho_async.limits.state import DRIFT, Denial, Ending, Usage
 AGAIN: Final = 1.0
 
 
+class Sender(msgspec.Struct, frozen=True):
+    """Whose calls were sent without the ledger, and by which limits."""
+
+    account: str
+    limits: Limits
+
+
 class Alone:
     """What one worker sent without the ledger. Moments are its own monotonic time."""
 
     def __init__(self, share: float | None) -> None:
         self._share: Final = share
         self._usages: Final[dict[str, Usage]] = {}
+        self._senders: Final[dict[str, Sender]] = {}
 
     def take(
         self,
@@ -38,17 +50,29 @@ class Alone:
         lane: Lane,
         limits: Limits,
         clock: Clock,
-        away: float,
+        memories: tuple[Usage | None, Usage | None] = (None, None),
     ) -> int | Denial:
-        """A place, by a number below zero; ``away`` is for how long the ledger has been away."""
-        own = part(limits, self._share)
+        """A place, by a number below zero.
+
+        ``memories`` are what is remembered of the usage and of the account's, by this clock.
+        """
+        known, whole = memories
+        own = self._part(limits, known)
         if own is None:
             return Denial("ledger", AGAIN)
-        quiet = limits.window * DRIFT + limits.linger - away
-        if quiet > 0:
-            return Denial("ledger", min(quiet, AGAIN))
-        usage, whole = self._usage(key), self._usage(account)
-        answer = state.take(usage, whole, lane, own, clock.monotonic(), clock.time(), "")
+        for each, memory in ((key, known), (account, whole)):
+            if memory is not None and each not in self._usages:
+                self._usages[each] = self._begun(memory)
+        self._senders[key] = Sender(account, limits)
+        answer = state.take(
+            self._usage(key),
+            self._usage(account),
+            lane,
+            own,
+            clock.monotonic(),
+            clock.time(),
+            "",
+        )
         return answer if isinstance(answer, Denial) else -answer
 
     def settle(
@@ -59,40 +83,71 @@ class Alone:
         own = part(limits, self._share) or limits
         return state.settle(usage, whole, -place, ending, own, now, wall)
 
+    def senders(self) -> Iterator[tuple[str, Sender]]:
+        """Those of whom something was sent that the ledger does not know."""
+        yield from tuple(self._senders.items())
+
     def enter(
-        self, key: str, account: str, usage: Usage, limits: Limits, clock: Clock, now: float
-    ) -> bool:
-        """Add to the ledger's ``usage`` at ``now`` what was sent without it; whether there was."""
-        own = self._usages.get(key)
-        if own is None or (own.day.used == 0 and not own.held):
-            return False
-        here = clock.monotonic()
+        self, key: str, account: str, usage: Usage, clock: Clock, now: float, lease: float
+    ) -> None:
+        """Add to the ledger's ``usage`` at ``now`` what was sent without it."""
+        own, sender = self._usages.get(key), self._senders.get(key)
+        if own is None or sender is None:
+            return
+        here, limits = clock.monotonic(), sender.limits
         for until in own.held:
             if until > here:
-                heappush(usage.held, now + until - here)
-        for _ in own.open:  # sent by now; its ending will be entered too
-            heappush(usage.held, now + limits.linger + limits.window * DRIFT)
+                heappush(usage.held, now + (until - here) * DRIFT)
+        for _ in own.open:  # sent within a lease from now; its ending will be entered too
+            heappush(usage.held, now + lease + limits.linger + limits.window * DRIFT)
         for _ in range(own.day.used):
             days.count(usage.day)
         for gate in (own.gate, self._usage(account).gate):
             _close(usage.gate, gate, now, here)
-        return True
 
     def entered(self, key: str) -> None:
-        """What was sent without the ledger stands in it now."""
-        own = self._usages.get(key)
-        if own is not None:
+        """What was sent without the ledger is in it now."""
+        own = self._usages.pop(key, None)
+        self._senders.pop(key, None)
+        if own is not None and own.open:
             self._usages[key] = Usage(open=own.open, serial=own.serial)
 
     def _usage(self, key: str) -> Usage:
         return self._usages.setdefault(key, Usage())
 
+    def _part(self, limits: Limits, known: Usage | None) -> Limits | None:
+        """This worker's share, of the day's calls that are left as far as is known."""
+        if limits.day is not None and known is not None:
+            left = max(1, limits.day - known.day.used)
+            limits = msgspec.structs.replace(limits, day=left)
+        return part(limits, self._share)
 
-def part(limits: Limits, share: float | None) -> Limits | None:
-    """The ``share`` of ``limits``; None where that is less than one call."""
+    def _begun(self, memory: Usage) -> Usage:
+        """What holds without the ledger of a usage that it kept."""
+        day = memory.day
+        left = None if day.left is None else int(max(0, day.left) * (self._share or 0))
+        return Usage(
+            gate=memory.gate,
+            day=Day(
+                limit=day.limit,
+                left=left,
+                reset_at=day.reset_at,
+                renewed=day.renewed,
+                spent=day.spent,
+                refused=day.refused,
+                probe_at=day.probe_at,
+            ),
+        )
+
+
+def part(limits: Limits, share: float | None, places: int | None = None) -> Limits | None:
+    """The ``share`` of ``limits``; None if that is less than one call.
+
+    ``places`` is the calls in a ``window``, if that is known exactly.
+    """
     if share is None:
         return None
-    limit = int(limits.limit * share)
+    limit = int(limits.limit * share) if places is None else places
     day = None if limits.day is None else int(limits.day * share)
     if limit < 1 or day == 0:
         return None

@@ -128,6 +128,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One organization's limits at one moment; every duration is in seconds from now.
 
     ``next_place_in`` is 0 when a place is free and None when that depends on replies to come.
+    ``starts_in`` is above 0 while a shared ledger that is new or lost usage gives no place.
     The ``day_`` figures are None where nothing is known. ``waiting``, ``admitted``, ``refused``
     and ``waited_seconds`` are of this event loop, everything else of all who share the ledger.
     """
@@ -142,6 +143,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     day_remaining: int | None
     day_reset_in: float | None
     blocked_for: float
+    starts_in: float = 0.0
     waiting: dict[Lane, int] = {}
     admitted: int = 0
     refused: int = 0

@@ -22,6 +22,7 @@ _WHY: Final[dict[Reason, str]] = {
     "pace": "the even pace over the day",
     "bulk": "the even pace of bulk calls",
     "ledger": "the ledger to be reached again",
+    "ledger_new": "a ledger that is new or lost usage to be sure of the last minute",
 }
 
 

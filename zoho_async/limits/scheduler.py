@@ -36,7 +36,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import WaitTooLong
-from zoho_async.events import Blocked, Observer, Refused, Waited, guarded
+from zoho_async.events import Blocked, LedgerStarted, Observer, Refused, Waited, guarded
 from zoho_async.limits.agreed import Agreed, agreed_on
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.figures import Lane, Limits, Snapshot
@@ -245,7 +245,7 @@ class Scheduler:
             if blocked_for > 0:
                 self._tell(Blocked(organization=self.organization, seconds=blocked_for))
 
-    def _tell(self, event: Waited | Refused | Blocked) -> None:
+    def _tell(self, event: Waited | Refused | Blocked | LedgerStarted) -> None:
         if self._observer is not None:
             self._observer(event)
 
@@ -381,6 +381,8 @@ class Scheduler:
             other.wake()
         if denial.reason in ("block", "day") and abs(line.until - before) > 1.0:
             self._send_away(line, denial)
+        if denial.reason == "ledger_new" and denial.wait and abs(line.until - before) > 1.0:
+            self._tell(LedgerStarted(organization=self.organization, seconds=denial.wait))
         if line.parked and not waiter.patient:
             raise exhausted(denial)
         self._check_patience(waiter, line.until, denial)

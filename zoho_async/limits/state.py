@@ -41,7 +41,7 @@ LAPSE: Final = 10.0
 SOON: Final = 1e-6
 
 Reason: TypeAlias = Literal[
-    "block", "slow_start", "day", "minute", "in_flight", "ledger", "pace", "bulk"
+    "block", "slow_start", "day", "minute", "in_flight", "ledger", "ledger_new", "pace", "bulk"
 ]
 
 

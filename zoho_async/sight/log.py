@@ -27,6 +27,7 @@ from zoho_async.events import (
     Drifted,
     Event,
     Exported,
+    LedgerStarted,
     Observer,
     Refreshed,
     Refused,
@@ -59,7 +60,7 @@ def level_of(event: Event) -> int:
     match event:
         case Blocked(seconds=seconds):
             return logging.ERROR if seconds >= _BLOCK else logging.WARNING
-        case Refused() | Drifted():
+        case Refused() | Drifted() | LedgerStarted():
             return logging.WARNING
         case Called(status=status):
             return _level_of_status(status)

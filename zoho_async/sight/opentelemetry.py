@@ -39,6 +39,7 @@ from zoho_async.events import (
     Drifted,
     Event,
     Exported,
+    LedgerStarted,
     Paged,
     Refreshed,
     Refused,
@@ -77,6 +78,7 @@ class OpenTelemetry:
         )
         self._refused: Final = meter.create_counter("zoho.limits.refused", unit="{call}")
         self._blocked: Final = meter.create_counter("zoho.limits.blocked", unit="{block}")
+        self._started: Final = meter.create_counter("zoho.ledger.started", unit="{start}")
         self._exported: Final = meter.create_counter("zoho.exported", unit="{row}")
         self._retries: Final = meter.create_counter("zoho.retries", unit="{call}")
         self._refreshed: Final = meter.create_counter("zoho.tokens.refreshed", unit="{token}")
@@ -96,6 +98,8 @@ class OpenTelemetry:
                 self._refused.add(1, _about(event.organization) | {"zoho.code": code})
             case Blocked():
                 self._blocked.add(1, _about(event.organization))
+            case LedgerStarted():
+                self._started.add(1, _about(event.organization))
             case Exported():
                 about = {"zoho.resource": event.resource, "zoho.mode": event.mode}
                 self._exported.add(event.rows, about)

@@ -27,19 +27,20 @@ before anybody buried it, and the count is right. When it ends a call that was b
 finds no open place of this worker's and frees none, whoever has that number now; a reply counts in
 the minute once more, which can only keep places longer.
 
-**What may break.** A script whose answer is lost may have taken a place that nobody knows of: it
+**What may break.** A script whose answer is lost may have taken a place that no caller knows of: it
 carries this worker's name but is not among its calls, so the worker's next look gives it back. An
 ending that cannot be written is kept and written later. While Redis is away nothing is sent, or
-(``share``) what this worker's own share of the limits allows, once a minute has passed in which
-what all others sent has left the count; what it sent so is entered when Redis is back. Shares hold
-if Redis is away for everybody: those who still reach it do not know of the others. A server that
-forgot its usage (a restart without persistence) is told what its clients last knew.
+(``share``) what this worker's own share of the limits allows. A server that forgot is noticed by
+the script itself, gives no place until all that it may have forgotten has left the count, and is
+told what its clients know of blocks and of the day. Why that is enough, and what cannot be
+promised, is in `epoch`.
 
 The server's clock should not be set forward by hand: the time skipped counts as passed. One set
-back by more than a minute is met like another start of a machine.
+back by more than a minute is treated as another start of a machine.
 
-`script` is what Redis runs, `link` the way there, `news` how waiting workers hear of each other's
-replies, `ledger` the rest.
+`script` is what Redis runs, `link` the way there, `epoch` what holds after a loss or an outage,
+`merge` what is entered again, `news` how waiting workers hear of each other's replies, `ledger` the
+rest.
 """
 
 from __future__ import annotations

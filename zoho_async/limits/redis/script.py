@@ -1,8 +1,11 @@
 """What Redis does with the usage, in one script, and the names of its keys.
 
 The script reads, or compares and sets. It is given what the worker saw and what it made of that;
-what stands there now comes back where it is something else, so that a refusal costs no further
-question.
+what is there now comes back if it is something else, so that a refusal costs no further question.
+
+Each run also looks at the epoch (`epoch`). The script asks its own server for the ``run_id``, so
+that the answer is about the process that holds the data, whichever connection, proxy or failover
+led there. If there is no epoch, or another process began it, the run begins a new one.
 """
 
 from __future__ import annotations
@@ -12,55 +15,164 @@ from typing import Any, Final
 
 import msgspec
 
+from zoho_async.limits.redis.epoch import Epoch, Share
+
 PREFIX: Final = "zoho_async:1"
 WORKERS: Final = f"{PREFIX}:workers"
+EPOCH: Final = f"{PREFIX}:epoch"
+WRITTEN: Final = f"{PREFIX}:written"
 #: Seconds that usage is kept after the last call.
 KEPT: Final = 2 * 86_400
 
-#: KEYS: an organization's usage, its account's, the leases. ARGV: this worker's name, the lease in
-#: seconds, the lifetime of usage in seconds, and to write something: SHA-1 of both usages that it
-#: was made from, the new usage, that of the account ("" where it stays), and whether to tell those
-#: who wait for it.
+#: KEYS: an organization's usage, its account's, the leases, the epoch with the registered shares,
+#: and when each usage was written last. ARGV: this worker's name, the lease in seconds ("" renews
+#: none), the lifetime of usage in seconds, the time ("" is the server's), whether the server is
+#: durable, the epoch that this worker knows and the name of a new one, this worker's share ("" for
+#: none) and for how many seconds its registration holds. To write something: SHA-1 of both usages
+#: that it was made from, the new usage, that of the account ("" if it stays), and whether to wake
+#: those who wait for it.
 SCRIPT: Final = """
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local name, lease = ARGV[1], tonumber(ARGV[2])
+local now = tonumber(ARGV[4])
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+local moment = string.format('%.6f', now)
+local run_id = ''
+if ARGV[5] == '' then run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end
+
+local epoch, registrations = {}, {}
+local fields = redis.call('HGETALL', KEYS[4])
+for at = 1, #fields, 2 do
+  if string.sub(fields[at], 1, 2) == 's:' then
+    registrations[#registrations + 1] = {string.sub(fields[at], 3), fields[at + 1]}
+  else
+    epoch[fields[at]] = fields[at + 1]
+  end
+end
+if not epoch.id or (run_id ~= '' and epoch.run_id ~= run_id) then
+  local birth = moment
+  if run_id == '' and not epoch.id and ARGV[6] == '' then birth = '0' end
+  epoch = {id = ARGV[7], birth = birth}
+  redis.call('HSET', KEYS[4], 'id', ARGV[7], 'run_id', run_id, 'birth', birth)
+  redis.call('DEL', KEYS[3])  -- by another clock, perhaps
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), ARGV[1])
+if lease then redis.call('ZADD', KEYS[3], now + lease, name) end
+
+local shares, others, living = {}, 0, 0
+for _, registration in ipairs(registrations) do
+  local owner = registration[1]
+  local share, ends = string.match(registration[2], '^(%S+) (%S+)$')
+  if tonumber(ends) < now then
+    redis.call('HDEL', KEYS[4], 's:' .. owner)
+  else
+    shares[#shares + 1] = {owner, share, ends}
+    if owner ~= name then
+      others = others + tonumber(share)
+      if redis.call('ZSCORE', KEYS[3], owner) then living = living + tonumber(share) end
+    end
+  end
+end
+local registered = ''
+local share = tonumber(ARGV[8])
+if share and lease then
+  if others + share <= 1.000001 then
+    redis.call('HSET', KEYS[4], 's:' .. name,
+      ARGV[8] .. ' ' .. string.format('%.6f', now + tonumber(ARGV[9])))
+    registered = '1'
+  elseif living + share > 1.000001 then
+    registered = tostring(living + share)
+  end
+end
+
 local own = redis.call('GET', KEYS[1]) or ''
 local whole = redis.call('GET', KEYS[2]) or ''
-if ARGV[4] and redis.sha1hex(own) == ARGV[4] and redis.sha1hex(whole) == ARGV[5] then
-  redis.call('SET', KEYS[1], ARGV[6], 'EX', ARGV[3])
-  if ARGV[7] ~= '' then redis.call('SET', KEYS[2], ARGV[7], 'EX', ARGV[3]) end
-  if ARGV[8] ~= '' then redis.call('PUBLISH', KEYS[1], '') end
-  return {1, time[1], time[2]}
+if ARGV[10] and epoch.id == ARGV[6]
+    and redis.sha1hex(own) == ARGV[10] and redis.sha1hex(whole) == ARGV[11] then
+  redis.call('SET', KEYS[1], ARGV[12], 'EX', ARGV[3])
+  redis.call('HSET', KEYS[5], KEYS[1], moment)
+  if ARGV[13] ~= '' then
+    redis.call('SET', KEYS[2], ARGV[13], 'EX', ARGV[3])
+    redis.call('HSET', KEYS[5], KEYS[2], moment)
+  end
+  if ARGV[14] ~= '' then redis.call('PUBLISH', KEYS[1], '') end
+  return {1, moment, registered}
 end
-return {0, time[1], time[2], own, whole, redis.call('ZRANGEBYSCORE', KEYS[3], now, '+inf')}
+local lost = {'', ''}
+if own == '' then lost[1] = redis.call('HGET', KEYS[5], KEYS[1]) or '' end
+if whole == '' then lost[2] = redis.call('HGET', KEYS[5], KEYS[2]) or '' end
+return {0, moment, registered, own, whole, redis.call('ZRANGEBYSCORE', KEYS[3], now, '+inf'),
+  epoch.id, epoch.birth, shares, lost[1], lost[2]}
 """
 SCRIPT_SHA: Final = sha1(SCRIPT.encode()).hexdigest()
 
+#: Ends a worker's registration and lease. KEYS: the leases, the epoch. ARGV: the worker's name.
+SIGN_OFF: Final = """
+redis.call('HDEL', KEYS[2], 's:' .. ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[1])
+"""
 
-class Reply(msgspec.Struct, frozen=True):
-    """The script's answer; ``own``, ``whole`` and ``alive`` tell where nothing was written.
+#: Marks the server as complete. KEYS: the epoch. ARGV: whether it is durable, the name of an epoch.
+INITIALIZE: Final = """
+local run_id = ''
+if ARGV[1] == '' then run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end
+redis.call('HSETNX', KEYS[1], 'id', ARGV[2])
+redis.call('HSET', KEYS[1], 'run_id', run_id, 'birth', '0')
+"""
 
-    ``time`` is the server's, ``since`` and ``until`` this machine's (monotonic) when it was asked
-    and when it had answered: somewhere between them lies ``time``.
+
+class Found(msgspec.Struct, frozen=True):
+    """What Redis holds: both usages, who is alive, the epoch, and the registered shares.
+
+    ``own_lost`` and ``whole_lost`` are the server's time when a usage was written that is missing
+    now, None if it is there or never was.
     """
 
-    written: bool
-    time: float
-    since: float
-    until: float
     own: bytes
     whole: bytes
     alive: frozenset[str]
+    epoch: Epoch
+    own_lost: float | None = None
+    whole_lost: float | None = None
 
 
-def understood(answer: list[Any], since: float, until: float, time: float) -> Reply:
-    """What the script gave, at the server's ``time``."""
-    if answer[0]:
-        return Reply(True, time, since, until, b"", b"", frozenset())
-    alive = frozenset(name.decode() for name in answer[5])
-    return Reply(False, time, since, until, answer[3], answer[4], alive)
+class Reply(msgspec.Struct, frozen=True):
+    """The script's answer; ``found`` is None if what was given is written.
+
+    ``time`` is the server's, ``since`` and ``until`` this machine's (monotonic) when it was asked
+    and when it had answered: somewhere between them lies ``time``. ``registered`` is whether this
+    worker's share is registered; ``over`` is the sum of the shares of all connected workers, if
+    that is too much.
+    """
+
+    time: float
+    since: float
+    until: float
+    registered: bool
+    over: float | None
+    found: Found | None
+
+
+def understood(answer: list[Any], since: float, until: float) -> Reply:
+    """What the script gave."""
+    registered = answer[2] == b"1"
+    over = float(answer[2]) if answer[2] and not registered else None
+    found = None
+    if not answer[0]:
+        shares = tuple(
+            Share(owner.decode(), float(share), float(ends)) for owner, share, ends in answer[8]
+        )
+        found = Found(
+            answer[3],
+            answer[4],
+            frozenset(owner.decode() for owner in answer[5]),
+            Epoch(answer[6].decode(), float(answer[7]), shares),
+            float(answer[9]) if answer[9] else None,
+            float(answer[10]) if answer[10] else None,
+        )
+    return Reply(float(answer[1]), since, until, registered, over, found)
 
 
 def name(key: str) -> str:
