@@ -13,6 +13,8 @@ import msgspec
 
 from zoho_async.errors import ZohoError
 from zoho_async.export.modes import Mode
+from zoho_async.export.outcomes import DONE, ListState
+from zoho_async.paging.completeness import Completeness
 
 FurtherWork: TypeAlias = Literal["details", "children", "files"]
 Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
@@ -123,7 +125,8 @@ class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rows`` were written, ``new`` of them for records not known before and ``changed`` for others;
     ``deleted`` were found gone. ``total`` is Zoho's own count from the first page, None where it
-    gave none. ``proven`` says that no row was missed (None: that cannot be known).
+    gave none. ``completeness`` says whether every record was found, and ``missing`` how many the
+    list counts beyond those. ``proven`` says that no row was missed (None: that cannot be known).
     """
 
     resource: str
@@ -136,17 +139,22 @@ class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
     deleted: int = 0
     proven: bool | None = True
+    completeness: Completeness | None = None
+    missing: int = 0
 
 
 class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
     """Zoho refused this list for a reason of its own; the other resources go on.
 
-    ``allowed`` False: the token's scopes do not hold it, and nobody had asked for it by name.
+    ``allowed`` False: the token's scopes do not hold it, and it was not asked for by name.
+    ``state`` is ``refused``, ``refused_before`` (for the same reason as in the last run) or
+    ``failed``.
     """
 
     resource: str
     error: ZohoError
     allowed: bool = True
+    state: ListState = "refused"
 
 
 ExportEvent: TypeAlias = (
@@ -170,7 +178,10 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     of the rows that this run wrote. ``calls`` were made by this run, ``pages`` of them for pages of
     the list, and ``least_calls`` could have been enough for the rows that it read. ``records`` were
     asked for their details or children by this run, and ``files`` of them saved; of
-    ``passed_over`` Zoho refused the children or a document.
+    ``passed_over`` Zoho refused the children or a document. ``completeness`` says whether every
+    record was found (None if the list was not read to its end), and ``missing`` how many the list
+    counts beyond those. ``state`` and ``exit_code`` are explained in `zoho_async.export.outcomes`.
+    ``note`` says that and why a list was read in full again.
     """
 
     resource: str
@@ -192,11 +203,18 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     files: int = 0
     passed_over: int = 0
     error: str | None = None
+    completeness: Completeness | None = None
+    missing: int = 0
+    state: ListState = "unfinished"
+    exit_code: int = DONE
+    note: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. ``done`` says that every resource that is allowed is complete.
 
+    ``exit_code`` is the one with which the command would end: 0, or why not
+    (`zoho_async.export.outcomes`).
     ``records`` were asked for their details or children, and ``files`` documents saved.
     ``calls`` were admitted for the organization while the run lasted and ``refused`` of them were
     turned away by Zoho for its limits; another job in the same process counts too.
@@ -214,3 +232,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     records: int = 0
     files: int = 0
+    exit_code: int = DONE
+
+    @property
+    def incomplete(self) -> tuple[ResourceSummary, ...]:
+        """The lists because of which `exit_code` is not 0."""
+        if not self.exit_code:
+            return ()
+        blamed = tuple(one for one in self.resources if one.exit_code)
+        return blamed or self.resources  # no list at all could be read

@@ -13,8 +13,9 @@ group, their pages come down together (`lander`), and what they tell comes out t
 stream (a reader that stops, stops the job). Leaving the block early cancels the task and waits for
 it: pages that are landing land, nothing else is sent, and the state stands.
 
-What ends one list ends only that list (a missing scope, say): the others go on and the summary
-tells. What would end them all (the day's quota, the network, the disk, the credentials) ends the
+What ends one list ends only that list (a missing scope, say): the others go on, the run is over
+when they are complete, and the summary says in which state it left each
+(`zoho_async.export.outcomes`). The next run asks for a refused list again. What would end them all (the day's quota, the network, the disk, the credentials) ends the
 job with that exception; the summary is there then too.
 """
 
@@ -39,12 +40,16 @@ from zoho_async.call import Budget
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
+    BudgetSpent,
     ConfigurationError,
+    DailyLimitReply,
+    DailyQuotaExceeded,
     InvalidToken,
     LimitError,
     OrganizationError,
     ReplyError,
     SessionClosed,
+    UnreadableReply,
 )
 from zoho_async.events import Exported
 from zoho_async.export import modes
@@ -98,6 +103,11 @@ class Export:
     asked again (but for ``fresh``), and a run without ``files`` leaves the documents of what it
     brings to the next run with.
 
+    ``strict`` counts every list that is not proven complete as incomplete, ``accept_short`` names
+    lists that may count more records than are found, and ``accept_shorter`` lets a shorter file
+    replace a fuller one without proof. All three are for this run. They decide what
+    ``summary.exit_code`` says.
+
     ``budget`` is the most calls that this run may make; where it or the day's quota is spent, the
     job ends with `BudgetSpent` or `DailyQuotaExceeded` and can be gone on with. ``until_done``
     waits for the next day instead.
@@ -124,6 +134,9 @@ class Export:
         files: bool | str | PathLike[str] = False,
         budget: int | None = None,
         until_done: bool = False,
+        strict: bool = False,
+        accept_short: Collection[str] = (),
+        accept_shorter: bool = False,
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -142,10 +155,13 @@ class Export:
             full=full,
             fresh=fresh,
             sweep=sweep,
+            accept_shorter=accept_shorter,
             since=None if since is None else since.timestamp(),
             narrowed=bool(self._filters),
             margin=margin,
         )
+        self._strict: Final = strict
+        self._accepted: Final = {facts.resource for facts in accepted(accept_short)}
         self._details: Final = details
         self._folder: Final = _folder(files, self.destination)
         self._until_done: Final = until_done
@@ -246,7 +262,11 @@ class Export:
                     await self._read_all(send)
                 await self._finish()
         except BaseExceptionGroup as several:
-            raise _first(several) from None  # the first failure ended the others
+            first = _first(several)
+            if isinstance(first, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):
+                for reading in self._readings:
+                    reading.stopped = True
+            raise first from None  # the first failure ended the others
         finally:
             with anyio.CancelScope(shield=True):
                 send.close()
@@ -283,13 +303,15 @@ class Export:
         except LimitError:
             await lander.landed()  # what was paid for is kept
             raise
-        except ReplyError as error:
+        except (ReplyError, UnreadableReply) as error:
             if isinstance(error, OrganizationError | InvalidToken):
                 raise
-            reading.failure = error
             await lander.landed()
-            resource = reading.facts.resource
-            await send.send(ResourceFailed(resource=resource, error=error, allowed=reading.allowed))
+            await reading.fail(error)
+            resource, state = reading.facts.resource, reading.state
+            await send.send(
+                ResourceFailed(resource=resource, error=error, allowed=reading.allowed, state=state)
+            )
             if reading.planned is None:
                 await planned.passed()
 
@@ -309,11 +331,12 @@ class Export:
         await send.send(await self._tally.planned())
 
     async def _finish(self) -> None:
+        """The run is over: each list is complete, or Zoho refused it or failed on it."""
         state = self._state
+        assert state is not None
         done = [one for one in self._readings if one.landing.position.stand == "complete"]
-        if state is not None and len(done) == sum(one.allowed for one in self._readings):
-            names = [one.facts.resource for one in done]
-            await self._blocking(lambda: state.finish(names))
+        names = [one.facts.resource for one in done]
+        await self._blocking(lambda: state.finish(names))
 
     # -- the destination ------------------------------------------------------------------------
 
@@ -357,6 +380,8 @@ class Export:
             blocking=self._blocking,
             clock=self._clock,
             named=self._named,
+            accepted=facts.resource in self._accepted,
+            strict=self._strict,
             sweep=self._sweep,
             following=following,
         )
@@ -402,6 +427,11 @@ class Export:
     def _alone(self, work: Callable[[], T]) -> T:
         with self._lock:
             return work()
+
+
+def accepted(names: Collection[str]) -> list[OperationFacts]:
+    """The lists that ``names`` mean. Raises `UnknownResource`."""
+    return resolve(list(names), every()) if names else []
 
 
 def _lists(

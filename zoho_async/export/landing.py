@@ -17,13 +17,14 @@ from typing import Final
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.destination import Destination, Sink, Table
+from zoho_async.export.destination import Destination, Recorded, Sink, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationError
 from zoho_async.export.known import Known, Record, digest, key
 from zoho_async.export.modes import Filtering, Margin, Mode, choose, times_of, watermark_after
 from zoho_async.export.proof import was_there
 from zoho_async.export.records import details_of, together
 from zoho_async.export.state import Position, State
+from zoho_async.paging.completeness import Completeness
 
 _BURIED_AT_ONCE: Final = 500
 
@@ -32,13 +33,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a run asks of every resource.
 
     ``full`` reads all anew, ``fresh`` besides gives up what an interrupted run left. ``sweep``
-    looks for deleted records. ``since`` is the moment before which nothing is wanted, and
-    ``narrowed`` says that filters leave out records too.
+    looks for deleted records. ``accept_shorter`` lets a shorter file replace a fuller one.
+    ``since`` is the moment before which nothing is wanted, and ``narrowed`` says that filters leave
+    out records too.
     """
 
     full: bool = False
     fresh: bool = False
     sweep: bool = False
+    accept_shorter: bool = False
     since: float | None = None
     narrowed: bool = False
     margin: Margin = Margin()
@@ -93,6 +96,8 @@ class Landing:
         self._position: Position | None = None
         self._sink: Sink | None = None
         self._known: Known | None = None
+        #: What a person took out of the destination, "" for nothing: the list is read in full.
+        self.missing = ""
 
     @property
     def position(self) -> Position:
@@ -118,9 +123,38 @@ class Landing:
             before = self._state.position(self.facts.resource)
             if before is not None:
                 self._check_request(before)
-                if before.stand != "resting" and self._goes_on(before):
-                    return
+            self.missing = self._missing(before)
+            goes_on = before is not None and before.stand != "resting" and not self.missing
+            if before is not None and goes_on and self._goes_on(before):
+                return
             self._begin(before)
+
+    def _missing(self, before: Position | None) -> str:
+        """What the destination lacks of what the state says that it holds; "" for nothing.
+
+        Raises `DestinationChanged` if a full read would replace what a person changed.
+        """
+        asked = self._asked
+        sink = self._destination.sink(self._table, "")
+        begun = before is not None and (before.finished or before.stand != "resting")
+        if before is None or not begun:
+            return sink.missing(Recorded(whole=asked.full or asked.fresh))
+        reading = before.stand == "reading"
+        replaces = reading and before.mode == "full"
+        return sink.missing(
+            Recorded(
+                sizes={} if replaces else before.held,
+                records=self._written(before),
+                begun=True,
+                reading=reading,
+                whole=asked.full or asked.fresh,
+            )
+        )
+
+    def _written(self, position: Position) -> int:
+        """How many records the destination must hold at least."""
+        known = self._state.known(position).count()
+        return known - self._state.queue(position).count("rows")
 
     def _check_request(self, before: Position) -> None:
         asked = self._asked
@@ -161,7 +195,7 @@ class Landing:
             known=before.finished and before.stand != "reading",
             watermark=before.watermark,
             filtering=before.filtering,
-            full=asked.full or asked.fresh or self._asks_more(before),
+            full=asked.full or asked.fresh or self._asks_more(before) or bool(self.missing),
             sweep=asked.sweep,
         )
         self._take(self._state.begin(self._first(before, mode)))
@@ -182,6 +216,9 @@ class Landing:
             low=self._asked.since if mode in ("full", "compared") else before.watermark,
             first_look=look,
             look=look,
+            changed_runs=before.changed_runs,
+            refusal=before.refusal,
+            held=before.held,
         )
 
     def _take(self, position: Position) -> None:
@@ -305,6 +342,11 @@ class Landing:
             filtering: Filtering = msgspec.structs.replace(self.position.filtering, **learnt)
             self._put(filtering=filtering)
 
+    def refused(self, refusal: str) -> None:
+        """Remember the status and code with which Zoho refused the list."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._put(refusal=refusal)
+
     def over(self, *, proven: bool | None) -> None:
         """The looking is over, with this proof; what is left are questions about single records."""
         with writing(self._destination.name), self._state.database.transaction():
@@ -337,6 +379,7 @@ class Landing:
         looked for: it stays as it is, and is written again whenever it is met.
         """
         with writing(self._destination.name):
+            completeness = completeness_of(proven)
             full = self.position.mode == "full"
             whole = proven and self.position.low is None and not self._asked.narrowed
             while full and whole and (gone := self.unseen()):
@@ -349,9 +392,20 @@ class Landing:
                     stand="complete",
                     finished=True,
                     proven=proven,
+                    completeness=completeness,
+                    changed_runs=self.position.changed_runs + 1 if completeness == "changed" else 0,
+                    refusal="",
+                    held=self.position.held if self._is_unchanged else None,
                     watermark=self._reached(proven),
                 )
             self.sink.settle()
+            self._position = record_held(self._state, self.sink, self.position)
+
+    @property
+    def _is_unchanged(self) -> bool:
+        """Whether this part wrote nothing."""
+        position = self.position
+        return position.mode != "full" and position.rows == position.deleted == 0
 
     def _reached(self, proven: bool | None) -> float | None:
         position = self.position
@@ -375,7 +429,24 @@ def settle(state: State, destination: Destination, lists: Mapping[str, Operation
         for position in state.positions():
             if position.stand == "complete":
                 table = table_of(position.name, lists.get(position.name), details=position.details)
-                destination.sink(table, position.part).settle()
+                sink = destination.sink(table, position.part)
+                sink.settle()
+                record_held(state, sink, position)
+
+
+def record_held(state: State, sink: Sink, position: Position) -> Position:
+    """Write down what the destination holds, if that is not recorded yet; the position then."""
+    if position.held is not None:
+        return position
+    position = msgspec.structs.replace(position, held=sink.held())
+    with state.database.transaction():
+        state.put(position)
+    return position
+
+
+def completeness_of(proven: bool | None) -> Completeness:
+    """The completeness that follows from a proof, or from none."""
+    return {True: "proven", None: "uncheckable", False: "changed"}[proven]  # type: ignore[return-value]
 
 
 def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:

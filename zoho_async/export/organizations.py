@@ -30,6 +30,7 @@ from zoho_async.errors import ZohoError
 from zoho_async.export.destination import Destination
 from zoho_async.export.events import ExportEvent, Parked, Planned, Summary
 from zoho_async.export.job import Export
+from zoho_async.export.outcomes import worst
 from zoho_async.export.places import open_destination
 from zoho_async.session import Session
 
@@ -158,4 +159,5 @@ def together(directory: str, summaries: dict[str, Summary]) -> Summary:
         seconds=max((one.seconds for one in every), default=0.0),
         records=sum(one.records for one in every),
         files=sum(one.files for one in every),
+        exit_code=worst(one.exit_code for one in every),
     )

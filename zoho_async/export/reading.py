@@ -16,7 +16,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
-from zoho_async.errors import MissingScope, ZohoError
+from zoho_async.errors import MissingScope, ReplyError, ServerError, ZohoError
 from zoho_async.export import asking, modes
 from zoho_async.export.asking import Dated
 from zoho_async.export.events import (
@@ -30,6 +30,7 @@ from zoho_async.export.events import (
 from zoho_async.export.following import Following
 from zoho_async.export.lander import Blocking, Lander
 from zoho_async.export.landing import Landing, Sheet
+from zoho_async.export.outcomes import ListState, code_of, complete_state
 from zoho_async.export.plan import calls_ahead, least_calls
 from zoho_async.export.proof import LOOKS, is_steady, verdict
 from zoho_async.export.sweep import Sweep
@@ -42,7 +43,8 @@ Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 class Reading:
     """One resource of a job; its landing is open.
 
-    ``named`` says that somebody asked for it by name. ``sweep`` asks about records that the list
+    ``named`` says that it was asked for by name, ``accepted`` that it may be short, and ``strict``
+    that nothing but a proven list is good. ``sweep`` asks about records that the list
     no longer has, and ``following`` asks for more of each record than the list tells; None where
     nobody wants that.
     """
@@ -56,6 +58,8 @@ class Reading:
         blocking: Blocking,
         clock: Clock,
         named: bool = True,
+        accepted: bool = False,
+        strict: bool = False,
         sweep: Sweep | None = None,
         following: Following | None = None,
     ) -> None:
@@ -65,11 +69,15 @@ class Reading:
         self.exact = True
         self.pages = 0
         self.failure: ZohoError | None = None
+        self.refused_before = False
+        self.stopped = False
         self._zoho: Final = Dated(zoho)
         self._filters: Final = filters
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._named: Final = named
+        self._accepted: Final = accepted
+        self._strict: Final = strict
         self._sweep: Final = sweep
         self._following: Final = following
         self._total: int | None = None
@@ -107,6 +115,14 @@ class Reading:
         when = modes.written(self._clock.time())
         await self._blocking(lambda: self.landing.complete(when, proven=proven))
         await tell(self._done())
+
+    async def fail(self, error: ZohoError) -> None:
+        """Zoho refused the list, or failed on it: remember a refusal for the next run."""
+        self.failure = error
+        refusal = refusal_of(error)
+        if refusal:
+            self.refused_before = self.landing.position.refusal == refusal
+            await self._blocking(lambda: self.landing.refused(refusal))
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -329,6 +345,8 @@ class Reading:
             changed=position.changed,
             deleted=position.deleted,
             proven=position.proven,
+            completeness=position.completeness,
+            missing=position.missing,
         )
 
     def summary(self) -> ResourceSummary:
@@ -337,6 +355,7 @@ class Reading:
         asked = self._sweep.calls(self.facts.resource) if self._sweep else 0
         following = self._following
         asked += following.calls if following else 0
+        state = self.state
         return ResourceSummary(
             resource=self.facts.resource,
             file=self.landing.sink.name,
@@ -357,7 +376,34 @@ class Reading:
             files=following.saved if following else 0,
             passed_over=following.passed_over if following else 0,
             error=str(self.failure) if self.failure else None,
+            completeness=position.completeness,
+            missing=position.missing,
+            state=state,
+            exit_code=code_of(state, strict=self._strict),
+            note=self._note(),
         )
+
+    @property
+    def state(self) -> ListState:
+        """The state in which the run leaves the list."""
+        position = self.landing.position
+        if position.stand == "complete":
+            return complete_state(
+                position.completeness,
+                changed_runs=position.changed_runs,
+                accepted=self._accepted,
+            )
+        if self.failure is None:
+            return "stopped" if self.stopped else "unfinished"
+        if not refusal_of(self.failure):
+            return "failed"
+        # That a list cannot be had that was asked for by name is news each time.
+        unscoped = self._named and isinstance(self.failure, MissingScope)
+        return "refused_before" if self.refused_before and not unscoped else "refused"
+
+    def _note(self) -> str | None:
+        missing = self.landing.missing
+        return f"{missing}: read in full again" if missing else None
 
     @property
     def allowed(self) -> bool:
@@ -370,6 +416,14 @@ class Reading:
         if self.failure is None:
             return "partial"
         return "failed" if self.allowed else "not allowed"
+
+
+def refusal_of(error: ZohoError) -> str:
+    """The status and code by which a refusal is remembered; "" for what is none."""
+    passing = not isinstance(error, ReplyError) or error.status >= 500 or error.status in (408, 499)
+    if passing or isinstance(error, ServerError):
+        return ""
+    return f"{error.status}/{error.code}"
 
 
 def _is_all(page: RowsPage) -> bool:

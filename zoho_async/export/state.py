@@ -33,6 +33,7 @@ from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.known import Known
 from zoho_async.export.modes import Filtering, Mode
 from zoho_async.export.queue import Queue
+from zoho_async.paging.completeness import Completeness
 
 #: The version of what is written here.
 FORM: Final = 2
@@ -72,6 +73,12 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``papers`` says that every record's documents were saved or are in the queue.
     ``over`` says that no look follows; ``proven`` then, that the part missed nothing (None where
     that cannot be known). Records up to ``swept`` were asked about one by one.
+
+    ``completeness`` is that of the last complete part, ``missing`` the records that its list counts
+    beyond those that were found, and ``changed_runs`` the runs in a row in which it changed while
+    it was read. ``refusal`` is the status and code with which Zoho refused the list in the last
+    run, "" if it did not. ``held`` is what the destination held at the end of the last complete
+    part (`zoho_async.export.destination.Sink.held`), None if that was not recorded.
     """
 
     name: str
@@ -108,6 +115,11 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     queued: int = 0
     read: int = 0
     files: int = 0
+    completeness: Completeness | None = None
+    missing: int = 0
+    changed_runs: int = 0
+    refusal: str = ""
+    held: dict[str, int] | None = None
 
 
 _POSITION: Final = decoder_of(Position)
