@@ -2,7 +2,8 @@
 
 `Export` is the job. Its modules, from the decision to the disk: `catalog` (which lists there are),
 `modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
-run), `proof` (whether it missed anything), `sweep` (what was deleted), `lander` and `landing`
+run), `proof` (whether it missed anything), `outcomes` (the state of each list and the exit code),
+`sweep` (what was deleted), `lander` and `landing`
 (where pages come down), `state` and `known` (what is remembered). What lists do not tell: `below`
 (lists below records) and `records` (details, documents), `queue`, `following`, `further` and
 `offspring` (asking for them, and where that comes down). The place: `destination` (what is asked of
@@ -11,10 +12,11 @@ of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destination import Database, Destination, Place, Sink, Table
+from zoho_async.export.destination import Database, Destination, Place, Recorded, Sink, Table
 from zoho_async.export.directory import Directory, Format
 from zoho_async.export.errors import (
     CheckpointRefused,
+    DestinationChanged,
     DestinationError,
     ExportError,
     ExportRunning,
@@ -46,6 +48,7 @@ __all__ = [
     "CheckpointRefused",
     "Database",
     "Destination",
+    "DestinationChanged",
     "DestinationError",
     "Directory",
     "Export",
@@ -64,6 +67,7 @@ __all__ = [
     "Planned",
     "PlannedResource",
     "Progress",
+    "Recorded",
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",

@@ -15,8 +15,9 @@ it: pages that are landing land, nothing else is sent, and the state stands.
 
 What ends one list ends only that list (a missing scope, say): the others go on, the run is over
 when they are complete, and the summary says in which state it left each
-(`zoho_async.export.outcomes`). The next run asks for a refused list again. What would end them all (the day's quota, the network, the disk, the credentials) ends the
-job with that exception; the summary is there then too.
+(`zoho_async.export.outcomes`). The next run asks for a refused list again. What would end them all
+(the day's quota, the network, the disk, the credentials) ends the job with that exception; the
+summary is there then too.
 """
 
 from __future__ import annotations

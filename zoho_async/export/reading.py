@@ -16,7 +16,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
-from zoho_async.errors import MissingScope, ReplyError, ServerError, ZohoError
+from zoho_async.errors import MissingScope, ReplyError, ZohoError
 from zoho_async.export import asking, modes
 from zoho_async.export.asking import Dated
 from zoho_async.export.events import (
@@ -36,6 +36,9 @@ from zoho_async.export.proof import LOOKS, is_steady, verdict
 from zoho_async.export.sweep import Sweep
 from zoho_async.export.walk import pages_from
 from zoho_async.paging import PageSource, RowsPage
+
+#: Statuses below 500 of a gateway that gave up, which says nothing about the list.
+_PASSING: Final = (408, 499)
 
 Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 
@@ -420,8 +423,7 @@ class Reading:
 
 def refusal_of(error: ZohoError) -> str:
     """The status and code by which a refusal is remembered; "" for what is none."""
-    passing = not isinstance(error, ReplyError) or error.status >= 500 or error.status in (408, 499)
-    if passing or isinstance(error, ServerError):
+    if not isinstance(error, ReplyError) or error.status >= 500 or error.status in _PASSING:
         return ""
     return f"{error.status}/{error.code}"
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from zoho_async.export.columns import DELETED
+from zoho_async.export.columns import DELETED, ROW
 from zoho_async.export.databases.engine import Engine, quoted
 from zoho_async.export.destination import Recorded
 from zoho_async.export.errors import DestinationChanged, DestinationError
@@ -69,13 +69,28 @@ def missing(engine: Engine, layout: Layout, resource: str, recorded: Recorded) -
     return ""
 
 
+def remove_orphans(engine: Engine, layout: Layout) -> None:
+    """Remove children whose row is gone: the row comes again, and brings them.
+
+    Rows whose ids are new are appended with their children, so none may be there.
+    """
+    root, *children = layout.tables
+    key = quoted(root.key[0])
+    there = root.key[0] in engine.columns(root.name)
+    for child in children:
+        if ROW in engine.columns(child.name):
+            name = quoted(child.name)
+            same = f"{quoted(root.name)}.{key} = {name}.{quoted(ROW)}"
+            rows = f" WHERE NOT EXISTS (SELECT 1 FROM {quoted(root.name)} WHERE {same})"
+            engine.execute(f"DELETE FROM {name}{rows if there else ''}")
+
+
 def _wanted(layout: Layout, recorded: Recorded) -> dict[str, int]:
     """The least sizes that must be there."""
     if recorded.sizes and not recorded.reading:
         return dict(recorded.sizes)
     if recorded.sizes:
-        columns = {name: n for name, n in recorded.sizes.items() if name.startswith(_COLUMNS)}
-        return columns
+        return {name: n for name, n in recorded.sizes.items() if name.startswith(_COLUMNS)}
     if not recorded.reading or not recorded.records:
         return {}
     return {_COLUMNS + table.name: len(table.columns) for table in layout.tables}

@@ -21,7 +21,7 @@ from typing import Any, Final
 from zoho_async.export.batches import Reader
 from zoho_async.export.columns import DELETED, shape_of, short_name
 from zoho_async.export.databases.engine import Engine, quoted
-from zoho_async.export.databases.held import held, missing
+from zoho_async.export.databases.held import held, missing, remove_orphans
 from zoho_async.export.destination import Recorded, Table
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.flat import FlatTable, Layout
@@ -111,7 +111,11 @@ class DatabaseSink:
 
     def missing(self, recorded: Recorded) -> str:
         with self._engine.refusals():
-            return missing(self._engine, self._layout, self._resource, recorded)
+            found = missing(self._engine, self._layout, self._resource, recorded)
+            if found:
+                with self._engine.transaction():
+                    remove_orphans(self._engine, self._layout)
+            return found
 
     def _replace(self, ids: Sequence[str], values: Sequence[Sequence[Sequence[Any]]]) -> None:
         root, *children = self._layout.tables
