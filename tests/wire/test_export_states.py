@@ -190,3 +190,30 @@ def test_resources_says_what_each_list_offers_as_evidence(command: Command) -> N
     assert '{"resource":"books.invoices","mode":"changed","evidence":"count"}' in out.splitlines()
     unknown = [line for line in out.splitlines() if line.endswith('"evidence":"unknown"}')]
     assert any('"resource":"books.fixed_assets.types"' in line for line in unknown)
+
+
+@pytest.fixture
+def two_organizations() -> Generator[Sandbox]:
+    sizes = {"books.contacts": 30, "books.invoices": 12, "books.items": 9}
+    firms = Sandbox(sizes=sizes, minute=1.0, organization="111", organizations=("111", "222"))
+    with serving(firms) as made:
+        yield made
+
+
+def test_an_organization_whose_place_is_refused_keeps_no_other_from_being_exported(
+    two_organizations: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = Command(two_organizations.environment(), tmp_path, monkeypatch, capsys)
+    to = tmp_path / "out"
+    job = ("export", *LISTS, "--to", str(to), "--minute", "1", "--all-organizations")
+    assert command(*job)[0] == 0
+    with (to / "111/books/items.jsonl").open("ab") as file:
+        file.write(b"mine\n")
+    two_organizations.store("222").collection("contacts").change(3, {"contact_name": "New"})
+    told = command.json(*job)
+    assert (told["exit_code"], told["rows"], told["organization"]) == (2, 1, "222")
+    assert "111/books/items.jsonl was changed by hand" in told["error"]
+    assert told["continue"].endswith("--all-organizations --json --full")

@@ -84,7 +84,7 @@ class Tally:
     async def summary(self, directory: str) -> Summary:
         """What the run did, into ``directory``."""
         resources = tuple(reading.summary() for reading in self._readings)
-        statuses = [one.status for one in resources]
+        statuses: list[Status] = [one.status for one in resources]
         # If no list at all could be read, that is news each time.
         read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
         admitted, refused = await self._since()
