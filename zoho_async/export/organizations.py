@@ -11,8 +11,8 @@
 Each organization has its own limits, so none waits for another, and its own place
 (``backup/10234695/books/invoices.jsonl``; `zoho_async.export.places` tells that of databases) with
 a state of its own, so each can also be exported alone. What ends one of them, or keeps it from
-starting, ends only that one; the others go on, and its failure is raised at the end. Events and the summary name resources as
-``10234695/books.invoices``.
+starting, ends only that one; the others go on, and its failure is raised at the end. Events and the
+summary name resources as ``10234695/books.invoices``.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Exports:
     """Exports of several organizations, entered together.
 
     ``organizations`` are ids; ``make`` makes the export of one from a session for it and its place
-    in ``to``, which, as ``format`` and ``flatten``, is for `open_destination`. An organization whose
-    place is refused keeps no other from being exported: its error is raised at the end, or on
-    entering if none is left.
+    in ``to``, which, as ``format`` and ``flatten``, is for `open_destination`. An organization
+    whose place is refused keeps no other from being exported: its error is raised at the end, or
+    on entering if none is left.
     """
 
     def __init__(
