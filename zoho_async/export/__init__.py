@@ -4,10 +4,10 @@
 `modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
 run), `proof` (whether it missed anything), `outcomes` (the state of each list and the exit code),
 `sweep` (what was deleted), `lander` and `landing` (where pages come down), `state` and `known`
-(what is remembered). What lists do not tell: `below` (lists below records) and `records` (details, documents), `queue`, `following`, `further` and
-`offspring` (asking for them, and where that comes down). The place: `destination` (what is asked of
-it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the place made
-of files), and `databases`.
+(what is remembered). What lists do not tell: `below` (lists below records) and `records` (details,
+documents), `queue`, `following`, `further` and `offspring` (asking for them, and where that comes
+down). The place: `destination` (what is asked of it), `places` (which one is meant), `directory`,
+`statefile`, `jsonl` and `formats` (the place made of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
