@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,8 @@ def rows(tmp_path: Path, name: str) -> list[bytes]:
     return (tmp_path / f"out/books/{name}.jsonl").read_bytes().splitlines()
 
 
-def states(told: dict[str, object]) -> dict[str, tuple[str, int]]:
-    resources = told["resources"]
-    assert isinstance(resources, list)
+def states(told: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    resources: list[dict[str, Any]] = told["resources"]
     return {
         one["resource"].removeprefix("books."): (one["state"], one["exit_code"])
         for one in resources
