@@ -105,7 +105,7 @@ def test_a_list_that_changes_in_each_run_is_incomplete_from_the_third_on(tmp_pat
         zoho.delete(0)
         zoho.insert(99)
 
-    states = []
+    states: list[tuple[ListState, int]] = []
     for quiet in (False, False, False, False, True, False):
         zoho.before_call = (lambda: None) if quiet else delete_and_insert
         zoho.now += 10_000
