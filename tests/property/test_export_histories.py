@@ -38,7 +38,7 @@ from hypothesis.stateful import (
 from tests.fake_zoho import PER_PAGE, FakeZoho
 from zoho_async.export import Database, Directory, Export, Margin, Place, Sink, Table
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destination import Value
+from zoho_async.export.destination import Recorded, Value
 from zoho_async.export.merge import merge
 from zoho_async.session import Session
 
@@ -151,6 +151,12 @@ class MortalSink:
         self._fuse.burn()
         self._inner.settle()
         self._fuse.burn()
+
+    def held(self) -> dict[str, int]:
+        return self._inner.held()
+
+    def missing(self, recorded: Recorded) -> str:
+        return self._inner.missing(recorded)
 
     def close(self) -> None:
         self._inner.close()

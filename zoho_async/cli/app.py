@@ -44,6 +44,9 @@ def export(
     details: options.Details = False,
     files: options.DocumentFiles = False,
     files_to: options.DocumentFolder = None,
+    strict: options.Strict = False,
+    accept: options.Accept = (),
+    accept_shorter: options.AcceptShorter = False,
     budget: options.CallBudget = None,
     until_done: options.UntilDone = False,
     merge: options.Merge = False,
@@ -92,6 +95,9 @@ def export(
             sweep_calls=sweep_calls,
             details=details,
             files=files_to or files,
+            strict=strict,
+            accept=accept,
+            accept_shorter=accept_shorter,
             budget=budget,
             until_done=until_done,
             probe=probe,
@@ -242,13 +248,11 @@ def call(
 
 
 @app.command
-def resources() -> int:
-    """List what can be exported."""
-    from zoho_async.export.below import every
+def resources(*, json: options.AsLines = False) -> int:
+    """List what can be exported, and how a run proves that each list is complete."""
+    from zoho_async.cli.resources import list_resources
 
-    for name in every():
-        print(name)
-    return outcome.DONE
+    return list_resources(json=json)
 
 
 @app.command

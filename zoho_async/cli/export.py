@@ -39,9 +39,18 @@ from zoho_async.export import (
 from zoho_async.export.below import every
 from zoho_async.export.catalog import check_filters, exportable, resolve
 from zoho_async.export.databases import PostgreSql
+from zoho_async.export.errors import DestinationChanged, problem_of
+from zoho_async.export.job import accepted
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
+#: Options that take no value.
+_FLAGS: Final = frozenset(
+    {
+        *("--flatten", "--sandbox", "--json", "--fresh", "--full", "--sweep", "--details"),
+        *("--files", "--strict", "--accept-shorter", "--until-done", "--all-organizations"),
+    }
+)
 #: Seconds between two looks at the limits.
 _LOOK: Final = 0.5
 
@@ -61,6 +70,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     sweep_calls: int | None = None
     details: bool = False
     files: Path | bool = False
+    strict: bool = False
+    accept: Sequence[str] = ()
+    accept_shorter: bool = False
     budget: int | None = None
     until_done: bool = False
     probe: bool = False
@@ -101,23 +113,24 @@ def export(
     run = _Run(order, wanted, environ, json=json)
     error = run.carry_out()
     summary = run.summary
-    code = outcome.DONE
+    sentence = str(error) if error is not None else None
+    problems: list[str] = []
     if error is not None:
         code = outcome.exit_code(error, began=summary is not None)
-    failed = [] if summary is None else [one for one in summary.resources if one.status == "failed"]
-    sentence = str(error) if error is not None else None
-    if error is None and failed:
-        code = outcome.FAILED
-        sentence = f"not exported: {', '.join(one.resource for one in failed)}"
+    else:
+        code = outcome.DONE if summary is None else summary.exit_code
+    if summary is not None:
+        ended = [one for one in summary.incomplete if one.state not in ("stopped", "unfinished")]
+        problems = [problem_of(one) for one in ended]
+        if error is None and ended:
+            sentence = f"not complete: {', '.join(one.resource for one in ended)}"
     if isinstance(error, Interrupted):
         sentence = "interrupted; what was written stays"
-    go_on = None
-    if summary is not None and not summary.done and code != outcome.USAGE:
-        go_on = shlex.join(["zoho-async", *(one for one in command if one != "--fresh")])
+    go_on = _continuing(order, command, error, summary, code)
     if summary is not None and not json and not order.probe:
         print("\n".join(report.as_lines(summary)))
-    for one in failed:
-        print(f"zoho-async: {one.resource}: {one.error}", file=sys.stderr)
+    for problem in problems:
+        print(f"zoho-async: {problem}", file=sys.stderr)
     if sentence:
         print(f"zoho-async: {sentence}", file=sys.stderr)
     if go_on:
@@ -125,6 +138,38 @@ def export(
     if json and not (order.probe and error is None):
         print(report.as_json(summary, code=code, error=sentence, go_on=go_on))
     return code
+
+
+def _continuing(
+    order: Order,
+    command: Sequence[str],
+    error: ZohoError | Interrupted | None,
+    summary: Summary | None,
+    code: int,
+) -> str | None:
+    """The command with which to continue, None if there is nothing to continue."""
+    if isinstance(error, DestinationChanged):
+        words = [*_of_one(error.resource, order, command), error.option]
+    elif summary is not None and code not in (outcome.DONE, outcome.INCOMPLETE, outcome.USAGE):
+        words = [one for one in command if one != "--fresh"]
+    else:
+        return None
+    return shlex.join(["zoho-async", *words])
+
+
+def _of_one(resource: str, order: Order, command: Sequence[str]) -> list[str]:
+    """``command`` for ``resource`` alone."""
+    head, *words = command
+    named = list(order.resources)
+    rest: list[str] = []
+    before = ""
+    for word in words:
+        if word in named and (before in _FLAGS or not before.startswith("--") or "=" in before):
+            named.remove(word)
+        else:
+            rest.append(word)
+        before = word
+    return [head, resource, *rest]
 
 
 class _Run:
@@ -179,6 +224,9 @@ class _Run:
             sweep_calls=order.sweep_calls,
             details=order.details,
             files=files,
+            strict=order.strict,
+            accept_short=accepted_short(order.accept),
+            accept_shorter=order.accept_shorter,
             budget=order.budget,
             until_done=order.until_done,
         )
@@ -242,6 +290,7 @@ def check(order: Order) -> None:
     place(order.to, order.format, flatten=order.flatten)
     if order.sweep_calls is not None and not order.sweep:
         raise ConfigurationError("--sweep-calls is for --sweep: leave it out, or give both")
+    accepted(accepted_short(order.accept))
     if order.probe and order.all_organizations:
         raise ConfigurationError("--probe asks one organization: name it with --organization")
     if order.sweep and order.full:
@@ -254,6 +303,15 @@ def check(order: Order) -> None:
         raise ConfigurationError("--budget is for one organization: name it with --organization")
     lists = every() if order.resources else exportable()
     check_filters(filters, resolve(order.resources, lists, filters=filters))
+
+
+def accepted_short(values: Sequence[str]) -> tuple[str, ...]:
+    """The lists in ``short:LIST`` values. Raises `ConfigurationError` for any other value."""
+    pairs = [value.partition(":") for value in values]
+    for value, (what, _, name) in zip(values, pairs, strict=True):
+        if what != "short" or not name:
+            raise ConfigurationError(f"--accept takes short:LIST, got {value!r}")
+    return tuple(name for _, _, name in pairs)
 
 
 def place(to: str, format: str | None, *, flatten: bool) -> Destination:

@@ -43,7 +43,7 @@ class Lines:
                 self._write(line)
         elif isinstance(event, ResourceDone):
             self._write(f"{event.resource} done: {count(event.rows, 'row')}")
-        elif isinstance(event, ResourceFailed):
+        elif isinstance(event, ResourceFailed) and event.state != "refused_before":
             how = "failed" if event.allowed else "is not allowed"
             self._write(f"{event.resource} {how}: {event.error}")
         elif isinstance(event, LookingAgain):

@@ -9,10 +9,12 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from zoho_async.cli.output import Form
+from zoho_async.export.outcomes import EXIT_CODES
 from zoho_async.limits.plans import PlanName
 
 _CHANGES: Final = Group("Later runs", sort_key=0)
 _FURTHER: Final = Group("Single records", sort_key=0)
+_COMPLETE: Final = Group("Completeness", sort_key=0)
 _ACCOUNT: Final = Group("Account", sort_key=1)
 _LIMITS: Final = Group("Limits", sort_key=2)
 
@@ -92,6 +94,25 @@ DocumentFiles: TypeAlias = Annotated[
 ]
 DocumentFolder: TypeAlias = Annotated[
     Path | None, _said("As `--files`, into this directory instead of `--to`.", _FURTHER)
+]
+Strict: TypeAlias = Annotated[
+    bool,
+    _said("End with code 4 unless every list is proven complete.", _COMPLETE),
+]
+Accept: TypeAlias = Annotated[
+    tuple[str, ...],
+    _said(
+        "`short:LIST`: this list may count more records than are found; for this run. "
+        "May be repeated.",
+        _COMPLETE,
+    ),
+]
+AcceptShorter: TypeAlias = Annotated[
+    bool,
+    _said(
+        "Let a file with fewer records replace a fuller one without proof; for this run.",
+        _COMPLETE,
+    ),
 ]
 CallBudget: TypeAlias = Annotated[
     int | None,
@@ -190,12 +211,7 @@ EXPORT_EPILOGUE: Final = """
 
 **Exit codes**
 
-- 0: done
-- 1: failed; running the same again may help
-- 2: bad usage or configuration
-- 3: the day's calls are used up, or `--budget` is; run the same again to go on, after the reset
-- 130: interrupted (143 by SIGTERM); run the same again to go on
-"""
+""" + "\n".join(f"- {code}: {meaning}" for code, meaning in sorted(EXIT_CODES.items()))
 
 # -- call and list ------------------------------------------------------------------------------
 
@@ -331,4 +347,5 @@ UseKeyring: TypeAlias = Annotated[
     ),
 ]
 Check: TypeAlias = Annotated[bool, _said("Only say whether the account that is kept works.")]
+AsLines: TypeAlias = Annotated[bool, _said("Print one JSON object per list.")]
 AsJsonLine: TypeAlias = Annotated[bool, _said("Print one JSON object.")]

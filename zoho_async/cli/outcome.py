@@ -1,4 +1,7 @@
-"""How the command ends: its exit codes, and which failure is which."""
+"""How the command ends: which exit code a failure means.
+
+The codes and what a list's state means for an export are in `zoho_async.export.outcomes`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,10 @@ from zoho_async.errors import (
     OrganizationError,
 )
 from zoho_async.export import CheckpointRefused, DestinationError, ExportRunning
+from zoho_async.export.outcomes import DONE, FAILED, INCOMPLETE, QUOTA, USAGE
 
-DONE: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
-QUOTA: Final = 3
+__all__ = ["DONE", "FAILED", "INCOMPLETE", "INTERRUPTED", "QUOTA", "USAGE"]
+
 INTERRUPTED: Final = 128 + signal.SIGINT
 
 

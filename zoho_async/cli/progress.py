@@ -108,6 +108,8 @@ class Tracker:
             event.resource, Standing(resource=event.resource, file="")
         )
         standing.state = "failed" if event.allowed else "not allowed"
+        if event.state == "refused_before":
+            standing.state = "refused as before"
         standing.error = str(event.error)
 
     def called(self, event: events.Event) -> None:

@@ -2,8 +2,8 @@
 
 The object of ``--json`` has these keys; later versions may add some, and take none away:
 
-- ``status``: ``done``, ``failed``, ``refused`` (bad usage or configuration), ``quota`` or
-  ``interrupted``; ``exit_code``; ``error``: one sentence or null;
+- ``status``: ``done``, ``incomplete`` (exit code 4), ``failed``, ``refused`` (bad usage or
+  configuration), ``quota`` or ``interrupted``; ``exit_code``; ``error``: one sentence or null;
   ``continue``: the command with which to go on, or null
 - ``organization``, ``directory``, ``seconds``
 - ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
@@ -15,7 +15,11 @@ The object of ``--json`` has these keys; later versions may add some, and take n
   ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
   null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
   row was missed; null where that cannot be known), ``records``, ``files``, ``passed_over``
-  (records of which Zoho refused the children or a document), ``error`` (or null)
+  (records of which Zoho refused the children or a document), ``error`` (or null),
+  ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
+  read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
+  ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
+  again, or null)
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ _STATUS: Final = {
     outcome.FAILED: "failed",
     outcome.USAGE: "refused",
     outcome.QUOTA: "quota",
+    outcome.INCOMPLETE: "incomplete",
 }
 
 
@@ -75,8 +80,11 @@ def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str
 def as_lines(summary: Summary) -> list[str]:
     """The end of an export, for people."""
     width = max((len(_where(one)) for one in summary.resources), default=0)
-    lines = [_resource(one, width) for one in summary.resources]
-    head = "done: " if summary.done else "stopped: "
+    shown = [one for one in summary.resources if one.state != "refused_before"]
+    lines = [_resource(one, width) for one in shown]
+    lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
+    ended = all(one.status != "partial" and one.state != "failed" for one in shown)
+    head = "done: " if ended else "stopped: "
     rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
     if summary.rows_new != summary.rows:
         rows += f", {count(summary.rows_new)} of them by this run"
@@ -97,8 +105,10 @@ def _resource(one: ResourceSummary, width: int) -> str:
         return f"{line}  {one.status}"
     if one.passed_over:
         line += f"  (Zoho refused {count(one.passed_over, 'record')})"
-    if one.proven is False:
-        return f"{line}  (edited too often meanwhile: the next run compares)"
+    if one.completeness == "changed":
+        return f"{line}  (changed while it was read: the next run reads it again)"
+    if one.completeness == "short":
+        return f"{line}  (short: {count(one.missing, 'record')} missing)"
     if one.mode == "full" and one.total is not None and one.total != one.rows:
         return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
     return line

@@ -91,4 +91,6 @@ class Terminal:
             return Text(one.error, style="red")
         if one.state == "not allowed":
             return Text("not allowed by the token's scopes", style="dim")
+        if one.state == "refused as before":
+            return Text(one.state, style="dim")
         return Text(one.note if one.state == "reading" else one.state, style="green")

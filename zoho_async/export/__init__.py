@@ -2,19 +2,21 @@
 
 `Export` is the job. Its modules, from the decision to the disk: `catalog` (which lists there are),
 `modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
-run), `proof` (whether it missed anything), `sweep` (what was deleted), `lander` and `landing`
-(where pages come down), `state` and `known` (what is remembered). What lists do not tell: `below`
-(lists below records) and `records` (details, documents), `queue`, `following`, `further`,
-`offspring` and `documents` (asking for them, and where that comes down). The place: `destination`
-(what is asked of it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and
-`formats` (the place made of files), and `databases`.
+run), `passes`, `tries` and `proving` (whether it missed anything), `outcomes` (the state of each
+list and the exit code), `sweep` (what was deleted), `lander` and `landing` (where pages come
+down), `state` and `known` (what is remembered). What lists do not tell: `below` (lists below
+records) and `records` (details, documents), `queue`, `following`, `further`, `offspring` and
+`documents` (asking for them, and where that comes down). The place: `destination` (what is asked of
+it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the place made
+of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destination import Database, Destination, Place, Sink, Table
+from zoho_async.export.destination import Database, Destination, Place, Recorded, Sink, Table
 from zoho_async.export.directory import Directory, Format
 from zoho_async.export.errors import (
     CheckpointRefused,
+    DestinationChanged,
     DestinationError,
     ExportError,
     ExportRunning,
@@ -47,6 +49,7 @@ __all__ = [
     "CheckpointRefused",
     "Database",
     "Destination",
+    "DestinationChanged",
     "DestinationError",
     "Directory",
     "DocumentFailed",
@@ -66,6 +69,7 @@ __all__ = [
     "Planned",
     "PlannedResource",
     "Progress",
+    "Recorded",
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",

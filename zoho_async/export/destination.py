@@ -16,7 +16,7 @@ come as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -47,6 +47,22 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     row_id: str
     fields: tuple[Field, ...]
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checkpoint says that a destination holds of one resource.
+
+    ``sizes`` is what `Sink.held` returned at the end of the last complete part, None if that was
+    not recorded. ``records`` are known to have been written. ``begun`` says that the checkpoint
+    knows of rows at all, ``reading`` that a part was begun and is not complete, ``whole`` that
+    everything is to be replaced anyway.
+    """
+
+    sizes: Mapping[str, int] | None = None
+    records: int = 0
+    begun: bool = False
+    reading: bool = False
+    whole: bool = False
 
 
 class Database(Protocol):
@@ -126,6 +142,21 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of what is open."""
+        ...
+
+    def held(self) -> dict[str, int]:
+        """The sizes of what is there of the resource, all parts of it, by name.
+
+        Rows of tables, bytes of files: what can be had without reading a file.
+        """
+        ...
+
+    def missing(self, recorded: Recorded) -> str:
+        """What is no longer there of what is ``recorded``, for people; "" if all of it is.
+
+        Called before `resume`. Raises `DestinationChanged` if something that is there would be
+        lost by reading the resource in full.
+        """
         ...
 
 

@@ -20,6 +20,12 @@ link: a file that is one is replaced, and a spool that is one is refused.
 
 A deleted record is a row ``{"invoice_id": "...", "_deleted_time": "..."}`` among the changes. The
 file of a full part begins empty, and what it does not hold needs no such row.
+
+At the end of a part the checkpoint records the size of each file. The next run compares: a file
+that is missing or empty is gone, and its list is read in full. A file of another size was changed
+by hand, and a full read would replace it, so the run is refused until a person asks for that with
+``--full``. The same holds for files that are there without a checkpoint. An edit that keeps the
+size is not noticed, because no file is read.
 """
 
 from __future__ import annotations
@@ -33,8 +39,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from zoho_async.export.destination import Database, Place, Table
-from zoho_async.export.errors import CheckpointRefused, DestinationError
+from zoho_async.export.destination import Database, Place, Recorded, Table
+from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 from zoho_async.export.jsonl import JsonLines, make_directory, sync_directory, take_name
 from zoho_async.export.statefile import StateFile
 
@@ -44,6 +50,8 @@ DELETED: Final = "_deleted_time"
 #: Stands between the names of a file and of the list in its rows.
 CHILD: Final = "__"
 JSON_LINES: Final = "jsonl"
+#: The ends of the names of all forms.
+SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".parquet")
 
 #: Names of resources and parts: ``books.invoices.comments``, ``20261123T020000Z_000001``.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
@@ -121,6 +129,21 @@ class Files:
 
     def _in_changes(self) -> list[Path]:
         return list(self.changes.glob("*" + self._suffix)) if self.changes.is_dir() else []
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each complete file, by its path beside that of the full part."""
+        whole = [self.full, *self.parts()]
+        found = [*whole, *(child for file in whole for child in self.children(file))]
+        return {
+            path.relative_to(self.full.parent).as_posix(): path.stat().st_size
+            for path in found
+            if path.is_file()
+        }
+
+    def of_any_form(self) -> list[Path]:
+        """The files of full parts that are there, in whatever form."""
+        stem = self.full.name.removesuffix(self._suffix)
+        return [path for end in SUFFIXES if (path := self.full.with_name(stem + end)).is_file()]
 
     def is_foreign(self, path: Path) -> bool:
         """Whether a file among the changes is complete and of another form."""
@@ -256,6 +279,31 @@ class DirectorySink:
     def close(self) -> None:
         self._spool.close()
         self._open = False
+
+    def held(self) -> dict[str, int]:
+        return self._files.sizes()
+
+    def missing(self, recorded: Recorded) -> str:
+        if recorded.whole:
+            return ""
+        if not recorded.begun:
+            if found := self._files.of_any_form():
+                cause = f"{found[0]} is there, but the checkpoint of its export is not"
+                raise DestinationChanged(self._table.name, cause, "--fresh")
+            return ""
+        if recorded.sizes is None:  # written by an earlier version
+            there = recorded.reading or self._files.full.exists()
+            return "" if there else f"{self._files.full} is missing"
+        now = self._files.sizes()
+        for name, size in recorded.sizes.items():
+            if now.get(name, 0) not in (0, size):
+                cause = (
+                    f"{self._files.full.parent / name} was changed by hand: "
+                    f"it has {now[name]:,} bytes and was written with {size:,}"
+                )
+                raise DestinationChanged(self._table.name, cause, "--full")
+        gone = [name for name, size in recorded.sizes.items() if size and not now.get(name)]
+        return ", ".join(f"{self._files.full.parent / name} is missing" for name in gone)
 
 
 def form(spool: Path, target: Path, table: Table, format: Format | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from zoho_async.errors import ConfigurationError, ZohoError
-from zoho_async.export.events import Summary
+from zoho_async.export.events import ResourceSummary, Summary
 
 
 class ExportError(ZohoError):
@@ -36,6 +36,18 @@ class CheckpointRefused(ExportError):
     """The place holds an export that this run must not touch (another organization, say)."""
 
 
+class DestinationChanged(CheckpointRefused):
+    """A person changed what an export wrote; ``resource`` must be read in full, as they ask.
+
+    ``option`` is the option of the command that does it.
+    """
+
+    def __init__(self, resource: str, cause: str, option: str) -> None:
+        self.resource: Final = resource
+        self.option: Final = option
+        super().__init__(f"{cause}; {option} reads {resource} in full and replaces it")
+
+
 class ExportRunning(ExportError):
     """Another run is exporting into the same place now."""
 
@@ -62,10 +74,24 @@ class DestinationError(ExportError):
 
 
 class ExportIncomplete(ExportError):
-    """Some lists could not be read; the others are complete. ``summary`` tells of each."""
+    """Some lists could not be read or are not complete; the others are. ``summary`` has each."""
 
     def __init__(self, summary: Summary) -> None:
         self.summary: Final = summary
-        failed = [one for one in summary.resources if one.status in ("failed", "partial")]
-        told = "; ".join(f"{one.resource}: {one.error or one.status}" for one in failed)
-        super().__init__(f"not exported: {told or 'nothing that the token may read'}")
+        super().__init__("; ".join(map(problem_of, summary.incomplete)))
+
+
+def problem_of(one: ResourceSummary) -> str:
+    """What is wrong with a list that is not complete, and what to do about it."""
+    if one.error:
+        return f"{one.resource}: {one.error}"
+    if one.state == "short":
+        return (
+            f"{one.resource} is short: {one.missing:,} records that the list counts were not "
+            f"found; run it again, or accept it with --accept short:{one.resource}"
+        )
+    if one.state in ("changed", "keeps_changing"):
+        return f"{one.resource} changed while it was read, so a record may be missing"
+    if one.state == "uncheckable":
+        return f"{one.resource} cannot be checked: it has no count and no strict order"
+    return f"{one.resource}: {one.state}"

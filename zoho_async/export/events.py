@@ -13,6 +13,7 @@ import msgspec
 
 from zoho_async.errors import ZohoError
 from zoho_async.export.modes import Mode
+from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
 
 FurtherWork: TypeAlias = Literal["details", "children", "files"]
@@ -159,12 +160,15 @@ class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
 class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
     """Zoho refused this list for a reason of its own; the other resources go on.
 
-    ``allowed`` False: the token's scopes do not hold it, and nobody had asked for it by name.
+    ``allowed`` False: the token's scopes do not hold it, and it was not asked for by name.
+    ``state`` is ``refused``, ``refused_before`` (for the same reason as in the last run) or
+    ``failed``.
     """
 
     resource: str
     error: ZohoError
     allowed: bool = True
+    state: ListState = "refused"
 
 
 ExportEvent: TypeAlias = (
@@ -191,7 +195,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     asked for their details or children by this run, and ``files`` of them saved.
     ``passed_over`` counts records whose children Zoho refused, and documents that could not be
     saved (`DocumentFailed`). ``completeness`` (None before the list was read), ``missing`` and
-    ``proven`` are as in `ResourceDone`.
+    ``proven`` are as in `ResourceDone`. ``state`` and ``exit_code`` are explained in
+    `zoho_async.export.outcomes`. ``note`` says that and why a list was read in full again.
     """
 
     resource: str
@@ -215,11 +220,16 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     completeness: Completeness | None = None
     missing: int = 0
+    state: ListState = "unfinished"
+    exit_code: int = DONE
+    note: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. ``done`` says that every resource that is allowed is complete.
 
+    ``exit_code`` is the one with which the command would end: 0, or why not
+    (`zoho_async.export.outcomes`).
     ``records`` were asked for their details or children, and ``files`` documents saved.
     ``calls`` were admitted for the organization while the run lasted and ``refused`` of them were
     turned away by Zoho for its limits; another job in the same process counts too.
@@ -237,3 +247,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     records: int = 0
     files: int = 0
+    exit_code: int = DONE
+
+    @property
+    def incomplete(self) -> tuple[ResourceSummary, ...]:
+        """The lists because of which `exit_code` is not 0."""
+        if not self.exit_code:
+            return ()
+        blamed = tuple(one for one in self.resources if one.exit_code)
+        return blamed or self.resources  # no list at all could be read

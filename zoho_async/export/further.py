@@ -216,6 +216,11 @@ class FurtherLanding(Landing):
             self._state.queue(self.position).done("files", [due.place for due in dues])
             self._put(files=self.position.files + files)
 
+    def _written(self, position: Position) -> int:
+        if self.further.child is None:
+            return super()._written(position)
+        return Offspring(self._state.database, position.number).count()
+
     # -- the gone -------------------------------------------------------------------------------
 
     @property

@@ -13,9 +13,11 @@ group, their pages come down together (`lander`), and what they tell comes out t
 stream (a reader that stops, stops the job). Leaving the block early cancels the task and waits for
 it: pages that are landing land, nothing else is sent, and the state stands.
 
-What ends one list ends only that list (a missing scope, say): the others go on and the summary
-tells. What would end them all (the day's quota, the network, the disk, the credentials) ends the
-job with that exception; the summary is there then too.
+What ends one list ends only that list (a missing scope, say): the others go on, the run is over
+when they are complete, and the summary says in which state it left each
+(`zoho_async.export.outcomes`). The next run asks for a refused list again. What would end them all
+(the day's quota, the network, the disk, the credentials) ends the job with that exception; the
+summary is there then too.
 """
 
 from __future__ import annotations
@@ -39,12 +41,16 @@ from zoho_async.call import Budget
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
+    BudgetSpent,
     ConfigurationError,
+    DailyLimitReply,
+    DailyQuotaExceeded,
     InvalidToken,
     LimitError,
     OrganizationError,
     ReplyError,
     SessionClosed,
+    UnreadableReply,
 )
 from zoho_async.events import Exported
 from zoho_async.export import modes
@@ -92,15 +98,18 @@ class Export:
     that is in none of them whether it was deleted, with ``sweep_calls`` calls at most. ``margin``
     is what is allowed for clocks.
 
-    A full read that lacks records and is not proven replaces nothing: what was there stays, and
-    what was read is kept beside it. ``accept_shorter`` lets it replace.
-
     ``details`` reads each new or changed record in full, which takes the place of the list's row.
     ``files`` saves its documents: into the directory that it names, or, where it is True, beside
     the rows (``books/invoices.files/<id>.pdf``). Where an earlier run was not asked for one of
     them, the list is read anew for all its records. What is held in full stays so without being
     asked again (but for ``fresh``), and a run without ``files`` leaves the documents of what it
     brings to the next run with.
+
+    ``strict`` counts every list that is not proven complete as incomplete, ``accept_short`` names
+    lists that may count more records than are found. A full read that lacks records and is not
+    proven replaces nothing: what was there stays, and what was read is kept as changes;
+    ``accept_shorter`` lets it replace. All three are for this run. ``summary.exit_code`` tells what
+    came of it.
 
     ``budget`` is the most calls that this run may make; where it or the day's quota is spent, the
     job ends with `BudgetSpent` or `DailyQuotaExceeded` and can be gone on with. ``until_done``
@@ -124,11 +133,13 @@ class Export:
         fresh: bool = False,
         sweep: bool = False,
         sweep_calls: int | None = None,
-        accept_shorter: bool = False,
         details: bool = False,
         files: bool | str | PathLike[str] = False,
         budget: int | None = None,
         until_done: bool = False,
+        strict: bool = False,
+        accept_short: Collection[str] = (),
+        accept_shorter: bool = False,
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -147,11 +158,13 @@ class Export:
             full=full,
             fresh=fresh,
             sweep=sweep,
+            accept_shorter=accept_shorter,
             since=None if since is None else since.timestamp(),
             narrowed=bool(self._filters),
-            accept_shorter=accept_shorter,
             margin=margin,
         )
+        self._strict: Final = strict
+        self._accepted: Final = {facts.resource for facts in accepted(accept_short)}
         self._details: Final = details
         self._folder: Final = _folder(files, self.destination)
         self._until_done: Final = until_done
@@ -253,7 +266,11 @@ class Export:
                     await self._read_all(send)
                 await self._finish()
         except BaseExceptionGroup as several:
-            raise _first(several) from None  # the first failure ended the others
+            first = _first(several)
+            if isinstance(first, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):
+                for reading in self._readings:
+                    reading.stopped = True
+            raise first from None  # the first failure ended the others
         finally:
             with anyio.CancelScope(shield=True):
                 send.close()
@@ -290,13 +307,15 @@ class Export:
         except LimitError:
             await lander.landed()  # what was paid for is kept
             raise
-        except ReplyError as error:
+        except (ReplyError, UnreadableReply) as error:
             if isinstance(error, OrganizationError | InvalidToken):
                 raise
-            reading.failure = error
             await lander.landed()
-            resource = reading.facts.resource
-            await send.send(ResourceFailed(resource=resource, error=error, allowed=reading.allowed))
+            await reading.fail(error)
+            resource, state = reading.facts.resource, reading.state
+            await send.send(
+                ResourceFailed(resource=resource, error=error, allowed=reading.allowed, state=state)
+            )
             if reading.planned is None:
                 await planned.passed()
 
@@ -316,11 +335,12 @@ class Export:
         await send.send(await self._tally.planned())
 
     async def _finish(self) -> None:
+        """The run is over: each list is complete, or Zoho refused it or failed on it."""
         state = self._state
+        assert state is not None
         done = [one for one in self._readings if one.landing.position.stand == "complete"]
-        if state is not None and len(done) == sum(one.allowed for one in self._readings):
-            names = [one.facts.resource for one in done]
-            await self._blocking(lambda: state.finish(names))
+        names = [one.facts.resource for one in done]
+        await self._blocking(lambda: state.finish(names))
 
     # -- the destination ------------------------------------------------------------------------
 
@@ -364,6 +384,8 @@ class Export:
             blocking=self._blocking,
             clock=self._clock,
             named=self._named,
+            accepted=facts.resource in self._accepted,
+            strict=self._strict,
             sweep=self._sweep,
             following=following,
             allowance=self._allowance,
@@ -413,6 +435,11 @@ class Export:
     def _alone(self, work: Callable[[], T]) -> T:
         with self._lock:
             return work()
+
+
+def accepted(names: Collection[str]) -> list[OperationFacts]:
+    """The lists that ``names`` mean. Raises `UnknownResource`."""
+    return resolve(list(names), every()) if names else []
 
 
 def _lists(

@@ -84,6 +84,13 @@ class Known:
             found.update((one, Record(content, look)) for one, content, look in rows)
         return found
 
+    def count(self) -> int:
+        """How many records are known."""
+        ((number,),) = self._database.execute(
+            f"SELECT count(*) FROM {TABLE} WHERE resource = ?", (self._resource,)
+        )
+        return int(number)
+
     def add(self, records: dict[str, int], look: int, *, unknown: bool) -> None:
         """Remember what was met: digests by key; ``unknown`` says that none of them is known."""
         rows = [(self._resource, one, content, look) for one, content in records.items()]

@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.destination import Destination, Sink, Table
+from zoho_async.export.destination import Destination, Recorded, Sink, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationError
 from zoho_async.export.known import Known, Record, digest, key
 from zoho_async.export.modes import Filtering, Margin, Mode, choose, watermark_after
@@ -49,9 +49,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     full: bool = False
     fresh: bool = False
     sweep: bool = False
+    accept_shorter: bool = False
     since: float | None = None
     narrowed: bool = False
-    accept_shorter: bool = False
     margin: Margin = Margin()
 
 
@@ -105,6 +105,8 @@ class Landing:
         self._position: Position | None = None
         self._sink: Sink | None = None
         self._known: Known | None = None
+        #: What a person took out of the destination, "" for nothing: the list is read in full.
+        self.missing = ""
 
     @property
     def position(self) -> Position:
@@ -130,9 +132,38 @@ class Landing:
             before = self._state.position(self.facts.resource)
             if before is not None:
                 self._check_request(before)
-                if before.stand != "resting" and self._goes_on(before):
-                    return
+            self.missing = self._missing(before)
+            goes_on = before is not None and before.stand != "resting" and not self.missing
+            if before is not None and goes_on and self._goes_on(before):
+                return
             self._begin(before)
+
+    def _missing(self, before: Position | None) -> str:
+        """What the destination lacks of what the state says that it holds; "" for nothing.
+
+        Raises `DestinationChanged` if a full read would replace what a person changed.
+        """
+        asked = self._asked
+        sink = self._destination.sink(self._table, "")
+        begun = before is not None and (before.finished or before.stand != "resting")
+        if before is None or not begun:
+            return sink.missing(Recorded(whole=asked.full or asked.fresh))
+        reading = before.stand == "reading"
+        replaces = reading and before.mode == "full"
+        return sink.missing(
+            Recorded(
+                sizes={} if replaces else before.held,
+                records=self._written(before),
+                begun=True,
+                reading=reading,
+                whole=asked.full or asked.fresh,
+            )
+        )
+
+    def _written(self, position: Position) -> int:
+        """How many records the destination must hold at least."""
+        known = self._state.known(position).count()
+        return known - self._state.queue(position).count("rows")
 
     def _check_request(self, before: Position) -> None:
         asked = self._asked
@@ -173,7 +204,7 @@ class Landing:
             known=before.finished and before.stand != "reading",
             watermark=before.watermark,
             filtering=before.filtering,
-            full=asked.full or asked.fresh or self._asks_more(before),
+            full=asked.full or asked.fresh or self._asks_more(before) or bool(self.missing),
             sweep=asked.sweep,
         )
         if _is_in_doubt(before, mode):
@@ -197,6 +228,9 @@ class Landing:
             first_look=look,
             look=look,
             former=_former(before) if full else None,
+            changed_runs=before.changed_runs,
+            refusal=before.refusal,
+            held=before.held,
         )
 
     def _take(self, position: Position) -> None:
@@ -363,6 +397,11 @@ class Landing:
             filtering: Filtering = msgspec.structs.replace(self.position.filtering, **learnt)
             self._put(filtering=filtering)
 
+    def refused(self, refusal: str) -> None:
+        """Remember the status and code with which Zoho refused the list."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._put(refusal=refusal)
+
     def over(self, completeness: Completeness, missing: int = 0, *, steady: bool = False) -> None:
         """The looking is over; what is left are questions about single records.
 
@@ -412,6 +451,13 @@ class Landing:
             else:
                 self._finish(doubted=full and not whole)
             self.sink.settle()
+            self._position = record_held(self._state, self.sink, self.position)
+
+    @property
+    def _is_unchanged(self) -> bool:
+        """Whether this part wrote nothing."""
+        position = self.position
+        return position.mode != "full" and position.rows == position.deleted == 0
 
     @property
     def is_believed(self) -> bool:
@@ -428,7 +474,19 @@ class Landing:
         with self._state.database.transaction():
             if doubted:
                 self.known.doubt(self.position.first_look)
-            self._put(stand="complete", finished=True, watermark=self._reached())
+            self._put(
+                stand="complete",
+                finished=True,
+                watermark=self._reached(),
+                held=self.position.held if self._is_unchanged else None,
+                **self._aftermath,
+            )
+
+    @property
+    def _aftermath(self) -> dict[str, object]:
+        """What a part that was read to its end leaves for the next run."""
+        changed = self.position.completeness == "changed"
+        return {"changed_runs": self.position.changed_runs + 1 if changed else 0, "refusal": ""}
 
     def _keep_both(self, former: Former) -> None:
         """Write what was met beside what was there, which stays, with its watermark."""
@@ -436,7 +494,14 @@ class Landing:
         self.sink.keep_as(part)
         with self._state.database.transaction():
             self.known.doubt(self.position.first_look)
-            self._put(stand="complete", finished=True, part=part, watermark=former.watermark)
+            self._put(
+                stand="complete",
+                finished=True,
+                part=part,
+                watermark=former.watermark,
+                held=None,
+                **self._aftermath,
+            )
         self._sink = self._destination.sink(self._table, part)
 
     def _reached(self) -> float | None:
@@ -483,7 +548,19 @@ def settle(state: State, destination: Destination, lists: Mapping[str, Operation
         for position in state.positions():
             if position.stand == "complete":
                 table = table_of(position.name, lists.get(position.name), details=position.details)
-                destination.sink(table, position.part).settle()
+                sink = destination.sink(table, position.part)
+                sink.settle()
+                record_held(state, sink, position)
+
+
+def record_held(state: State, sink: Sink, position: Position) -> Position:
+    """Write down what the destination holds, if that is not recorded yet; the position then."""
+    if position.held is not None:
+        return position
+    position = msgspec.structs.replace(position, held=sink.held())
+    with state.database.transaction():
+        state.put(position)
+    return position
 
 
 def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:

@@ -40,8 +40,8 @@ from zoho_async.export.directory import DELETED, FOLDER, Directory, Files, form
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.jsonl import line, sync_directory
 from zoho_async.export.known import key
-from zoho_async.export.landing import settle, table_of, writing
-from zoho_async.export.state import State
+from zoho_async.export.landing import record_held, settle, table_of, writing
+from zoho_async.export.state import Position, State
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes written between two calls of the system
@@ -97,11 +97,30 @@ def merge(directory: Directory) -> list[Merged]:
             return [
                 merged
                 for position in state.positions()
-                if (merged := _merge_one(directory, position.name, details=position.details))
-                is not None
+                if (merged := _merge_recorded(directory, state, position)) is not None
             ]
     finally:
         directory.close()
+
+
+def _merge_recorded(directory: Directory, state: State, position: Position) -> Merged | None:
+    """Merge one resource; the state does not say what is held while that changes."""
+    files = directory.files(position.name)
+    if not files.parts() or not position.held:
+        return _merge_one(directory, position.name, details=position.details)
+    table = table_of(position.name, written().get(position.name))
+    sink = directory.sink(table, "")
+    if gone := sorted(position.held.keys() - sink.held().keys()):
+        raise CheckpointRefused(
+            f"{', '.join(gone)} in {files.full.parent} is missing: "
+            "export again, which reads the list in full"
+        )
+    position = msgspec.structs.replace(position, held=None)
+    with state.database.transaction():
+        state.put(position)
+    merged = _merge_one(directory, position.name, details=position.details)
+    record_held(state, sink, position)
+    return merged
 
 
 def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged | None:

@@ -42,6 +42,13 @@ class Offspring:
             found.update((one, Record(content, look)) for one, content, look in rows)
         return found
 
+    def count(self) -> int:
+        """How many children are known."""
+        ((number,),) = self._database.execute(
+            f"SELECT count(*) FROM {TABLE} WHERE resource = ?", (self._resource,)
+        )
+        return int(number)
+
     def add(self, parent: str, records: dict[str, int], look: int) -> None:
         """Remember what was met: digests by key."""
         rows = [(self._resource, parent, one, content, look) for one, content in records.items()]

@@ -10,9 +10,9 @@
 
 Each organization has its own limits, so none waits for another, and its own place
 (``backup/10234695/books/invoices.jsonl``; `zoho_async.export.places` tells that of databases) with
-a state of its own, so each can also be exported alone. What ends one of them ends only that one;
-the others go on, and its failure is raised at the end. Events and the summary name resources as
-``10234695/books.invoices``.
+a state of its own, so each can also be exported alone. What ends one of them, or keeps it from
+starting, ends only that one; the others go on, and its failure is raised at the end. Events and the
+summary name resources as ``10234695/books.invoices``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ import msgspec
 
 from zoho_async.errors import ZohoError
 from zoho_async.export.destination import Destination
+from zoho_async.export.errors import ExportError
 from zoho_async.export.events import ExportEvent, Parked, Planned, Summary
 from zoho_async.export.job import Export
+from zoho_async.export.outcomes import worst
 from zoho_async.export.places import open_destination
 from zoho_async.session import Session
 
@@ -38,8 +40,9 @@ class Exports:
     """Exports of several organizations, entered together.
 
     ``organizations`` are ids; ``make`` makes the export of one from a session for it and its place
-    in ``to``, which, as ``format`` and ``flatten``, is for `open_destination`. Raises what `Export`
-    raises, on entering for the first that cannot be.
+    in ``to``, which, as ``format`` and ``flatten``, is for `open_destination`. An organization
+    whose place is refused keeps no other from being exported: its error is raised at the end, or
+    on entering if none is left.
     """
 
     def __init__(
@@ -66,8 +69,14 @@ class Exports:
 
     async def __aenter__(self) -> Exports:
         try:
-            for job in self._jobs.values():
-                await self._entered.enter_async_context(job)
+            for one, job in list(self._jobs.items()):
+                try:
+                    await self._entered.enter_async_context(job)
+                except ExportError as error:
+                    self._errors.append(error)
+                    del self._jobs[one]
+            if self._errors and not self._jobs:
+                raise self._errors[0]
         except BaseException:
             await self._entered.aclose()
             raise
@@ -158,4 +167,5 @@ def together(directory: str, summaries: dict[str, Summary]) -> Summary:
         seconds=max((one.seconds for one in every), default=0.0),
         records=sum(one.records for one in every),
         files=sum(one.files for one in every),
+        exit_code=worst(one.exit_code for one in every),
     )

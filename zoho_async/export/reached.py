@@ -64,6 +64,7 @@ def seed(folder: Path, facts: OperationFacts, reached: Reached, held: Sequence[s
                 finished=True,
                 watermark=reached.watermark,
                 filtering=reached.filtering,
+                held={},  # the rows are in the other place
             )
         )
         with state.database.transaction():

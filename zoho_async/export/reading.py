@@ -14,7 +14,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
-from zoho_async.errors import MissingScope, ZohoError
+from zoho_async.errors import MissingScope, ReplyError, ZohoError
 from zoho_async.export import modes
 from zoho_async.export.asking import Dated
 from zoho_async.export.events import (
@@ -26,6 +26,7 @@ from zoho_async.export.events import (
 from zoho_async.export.following import Following
 from zoho_async.export.lander import Blocking, Lander
 from zoho_async.export.landing import Landing
+from zoho_async.export.outcomes import ListState, code_of, complete_state
 from zoho_async.export.plan import calls_ahead, least_calls
 from zoho_async.export.proving import Allowance, Proving, Tell
 from zoho_async.export.sweep import Sweep
@@ -33,6 +34,8 @@ from zoho_async.export.walking import Walking
 from zoho_async.paging import PageSource, RowsPage
 from zoho_async.paging.completeness import Completeness
 
+#: Statuses below 500 of a gateway that gave up, which says nothing about the list.
+_PASSING: Final = (408, 499)
 #: What `ResourceSummary.proven` says of each.
 _PROVEN: Final[dict[Completeness | None, bool | None]] = {
     "proven": True,
@@ -46,7 +49,8 @@ _PROVEN: Final[dict[Completeness | None, bool | None]] = {
 class Reading:
     """One resource of a job; its landing is open.
 
-    ``named`` says that somebody asked for it by name. ``sweep`` asks about records that the list
+    ``named`` says that it was asked for by name, ``accepted`` that it may be short, and ``strict``
+    that nothing but a proven list is good. ``sweep`` asks about records that the list
     no longer has, and ``following`` asks for more of each record than the list tells; None where
     nobody wants that. ``allowance`` is what the tries of all lists may take.
     """
@@ -60,6 +64,8 @@ class Reading:
         blocking: Blocking,
         clock: Clock,
         named: bool = True,
+        accepted: bool = False,
+        strict: bool = False,
         sweep: Sweep | None = None,
         following: Following | None = None,
         allowance: Allowance | None = None,
@@ -69,12 +75,16 @@ class Reading:
         self.planned: PlannedResource | None = None
         self.exact = True
         self.failure: ZohoError | None = None
+        self.refused_before = False
+        self.stopped = False
         self._zoho: Final = Dated(zoho)
         self._walking: Final = Walking(self._zoho, landing, filters, blocking, clock)
         self._proving: Final = Proving(self._walking, filters, clock, allowance or Allowance())
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._named: Final = named
+        self._accepted: Final = accepted
+        self._strict: Final = strict
         self._sweep: Final = sweep
         self._following: Final = following
         self._rows_before: Final = landing.position.rows
@@ -113,6 +123,14 @@ class Reading:
         when = modes.written(self._clock.time())
         await self._blocking(lambda: self.landing.complete(when))
         await tell(self._done())
+
+    async def fail(self, error: ZohoError) -> None:
+        """Zoho refused the list, or failed on it: remember a refusal for the next run."""
+        self.failure = error
+        refusal = refusal_of(error)
+        if refusal:
+            self.refused_before = self.landing.position.refusal == refusal
+            await self._blocking(lambda: self.landing.refused(refusal))
 
     async def _first_pass(
         self, lander: Lander, everyone_planned: Callable[[], Awaitable[None]]
@@ -199,6 +217,7 @@ class Reading:
         asked = self._sweep.calls(self.facts.resource) if self._sweep else 0
         following = self._following
         asked += following.calls if following else 0
+        state = self.state
         return ResourceSummary(
             resource=self.facts.resource,
             file=self.landing.sink.name,
@@ -217,13 +236,38 @@ class Reading:
             deleted=position.deleted,
             calls=self.pages + self._proving.asked + asked,
             proven=_PROVEN[position.completeness],
-            completeness=position.completeness,
-            missing=position.missing,
             records=following.read if following else 0,
             files=following.saved if following else 0,
             passed_over=following.passed_over if following else 0,
             error=str(self.failure) if self.failure else None,
+            completeness=position.completeness,
+            missing=position.missing,
+            state=state,
+            exit_code=code_of(state, strict=self._strict),
+            note=self._note(),
         )
+
+    @property
+    def state(self) -> ListState:
+        """The state in which the run leaves the list."""
+        position = self.landing.position
+        if position.stand == "complete":
+            return complete_state(
+                position.completeness,
+                changed_runs=position.changed_runs,
+                accepted=self._accepted,
+            )
+        if self.failure is None:
+            return "stopped" if self.stopped else "unfinished"
+        if not refusal_of(self.failure):
+            return "failed"
+        # That a list cannot be had that was asked for by name is news each time.
+        unscoped = self._named and isinstance(self.failure, MissingScope)
+        return "refused_before" if self.refused_before and not unscoped else "refused"
+
+    def _note(self) -> str | None:
+        missing = self.landing.missing
+        return f"{missing}: read in full again" if missing else None
 
     @property
     def allowed(self) -> bool:
@@ -236,3 +280,10 @@ class Reading:
         if self.failure is None:
             return "partial"
         return "failed" if self.allowed else "not allowed"
+
+
+def refusal_of(error: ZohoError) -> str:
+    """The status and code by which a refusal is remembered; "" for what is none."""
+    if not isinstance(error, ReplyError) or error.status >= 500 or error.status in _PASSING:
+        return ""
+    return f"{error.status}/{error.code}"

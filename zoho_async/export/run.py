@@ -4,7 +4,8 @@
 
     summary = run_export(["invoices", "contacts"], to="backup")
 
-It returns when everything is exported and raises when not; what was written stays, and the same
+It returns when everything is exported and raises when not (`zoho_async.export.outcomes` says what
+counts); what was written stays, and the same
 call goes on from there, because the state stands in the destination. So a scheduler needs to keep
 nothing, and whether it repeats a failed call, runs it twice or kills it changes no row: of two at
 once the second raises `ExportRunning`.
@@ -15,7 +16,7 @@ What a scheduler may want to tell apart: `DailyQuotaExceeded` (call again after 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 
@@ -37,6 +38,9 @@ def run_export(
     since: datetime | None = None,
     full: bool = False,
     sweep: bool = False,
+    strict: bool = False,
+    accept_short: Collection[str] = (),
+    accept_shorter: bool = False,
     account: Account = unattended,
 ) -> Summary:
     """Export and wait for the end. Blocks; can be called where an event loop runs, too.
@@ -44,8 +48,8 @@ def run_export(
     ``to`` is a `Destination`, or what ``zoho-async export --to`` takes, with ``format`` for files.
     ``account`` opens the session (by default that of the environment or the logged-in profile, with
     limits and tokens that outlive the process); ``organization`` names another than that one's.
-    The rest is as for `Export`. Raises what `Export` raises, and `ExportIncomplete` when a list
-    could not be read and the others were.
+    The rest is as for `Export`. Raises what `Export` raises, and `ExportIncomplete` if the command
+    would end with another exit code than 0 because of the state of a list.
     """
     destination = open_destination(to, format) if isinstance(to, str | PathLike) else to
 
@@ -60,11 +64,14 @@ def run_export(
                 since=since,
                 full=full,
                 sweep=sweep,
+                strict=strict,
+                accept_short=accept_short,
+                accept_shorter=accept_shorter,
             )
             async with job:
                 return await job.wait()
 
     summary = alone(work)
-    if not summary.done:
+    if summary.exit_code:
         raise ExportIncomplete(summary)
     return summary

@@ -84,6 +84,11 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``over`` says that no look follows; ``completeness`` is then how complete the part is, and
     ``missing`` how many records more the list counts. Records up to ``swept`` were asked about one
     by one.
+
+    ``changed_runs`` are the runs in a row in which the list changed while it was read. ``refusal``
+    is the status and code with which Zoho refused the list in the last run, "" if it did not.
+    ``held`` is what the destination held at the end of the last complete part
+    (`zoho_async.export.destination.Sink.held`), None if that was not recorded.
     """
 
     name: str
@@ -122,6 +127,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     queued: int = 0
     read: int = 0
     files: int = 0
+    changed_runs: int = 0
+    refusal: str = ""
+    held: dict[str, int] | None = None
 
 
 _POSITION: Final = decoder_of(Position)

@@ -16,6 +16,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from zoho_async.call import Budget
 from zoho_async.clock import Clock
 from zoho_async.export.events import ExportEvent, Parked, Planned, Status, Summary
+from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
 from zoho_async.export.plan import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.reading import Reading
 from zoho_async.limits import Snapshot
@@ -83,6 +84,9 @@ class Tally:
     async def summary(self, directory: str) -> Summary:
         """What the run did, into ``directory``."""
         resources = tuple(reading.summary() for reading in self._readings)
+        statuses: list[Status] = [one.status for one in resources]
+        # If no list at all could be read, that is news each time.
+        read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
         admitted, refused = await self._since()
         # Lists of the user rather than the organization go by the account's own limits.
         own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
@@ -93,7 +97,7 @@ class Tally:
             organization=self._organization,
             directory=directory,
             resources=resources,
-            done=_is_done([one.status for one in resources]),
+            done=_is_done(statuses),
             rows=sum(one.rows for one in resources),
             rows_new=sum(one.rows_new for one in resources),
             calls=made,
@@ -102,6 +106,7 @@ class Tally:
             seconds=time.monotonic() - self._started,
             records=sum(one.records for one in resources),
             files=sum(one.files for one in resources),
+            exit_code=worst([read, *(one.exit_code for one in resources)]),
         )
 
     async def _since(self) -> tuple[int, int]:

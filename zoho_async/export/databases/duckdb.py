@@ -182,6 +182,14 @@ class DuckDbEngine:
         )
         return dict(rows)
 
+    def is_view(self, name: str) -> bool:
+        rows = self.execute(
+            "SELECT 1 FROM duckdb_views() WHERE lower(view_name) = lower(?)"
+            " AND database_name = current_database() AND schema_name = current_schema()",
+            [name],
+        )
+        return bool(rows)
+
     def create(self, table: FlatTable) -> None:
         self.execute(f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)})")
 

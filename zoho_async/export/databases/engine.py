@@ -32,6 +32,10 @@ class Engine(Database, Protocol):
         """The columns of ``table`` and their types; none where there is no such table."""
         ...
 
+    def is_view(self, name: str) -> bool:
+        """Whether ``name`` is a view, into which rows cannot be written."""
+        ...
+
     def create(self, table: FlatTable) -> None:
         """Make ``table``, so that rows are found by its key."""
         ...

@@ -199,6 +199,14 @@ class PostgreSqlEngine:
         )
         return dict(rows)
 
+    def is_view(self, name: str) -> bool:
+        rows = self.execute(
+            "SELECT 1 FROM pg_class WHERE relkind IN ('v', 'm')"
+            " AND oid = to_regclass(format('%I.%I', current_schema(), ?::text))",
+            [name],
+        )
+        return bool(rows)
+
     def create(self, table: FlatTable) -> None:
         self.execute(
             f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)},"

@@ -21,7 +21,8 @@ from typing import Any, Final
 from zoho_async.export.batches import Reader
 from zoho_async.export.columns import DELETED, shape_of, short_name
 from zoho_async.export.databases.engine import Engine, quoted
-from zoho_async.export.destination import Table
+from zoho_async.export.databases.held import held, missing, remove_orphans
+from zoho_async.export.destination import Recorded, Table
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.flat import FlatTable, Layout
 from zoho_async.export.jsonl import line
@@ -37,6 +38,7 @@ class DatabaseSink:
         self._reader: Final = Reader(shape)
         self._layout: Final = Layout(short_name(table.name.replace(".", "_")), table.row_id, shape)
         self._part: Final = part
+        self._resource: Final = table.name
         self._count = 0
 
     @property
@@ -105,6 +107,18 @@ class DatabaseSink:
 
     def close(self) -> None:
         """Nothing: the destination holds the connection."""
+
+    def held(self) -> dict[str, int]:
+        with self._engine.refusals():
+            return held(self._engine, self._layout)
+
+    def missing(self, recorded: Recorded) -> str:
+        with self._engine.refusals():
+            found = missing(self._engine, self._layout, self._resource, recorded)
+            if found:
+                with self._engine.transaction():
+                    remove_orphans(self._engine, self._layout)
+            return found
 
     def _replace(self, ids: Sequence[str], values: Sequence[Sequence[Sequence[Any]]]) -> None:
         root, *children = self._layout.tables

@@ -135,6 +135,11 @@ class SqliteEngine:
     def columns(self, table: str) -> dict[str, str]:
         return {row[1]: row[2] for row in self.execute(f"PRAGMA table_info({quoted(table)})")}
 
+    def is_view(self, name: str) -> bool:
+        # Names of tables are equal whatever their case is.
+        found = "SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?)"
+        return bool(self.execute(found, [name]))
+
     def create(self, table: FlatTable) -> None:
         child = len(table.key) > 1  # lies in the order of its key, beside its siblings
         self.execute(

@@ -1,0 +1,181 @@
+"""The state in which a run leaves each list, and the exit code that follows from it.
+
+Model. A run ends, and each of its lists is in exactly one `ListState`. `STATES` is the table of
+them: what a person is shown, and the exit code without and with ``strict``. The command, the
+object of ``--json``, `Summary.exit_code`, ``export --help`` and the documentation all say what this
+table says.
+
+The exit code of a run is the first of `PRECEDENCE` that one of its lists, or the failure that ended
+the run, asks for. So a run that used up the day's calls ends with 3 even if a list was refused
+too: the rest is still to be read, and the next run says again what it finds.
+
+A refusal is remembered by its HTTP status and Zoho's code. The same refusal in the next run is no
+news, another one is. Two refusals never become old: that of a list which was asked for by name and
+that the token has no scope for, and any refusal if no list at all could be read. A server error
+(HTTP 5xx) or an unreadable reply is no refusal: it is a failure of this run each time it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from zoho_async.paging.completeness import Completeness
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+QUOTA: Final = 3
+INCOMPLETE: Final = 4
+
+#: Runs in a row that a list may change while it is read before that counts as incomplete.
+CHANGED_RUNS: Final = 3
+
+#: What each exit code of an export means; ``export --help`` shows these lines.
+EXIT_CODES: Final[dict[int, str]] = {
+    DONE: "done",
+    INCOMPLETE: (
+        "done, but a list is short, was refused for the first time, or changed during "
+        f"{CHANGED_RUNS} runs in a row; with `--strict`: a list is not proven complete"
+    ),
+    FAILED: "failed (the network, the disk, an error of Zoho's server); run the same again",
+    QUOTA: (
+        "the day's calls are used up, or `--budget` is; run the same again to continue, "
+        "after the reset"
+    ),
+    USAGE: "wrong usage or configuration, or a destination that was changed by hand",
+    130: "interrupted (143 by SIGTERM); run the same again to continue",
+}
+#: The exit code of a run is the first of these that applies. A signal comes before all.
+PRECEDENCE: Final = (USAGE, QUOTA, FAILED, INCOMPLETE, DONE)
+
+ListState: TypeAlias = Literal[
+    "proven",
+    "uncheckable",
+    "changed",
+    "keeps_changing",
+    "short",
+    "short_accepted",
+    "refused",
+    "refused_before",
+    "failed",
+    "stopped",
+    "unfinished",
+]
+
+
+class StateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table: ``exit_code`` without and ``strict`` with ``--strict``."""
+
+    state: ListState
+    meaning: str
+    shown: str
+    exit_code: int
+    strict: int
+
+
+STATES: Final = (
+    StateRow(
+        state="proven",
+        meaning="every record is there",
+        shown="",
+        exit_code=DONE,
+        strict=DONE,
+    ),
+    StateRow(
+        state="uncheckable",
+        meaning="the list has no count and no strict order, so nothing can be proven",
+        shown="in `zoho-async resources`",
+        exit_code=DONE,
+        strict=INCOMPLETE,
+    ),
+    StateRow(
+        state="changed",
+        meaning="it changed while it was read; the bookmark stays, so the next run reads it again",
+        shown="a note",
+        exit_code=DONE,
+        strict=INCOMPLETE,
+    ),
+    StateRow(
+        state="keeps_changing",
+        meaning=f"the same in {CHANGED_RUNS} or more runs in a row",
+        shown="the list",
+        exit_code=INCOMPLETE,
+        strict=INCOMPLETE,
+    ),
+    StateRow(
+        state="short",
+        meaning="it counts more records than were found",
+        shown="the list and the number missing",
+        exit_code=INCOMPLETE,
+        strict=INCOMPLETE,
+    ),
+    StateRow(
+        state="short_accepted",
+        meaning="the same, and `--accept short:LIST` names it",
+        shown="a note",
+        exit_code=DONE,
+        strict=INCOMPLETE,
+    ),
+    StateRow(
+        state="refused",
+        meaning="Zoho refused it for the first time, or for another reason than before",
+        shown="the list and the reason",
+        exit_code=INCOMPLETE,
+        strict=INCOMPLETE,
+    ),
+    StateRow(
+        state="refused_before",
+        meaning="Zoho refused it for the same reason as in the run before",
+        shown="",
+        exit_code=DONE,
+        strict=INCOMPLETE,
+    ),
+    StateRow(
+        state="failed",
+        meaning="Zoho's server failed on it, or its reply could not be read",
+        shown="the list and the reason",
+        exit_code=FAILED,
+        strict=FAILED,
+    ),
+    StateRow(
+        state="stopped",
+        meaning="the day's calls or `--budget` were used up before its end",
+        shown="how to continue",
+        exit_code=QUOTA,
+        strict=QUOTA,
+    ),
+    StateRow(
+        state="unfinished",
+        meaning="something else ended the run before its end",
+        shown="the error, and how to continue",
+        exit_code=FAILED,
+        strict=FAILED,
+    ),
+)
+_BY_STATE: Final = {row.state: row for row in STATES}
+
+
+def complete_state(
+    completeness: Completeness | None, *, changed_runs: int, accepted: bool
+) -> ListState:
+    """The state of a list that was read to its end."""
+    if completeness == "short":
+        return "short_accepted" if accepted else "short"
+    if completeness == "changed":
+        return "changed" if changed_runs < CHANGED_RUNS else "keeps_changing"
+    return completeness or "uncheckable"
+
+
+def code_of(state: ListState, *, strict: bool) -> int:
+    """The exit code that a list in ``state`` asks for."""
+    row = _BY_STATE[state]
+    return row.strict if strict else row.exit_code
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a run whose lists ask for ``codes``."""
+    asked = {*codes, DONE}
+    return next(code for code in PRECEDENCE if code in asked)
