@@ -320,6 +320,25 @@ class DecodeError(ZohoError):
     """A reply's values do not fit their described types; raised only with ``strict=True``."""
 
 
+class IncompleteList(ZohoError):
+    """A list was read to its end, and it is not proven that this was all of it.
+
+    Raised after the last row, only with ``strict=True``. ``completeness`` is what is known instead
+    (`zoho_async.paging.completeness`), ``missing`` how many more rows the list counts.
+    """
+
+    def __init__(self, request: Request, completeness: str, missing: int = 0) -> None:
+        self.request: Final = request
+        self.completeness: Final = completeness
+        self.missing: Final = missing
+        why = {
+            "uncheckable": "it gives no count to compare with",
+            "changed": "it changed while it was read; read it again",
+            "short": f"it counts {missing} more than were found; read it again",
+        }[completeness]
+        super().__init__(f"{request}: not proven complete: {why}")
+
+
 # -- the map ------------------------------------------------------------------------------------
 
 #: Codes that mean the same in every module and under any HTTP status, as the documents and

@@ -60,7 +60,8 @@ class Session:
     kept (by default in memory, one for the process). ``tokens`` shares access tokens with others
     who use the same refresh token (by default each session has its own); whoever made it closes it.
     ``observer`` is told of `events`. ``strict``
-    raises `DecodeError` for values that do not fit their types. ``http`` is a prepared aiohttp
+    raises `DecodeError` for values that do not fit their types, and `IncompleteList` at the end of
+    a list that is not proven complete. ``http`` is a prepared aiohttp
     connector, which stays open; its ``limit`` says how many connections there may be at once, which
     are 100 else. ``products`` are called as they say instead of as
     `operation.PRODUCTS` says: by another version or base path, with the organization in a header.

@@ -62,13 +62,17 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
         return len(self.batches) or (None if self.operation.paged else 1)
 
     @property
-    def complete(self) -> bool:
-        """Whether a walk must prove that the end is the end (see `plan`)."""
-        narrowed = any(
+    def narrowed(self) -> bool:
+        """Whether a filter leaves rows out."""
+        return any(
             name not in _NOT_FILTERS and not _everything(value)
             for name, value in self.query.items()
         )
-        return not narrowed or self.operation.path in _END_EARLY
+
+    @property
+    def complete(self) -> bool:
+        """Whether a walk must prove that the end is the end (see `plan`)."""
+        return not self.narrowed or self.operation.path in _END_EARLY
 
     def asked(self, page: int, *, counting: bool = False) -> dict[str, object]:
         """The parameters for page number ``page`` of a walk; ``counting`` asks for the total."""

@@ -10,8 +10,10 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from zoho_async.operation import ListOperation
+from zoho_async.paging.completeness import Completeness
 from zoho_async.paging.listing import listing
 from zoho_async.paging.source import PageSource, Reading, Sheet, fetch
+from zoho_async.paging.times import CREATED, MODIFIED, RowTimes, moment, times_of
 from zoho_async.paging.walk import Turned, Walk
 from zoho_async.wire import PageContext, Record, raw_page, row_id
 
@@ -158,6 +160,10 @@ class Pager(Generic[T_co]):
 
     More ids than one call takes are read in batches, whose rows come as if one call had taken them
     all. Both raise what `Session.call` raises. An error of a page comes after the rows before it.
+
+    After a loop that came to its end, ``completeness`` says whether it brought every row
+    (`zoho_async.paging.completeness`); with ``Session(strict=True)`` such a loop ends with
+    `IncompleteList` unless that is proven.
     """
 
     def __init__(
@@ -170,6 +176,15 @@ class Pager(Generic[T_co]):
     ) -> None:
         self._zoho: Final = zoho
         self._listing: Final = listing(operation, ids, query)
+        self._completeness: Completeness | None = None
+
+    @property
+    def completeness(self) -> Completeness | None:
+        """How complete the last loop that came to its end was; None before."""
+        return self._completeness
+
+    def _ended(self, completeness: Completeness) -> None:
+        self._completeness = completeness
 
     def __repr__(self) -> str:
         return f"<Pager of {self._listing.operation.name}>"
@@ -207,7 +222,8 @@ class Pager(Generic[T_co]):
 
     def raw(self) -> RowIterator[bytes]:
         """The same rows as the bytes that Zoho wrote, nothing decoded."""
-        return RowIterator(self._walk(self._raws()), lambda page: map(bytes, page.fresh))
+        walk = self._walk(self._raws(times=times_of))
+        return RowIterator(walk, lambda page: map(bytes, page.fresh))
 
     def raw_pages(self, *, first: int = 1) -> PageIterator[RowsPage]:
         """Pages of rows as bytes from page ``first`` on, repeated rows left in, for exports.
@@ -223,7 +239,9 @@ class Pager(Generic[T_co]):
         self, reading: Reading[Any], first: int | None = None, *, whole: bool = False
     ) -> Walk[Any]:
         first = first or self._listing.first
-        return Walk(self._zoho, self._listing, reading, first, whole=whole)
+        return Walk(
+            self._zoho, self._listing, reading, first, whole=whole, ended=self._ended
+        )
 
     def _records(self) -> Reading[T_co]:
         """Rows as records."""
@@ -234,9 +252,14 @@ class Pager(Generic[T_co]):
             return Sheet(page.rows, page.context, lambda: page.extra)
 
         id_of = _id_of(operation)
-        return Reading(sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)])
+        times = _times_of(operation)
+        return Reading(
+            sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)], times
+        )
 
-    def _raws(self) -> Reading[msgspec.Raw]:
+    def _raws(
+        self, times: Callable[[msgspec.Raw], RowTimes] | None = None
+    ) -> Reading[msgspec.Raw]:
         """Rows as their bytes."""
         operation = self._listing.operation
 
@@ -244,12 +267,20 @@ class Pager(Generic[T_co]):
             page = raw_page(operation, body)
             return Sheet(page.rows, page.context, dict)
 
-        return Reading(sheet, lambda rows: [row_id(operation, row) for row in rows])
+        return Reading(sheet, lambda rows: [row_id(operation, row) for row in rows], times)
 
 
 def _id_of(operation: ListOperation[T]) -> Callable[[T], object]:
     """How to get the id of a record: from its field, or from what no field was described for."""
-    name = operation.row_id
+    return _field_of(operation, operation.row_id)
+
+
+def _times_of(operation: ListOperation[T]) -> Callable[[T], RowTimes]:
+    created, modified = _field_of(operation, CREATED), _field_of(operation, MODIFIED)
+    return lambda row: RowTimes(moment(created(row)), moment(modified(row)))
+
+
+def _field_of(operation: ListOperation[T], name: str) -> Callable[[T], object]:
     if not name:
         return lambda _: None
     sent: tuple[str, ...] = getattr(operation.row, "__struct_encode_fields__", ())

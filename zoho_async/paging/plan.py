@@ -23,8 +23,9 @@ What holds, for every history of arrivals (the property tests walk through them)
    that had nothing for a moment) ends nothing as long as a witness speaks for more.
 2. *It ends.* A page is read beyond the end's first witness only while it brings rows that were not
    there before; under an eternal ``has_more_page`` three pages in a row that bring none are one
-   server that repeats itself, or has nothing, and end the walk; three empty ones also outweigh a
-   total.
+   server that repeats itself, or has nothing, and end the walk, whatever a total says. A page with
+   rows of which none is new, in the context of the page before it, is a server that ignores which
+   page is asked for, and ends the walk at once.
 3. *Little is spent past the end.* With a total nothing is, as long as it is right. Without one,
    only the page that an arrived page promised is known to exist. A guess may go beyond it by one
    page, or by 5 % of the pages that arrived; and in a full read by the page that must be read
@@ -146,11 +147,13 @@ class Plan:
             return max(self.turn, self._last)
         return sys.maxsize if self._ended is None else max(self.turn, self._ended + 1)
 
-    def read(self, *, rows: int, fresh: int, has_more: bool | None) -> None:
+    def read(
+        self, *, rows: int, fresh: int, has_more: bool | None, repeats: bool = False
+    ) -> None:
         """The reader has page ``turn``: ``fresh`` of its ``rows`` are new. Decides on the end.
 
         ``has_more`` is None where the page says nothing of pages: a short first page is then the
-        whole list.
+        whole list. ``repeats`` says that it is the page before it once more.
         """
         page = self.turn
         self.turn += 1
@@ -161,7 +164,8 @@ class Plan:
             return
         alone = has_more is None and page == self._first and rows < self._per_page
         promised = bool(has_more) or (self._last is not None and page < self._last)
-        if alone or (rows == 0 and (not promised or self._stale >= _REPEATS)):
+        over = repeats or self._stale >= _REPEATS
+        if alone or over or (rows == 0 and not promised):
             self.done = True
         elif self._last is None or not self._believed(page, bool(has_more)):
             self.done = self._ends(rows, fresh, bool(has_more))
@@ -184,7 +188,7 @@ class Plan:
     def _ends(self, rows: int, fresh: int, has_more: bool) -> bool:
         """Whether a page with rows ends a list of unknown length."""
         if has_more:
-            return self._stale >= _REPEATS
+            return False
         if fresh == 0:
             return True
         return not self._complete and rows < self._per_page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from zoho_async.events import Event
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
 from zoho_async.paging.listing import Listing
+from zoho_async.paging.times import RowTimes
 from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, PageContext
 
@@ -56,17 +58,25 @@ class Sheet(msgspec.Struct, Generic[R], frozen=True):
 
 
 class Reading(msgspec.Struct, Generic[R], frozen=True):
-    """How a walk reads bodies: into a sheet (raises `Unreadable`), and rows' ids ("": none)."""
+    """How a walk reads bodies: into a sheet (raises `Unreadable`), and rows' ids ("": none).
+
+    ``times`` are those of a row, None where the reader judges completeness itself.
+    """
 
     sheet: Callable[[bytes], Sheet[R]]
     ids: Callable[[list[R]], list[str]]
+    times: Callable[[R], RowTimes] | None = None
 
 
 class Fetched(msgspec.Struct, Generic[R], frozen=True):
-    """A page that came in ``seconds``, any wait for the limits left out."""
+    """A page that came in ``seconds``, any wait for the limits left out.
+
+    ``made`` is a moment by Zoho's clock at which it was not made yet; None: not told.
+    """
 
     sheet: Sheet[R]
     seconds: float
+    made: float | None = None
 
 
 async def fetch(
@@ -76,4 +86,18 @@ async def fetch(
     answer, sheet = await zoho.fetch_page(
         listing.operation, reading.sheet, ids=listing.ids, query=query
     )
-    return Fetched(sheet, answer.seconds)
+    return Fetched(sheet, answer.seconds, asked_at(answer))
+
+
+def date_of(answer: Answer) -> float | None:
+    """The moment of a reply by the clock of the one who sent it, if it tells."""
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def asked_at(answer: Answer) -> float | None:
+    """A moment by the sender's clock that is no later than the one when the call was sent."""
+    date = date_of(answer)
+    return None if date is None else date - answer.seconds

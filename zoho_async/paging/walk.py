@@ -37,8 +37,10 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from zoho_async.errors import SessionClosed
+from zoho_async.errors import IncompleteList, Request, SessionClosed
 from zoho_async.events import Paged
+from zoho_async.paging.completeness import Completeness
+from zoho_async.paging.evidence import Evidence
 from zoho_async.paging.listing import Listing
 from zoho_async.paging.plan import MOST_AHEAD, Plan, depth
 from zoho_async.paging.seen import Seen
@@ -78,7 +80,8 @@ _Outcome: TypeAlias = Fetched[R] | _Failed
 class Walk(Generic[R]):
     """A walk through ``listing`` from page ``first`` on, its bodies read by ``reading``.
 
-    ``whole`` says that the reader means to read it to its end.
+    ``whole`` says that the reader means to read it to its end, and judges by himself whether it is
+    complete. ``ended`` is told at the end how complete the list is.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Walk(Generic[R]):
         first: int,
         *,
         whole: bool,
+        ended: Callable[[Completeness], None] | None = None,
     ) -> None:
         self._zoho: Final = zoho
         self._patient: Final = zoho.with_options(lane="bulk", max_wait=None)
@@ -98,13 +102,15 @@ class Walk(Generic[R]):
         self._plan: Final = Plan(
             first=first,
             per_page=listing.per_page,
-            complete=listing.complete,
+            complete=listing.complete or (zoho.decoder.strict and not whole),
             parts=listing.parts,
         )
+        self._evidence: Final = Evidence(listing, first)
+        self._ended: Final = ended
+        self._last: tuple[PageContext | None, list[R]] | None = None
         self._begun = False
         self._closed = False
         self._seen: Final = Seen()
-        self._last_rows: list[R] = []
         self._latency = 0.0
         self._total: int | None = None
         self._tasks: dict[int, asyncio.Task[_Outcome[R]]] = {}
@@ -132,8 +138,20 @@ class Walk(Generic[R]):
             page = self._take(fetched)
             if page is not None:
                 return page
+        over = self._plan.done and not self._closed
         await self.aclose()
+        if over:
+            self._judge()
         return None
+
+    def _judge(self) -> None:
+        """Say how complete the list is; with ``strict`` raise what is not proven."""
+        completeness = self._evidence.completeness
+        if self._ended is not None:
+            self._ended(completeness)
+        if self._zoho.decoder.strict and not self._whole and completeness != "proven":
+            request = Request("GET", self._listing.path, self._zoho.organization)
+            raise IncompleteList(request, completeness, self._evidence.missing)
 
     async def aclose(self) -> None:
         """Leave the list: nothing more is sent, no task stays, and `next` gives None."""
@@ -175,13 +193,18 @@ class Walk(Generic[R]):
             ids = ["" if row_id == _NO_ID else row_id for row_id in ids]
         new = self._seen.add_all(ids)
         fresh = rows if all(new) else list(itertools.compress(rows, new))
-        # Rows without ids can only be known again as a whole page.
-        nameless = not any(ids)
-        repeated = nameless and rows == self._last_rows
-        self._last_rows = rows if nameless else []
         context = sheet.context
+        repeated = self._is_repeated(rows, ids, new)
+        again = repeated and self._last is not None and context == self._last[0]
+        self._last = context, [row for row, one in zip(rows, ids, strict=True) if not one]
         has_more = None if context is None else bool(context.has_more_page)
-        self._plan.read(rows=len(rows), fresh=0 if repeated else len(fresh), has_more=has_more)
+        self._evidence.page(number, fetched, self._total, ids, new, self._reading.times)
+        self._plan.read(
+            rows=len(rows),
+            fresh=0 if repeated else len(fresh),
+            has_more=has_more,
+            repeats=again,
+        )
         self._zoho.observe(
             Paged(
                 path=self._listing.path,
@@ -199,6 +222,16 @@ class Walk(Generic[R]):
         if not first and (not rows or (repeated and self._plan.done)):
             return None
         return Turned(number, rows, ids, fresh, context, self._total, sheet.extra)
+
+    def _is_repeated(self, rows: list[R], ids: list[str], new: list[bool]) -> bool:
+        """Whether a page has rows and none is new; those without ids as on the page before."""
+        if self._last is None or not rows:
+            return False
+        nameless = self._last[1]
+        return not any(
+            one and (bool(identity) or row not in nameless)
+            for row, identity, one in zip(rows, ids, new, strict=True)
+        )
 
     # -- look-ahead -------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class Decoder:
     """
 
     def __init__(self, *, strict: bool = False, observer: Observer | None = None) -> None:
+        self.strict: Final = strict
         self._drift = Drift(strict=strict, observer=observer)
         self._fitters: dict[type[msgspec.Struct], Fitter[Any]] = {}
 

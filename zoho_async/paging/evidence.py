@@ -1,0 +1,104 @@
+"""The evidence that one walk gathers of its list being complete (see `completeness`)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from zoho_async.paging.completeness import CLOCKS, Completeness, Pass, is_certain, missing, verdict
+from zoho_async.paging.listing import Listing
+from zoho_async.paging.source import Fetched
+from zoho_async.paging.times import RowTimes
+
+R = TypeVar("R")
+
+
+class Evidence:
+    """Counts what is certain of a walk through ``listing`` from page ``first`` on.
+
+    A walk that does not begin with the first page read no whole pass, and is not checked.
+    """
+
+    def __init__(self, listing: Listing[Any], first: int) -> None:
+        self._listing: Final = listing
+        self._begins: Final = first == 1
+        self._pass = Pass()
+        self._met = 0
+        self._short = False
+        self._undivided = bool(listing.parts)
+
+    @property
+    def completeness(self) -> Completeness:
+        return verdict((self._pass,), self._met) if self._begins else "uncheckable"
+
+    @property
+    def missing(self) -> int:
+        """How many rows the list counts beyond those that were met."""
+        return missing((self._pass,), self._met) if self._begins else 0
+
+    def page(
+        self,
+        number: int,
+        fetched: Fetched[R],
+        total: int | None,
+        ids: Sequence[str],
+        new: Sequence[bool],
+        times: Callable[[R], RowTimes] | None,
+    ) -> None:
+        """Count in a page at its turn; ``new`` are the rows that were not met before.
+
+        ``total`` is what the first page counted.
+        """
+        self._met += sum(new)
+        if self._listing.parts is not None:
+            self._answer(fetched)
+            return
+        if number == 1:
+            self._first(fetched, total, ids, new)
+        else:
+            self._later(number, fetched, ids, new, times)
+
+    def _first(
+        self, fetched: Fetched[Any], total: int | None, ids: Sequence[str], new: Sequence[bool]
+    ) -> None:
+        context, rows = fetched.sheet.context, fetched.sheet.rows
+        per_page = self._listing.per_page
+        if context is not None and context.per_page is not None:
+            per_page = min(per_page, context.per_page)
+        self._short = len(rows) < per_page and not (context and context.has_more_page)
+        since = None if fetched.made is None else fetched.made - CLOCKS
+        self._pass = Pass(total=total, since=since, certain=sum(new))
+
+    def _later(
+        self,
+        number: int,
+        fetched: Fetched[R],
+        ids: Sequence[str],
+        new: Sequence[bool],
+        times: Callable[[R], RowTimes] | None,
+    ) -> None:
+        context, rows = fetched.sheet.context, fetched.sheet.rows
+        if number == 2 and self._short and not rows and not (context and context.has_more_page):
+            self._pass = msgspec.structs.replace(self._pass, closed=True)
+        if self._pass.total is None or times is None:
+            return
+        narrowed = self._listing.narrowed
+        certain = sum(
+            bool(identity)
+            and is_certain(self._pass, time=times(row).there_since(narrowed=narrowed))
+            for row, identity in itertools.compress(zip(rows, ids, strict=True), new)
+        )
+        self._pass = msgspec.structs.replace(self._pass, certain=self._pass.certain + certain)
+
+    def _answer(self, fetched: Fetched[Any]) -> None:
+        """An answer of a list without numbered pages: complete unless it says otherwise."""
+        context, rows = fetched.sheet.context, fetched.sheet.rows
+        more = context is not None and bool(context.has_more_page)
+        # A full answer, or one in which nothing is, may have been cut off.
+        cut = not self._listing.batches and len(rows) >= self._listing.per_page
+        silent = not self._listing.batches and not rows and context is None
+        self._undivided = self._undivided and not (more or cut or silent)
+        self._pass = msgspec.structs.replace(self._pass, closed=self._undivided)
