@@ -96,13 +96,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer of the list: what was asked and said, and the ids that were alive then."""
+    """One answer of the list: what was asked and said, and the ids that were alive then.
+
+    ``shown`` are the ids of the whole list as it was asked for, filters applied.
+    """
 
     page: int
     query: dict[str, str]
     ids: tuple[str, ...]
     total: int | None
     alive: frozenset[str]
+    shown: frozenset[str]
 
 
 def records(count: int, *, moments: int, before: float = 86_400.0) -> list[Record]:
@@ -180,10 +184,13 @@ class ListServer:
         """The ids that were alive at one answer at least since the mark: nothing else may come."""
         return frozenset().union(*(one.alive for one in self.log[since:]))
 
-    def is_complete(self, ids: Iterable[str], since: int) -> bool:
-        """Whether ``ids`` hold all that were alive at some one moment since the mark."""
+    def is_complete(self, ids: Iterable[str], since: int, *, shown: bool = False) -> bool:
+        """Whether ``ids`` hold all that were alive at some one moment since the mark.
+
+        With ``shown``: all of the list as it was asked for, which a filter may narrow.
+        """
         held = frozenset(ids)
-        return any(one.alive <= held for one in self.log[since:])
+        return any((one.shown if shown else one.alive) <= held for one in self.log[since:])
 
     # -- edits --------------------------------------------------------------------------------
 
@@ -274,7 +281,8 @@ class ListServer:
             body[manners.key or self.resource.key] = rows
         body["page_context"] = context
         ids = tuple(one.id for one in page)
-        self.log.append(Answered(asked, dict(query), ids, total, self.alive()))
+        shown = frozenset(one.id for one in found)
+        self.log.append(Answered(asked, dict(query), ids, total, self.alive(), shown))
         return self._said(200, body)
 
     def _total(self, count: int, option: str) -> int | None:
