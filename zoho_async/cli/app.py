@@ -12,6 +12,7 @@ from zoho_async import __version__
 from zoho_async.cli import options, outcome
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, Connection
 from zoho_async.cli.outcome import Interrupted
+from zoho_async.cli.safe import print, replace_what_streams_lack
 from zoho_async.errors import ZohoError
 
 app: Final = App(
@@ -346,6 +347,7 @@ def completion(shell: options.Shell) -> int:
 
 def run() -> int:
     """Carry out the process's command line; the exit code. What is wrong is one sentence."""
+    replace_what_streams_lack()
     try:
         code = app(
             sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value"

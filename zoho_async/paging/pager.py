@@ -239,9 +239,7 @@ class Pager(Generic[T_co]):
         self, reading: Reading[Any], first: int | None = None, *, whole: bool = False
     ) -> Walk[Any]:
         first = first or self._listing.first
-        return Walk(
-            self._zoho, self._listing, reading, first, whole=whole, ended=self._ended
-        )
+        return Walk(self._zoho, self._listing, reading, first, whole=whole, ended=self._ended)
 
     def _records(self) -> Reading[T_co]:
         """Rows as records."""
@@ -257,9 +255,7 @@ class Pager(Generic[T_co]):
             sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)], times
         )
 
-    def _raws(
-        self, times: Callable[[msgspec.Raw], RowTimes] | None = None
-    ) -> Reading[msgspec.Raw]:
+    def _raws(self, times: Callable[[msgspec.Raw], RowTimes] | None = None) -> Reading[msgspec.Raw]:
         """Rows as their bytes."""
         operation = self._listing.operation
 

@@ -147,9 +147,7 @@ class Plan:
             return max(self.turn, self._last)
         return sys.maxsize if self._ended is None else max(self.turn, self._ended + 1)
 
-    def read(
-        self, *, rows: int, fresh: int, has_more: bool | None, repeats: bool = False
-    ) -> None:
+    def read(self, *, rows: int, fresh: int, has_more: bool | None, repeats: bool = False) -> None:
         """The reader has page ``turn``: ``fresh`` of its ``rows`` are new. Decides on the end.
 
         ``has_more`` is None where the page says nothing of pages: a short first page is then the
