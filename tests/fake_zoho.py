@@ -50,6 +50,7 @@ class FakeZoho:
         self.rows: dict[int, Row] = {}
         self.next_id = 100
         self.calls = 0
+        self.day_limit: int | None = None
         self.before_call: Callable[[], None] = lambda: None
 
     # -- the clock that the export is given ---------------------------------------------------
@@ -59,6 +60,9 @@ class FakeZoho:
 
     def monotonic(self) -> float:
         return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
     # -- what others do -----------------------------------------------------------------------
 
@@ -88,7 +92,9 @@ class FakeZoho:
         return self
 
     async def snapshot(self) -> Snapshot:
-        return SimpleNamespace(admitted=self.calls, refused=0, day_remaining=None)  # type: ignore[return-value]  # all that is read
+        return SimpleNamespace(
+            admitted=self.calls, refused=0, day_remaining=None, day_limit=self.day_limit
+        )  # type: ignore[return-value]  # all that is read
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(work, name=name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 
 class Clock(Protocol):
@@ -23,6 +23,23 @@ class Clock(Protocol):
     def time(self) -> float:
         """Seconds since 1970 (UTC), as the machine believes it."""
         ...
+
+
+@runtime_checkable
+class SleepingClock(Clock, Protocol):
+    """A clock that also waits: what a test gives whose time does not pass by itself."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when so many seconds have passed by this clock. Can be cancelled."""
+        ...
+
+
+async def wait(clock: Clock, seconds: float) -> None:
+    """Wait so many seconds, by ``clock`` if it can; can be cancelled."""
+    if isinstance(clock, SleepingClock):
+        await clock.sleep(seconds)
+    else:
+        await asyncio.sleep(seconds)
 
 
 class SystemClock:

@@ -142,6 +142,11 @@ class MortalSink:
         self._fuse.burn()
         return mark
 
+    def keep_as(self, part: str) -> None:
+        self._fuse.burn()
+        self._inner.keep_as(part)
+        self._fuse.burn()
+
     def settle(self) -> None:
         self._fuse.burn()
         self._inner.settle()

@@ -198,6 +198,7 @@ def test_the_finished_file_stays_until_the_new_one_is_complete(run: Run) -> None
     second = run.landing(asked=Asked(full=True))
     run.land(second, 1, *rows(20))
     assert run.file.read_bytes() == text(10)
+    second.over("proven")
     second.complete(WHEN)
     assert run.file.read_bytes() == text(20)
     assert not run.part.exists()
@@ -255,6 +256,7 @@ def test_an_end_between_the_old_changes_and_the_new_file_is_put_right(run: Run) 
     following = again(run, "second")
     second = following.landing(asked=Asked(full=True))
     following.land(second, 1, *rows(20))
+    second.over("proven")
     second.complete(WHEN)
     run.file.rename(run.part)  # as it was right before the name was given
     run.file.write_bytes(text(10))
@@ -325,7 +327,7 @@ def test_a_sweep_after_an_interrupted_run_has_a_part_of_its_own(run: Run) -> Non
     sweep = same.landing(asked=Asked(sweep=True))
     assert (sweep.position.stand, sweep.position.mode) == ("reading", "compared")
     same.land(sweep, 1, *rows(10, 11, 12, 13))
-    sweep.over(proven=True)
+    sweep.over("proven")
     sweep.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
     assert same.landing(asked=Asked(sweep=True)).position.stand == "complete"

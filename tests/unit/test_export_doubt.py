@@ -13,6 +13,7 @@ from zoho_async.export.databases import Sqlite
 from zoho_async.export.destination import Place
 from zoho_async.export.landing import Asked, Landing, Sheet
 from zoho_async.export.state import State
+from zoho_async.paging.completeness import Completeness
 
 ITEMS = OperationFacts(
     name="books.items.list",
@@ -35,7 +36,7 @@ def run(
     path: Path,
     ids: Sequence[str],
     *,
-    proven: bool | None,
+    completeness: Completeness,
     full: bool = True,
     since: float | None = None,
     narrowed: bool = False,
@@ -51,8 +52,8 @@ def run(
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
         landing.land([Sheet(number=1, rows=rows, ids=list(ids))])
-    landing.over(proven=proven)
-    landing.complete(WHEN, proven=proven)
+    landing.over(completeness)
+    landing.complete(WHEN)
     state.finish(["books.items"])
     landing.close()
     destination.close()
@@ -69,17 +70,17 @@ def there(path: Path) -> dict[str, bool]:
 
 
 def test_what_a_proven_full_read_did_not_meet_is_gone(path: Path) -> None:
-    run(path, ["1", "2", "3"], proven=True)
-    run(path, ["1", "3"], proven=True)
+    run(path, ["1", "2", "3"], completeness="proven")
+    run(path, ["1", "3"], completeness="proven")
     assert there(path) == {"1": True, "2": False, "3": True}
 
 
-@pytest.mark.parametrize("proven", [False, None])
-def test_what_an_unproven_read_may_have_missed_stays(path: Path, proven: bool | None) -> None:
-    run(path, ["1", "2", "3"], proven=True)
-    run(path, ["1", "3"], proven=proven)
+@pytest.mark.parametrize("unproven", ["uncheckable", "changed", "short"])
+def test_what_an_unproven_read_may_have_missed_stays(path: Path, unproven: Completeness) -> None:
+    run(path, ["1", "2", "3"], completeness="proven")
+    run(path, ["1", "3"], completeness=unproven)
     assert there(path) == {"1": True, "2": True, "3": True}
-    run(path, ["1", "3"], proven=True)
+    run(path, ["1", "3"], completeness="proven")
     assert there(path) == {"1": True, "2": False, "3": True}
 
 
@@ -87,19 +88,19 @@ def test_what_an_unproven_read_may_have_missed_stays(path: Path, proven: bool | 
 def test_what_a_full_read_of_a_part_was_not_asked_for_stays(
     path: Path, since: float | None, narrowed: bool
 ) -> None:
-    run(path, ["1", "2", "3"], proven=True)
-    run(path, ["3"], proven=True, since=since, narrowed=narrowed)
+    run(path, ["1", "2", "3"], completeness="proven")
+    run(path, ["3"], completeness="proven", since=since, narrowed=narrowed)
     assert there(path) == {"1": True, "2": True, "3": True}
 
 
 def test_a_record_that_was_missed_is_written_again_when_it_is_met(path: Path) -> None:
-    run(path, ["1", "2"], proven=True)
-    run(path, ["1"], proven=False)
+    run(path, ["1", "2"], completeness="proven")
+    run(path, ["1"], completeness="changed")
     connection = sqlite3.connect(path)
     connection.execute("UPDATE books_items SET name = 'stale'")
     connection.commit()
     connection.close()
-    run(path, ["1", "2"], proven=True, full=False)
+    run(path, ["1", "2"], completeness="proven", full=False)
     connection = sqlite3.connect(path)
     names = dict(connection.execute("SELECT item_id, name FROM books_items"))
     connection.close()

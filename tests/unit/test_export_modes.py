@@ -15,13 +15,12 @@ from zoho_async.export.modes import (
     Filtering,
     Mode,
     choose,
-    moment,
     query_of,
     stamp,
-    times_of,
     watermark_after,
     written,
 )
+from zoho_async.paging.times import moment, times_of
 from zoho_async.session import Session
 
 NOTHING = Filtering()
@@ -177,6 +176,7 @@ def test_the_newest_rows_are_read_page_by_page_and_no_further(tmp_path: Path) ->
     export(zoho, tmp_path, "journals")
     for place in range(PER_PAGE + 1):
         zoho.edit(place, 50)
+        zoho.now += 1
     zoho.now += 10_000
     calls = zoho.calls
     summary = export(zoho, tmp_path, "journals").resources[0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.errors import NotFound, ReplyError
@@ -16,9 +17,13 @@ from zoho_async.export.catalog import list_operation
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
 from zoho_async.paging import Pager, PageSource, RowsPage
+from zoho_async.paging.completeness import Completeness
 from zoho_async.paging.listing import listing
+from zoho_async.paging.source import asked_at
+from zoho_async.paging.times import RowTimes, times_of
 from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, raw_page, read_envelope, row_id
+from zoho_async.wire.text import untyped_object
 
 T = TypeVar("T")
 
@@ -28,7 +33,7 @@ _NO_RECORD: Final = 1002
 
 
 class Dated:
-    """A session that remembers the ``Date`` of the first reply since it was last asked."""
+    """A session that remembers when the first call since it was last asked was sent."""
 
     def __init__(self, zoho: PageSource, dates: list[float] | None = None) -> None:
         self._zoho: Final = zoho
@@ -36,7 +41,7 @@ class Dated:
 
     @property
     def moment(self) -> float | None:
-        """The first reply's moment by Zoho's clock, seconds since 1970; None: not told."""
+        """A moment by Zoho's clock no later than that, seconds since 1970; None: not told."""
         return self._dates[0] if self._dates else None
 
     def forget(self) -> None:
@@ -67,7 +72,7 @@ class Dated:
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
         answer, page = await self._zoho.fetch_page(operation, read, ids=ids, query=query)
-        moment = date_of(answer)
+        moment = asked_at(answer)
         if moment is not None and not self._dates:
             self._dates.append(moment)
         return answer, page
@@ -79,22 +84,22 @@ class Dated:
         self._zoho.observe(event)
 
 
-def date_of(answer: Answer) -> float | None:
-    """The moment of a reply by the clock of the one who sent it, if it tells."""
-    try:
-        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except (TypeError, ValueError):
-        return None
-
-
 async def pages(
-    zoho: PageSource, facts: OperationFacts, query: Mapping[str, object], first: int
+    zoho: PageSource,
+    facts: OperationFacts,
+    query: Mapping[str, object],
+    first: int,
+    ended: Callable[[Completeness | None], None],
 ) -> AsyncGenerator[RowsPage]:
-    """The pages of a list from page ``first`` on, fetched ahead."""
+    """The pages of a list from page ``first`` on, fetched ahead.
+
+    At the list's end ``ended`` is told what its pages alone show of completeness.
+    """
     pager = Pager(zoho, list_operation(facts), query=query)
     async with aclosing(pager.raw_pages(first=first)) as walk:
         async for page in walk:
             yield page
+    ended(pager.completeness)
 
 
 async def page_of(
@@ -122,6 +127,26 @@ async def page_below(
     return RowsPage(
         number, page.rows, ["" if one == "-1" else one for one in ids], page.context, total
     )
+
+
+async def times_by_id(zoho: PageSource, reading: OperationFacts, identity: str) -> RowTimes | None:
+    """The times of a record that Zoho answers by its id; None if it says that there is none."""
+    operation = list_operation(reading)
+    record: list[RowTimes] = []
+
+    def read(body: bytes) -> object:
+        envelope = read_envelope(body)
+        found = untyped_object(body).get(reading.key)
+        record.append(times_of(msgspec.json.encode(found)))
+        return envelope
+
+    try:
+        await zoho.fetch_page(operation, read, ids=(identity,))
+    except ReplyError as error:
+        if says_gone(error):
+            return None
+        raise
+    return record[0] if record else RowTimes(None, None)
 
 
 async def is_gone(zoho: PageSource, reading: OperationFacts, identity: str) -> bool:

@@ -113,6 +113,13 @@ class Sink(Protocol):
         """
         ...
 
+    def keep_as(self, part: str) -> None:
+        """Keep the rows of this full part as ``part``, beside those that it was to replace.
+
+        Called before the state names ``part``; the sink of ``part`` is settled afterwards.
+        """
+        ...
+
     def settle(self) -> None:
         """The part is complete, and the state says so: give it its final form. Idempotent."""
         ...

@@ -214,6 +214,18 @@ class DirectorySink:
         ]
         return self.write(tombstones)
 
+    def keep_as(self, part: str) -> None:
+        self.close()
+        target = self._files.spool(part)
+        if not self._spool.path.exists():
+            return
+        make_directory(target.parent)
+        self._spool.path.replace(target)
+        if not target.stat().st_size:
+            target.unlink()
+        sync_directory(target.parent)
+        sync_directory(self._spool.path.parent)
+
     def settle(self) -> None:
         self.close()
         spool = self._spool.path

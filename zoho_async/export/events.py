@@ -13,6 +13,7 @@ import msgspec
 
 from zoho_async.errors import ZohoError
 from zoho_async.export.modes import Mode
+from zoho_async.paging.completeness import Completeness
 
 FurtherWork: TypeAlias = Literal["details", "children", "files"]
 Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
@@ -123,7 +124,9 @@ class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rows`` were written, ``new`` of them for records not known before and ``changed`` for others;
     ``deleted`` were found gone. ``total`` is Zoho's own count from the first page, None where it
-    gave none. ``proven`` says that no row was missed (None: that cannot be known).
+    gave none. ``completeness`` says whether no row was missed (`zoho_async.paging.completeness`),
+    and ``missing`` how many rows the list counts beyond those that were found. ``proven`` is the
+    same in short (None: uncheckable).
     """
 
     resource: str
@@ -136,6 +139,8 @@ class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
     deleted: int = 0
     proven: bool | None = True
+    completeness: Completeness | None = None
+    missing: int = 0
 
 
 class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +175,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     of the rows that this run wrote. ``calls`` were made by this run, ``pages`` of them for pages of
     the list, and ``least_calls`` could have been enough for the rows that it read. ``records`` were
     asked for their details or children by this run, and ``files`` of them saved; of
-    ``passed_over`` Zoho refused the children or a document.
+    ``passed_over`` Zoho refused the children or a document. ``completeness`` (None before the list
+    was read), ``missing`` and ``proven`` are as in `ResourceDone`.
     """
 
     resource: str
@@ -192,6 +198,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     files: int = 0
     passed_over: int = 0
     error: str | None = None
+    completeness: Completeness | None = None
+    missing: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

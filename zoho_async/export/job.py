@@ -91,6 +91,9 @@ class Export:
     that is in none of them whether it was deleted, with ``sweep_calls`` calls at most. ``margin``
     is what is allowed for clocks.
 
+    A full read that lacks records and is not proven replaces nothing: what was there stays, and
+    what was read is kept beside it. ``accept_shorter`` lets it replace.
+
     ``details`` reads each new or changed record in full, which takes the place of the list's row.
     ``files`` saves its documents: into the directory that it names, or, where it is True, beside
     the rows (``books/invoices.files/<id>.pdf``). Where an earlier run was not asked for one of
@@ -120,6 +123,7 @@ class Export:
         fresh: bool = False,
         sweep: bool = False,
         sweep_calls: int | None = None,
+        accept_shorter: bool = False,
         details: bool = False,
         files: bool | str | PathLike[str] = False,
         budget: int | None = None,
@@ -144,6 +148,7 @@ class Export:
             sweep=sweep,
             since=None if since is None else since.timestamp(),
             narrowed=bool(self._filters),
+            accept_shorter=accept_shorter,
             margin=margin,
         )
         self._details: Final = details
@@ -359,6 +364,7 @@ class Export:
             named=self._named,
             sweep=self._sweep,
             following=following,
+            day=self._day,
         )
 
     def _further_of(self, resource: str, before: Position | None) -> Further | None:
@@ -391,6 +397,9 @@ class Export:
             "since": self._asked.since,
         }
         return msgspec.json.encode(asked).decode()
+
+    async def _day(self) -> int | None:
+        return (await self._zoho.snapshot()).day_limit
 
     async def _blocking(self, work: Callable[[], T]) -> T:
         """Run ``work`` on a thread. An anyio cancellation waits for its end.

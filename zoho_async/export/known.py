@@ -102,6 +102,24 @@ class Known:
         )
         return [one for (one,) in rows]
 
+    def absent(self, since: int, before: int, most: int) -> list[str]:
+        """Some keys of records that a pass from ``since`` on met last, and none from ``before``."""
+        rows = self._database.execute(
+            f"SELECT id FROM {TABLE} WHERE resource = ? AND look >= ? AND look < ?"
+            f" ORDER BY id LIMIT {most:d}",
+            (self._resource, since, before),
+        )
+        return [one for (one,) in rows]
+
+    def answered(self, keys: Sequence[str], look: int) -> None:
+        """These records were there when pass ``look`` ended."""
+        for some in _slices(keys):
+            marks = ",".join("?" * len(some))
+            self._database.execute(
+                f"UPDATE {TABLE} SET look = ? WHERE resource = ? AND id IN ({marks})",
+                (look, self._resource, *some),
+            )
+
     def doubt(self, since: int) -> None:
         """Of records that no look from ``since`` on met it is not known what was written last."""
         self._database.execute(

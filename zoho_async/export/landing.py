@@ -4,6 +4,12 @@ The three move on together, in one transaction of the destination's database. Co
 same way: the state says that all rows are durable, then the sink is settled; an end between the two
 is put right by the next run, which settles what is complete.
 
+A full read replaces what was there only if nothing is lost by that, or if it is believed: proven,
+or brought by two passes some time apart (and not contradicted by the list's own count), or if the
+caller accepts a shorter one. Else what was there stays, and what was met is written beside it, as
+the changes of a run are. So no record is lost, and no change either. An end between the two is put
+right as well: the rows that the state promises are not where it says, so the part is begun again.
+
 Every method blocks. `land` and `bury` are called inside a transaction.
 """
 
@@ -20,12 +26,15 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.destination import Destination, Sink, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationError
 from zoho_async.export.known import Known, Record, digest, key
-from zoho_async.export.modes import Filtering, Margin, Mode, choose, times_of, watermark_after
-from zoho_async.export.proof import was_there
+from zoho_async.export.modes import Filtering, Margin, Mode, choose, watermark_after
+from zoho_async.export.passes import Counting, with_answers
 from zoho_async.export.records import details_of, together
-from zoho_async.export.state import Position, State
+from zoho_async.export.state import Former, Position, State
+from zoho_async.paging.completeness import Completeness, Pass
+from zoho_async.paging.times import times_of
 
-_BURIED_AT_ONCE: Final = 500
+#: Noted among the tries of a part whose passes brought the same records over some time.
+STEADY: Final = "steady"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +42,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     ``full`` reads all anew, ``fresh`` besides gives up what an interrupted run left. ``sweep``
     looks for deleted records. ``since`` is the moment before which nothing is wanted, and
-    ``narrowed`` says that filters leave out records too.
+    ``narrowed`` says that filters leave out records too. ``accept_shorter`` lets a full read
+    replace a fuller one without proof.
     """
 
     full: bool = False
@@ -41,21 +51,23 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     sweep: bool = False
     since: float | None = None
     narrowed: bool = False
+    accept_shorter: bool = False
     margin: Margin = Margin()
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     """A page that is to land; ``total`` and ``moment`` (Zoho's) as they were when it was read.
 
-    ``own`` is that moment by our clock; both are seconds since 1970. ``alone`` says that this page
-    is all that was wanted of the list.
+    ``moment`` is no later than the first call of its pass was sent. ``own`` is the begin of the
+    pass by our clock; both are seconds since 1970. ``closed`` says that the pass is complete by
+    this page.
     """
 
     number: int
     rows: Sequence[bytes]
     ids: Sequence[str]
     total: int | None = None
-    alone: bool = False
+    closed: bool = False
     moment: float | None = None
     own: float = 0.0
 
@@ -164,6 +176,8 @@ class Landing:
             full=asked.full or asked.fresh or self._asks_more(before),
             sweep=asked.sweep,
         )
+        if _is_in_doubt(before, mode):
+            mode = "compared"
         self._take(self._state.begin(self._first(before, mode)))
         self.sink.resume(0)
 
@@ -182,6 +196,7 @@ class Landing:
             low=self._asked.since if mode in ("full", "compared") else before.watermark,
             first_look=look,
             look=look,
+            former=_former(before) if full else None,
         )
 
     def _take(self, position: Position) -> None:
@@ -203,8 +218,11 @@ class Landing:
         told: list[bytes] = []
         after: list[Position] = []
         for sheet in sheets:
+            passes = len(self.position.passes)
             self._position = self._counted(sheet)
-            self._position = self._met(sheet, told)
+            first = len(self._position.passes) > passes
+            counting = Counting(self._position, narrowed=self._is_narrowed, first=first)
+            self._position = self._met(sheet, told, counting)
             after.append(self._position)
         mark = self.sink.write(told)
         self._put(mark=mark, largest=self.known.largest)
@@ -213,19 +231,26 @@ class Landing:
     def _counted(self, sheet: Sheet) -> Position:
         """The position with what the first page of a look tells of its beginning."""
         position = self.position
-        if position.page > 0 or position.since is not None:
+        if position.passes and position.passes[-1].number == position.look:
             return position
         moment = sheet.own if sheet.moment is None else sheet.moment
         begun = min(moment, sheet.own) if position.begun is None else position.begun
-        return msgspec.structs.replace(
-            position, begun=begun, since=moment - self._asked.margin.row, total=sheet.total
-        )
+        since = None if sheet.moment is None else sheet.moment - self._asked.margin.row
+        one = Pass(number=position.look, total=sheet.total, since=since, begun=sheet.own)
+        return msgspec.structs.replace(position, begun=begun, passes=(*position.passes, one))
 
-    def _met(self, sheet: Sheet, told: list[bytes]) -> Position:
+    @property
+    def _is_narrowed(self) -> bool:
+        filtered = self.position.mode != "newest" and self.position.low is not None
+        return self._asked.narrowed or filtered
+
+    def _met(self, sheet: Sheet, told: list[bytes], counting: Counting) -> Position:
         """The position after ``sheet``; rows that are to be written are added to ``told``."""
         if not self.facts.row_id:
             told.extend(sheet.rows)
-            return self._moved(sheet, sheet.rows, 0, certain=0, fresh=len(sheet.rows), newest=None)
+            counting.plain(len(sheet.rows))
+            self._position = counting.after()
+            return self._moved(sheet, sheet.rows, 0, fresh=len(sheet.rows), newest=None)
         position = self.position
         rows: dict[str, bytes] = {}
         for identity, row in zip(sheet.ids, sheet.rows, strict=True):
@@ -233,14 +258,14 @@ class Landing:
         known = self.known.of(rows)
         records: dict[str, int] = {}
         met: list[Met] = []
-        certain = fresh = 0
+        fresh = 0
         newest = position.newest
         for one, row in rows.items():
             content, before = digest(row), known.get(one)
             if before is not None and before.look == position.look:
                 continue
             times = times_of(row)
-            certain += was_there(times, position.mode, position.since)
+            counting.row(one, before, content, times)
             if before is not None and before.look >= position.first_look:  # told in this run
                 fresh += before.digest != content
                 records[one] = before.digest
@@ -253,11 +278,12 @@ class Landing:
                 met.append(Met(one, row, _is_changed(before, content)))
         if records:
             self.known.add(records, position.look, unknown=known.keys().isdisjoint(records))
+        self._position = counting.after()
         now = self._now(met)
         written = [one.row for one in now]
         told.extend(written)
         changed = sum(one.changed for one in now)
-        return self._moved(sheet, written, changed, certain=certain, fresh=fresh, newest=newest)
+        return self._moved(sheet, written, changed, fresh=fresh, newest=newest)
 
     def _now(self, met: Sequence[Met]) -> Sequence[Met]:
         """Those of the new and changed rows that are written as the list has them."""
@@ -269,19 +295,18 @@ class Landing:
         written: Sequence[bytes],
         changed: int,
         *,
-        certain: int,
         fresh: int,
         newest: float | None,
     ) -> Position:
         position = self.position
+        passes = _closed(position.passes) if sheet.closed else position.passes
         return msgspec.structs.replace(
             position,
             page=sheet.number,
-            alone=sheet.alone,
+            passes=passes,
             rows=position.rows + len(written),
             changed=position.changed + changed,
             bytes=position.bytes + sum(map(len, written)) + len(written),
-            certain=position.certain + certain,
             fresh=position.fresh + fresh,
             newest=newest,
         )
@@ -295,9 +320,42 @@ class Landing:
     def look_again(self) -> None:
         """Begin another look at the list."""
         with writing(self._destination.name), self._state.database.transaction():
-            self._put(
-                look=self.position.look + 1, page=0, total=None, since=None, certain=0, fresh=0
-            )
+            self._put(look=self.position.look + 1, page=0, fresh=0)
+
+    def close_pass(self) -> None:
+        """The pass that ended is complete by its pages."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._put(passes=_closed(self.position.passes))
+
+    def tries(self, what: str) -> None:
+        """Remember that ``what`` is tried, before it is."""
+        with writing(self._destination.name), self._state.database.transaction():
+            self._put(tried=(*self.position.tried, what))
+
+    def absent(self, most: int) -> list[str]:
+        """Records that were met before the last pass and not in it.
+
+        In a full read only those that this part has written.
+        """
+        position = self.position
+        since = position.first_look if position.mode == "full" else 0
+        with writing(self._destination.name):
+            return self.known.absent(since, position.look, most)
+
+    def answered(self, ids: Sequence[str]) -> None:
+        """These of the absent records are there: Zoho answered them by their ids."""
+        position = self.position
+        with writing(self._destination.name), self._state.database.transaction():
+            self.known.answered(ids, position.look)
+            self._put(passes=with_answers(position.passes, position.look, len(ids)))
+
+    @property
+    def accepts_shorter(self) -> bool:
+        return self._asked.accept_shorter
+
+    def lacks(self) -> bool:
+        """Whether a full read did not meet records that stand in what it is to replace."""
+        return self.position.former is not None and bool(self.unseen())
 
     def learn(self, **learnt: bool) -> None:
         """Remember what a list turned out to do, or not to do (see `Filtering`)."""
@@ -305,10 +363,14 @@ class Landing:
             filtering: Filtering = msgspec.structs.replace(self.position.filtering, **learnt)
             self._put(filtering=filtering)
 
-    def over(self, *, proven: bool | None) -> None:
-        """The looking is over, with this proof; what is left are questions about single records."""
+    def over(self, completeness: Completeness, missing: int = 0, *, steady: bool = False) -> None:
+        """The looking is over; what is left are questions about single records.
+
+        ``steady`` says that passes over some time brought the same records.
+        """
+        tried = (*self.position.tried, STEADY) if steady else self.position.tried
         with writing(self._destination.name), self._state.database.transaction():
-            self._put(over=True, proven=proven)
+            self._put(over=True, completeness=completeness, missing=missing, tried=tried)
 
     def unseen(self) -> list[str]:
         """Some of the records that this part did not meet and that were not asked about yet."""
@@ -329,33 +391,57 @@ class Landing:
             self._put(mark=mark)
         return len(gone)
 
-    def complete(self, when: str, *, proven: bool | None = True) -> None:
-        """The list is at its end: promise that, and give the part its final form.
+    def complete(self, when: str) -> None:
+        """The list is at its end, and `over` was called: give the part its final form.
 
-        What a proven part of the whole list did not meet is gone; ``when`` is the moment that is
-        noted of it. Without the proof it may have been missed, and in a part of the list it was not
-        looked for: it stays as it is, and is written again whenever it is met.
+        What a whole list that `is_believed` did not show is gone; ``when`` is the moment that is
+        noted of it. What was not looked for stays as it is.
+
+        A full part that lacks records without being believed replaces nothing: what was there
+        stays, and the part is kept beside it, as changes are.
         """
         with writing(self._destination.name):
-            full = self.position.mode == "full"
-            whole = proven and self.position.low is None and not self._asked.narrowed
+            full, believed = self.position.mode == "full", self.is_believed
+            whole = believed and self.position.low is None and not self._asked.narrowed
+            lost = full and not believed and bool(self.unseen())
             while full and whole and (gone := self.unseen()):
                 with self._state.database.transaction():
                     self._bury(gone, when)
-            with self._state.database.transaction():
-                if full and not whole:
-                    self.known.doubt(self.position.first_look)
-                self._put(
-                    stand="complete",
-                    finished=True,
-                    proven=proven,
-                    watermark=self._reached(proven),
-                )
+            if lost and self.position.former is not None:
+                self._keep_both(self.position.former)
+            else:
+                self._finish(doubted=full and not whole)
             self.sink.settle()
 
-    def _reached(self, proven: bool | None) -> float | None:
+    @property
+    def is_believed(self) -> bool:
+        """Whether what this full read did not meet may be given up."""
         position = self.position
-        if proven is False or position.begun is None:
+        if self._asked.accept_shorter:
+            return True
+        counted = any(one.total is not None for one in position.passes)
+        if position.completeness == "proven":
+            return counted or position.met > 0
+        return STEADY in position.tried and position.completeness != "short"
+
+    def _finish(self, *, doubted: bool) -> None:
+        with self._state.database.transaction():
+            if doubted:
+                self.known.doubt(self.position.first_look)
+            self._put(stand="complete", finished=True, watermark=self._reached())
+
+    def _keep_both(self, former: Former) -> None:
+        """Write what was met beside what was there, which stays, with its watermark."""
+        part = self._state.stamp_after(former.part)
+        self.sink.keep_as(part)
+        with self._state.database.transaction():
+            self.known.doubt(self.position.first_look)
+            self._put(stand="complete", finished=True, part=part, watermark=former.watermark)
+        self._sink = self._destination.sink(self._table, part)
+
+    def _reached(self) -> float | None:
+        position = self.position
+        if position.completeness not in ("proven", "uncheckable") or position.begun is None:
             return position.watermark
         return watermark_after(
             position.watermark,
@@ -367,6 +453,28 @@ class Landing:
     def close(self) -> None:
         if self._sink is not None:
             self._sink.close()
+
+
+def _former(before: Position) -> Former | None:
+    """What a full read that follows ``before`` is to replace."""
+    if not before.finished:  # nothing, or what the full read that was given up was to replace
+        return before.former
+    return Former(part=before.part, watermark=before.watermark)
+
+
+def _is_in_doubt(before: Position, mode: Mode) -> bool:
+    """Whether reading by ``mode`` again would leave the same doubt: the whole list can be counted.
+
+    From the newest row on, ties at page borders stay where they are. A filter whose total is more
+    than it shows is counted without it.
+    """
+    if mode == "newest":
+        return before.mode == "newest" and before.completeness in ("changed", "short")
+    return mode == "changed" and before.mode == "changed" and before.completeness == "short"
+
+
+def _closed(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
+    return (*passes[:-1], msgspec.structs.replace(passes[-1], closed=True))
 
 
 def settle(state: State, destination: Destination, lists: Mapping[str, OperationFacts]) -> None:

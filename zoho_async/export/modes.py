@@ -33,13 +33,11 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
 from zoho_async.description import OperationFacts
+from zoho_async.paging.completeness import CLOCKS
+from zoho_async.paging.times import MODIFIED
 
 Mode: TypeAlias = Literal["full", "changed", "newest", "compared"]
-
-MODIFIED: Final = "last_modified_time"
-CREATED: Final = "created_time"
 
 #: Zoho's moments have whole seconds, and a bound may leave out the second that it names.
 BOUND: Final = 1.0
@@ -54,14 +52,18 @@ class Margin(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     start: float = 300.0
-    row: float = 10.0
+    row: float = CLOCKS
 
 
 class Filtering(msgspec.Struct, frozen=True, kw_only=True):
-    """What was learnt of a list's capabilities on the organization itself; None: not known."""
+    """What was learnt of a list's capabilities on the organization itself; None: not known.
+
+    ``totals``: a list whose description names no ``response_option`` counts its rows all the same.
+    """
 
     changes: bool | None = None
     newest: bool | None = None
+    totals: bool | None = None
 
 
 def choose(
@@ -123,44 +125,6 @@ def watermark_after(
 
 
 # -- moments --------------------------------------------------------------------------------------
-
-
-class _Times(msgspec.Struct):
-    created_time: object = None
-    last_modified_time: object = None
-
-
-_TIMES: Final = decoder_of(_Times)
-
-
-class RowTimes(msgspec.Struct, frozen=True):
-    """When a row says that it was created and last modified; seconds since 1970, None: not told."""
-
-    created: float | None
-    modified: float | None
-
-
-def times_of(row: bytes) -> RowTimes:
-    """The times of a row's own bytes."""
-    try:
-        times = _TIMES.decode(row)
-    except msgspec.DecodeError:
-        return RowTimes(None, None)
-    return RowTimes(moment(times.created_time), moment(times.last_modified_time))
-
-
-def moment(text: object) -> float | None:
-    """``2026-06-09T09:45:19-0400`` as seconds since 1970; None for what is no moment.
-
-    A moment without an offset is nobody's time, and so is none.
-    """
-    if not isinstance(text, str) or not text:
-        return None
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return parsed.timestamp() if parsed.tzinfo is not None else None
 
 
 def written(seconds: float) -> str:

@@ -29,6 +29,7 @@ from zoho_async.export.landing import writing
 from zoho_async.export.modes import Filtering, Mode
 from zoho_async.export.state import Position, State
 from zoho_async.paging import PageSource, RowsPage
+from zoho_async.paging.times import MODIFIED, times_of
 
 _DAY: Final = 86_400.0
 
@@ -56,7 +57,7 @@ async def probe(zoho: PageSource, facts: OperationFacts, clock: Clock = SYSTEM_C
 
 
 async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple[int, Filtering]:
-    order = {"sort_column": modes.MODIFIED, "sort_order": "D"}
+    order = {"sort_column": MODIFIED, "sort_order": "D"}
     sorted_so = order if modes.sorts_by_change(facts) else {}
     page = await page_of(zoho, facts, sorted_so, 1)
     times = {row: time for row, time in zip(page.ids, _times(page), strict=True) if time}
@@ -81,7 +82,7 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
 
 
 def _times(page: RowsPage) -> list[float | None]:
-    return [modes.times_of(bytes(row)).modified for row in page.rows]
+    return [times_of(bytes(row)).modified for row in page.rows]
 
 
 def remember(destination: Destination, place: Place, found: Sequence[Probed]) -> None:

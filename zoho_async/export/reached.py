@@ -23,8 +23,9 @@ import msgspec
 from zoho_async.description import OperationFacts
 from zoho_async.export.directory import Directory
 from zoho_async.export.known import digest, key
-from zoho_async.export.modes import BOUND, Filtering, times_of
+from zoho_async.export.modes import BOUND, Filtering
 from zoho_async.export.state import Position, State
+from zoho_async.paging.times import times_of
 from zoho_async.wire.text import untyped_object
 
 #: Rows of the boundary that are remembered at most.

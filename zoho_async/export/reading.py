@@ -2,26 +2,22 @@
 
 Several of these run side by side in one job; each reads its first page, tells what lies ahead, and
 waits until all have, so that the plan is told before the bulk of the calls. When the list is at its
-end, `zoho_async.export.proof` says whether that was all of it, and what to do where it was not.
+end, `zoho_async.export.proving` sees whether that was all of it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import MissingScope, ZohoError
-from zoho_async.export import asking, modes
+from zoho_async.export import modes
 from zoho_async.export.asking import Dated
 from zoho_async.export.events import (
-    ExportEvent,
-    LookingAgain,
     PlannedResource,
     ResourceDone,
     ResourceSummary,
@@ -29,14 +25,22 @@ from zoho_async.export.events import (
 )
 from zoho_async.export.following import Following
 from zoho_async.export.lander import Blocking, Lander
-from zoho_async.export.landing import Landing, Sheet
+from zoho_async.export.landing import Landing
 from zoho_async.export.plan import calls_ahead, least_calls
-from zoho_async.export.proof import LOOKS, is_steady, verdict
+from zoho_async.export.proving import Day, Proving, Tell, unknown
 from zoho_async.export.sweep import Sweep
-from zoho_async.export.walk import pages_from
+from zoho_async.export.walking import Walking
 from zoho_async.paging import PageSource, RowsPage
+from zoho_async.paging.completeness import Completeness
 
-Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
+#: What `ResourceSummary.proven` says of each.
+_PROVEN: Final[dict[Completeness | None, bool | None]] = {
+    "proven": True,
+    "uncheckable": None,
+    "changed": False,
+    "short": False,
+    None: None,
+}
 
 
 class Reading:
@@ -44,7 +48,7 @@ class Reading:
 
     ``named`` says that somebody asked for it by name. ``sweep`` asks about records that the list
     no longer has, and ``following`` asks for more of each record than the list tells; None where
-    nobody wants that.
+    nobody wants that. ``day`` tells how many calls the organization has a day.
     """
 
     def __init__(
@@ -58,25 +62,28 @@ class Reading:
         named: bool = True,
         sweep: Sweep | None = None,
         following: Following | None = None,
+        day: Day = unknown,
     ) -> None:
         self.facts: Final[OperationFacts] = landing.facts
         self.landing: Final = landing
         self.planned: PlannedResource | None = None
         self.exact = True
-        self.pages = 0
         self.failure: ZohoError | None = None
         self._zoho: Final = Dated(zoho)
-        self._filters: Final = filters
+        self._walking: Final = Walking(self._zoho, landing, filters, blocking, clock)
+        self._proving: Final = Proving(self._walking, filters, clock, day)
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._named: Final = named
         self._sweep: Final = sweep
         self._following: Final = following
-        self._total: int | None = None
-        self._rows_met = 0
-        self._own = 0.0
         self._rows_before: Final = landing.position.rows
         self._owed: tuple[int, bool] = (0, True)
+
+    @property
+    def pages(self) -> int:
+        """The calls that were made for the list."""
+        return self._walking.pages
 
     async def run(
         self, tell: Tell, lander: Lander, everyone_planned: Callable[[], Awaitable[None]]
@@ -87,183 +94,37 @@ class Reading:
             self.planned = self._plan_without_calls(rows=position.rows, finished=True)
             await everyone_planned()
             return
-        if position.over or self._was_looking_back:
+        if position.over or position.tried:
             self.planned = await self._plan_the_rest()
             await everyone_planned()
         else:
             if self._following is not None and position.page == 0:
                 self._owed = await self._blocking(self._following.calls_left)
-            await self._look(lander, everyone_planned)
+            await self._first_pass(lander, everyone_planned)
             if self.planned is None:  # the list vanished: not even an empty page came
                 self.planned = self._plan_without_calls(rows=0)
                 await everyone_planned()
-        proven = position.proven if position.over else await self._prove(tell, lander)
+        if not position.over:
+            await self._proving.run(tell, lander)
         if self._following is not None:
-            await self._blocking(lambda: self.landing.over(proven=proven))
             await self._following.run(tell)
         if self._sweep is not None and position.mode == "compared":
-            await self._blocking(lambda: self.landing.over(proven=proven))
             await self._sweep.run(self.landing, self._zoho, tell)
         when = modes.written(self._clock.time())
-        await self._blocking(lambda: self.landing.complete(when, proven=proven))
+        await self._blocking(lambda: self.landing.complete(when))
         await tell(self._done())
 
-    # -- looking ------------------------------------------------------------------------------
-
-    async def _look(
-        self, lander: Lander, everyone_planned: Callable[[], Awaitable[None]] | None = None
+    async def _first_pass(
+        self, lander: Lander, everyone_planned: Callable[[], Awaitable[None]]
     ) -> None:
         """Read the list once, or the rest of it, from its beginning to its end."""
-        self._zoho.forget()
-        self._own = self._clock.time()
-        before = self.landing.position.page
-        async with aclosing(pages_from(before, self._list_pages, self._is_known)) as walk:
-            async for page in walk:
-                if self.planned is None and everyone_planned is not None:
-                    self._plan(page)
-                    await everyone_planned()
-                if await self._put(page, lander):
-                    break
-        await lander.landed()
 
-    async def _prove(self, tell: Tell, lander: Lander) -> bool | None:
-        """Look again until nothing can have been missed, or `LOOKS` times; whether it is so."""
-        first = self.landing.position.first_look
-        proven = verdict(self.landing.position)
-        if self._steady:
-            if proven is False or self._was_looking_back:
-                last = self.landing.position.page
-                await self._again(tell)
-                await self._look_backwards(last, lander)
-                proven = True
-        else:
-            while proven is False and self.landing.position.look < first + LOOKS - 1:
-                proven = await self._look_again(tell, lander)
-        return proven
+        async def planned(page: RowsPage) -> None:
+            if self.planned is None:
+                self._plan(page)
+                await everyone_planned()
 
-    @property
-    def _steady(self) -> bool:
-        return is_steady(self.facts, self._filters, self.landing.position)
-
-    @property
-    def _was_looking_back(self) -> bool:
-        """Whether a look backwards was interrupted; it is begun again, at its end."""
-        return self._steady and self.landing.position.look > self.landing.position.first_look
-
-    async def _again(self, tell: Tell) -> None:
-        await self._blocking(self.landing.look_again)
-        position = self.landing.position
-        await tell(
-            LookingAgain(resource=self.facts.resource, look=position.look - position.first_look + 1)
-        )
-
-    async def _look_again(self, tell: Tell, lander: Lander) -> bool | None:
-        """Another look from the beginning; whether it is proven."""
-        before = self.landing.position.total
-        await self._again(tell)
-        if self.landing.position.mode != "newest":
-            await self._look(lander)
-            return verdict(self.landing.position)
-        self._zoho.forget()
-        self._own = self._clock.time()
-        page = await asking.page_of(self._zoho, self.facts, self._query(), 1)
-        self.pages += 1
-        await self._put(page, lander)
-        await lander.landed()
-        position = self.landing.position
-        if position.fresh == 0 and position.total == before and before is not None:
-            return True
-        await self._look(lander)
-        return verdict(self.landing.position)
-
-    async def _look_backwards(self, number: int, lander: Lander) -> None:
-        """Read a steady list from its last page to its first, one page after the other.
-
-        ``number`` is what its last page was.
-        """
-        self._zoho.forget()
-        self._own = self._clock.time()
-        number = max(1, number)
-        last = False
-        while number > 0:
-            page = await asking.page_of(self._zoho, self.facts, self._query(), number)
-            self.pages += 1
-            size = (page.context and page.context.per_page) or self.facts.max_per_page
-            end = math.ceil((page.total or 0) / size)
-            if not last and end > number:
-                number = end  # the list has grown
-                continue
-            last = True
-            await self._put(page, lander)
-            number -= 1
-        await lander.landed()
-
-    async def _list_pages(self, first: int) -> AsyncGenerator[RowsPage]:
-        if self.landing.position.mode == "newest":
-            async for page in self._one_by_one(first):
-                yield page
-            return
-        async with aclosing(asking.pages(self._zoho, self.facts, self._query(), first)) as pages:
-            async for page in pages:
-                self.pages += 1
-                yield page
-
-    async def _one_by_one(self, number: int) -> AsyncGenerator[RowsPage]:
-        """Pages without look-ahead: a list that is left early would waste what came ahead."""
-        more = True
-        while more:
-            page = await asking.page_of(self._zoho, self.facts, self._query(), number)
-            self.pages += 1
-            yield page
-            more = bool(page.rows) and page.context is not None and bool(page.context.has_more_page)
-            number += 1
-
-    async def _is_known(self, page: RowsPage) -> bool:
-        return await self._blocking(lambda: self.landing.saw(page.ids[0], bytes(page.rows[0])))
-
-    def _query(self) -> dict[str, object]:
-        position = self.landing.position
-        return modes.query_of(self.facts, position.mode, self._filters, position.low)
-
-    async def _put(self, page: RowsPage, lander: Lander) -> bool:
-        """Hand a page over to land; whether nothing after it is wanted."""
-        rows = [bytes(row) for row in page.rows]
-        self._rows_met += len(rows)
-        if page.total is not None:
-            self._total = page.total
-        over = await self._learn(rows)
-        sheet = Sheet(
-            number=page.number,
-            rows=rows,
-            ids=page.ids,
-            total=page.total,
-            alone=page.number == 1 and (over or _is_all(page)),
-            moment=self._zoho.moment,
-            own=self._own,
-        )
-        await lander.put(self.landing, sheet, self._total)
-        return over
-
-    async def _learn(self, rows: list[bytes]) -> bool:
-        """See whether the list keeps what it is described to do; whether its wanted rows are over.
-
-        A filter that lets older rows through does nothing, and a list whose rows do not come from
-        the newest on cannot be left early. Either is remembered, and the list read to its end.
-        """
-        position = self.landing.position
-        if position.mode not in ("changed", "newest") or position.low is None:
-            return False
-        times = [time for row in rows if (time := modes.times_of(row).modified) is not None]
-        older = [time for time in times if time < position.low - modes.BOUND]
-        if position.mode == "changed":
-            if older and position.filtering.changes is not False:
-                await self._blocking(lambda: self.landing.learn(changes=False))
-            return False
-        if times != sorted(times, reverse=True) or len(times) < len(rows):
-            if position.filtering.newest is not False:
-                await self._blocking(lambda: self.landing.learn(newest=False))
-            return False
-        return bool(older) and position.filtering.newest is not False
+        await self._walking.forward(lander, planned)
 
     # -- what is told ---------------------------------------------------------------------------
 
@@ -287,7 +148,6 @@ class Reading:
         )
 
     def _plan(self, page: RowsPage) -> None:
-        self._total = page.total
         calls, self.exact = calls_ahead(
             page.total,
             per_page=self.facts.max_per_page,
@@ -322,13 +182,15 @@ class Reading:
             resource=self.facts.resource,
             file=self.landing.sink.name,
             rows=position.rows,
-            total=self._total,
+            total=self._walking.total,
             bytes=position.bytes,
             mode=position.mode,
             new=position.rows - position.changed,
             changed=position.changed,
             deleted=position.deleted,
-            proven=position.proven,
+            proven=_PROVEN[position.completeness],
+            completeness=position.completeness,
+            missing=position.missing,
         )
 
     def summary(self) -> ResourceSummary:
@@ -343,16 +205,20 @@ class Reading:
             status=self._status(),
             rows=position.rows,
             rows_new=position.rows - self._rows_before,
-            total=self._total,
+            total=self._walking.total,
             bytes=position.bytes,
             pages=self.pages,
-            least_calls=least_calls(self._rows_met, self.facts.max_per_page) if self.pages else 0,
+            least_calls=least_calls(self._walking.rows_met, self.facts.max_per_page)
+            if self.pages
+            else 0,
             mode=position.mode,
             new=position.rows - position.changed,
             changed=position.changed,
             deleted=position.deleted,
             calls=self.pages + asked,
-            proven=position.proven,
+            proven=_PROVEN[position.completeness],
+            completeness=position.completeness,
+            missing=position.missing,
             records=following.read if following else 0,
             files=following.saved if following else 0,
             passed_over=following.passed_over if following else 0,
@@ -370,9 +236,3 @@ class Reading:
         if self.failure is None:
             return "partial"
         return "failed" if self.allowed else "not allowed"
-
-
-def _is_all(page: RowsPage) -> bool:
-    """Whether a first page says that there is no other."""
-    more = page.context is not None and bool(page.context.has_more_page)
-    return not more and (page.total is None or page.total <= len(page.rows))

@@ -33,9 +33,10 @@ from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.known import Known
 from zoho_async.export.modes import Filtering, Mode
 from zoho_async.export.queue import Queue
+from zoho_async.paging.completeness import Completeness, Pass
 
 #: The version of what is written here.
-FORM: Final = 2
+FORM: Final = 3
 
 _PLACE: Final = "_zoho_place"
 _RESOURCE: Final = "_zoho_resource"
@@ -52,6 +53,13 @@ _TABLES: Final = (
 Stand: TypeAlias = Literal["reading", "complete", "resting"]
 
 
+class Former(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a full read is to replace: the last ``part`` and its ``watermark``."""
+
+    part: str = ""
+    watermark: float | None = None
+
+
 class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a resource came. Moments are seconds since 1970.
 
@@ -65,13 +73,16 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     modification seen.
 
     The looks: the part began with look number ``first_look``, and ``look`` is under way or was the
-    last. `zoho_async.export.proof` explains ``total``, ``since``, ``alone``,
-    ``certain`` and ``fresh``.
+    last. ``passes`` are what was counted in each (`zoho_async.export.passes`), ``met`` the records
+    that all of them met, ``fresh`` those that the last one met first or changed. ``tried`` is what
+    was tried after the first pass (`zoho_async.export.tries`). ``former`` is what a full read is to
+    replace, None where there is nothing.
     ``details`` says that rows are records in full. ``queued`` records were put into the queue
     (`zoho_async.export.queue`), ``read`` of them were asked for, and ``files`` were saved;
     ``papers`` says that every record's documents were saved or are in the queue.
-    ``over`` says that no look follows; ``proven`` then, that the part missed nothing (None where
-    that cannot be known). Records up to ``swept`` were asked about one by one.
+    ``over`` says that no look follows; ``completeness`` is then how complete the part is, and
+    ``missing`` how many records more the list counts. Records up to ``swept`` were asked about one
+    by one.
     """
 
     name: str
@@ -95,13 +106,14 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     newest: float | None = None
     first_look: int = 1
     look: int = 1
-    total: int | None = None
-    since: float | None = None
-    alone: bool = False
-    certain: int = 0
+    passes: tuple[Pass, ...] = ()
+    met: int = 0
     fresh: int = 0
+    tried: tuple[str, ...] = ()
+    former: Former | None = None
     over: bool = False
-    proven: bool | None = None
+    completeness: Completeness | None = None
+    missing: int = 0
     swept: str = ""
     details: bool = False
     papers: bool = False

@@ -102,7 +102,7 @@ class Walk(Generic[R]):
         self._plan: Final = Plan(
             first=first,
             per_page=listing.per_page,
-            complete=listing.complete or (zoho.decoder.strict and not whole),
+            complete=listing.complete or (not whole and zoho.decoder.strict),
             parts=listing.parts,
         )
         self._evidence: Final = Evidence(listing, first)
@@ -149,7 +149,7 @@ class Walk(Generic[R]):
         completeness = self._evidence.completeness
         if self._ended is not None:
             self._ended(completeness)
-        if self._zoho.decoder.strict and not self._whole and completeness != "proven":
+        if not self._whole and self._zoho.decoder.strict and completeness != "proven":
             request = Request("GET", self._listing.path, self._zoho.organization)
             raise IncompleteList(request, completeness, self._evidence.missing)
 

@@ -97,6 +97,9 @@ class DatabaseSink:
                 self._engine.merge(stone, [unique, [moment] * len(unique)])
         return 0
 
+    def keep_as(self, part: str) -> None:
+        """A table holds what it held, and what was met since, by id."""
+
     def settle(self) -> None:
         """Nothing: what was committed is in its final form."""
 
