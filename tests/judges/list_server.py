@@ -98,7 +98,8 @@ class Record:
 class Answered:
     """One answer of the list: what was asked and said, and the ids that were alive then.
 
-    ``shown`` are the ids of the whole list as it was asked for, filters applied.
+    ``shown`` are the ids of the whole list as it was asked for, filters applied. ``at`` is the
+    server's time.
     """
 
     page: int
@@ -107,6 +108,7 @@ class Answered:
     total: int | None
     alive: frozenset[str]
     shown: frozenset[str]
+    at: float
 
 
 def records(count: int, *, moments: int, before: float = 86_400.0) -> list[Record]:
@@ -192,6 +194,19 @@ class ListServer:
         held = frozenset(ids)
         return any((one.shown if shown else one.alive) <= held for one in self.log[since:])
 
+    def is_confirmed(self, lost: frozenset[str], since: int, *, apart: float) -> bool:
+        """Whether two passes so far apart showed the same ids, and none of ``lost``."""
+        passes: list[tuple[float, set[str]]] = []
+        for one in self.log[since:]:
+            if one.page == 1 or not passes:
+                passes.append((one.at, set()))
+            passes[-1][1].update(one.ids)
+        return any(
+            later - begun >= apart and ids == same and not ids & lost
+            for begun, ids in passes
+            for later, same in passes
+        )
+
     # -- edits --------------------------------------------------------------------------------
 
     def insert(self, *, created: float | None = None) -> str:
@@ -211,6 +226,10 @@ class ListServer:
         self.truth[place] = replace(
             self.truth[place], modified=self.now, status=self._random.choice(STATUSES)
         )
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass between two requests."""
+        self._server.call(lambda: setattr(self, "now", self.now + seconds))
 
     def _change(self, name: str, *, died: float) -> None:
         place = next(at for at, one in enumerate(self.truth) if one.id == name)
@@ -282,7 +301,7 @@ class ListServer:
         body["page_context"] = context
         ids = tuple(one.id for one in page)
         shown = frozenset(one.id for one in found)
-        self.log.append(Answered(asked, dict(query), ids, total, self.alive(), shown))
+        self.log.append(Answered(asked, dict(query), ids, total, self.alive(), shown, self.now))
         return self._said(200, body)
 
     def _total(self, count: int, option: str) -> int | None:
