@@ -208,7 +208,7 @@ def held(directory: Path, resource: str) -> set[str]:
     return {str(row.get(name) or "") for row in rows} - {""}
 
 
-async def export(server: ListServer, to: Path, **options: bool) -> ResourceSummary | None:
+async def export(server: ListServer, to: Path, **options: Any) -> ResourceSummary | None:
     async with session(server) as zoho:
         clock = ServerClock(server)
         job = Export(zoho, [EXPORTED[server.resource]], to=to, clock=clock, **options)
