@@ -109,6 +109,12 @@ async def page_of(
     return await page_below(zoho, facts, (), query, number, counting=True)
 
 
+def is_repeated(before: RowsPage, page: RowsPage) -> bool:
+    """Whether a server that ignores which page is asked for answered ``before`` once more."""
+    same_context = page.context is not None and page.context == before.context
+    return same_context and set(map(bytes, page.rows)) <= set(map(bytes, before.rows))
+
+
 async def page_below(
     zoho: PageSource,
     facts: OperationFacts,

@@ -32,7 +32,7 @@ from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import InvalidRequest, ReplyError
 from zoho_async.export import modes
-from zoho_async.export.asking import page_below, says_gone
+from zoho_async.export.asking import is_repeated, page_below, says_gone
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.events import ExportEvent, FurtherPlanned, FurtherProgress, FurtherWork
 from zoho_async.export.further import Further, FurtherLanding
@@ -256,7 +256,9 @@ class Following:
             while page is not None and page.rows and page.context and page.context.has_more_page:
                 await self._land_page(due, page, place, last=False)
                 place += len(page.rows)
-                page = await self._page(due, page.number + 1)
+                before, page = page, await self._page(due, page.number + 1)
+                if page is not None and is_repeated(before, page):
+                    page = None
             await self._land_page(due, page, place, last=True)
             self.read += 1
 

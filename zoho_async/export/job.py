@@ -65,6 +65,7 @@ from zoho_async.export.lander import Lander
 from zoho_async.export.landing import Asked, Landing, settle, writing
 from zoho_async.export.modes import Margin
 from zoho_async.export.places import open_destination
+from zoho_async.export.proving import Allowance
 from zoho_async.export.reading import Reading
 from zoho_async.export.records import details_of, papers_of
 from zoho_async.export.state import Position, State
@@ -174,6 +175,7 @@ class Export:
         self._tally: Final = Tally(
             self._zoho, self._organization, self._readings, budget=budgeted, clock=clock
         )
+        self._allowance: Final = Allowance(self._day)
         self._state: State | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
@@ -364,7 +366,7 @@ class Export:
             named=self._named,
             sweep=self._sweep,
             following=following,
-            day=self._day,
+            allowance=self._allowance,
         )
 
     def _further_of(self, resource: str, before: Position | None) -> Further | None:

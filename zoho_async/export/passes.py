@@ -11,8 +11,8 @@ and what `zoho_async.export.known` holds of it, the number of the pass that met 
 The counts are in the position (`zoho_async.export.state`), which moves in the transactions that the
 rows and the records move in. So a pass that was interrupted goes on with what it had counted.
 
-A row without an id cannot be known again once it is edited; it counts only on the page that carries
-the total. Where a filter narrows the list, "met before" says nothing of the moment between, unless
+A row without an id cannot be known again once it is edited, and is never certain. Where a filter
+narrows the list, "met before" says nothing of the moment between, unless
 the content is the same.
 
 A list that is read from its newest row on is not read whole. Such a read is complete if its first
@@ -45,6 +45,7 @@ class Counting:
         self._met = 0
         self._met_in_pass = 0
         self._again = 0
+        self._nameless = 0
 
     def row(self, key: str, before: Record | None, content: int, times: RowTimes) -> None:
         """A row that this pass has not met yet; ``before`` is what was known of it."""
@@ -52,6 +53,7 @@ class Counting:
         last = before.look if before is not None else 0
         met_in_part = before is not None and last >= position.first_look
         self._met += not met_in_part
+        self._nameless += key.startswith("#") and self._first
         self._met_in_pass += 1
         self._again += before is not None and last == position.look - 1
         nameless = key.startswith("#")
@@ -62,7 +64,7 @@ class Counting:
             known = before is not None and not nameless
             if self._narrowed:
                 known = known and met_in_part and before is not None and before.digest == content
-            on_its_page = self._first and one.number == position.look
+            on_its_page = self._first and one.number == position.look and not nameless
             self._certain[place] += is_certain(
                 one, time=time, met_before=known, on_its_page=on_its_page
             )
@@ -85,6 +87,7 @@ class Counting:
                 passes[-1],
                 met=passes[-1].met + self._met_in_pass,
                 again=passes[-1].again + self._again,
+                nameless=passes[-1].nameless + self._nameless,
             )
         return msgspec.structs.replace(
             self._position, passes=tuple(passes), met=self._position.met + self._met

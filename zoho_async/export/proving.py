@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, TypeAlias
 
 from zoho_async.clock import Clock, wait
 from zoho_async.errors import (
+    InvalidRequest,
     InvalidToken,
     LimitError,
     MissingScope,
@@ -32,24 +34,39 @@ _PASSES_OF_NEWEST: Final = 3
 APART: Final = 60.0
 
 
-async def unknown() -> int | None:
-    """How many calls a day has, where that is not known."""
-    return None
+class Allowance:
+    """The calls that all tries of one run may take: a share of those of the ``day``.
+
+    Without a known day there is no such bound.
+    """
+
+    def __init__(self, day: Day | None = None) -> None:
+        self._day: Final = day
+        self._left: float | None = None
+
+    async def take(self, calls: int) -> bool:
+        """Take so many calls, if they are left."""
+        if self._left is None:
+            day = None if self._day is None else await self._day()
+            self._left = math.inf if day is None else day * SHARE
+        if calls > self._left:
+            return False
+        self._left -= calls
+        return True
 
 
 class Proving:
     """The tries for one list."""
 
     def __init__(
-        self, walking: Walking, filters: Mapping[str, str], clock: Clock, day: Day
+        self, walking: Walking, filters: Mapping[str, str], clock: Clock, allowance: Allowance
     ) -> None:
         self._walking: Final = walking
         self._landing: Final = walking.landing
         self._filters: Final = filters
         self._clock: Final = clock
-        self._day: Final = day
-        self._left: float | None = None
-        self._asked = 0
+        self._allowance: Final = allowance
+        self.asked = 0
 
     async def run(self, tell: Tell, lander: Lander) -> None:
         """Try until the list is proven, or nothing more is worth its calls; note what is known."""
@@ -76,21 +93,21 @@ class Proving:
             position = self._landing.position
             narrowed = bool(self._filters)
             what = next_try(facts, position, seen, narrowed=narrowed, pages=self._pages)
-            if what is None or not await self._is_affordable(what, seen):
+            if what is None or not await self._allowance.take(self._cost(what, seen)):
                 return
-            await self._walking.blocking(lambda what=what: self._landing.tries(what))  # type: ignore[misc]
-            before = self._walking.pages + self._asked
-            await self._try(what, seen, tell, lander)
-            assert self._left is not None
-            self._left -= self._walking.pages + self._asked - before
+            await self._walking.blocking(partial(self._landing.tries, what))
+            try:
+                await self._try(what, seen, tell, lander)
+            except InvalidRequest:
+                if what not in ("sorted", "sliced"):
+                    raise
+                await lander.landed()  # the list takes no such parameter after all
 
-    async def _is_affordable(self, what: Try, seen: Seen) -> bool:
-        if self._left is None:
-            day = await self._day()
-            self._left = math.inf if day is None else day * SHARE
-        slices = len(seen.slices(self._landing.facts.max_per_page))
-        calls = {"asked": FEW, "sliced": slices}.get(what, self._pages)
-        return calls <= self._left
+    def _cost(self, what: Try, seen: Seen) -> int:
+        if what == "asked":
+            return FEW
+        pages = self._pages
+        return len(seen.slices(self._landing.facts.max_per_page)) if what == "sliced" else pages
 
     @property
     def _pages(self) -> int:
@@ -134,7 +151,7 @@ class Proving:
             return
         alive: list[str] = []
         for one in named:
-            self._asked += 1
+            self.asked += 1
             try:
                 times = await times_by_id(self._walking.zoho, read, one)
             except ReplyError as error:

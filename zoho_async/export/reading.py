@@ -27,7 +27,7 @@ from zoho_async.export.following import Following
 from zoho_async.export.lander import Blocking, Lander
 from zoho_async.export.landing import Landing
 from zoho_async.export.plan import calls_ahead, least_calls
-from zoho_async.export.proving import Day, Proving, Tell, unknown
+from zoho_async.export.proving import Allowance, Proving, Tell
 from zoho_async.export.sweep import Sweep
 from zoho_async.export.walking import Walking
 from zoho_async.paging import PageSource, RowsPage
@@ -48,7 +48,7 @@ class Reading:
 
     ``named`` says that somebody asked for it by name. ``sweep`` asks about records that the list
     no longer has, and ``following`` asks for more of each record than the list tells; None where
-    nobody wants that. ``day`` tells how many calls the organization has a day.
+    nobody wants that. ``allowance`` is what the tries of all lists may take.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Reading:
         named: bool = True,
         sweep: Sweep | None = None,
         following: Following | None = None,
-        day: Day = unknown,
+        allowance: Allowance | None = None,
     ) -> None:
         self.facts: Final[OperationFacts] = landing.facts
         self.landing: Final = landing
@@ -71,7 +71,7 @@ class Reading:
         self.failure: ZohoError | None = None
         self._zoho: Final = Dated(zoho)
         self._walking: Final = Walking(self._zoho, landing, filters, blocking, clock)
-        self._proving: Final = Proving(self._walking, filters, clock, day)
+        self._proving: Final = Proving(self._walking, filters, clock, allowance or Allowance())
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._named: Final = named
@@ -215,7 +215,7 @@ class Reading:
             new=position.rows - position.changed,
             changed=position.changed,
             deleted=position.deleted,
-            calls=self.pages + asked,
+            calls=self.pages + self._proving.asked + asked,
             proven=_PROVEN[position.completeness],
             completeness=position.completeness,
             missing=position.missing,

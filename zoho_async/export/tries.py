@@ -74,7 +74,7 @@ class Seen:
     which it can be sorted and whose values were all different.
     """
 
-    #: More values are not remembered: such a list is read again instead.
+    #: More records are not looked at, for memory's sake.
     MOST: Final = 100_000
 
     def __init__(self, facts: OperationFacts) -> None:
@@ -82,6 +82,7 @@ class Seen:
         self.borders: Final = Borders()
         self._dates: Counter[str] | None = Counter() if _has_dates(facts) else None
         self._columns: dict[str, set[bytes]] = {}
+        self._ids: set[str] = set()
         if sort is not None and not {"sort_column", "*"} & set(facts.ignored):
             self._columns = {name: set() for name in _sortable(sort, facts)}
 
@@ -89,12 +90,15 @@ class Seen:
     def distinct(self) -> tuple[str, ...]:
         return tuple(name for name, values in self._columns.items() if values)
 
-    def page(self, rows: Sequence[bytes]) -> None:
+    def page(self, ids: Sequence[str], rows: Sequence[bytes]) -> None:
         """The next page of the first pass."""
         self.borders.page([times_of(row).created for row in rows])
         if not self._columns and self._dates is None:
             return
-        for row in rows:
+        for identity, row in zip(ids, rows, strict=True):
+            if identity in self._ids or len(self._ids) >= self.MOST:
+                continue
+            self._ids.add(identity)
             try:
                 fields = _ROW.decode(row)
             except msgspec.DecodeError:
@@ -106,7 +110,7 @@ class Seen:
     def _count(self, fields: dict[str, msgspec.Raw]) -> None:
         for name in list(self._columns):
             value, values = bytes(fields.get(name, b"")), self._columns[name]
-            if value in (b"", b'""', b"null") or value in values or len(values) >= self.MOST:
+            if value in (b"", b'""', b"null") or value in values:
                 del self._columns[name]
             else:
                 values.add(value)

@@ -103,23 +103,25 @@ class Walking:
         number, growths = max(1, self.last), 0
         borders: Borders | None = None
         empty_follows = False
+        sizes = list[int]()
         while number > 0:
             page = await self._page(number, {})
             if borders is None and growths < _GROWTHS:
                 end = self._end_of(page, number, empty_follows=empty_follows)
                 if end > number:
-                    beyond = page.total is None and not (await self._page(end, {})).rows
+                    beyond = page.total is None and _is_empty(await self._page(end, {}))
                     empty_follows, growths = beyond, growths + 1
                     number = number if beyond else end
                     continue
             if borders is None:
                 borders = Borders(self.zoho.moment, backwards=True)
             borders.page([times_of(bytes(row)).created for row in page.rows])
+            sizes.append(len(page.rows))
             await self.put(page, lander)
             number -= 1
         await lander.landed()
-        dated = self.zoho.moment is not None
-        if empty_follows and dated and borders is not None and borders.differ:
+        whole = len(set(sizes[1:])) <= 1 and self.zoho.moment is not None
+        if empty_follows and whole and borders is not None and borders.differ:
             await self.blocking(self.landing.close_pass)
 
     @staticmethod
@@ -155,14 +157,14 @@ class Walking:
 
     @property
     def _asks_total(self) -> bool:
-        """Whether the list is to count its rows though it is not described to."""
+        """Whether the list is to count its rows, described or not."""
         facts, learned = self.landing.facts, self.landing.position.filtering.totals
-        return facts.paged and not facts.totals and learned is not False and not self._refused
+        return facts.paged and learned is not False and not self._refused
 
     @property
     def _facts(self) -> OperationFacts:
         facts = self.landing.facts
-        return msgspec.structs.replace(facts, totals=True) if self._asks_total else facts
+        return msgspec.structs.replace(facts, totals=self._asks_total)
 
     async def _page(self, number: int, order: Mapping[str, str]) -> RowsPage:
         query = {**self._query(), **order}
@@ -182,17 +184,30 @@ class Walking:
             if came or not self._asks_total:
                 raise
             self._refused = True
-        if self._refused and not came:
+        if came:
+            return
+        async for page in self._pages_uncounted(first, order):
+            yield page
+
+    async def _pages_uncounted(
+        self, first: int, order: Mapping[str, str]
+    ) -> AsyncGenerator[RowsPage]:
+        """The same once more, without asking for the total that may have been refused."""
+        came = False
+        try:
             async for page in self._pages_in_mode(first, order):
                 if not came:
                     await self.blocking(lambda: self.landing.learn(totals=False))
                 came = True
                 yield page
+        except InvalidRequest:  # it was refused for something else
+            self._refused = came
+            raise
 
     async def _learn_totals(self, page: RowsPage) -> None:
         learned = self.landing.position.filtering.totals
-        if self._asks_total and learned is not (page.total is not None):
-            gives = page.total is not None
+        gives = page.total is not None
+        if self._asks_total and not self.landing.facts.totals and learned is not gives:
             await self.blocking(lambda: self.landing.learn(totals=gives))
 
     async def _pages_in_mode(
@@ -265,7 +280,7 @@ class Walking:
         first = position.look == position.first_look and not position.tried
         alone = page.number == 1 and page.total is not None and page.total <= len(rows)
         if self.seen is not None and first and not alone:
-            self.seen.page(rows)
+            self.seen.page(page.ids, rows)
 
     async def _learn(self, rows: list[bytes]) -> bool:
         """See whether the list keeps what it is described to do; whether its wanted rows are over.
@@ -287,3 +302,8 @@ class Walking:
                 await self.blocking(lambda: self.landing.learn(newest=False))
             return False
         return bool(older) and position.filtering.newest is not False
+
+
+def _is_empty(page: RowsPage) -> bool:
+    """Whether nothing is on a page, and nothing after it by its own word."""
+    return not page.rows and not (page.context is not None and page.context.has_more_page)

@@ -14,7 +14,9 @@ after t.
   Zoho answered it by its id then.
 - The rows of the page that carries the total were there at t itself.
 
-Rows without a time, on another page, and not met before, are evidence of nothing.
+Rows without a time, on another page, and not met before, are evidence of nothing. Nor are rows
+without an id, if the list's rows have ids: whether the list counts them is not known. A list that
+lacks no more than such rows is ``uncheckable``.
 
 Invariant
 ---------
@@ -33,7 +35,7 @@ their ids. Records that were deleted since count too, for the same t; so ids of 
 never just joined.
 
 Moments are compared by Zoho's clock only: the ``Date`` of the reply that carries the total, less
-the time that this call took, less a margin (`CLOCKS`) between the clocks that date replies and
+the time that this call took, less a margin (``CLOCKS``) between the clocks that date replies and
 rows. A reply without a date gives no such moment, and then no time is evidence.
 
 In a list that is narrowed by a filter a record can come and go without being made or deleted. There
@@ -71,7 +73,8 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``total`` is the list's count (None: it gave none). A time before ``since`` is evidence that a
     record was there when the count was made (None: no time is). ``certain`` are the records that
-    are certain for this pass. ``closed`` says that the pass is complete by its pages alone.
+    are certain for this pass; ``nameless`` are rows without an id on the page of the total.
+    ``closed`` says that the pass is complete by its pages alone.
     ``met`` are the records that it met, ``again`` those of them that the pass before it met too,
     and ``begun`` is its begin by our own clock.
     """
@@ -80,6 +83,7 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int | None = None
     since: float | None = None
     certain: int = 0
+    nameless: int = 0
     closed: bool = False
     met: int = 0
     again: int = 0
@@ -108,6 +112,8 @@ def verdict(passes: Sequence[Pass], met: int) -> Completeness:
         return "changed"
     if any(one.certain == total for one, total in counted):
         return "proven"
+    if any(total - one.certain <= one.nameless for one, total in counted):
+        return "uncheckable"
     return "short" if missing(passes, met) else "changed"
 
 

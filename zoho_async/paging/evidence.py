@@ -70,7 +70,11 @@ class Evidence:
             per_page = min(per_page, context.per_page)
         self._short = len(rows) < per_page and not (context and context.has_more_page)
         since = None if fetched.made is None else fetched.made - CLOCKS
-        self._pass = Pass(total=total, since=since, certain=sum(new))
+        certain = sum(new)
+        named = certain
+        if self._listing.operation.row_id:
+            named = sum(one and bool(identity) for one, identity in zip(new, ids, strict=True))
+        self._pass = Pass(total=total, since=since, certain=named, nameless=certain - named)
 
     def _later(
         self,

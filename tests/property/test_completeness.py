@@ -1,0 +1,129 @@
+"""Whatever is claimed proven is complete, against a list whose server does its worst.
+
+The oracle knows what was there at each page. A reading that is proven must hold every record that
+was there from its first page to its last. Only totals that are too low are excused: one that is
+too small by as much as was missed cannot be told from a right one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.adversary import Adversary, Manners
+from zoho_async.export import Directory, Export, Margin, Summary
+from zoho_async.export.catalog import exportable, list_operation
+from zoho_async.export.merge import merge
+from zoho_async.paging import Pager
+from zoho_async.session import Session
+
+INVOICES = exportable()["books.invoices"]
+MARGIN = Margin(start=2, row=1)
+
+manners = st.builds(
+    Manners,
+    ties=st.sampled_from(["steady", "flipped", "shuffled"]),
+    count=st.sampled_from(["right", "none", "refused", "high"]),
+    ignores_page=st.booleans() | st.just(False),
+    always_more=st.booleans() | st.just(False),
+    random_more=st.booleans(),
+    nameless=st.sampled_from([0, 0, 1, 2]),
+    empty=st.sampled_from([0.0, 0.0, 0.2]),
+    times=st.booleans(),
+    per_page=st.integers(1, 4),
+    edits=st.lists(st.sampled_from(["", "insert", "delete", "modify"]), max_size=30).map(tuple),
+)
+MEMORY = Path("/dev/shm")
+
+
+def export(zoho: Adversary, to: Path, resource: str, **asked: Any) -> Summary:
+    async def run() -> Summary:
+        job = Export(cast("Session", zoho), [resource], to=to, margin=MARGIN, clock=zoho, **asked)
+        async with job:
+            return await job.wait()
+
+    return asyncio.run(run())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    manners,
+    st.sampled_from(["books.invoices", "books.items", "books.journals", "billing.projects"]),
+    st.integers(0, 14),
+    st.integers(1, 4),
+    st.integers(0, 1000),
+    st.lists(st.fixed_dictionaries({"full": st.booleans(), "sweep": st.booleans()}), max_size=2),
+)
+def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_replaced(
+    manners: Manners, resource: str, rows: int, moments: int, seed: int, runs: list[dict[str, bool]]
+) -> None:
+    row_id = exportable()[resource].row_id
+    if manners.count == "refused" and exportable()[resource].totals:
+        manners = msgspec.structs.replace(manners, count="none")  # those describe the option
+    zoho = Adversary(row_id, manners, seed=seed)
+    zoho.add(rows, moments=moments)
+    zoho.rest()
+    product, _, name = resource.partition(".")
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        to = Path(folder)
+        before: set[int] = set()
+        for asked in [{"full": False, "sweep": False}, *runs]:
+            zoho.there.clear()
+            start = set(zoho.rows)
+            summary = export(zoho, to, resource, **asked).resources[0]
+            assert summary.completeness is not None
+            throughout = start.intersection(*zoho.there) & set(zoho.rows)
+            merge(Directory(to))
+            file = to / product / f"{name}.jsonl"
+            lines = [json.loads(row) for row in file.read_bytes().splitlines()]
+            ids = [int(row[row_id]) for row in lines if row[row_id]]
+            now = set(ids)
+            assert len(now) == len(ids)
+            if summary.completeness == "proven":
+                assert throughout <= now, "claimed proven, and missed"
+            assert before & throughout <= now, "something fuller was replaced"
+            before = now
+            zoho.rest()
+
+
+@settings(max_examples=300, deadline=None)
+@given(manners, st.integers(0, 14), st.integers(1, 4), st.integers(0, 1000))
+def test_whatever_a_loop_claims_proven_is_complete(
+    manners: Manners, rows: int, moments: int, seed: int
+) -> None:
+    if manners.count == "refused":
+        manners = msgspec.structs.replace(manners, count="none")
+    zoho = Adversary(INVOICES.row_id, manners, seed=seed)
+    zoho.add(rows, moments=moments)
+    zoho.rest()
+    pager = Pager(cast("Session", zoho), list_operation(INVOICES), query={"per_page": 4})
+
+    async def read() -> set[int]:
+        ids = [json.loads(row)[INVOICES.row_id] async for row in pager.raw()]
+        return {int(one) for one in ids if one}
+
+    met = asyncio.run(read())
+    assert pager.completeness is not None
+    if pager.completeness == "proven":
+        assert set.intersection(*zoho.there) <= met
+
+
+@given(st.integers(0, 14), st.integers(1, 4), st.sampled_from(["steady", "flipped", "shuffled"]))
+@settings(max_examples=40, deadline=None)
+def test_a_calm_list_with_a_total_is_proven_without_a_call_more(
+    rows: int, per_page: int, ties: Any
+) -> None:
+    zoho = Adversary(INVOICES.row_id, Manners(per_page=per_page, ties=ties))
+    zoho.add(rows, moments=max(1, rows))
+    zoho.rest()
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        summary = export(zoho, Path(folder), "books.invoices").resources[0]
+    assert summary.completeness == "proven"
+    assert (summary.rows, zoho.calls) == (rows, max(1, -(-rows // per_page)))
