@@ -113,5 +113,5 @@ def _arrived_at(request: web.BaseRequest) -> str:
     """The address of this end of the connection, "" if it has gone."""
     if request.transport is None:
         return ""
-    name: object = request.transport.get_extra_info("sockname")
-    return str(name[0]) if isinstance(name, tuple) else ""
+    name: tuple[str, int] | None = request.transport.get_extra_info("sockname")
+    return name[0] if name else ""
