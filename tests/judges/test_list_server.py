@@ -186,7 +186,7 @@ def test_what_a_loop_claims_is_proven_is_complete(
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@settings(max_examples=3000)
+@settings(max_examples=1500)
 @iterating
 def test_what_many_loops_claim_is_proven_is_complete(
     behavior: Manners, truth: list[Any], number: int, resource: Resource, status: str | None
@@ -288,7 +288,7 @@ def test_what_an_export_claims_is_proven_is_complete_and_nothing_fuller_is_repla
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@settings(max_examples=600)
+@settings(max_examples=200)
 @exporting
 def test_what_many_exports_claim_is_proven_is_complete_and_nothing_fuller_is_replaced(
     behavior: Manners,
