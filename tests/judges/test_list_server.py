@@ -234,7 +234,7 @@ async def export_twice(server: ListServer, later: Manners, options: dict[str, bo
             tell(f"{state} holds {len(now)} after {server.calls} calls; before {len(before)}")
             assert not server.exhausted
             lost = frozenset((before - now) & server.alive())
-            if server.is_confirmed(lost, since, apart=60.0):
+            if server.is_confirmed(lost, since, apart=59.0):
                 lost = frozenset()
             proven = done is not None and done.completeness == "proven"
             honest = not tells_wrong_numbers(behavior)
