@@ -26,6 +26,7 @@ def order(**changes: Any) -> SandboxOrder:
         "host": "127.0.0.1",
         "port": 0,
         "open_to_network": False,
+        "allowed_hosts": (),
         "seed": 1,
         "sizes": (),
         "organizations": (),

@@ -12,6 +12,7 @@ from zoho_async import __version__
 from zoho_async.cli import options, outcome
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, Connection
 from zoho_async.cli.outcome import Interrupted
+from zoho_async.cli.safe import print, replace_what_streams_lack
 from zoho_async.errors import ZohoError
 
 app: Final = App(
@@ -325,6 +326,7 @@ def sandbox(
     host: options.Host = "127.0.0.1",
     port: options.Port = 8080,
     open_to_network: options.ToNetwork = False,
+    allowed_host: options.AllowedHosts = (),
     seed: options.Seed = SANDBOX_SEED,
     size: options.Sizes = (),
     organization: options.Organizations = (),
@@ -345,6 +347,7 @@ def sandbox(
             host=host,
             port=port,
             open_to_network=open_to_network,
+            allowed_hosts=allowed_host,
             seed=seed,
             sizes=size,
             organizations=organization,
@@ -366,6 +369,7 @@ def completion(shell: options.Shell) -> int:
 
 def run() -> int:
     """Carry out the process's command line; the exit code. What is wrong is one sentence."""
+    replace_what_streams_lack()
     try:
         code = app(
             sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value"

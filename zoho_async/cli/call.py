@@ -16,6 +16,7 @@ from zoho_async.cli import outcome
 from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.output import as_text
+from zoho_async.cli.safe import print
 from zoho_async.errors import ConfigurationError, Request
 from zoho_async.operation import PRODUCTS
 from zoho_async.session import Session

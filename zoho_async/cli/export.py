@@ -24,6 +24,7 @@ from zoho_async.cli.outcome import Interrupted
 from zoho_async.cli.pairs import read_pairs
 from zoho_async.cli.probing import probe_lists
 from zoho_async.cli.progress import Tracker
+from zoho_async.cli.safe import print
 from zoho_async.cli.terminal import Terminal
 from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError, ZohoError

@@ -18,6 +18,7 @@ from rich.text import Text
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import Connection, connected, redis_ledger
 from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.safe import print, safe
 from zoho_async.cli.wording import seconds
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Event
@@ -65,7 +66,7 @@ async def _show(wanted: Connection, environ: Mapping[str, str], watch: bool, jso
                 await asyncio.sleep(EVERY)
         with Live(console=Console(), auto_refresh=False) as live:
             while True:
-                live.update(Text(await _gauges(zoho)), refresh=True)
+                live.update(Text(safe(await _gauges(zoho), lines=True)), refresh=True)
                 await asyncio.sleep(EVERY)
 
 

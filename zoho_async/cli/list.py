@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from zoho_async.cli.call import Asked, shown
 from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.output import Form, columns_of, form_for, print_table
+from zoho_async.cli.safe import print, safe
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import check_filters, exportable, list_operation, resolve
 from zoho_async.paging import Pager
@@ -103,16 +104,28 @@ async def _rows(
 
 async def _written(rows: AsyncIterator[bytes], form: Form) -> None:
     """Each row as its own bytes: one a line, or as one JSON array."""
-    out = sys.stdout.buffer
+    write = _writer()
     between, last = (b"[\n", b"\n]\n") if form == "json" else (b"", b"")
     empty = True
     async for row in rows:
         line = row.replace(b"\r", b" ").replace(b"\n", b" ")
-        out.write(between + line if form == "json" else line + b"\n")
+        write(between + line if form == "json" else line + b"\n")
         between, empty = b",\n", False
     if form == "json":
-        out.write(b"[]\n" if empty else last)
-    out.flush()
+        write(b"[]\n" if empty else last)
+    sys.stdout.flush()
+
+
+def _writer() -> Callable[[bytes], object]:
+    """Writes bytes as they are into a pipe, and made safe to a terminal."""
+    if not sys.stdout.isatty():
+        return sys.stdout.buffer.write
+
+    def write(piece: bytes) -> None:
+        text = piece.decode(errors="surrogateescape")
+        sys.stdout.write(safe(text, lines=True, encoding=sys.stdout.encoding))
+
+    return write
 
 
 async def _table(rows: AsyncIterator[bytes], facts: OperationFacts, wanted: Wanted) -> None:

@@ -300,6 +300,10 @@ ToNetwork: TypeAlias = Annotated[
     bool,
     _said("Let other machines reach it: its secrets are known to everyone who reads the docs."),
 ]
+AllowedHosts: TypeAlias = Annotated[
+    tuple[str, ...],
+    _said("Host name under which requests may reach it, such as a container's; may be repeated."),
+]
 
 SANDBOX_EPILOGUE: Final = """
 **Examples**

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from zoho_async.cli.safe import safe
 from zoho_async.wire import encode
 
 Form: TypeAlias = Literal["table", "json", "jsonl"]
@@ -53,7 +54,7 @@ def columns_of(rows: Sequence[dict[str, Any]], row_id: str, width: int) -> list[
 
 def _breadth(rows: Sequence[dict[str, Any]], name: str) -> int:
     """The characters that a column takes."""
-    return min(_WIDEST, max(len(name), *(len(_cell(row.get(name))) for row in rows)))
+    return min(_WIDEST, max(len(safe(name)), *(len(safe(_cell(row.get(name)))) for row in rows)))
 
 
 def _tells(row: dict[str, Any], name: str) -> bool:
@@ -76,11 +77,16 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+
+    def text_of(value: str) -> Text:
+        return Text(safe(value, encoding=console.encoding))
+
     table = Table(box=None, pad_edge=False)
     for name in columns:
         numbers = any(not isinstance(row.get(name, ""), str) for row in rows)
         table.add_column(
-            name,
+            text_of(name),
             justify="right" if numbers else "left",
             overflow="ellipsis",
             no_wrap=True,
@@ -88,12 +94,12 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
             min_width=_breadth(rows, name) if name == columns[0] else None,  # an id is of use whole
         )
     for row in rows:
-        table.add_row(*(Text(_cell(row.get(name))) for name in columns))
-    Console().print(table)
+        table.add_row(*(text_of(_cell(row.get(name))) for name in columns))
+    console.print(table)
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else encode(value).decode()
-    return "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(text.splitlines())

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 import msgspec
 
+from zoho_async.cli.safe import print, safe
 from zoho_async.cli.wording import count
 from zoho_async.export import Place, open_destination
 from zoho_async.export.catalog import exportable, resolve
@@ -59,7 +60,7 @@ async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
         return
     width = max(len(one.resource) for one in found)
     for one in found:
-        print(f"  {one.resource:<{width}}  {_told(one)}")
+        print(f"  {one.resource:<{width}}  {safe(_told(one))}")
     print(f"{count(sum(one.calls for one in found), 'call')} made")
 
 

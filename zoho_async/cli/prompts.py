@@ -6,6 +6,7 @@ import getpass
 import sys
 from collections.abc import Sequence
 
+from zoho_async.cli.safe import print, safe
 from zoho_async.errors import ConfigurationError
 
 
@@ -35,7 +36,7 @@ def ask_secret(question: str) -> str:
     if not sys.stdin.isatty():
         return ask(question)
     while True:
-        answer = getpass.getpass(f"{question} (not shown): ", stream=sys.stderr).strip()
+        answer = getpass.getpass(safe(f"{question} (not shown): "), stream=sys.stderr).strip()
         if answer:
             return answer
 

@@ -27,6 +27,7 @@ class SandboxOrder(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     open_to_network: bool
+    allowed_hosts: Sequence[str]
     seed: int
     sizes: Sequence[str]
     organizations: Sequence[str]
@@ -86,6 +87,7 @@ def made(order: SandboxOrder) -> Sandbox:
         faults=_faults(order.faults),
         host=order.host,
         port=order.port,
+        allowed_hosts=order.allowed_hosts,
     )
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from zoho_async.cli.lines import further_line, parked_line, plan_lines
 from zoho_async.cli.progress import Standing, Tracker
+from zoho_async.cli.safe import safe
 from zoho_async.cli.wording import count
 from zoho_async.export import ExportEvent, FurtherPlanned, Parked, Planned
 
@@ -26,7 +27,8 @@ class Terminal:
     def __init__(self, tracker: Tracker, console: Console) -> None:
         self._tracker: Final = tracker
         self._console: Final = console
-        self._spinner: Final = Spinner("dots")
+        utf = console.encoding.startswith("utf")
+        self._spinner: Final = Spinner("dots" if utf else "line")
         self._live: Final = Live(
             console=console, refresh_per_second=8, get_renderable=self._render, transient=True
         )
@@ -42,21 +44,26 @@ class Terminal:
         """Print what should stay on the screen; the rest is drawn from the tracker."""
         if isinstance(event, Planned):
             for line in plan_lines(event):
-                self._console.print(Text(line))
+                self._console.print(self._text(line))
         elif isinstance(event, FurtherPlanned):
-            self._console.print(Text(further_line(event)))
+            self._console.print(self._text(further_line(event)))
         elif isinstance(event, Parked):
-            self._console.print(Text(parked_line(event), style="yellow"))
+            self._console.print(self._text(parked_line(event), "yellow"))
 
     def note(self, text: str) -> None:
         """Print ``text``."""
-        self._console.print(Text(text, style="yellow"))
+        self._console.print(self._text(text, "yellow"))
 
     def tick(self) -> None:
         """Nothing: the display redraws by itself."""
 
+    def _text(self, text: str, style: str = "") -> Text:
+        """Text without markup and control characters, whoever wrote it."""
+        return Text(safe(text, encoding=self._console.encoding), style=style)
+
     def _render(self) -> RenderableType:
-        figures = Text("  ".join(self._tracker.figures()), style="dim", overflow="fold")
+        figures = self._text("  ".join(self._tracker.figures()), "dim")
+        figures.overflow = "fold"
         if self._tracker.plan is None:
             self._spinner.update(text=figures)
             return self._spinner
@@ -71,7 +78,9 @@ class Terminal:
         standing = list(self._tracker.resources.values())
         shown = sorted(standing, key=lambda one: one.state != "reading")[:_MOST]
         for one in (one for one in standing if one in shown):
-            table.add_row(one.resource, self._bar(one), self._rows(one), self._state(one))
+            table.add_row(
+                self._text(one.resource), self._bar(one), self._rows(one), self._state(one)
+            )
         if len(standing) > len(shown):
             table.add_row(f"and {len(standing) - len(shown)} more")
         return table
@@ -88,9 +97,9 @@ class Terminal:
 
     def _state(self, one: Standing) -> Text:
         if one.state == "failed":
-            return Text(one.error, style="red")
+            return self._text(one.error, "red")
         if one.state == "not allowed":
             return Text("not allowed by the token's scopes", style="dim")
         if one.state == "refused as before":
             return Text(one.state, style="dim")
-        return Text(one.note if one.state == "reading" else one.state, style="green")
+        return self._text(one.note if one.state == "reading" else one.state, "green")

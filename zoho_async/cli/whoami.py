@@ -24,6 +24,7 @@ from zoho_async.auth.turn import forget
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.prompts import say
+from zoho_async.cli.safe import print, safe
 from zoho_async.errors import ConfigurationError, InvalidGrant, ReplyError
 from zoho_async.limits import Snapshot
 from zoho_async.organizations import KnownOrganization
@@ -37,7 +38,7 @@ def whoami(name: str | None, environ: Mapping[str, str], *, json: bool) -> int:
     if json:
         print(msgspec.json.encode(found).decode())
     else:
-        print("\n".join(f"{label:<15}{value}" for label, value in _lines(found)))
+        print("\n".join(f"{label:<15}{safe(value)}" for label, value in _lines(found)))
     return outcome.DONE
 
 

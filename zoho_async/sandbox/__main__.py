@@ -22,6 +22,20 @@ from zoho_async.sandbox.server import Sandbox
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve; returns the exit code (1 where the port is taken, 2 where an option is wrong)."""
     options = _parser().parse_args(argv)
+    try:
+        sandbox = _sandbox(options)
+    except ConfigurationError as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    try:
+        asyncio.run(_serve(sandbox))
+    except OSError as error:
+        print(f"cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _sandbox(options: argparse.Namespace) -> Sandbox:
     sandbox = Sandbox(
         seed=options.seed,
         sizes=dict(options.size),
@@ -39,14 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         speed=options.speed,
         host=options.host,
         port=options.port,
+        allowed_hosts=options.allowed_host,
     )
     sandbox.tokens.per_window = options.tokens
-    try:
-        asyncio.run(_serve(sandbox))
-    except OSError as error:
-        print(f"cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+    return sandbox
 
 
 async def _serve(sandbox: Sandbox) -> None:
@@ -68,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    add(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name under which requests may reach it; may be repeated",
+    )
     add("--seed", type=int, default=1, help="decides every record")
     add("--size", type=_size, action="append", default=[], metavar="RESOURCE=ROWS")
     add("--organization", action="append", default=None, metavar="ID", help="may be repeated")

@@ -16,6 +16,10 @@ from typing import Final
 
 from zoho_async.errors import ConfigurationError
 
+#: A hundred years, the most that can be let pass in all; and the most seconds in one.
+_LONGEST: Final = 100 * 366 * 86_400.0
+_FASTEST: Final = 1e6
+
 
 class Clock:
     """Zoho's time, in seconds from an arbitrary start; ``real`` reads the time that moves it.
@@ -24,11 +28,11 @@ class Clock:
     """
 
     def __init__(self, speed: float = 1.0, real: Callable[[], float] = time.monotonic) -> None:
-        if not (math.isfinite(speed) and speed > 0):
-            raise ConfigurationError(f"speed must be above 0, got {speed}")
+        if not 0 < speed <= _FASTEST:
+            raise ConfigurationError(f"speed must be above 0 and at most 1,000,000, got {speed}")
         self.speed: Final = speed
         self._real: Final = real
-        self._reading = self._since = real()
+        self._reading = self._since = self._began = real()
         self._held = False
         self._changed = asyncio.Event()
 
@@ -56,10 +60,16 @@ class Clock:
         self._set(self.now(), held=False)
 
     def advance(self, seconds: float) -> None:
-        """Let ``seconds`` of Zoho's time pass at once. Raises `ValueError` for less than none."""
+        """Let ``seconds`` of Zoho's time pass at once.
+
+        Raises `ValueError` for a negative number, and beyond a hundred years in all.
+        """
         if seconds < 0:
             raise ValueError(f"time does not go back: {seconds}")
-        self._set(self.now() + seconds, held=self._held)
+        reading = self.now() + seconds
+        if not (math.isfinite(reading) and reading - self._began <= _LONGEST):
+            raise ValueError(f"the clock can be moved by at most 100 years in all, got {seconds} s")
+        self._set(reading, held=self._held)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until ``seconds`` of Zoho's time have passed."""

@@ -12,10 +12,13 @@ makes it longer. Refused calls count neither for the minute nor for the day.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Literal, TypeAlias
 
 import msgspec
+
+from zoho_async.errors import ConfigurationError
 
 Window: TypeAlias = Literal["rolling", "fixed"]
 
@@ -26,7 +29,8 @@ class LimitRules(msgspec.Struct, kw_only=True):
     ``minute_code`` is 44 (blocks its organization) or 43 (blocks every organization of the
     account). A try during a block moves its end ``block_growth`` blocks further, up to
     ``longest_block`` from then. ``phase`` is how much of a fixed minute is over at the start,
-    ``day_left`` how long the first day lasts (None: a whole one).
+    ``day_left`` how long the first day lasts (None: a whole one). Raises `ConfigurationError` for a
+    minute or day without a length.
     """
 
     per_minute: int = 100
@@ -42,6 +46,11 @@ class LimitRules(msgspec.Struct, kw_only=True):
     longest_block: float = 3600.0
     minute_code: int = 44
     retry_after: bool = True
+
+    def __post_init__(self) -> None:
+        for name, length in (("minute", self.minute), ("day", self.day)):
+            if not (math.isfinite(length) and length > 0):
+                raise ConfigurationError(f"{name} must be seconds above 0, got {length}")
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -170,8 +179,9 @@ class Judge:
             account.fixed_window, account.fixed_count = number, 0
 
     def _turn_day(self, account: Account, now: float) -> None:
-        while now >= self._day_end(account.day_number):
-            account.day_number += 1
+        end = self._day_end(account.day_number)
+        if now >= end:
+            account.day_number += 1 + int((now - end) // self.rules.day)
             account.day_count = 0
 
     def _day_end(self, number: int) -> float:

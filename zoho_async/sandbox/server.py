@@ -21,6 +21,7 @@ from zoho_async.sandbox import control, page, requests
 from zoho_async.sandbox.accounts import Accounts, TokenRules
 from zoho_async.sandbox.clock import Clock
 from zoho_async.sandbox.faults import Fault, Faults
+from zoho_async.sandbox.hosts import Hosts
 from zoho_async.sandbox.keep import Keep
 from zoho_async.sandbox.latency import Latency
 from zoho_async.sandbox.limits import Judge, LimitRules, Window
@@ -44,6 +45,8 @@ class Sandbox:
     ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held and moved on.
     What is written is kept in ``file``, a SQLite file, and is there again when the next sandbox
     opens it; raises `sqlite3.Error` where that is none.
+    ``allowed_hosts`` are names under which requests may reach it other than loopback and ``host``
+    (see `hosts`).
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -70,6 +73,7 @@ class Sandbox:
         faults: Sequence[Fault] = (),
         host: str = "127.0.0.1",
         port: int = 0,
+        allowed_hosts: Sequence[str] = (),
         speed: float = 1.0,
         now: Callable[[], float] = time.monotonic,
         file: str | os.PathLike[str] | None = None,
@@ -112,6 +116,7 @@ class Sandbox:
             *made_before(self._keep, seed, tuple(given)),
         ]
         self._address = host, port
+        self._hosts: Final = Hosts(host, allowed_hosts)
         self._something_arrived = asyncio.Event()
         self._runner: web.ServerRunner | None = None
 
@@ -144,6 +149,9 @@ class Sandbox:
         await asyncio.to_thread(self._keep.close)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        refusal = self._hosts.refusal(request)
+        if refusal is not None:
+            return refusal
         path = request.path
         if path in page.PATHS and request.method == "GET":
             return page.answer(self, request)

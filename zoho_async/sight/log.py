@@ -9,6 +9,9 @@ say who should care:
   answered no
 - *debug*: everything that went well
 
+A value that holds blanks, quotes or characters that cannot be printed is written as JSON in ASCII,
+so that no text from a server moves a terminal that shows the log.
+
 Events carry no token, body or query value, and a line is built only where its level is on.
 """
 
@@ -91,4 +94,4 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     text = str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    return text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import calendar
 import time
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Final
@@ -118,10 +119,11 @@ def _started(
     billed_from = starts + timedelta(days=days)
     if days and billed_from > today:
         return _dates("trial", starts, billed_from, billed_from)
-    begins, ends, done = billed_from, _later(billed_from, fields, 1), 1
-    while ends <= today and (not cycles or done < cycles):
-        done += 1
-        begins, ends = ends, _later(billed_from, fields, done)
+    most = (today - billed_from).days + 2  # an interval is a day at least
+    over = range(1, min(cycles, most) if cycles > 0 else 1 if cycles else most)
+    done = bisect_right(over, today, key=lambda terms: _later(billed_from, fields, terms))
+    begins = _later(billed_from, fields, done) if done else billed_from
+    ends = _later(billed_from, fields, done + 1)
     expires = _later(billed_from, fields, cycles) if cycles > 0 else None
     if expires is not None and expires <= today:
         told = _dates("expired", begins, ends, None)

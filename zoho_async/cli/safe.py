@@ -1,0 +1,77 @@
+r"""Text from outside, made safe for a terminal.
+
+Model. Names, messages and values come from a server, and a terminal obeys control characters: an
+escape sequence moves its cursor, rewrites what was printed, or changes its title; a bidirectional
+override shows text in another order than it is written. A code page may lack a character.
+
+Invariant. What the command prints holds no control, format, surrogate or separator character, and
+none that the stream cannot encode. Each becomes a visible escape, ``\u001b``. Line breaks are kept
+only in texts that the command itself puts together, on stdout.
+
+Why JSON stays exact. The escapes are those of JSON, and in JSON such characters can be inside
+strings only. So JSON that was made safe holds the same values.
+
+Unknown. Which characters a terminal shows in a width that it does not use; letters that look alike.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import sys
+import unicodedata
+from typing import Final, TextIO
+
+_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Joiners, which Persian and emoji need; they move nothing.
+_JOINERS: Final = frozenset("\u200c\u200d")
+_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def safe(text: str, *, lines: bool = False, encoding: str | None = None) -> str:
+    """``text`` with visible escapes; ``lines`` keeps line breaks.
+
+    ``encoding`` is that of the stream it goes to: what it lacks is escaped too.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one if (lines and one == "\n") or _is_safe(one, encoding) else _escaped(one) for one in text
+    )
+
+
+def print(
+    *values: object, file: TextIO | None = None, end: str = "\n", flush: bool = False
+) -> None:
+    """As the builtin, but safe; line breaks within a text are kept on stdout only."""
+    stream = sys.stdout if file is None else file
+    text = " ".join(str(value) for value in values)
+    shown = safe(text, lines=stream is sys.stdout, encoding=stream.encoding)
+    builtins.print(shown, file=stream, end=end, flush=flush)
+
+
+def replace_what_streams_lack() -> None:
+    """Let stdout and stderr replace characters that they cannot encode, whoever writes them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _is_safe(character: str, encoding: str | None) -> bool:
+    if unicodedata.category(character) in _UNSAFE and character not in _JOINERS:
+        return False
+    if encoding is None or character.isascii():
+        return True
+    try:
+        character.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _escaped(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    units = character.encode("utf-16-be", "surrogatepass")
+    pairs = zip(units[::2], units[1::2], strict=True)
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs)
