@@ -337,7 +337,6 @@ def test_paging_ends_where_page_is_ignored_and_rows_have_no_id() -> None:
         run(iterate(server, None))
 
 
-@pytest.mark.xfail(reason="a page without rows ends a list although more was said to follow")
 def test_a_page_without_rows_in_a_list_without_totals_replaces_nothing() -> None:
     """Page 2 of 3 comes without its rows, in two passes a minute apart; page 3 has rows."""
     usual: dict[str, Any] = {"largest_page": 5, "seconds": 0.1, "kinds": ("delete",)}

@@ -39,8 +39,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 def open_ledger(order: Order) -> Ledger:
     if "://" not in order.ledger:
         return SqliteLedger(order.ledger)
-    options = {} if order.lease is None else {"lease": order.lease}
-    return RedisLedger(order.ledger, share=order.share, **options)
+    if order.lease is None:
+        return RedisLedger(order.ledger, share=order.share)
+    return RedisLedger(order.ledger, share=order.share, lease=order.lease)
 
 
 async def take_part(order: Order, ledger: Ledger, lasts: float | None) -> None:

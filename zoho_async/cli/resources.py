@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from zoho_async.cli import outcome
+from zoho_async.cli.safe import print
 from zoho_async.description import OperationFacts
 from zoho_async.export.below import children, every
 from zoho_async.export.modes import Filtering, Mode, choose

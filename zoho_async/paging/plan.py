@@ -20,7 +20,8 @@ What holds, for every history of arrivals (the property tests walk through them)
    the read goes on by the other rules. A read narrowed by a filter that ends on a short page is
    believed at once: it is small, made often, and the next one overlaps it.
    An empty page among others (rows that were filtered out after they had been numbered, a server
-   that had nothing for a moment) ends nothing as long as a witness speaks for more.
+   that had nothing for a moment) ends nothing as long as a witness speaks for more. If the page
+   before it said that more follows, two empty pages in a row are needed to end the list.
 2. *It ends.* A page is read beyond the end's first witness only while it brings rows that were not
    there before; under an eternal ``has_more_page`` three pages in a row that bring none are one
    server that repeats itself, or has nothing, and end the walk, whatever a total says. A page with
@@ -85,6 +86,7 @@ class Plan:
         "_missing",
         "_parts",
         "_per_page",
+        "_promise",
         "_stale",
         "done",
         "turn",
@@ -105,6 +107,7 @@ class Plan:
         self._last: int | None = None  # the last page by the total, while that is believed
         self._missing = 0  # rows that the total still promises
         self._stale = 0
+        self._promise = False  # the page before, which had rows, said that more follows
 
     def counted(self, total: int, per_page: int | None = None) -> None:
         """Zoho counted ``total`` rows in the whole list (and says how many stand on a page)."""
@@ -163,7 +166,11 @@ class Plan:
         alone = has_more is None and page == self._first and rows < self._per_page
         promised = bool(has_more) or (self._last is not None and page < self._last)
         over = repeats or self._stale >= _REPEATS
-        if alone or over or (rows == 0 and not promised):
+        empty, doubted = rows == 0 and not promised, self._promise
+        self._promise = bool(has_more) and rows > 0
+        if empty and doubted and not over:
+            return
+        if alone or over or empty:
             self.done = True
         elif self._last is None or not self._believed(page, bool(has_more)):
             self.done = self._ends(rows, fresh, bool(has_more))
