@@ -131,7 +131,7 @@ class PurchaseOrders(SalesOrders):
 class InventoryOrders(SalesOrders):
     """Another product, whose description names no statuses of orders."""
 
-    product, made = "inventory", "sales_order"
+    product, made = "inventory", "salesorder"
 
 
 class Subscriptions(RuleBasedStateMachine):

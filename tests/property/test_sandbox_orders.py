@@ -368,7 +368,7 @@ class PurchaseOrders(Orders):
 class InventoryOrders(Orders):
     """Another product, whose description names no statuses of orders."""
 
-    product, key, tells = "inventory", "sales_order", False
+    product, key, tells = "inventory", "salesorder", False
     verbs = {
         "status/confirmed": "confirmed",
         "status/void": "void",
@@ -380,7 +380,7 @@ class InventoryOrders(Orders):
 class InventoryPurchaseOrders(PurchaseOrders):
     """The purchase orders of that product."""
 
-    product, key, tells = "inventory", "purchase_order", False
+    product, key, tells = "inventory", "purchaseorder", False
     verbs = {
         "status/issued": "issued",
         "status/cancelled": "cancelled",

@@ -106,8 +106,7 @@ class Books(Machine):
         body = self.paying(party, amount, target, self.share(target, part, amount))
         made = self.asked("POST", f"/{self.payments}", body)
         if made is not None:
-            record = made[self.payment] if self.payment else made
-            self.payment_ids.append(record["payment_id"])
+            self.payment_ids.append(made[self.payment]["payment_id"])
 
     def paying(self, party: int, amount: Decimal, target: str, part: Decimal) -> dict[str, Any]:
         body: dict[str, Any] = {self.party_field: self.parties[party == 7]}
@@ -274,7 +273,7 @@ class Bills(Books):
     party_field = "vendor_id"
     debts, debt, debt_id = "bills", "bill", "bill_id"
     credits, credit, credit_id = "vendorcredits", "vendor_credit", "vendor_credit_id"
-    payments, payment = "vendorpayments", ""
+    payments, payment = "vendorpayments", "vendorpayment"
     credited = "vendor_credits_applied"
     expected = (
         *("POST/vendorpayments", "PUT/vendorpayments", "DELETE/vendorpayments"),

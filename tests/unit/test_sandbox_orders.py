@@ -65,9 +65,9 @@ def test_an_estimate_that_expired_can_be_declined_and_prolonged_and_not_accepted
     ("product", "word", "key", "closing", "child"),
     [
         ("books", "salesorders", "salesorder", "void", "invoices"),
-        ("inventory", "salesorders", "sales_order", "void", "invoices"),
+        ("inventory", "salesorders", "salesorder", "void", "invoices"),
         ("books", "purchaseorders", "purchaseorder", "cancelled", "bills"),
-        ("inventory", "purchaseorders", "purchase_order", "cancelled", "bills"),
+        ("inventory", "purchaseorders", "purchaseorder", "cancelled", "bills"),
     ],
 )
 def test_nothing_is_made_of_an_order_that_was_given_up(
@@ -98,7 +98,7 @@ def test_a_void_order_that_is_opened_again_is_what_was_invoiced_of_it(books: Api
 
 def test_many_orders_are_confirmed_at_once() -> None:
     inventory = Api("inventory")
-    made = order(inventory, "salesorders", "sales_order")
+    made = order(inventory, "salesorders", "salesorder")
     number = made["salesorder_id"]
     done = inventory.call("POST", "/salesorders/status/confirmed", {}, salesorder_ids=f"{number},1")
     (told,) = done["data"]["email_success_info"]

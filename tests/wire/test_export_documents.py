@@ -21,6 +21,7 @@ from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.names import component
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
+from zoho_async.targets import quoted_id
 from zoho_async.uploads import Upload
 
 SIZES = {"books.contacts": 3, "books.invoices": 4, "books:/bills": 3, "books.bills": 3}
@@ -313,11 +314,13 @@ async def test_a_record_folder_that_is_a_link_is_refused_and_told(tmp_path: Path
 # -- names from outside ---------------------------------------------------------------------------
 
 
-def zoho_of(ids: list[str], names: list[str]) -> Any:
-    """Answers a list of invoices with these ids, each with documents of these ids and names."""
-    documents = [
-        {"document_id": one, "file_name": name} for one, name in zip(ids, names, strict=True)
-    ]
+def zoho_of(ids: list[str], names: list[str], documents: list[str] | None = None) -> Any:
+    """Answers a list of invoices with these ids, each with documents of these names.
+
+    The documents have the ids of the invoices if none are given.
+    """
+    pairs = zip(documents or ids, names, strict=True)
+    held = [{"document_id": one, "file_name": name} for one, name in pairs]
 
     async def answer(request: web.Request) -> web.StreamResponse:
         accept = request.query.get("accept", "")
@@ -331,7 +334,7 @@ def zoho_of(ids: list[str], names: list[str]) -> Any:
         if "/documents/" in path:
             head = {"Content-Disposition": 'attachment; filename="../../../../victim/x.pdf"'}
             return web.Response(body=b"content", content_type="image/png", headers=head)
-        invoice = {"invoice_id": "1", "documents": documents}
+        invoice = {"invoice_id": "1", "documents": held}
         return web.json_response({"code": 0, "invoice": invoice})
 
     return answer
@@ -359,13 +362,38 @@ async def test_no_id_and_no_name_leads_out_of_the_folder(desk: Desk, tmp_path: P
     assert after == before | {to}
     assert all((victim.resolve() / "kept").read_bytes() == b"kept" for victim in victims)
     folder = to / "books/invoices.files"
-    bad = {".", "..", "a\nb"}  # nothing is asked for the first two, and this server has no third
-    assert {(one.record, one.document) for one in failed(events)} == {(ids[0], one) for one in bad}
+    bad = {one for one in ids if is_refused(one)}  # the client asks for none of them
+    assert {"../../../../victim", "a\nb", "\x1b[2J"} <= bad
+    refused = {one.record for one in failed(events) if one.document == "pdf"}
+    assert bad - {".", ".."} <= refused <= bad
     good = [one for one in ids if one not in bad]
     assert {path.name for path in folder.glob("*.pdf")} == {f"{component(one)}.pdf" for one in good}
     assert all(len(path.name.encode()) <= 255 for path in folder.rglob("*"))
-    saved = {path.name.partition("_")[0] for path in (folder / component(good[0])).iterdir()}
-    assert saved == {component(one) for one in good}
+
+
+async def test_no_document_id_leads_out_of_the_folder(desk: Desk, tmp_path: Path) -> None:
+    every = (*hostile.PATHS, *hostile.WINDOWS, *hostile.LONG, "a\nb", "-rf", "\x1b[2J")
+    ids = [one for one in every if one == one.strip()]
+    to = tmp_path / "a/b/c/to"
+    before = around(tmp_path, to)
+    desk.answers = [zoho_of(["1"], ids, documents=ids)]
+    async with desk.session() as zoho:
+        events, _ = await export(zoho, to, "invoices")
+    assert around(tmp_path, to) == before | {
+        path for path in (to, *to.parents) if path != tmp_path and tmp_path in path.parents
+    }
+    bad = {one for one in ids if is_refused(one)}
+    assert {one.document for one in failed(events)} == bad
+    saved = {path.name.partition("_")[0] for path in (to / "books/invoices.files/1").iterdir()}
+    assert saved == {component(one) for one in ids if one not in bad}
+
+
+def is_refused(one: str) -> bool:
+    try:
+        quoted_id("id", one)
+    except ValueError:
+        return True
+    return False
 
 
 async def test_a_name_of_ninety_japanese_characters_is_saved(desk: Desk, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ async def test_lists_without_pages_have_no_page_context(zoho: Raw) -> None:
 
 async def test_a_list_of_another_homes_records_shows_them(zoho: Raw) -> None:
     made = await ask(zoho, "POST", "/inventory/v1/salesorders", json=order_for(zoho))
-    number = made.json["sales_order"]["salesorder_number"]
+    number = made.json["salesorder"]["salesorder_number"]
     item = rows_of(zoho, "inventory.items")[0]["item_id"]
     shown = await ask(zoho, "GET", f"/inventory/v1/items/transactions/salesorders?item_id={item}")
     assert number in {row["salesorder_number"] for row in shown.json["salesorders"]}

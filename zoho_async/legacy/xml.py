@@ -99,6 +99,8 @@ def parse(body: bytes) -> Element:
         parser.Parse(body.strip(), True)
     except expat.ExpatError as problem:
         raise Unreadable(f"the reply is no whole XML: {expat.ErrorString(problem.code)}") from None
+    except LookupError as problem:
+        raise Unreadable(f"the reply is XML in an encoding that is not known: {problem}") from None
     return root.children[0]
 
 

@@ -196,7 +196,7 @@ class Walk(Generic[R]):
         context = sheet.context
         repeated = self._is_repeated(rows, ids, new)
         again = repeated and self._last is not None and context == self._last[0]
-        self._last = context, [row for row, one in zip(rows, ids, strict=True) if not one]
+        self._last = context, _nameless(rows, ids)
         has_more = None if context is None else bool(context.has_more_page)
         self._evidence.page(number, fetched, self._total, ids, new, self._reading.times)
         self._plan.read(
@@ -224,14 +224,15 @@ class Walk(Generic[R]):
         return Turned(number, rows, ids, fresh, context, self._total, sheet.extra)
 
     def _is_repeated(self, rows: list[R], ids: list[str], new: list[bool]) -> bool:
-        """Whether a page has rows and none is new; those without ids as on the page before."""
+        """Whether a page has rows and none is new: all ids are known, the rest is as before.
+
+        Rows without ids are compared as a whole: equal rows can be different records.
+        """
         if self._last is None or not rows:
             return False
-        nameless = self._last[1]
-        return not any(
-            one and (bool(identity) or row not in nameless)
-            for row, identity, one in zip(rows, ids, new, strict=True)
-        )
+        if any(one and bool(identity) for identity, one in zip(ids, new, strict=True)):
+            return False
+        return _nameless(rows, ids) == self._last[1]
 
     # -- look-ahead -------------------------------------------------------------------------
 
@@ -333,6 +334,11 @@ class Walk(Generic[R]):
             _on_its_loop(reader, functools.partial(_forget, reader, self._reader_gone))
         if tasks:
             _on_its_loop(tasks[0], functools.partial(_cancel_each, tasks))
+
+
+def _nameless(rows: list[R], ids: list[str]) -> list[R]:
+    """The rows of a page that have no id."""
+    return [row for row, one in zip(rows, ids, strict=True) if not one]
 
 
 async def _ahead(
