@@ -28,10 +28,10 @@ import msgspec
 from redis import Redis
 
 from benchmarks.machine import about
-from tests.redis_server import RedisServer, redis_8
+from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.clock import LoopClock
 from zoho_async.limits import Limits, RedisLedger, Scheduler
-from zoho_async.limits.redis.link import Link
+from zoho_async.limits.redis.connection import RedisConnection
 
 ACCOUNT: Final = "zohoapis.com/@fleet"
 _START: Final = 1_000_000.0
@@ -174,21 +174,21 @@ def run(
     before = told.info()
     fleet = _Fleet(server.url, latency)
     selector = _Selector()
-    ask = Link.ask
+    ask = RedisConnection.ask
 
-    async def counted(self: Link, *given: Any) -> Any:
+    async def counted(self: RedisConnection, *given: Any) -> Any:
         selector.under_way += 1
         try:
             return await ask(self, *given)
         finally:
             selector.under_way -= 1
 
-    Link.ask = counted  # type: ignore[method-assign,assignment] # for the length of this round
+    RedisConnection.ask = counted  # type: ignore[method-assign,assignment] # for the length of this round
     try:
         with asyncio.Runner(loop_factory=lambda: _Loop(selector)) as runner:
             runner.run(work(fleet))
     finally:
-        Link.ask = ask  # type: ignore[method-assign] # as it was
+        RedisConnection.ask = ask  # type: ignore[method-assign] # as it was
     after = told.info()
     told.close()
 

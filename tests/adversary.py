@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import msgspec
 
 from zoho_async.errors import InvalidRequest, NotFound, Request
+from zoho_async.http.transport import Answer
 from zoho_async.operation import ListOperation
-from zoho_async.transport import Answer
 from zoho_async.wire import Decoder
 
 T = TypeVar("T")

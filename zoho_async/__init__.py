@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoho_async.auth import Credentials
     from zoho_async.errors import ZohoError
-    from zoho_async.files import Download
+    from zoho_async.http.download import Download
+    from zoho_async.http.reply import Reply
+    from zoho_async.http.upload import Upload
     from zoho_async.limits import Limits
-    from zoho_async.reply import Reply
     from zoho_async.session import Session
-    from zoho_async.uploads import Upload
 else:
     _HOMES = {
         "Credentials": "auth",
-        "Download": "files",
+        "Download": "http.download",
         "Limits": "limits",
-        "Reply": "reply",
+        "Reply": "http.reply",
         "Session": "session",
-        "Upload": "uploads",
+        "Upload": "http.upload",
         "ZohoError": "errors",
     }
 

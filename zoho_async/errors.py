@@ -6,7 +6,7 @@ asked (method, path, organization), what came back (status, code, Zoho's message
 None ever holds a token, a query value or a body.
 
 Each error also knows what it says about the call: whether it ran, and whether another try may help
-(`zoho_async.verdict`).
+(`zoho_async.http.verdict`).
 
 Zoho's codes under 10,000 are partly per module, so the HTTP status decides first; only the codes
 that mean the same in every module and under any status (`GLOBAL_CODES`) overrule it. They come as
@@ -21,7 +21,7 @@ from typing import ClassVar, Final, Self
 
 import msgspec
 
-from zoho_async.verdict import Said, said_of
+from zoho_async.http.verdict import Said, said_of
 
 
 class ZohoError(Exception):

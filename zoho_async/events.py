@@ -57,7 +57,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     blocked_for: float
 
 
-class Blocked(msgspec.Struct, frozen=True, kw_only=True):
+class BlockStarted(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing is sent for an organization for ``seconds``: Zoho has blocked it, or its day is used.
 
     Told by whoever met the refusal; others who share the ledger wait without being told.
@@ -127,7 +127,7 @@ Event: TypeAlias = (
     | Retried
     | Waited
     | Refused
-    | Blocked
+    | BlockStarted
     | LedgerStarted
     | Refreshed
     | Drifted

@@ -61,8 +61,8 @@ async def zoho_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]
 async def zoho(zoho_sandbox: Sandbox) -> AsyncIterator[Session]:
     """A session on the test's own sandbox."""
     from zoho_async import Credentials, Limits, Session
+    from zoho_async.http.retry import Policy
     from zoho_async.limits import MemoryLedger
-    from zoho_async.retry import Policy
 
     minute = zoho_sandbox.told_minute
     session = Session(

@@ -19,11 +19,8 @@ import aiohttp
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from zoho_async.account import Account
+from zoho_async._msgspec import decoder_of
 from zoho_async.auth import Credentials, TokenStore
-from zoho_async.batches import batches_of, most_of, refuse_beyond
-from zoho_async.bodies import body_of
-from zoho_async.call import JSON, Budget, Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import (
     ConfigurationError,
@@ -33,18 +30,64 @@ from zoho_async.errors import (
     ZohoError,
 )
 from zoho_async.events import Event, Observer, guarded
-from zoho_async.files import Document, Download, Downloads
+from zoho_async.http.body import body_of
+from zoho_async.http.call import JSON, Budget, Call, Options, path_of
+from zoho_async.http.client import Client
+from zoho_async.http.download import Document, Download, Downloads
+from zoho_async.http.reply import Heard, Reply, reply_of
+from zoho_async.http.retry import Policy
+from zoho_async.http.target import checked_headers, checked_path, checked_query
+from zoho_async.http.transport import Answer, Body
+from zoho_async.http.upload import Upload
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
-from zoho_async.operation import PRODUCTS, ListOperation, Operation, Product
-from zoho_async.organizations import KnownOrganization, read_organizations
-from zoho_async.reply import Heard, Reply, reply_of
-from zoho_async.retry import Policy
-from zoho_async.targets import checked_headers, checked_path, checked_query
-from zoho_async.transport import Answer, Body
-from zoho_async.uploads import Upload
+from zoho_async.operation import (
+    PRODUCTS,
+    ListOperation,
+    Operation,
+    Product,
+    batches_of,
+    most_of,
+    refuse_beyond,
+)
 from zoho_async.wire import Decoder, encode, read_envelope
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import UNDECODABLE, untyped
+
+
+class KnownOrganization(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the user's organizations; ``is_default`` is the one that calls mean by themselves."""
+
+    id: str
+    name: str = ""
+    is_default: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.name})" if self.name else self.id
+
+
+class _Row(msgspec.Struct):
+    organization_id: str | int
+    name: str = ""
+    is_default_org: bool | str = False
+
+
+class _Rows(msgspec.Struct):
+    organizations: list[_Row] = []
+
+
+_ROWS: Final = decoder_of(_Rows)
+
+
+def read_organizations(body: bytes) -> list[KnownOrganization]:
+    """The rows of a reply of ``GET /organizations``. Raises what is `UNDECODABLE`."""
+    rows = _ROWS.decode(body).organizations
+    return [
+        KnownOrganization(
+            id=str(row.organization_id), name=row.name, is_default=row.is_default_org is True
+        )
+        for row in rows
+    ]
+
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -97,7 +140,7 @@ class Session:
         self._products = {**PRODUCTS, **{product.name: product for product in products}}
         self._heard: list[Heard] | None = None
         self._decoder = Decoder(strict=strict, observer=observer)
-        self._account = Account(
+        self._account = Client(
             credentials,
             region_name=region,
             api_url=api_url,

@@ -26,11 +26,11 @@ from typing import Final, Literal, TypeAlias
 
 from benchmarks.worker import memory
 from zoho_async.description import load
-from zoho_async.export.columns import shape_of
-from zoho_async.export.destination import Place, Table
-from zoho_async.export.flat import Layout
+from zoho_async.export.columns.schema import shape_of
+from zoho_async.export.columns.tables import Layout
+from zoho_async.export.destinations.base import Origin, Table
 
-PLACE: Final = Place("10234695", "www.zohoapis.com")
+PLACE: Final = Origin("10234695", "www.zohoapis.com")
 TABLE: Final = Table(
     name="books.invoices",
     row_id="invoice_id",
@@ -96,10 +96,12 @@ def took(who: Who, name: str, spool: str) -> tuple[float, float, float]:
 
 def spool_of(rows: int, folder: str) -> str:
     """The path of a new spool of the sandbox's invoices in ``folder``."""
-    from zoho_async.sandbox.store import Store
-    from zoho_async.sandbox.world import World
+    from zoho_async.sandbox.data.seed import SampleData
+    from zoho_async.sandbox.data.store import Store
 
-    invoices = Store(World(7, "10234695", {"books.invoices": rows})).collection("books.invoices")
+    invoices = Store(SampleData(7, "10234695", {"books.invoices": rows})).collection(
+        "books.invoices"
+    )
     path = Path(folder, "invoices.jsonl.part")
     with path.open("wb") as file:
         for number in range(rows):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.destinations import SHAPE, Clock, Who, Work, bring
-from zoho_async.export.databases.duckdb import DuckDbEngine
-from zoho_async.export.databases.engine import listed
+from zoho_async.export.destinations.duckdb import DuckDbEngine
+from zoho_async.export.destinations.engine import listed
 
 _NAMES: Final = listed([column.name for column in SHAPE.columns])
 

@@ -22,10 +22,10 @@ import msgspec
 
 from benchmarks.destinations import CSV, FLAT, LAYOUT, NESTED, SHAPE, Clock, Work
 from benchmarks.destinations.engines import postgresql_tables
-from zoho_async.export.columns import EXTRA, ColumnKind, Shape
-from zoho_async.export.databases.duckdb import DuckDbEngine
-from zoho_async.export.databases.engine import definitions, listed
-from zoho_async.export.flat import Layout
+from zoho_async.export.columns.schema import EXTRA, ColumnKind, ColumnShape
+from zoho_async.export.columns.tables import Layout
+from zoho_async.export.destinations.duckdb import DuckDbEngine
+from zoho_async.export.destinations.engine import definitions, listed
 
 _MANY: Final = 1_000  # rows that go to an engine at once
 _BLANKS: Final = (None, "", " ")
@@ -65,13 +65,13 @@ _CSV: Final[_Types] = {
 _SQLITE: Final[_Types] = {**_TYPED, "decimal": str, "date": str, "time": _utc}
 
 
-def _rows(spool: Path, shape: Shape, types: _Types) -> Iterator[Row]:
+def _rows(spool: Path, shape: ColumnShape, types: _Types) -> Iterator[Row]:
     with spool.open("rb") as lines:
         for line in lines:
             yield _row(_decode(line), shape, types)
 
 
-def _row(sent: Row, shape: Shape, types: _Types) -> Row:
+def _row(sent: Row, shape: ColumnShape, types: _Types) -> Row:
     row: Row = {}
     for column in shape.columns:
         (name,) = column.path  # no object within these rows is described
@@ -93,7 +93,7 @@ def _many(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield some
 
 
-def _tables(rows: Iterable[Row], layout: Layout, shape: Shape) -> list[list[tuple[Any, ...]]]:
+def _tables(rows: Iterable[Row], layout: Layout, shape: ColumnShape) -> list[list[tuple[Any, ...]]]:
     """Rows of each table; the lists hold no lists."""
     names = [[column.name for column in table.columns] for table in layout.tables]
     found: list[list[tuple[Any, ...]]] = [[] for _ in layout.tables]
@@ -118,7 +118,7 @@ def _parquet(spool: Path, folder: Path, clock: Clock) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from zoho_async.export.arrow import Arrow
+    from zoho_async.export.columns.arrow import Arrow
 
     schema = Arrow(pa).nested_schema(NESTED)
     path = folder / "invoices.parquet"
@@ -131,7 +131,7 @@ def _flat_parquet(spool: Path, folder: Path, clock: Clock) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from zoho_async.export.arrow import Arrow
+    from zoho_async.export.columns.arrow import Arrow
 
     schemas = [Arrow(pa).schema(each.columns) for each in FLAT.tables]
     writers = [
@@ -180,7 +180,7 @@ def _duckdb(spool: Path, folder: Path, clock: Clock) -> None:
     import duckdb
     import pyarrow as pa
 
-    from zoho_async.export.arrow import Arrow
+    from zoho_async.export.columns.arrow import Arrow
 
     schemas = [Arrow(pa).schema(each.columns) for each in LAYOUT.tables]
     connection = duckdb.connect(str(folder / "invoices.duckdb"))

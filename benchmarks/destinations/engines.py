@@ -13,26 +13,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.destinations import CSV, FLAT, LAYOUT, NESTED, SHAPE, Clock, Work
-from zoho_async.export.batches import Batch, Reader
-from zoho_async.export.columns import Shape
-from zoho_async.export.databases import duckdb as our_duckdb
-from zoho_async.export.databases import postgresql as our_postgresql
-from zoho_async.export.databases.engine import definitions, listed
-from zoho_async.export.databases.sqlite import rows_of
-from zoho_async.export.flat import FlatTable, Layout
-from zoho_async.export.formats.parquet import GROUP
-from zoho_async.export.formats.spool import portions
+from zoho_async.export.columns.batch import ColumnReader, RowBatch
+from zoho_async.export.columns.schema import ColumnShape
+from zoho_async.export.columns.tables import FlatTable, Layout
+from zoho_async.export.destinations import duckdb as our_duckdb
+from zoho_async.export.destinations import postgresql as our_postgresql
+from zoho_async.export.destinations.directory import portions
+from zoho_async.export.destinations.engine import definitions, listed
+from zoho_async.export.destinations.formats.parquet import GROUP
+from zoho_async.export.destinations.sqlite import rows_of
 
 
-def _batches(spool: Path, shape: Shape) -> Iterator[Batch]:
-    reader = Reader(shape)
+def _batches(spool: Path, shape: ColumnShape) -> Iterator[RowBatch]:
+    reader = ColumnReader(shape)
     for lines in portions(spool):
         yield reader.read(lines)
 
 
-def _columns(spool: Path, shape: Shape, layout: Layout) -> Iterator[list[list[Sequence[Any]]]]:
+def _columns(
+    spool: Path, shape: ColumnShape, layout: Layout
+) -> Iterator[list[list[Sequence[Any]]]]:
     """For each portion the columns of each table."""
-    reader = Reader(shape)
+    reader = ColumnReader(shape)
     for lines in portions(spool):
         batch = reader.read(lines)
         yield layout.split(batch, layout.ids(batch, lines))
@@ -66,7 +68,7 @@ def _csv(spool: Path, folder: Path, clock: Clock) -> None:
 
 
 def _parquet(spool: Path, folder: Path, clock: Clock) -> None:
-    from zoho_async.export.arrow import Arrow
+    from zoho_async.export.columns.arrow import Arrow
 
     arrow = Arrow(_pyarrow())
     tables = ([arrow.nested(NESTED, batch)] for batch in _batches(spool, NESTED))
@@ -74,7 +76,7 @@ def _parquet(spool: Path, folder: Path, clock: Clock) -> None:
 
 
 def _flat_parquet(spool: Path, folder: Path, clock: Clock) -> None:
-    from zoho_async.export.arrow import Arrow
+    from zoho_async.export.columns.arrow import Arrow
 
     arrow = Arrow(_pyarrow())
     tables = (
@@ -146,7 +148,7 @@ def _sqlite(spool: Path, folder: Path, clock: Clock) -> None:
 def _duckdb(spool: Path, folder: Path, clock: Clock) -> None:
     import duckdb
 
-    from zoho_async.export.arrow import Arrow
+    from zoho_async.export.columns.arrow import Arrow
 
     arrow = Arrow(_pyarrow())
     connection = duckdb.connect(str(folder / "invoices.duckdb"))

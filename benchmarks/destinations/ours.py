@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.destinations import PLACE, TABLE, Clock, Work
-from zoho_async.export.formats import Csv, Format, Gzip, Parquet, Zstandard
-from zoho_async.export.formats.spool import portions
-from zoho_async.export.places import open_destination
+from zoho_async.export.destinations.directory import portions
+from zoho_async.export.destinations.formats import Csv, Format, Gzip, Parquet, Zstandard
+from zoho_async.export.destinations.open import open_destination
 
 _PAGE: Final = 200
 
@@ -64,8 +64,8 @@ def land(to: str, spool: Path, folder: Path) -> None:
     """All of it: pages, with the state, the records' digests and the final form."""
     from zoho_async.description import load
     from zoho_async.export.catalog import list_operation
-    from zoho_async.export.landing import Asked, Landing, Sheet
-    from zoho_async.export.state import State
+    from zoho_async.export.checkpoint.store import State
+    from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet
     from zoho_async.wire import row_id
 
     facts = load("books").named("books.invoices.list")
@@ -74,7 +74,7 @@ def land(to: str, spool: Path, folder: Path) -> None:
     with closing(destination):
         state = State.open(destination.open(PLACE), PLACE, name=destination.name)
         state.enter("benchmark", "20261123T020000Z")
-        landing = Landing(state, destination, facts, "all", Asked(fresh=True))
+        landing = ResourceWriter(state, destination, facts, "all", RunOptions(fresh=True))
         landing.open()
         for number, rows in enumerate(_pages(spool), 1):
             sheet = Sheet(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])

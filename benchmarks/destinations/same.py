@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.destinations import FLAT, LAYOUT, Who, bring
-from zoho_async.export.databases.engine import listed
+from zoho_async.export.destinations.engine import listed
 
 _WHO: Final[tuple[Who, ...]] = ("ours", "engines", "by_hand")
 

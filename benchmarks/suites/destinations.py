@@ -122,7 +122,7 @@ def _postgresql(table: Table) -> Generator[bool]:
         return
     import pytest
 
-    from tests.postgresql_server import PostgresqlServer
+    from tests.support.postgresql_server import PostgresqlServer
 
     try:
         server = PostgresqlServer()

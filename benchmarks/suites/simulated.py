@@ -20,7 +20,7 @@ from benchmarks.suites import Run
 from zoho_async import Limits
 from zoho_async.clock import LoopClock
 from zoho_async.limits import Lane, MemoryLedger, Quota, Refusal, Scheduler, scheduler
-from zoho_async.sandbox.limits import Judge, LimitRules
+from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules
 
 ROWS_LATENCY = 0.3
 _BULK_CALLERS = 50

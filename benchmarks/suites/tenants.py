@@ -18,7 +18,7 @@ from benchmarks.report import Reach, Table
 from benchmarks.suites import Run
 from benchmarks.worker import memory
 from zoho_async import Credentials, Limits, Session
-from zoho_async.account import Account
+from zoho_async.http.client import Client
 from zoho_async.limits import MemoryLedger, Slot
 
 _BEAT = 0.005
@@ -110,7 +110,7 @@ def _reply(slot: Slot, replies: set[asyncio.Task[None]]) -> None:
     task.add_done_callback(replies.discard)
 
 
-async def _chain(account: Account, organization: str, each: int) -> None:
+async def _chain(account: Client, organization: str, each: int) -> None:
     """Calls of one organization, all waiting at once."""
     chance = random.Random(organization)
 
@@ -123,7 +123,7 @@ async def _chain(account: Account, organization: str, each: int) -> None:
     await asyncio.gather(*(call() for _ in range(each)))
 
 
-async def _waiting(account: Account, organization: str) -> int:
+async def _waiting(account: Client, organization: str) -> int:
     return sum((await account.scheduler(organization).snapshot()).waiting.values())
 
 

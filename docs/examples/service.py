@@ -21,7 +21,7 @@ from zoho_async.books import invoices
 from zoho_async.errors import LimitError, NotFound, ZohoError
 from zoho_async.export import Export
 from zoho_async.limits import SqliteLedger
-from zoho_async.sight import logged
+from zoho_async.observability import logged
 
 STATE = os.environ.get("SERVICE_STATE", "state")
 NIGHTLY = timedelta(hours=2)  # after midnight, UTC

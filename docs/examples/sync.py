@@ -19,7 +19,7 @@ import duckdb
 
 from zoho_async import Session
 from zoho_async.export import Export, Summary
-from zoho_async.export.databases import DuckDb
+from zoho_async.export.destinations import DuckDb
 from zoho_async.limits import SqliteLedger
 
 REPORTS = {

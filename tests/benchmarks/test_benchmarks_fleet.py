@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.fleet import long, night, run
-from tests.redis_server import RedisServer, redis_8
+from tests.support.redis_server import RedisServer, redis_8
 
 
 def test_a_call_of_a_fleet_costs_three_scripts_and_a_worker_one_connection() -> None:

@@ -24,7 +24,7 @@ from tests.conformance.patches import Patches
 from tests.conformance.server import Server
 from tests.conformance.walking import Walking
 from zoho_async import Credentials, Download, Limits, Session, ZohoError
-from zoho_async.files import Downloads
+from zoho_async.http.download import Downloads
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import ListOperation
 from zoho_async.paging import Page

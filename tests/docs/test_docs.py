@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.redis_server import RedisServer, redis_8
+from tests.support.redis_server import RedisServer, redis_8
 from zoho_async import Session
 from zoho_async.books import contacts, invoices, items
 from zoho_async.books.invoices import InvoiceInput, InvoiceLineItemInput

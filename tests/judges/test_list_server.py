@@ -37,8 +37,8 @@ from tests.judges.list_server import (
 from zoho_async import Credentials, Limits, Session, ZohoError
 from zoho_async.books import contacts, invoices, items
 from zoho_async.export import Directory, Export, ResourceSummary, merge
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 
 LISTS: dict[Resource, Callable[..., Any]] = {
     INVOICES: invoices.list,

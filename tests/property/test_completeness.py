@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.adversary import Adversary, Manners
 from zoho_async.export import Directory, Export, Margin, Summary
 from zoho_async.export.catalog import exportable, list_operation
-from zoho_async.export.merge import merge
+from zoho_async.export.destinations.merge import merge
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 

@@ -9,12 +9,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import export_rows
+from tests.support import export_rows
 from zoho_async.description import Field
-from zoho_async.export.batches import Batch, Reader
-from zoho_async.export.columns import Shape, shape_of
-from zoho_async.export.exact import fit
-from zoho_async.export.jsonl import line
+from zoho_async.export.columns.batch import ColumnReader, RowBatch
+from zoho_async.export.columns.decode import fit
+from zoho_async.export.columns.schema import ColumnShape, shape_of
+from zoho_async.export.destinations.directory import line
 
 _NAMES = st.sampled_from(("cf_a", "new field", 'odd "name"', "x\u00e4", "0", "_extra_", "total"))
 _TEXTS = st.text(max_size=8).map(json.dumps)
@@ -42,7 +42,7 @@ def _values(field: Field, depth: int) -> st.SearchStrategy[str]:
     return usual | _ODD
 
 
-def _records(shape: Shape, batch: Batch) -> list[dict[str, object]]:
+def _records(shape: ColumnShape, batch: RowBatch) -> list[dict[str, object]]:
     records: list[dict[str, object]] = [
         {
             **{
@@ -72,7 +72,7 @@ def test_columns_and_extra_hold_all_that_was_sent(
 ) -> None:
     shape = shape_of(export_rows.FIELDS, lists=lists, texts=lists_of_texts)
     rows = [text.encode() for text in texts] * times  # what is alike in all rows is decoded once
-    batch = Reader(shape).read(b"".join(map(line, rows)))
+    batch = ColumnReader(shape).read(b"".join(map(line, rows)))
     for row, record in zip(rows, _records(shape, batch), strict=True):
         said, held = export_rows.sent(row), export_rows.kept(shape, record)
         assert export_rows.same(said, held), (said, held)
@@ -83,8 +83,8 @@ def test_columns_and_extra_hold_all_that_was_sent(
 def test_a_row_comes_out_the_same_whatever_comes_with_it(texts: list[str]) -> None:
     shape = shape_of(export_rows.FIELDS)
     rows = [text.encode() for text in texts]
-    together = _records(shape, Reader(shape).read(b"".join(map(line, rows))))
-    assert together == [_records(shape, Reader(shape).read(line(row)))[0] for row in rows]
+    together = _records(shape, ColumnReader(shape).read(b"".join(map(line, rows))))
+    assert together == [_records(shape, ColumnReader(shape).read(line(row)))[0] for row in rows]
 
 
 @given(st.decimals(min_value=-(10**25), max_value=10**25, places=6))

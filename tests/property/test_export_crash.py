@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import export_crash, export_databases, export_rows
-from tests.export_databases import Target
-from tests.postgresql_server import PostgresqlServer
-from zoho_async.export.columns import shape_of
-from zoho_async.export.flat import Layout
+from tests.support import export_crash, export_databases, export_rows
+from tests.support.export_databases import Target
+from tests.support.postgresql_server import PostgresqlServer
+from zoho_async.export.columns.schema import shape_of
+from zoho_async.export.columns.tables import Layout
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -32,7 +32,7 @@ class Victims:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.export_crash"],
+            [sys.executable, "-m", "tests.support.export_crash"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
             cwd=Path(__file__).parents[2],
         )  # fmt: skip

@@ -35,11 +35,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.fake_zoho import PER_PAGE, FakeZoho
-from zoho_async.export import Database, Directory, Export, Margin, Place, Sink, Table
+from tests.support.list_in_memory import PER_PAGE, FakeZoho
+from zoho_async.export import Database, Directory, Export, Margin, Origin, Sink, Table
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destination import Recorded, Value
-from zoho_async.export.merge import merge
+from zoho_async.export.destinations.base import Recorded, Value
+from zoho_async.export.destinations.merge import merge
 from zoho_async.session import Session
 
 #: A list of each kind: filter and steady order; filter only; newest first only; neither.
@@ -82,7 +82,7 @@ class Mortal:
     def name(self) -> str:
         return self._inner.name
 
-    def open(self, place: Place) -> Database:
+    def open(self, place: Origin) -> Database:
         return MortalDatabase(self._inner.open(place), self._fuse)
 
     def sink(self, table: Table, part: str) -> Sink:

@@ -26,9 +26,9 @@ from typing import Any
 
 import pytest
 
-from tests import export_databases
-from tests.export_databases import Target
-from tests.postgresql_server import PostgresqlServer
+from tests.support import export_databases
+from tests.support.export_databases import Target
+from tests.support.postgresql_server import PostgresqlServer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -86,7 +86,7 @@ class Command:
     def __init__(self, server: Server, said: Path) -> None:
         self._said = said
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.export_command", str(said)],
+            [sys.executable, "-m", "tests.support.export_command", str(said)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE, env=server.environ, bufsize=0,
         )  # fmt: skip
 

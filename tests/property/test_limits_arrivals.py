@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.property.ledgers import ledger_of
-from tests.redis_server import RedisServer
+from tests.support.ledgers import ledger_of
+from tests.support.redis_server import RedisServer
 from zoho_async.clock import LoopClock
 from zoho_async.errors import LimitError
 from zoho_async.limits import Lane, Ledger, Limits, Quota, Refusal, Scheduler, scheduler

@@ -26,11 +26,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, RedisLedger, Refusal, Snapshot
-from zoho_async.limits.redis.link import Link
+from zoho_async.limits.redis.connection import RedisConnection
 from zoho_async.limits.sqlite import SqliteFile
-from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.usage import Denial, Ending
 
 T = TypeVar("T")
 
@@ -259,8 +259,8 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)
 
-    def link(self) -> Link:
-        async def link() -> Link:
+    def link(self) -> RedisConnection:
+        async def link() -> RedisConnection:
             return self.redis._link()
 
         found = self.run(link())

@@ -27,11 +27,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 from zoho_async.errors import LedgerError
 from zoho_async.limits import Limits, RedisLedger
-from zoho_async.limits.redis.link import Away, Link
-from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.redis.connection import Away, RedisConnection
+from zoho_async.limits.usage import Denial, Ending
 
 T = TypeVar("T")
 Way: TypeAlias = Literal["open", "cut", "deaf", "lossy"]
@@ -104,7 +104,7 @@ class Worker:
         self.unsent: list[tuple[int, float]] = []
         self.sent: list[Sent] = []
 
-        async def link() -> Link:
+        async def link() -> RedisConnection:
             return self.ledger._link(self.clock)
 
         self.link = self.run(link())

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 from zoho_async.limits import (
     Lane,
     Limits,
@@ -39,7 +39,7 @@ from zoho_async.limits import (
     SqliteLedger,
 )
 from zoho_async.limits.sqlite import SqliteFile
-from zoho_async.limits.state import LAPSE, Denial, Ending
+from zoho_async.limits.usage import LAPSE, Denial, Ending
 
 T = TypeVar("T")
 

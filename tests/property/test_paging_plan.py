@@ -8,7 +8,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoho_async.paging.plan import MOST_AHEAD, Plan, depth
+from zoho_async.paging.plan import MOST_AHEAD, PagePlan, depth
 from zoho_async.paging.seen import Seen
 
 
@@ -60,7 +60,7 @@ def walk(
     server: Server, draw: st.DrawFn, *, complete: bool = True, first: int = 1, most: int = 6
 ) -> Outcome:
     """Walk as the shell does, with arrivals in any order."""
-    plan = Plan(first=first, per_page=server.per_page, complete=complete)
+    plan = PagePlan(first=first, per_page=server.per_page, complete=complete)
     outcome = Outcome()
     seen: set[int] = set()
     while not plan.done:

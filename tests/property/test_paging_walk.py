@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from zoho_async.errors import Request, ServerError
 from zoho_async.events import Event
+from zoho_async.http.transport import Answer
 from zoho_async.operation import BOOKS, ListOperation
 from zoho_async.paging import Pager
 from zoho_async.paging.plan import MOST_AHEAD
-from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, Record
 
 T = TypeVar("T")

@@ -17,14 +17,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.wire.raw import raw
+from tests.support.plain_client import raw
 from zoho_async.auth.reply import granted
 from zoho_async.books import contacts, invoices
-from zoho_async.call import Call, Options, error_of, quota_of, retry_after
 from zoho_async.errors import AuthError, ReplyError, Request, UnreadableReply
+from zoho_async.http.call import Call, Options, error_of, quota_of, retry_after
+from zoho_async.http.transport import Answer
 from zoho_async.operation import BOOKS
 from zoho_async.sandbox import ODD_VALUES, Sandbox
-from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, Unreadable, raw_page
 
 Cut: TypeAlias = tuple[str, int, bytes]

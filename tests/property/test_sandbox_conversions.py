@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tests.storeside import Api
+from tests.support.sandbox_api import Api
+from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.replies import ApiRefusal
-from zoho_async.sandbox.world import day
 
 _SETTINGS: Final = settings(
     max_examples=30,

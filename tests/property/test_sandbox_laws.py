@@ -14,16 +14,16 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from tests.opened import open_documents
+from tests.support.open_documents import open_documents
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox.api import answer
-from zoho_async.sandbox.homes import Home, homes, shape_of
-from zoho_async.sandbox.replies import ENCODER, ApiRefusal, Reply
-from zoho_async.sandbox.request import Call
-from zoho_async.sandbox.routes import operations
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.world import World
+from zoho_async.sandbox.api.context import ApiCall
+from zoho_async.sandbox.api.dispatch import answer
+from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.data.resources import Home, homes, shape_of
+from zoho_async.sandbox.data.seed import SampleData
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply
 
 _CHANCE: Final = random.Random(7)
 _BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
@@ -64,7 +64,7 @@ class Place:
         above = iter(self._above())
         return "/" + "/".join(next(above) if p == "{}" else p for p in self.home.path)
 
-    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiReply:
         sent = _BODY.decode(ENCODER.encode(body or {}))
         parts = tuple(path.strip("/").split("/"))
         made = self.home.made
@@ -72,7 +72,7 @@ class Place:
         if method == "POST" and made is not None:
             required = [field for field in made.query if field.required]
             asked = {each.name: str(_made(self.store, made, each, _CHANCE)) for each in required}
-        call = Call(method, parts, asked, {}, sent, self.home.product)
+        call = ApiCall(method, parts, asked, {}, sent, self.home.product)
         return await answer(call, self.store, [self.store])
 
     async def row_ids(self) -> list[str]:
@@ -81,7 +81,7 @@ class Place:
         ids: list[str] = []
         for page in range(1, 10):
             params = {"page": str(page), "sort_order": "A", **self._asked()}
-            call = Call("GET", parts, params, {}, {}, self.home.product)
+            call = ApiCall("GET", parts, params, {}, {}, self.home.product)
             reply = _BODY.decode((await answer(call, self.store, [self.store])).content())
             assert self.home.listed is not None
             ids += [row[self.home.id_field] for row in reply[self.home.listed.key]]
@@ -109,7 +109,7 @@ def places() -> Iterator[Any]:
 
 @pytest.mark.parametrize("home", list(places()))
 async def test_what_is_made_is_there_until_it_is_removed(home: Home) -> None:
-    store = Store(World(3, "10234695", SIZES))
+    store = Store(SampleData(3, "10234695", SIZES))
     open_documents(store, home.product, party=1)
     place = Place(store, home)
     chance = random.Random(home.name)
@@ -149,7 +149,7 @@ async def test_what_is_made_is_there_until_it_is_removed(home: Home) -> None:
             await place.call("DELETE", path)
 
 
-def _record(reply: Reply, facts: OperationFacts) -> dict[str, Any]:
+def _record(reply: ApiReply, facts: OperationFacts) -> dict[str, Any]:
     whole = _BODY.decode(reply.content())
     value = whole.get(facts.key) if facts.key else whole
     if isinstance(value, list):

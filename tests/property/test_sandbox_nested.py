@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.storeside import Api
+from tests.support.sandbox_api import Api
 from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox.homes import Home, homes
-from zoho_async.sandbox.keep import Keep
-from zoho_async.sandbox.nested import nested
+from zoho_async.sandbox.data.nested import nested
+from zoho_async.sandbox.data.persistence import Persistence
+from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.seed import SampleData
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.world import World
 
 #: What a contact and its primary person share, and both always have.
 _SHARED: Final = ("first_name", "last_name", "email", "phone", "mobile")
@@ -268,9 +268,9 @@ def test_persons_are_there_again_when_the_file_is_opened_again(tmp_path: Path) -
         contacts = store.collection("contacts")
         return [ENCODER.encode(contacts.detail(index)) for index in contacts.indexes()]
 
-    def opened() -> tuple[Keep, Store]:
-        keep = Keep(tmp_path / "kept.sqlite")
-        return keep, Store(World(3, "10234695", {"contacts": 3}), keep)
+    def opened() -> tuple[Persistence, Store]:
+        keep = Persistence(tmp_path / "kept.sqlite")
+        return keep, Store(SampleData(3, "10234695", {"contacts": 3}), keep)
 
     keep, store = opened()
     contacts = store.collection("contacts")
@@ -304,7 +304,7 @@ def _nests() -> Iterator[Any]:
 def test_a_list_inside_a_record_is_what_its_own_paths_tell(
     home: Home, inner: Home, name: str
 ) -> None:
-    store = Store(World(3, "10234695", {"contacts": 4}))
+    store = Store(SampleData(3, "10234695", {"contacts": 4}))
     outer = store.at(home, ())
 
     def agree(index: int) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.property.sandbox_machine import CENTS, NOTHING, PICKED, Machine, exact, picked, prove
+from tests.support.sandbox_machine import CENTS, NOTHING, PICKED, Machine, exact, picked, prove
 
 _VERBS = {
     "sent": ("status/sent", "sent"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.property.sandbox_machine import CENTS, NOTHING, PICKED, Machine, exact, picked, prove
+from tests.support.sandbox_machine import CENTS, NOTHING, PICKED, Machine, exact, picked, prove
 
 _TYPES: Final = (
     *("fixed_cost_for_project", "based_on_project_hours"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from tests.property.sandbox_machine import (
+from tests.support.sandbox_machine import (
     CENTS,
     NOTHING,
     PICKED,

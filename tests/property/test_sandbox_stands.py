@@ -13,13 +13,13 @@ import pytest
 
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
-from zoho_async.sandbox.api import answer
-from zoho_async.sandbox.homes import homes
+from zoho_async.sandbox.api.context import ApiCall
+from zoho_async.sandbox.api.dispatch import answer
+from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.seed import SampleData
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
-from zoho_async.sandbox.request import Call
-from zoho_async.sandbox.routes import operations
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.world import World
 
 _ODD: Final[tuple[Any, ...]] = (
     *(None, "", " ", "x", "ü" * 3, "-1", 0, -7, 10**40, True, False, "true", "2026-02-30"),
@@ -34,7 +34,7 @@ _NAME: Final = re.compile(r"\{\w+\}")
 async def test_no_request_makes_the_sandbox_fail(product: str, seeded: bool) -> None:
     chance = random.Random(product)
     sizes = {"contacts": 9, "items": 9, "invoices": 9, "projects": 9}
-    store = Store(World(5, "10234695", sizes, seeded=seeded))
+    store = Store(SampleData(5, "10234695", sizes, seeded=seeded))
     outcomes = Counter[str]()
     for facts in operations(product).values():
         for _ in range(3):
@@ -57,7 +57,7 @@ async def test_no_request_makes_the_sandbox_fail(product: str, seeded: bool) -> 
                 msgspec.json.decode(rows.encoded_row(index))
 
 
-def _call(store: Store, facts: OperationFacts, chance: random.Random) -> Call:
+def _call(store: Store, facts: OperationFacts, chance: random.Random) -> ApiCall:
     path = facts.path
     ids: list[str] = []
     for home in homes(facts.product).along(facts.path):
@@ -77,7 +77,7 @@ def _call(store: Store, facts: OperationFacts, chance: random.Random) -> Call:
     headers: dict[str, str] = {}
     if facts.headers and chance.random() < 0.8:
         headers = {"X-Unique-Identifier-Key": "cf_x", "X-Unique-Identifier-Value": "7"}
-    return Call(
+    return ApiCall(
         facts.method,
         tuple(path.strip("/").split("/")),
         params,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storeside import Api
-from zoho_async.sandbox.world import day
+from tests.support.sandbox_api import Api
+from zoho_async.sandbox.data.seed import day
 
 _DAYS: Final = {"weeks": 7, "days": 1}
 _PLAIN: Final = settings(max_examples=200, deadline=None, derandomize=True)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoho_async.auth import AccessToken, turn
+from zoho_async.auth import AccessToken, lease
+from zoho_async.auth.lease import Shared
 from zoho_async.auth.server import LONGEST
-from zoho_async.auth.turn import Shared
 from zoho_async.errors import AccountsUnavailable, TokenThrottled
 
 Deed: TypeAlias = Literal["ask", "early", "keep", "short", "fail", "throttled", "release", "drop"]
@@ -43,40 +43,40 @@ def test_ten_requests_in_ten_minutes_at_zohos_side_whatever_the_delays(
         now += wait
         match deed:
             case "ask" | "early":
-                word = turn.ask(shared, now, holder=worker, lease=LEASE, early=deed == "early")
-                if isinstance(word, turn.Turn):
+                word = lease.ask(shared, now, holder=worker, lease=LEASE, early=deed == "early")
+                if isinstance(word, lease.Turn):
                     others = [end for who, end in leases.items() if who != worker]
                     assert all(end <= now for end in others), "two turns at a time"
                     arrivals.append(now + delay)
                     leases[worker] = now + LEASE
-                elif isinstance(word, turn.Busy):
+                elif isinstance(word, lease.Busy):
                     assert 0 < word.seconds <= LEASE
-                elif isinstance(word, turn.Have):
+                elif isinstance(word, lease.Have):
                     assert 0 < word.left <= word.token.expires_in
             case "keep" | "short":
                 token = AccessToken(f"t{now}", 3600.0 if deed == "keep" else 30.0)
-                turn.keep(shared, now, holder=worker, token=token, took=delay)
+                lease.keep(shared, now, holder=worker, token=token, took=delay)
                 leases.pop(worker, None)
             case "fail" | "throttled":
                 error = (
                     AccountsUnavailable("502") if deed == "fail" else TokenThrottled("slow down")
                 )
-                turn.fail(shared, now, holder=worker, error=error)
+                lease.fail(shared, now, holder=worker, error=error)
                 leases.pop(worker, None)
             case "release":
-                turn.release(shared, now, holder=worker)
+                lease.release(shared, now, holder=worker)
                 leases.pop(worker, None)
             case "drop":
-                turn.drop(shared, now, value=shared.token)
+                lease.drop(shared, now, value=shared.token)
     arrivals.sort()
-    for first, eleventh in zip(arrivals, arrivals[turn.MOST :], strict=False):
-        assert eleventh - first > turn.ZOHO_PERIOD
+    for first, eleventh in zip(arrivals, arrivals[lease.MOST :], strict=False):
+        assert eleventh - first > lease.ZOHO_PERIOD
 
 
 @pytest.mark.parametrize("calls", [1, 30])
 def test_after_enough_silence_there_is_always_a_turn(calls: int) -> None:
     shared = Shared()
     for second in range(calls):
-        turn.ask(shared, 100.0 * second, holder=f"worker {second}", lease=LEASE)
-    later = 100.0 * calls + turn.PERIOD
-    assert turn.ask(shared, later, holder="another", lease=LEASE) == turn.Turn()
+        lease.ask(shared, 100.0 * second, holder=f"worker {second}", lease=LEASE)
+    later = 100.0 * calls + lease.PERIOD
+    assert lease.ask(shared, later, holder="another", lease=LEASE) == lease.Turn()

@@ -18,11 +18,11 @@ from zoho_async.books.invoices import Invoice, InvoiceInput, InvoiceLineItem, In
 from zoho_async.books.items import Item
 from zoho_async.books.projects import ProjectUser, ProjectUsers
 from zoho_async.books.types.shared import Address, CustomField
-from zoho_async.files import Download, Downloads
+from zoho_async.http.download import Download, Downloads
+from zoho_async.http.reply import Reply
+from zoho_async.http.upload import Upload
 from zoho_async.paging import Page, Pager
-from zoho_async.reply import Reply
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 

@@ -16,7 +16,7 @@ from zoho_async.billing import subscriptions
 from zoho_async.books import bills, chart_of_accounts, purchase_orders, taxes
 from zoho_async.books.types.shared import Address, AddressInput
 from zoho_async.description import Endpoint
-from zoho_async.files import Download
+from zoho_async.http.download import Download
 from zoho_async.inventory import items as inventory_items
 from zoho_async.inventory import packages, sales_orders
 from zoho_async.invoice import estimates, expenses

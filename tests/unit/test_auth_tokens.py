@@ -11,7 +11,7 @@ import pytest
 from zoho_async.auth import AccessToken, MemoryStore, TokenSource
 from zoho_async.clock import LoopClock
 from zoho_async.errors import AccountsUnavailable, AuthError, InvalidGrant, TokenThrottled
-from zoho_async.retry import Policy
+from zoho_async.http.retry import Policy
 
 pytestmark = pytest.mark.looptime
 

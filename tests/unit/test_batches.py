@@ -12,15 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoho_async import Credentials, Session
-from zoho_async.batches import Batch, batches_of, ids_in, refuse_beyond
 from zoho_async.books import contacts, invoices, items, journals, sales_orders
 from zoho_async.errors import InvalidRequest, Request, TooManyIds
 from zoho_async.events import Event
+from zoho_async.http.transport import Answer
 from zoho_async.inventory import picklists
 from zoho_async.limits import MemoryLedger
-from zoho_async.operation import BOOKS, ListOperation
+from zoho_async.operation import BOOKS, Batch, ListOperation, batches_of, ids_in, refuse_beyond
 from zoho_async.paging import Pager
-from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, Record
 
 T = TypeVar("T")

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from zoho_async.call import Call, Options, error_of, path_of, quota_of, retry_after
 from zoho_async.errors import (
     Blocked,
     InvalidRequest,
@@ -20,8 +19,9 @@ from zoho_async.errors import (
     ServerError,
     UnreadableReply,
 )
+from zoho_async.http.call import Call, Options, error_of, path_of, quota_of, retry_after
+from zoho_async.http.transport import Answer
 from zoho_async.operation import BILLING, BOOKS
-from zoho_async.transport import Answer
 from zoho_async.wire import query
 
 

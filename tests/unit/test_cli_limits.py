@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 from zoho_async.cli.app import run
 from zoho_async.cli.limits import gauges
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Snapshot, SqliteLedger
-from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.usage import Denial, Ending
 
 ENVIRON = {
     "ZOHO_CLIENT_ID": "1000.CLIENT",

@@ -39,7 +39,7 @@ from zoho_async.export import (
     Summary,
 )
 from zoho_async.limits import Snapshot
-from zoho_async.unattended import ledger_path, state_directory
+from zoho_async.runtime import ledger_path, state_directory
 
 FILE = "out/books/invoices.jsonl"
 CALLED = Called(

@@ -10,7 +10,7 @@ import pytest
 
 from zoho_async.codegen import distill, naming, pages, prose, spec, words
 from zoho_async.codegen.kinds import Place, element_of, kind_of
-from zoho_async.codegen.spec import Call, Node
+from zoho_async.codegen.spec import CallSpec, Node
 from zoho_async.description import Kind
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
@@ -168,14 +168,14 @@ def test_mail_addresses_are_no_ids_though_their_list_is_named_so() -> None:
     ],
 )
 def test_function_names_leave_out_the_noun_of_their_module(call: str, noun: str, name: str) -> None:
-    calls = [Call(id=call, method="GET", path="/x")]
+    calls = [CallSpec(id=call, method="GET", path="/x")]
     assert naming.names(calls, (noun,), lambda _: None) == {call: name}
 
 
 def test_an_operation_on_many_is_the_bulk_one_where_names_meet() -> None:
     calls = [
-        Call(id="delete_invoice", method="DELETE", path="/invoices/{invoice_id}"),
-        Call(id="delete_invoices", method="DELETE", path="/invoices"),
+        CallSpec(id="delete_invoice", method="DELETE", path="/invoices/{invoice_id}"),
+        CallSpec(id="delete_invoices", method="DELETE", path="/invoices"),
     ]
     found = naming.names(calls, ("invoice",), lambda _: None)
     assert found == {"delete_invoice": "delete", "delete_invoices": "bulk_delete"}

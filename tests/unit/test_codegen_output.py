@@ -21,10 +21,10 @@ from zoho_async.codegen.__main__ import main
 from zoho_async.codegen.model import Model, ModelError
 from zoho_async.codegen.overrides import Overrides
 from zoho_async.description import Field, OperationFacts, load
+from zoho_async.http.upload import Upload
 from zoho_async.operation import ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Input, Record
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"

@@ -23,8 +23,8 @@ from zoho_async.errors import (
     Request,
     reply_error,
 )
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 
 ANYTHING = re.compile(r"https://www\.zohoapis\.com/.*")
 PAGE = Path(__file__).parents[3] / "shared" / "reference" / "docs" / "zoho-invoice-v3.txt"

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests import export_rows
+from tests.support import export_rows
 from zoho_async import description
 from zoho_async.description import Field
-from zoho_async.export.batches import Batch, Reader
-from zoho_async.export.columns import LONGEST_NAME, Shape, shape_of, short_name
-from zoho_async.export.exact import fit
-from zoho_async.export.flat import Layout
-from zoho_async.export.jsonl import line
+from zoho_async.export.columns.batch import ColumnReader, RowBatch
+from zoho_async.export.columns.decode import fit
+from zoho_async.export.columns.schema import LONGEST_NAME, ColumnShape, shape_of, short_name
+from zoho_async.export.columns.tables import Layout
+from zoho_async.export.destinations.directory import line
 from zoho_async.operation import PRODUCTS
 from zoho_async.wire import Unreadable
 
@@ -26,7 +26,7 @@ def lines_of(rows: list[bytes]) -> bytes:
 
 def read(text: str, *fields: Field) -> tuple[dict[str, Any], str | None]:
     shape = shape_of(fields)
-    batch = Reader(shape).read(lines_of([text.encode()]))
+    batch = ColumnReader(shape).read(lines_of([text.encode()]))
     cells = {
         column.name: cells[0] for column, cells in zip(shape.columns, batch.values, strict=True)
     }
@@ -111,7 +111,7 @@ def test_what_does_not_fit_stands_whole_in_extra() -> None:
 
 
 def test_misfits_are_counted() -> None:
-    reader = Reader(shape_of(export_rows.FIELDS))
+    reader = ColumnReader(shape_of(export_rows.FIELDS))
     rows = [b'{"total":"many"}', b'{"total":1.0}', b'{"line_items":[{"rate":[]}],"date":5}']
     assert reader.read(lines_of(rows)).misfits == 3
 
@@ -129,7 +129,7 @@ def test_an_element_that_is_no_object_leaves_the_whole_list_in_extra() -> None:
 
 def test_blank_elements_keep_their_places_whatever_comes_with_them() -> None:
     blank, odd = b'{"line_items":[null,"",{"rate":1.0}]}', b'{"line_items":["?"]}'
-    reader = Reader(shape_of(export_rows.FIELDS))
+    reader = ColumnReader(shape_of(export_rows.FIELDS))
     for rows in ([blank], [blank, odd], [odd, blank]):
         batch = reader.read(lines_of(rows))
         lines = batch.lists[0]
@@ -141,7 +141,7 @@ def test_blank_elements_keep_their_places_whatever_comes_with_them() -> None:
 def test_a_row_with_broken_characters_is_read() -> None:
     shape = shape_of(export_rows.FIELDS)
     rows = [b'{"customer_name":"a\xffb"}', b'{"customer_name":"c\\ud800d","x\xfe":1}']
-    batch = Reader(shape).read(lines_of(rows))
+    batch = ColumnReader(shape).read(lines_of(rows))
     assert batch.values[1] == ["a\ufffdb", None]
     assert batch.extra == [None, '{"customer_name":"c\\ud800d","x\ufffd":1}']
 
@@ -149,11 +149,11 @@ def test_a_row_with_broken_characters_is_read() -> None:
 @pytest.mark.parametrize("row", [b"[]", b"1", b"{", b"{},{}", b""])
 def test_what_is_no_row_is_refused(row: bytes) -> None:
     with pytest.raises(Unreadable):
-        Reader(shape_of(export_rows.FIELDS)).read(lines_of([b"{}", row]))
+        ColumnReader(shape_of(export_rows.FIELDS)).read(lines_of([b"{}", row]))
 
 
 def test_endlessly_new_names_are_still_kept() -> None:
-    reader = Reader(shape_of(export_rows.FIELDS))
+    reader = ColumnReader(shape_of(export_rows.FIELDS))
     for start in range(0, 2000, 100):
         rows = [f'{{"cf_{n}":{n},"total":1.0}}'.encode() for n in range(start, start + 100)]
         batch = reader.read(lines_of(rows))
@@ -192,7 +192,7 @@ def test_children_are_keyed_to_their_parent() -> None:
     layout = Layout("invoices", "invoice_id", shape)
     row = b'{"invoice_id":"7","line_items":[{"rate":1.0},{"tags":[{"tag_id":"a"},{"tag_id":"b"}]}]}'
     rows = [b'{"invoice_id":"6"}', row, b'{"total":5}']
-    batch = Reader(shape).read(lines_of(rows))
+    batch = ColumnReader(shape).read(lines_of(rows))
     ids = layout.ids(batch, lines_of(rows))
     assert ids[:2] == ["6", "7"]
     assert ids[2].startswith("#")
@@ -208,8 +208,8 @@ def test_children_are_keyed_to_their_parent() -> None:
 
 def test_sums_of_columns_are_exact() -> None:
     rows = [f'{{"total":{n}.{n:02}}}'.encode() for n in range(100)]
-    batch: Batch = Reader(shape_of(export_rows.FIELDS)).read(lines_of(rows))
-    shape: Shape = shape_of(export_rows.FIELDS)
+    batch: RowBatch = ColumnReader(shape_of(export_rows.FIELDS)).read(lines_of(rows))
+    shape: ColumnShape = shape_of(export_rows.FIELDS)
     (totals,) = (
         cells
         for column, cells in zip(shape.columns, batch.values, strict=True)

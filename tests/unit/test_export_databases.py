@@ -14,15 +14,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests import export_databases, export_rows
-from tests.export_databases import PLACE, Target, by_id, load, write
-from tests.postgresql_server import PostgresqlServer
+from tests.support import export_databases, export_rows
+from tests.support.export_databases import PLACE, Target, by_id, load, write
+from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.description import Field
-from zoho_async.export.columns import shape_of
-from zoho_async.export.databases import DuckDb
-from zoho_async.export.destination import Table
+from zoho_async.export.columns.schema import shape_of
+from zoho_async.export.columns.tables import Layout
+from zoho_async.export.destinations import DuckDb
+from zoho_async.export.destinations.base import Table
 from zoho_async.export.errors import DestinationError, ExportRunning
-from zoho_async.export.flat import Layout
 
 SHAPE = shape_of(export_rows.FIELDS)
 LAYOUT = Layout("books_invoices", "invoice_id", SHAPE)

@@ -13,15 +13,14 @@ import msgspec
 import pytest
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.destination import Place
-from zoho_async.export.directory import FOLDER, Directory, Format
+from zoho_async.export.checkpoint.file import StateFile
+from zoho_async.export.checkpoint.store import State
+from zoho_async.export.destinations.base import Origin
+from zoho_async.export.destinations.directory import FOLDER, Directory, Format, JsonLines, line
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
-from zoho_async.export.jsonl import JsonLines, line
-from zoho_async.export.landing import Asked, Landing, Sheet, settle, writing
-from zoho_async.export.state import State
-from zoho_async.export.statefile import StateFile
+from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet, settle, writing
 
-PLACE = Place("10234695", "www.zohoapis.com")
+PLACE = Origin("10234695", "www.zohoapis.com")
 LISTS = {
     name: OperationFacts(
         name=f"{name}.list",
@@ -56,16 +55,16 @@ class Run:
         self.state.enter(run, stamp)
 
     def landing(
-        self, request: str = "all", *, identified: bool = True, asked: Asked | None = None
-    ) -> Landing:
+        self, request: str = "all", *, identified: bool = True, asked: RunOptions | None = None
+    ) -> ResourceWriter:
         facts = LISTS["books.invoices"]
         if not identified:
             facts = msgspec.structs.replace(facts, row_id="")
-        landing = Landing(self.state, self.directory, facts, request, asked or Asked())
+        landing = ResourceWriter(self.state, self.directory, facts, request, asked or RunOptions())
         landing.open()
         return landing
 
-    def land(self, landing: Landing, page: int, rows: list[bytes], ids: list[str]) -> int:
+    def land(self, landing: ResourceWriter, page: int, rows: list[bytes], ids: list[str]) -> int:
         """Land a page; how many rows it brought."""
         before = landing.position.rows
         with writing(str(self.path)), self.state.database.transaction():
@@ -195,7 +194,7 @@ def test_the_finished_file_stays_until_the_new_one_is_complete(run: Run) -> None
     run.land(first, 1, *rows(10))
     first.complete(WHEN)
     run.state.finish(["books.invoices"])
-    second = run.landing(asked=Asked(full=True))
+    second = run.landing(asked=RunOptions(full=True))
     run.land(second, 1, *rows(20))
     assert run.file.read_bytes() == text(10)
     second.over("proven")
@@ -214,7 +213,7 @@ def test_a_full_read_takes_the_place_of_the_changes_before_it(run: Run) -> None:
     second.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(11)]
     third = again(following, "third")
-    full = third.landing(asked=Asked(full=True))
+    full = third.landing(asked=RunOptions(full=True))
     third.land(full, 1, *rows(10, 11))
     full.complete(WHEN)
     assert run.file.read_bytes() == text(10, 11)
@@ -254,7 +253,7 @@ def test_an_end_between_the_old_changes_and_the_new_file_is_put_right(run: Run) 
     run.land(first, 1, *rows(10))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing(asked=Asked(full=True))
+    second = following.landing(asked=RunOptions(full=True))
     following.land(second, 1, *rows(20))
     second.over("proven")
     second.complete(WHEN)
@@ -297,7 +296,7 @@ def test_changes_that_are_given_up_are_read_again_in_full(run: Run) -> None:
     second = following.landing()
     following.land(second, 1, *rows(11))
     second.close()
-    fresh = following.landing(asked=Asked(fresh=True))
+    fresh = following.landing(asked=RunOptions(fresh=True))
     assert fresh.position.mode == "full"
     assert following.land(fresh, 1, *rows(10, 11)) == 2
     fresh.complete(WHEN)
@@ -309,7 +308,7 @@ def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
     landing = run.landing()
     run.land(landing, 1, *rows(10))
     landing.close()
-    anew = run.landing("other filters", asked=Asked(fresh=True))
+    anew = run.landing("other filters", asked=RunOptions(fresh=True))
     assert anew.position.rows == 0
     anew.close()
 
@@ -324,14 +323,14 @@ def test_a_sweep_after_an_interrupted_run_has_a_part_of_its_own(run: Run) -> Non
     second.complete(WHEN)  # and here the run is interrupted, before other lists are
     same = again(following, "second")
     assert same.landing().position.stand == "complete"
-    sweep = same.landing(asked=Asked(sweep=True))
+    sweep = same.landing(asked=RunOptions(sweep=True))
     assert (sweep.position.stand, sweep.position.mode) == ("reading", "compared")
     same.land(sweep, 1, *rows(10, 11, 12, 13))
     sweep.over("proven")
     sweep.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
-    assert same.landing(asked=Asked(sweep=True)).position.stand == "complete"
-    assert same.landing(asked=Asked(full=True)).position.mode == "full"
+    assert same.landing(asked=RunOptions(sweep=True)).position.stand == "complete"
+    assert same.landing(asked=RunOptions(full=True)).position.mode == "full"
     same.close()
 
 
@@ -370,7 +369,7 @@ def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
     run.land(first, 1, *rows(10, 11, 12))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing(asked=Asked(sweep=True))
+    second = following.landing(asked=RunOptions(sweep=True))
     following.land(second, 1, *rows(11))
     assert second.unseen() == ["10", "12"]
     second.swept("10", ["10"], WHEN)
@@ -381,12 +380,12 @@ def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
     (path,) = run.changes
     assert path.read_bytes() == b'{"invoice_id":"10","_deleted_time":"%s"}\n' % WHEN.encode()
     third = again(following, "third")
-    assert third.landing(asked=Asked(sweep=True)).unseen() == ["11", "12"]
+    assert third.landing(asked=RunOptions(sweep=True)).unseen() == ["11", "12"]
     third.close()
 
 
-@pytest.mark.parametrize("place", [Place("20345678", PLACE.host), Place("10234695", "elsewhere")])
-def test_a_checkpoint_of_another_place_is_refused(run: Run, place: Place) -> None:
+@pytest.mark.parametrize("place", [Origin("20345678", PLACE.host), Origin("10234695", "elsewhere")])
+def test_a_checkpoint_of_another_place_is_refused(run: Run, place: Origin) -> None:
     with pytest.raises(CheckpointRefused, match=r"organization 10234695.*another place"):
         State.open(run.database, place, name="here", fresh=True)
 
@@ -416,8 +415,8 @@ def test_a_checkpoint_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 OTHER = (
     "import sys, pathlib\n"
-    "from zoho_async.export.destination import Place\n"
-    "from zoho_async.export.directory import Directory\n"
+    "from zoho_async.export.destinations.base import Place\n"
+    "from zoho_async.export.destinations.directory import Directory\n"
     "from zoho_async.export.errors import ExportRunning\n"
 )
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.export.databases import Sqlite
-from zoho_async.export.destination import Place
-from zoho_async.export.landing import Asked, Landing, Sheet
-from zoho_async.export.state import State
+from zoho_async.export.checkpoint.store import State
+from zoho_async.export.destinations import Sqlite
+from zoho_async.export.destinations.base import Origin
+from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet
 from zoho_async.paging.completeness import Completeness
 
 ITEMS = OperationFacts(
@@ -23,7 +23,7 @@ ITEMS = OperationFacts(
     row_id="item_id",
     reply=(Field(name="item_id", kind="id"), Field(name="name", kind="text")),
 )
-PLACE = Place("10234695", "www.zohoapis.com")
+PLACE = Origin("10234695", "www.zohoapis.com")
 WHEN = "2026-11-23T02:00:00+0000"
 
 
@@ -46,8 +46,8 @@ def run(
     database = destination.open(PLACE)
     state = State.open(database, PLACE, name=str(path))
     state.enter("run", "20261123T020000Z")
-    asked = Asked(full=full, since=since, narrowed=narrowed)
-    landing = Landing(state, destination, ITEMS, "all", asked)
+    asked = RunOptions(full=full, since=since, narrowed=narrowed)
+    landing = ResourceWriter(state, destination, ITEMS, "all", asked)
     landing.open()
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():

@@ -19,12 +19,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import export_rows
-from zoho_async.export.columns import shape_of
-from zoho_async.export.destination import Table
-from zoho_async.export.flat import Layout
-from zoho_async.export.formats import Csv, Format, Gzip, Parquet, Zstandard
-from zoho_async.export.formats.csv import fields
+from tests.support import export_rows
+from zoho_async.export.columns.schema import shape_of
+from zoho_async.export.columns.tables import Layout
+from zoho_async.export.destinations.base import Table
+from zoho_async.export.destinations.formats import Csv, Format, Gzip, Parquet, Zstandard
+from zoho_async.export.destinations.formats.csv import fields
 
 SHAPE = shape_of(export_rows.FIELDS)
 TEXTS = shape_of(export_rows.FIELDS, texts=True)
@@ -193,8 +193,8 @@ def test_tombstones_have_their_time(spool: Path) -> None:
 def test_large_files_come_in_several_row_groups(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoho_async.export.formats.parquet.GROUP", 20_000)
-    monkeypatch.setattr("zoho_async.export.formats.spool.PORTION", 10_000)
+    monkeypatch.setattr("zoho_async.export.destinations.formats.parquet.GROUP", 20_000)
+    monkeypatch.setattr("zoho_async.export.destinations.directory.PORTION", 10_000)
     path = made(Parquet(), spool)
     assert pq.ParquetFile(path).metadata.num_row_groups > 3
     assert_all_there(pq.read_table(path).to_pylist(), TEXTS)

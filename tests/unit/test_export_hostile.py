@@ -14,21 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import export_databases, hostile
-from tests.export_databases import PLACE, Target, load
-from tests.postgresql_server import PostgresqlServer
+from tests.support import export_databases, hostile
+from tests.support.export_databases import PLACE, Target, load
+from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.description import Field
 from zoho_async.export import Directory
-from zoho_async.export.batches import Reader
-from zoho_async.export.columns import EXTRA, LONGEST_NAME, shape_of, short_name
-from zoho_async.export.databases.engine import literal, quoted
-from zoho_async.export.databases.postgresql import PostgreSql
-from zoho_async.export.destination import Table
+from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.schema import EXTRA, LONGEST_NAME, shape_of, short_name
+from zoho_async.export.columns.tables import Layout
+from zoho_async.export.destinations.base import Table
+from zoho_async.export.destinations.engine import literal, quoted
+from zoho_async.export.destinations.formats import Csv, Parquet
+from zoho_async.export.destinations.open import open_destination
+from zoho_async.export.destinations.postgresql import PostgreSql
 from zoho_async.export.errors import DestinationError
-from zoho_async.export.flat import Layout
-from zoho_async.export.formats import Csv, Parquet
-from zoho_async.export.places import open_destination
-from zoho_async.names import component
+from zoho_async.http.file_names import component
 
 _NO_FIELD = {*map(chr, range(32)), '"', "\\"}
 _numbers = itertools.count()
@@ -188,8 +188,8 @@ def test_halves_of_pairs_survive_in_files_of_columns(tmp_path: Path) -> None:
 def test_any_text_is_in_its_column_or_in_extra(value: str) -> None:
     if not value.strip(" ") or "~half-" in value:
         return
-    batch = Reader(shape_of(FIELDS, "invoice_id")).read(sent(1, value) + b"\n")
-    names = [column.name for column in Reader(shape_of(FIELDS, "invoice_id")).shape.columns]
+    batch = ColumnReader(shape_of(FIELDS, "invoice_id")).read(sent(1, value) + b"\n")
+    names = [column.name for column in ColumnReader(shape_of(FIELDS, "invoice_id")).shape.columns]
     extra = json.loads(batch.extra[0] or "{}")
     (name,) = batch.values[names.index("name")]
     assert extra.get("name", name) == value

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from zoho_async.export.in_order import WIDTH, in_order
+from zoho_async.export.details.ordered import WIDTH, in_order
 
 pytestmark = pytest.mark.looptime
 

@@ -13,8 +13,7 @@ import pytest
 from tests.unit.test_export_disk import Run, rows, text
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.events import ExportEvent, Progress
-from zoho_async.export.lander import MOST, Lander
-from zoho_async.export.landing import Sheet
+from zoho_async.export.writer import MOST, Sheet, WriteQueue
 
 T = TypeVar("T")
 
@@ -44,7 +43,7 @@ async def test_pages_that_came_meanwhile_land_in_one_transaction(tmp_path: Path)
     async def tell(event: ExportEvent) -> None:
         told.append(event)
 
-    lander = Lander(run.state, disk, tell)
+    lander = WriteQueue(run.state, disk, tell)
     async with anyio.create_task_group() as group:
         group.start_soon(lander.run)
         await lander.put(landing, sheet(1), None)
@@ -77,7 +76,7 @@ async def test_a_landing_that_fails_ends_the_landing_and_says_why(tmp_path: Path
     async def tell(event: ExportEvent) -> None:
         raise AssertionError("nothing landed")
 
-    lander = Lander(run.state, disk, tell)
+    lander = WriteQueue(run.state, disk, tell)
     await lander.put(landing, sheet(1), None)
     with pytest.raises(DestinationError, match="disk full"):
         await lander.run()

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_export_disk import WHEN, Run
-from zoho_async.export.directory import Directory
+from zoho_async.export.destinations.directory import Directory
+from zoho_async.export.destinations.merge import merge
 from zoho_async.export.errors import CheckpointRefused, ExportRunning
-from zoho_async.export.landing import Asked
-from zoho_async.export.merge import merge
+from zoho_async.export.writer import RunOptions
 
 
 def row(identity: int, version: int) -> bytes:
     return b'{"invoice_id":"%d","version":%d}' % (identity, version)
 
 
-def exported(run: Run, versions: dict[int, int], *, asked: Asked | None = None) -> None:
+def exported(run: Run, versions: dict[int, int], *, asked: RunOptions | None = None) -> None:
     """One run that finds the records in these versions."""
     landing = run.landing(asked=asked)
     rows = [row(identity, version) for identity, version in versions.items()]
@@ -35,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
     """A full read and three later runs; 2 was changed twice, 3 is gone, 1 came back."""
     exported(Run(tmp_path), {1: 1, 2: 1, 3: 1})
     exported(Run(tmp_path, "b"), {2: 2, 4: 1})
-    exported(Run(tmp_path, "c"), {2: 3, 4: 1}, asked=Asked(sweep=True))
+    exported(Run(tmp_path, "c"), {2: 3, 4: 1}, asked=RunOptions(sweep=True))
     exported(Run(tmp_path, "d"), {5: 1, 1: 2, 2: 3})
     return tmp_path
 

@@ -20,11 +20,11 @@ import zstandard
 from tests.unit import test_export_disk
 from tests.unit.test_export_disk import WHEN, Run
 from zoho_async.export.catalog import exportable
-from zoho_async.export.directory import Directory, Format
+from zoho_async.export.destinations.directory import Directory, Format
+from zoho_async.export.destinations.formats import Csv, Gzip, Parquet, Zstandard
+from zoho_async.export.destinations.merge import merge
 from zoho_async.export.errors import CheckpointRefused
-from zoho_async.export.formats import Csv, Gzip, Parquet, Zstandard
-from zoho_async.export.landing import Asked, table_of
-from zoho_async.export.merge import merge
+from zoho_async.export.writer import RunOptions, table_of
 
 FACTS = exportable()["books.invoices"]
 FORMS: dict[str, Callable[[], Format]] = {
@@ -67,7 +67,7 @@ def row(identity: int, version: int) -> bytes:
 
 def exported(run: Run, versions: dict[int, int], *, sweep: bool = False) -> None:
     """One run that finds the records in these versions; one that sweeps finds no others."""
-    landing = run.landing(asked=Asked(sweep=sweep))
+    landing = run.landing(asked=RunOptions(sweep=sweep))
     rows = [row(identity, version) for identity, version in versions.items()]
     run.land(landing, 1, rows, [str(identity) for identity in versions])
     if sweep:

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from tests.fake_zoho import PER_PAGE, FakeZoho
+from tests.support.list_in_memory import PER_PAGE, FakeZoho
 from zoho_async.export import Export, Margin, Summary
 from zoho_async.export.catalog import exportable
-from zoho_async.export.modes import (
-    Filtering,
+from zoho_async.export.incremental import (
+    Capabilities,
     Mode,
     choose,
     query_of,
@@ -23,23 +23,25 @@ from zoho_async.export.modes import (
 from zoho_async.paging.times import moment, times_of
 from zoho_async.session import Session
 
-NOTHING = Filtering()
+NOTHING = Capabilities()
 
 
 @pytest.mark.parametrize(
     ("resource", "filtering", "mode"),
     [
         ("books.contacts", NOTHING, "changed"),
-        ("books.contacts", Filtering(changes=False), "newest"),
-        ("books.contacts", Filtering(changes=False, newest=False), "compared"),
-        ("books.items", Filtering(changes=False), "compared"),
+        ("books.contacts", Capabilities(changes=False), "newest"),
+        ("books.contacts", Capabilities(changes=False, newest=False), "compared"),
+        ("books.items", Capabilities(changes=False), "compared"),
         ("books.journals", NOTHING, "newest"),
-        ("books.journals", Filtering(newest=False), "compared"),
+        ("books.journals", Capabilities(newest=False), "compared"),
         ("books.projects", NOTHING, "compared"),
         ("inventory.bills", NOTHING, "compared"),
     ],
 )
-def test_a_list_is_read_by_what_it_can_do(resource: str, filtering: Filtering, mode: Mode) -> None:
+def test_a_list_is_read_by_what_it_can_do(
+    resource: str, filtering: Capabilities, mode: Mode
+) -> None:
     facts = exportable()[resource]
     assert choose(facts, known=True, watermark=1.0, filtering=filtering) == mode
     assert choose(facts, known=False, watermark=1.0, filtering=filtering) == "full"

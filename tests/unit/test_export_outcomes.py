@@ -15,7 +15,7 @@ from zoho_async.cli import report
 from zoho_async.cli.options import EXPORT_EPILOGUE
 from zoho_async.errors import Request, UnreadableReply, ZohoError, reply_error
 from zoho_async.export.errors import ExportIncomplete
-from zoho_async.export.organizations import together
+from zoho_async.export.multi import together
 from zoho_async.export.outcomes import (
     EXIT_CODES,
     PRECEDENCE,
@@ -25,7 +25,7 @@ from zoho_async.export.outcomes import (
     complete_state,
     worst,
 )
-from zoho_async.export.reading import refusal_of
+from zoho_async.export.reader import refusal_of
 from zoho_async.paging.completeness import Completeness
 
 PAGE = Path(__file__).parents[2] / "docs/howto/completeness.md"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from zoho_async.errors import ConfigurationError
-from zoho_async.export.databases import DuckDb, PostgreSql, Sqlite
-from zoho_async.export.destination import Place
+from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
+from zoho_async.export.destinations.base import Origin
+from zoho_async.export.destinations.open import UnknownPlace, open_destination
 from zoho_async.export.errors import DestinationError
-from zoho_async.export.extras import MissingExtra
-from zoho_async.export.places import UnknownPlace, open_destination
+from zoho_async.export.optional import MissingExtra
 
-PLACE = Place("10234695", "www.zohoapis.com")
+PLACE = Origin("10234695", "www.zohoapis.com")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_place_is_known_by_its_name(to: str, kind: type) -> None:
 
 @pytest.mark.parametrize("format", [None, "jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"])
 def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Path) -> None:
-    pytest.importorskip("zoho_async.export.directory")
+    pytest.importorskip("zoho_async.export.destinations.directory")
     destination = open_destination(tmp_path / "out", format)
     assert destination.name == str(tmp_path / "out")
     assert open_destination(str(tmp_path)).name == str(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from zoho_async.description import Field, OperationFacts
 from zoho_async.export.catalog import check_filters, exportable_of, list_operation, resolve
 from zoho_async.export.errors import UnknownFilter, UnknownResource
-from zoho_async.export.plan import calls_ahead, estimated_seconds, least_calls
+from zoho_async.export.estimate import calls_ahead, estimated_seconds, least_calls
 
 
 def facts(name: str, path: str, **more: object) -> OperationFacts:

@@ -19,8 +19,8 @@ from zoho_async.export import DestinationError
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.run import run_export
 from zoho_async.limits import Limits
+from zoho_async.runtime import Account, alone, unattended
 from zoho_async.sandbox import Fault, Sandbox
-from zoho_async.unattended import Account, alone, unattended
 
 SIZES = {"books.contacts": 230, "books.invoices": 12}
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.destination import Place
-from zoho_async.export.directory import Directory
-from zoho_async.export.landing import Asked, Landing, Sheet
-from zoho_async.export.state import State
-from zoho_async.export.walk import pages_from
+from zoho_async.export.checkpoint.store import State
+from zoho_async.export.destinations.base import Origin
+from zoho_async.export.destinations.directory import Directory
+from zoho_async.export.pass_reader import pages_from
+from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet
 
 PER_PAGE = 3
 
@@ -50,13 +50,13 @@ class FakeList:
 async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     """Read ``pages`` pages (None: to the end) in a process of its own; the file afterwards."""
     destination = Directory(directory)
-    place = Place("1", "host")
+    place = Origin("1", "host")
     state = State.open(destination.open(place), place, name="here")
     state.enter("run", "20261123T020000Z")
     facts = OperationFacts(
         name="books.invoices.list", method="GET", path="/x", answer="list", row_id="invoice_id"
     )
-    landing = Landing(state, destination, facts, "all", Asked())
+    landing = ResourceWriter(state, destination, facts, "all", RunOptions())
     landing.open()
 
     async def known(page: FakePage) -> bool:

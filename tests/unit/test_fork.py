@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -23,7 +23,7 @@ BEGIN = """
     from zoho_async.clock import SYSTEM_CLOCK
     from zoho_async.errors import UsedAfterFork
     from zoho_async.limits import Limits, MemoryLedger, RedisLedger, SqliteLedger
-    from zoho_async.limits.state import Denial, Ending
+    from zoho_async.limits.usage import Denial, Ending
 
     signal.alarm(50)
     KEY, ACCOUNT = "api/1", "api/@me"
@@ -340,7 +340,7 @@ def test_a_lock_file_that_was_held_at_the_fork_is_free_when_the_parent_lets_go(
 ) -> None:
     story = """
         from pathlib import Path
-        from zoho_async.auth.locked import locked
+        from zoho_async.auth.stores.locked import locked
         path = Path(sys.argv[1])
         ready, go = os.pipe()
 

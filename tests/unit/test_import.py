@@ -14,8 +14,8 @@ HEAVY = {
     *("email.mime", "http.server", "webbrowser", "tomllib", "xml", "unittest"),
     *("zoho_async.books", "zoho_async.invoice", "zoho_async.billing", "zoho_async.inventory"),
     *("zoho_async.cli", "zoho_async.codegen", "zoho_async.export", "zoho_async.sandbox"),
-    *("zoho_async.paging", "zoho_async.description", "zoho_async.saving"),
-    *("zoho_async.auth.disk", "zoho_async.auth.profiles", "zoho_async.auth.redis_store"),
+    *("zoho_async.paging", "zoho_async.description", "zoho_async.http.atomic_file"),
+    *("zoho_async.auth.stores.file", "zoho_async.auth.profiles", "zoho_async.auth.stores.redis"),
     *("zoho_async.limits.redis", "zoho_async.limits.sqlite"),
 }
 
@@ -81,7 +81,7 @@ def test_a_resource_loads_itself_and_what_it_stands_on() -> None:
 @pytest.mark.parametrize(
     ("package", "name", "module"),
     [
-        ("zoho_async.auth", "FileStore", "zoho_async.auth.disk"),
+        ("zoho_async.auth", "FileStore", "zoho_async.auth.stores.file"),
         ("zoho_async.auth", "Profiles", "zoho_async.auth.profiles"),
         ("zoho_async.limits", "SqliteLedger", "zoho_async.limits.sqlite"),
         ("zoho_async.limits", "RedisLedger", "zoho_async.limits.redis"),

@@ -25,7 +25,7 @@ from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import LedgerError
 from zoho_async.limits import Limits, MemoryLedger, Quota, Refusal, SqliteLedger, database
 from zoho_async.limits.sqlite import SqliteFile
-from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.usage import Denial, Ending
 
 KEY, ACCOUNT = "api/1", "api/@me"
 LIMITS = Limits(in_flight=10)

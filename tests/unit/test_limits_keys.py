@@ -14,9 +14,9 @@ from zoho_async import Credentials, Session
 from zoho_async.clock import LoopClock
 from zoho_async.errors import ConfigurationError, SessionClosed
 from zoho_async.events import Event
+from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger, SqliteLedger
 from zoho_async.limits.keys import Names, host_key, organization_key
-from zoho_async.retry import Policy
 
 pytestmark = pytest.mark.looptime
 

@@ -19,8 +19,8 @@ from zoho_async.limits import (
     Scheduler,
     scheduler,
 )
-from zoho_async.limits import day as days
-from zoho_async.limits.day import Day
+from zoho_async.limits import daily_quota as days
+from zoho_async.limits.daily_quota import Day
 
 pytestmark = pytest.mark.looptime
 

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.redis_server import RedisServer, redis_8
+from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, LedgerError, WaitTooLong
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Scheduler, scheduler
-from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.usage import Denial, Ending
 
 
 class HeldClock:

@@ -22,13 +22,13 @@ from tests.property.test_limits_redis_faults import (
     SharesAtFaults,
     Worker,
 )
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, LedgerError, WaitTooLong
 from zoho_async.events import Event, LedgerStarted
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, scheduler
 from zoho_async.limits.redis.epoch import quiet, reach, settled
-from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.usage import Denial, Ending
 
 SETTLED = settled(LIMITS, LEASE)
 QUIET = quiet(LIMITS, LEASE)

@@ -12,7 +12,7 @@ import pytest
 
 from zoho_async.clock import LoopClock
 from zoho_async.errors import ConfigurationError, DailyQuotaExceeded, WaitTooLong
-from zoho_async.events import Blocked, Event, Refused, Waited
+from zoho_async.events import BlockStarted, Event, Refused, Waited
 from zoho_async.limits import (
     Lane,
     Ledger,
@@ -433,7 +433,7 @@ async def test_waits_and_refusals_are_told() -> None:
     assert waited.seconds == pytest.approx(60.06)
     assert refused == [
         Refused(organization="1", code=44, blocked_for=30.0),
-        Blocked(organization="1", seconds=30.0),
+        BlockStarted(organization="1", seconds=30.0),
     ]
     shown = await limiter.snapshot()
     assert (shown.admitted, shown.refused) == (2, 1)
@@ -452,7 +452,11 @@ async def test_an_observer_that_fails_costs_no_place() -> None:
     limiter.observer = fails
     await (await limiter.admit()).replied()
     await (await limiter.admit(max_wait=None)).replied(refusal=Refusal(44))
-    assert [str(problem["exception"]) for problem in problems] == ["Waited", "Refused", "Blocked"]
+    assert [str(problem["exception"]) for problem in problems] == [
+        "Waited",
+        "Refused",
+        "BlockStarted",
+    ]
     assert (await limiter.snapshot()).in_flight == 0
 
 

@@ -12,8 +12,8 @@ from aioresponses import aioresponses
 from zoho_async import Credentials, Session
 from zoho_async.clock import LoopClock
 from zoho_async.errors import DailyQuotaExceeded, WaitTooLong
+from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger, Scheduler, Slot
-from zoho_async.retry import Policy
 
 pytestmark = pytest.mark.looptime
 

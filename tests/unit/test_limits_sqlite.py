@@ -21,7 +21,7 @@ from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, WaitTooLong
 from zoho_async.limits import Limits, Quota, Refusal, Scheduler, SqliteLedger, machine, scheduler
 from zoho_async.limits.sqlite import SqliteFile
-from zoho_async.limits.state import Denial, Ending
+from zoho_async.limits.usage import Denial, Ending
 
 KEY, ACCOUNT = "api/1", "api/@me"
 LIMITS = Limits()

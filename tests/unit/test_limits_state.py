@@ -7,7 +7,7 @@ import math
 import pytest
 
 from zoho_async.limits import Lane, Limits, Quota, Refusal
-from zoho_async.limits.state import Denial, Ending, Usage, settle, take, view
+from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, view
 
 LIMITS = Limits()
 EPOCH = 1_790_000_000.0

@@ -8,11 +8,11 @@ import tracemalloc
 
 import pytest
 
-from zoho_async.account import Account
 from zoho_async.auth import Credentials
 from zoho_async.clock import LoopClock
+from zoho_async.http.client import Client
+from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger
-from zoho_async.retry import Policy
 
 TENANTS = 10_000
 DAY = 25 * 3600.0
@@ -20,8 +20,8 @@ DAY = 25 * 3600.0
 pytestmark = pytest.mark.looptime
 
 
-def account_on(ledger: MemoryLedger) -> Account:
-    return Account(
+def account_on(ledger: MemoryLedger) -> Client:
+    return Client(
         Credentials("client", "secret", "refresh"),
         region_name="us",
         api_url=None,
@@ -35,7 +35,7 @@ def account_on(ledger: MemoryLedger) -> Account:
     )
 
 
-async def a_call(account: Account, organization: int) -> None:
+async def a_call(account: Client, organization: int) -> None:
     slot = await account.scheduler(str(organization)).admit()
     slot.sent()
     await slot.replied()

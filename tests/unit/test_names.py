@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests import hostile
-from zoho_async.names import LONGEST, component, disposition_name, file_name
+from tests.support import hostile
+from zoho_async.http.file_names import LONGEST, component, disposition_name, file_name
 
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{name}{digit}" for name in ("com", "lpt") for digit in "0123456789¹²³"

@@ -13,11 +13,11 @@ import pytest
 
 from zoho_async.errors import InvalidRequest, Request, SessionClosed
 from zoho_async.events import Event, Paged
+from zoho_async.http.transport import Answer
 from zoho_async.operation import BOOKS, ListOperation
 from zoho_async.paging import Pager
+from zoho_async.paging.lookahead import Walk
 from zoho_async.paging.plan import MOST_AHEAD
-from zoho_async.paging.walk import Walk
-from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, Record, Unreadable
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.test_token_stores import Ring
 from zoho_async import Session
 from zoho_async.auth import Profile, Profiles, profile_settings, profiles_path
-from zoho_async.auth.vault import KeyringVault, works
+from zoho_async.auth.stores.keyring import KeyringVault, works
 from zoho_async.errors import ConfigurationError
 
 PROFILE = Profile(

@@ -15,8 +15,8 @@ from zoho_async.errors import (
     UnreadableReply,
     reply_error,
 )
-from zoho_async.retry import Policy, RetryBudget, asked_wait, verdict
-from zoho_async.verdict import Again, Verdict
+from zoho_async.http.retry import Policy, RetryBudget, asked_wait, verdict
+from zoho_async.http.verdict import Again, Verdict
 
 _CALL = Request("GET", "/invoices")
 

@@ -9,8 +9,8 @@ import statistics
 import pytest
 
 from zoho_async.errors import ConfigurationError
-from zoho_async.sandbox import Clock, LongTail, Sandbox, parse_lag
-from zoho_async.sandbox.latency import Latency, drawn
+from zoho_async.sandbox import LongTail, Sandbox, SandboxClock, parse_lag
+from zoho_async.sandbox.simulation.latency import Latency, drawn
 
 
 class Real:
@@ -25,7 +25,7 @@ class Real:
 
 def test_a_scaled_clock_lets_a_minute_of_zohos_pass_in_a_second_of_ours() -> None:
     real = Real()
-    clock = Clock(60.0, real)
+    clock = SandboxClock(60.0, real)
     began = clock.now()
     real.now += 1.0
     assert clock.now() - began == 60.0
@@ -34,7 +34,7 @@ def test_a_scaled_clock_lets_a_minute_of_zohos_pass_in_a_second_of_ours() -> Non
 
 def test_a_held_clock_moves_only_when_it_is_told_to_and_goes_on_from_there() -> None:
     real = Real()
-    clock = Clock(2.0, real)
+    clock = SandboxClock(2.0, real)
     clock.hold()
     began = clock.now()
     real.now += 50.0
@@ -47,7 +47,7 @@ def test_a_held_clock_moves_only_when_it_is_told_to_and_goes_on_from_there() -> 
 
 
 async def test_who_sleeps_on_a_held_clock_wakes_when_enough_time_was_let_pass() -> None:
-    clock = Clock()
+    clock = SandboxClock()
     clock.hold()
     sleeper = asyncio.create_task(clock.sleep(10.0))
     for seconds in (4.0, 5.0):
@@ -67,7 +67,7 @@ def test_a_speed_that_is_none_is_refused(speed: float) -> None:
 
 def test_time_does_not_go_back() -> None:
     with pytest.raises(ValueError, match="back"):
-        Clock().advance(-1.0)
+        SandboxClock().advance(-1.0)
 
 
 def test_a_long_tail_has_its_median_and_a_few_draws_far_beyond_it() -> None:

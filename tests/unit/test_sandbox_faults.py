@@ -8,7 +8,7 @@ import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import Fault, read_rules
-from zoho_async.sandbox.faults import Faults, told
+from zoho_async.sandbox.simulation.faults import Faults, told
 
 
 def picked(rules: list[Fault], moments: list[float]) -> list[int]:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from zoho_async.sandbox.limits import Judge, LimitRules
+from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules
 
 
 def judge(**rules: object) -> Judge:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.storeside import Api
+from tests.support.sandbox_api import Api
 from zoho_async.sandbox.replies import ApiRefusal
 
 

@@ -12,18 +12,18 @@ import msgspec
 import pytest
 
 from zoho_async import description
-from zoho_async.sandbox.api import answer
+from zoho_async.sandbox.api.context import ApiCall
+from zoho_async.sandbox.api.dispatch import answer
+from zoho_async.sandbox.data.seed import SampleData
+from zoho_async.sandbox.data.store import RESOURCES, Store
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
-from zoho_async.sandbox.request import Call
-from zoho_async.sandbox.store import RESOURCES, Store
-from zoho_async.sandbox.world import World
 
 SIZES = {"contacts": 40, "items": 25, "invoices": 120, "projects": 8}
 
 
 @pytest.fixture
 def store() -> Store:
-    return Store(World(11, "10234695", SIZES))
+    return Store(SampleData(11, "10234695", SIZES))
 
 
 def test_an_invoice_is_the_sum_of_its_lines(store: Store) -> None:
@@ -108,7 +108,7 @@ async def test_no_body_makes_the_sandbox_fail(store: Store) -> None:
         record_id = store.world.id(resource.name, chance.randrange(5))
         parts = (resource.key,) if verb == "create" else (resource.key, record_id)
         method = "POST" if verb == "create" else "PUT"
-        call = Call(method=method, parts=parts, params={}, headers={}, body=body)
+        call = ApiCall(method=method, parts=parts, params={}, headers={}, body=body)
         with contextlib.suppress(ApiRefusal):
             msgspec.json.decode((await answer(call, store, [store])).content())
             outcomes["accepted"] += 1

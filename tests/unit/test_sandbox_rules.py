@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.storeside import Api
+from tests.support.sandbox_api import Api
 from zoho_async.operation import PRODUCTS
+from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.coverage import WITH_RULES
+from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.replies import ApiRefusal
-from zoho_async.sandbox.routes import operations
-from zoho_async.sandbox.tiers import WITH_RULES
-from zoho_async.sandbox.world import day
 
 
 @pytest.fixture

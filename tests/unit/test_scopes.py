@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from zoho_async.description import scopes_for
 from zoho_async.errors import ConfigurationError
-from zoho_async.scopes import scopes_for
 
 
 def test_reading_a_resource_takes_reading_alone() -> None:

@@ -31,9 +31,9 @@ from zoho_async.errors import (
     ZohoError,
 )
 from zoho_async.events import Called, Event, Refreshed, Retried
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import BOOKS, Operation
-from zoho_async.retry import Policy
 from zoho_async.wire import Done
 
 ACCOUNTS = "https://accounts.zoho.com/oauth/v2/token"

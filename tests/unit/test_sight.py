@@ -17,7 +17,7 @@ from zoho_async import Session
 from zoho_async.books import contacts
 from zoho_async.errors import LimitError, NotFound
 from zoho_async.events import (
-    Blocked,
+    BlockStarted,
     Called,
     Drifted,
     Event,
@@ -31,10 +31,10 @@ from zoho_async.events import (
 )
 from zoho_async.export import Export
 from zoho_async.limits import MemoryLedger
+from zoho_async.observability import line_of, logged, told_to
+from zoho_async.observability.log import level_of
+from zoho_async.observability.opentelemetry import OpenTelemetry, template
 from zoho_async.sandbox import Fault, Sandbox
-from zoho_async.sight import line_of, logged, told_to
-from zoho_async.sight.log import level_of
-from zoho_async.sight.opentelemetry import OpenTelemetry, template
 
 CALLED = Called(
     method="GET",
@@ -67,8 +67,8 @@ CALLED = Called(
             logging.INFO,
         ),
         (Refused(organization="1", code=1070, blocked_for=0.0), logging.WARNING),
-        (Blocked(organization="1", seconds=2.0), logging.WARNING),
-        (Blocked(organization="1", seconds=900.0), logging.ERROR),
+        (BlockStarted(organization="1", seconds=2.0), logging.WARNING),
+        (BlockStarted(organization="1", seconds=900.0), logging.ERROR),
         (LedgerStarted(organization="1", seconds=105.0), logging.WARNING),
         (
             Exported(
@@ -187,7 +187,7 @@ async def test_a_block_and_an_export_are_told(tmp_path: Path) -> None:
         sandbox.faults.append(Fault(kind="refuse", code=44))
         with pytest.raises(LimitError):
             await contacts.list(zoho)
-    told = [line_of(event) for event in events if isinstance(event, Exported | Blocked)]
+    told = [line_of(event) for event in events if isinstance(event, Exported | BlockStarted)]
     assert told == [
         "exported resource=books.items organization=10234695 mode=full rows=3 deleted=0 calls=1",
         "blocked organization=10234695 seconds=900.000",

@@ -11,8 +11,8 @@ from aioresponses import aioresponses
 from zoho_async import Credentials, Session
 from zoho_async.books import contacts
 from zoho_async.errors import ConfigurationError
+from zoho_async.http.target import checked_headers, checked_path, quoted_id
 from zoho_async.limits import MemoryLedger
-from zoho_async.targets import checked_headers, checked_path, quoted_id
 
 HOSTILE_PATHS = [
     *("", "x", "/", "//evil.example/x", "https://evil.example/x", "/x//y", "/x/", "/contacts/"),

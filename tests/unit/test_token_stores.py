@@ -26,11 +26,11 @@ from zoho_async.auth import (
     RedisStore,
     TokenSource,
     TokenStore,
+    lease,
     store_key,
-    turn,
 )
+from zoho_async.auth.lease import Shared
 from zoho_async.auth.reply import access_token
-from zoho_async.auth.turn import Shared
 from zoho_async.clock import LoopClock
 from zoho_async.errors import (
     ConfigurationError,
@@ -38,14 +38,14 @@ from zoho_async.errors import (
     TokenStoreError,
     TokenThrottled,
 )
-from zoho_async.retry import Policy
-from zoho_async.sandbox.accounts import Accounts, TokenRules
+from zoho_async.http.retry import Policy
+from zoho_async.sandbox.oauth.server import Accounts, TokenRules
 
 TOKEN = AccessToken("1000.secret", 3600.0)
 
 
-def ask(shared: Shared, now: float, holder: str = "me") -> turn.Word:
-    return turn.ask(shared, now, holder=holder, lease=25.0)
+def ask(shared: Shared, now: float, holder: str = "me") -> lease.Word:
+    return lease.ask(shared, now, holder=holder, lease=25.0)
 
 
 # -- whose turn ---------------------------------------------------------------------------------
@@ -53,62 +53,62 @@ def ask(shared: Shared, now: float, holder: str = "me") -> turn.Word:
 
 def test_one_asks_and_the_others_wait_for_him_no_longer_than_his_lease() -> None:
     shared = Shared()
-    assert ask(shared, 100.0, "a") == turn.Turn()
-    assert ask(shared, 101.0, "b") == turn.Busy(24.0)
-    assert ask(shared, 125.0, "b") == turn.Turn()
-    late = turn.keep(shared, 126.0, holder="a", token=TOKEN, took=26.0)
+    assert ask(shared, 100.0, "a") == lease.Turn()
+    assert ask(shared, 101.0, "b") == lease.Busy(24.0)
+    assert ask(shared, 125.0, "b") == lease.Turn()
+    late = lease.keep(shared, 126.0, holder="a", token=TOKEN, took=26.0)
     assert late.left == 3574.0
-    assert isinstance(ask(shared, 127.0, "c"), turn.Have)
+    assert isinstance(ask(shared, 127.0, "c"), lease.Have)
     assert shared.holder == "b"
 
 
 def test_ten_turns_are_given_whoever_asks_and_however_they_end() -> None:
     shared = Shared()
     for number in range(10):
-        assert ask(shared, 10.0 * number, f"worker {number}") == turn.Turn()
-        turn.release(shared, 10.0 * number + 5, holder=f"worker {number}")
+        assert ask(shared, 10.0 * number, f"worker {number}") == lease.Turn()
+        lease.release(shared, 10.0 * number + 5, holder=f"worker {number}")
     denied = ask(shared, 100.0)
-    assert isinstance(denied, turn.Denied)
+    assert isinstance(denied, lease.Denied)
     assert isinstance(denied.error, TokenThrottled)
-    assert isinstance(ask(shared, turn.PERIOD - 1), turn.Denied)
-    assert ask(shared, turn.PERIOD) == turn.Turn()
-    assert isinstance(ask(shared, turn.PERIOD + 9, "other"), turn.Busy)
+    assert isinstance(ask(shared, lease.PERIOD - 1), lease.Denied)
+    assert ask(shared, lease.PERIOD) == lease.Turn()
+    assert isinstance(ask(shared, lease.PERIOD + 9, "other"), lease.Busy)
 
 
 def test_zohos_own_throttle_is_waited_out_by_all() -> None:
     shared = Shared()
     ask(shared, 0.0, "a")
-    turn.fail(shared, 1.0, holder="a", error=TokenThrottled("slow down"))
+    lease.fail(shared, 1.0, holder="a", error=TokenThrottled("slow down"))
     denied = ask(shared, 300.0, "b")
-    assert isinstance(denied, turn.Denied)
-    assert ask(shared, 1.0 + turn.PERIOD, "b") == turn.Turn()
+    assert isinstance(denied, lease.Denied)
+    assert ask(shared, 1.0 + lease.PERIOD, "b") == lease.Turn()
 
 
 def test_wrong_credentials_are_tried_by_one_of_a_fleet() -> None:
     shared = Shared()
     ask(shared, 0.0, "a")
-    turn.fail(shared, 1.0, holder="a", error=InvalidGrant("revoked"))
+    lease.fail(shared, 1.0, holder="a", error=InvalidGrant("revoked"))
     denied = ask(shared, 2.0, "b")
-    assert isinstance(denied, turn.Denied)
+    assert isinstance(denied, lease.Denied)
     assert isinstance(denied.error, InvalidGrant)
 
 
 def test_a_token_is_handed_out_while_its_successor_is_fetched() -> None:
     shared = Shared()
     ask(shared, 0.0)
-    turn.keep(shared, 0.0, holder="me", token=TOKEN, took=0.0)
-    early = partial(turn.ask, lease=25.0, early=True)
-    assert isinstance(early(shared, 3000.0, holder="a"), turn.Have)
-    assert early(shared, 3400.0, holder="a") == turn.Turn()
-    assert isinstance(early(shared, 3401.0, holder="b"), turn.Have)
-    assert isinstance(ask(shared, 3401.0, "c"), turn.Have)
+    lease.keep(shared, 0.0, holder="me", token=TOKEN, took=0.0)
+    early = partial(lease.ask, lease=25.0, early=True)
+    assert isinstance(early(shared, 3000.0, holder="a"), lease.Have)
+    assert early(shared, 3400.0, holder="a") == lease.Turn()
+    assert isinstance(early(shared, 3401.0, holder="b"), lease.Have)
+    assert isinstance(ask(shared, 3401.0, "c"), lease.Have)
 
 
 def test_a_clock_that_was_set_back_neither_blocks_nor_prolongs() -> None:
     shared = Shared()
     ask(shared, 1_000_000.0, "a")
-    turn.keep(shared, 1_000_000.0, holder="a", token=TOKEN, took=0.0)
-    assert ask(shared, 10.0, "b") == turn.Turn()
+    lease.keep(shared, 1_000_000.0, holder="a", token=TOKEN, took=0.0)
+    assert ask(shared, 10.0, "b") == lease.Turn()
     assert shared.asked == [10.0, 10.0]
 
 
@@ -116,19 +116,19 @@ def test_a_missing_scope_does_not_use_up_a_fleets_tokens() -> None:
     shared = Shared()
     worth = 0
     for number in range(40):
-        if isinstance(ask(shared, float(number), "w"), turn.Turn):
+        if isinstance(ask(shared, float(number), "w"), lease.Turn):
             token = AccessToken(f"t{number}", 3600.0)
-            turn.keep(shared, float(number), holder="w", token=token, took=0.0)
-        worth += turn.drop(shared, float(number), value=shared.token)
-    assert worth == turn.MOST_FORCED
-    assert len(shared.asked) == turn.MOST_FORCED + 1
+            lease.keep(shared, float(number), holder="w", token=token, took=0.0)
+        worth += lease.drop(shared, float(number), value=shared.token)
+    assert worth == lease.MOST_FORCED
+    assert len(shared.asked) == lease.MOST_FORCED + 1
 
 
 def test_a_token_that_somebody_replaced_already_is_not_dropped_again() -> None:
     shared = Shared()
     ask(shared, 0.0)
-    turn.keep(shared, 0.0, holder="me", token=TOKEN, took=0.0)
-    assert turn.drop(shared, 1.0, value="1000.older")
+    lease.keep(shared, 0.0, holder="me", token=TOKEN, took=0.0)
+    assert lease.drop(shared, 1.0, value="1000.older")
     assert shared.token == TOKEN.value
 
 
@@ -146,13 +146,13 @@ def test_nothing_secret_shows() -> None:
 async def test_a_token_file_is_its_owners_alone_and_survives_the_process(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "tokens.json"
     store = FileStore(path)
-    await store.change("key", partial(turn.keep, holder="", token=TOKEN, took=0.0))
+    await store.change("key", partial(lease.keep, holder="", token=TOKEN, took=0.0))
     await store.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     again = FileStore(path)
     word = await again.change("key", ask)
-    assert isinstance(word, turn.Have)
+    assert isinstance(word, lease.Have)
     assert word.token == TOKEN
     await again.close()
 
@@ -241,9 +241,9 @@ async def test_a_keyring_shares_tokens_and_nothing_is_on_disk(tmp_path: Path) ->
     keyring.set_keyring(Ring())
     try:
         store = KeyringStore(tmp_path / "tokens.lock")
-        await store.change("key", partial(turn.keep, holder="", token=TOKEN, took=0.0))
+        await store.change("key", partial(lease.keep, holder="", token=TOKEN, took=0.0))
         word = await store.change("key", ask)
-        assert isinstance(word, turn.Have)
+        assert isinstance(word, lease.Have)
         await store.close()
     finally:
         keyring.set_keyring(before)
@@ -333,7 +333,7 @@ async def test_all_workers_of_a_store_ask_once() -> None:
 @pytest.mark.looptime
 async def test_a_worker_that_dies_while_it_asks_blocks_for_its_lease() -> None:
     store = MemoryStore(clock=LoopClock(), lease=25.0)
-    await store.change("key", partial(turn.ask, holder="who died", lease=25.0))
+    await store.change("key", partial(lease.ask, holder="who died", lease=25.0))
     fleet = Fleet(store, random.Random(1))
     began = asyncio.get_running_loop().time()
     await asyncio.gather(*(fleet.worker().token() for _ in range(5)))
@@ -386,7 +386,7 @@ async def test_a_day_of_a_fleet_stays_within_zohos_limits(seed: int) -> None:
         loop = asyncio.get_running_loop()
         while loop.time() < until:
             await asyncio.sleep(chance.uniform(600.0, 7200.0))
-            await fleet.store.change("key", partial(turn.ask, holder="dies", lease=25.0))
+            await fleet.store.change("key", partial(lease.ask, holder="dies", lease=25.0))
             revoked.update(fleet.accounts.live_tokens)
             fleet.accounts.revoke_tokens()
 

@@ -11,12 +11,12 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 import pytest
 
-from zoho_async.call import Call, Options, error_of
 from zoho_async.errors import ReplyError, Request, TransportError
+from zoho_async.http.call import Call, Options, error_of
+from zoho_async.http.retry import verdict
+from zoho_async.http.transport import Answer
+from zoho_async.http.verdict import is_ambiguous, next_step
 from zoho_async.operation import BOOKS
-from zoho_async.retry import verdict
-from zoho_async.transport import Answer
-from zoho_async.verdict import is_ambiguous, next_step
 
 Body: TypeAlias = Literal[
     "empty", "html", "cut", "array", "no code", "0", "4", "4001", "1000", "44"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from pytest_aiohttp.plugin import AiohttpServer
 
-from tests.wire.desk import Desk
+from tests.support.answering_server import AnsweringServer
 
 
 @pytest.fixture
-async def desk(aiohttp_server: AiohttpServer) -> Desk:
+async def desk(aiohttp_server: AiohttpServer) -> AnsweringServer:
     """A server that takes anything and says done."""
-    desk = Desk()
+    desk = AnsweringServer()
     await desk.open(aiohttp_server)
     return desk

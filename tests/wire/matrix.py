@@ -19,15 +19,16 @@ from unittest.mock import patch
 
 import msgspec
 
-from zoho_async import Credentials, Limits, Session, Upload, transport
+from zoho_async import Credentials, Limits, Session, Upload
 from zoho_async.books import contacts, invoices
 from zoho_async.books.contacts import ContactInput
 from zoho_async.errors import AmbiguousWrite, ZohoError
 from zoho_async.export import Export, ResourceFailed
+from zoho_async.http import transport
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import FAULTS, Fault, Sandbox
-from zoho_async.sandbox.homes import homes
+from zoho_async.sandbox.data.resources import homes
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 PDF: Final = b"%PDF-1.4\n" + bytes(range(256)) * 4 + b"\n%%EOF"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 import pytest
 
-from tests.wire.accounts import agree, self_client_code
+from tests.support.consent_pages import agree, self_client_code
 from zoho_async import Session
 from zoho_async.auth import (
     AccountsServer,
@@ -34,7 +34,7 @@ from zoho_async.errors import (
     TokenThrottled,
 )
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox.faults import Fault
+from zoho_async.sandbox.simulation.faults import Fault
 
 SCOPES = ["ZohoBooks.invoices.READ", "ZohoBooks.settings.READ"]
 HERE = "http://localhost:8976/callback"

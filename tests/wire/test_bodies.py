@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from tests.wire.desk import Desk, done
+from tests.support.answering_server import AnsweringServer, done
 from zoho_async import Credentials, Session, Upload
 from zoho_async.billing import plans
 from zoho_async.books import bills, contacts, invoices
@@ -33,7 +33,7 @@ from zoho_async.wire import Done
 
 
 @pytest.fixture
-async def zoho(desk: Desk) -> AsyncIterator[Session]:
+async def zoho(desk: AnsweringServer) -> AsyncIterator[Session]:
     async with desk.session() as session:
         yield session
 
@@ -41,7 +41,9 @@ async def zoho(desk: Desk) -> AsyncIterator[Session]:
 # -- beside the described -----------------------------------------------------------------------
 
 
-async def test_fields_that_no_description_has_can_be_sent(desk: Desk, zoho: Session) -> None:
+async def test_fields_that_no_description_has_can_be_sent(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     desk.answers = [done(invoice={"invoice_id": "1"})]
     await invoices.create(
         zoho,
@@ -58,7 +60,7 @@ async def test_fields_that_no_description_has_can_be_sent(desk: Desk, zoho: Sess
     assert desk.last.query["new_parameter"] == "x"
 
 
-async def test_a_field_cannot_be_given_twice(desk: Desk, zoho: Session) -> None:
+async def test_a_field_cannot_be_given_twice(desk: AnsweringServer, zoho: Session) -> None:
     invoice = InvoiceInput(customer_id="7", notes="a")
     with pytest.raises(ValueError, match="extra_body gives customer_id, notes, which the body has"):
         await invoices.create(zoho, invoice, extra_body={"customer_id": 8, "notes": "b"})
@@ -67,7 +69,9 @@ async def test_a_field_cannot_be_given_twice(desk: Desk, zoho: Session) -> None:
     assert desk.taken == []
 
 
-async def test_extra_fields_go_along_where_a_file_is_sent(desk: Desk, zoho: Session) -> None:
+async def test_extra_fields_go_along_where_a_file_is_sent(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     desk.answers = [done(bill={"bill_id": "1"})]
     await bills.create(
         zoho, BillInput(vendor_id="1"), attachment=Upload("a.pdf", b"%PDF"), extra_body={"x": 1}
@@ -78,7 +82,9 @@ async def test_extra_fields_go_along_where_a_file_is_sent(desk: Desk, zoho: Sess
 # -- JSON in a form -----------------------------------------------------------------------------
 
 
-async def test_json_goes_in_a_form_where_the_documents_want_it(desk: Desk, zoho: Session) -> None:
+async def test_json_goes_in_a_form_where_the_documents_want_it(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     mail = ContactEmailStatementInput(to_mail_ids=["a+b@c.org"], subject="50% & more", body="é")
     await contacts.email_statement(zoho, "1", mail, extra_body={"x": 1})
     assert desk.last.headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -92,7 +98,9 @@ async def test_json_goes_in_a_form_where_the_documents_want_it(desk: Desk, zoho:
     }
 
 
-async def test_a_form_without_a_body_holds_an_empty_object(desk: Desk, zoho: Session) -> None:
+async def test_a_form_without_a_body_holds_an_empty_object(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     bare = Operation(
         name="books.x.do", product=BOOKS, method="POST", path="/x", result=Done, form="JSONString"
     )
@@ -103,7 +111,9 @@ async def test_a_form_without_a_body_holds_an_empty_object(desk: Desk, zoho: Ses
 # -- beside the value ---------------------------------------------------------------------------
 
 
-async def test_a_reply_holds_what_came_beside_the_value(desk: Desk, zoho: Session) -> None:
+async def test_a_reply_holds_what_came_beside_the_value(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     desk.answers = [
         web.json_response(
             {"code": 0, "message": "created", "invoice": {"invoice_id": "1"}, "warnings": [1.5]},
@@ -122,7 +132,7 @@ async def test_a_reply_holds_what_came_beside_the_value(desk: Desk, zoho: Sessio
     assert desk.last.query["a"] == "1"
 
 
-async def test_a_page_has_a_reply_too(desk: Desk, zoho: Session) -> None:
+async def test_a_page_has_a_reply_too(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [done(invoices=[{"invoice_id": "1"}], page_context={"page": 1}, server="x")]
     reply = await zoho.reply(invoices.list, status="sent")
     assert isinstance(reply.value, Page)
@@ -130,7 +140,9 @@ async def test_a_page_has_a_reply_too(desk: Desk, zoho: Session) -> None:
     assert reply.extra == {"server": "x"}
 
 
-async def test_a_reply_leaves_errors_and_the_session_as_they_are(desk: Desk, zoho: Session) -> None:
+async def test_a_reply_leaves_errors_and_the_session_as_they_are(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     desk.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
     with pytest.raises(NotFound):
         await zoho.reply(invoices.get, "1")
@@ -148,7 +160,7 @@ async def test_a_reply_leaves_errors_and_the_session_as_they_are(desk: Desk, zoh
 # -- other ways to the same products ------------------------------------------------------------
 
 
-def session(desk: Desk, *products: Product) -> Session:
+def session(desk: AnsweringServer, *products: Product) -> Session:
     return Session(
         Credentials("a", "b", "c"),
         organization=7,
@@ -159,7 +171,9 @@ def session(desk: Desk, *products: Product) -> Session:
     )
 
 
-async def test_older_paths_versions_and_both_ways_to_name_the_organization(desk: Desk) -> None:
+async def test_older_paths_versions_and_both_ways_to_name_the_organization(
+    desk: AnsweringServer,
+) -> None:
     desk.answers = [done(plans=[], items=[], page_context={})]
     async with session(desk) as zoho:
         await plans.list(zoho)

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from zoho_async import transport as module
 from zoho_async.errors import Request, UnreadableReply
-from zoho_async.transport import Opened, Transport
+from zoho_async.http import transport as module
+from zoho_async.http.transport import Opened, Transport
 
 #: Text that does not compress to nothing, so that a cut is somewhere in it.
 TEXT = b"".join(b"%d;" % (n * 7919) for n in range(20_000))

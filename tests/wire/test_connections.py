@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from zoho_async import Session, account, transport
+from zoho_async import Session
 from zoho_async.books import invoices
 from zoho_async.errors import NotConnected, ZohoError
+from zoho_async.http import client, transport
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Fault, Sandbox
-from zoho_async.sandbox.faults import FaultKind
+from zoho_async.sandbox.simulation.faults import FaultKind
 
 ORGANIZATIONS = [str(20_000_000 + number) for number in range(12)]
 BROKEN: tuple[FaultKind, ...] = (
@@ -82,7 +83,7 @@ async def test_a_connection_comes_back_whatever_becomes_of_its_call() -> None:
 async def test_who_finds_no_connection_gives_the_slot_back_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(account, "_CONNECTION_SOON", 0.01)
+    monkeypatch.setattr(client, "_CONNECTION_SOON", 0.01)
     async with Sandbox(sizes={"invoices": 5}) as box, session(box, 1) as zoho:
         row = (await invoices.list(zoho)).rows[0]
         async with invoices.get_pdf(zoho, row.invoice_id).open() as document:

@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from tests import export_databases
-from tests.postgresql_server import PostgresqlServer
 from tests.property.test_export_killed import Place, Server
+from tests.support import export_databases
+from tests.support.postgresql_server import PostgresqlServer
 from tests.wire.test_export_changes import session
 from tests.wire.test_export_places import assert_current, export, sandbox
 from zoho_async.cli.export import place

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests import export_databases
-from tests.command import Command, serving
-from tests.export_databases import Target
-from tests.postgresql_server import PostgresqlServer
+from tests.support import export_databases
+from tests.support.command import Command, serving
+from tests.support.export_databases import Target
+from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.sandbox import Fault, Sandbox
 
 SIZES = {"books.contacts": 305, "books.invoices": 230}

@@ -20,14 +20,14 @@ from zoho_async.export import (
     Directory,
     Export,
     Exports,
-    LookingAgain,
-    Place,
+    NextPass,
+    Origin,
     ResourceSummary,
     Summary,
     merge,
 )
+from zoho_async.export.capabilities import probe, remember
 from zoho_async.export.catalog import exportable
-from zoho_async.export.probe import probe, remember
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
@@ -221,7 +221,7 @@ async def test_a_probe_tells_which_filters_work_and_later_runs_go_by_it(tmp_path
         finally:
             type(contacts.resource).ignored -= {"last_modified_time"}
         assert (broken.filtering.changes, broken.mode, broken.calls) == (False, "newest", 2)
-        place = Place("10234695", "127.0.0.1")
+        place = Origin("10234695", "127.0.0.1")
         remember(Directory(tmp_path), place, [broken])
         await export(zoho, tmp_path, "contacts")
         contacts.change(9, {"contact_name": "Changed"})
@@ -238,7 +238,7 @@ async def test_rows_deleted_while_a_list_is_read_cost_no_other_row(tmp_path: Pat
         looks = 0
         async with job:
             async for event in job:
-                looks += isinstance(event, LookingAgain)
+                looks += isinstance(event, NextPass)
                 if server.calls == 1 or not looks:
                     for index in list(invoices.indexes())[:3]:
                         invoices.remove(index)

@@ -13,11 +13,11 @@ import anyio.to_thread
 import pytest
 
 from zoho_async.export.catalog import exportable
-from zoho_async.export.dlt import zoho
+from zoho_async.integrations.dlt import zoho
 from zoho_async.limits import Limits
+from zoho_async.runtime import unattended
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
-from zoho_async.unattended import unattended
 
 dlt = pytest.importorskip("dlt")
 

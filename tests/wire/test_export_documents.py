@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests import hostile
-from tests.wire.desk import Desk
+from tests.support import hostile
+from tests.support.answering_server import AnsweringServer
 from zoho_async.books import bills, invoices
 from zoho_async.errors import BudgetSpent
 from zoho_async.export import DocumentFailed, Export, ExportEvent, Summary
+from zoho_async.http.file_names import component
+from zoho_async.http.target import quoted_id
+from zoho_async.http.upload import Upload
 from zoho_async.limits import Limits, MemoryLedger
-from zoho_async.names import component
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
-from zoho_async.targets import quoted_id
-from zoho_async.uploads import Upload
 
 SIZES = {"books.contacts": 3, "books.invoices": 4, "books:/bills": 3, "books.bills": 3}
 
@@ -345,7 +345,9 @@ def around(root: Path, place: Path) -> set[Path]:
     return {path for path in root.rglob("*") if place not in path.parents}
 
 
-async def test_no_id_and_no_name_leads_out_of_the_folder(desk: Desk, tmp_path: Path) -> None:
+async def test_no_id_and_no_name_leads_out_of_the_folder(
+    desk: AnsweringServer, tmp_path: Path
+) -> None:
     every = (*hostile.PATHS, *hostile.WINDOWS, *hostile.LONG, "a\nb", "-rf", "A", "a", "\x1b[2J")
     ids = [one for one in every if one == one.strip()]
     to = tmp_path / "a/b/c/to"
@@ -371,7 +373,9 @@ async def test_no_id_and_no_name_leads_out_of_the_folder(desk: Desk, tmp_path: P
     assert all(len(path.name.encode()) <= 255 for path in folder.rglob("*"))
 
 
-async def test_no_document_id_leads_out_of_the_folder(desk: Desk, tmp_path: Path) -> None:
+async def test_no_document_id_leads_out_of_the_folder(
+    desk: AnsweringServer, tmp_path: Path
+) -> None:
     every = (*hostile.PATHS, *hostile.WINDOWS, *hostile.LONG, "a\nb", "-rf", "\x1b[2J")
     ids = [one for one in every if one == one.strip()]
     to = tmp_path / "a/b/c/to"
@@ -396,7 +400,9 @@ def is_refused(one: str) -> bool:
     return False
 
 
-async def test_a_name_of_ninety_japanese_characters_is_saved(desk: Desk, tmp_path: Path) -> None:
+async def test_a_name_of_ninety_japanese_characters_is_saved(
+    desk: AnsweringServer, tmp_path: Path
+) -> None:
     desk.answers = [zoho_of(["1"], ["請求書" * 30 + ".pdf"])]
     async with desk.session() as zoho:
         _, summary = await export(zoho, tmp_path, "invoices")

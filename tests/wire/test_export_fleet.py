@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from tests.redis_server import RedisServer, redis_8
+from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.export.catalog import exportable
-from zoho_async.export.distributed import Failed, Fleet, Part, export_fleet
+from zoho_async.integrations.dask import Failed, Fleet, Partition, export_fleet
 from zoho_async.limits import Limits
+from zoho_async.runtime import unattended
 from zoho_async.sandbox import Sandbox
-from zoho_async.unattended import unattended
 
 distributed = pytest.importorskip("distributed")
 dataset = pytest.importorskip("pyarrow.dataset")
@@ -111,12 +111,12 @@ def cluster(workers: int, threads: int = 4) -> Generator[Any]:
         yield client
 
 
-def killing(client: Any, *moments: int) -> Callable[[Part | Failed], None]:
+def killing(client: Any, *moments: int) -> Callable[[Partition | Failed], None]:
     """Kills a worker whenever so many tasks have ended."""
     pids = list(client.run(os.getpid).values())
-    ended: list[Part | Failed] = []
+    ended: list[Partition | Failed] = []
 
-    def tell(one: Part | Failed) -> None:
+    def tell(one: Partition | Failed) -> None:
         ended.append(one)
         if len(ended) in moments:
             os.kill(pids.pop(), signal.SIGKILL)

@@ -18,21 +18,20 @@ import pytest
 from zoho_async import description
 from zoho_async.errors import BudgetSpent, ConfigurationError, DailyQuotaExceeded
 from zoho_async.export import (
+    DetailsPlanned,
+    DetailsProgress,
     Directory,
     Export,
     ExportEvent,
-    FurtherPlanned,
-    FurtherProgress,
-    Parked,
     Planned,
     Summary,
+    WaitingForReset,
     merge,
 )
-from zoho_async.export.below import BEYOND, KEY, children, every, is_beyond, written
-from zoho_async.export.catalog import exportable
-from zoho_async.export.databases.duckdb import DuckDb
-from zoho_async.export.databases.sqlite import Sqlite
-from zoho_async.export.formats import Parquet
+from zoho_async.export.catalog import BEYOND, KEY, children, every, exportable, is_beyond, written
+from zoho_async.export.destinations.duckdb import DuckDb
+from zoho_async.export.destinations.formats import Parquet
+from zoho_async.export.destinations.sqlite import Sqlite
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Fault, Sandbox
@@ -90,9 +89,9 @@ async def test_rows_are_the_records_in_full_for_one_call_each(tmp_path: Path) ->
         plan = next(event for event in events if isinstance(event, Planned))
         assert (plan.calls, plan.exact, plan.days) == (31, True, 1)
         assert plan.resources[0].further == 30
-        further = next(event for event in events if isinstance(event, FurtherPlanned))
+        further = next(event for event in events if isinstance(event, DetailsPlanned))
         assert (further.records, further.calls, further.exact) == (30, 30, True)
-        last = [event for event in events if isinstance(event, FurtherProgress)][-1]
+        last = [event for event in events if isinstance(event, DetailsProgress)][-1]
         assert (last.asked, last.of, last.rows) == (30, 30, 30)
         written = rows(tmp_path, "books/invoices.jsonl")
         ids = [json.loads(row)["invoice_id"] for row in server.truth("books.invoices")]
@@ -144,7 +143,7 @@ async def test_a_record_deleted_before_its_details_were_read_is_not_there(tmp_pa
         invoices = server.store().collection("books.invoices")
         async with Export(zoho, ["invoices"], to=tmp_path, details=True) as job:
             async for event in job:
-                if isinstance(event, FurtherPlanned):
+                if isinstance(event, DetailsPlanned):
                     invoices.remove(list(invoices.indexes())[-1])
         assert job.summary.done
         assert len(rows(tmp_path, "books/invoices.jsonl")) == 29
@@ -161,7 +160,7 @@ async def test_a_record_deleted_between_two_runs_of_a_batch_is_confirmed_gone(
         gone = list(items.indexes())[100]
         async with Export(zoho, ["items"], to=tmp_path, details=True) as job:
             async for event in job:
-                if isinstance(event, FurtherPlanned):
+                if isinstance(event, DetailsPlanned):
                     name = items.id(gone)
                     items.remove(gone)
         assert job.summary.done
@@ -404,7 +403,7 @@ async def test_documents_of_new_and_changed_records_are_saved_under_their_ids(
 
 async def attach(server: Sandbox, zoho: Session, invoice: str, name: str) -> None:
     from zoho_async.books import invoices
-    from zoho_async.uploads import Upload
+    from zoho_async.http.upload import Upload
 
     await invoices.add_attachment(zoho, invoice, attachment=Upload(Path(name).name, b"picture"))
     server.arrivals.clear()
@@ -472,7 +471,7 @@ async def test_a_quota_exhausted_twice_is_waited_for_and_costs_no_row(tmp_path: 
             )
         plan = next(event for event in events if isinstance(event, Planned))
         assert plan.days == 3
-        assert sum(isinstance(event, Parked) for event in events) >= 2
+        assert sum(isinstance(event, WaitingForReset) for event in events) >= 2
         assert summary.done
     assert held(tmp_path / "days") == held(tmp_path / "whole")
 

@@ -31,7 +31,7 @@ from zoho_async.export import (
     Summary,
     UnknownResource,
 )
-from zoho_async.export.jsonl import JsonLines
+from zoho_async.export.destinations.directory import JsonLines
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session

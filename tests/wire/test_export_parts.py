@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from zoho_async.export.catalog import exportable
-from zoho_async.export.distributed import Part, Parts, _exported
+from zoho_async.integrations.dask import Partition, Parts, _exported
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
@@ -35,7 +35,7 @@ class Task:
         self.parts = Parts(f"memory://{uuid.uuid4().hex}", {}, server.organization, self.facts)
         self._zoho = zoho
 
-    async def run(self, run: str) -> tuple[Part, int]:
+    async def run(self, run: str) -> tuple[Partition, int]:
         """Do the task of ``run``; its part and the calls that it took."""
         before = self.server.calls
         part = await _exported(self.parts, run, self._zoho)

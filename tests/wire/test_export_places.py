@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests import export_databases
-from tests.export_databases import Rows, Target
-from tests.postgresql_server import PostgresqlServer
+from tests.support import export_databases
+from tests.support.export_databases import Rows, Target
+from tests.support.postgresql_server import PostgresqlServer
 from tests.wire import test_export_changes
 from tests.wire.test_export_changes import session
 from zoho_async.errors import ConfigurationError
@@ -25,11 +25,11 @@ from zoho_async.export import (
     Export,
     ExportRunning,
     Exports,
-    Place,
+    Origin,
     merge,
     open_destination,
 )
-from zoho_async.export.probe import probe, remember
+from zoho_async.export.capabilities import probe, remember
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
 
@@ -146,7 +146,7 @@ async def test_a_probe_is_remembered_in_a_database(target: Target) -> None:
         wrong = msgspec.structs.replace(
             found, filtering=msgspec.structs.replace(found.filtering, changes=False, newest=False)
         )
-        place = Place("10234695", "127.0.0.1")
+        place = Origin("10234695", "127.0.0.1")
         remember(open_destination(target.to), place, [wrong])
         async with Export(one, NAMES, to=target.to) as job:
             summary = await job.wait()
@@ -215,7 +215,7 @@ async def test_a_directory_of_any_form_takes_exports_changes_and_merges(
 
 
 def test_a_form_that_is_remembered_is_not_asked_for_again(tmp_path: Path) -> None:
-    place = Place("10234695", "www.zohoapis.com")
+    place = Origin("10234695", "www.zohoapis.com")
     first = open_destination(tmp_path, "parquet", True)
     first.open(place)
     first.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import Command, serving
+from tests.support.command import Command, serving
 from zoho_async.sandbox import Fault, Sandbox
 
 LISTS = ("contacts", "invoices", "items")

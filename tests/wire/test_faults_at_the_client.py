@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from zoho_async import Credentials, Session, transport
+from zoho_async import Credentials, Session
 from zoho_async.books import contacts, invoices
 from zoho_async.errors import AccountsUnavailable, AmbiguousWrite, UnreadableReply
+from zoho_async.http import transport
+from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import ODD_VALUES, Fault, Sandbox
 
 #: A field of each kind that an invoice's row has.

@@ -12,23 +12,24 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.wire.desk import Answering, Desk, done, refused
-from zoho_async import Session, saving
+from tests.support.answering_server import Answering, AnsweringServer, done, refused
+from zoho_async import Session
 from zoho_async.books import credit_notes, expenses, invoices
 from zoho_async.errors import CallTimeout, ConnectionBroken, NotFound, ReplyError, UnreadableReply
-from zoho_async.transport import Opened, Transport
+from zoho_async.http import atomic_file
+from zoho_async.http.transport import Opened, Transport
 
 PDF = b"%PDF-1.4 " + bytes(range(256)) * 2000
 
 
 @pytest.fixture
-async def desk(desk: Desk) -> Desk:
+async def desk(desk: AnsweringServer) -> AnsweringServer:
     desk.answers = [pdf()]
     return desk
 
 
 @pytest.fixture
-async def zoho(desk: Desk) -> AsyncIterator[Session]:
+async def zoho(desk: AnsweringServer) -> AsyncIterator[Session]:
     async with desk.session() as session:
         yield session
         assert (await session.snapshot()).in_flight == 0
@@ -67,7 +68,7 @@ def names(folder: Path) -> list[str]:
 
 
 async def test_a_document_is_saved_under_its_own_name(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     path = await invoices.get_pdf(zoho, "1").save(tmp_path / "new folder")
     assert path == tmp_path / "new folder" / "INV-1.pdf"
@@ -113,14 +114,14 @@ async def test_a_saved_document_is_as_readable_as_any_new_file(
     ],
 )
 async def test_a_name_never_leads_out_of_the_folder(
-    disposition: str, name: str, desk: Desk, zoho: Session, tmp_path: Path
+    disposition: str, name: str, desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     desk.answers = [pdf(disposition)]
     assert await invoices.get_pdf(zoho, "1").save(tmp_path) == tmp_path / name
 
 
 async def test_many_records_come_in_documents_of_twenty_five(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     pdfs = invoices.export_pdf(zoho, list(range(60)))
     assert len(pdfs) == 3
@@ -131,7 +132,9 @@ async def test_many_records_come_in_documents_of_twenty_five(
     assert len(credit_notes.print_pdf(zoho, [])) == 0
 
 
-async def test_a_document_that_is_not_read_costs_no_call(desk: Desk, zoho: Session) -> None:
+async def test_a_document_that_is_not_read_costs_no_call(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     invoices.get_pdf(zoho, "1")
     async for _ in invoices.export_pdf(zoho, ["1", "2"]):
         break
@@ -141,7 +144,9 @@ async def test_a_document_that_is_not_read_costs_no_call(desk: Desk, zoho: Sessi
 # -- looking at it while it comes ---------------------------------------------------------------
 
 
-async def test_a_document_can_be_looked_at_while_it_arrives(desk: Desk, zoho: Session) -> None:
+async def test_a_document_can_be_looked_at_while_it_arrives(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     rest = asyncio.Event()
     desk.answers = [streamed(PDF, then=rest)]
     async with invoices.get_pdf(zoho, "1").open() as document:
@@ -162,7 +167,7 @@ async def test_the_size_is_told_where_zoho_tells_it(zoho: Session, tmp_path: Pat
 
 
 async def test_who_leaves_early_holds_neither_a_place_nor_a_connection(
-    desk: Desk, zoho: Session
+    desk: AnsweringServer, zoho: Session
 ) -> None:
     never = asyncio.Event()
     desk.answers = [streamed(PDF, then=never), streamed(PDF, then=never), done()]
@@ -180,18 +185,18 @@ async def test_who_leaves_early_holds_neither_a_place_nor_a_connection(
 
 @pytest.mark.parametrize("step", ["open", "write", "finish"])
 async def test_a_cancelled_save_leaves_a_whole_file_or_nothing(
-    step: str, desk: Desk, zoho: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, desk: AnsweringServer, zoho: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop, begun = asyncio.get_running_loop(), asyncio.Event()
     proceed = threading.Event()
-    real: Callable[..., object] = getattr(saving.Draft, step)
+    real: Callable[..., object] = getattr(atomic_file.Draft, step)
 
-    def slow(self: saving.Draft, *args: object) -> object:
+    def slow(self: atomic_file.Draft, *args: object) -> object:
         loop.call_soon_threadsafe(begun.set)
         proceed.wait(10)
         return real(self, *args)
 
-    monkeypatch.setattr(saving.Draft, step, slow)
+    monkeypatch.setattr(atomic_file.Draft, step, slow)
     task = asyncio.create_task(invoices.get_pdf(zoho, "1").save(tmp_path / "x" / "x.pdf"))
     await begun.wait()
     task.cancel()
@@ -203,7 +208,7 @@ async def test_a_cancelled_save_leaves_a_whole_file_or_nothing(
     assert (await zoho.snapshot()).in_flight == 0
 
 
-async def test_a_cancelled_download_holds_nothing(desk: Desk, zoho: Session) -> None:
+async def test_a_cancelled_download_holds_nothing(desk: AnsweringServer, zoho: Session) -> None:
     never, here = asyncio.Event(), asyncio.Event()
     desk.answers = [streamed(PDF, then=never)]
 
@@ -220,7 +225,7 @@ async def test_a_cancelled_download_holds_nothing(desk: Desk, zoho: Session) -> 
     never.set()
 
 
-async def test_closing_the_session_ends_what_is_open(desk: Desk, zoho: Session) -> None:
+async def test_closing_the_session_ends_what_is_open(desk: AnsweringServer, zoho: Session) -> None:
     never = asyncio.Event()
     desk.answers = [streamed(PDF, then=never)]
     other = desk.session()
@@ -235,7 +240,7 @@ async def test_closing_the_session_ends_what_is_open(desk: Desk, zoho: Session) 
 
 
 async def test_a_document_that_breaks_off_is_asked_for_again(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     desk.answers = [streamed(PDF[:70_000], size=len(PDF)), refused(), pdf()]
     path = await invoices.get_pdf(zoho, "1").save(tmp_path)
@@ -244,7 +249,9 @@ async def test_a_document_that_breaks_off_is_asked_for_again(
     assert len(desk.taken) == 3
 
 
-async def test_half_a_document_is_never_saved(desk: Desk, zoho: Session, tmp_path: Path) -> None:
+async def test_half_a_document_is_never_saved(
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
+) -> None:
     desk.answers = [streamed(PDF[:70_000], size=len(PDF))]
     with pytest.raises(ConnectionBroken):
         await invoices.get_pdf(zoho, "1").save(tmp_path)
@@ -255,7 +262,7 @@ async def test_half_a_document_is_never_saved(desk: Desk, zoho: Session, tmp_pat
             await document.read()
 
 
-async def test_a_server_that_falls_silent_is_left(desk: Desk, zoho: Session) -> None:
+async def test_a_server_that_falls_silent_is_left(desk: AnsweringServer, zoho: Session) -> None:
     never = asyncio.Event()
     desk.answers = [streamed(PDF, then=never)]
     with pytest.raises(CallTimeout):
@@ -264,7 +271,7 @@ async def test_a_server_that_falls_silent_is_left(desk: Desk, zoho: Session) -> 
 
 
 async def test_documents_may_take_as_long_as_they_come(
-    desk: Desk, zoho: Session, monkeypatch: pytest.MonkeyPatch
+    desk: AnsweringServer, zoho: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[float | None, float]] = []
     send = Transport.open
@@ -290,7 +297,7 @@ async def test_documents_may_take_as_long_as_they_come(
     ],
 )
 async def test_what_is_no_pdf_is_an_error(
-    answer: web.Response, problem: str, desk: Desk, zoho: Session, tmp_path: Path
+    answer: web.Response, problem: str, desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     desk.answers = [answer]
     with pytest.raises(UnreadableReply, match=problem):
@@ -299,7 +306,7 @@ async def test_what_is_no_pdf_is_an_error(
 
 
 async def test_an_error_stays_an_error_where_a_document_was_asked_for(
-    desk: Desk, zoho: Session
+    desk: AnsweringServer, zoho: Session
 ) -> None:
     desk.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
     with pytest.raises(NotFound, match="gone"):
@@ -309,7 +316,9 @@ async def test_an_error_stays_an_error_where_a_document_was_asked_for(
         await expenses.get_receipt(zoho, "1").read()
 
 
-async def test_a_page_is_taken_where_a_page_was_asked_for(desk: Desk, zoho: Session) -> None:
+async def test_a_page_is_taken_where_a_page_was_asked_for(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     desk.answers = [web.Response(text="<html>", content_type="text/html")]
     assert await invoices.get_html(zoho, "1").read() == b"<html>"
 
@@ -329,7 +338,7 @@ async def test_a_full_disk_is_told_and_leaves_nothing(
 # -- memory ---------------------------------------------------------------------------------------
 
 
-async def _save_large(desk: Desk, zoho: Session, folder: Path, megabytes: int) -> int:
+async def _save_large(desk: AnsweringServer, zoho: Session, folder: Path, megabytes: int) -> int:
     """The most memory in use, in bytes, while a document of some size is saved."""
     megabyte = bytes(1024 * 1024)
     desk.answers = [streamed(b"%PDF-1.4", *([megabyte] * megabytes))]
@@ -345,14 +354,14 @@ async def _save_large(desk: Desk, zoho: Session, folder: Path, megabytes: int) -
 
 
 async def test_a_document_is_never_in_memory_as_a_whole(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     assert await _save_large(desk, zoho, tmp_path, 24) < 8 * 1024 * 1024
 
 
 @pytest.mark.long
 async def test_two_hundred_megabytes_take_no_more_memory_than_a_few(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     small = await _save_large(desk, zoho, tmp_path, 24)
     assert await _save_large(desk, zoho, tmp_path, 200) < small + 4 * 1024 * 1024

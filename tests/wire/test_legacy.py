@@ -17,6 +17,7 @@ from zoho_async.errors import (
     UnreadableReply,
 )
 from zoho_async.events import Called, Event
+from zoho_async.http.retry import Policy
 from zoho_async.legacy import (
     AuthToken,
     AuthTokenRefused,
@@ -27,7 +28,6 @@ from zoho_async.legacy import (
     read_authtoken,
 )
 from zoho_async.limits import Limits, MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.sandbox.legacy import APIKEY, AUTHTOKEN, EMAIL, PASSWORD
 

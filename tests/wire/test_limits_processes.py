@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from tests.redis_server import RedisServer
-from zoho_async.limits.state import DRIFT
+from tests.support.redis_server import RedisServer
+from zoho_async.limits.usage import DRIFT
 from zoho_async.sandbox import Sandbox
 
 MINUTE = 15.0

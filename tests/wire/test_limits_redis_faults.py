@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.limits import Limits, RedisLedger, scheduler
 from zoho_async.limits.redis.epoch import quiet, settled

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 
-from tests.wire.accounts import agree, self_client_code
-from tests.wire.browser import Browser
+from tests.support.browser import Browser
+from tests.support.consent_pages import agree, self_client_code
 from zoho_async.sandbox import Sandbox
 
 pexpect = pytest.importorskip("pexpect", reason="terminals are driven with pexpect, on POSIX only")
@@ -262,7 +262,7 @@ def assert_no_file_holds_a_secret(zoho: Sandbox, folder: Path, keyring: Path) ->
 async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path) -> None:
     async with Sandbox(sizes={"books.items": 3}) as zoho:
         ring = tmp_path / "ring.json"
-        backend = {"PYTHON_KEYRING_BACKEND": "tests.wire.ring.Ring", "RING": str(ring)}
+        backend = {"PYTHON_KEYRING_BACKEND": "tests.support.keyring_file.Ring", "RING": str(ring)}
         env = environment(zoho, tmp_path) | backend
         code = await self_client_code(zoho, "ZohoBooks.settings.READ")
 

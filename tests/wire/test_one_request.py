@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from zoho_async.errors import CallTimeout, ConnectionBroken, NotConnected, Request
-from zoho_async.transport import Transport, proxy_for
+from zoho_async.http.transport import Transport, proxy_for
 
 Reply = Callable[[int, asyncio.StreamWriter], Awaitable[bool]]
 

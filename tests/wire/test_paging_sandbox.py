@@ -14,11 +14,11 @@ from zoho_async import Session
 from zoho_async.auth import Credentials
 from zoho_async.books import contacts, invoices, items, organizations
 from zoho_async.errors import Blocked, SessionClosed
+from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.operation import ListOperation
 from zoho_async.paging import Pager
 from zoho_async.paging.plan import MOST_AHEAD
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.wire import Record
 

@@ -21,8 +21,8 @@ from zoho_async.books import contacts, invoices
 from zoho_async.books.contacts import ContactInput
 from zoho_async.errors import ZohoError
 from zoho_async.export import Export
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 
 SPEED = 120
 HOUR = 3600 / SPEED

@@ -14,8 +14,8 @@ from zoho_async import Credentials, Limits, Session
 from zoho_async.books import projects
 from zoho_async.books.projects import ProjectInput
 from zoho_async.errors import AmbiguousWrite, TooManyInFlight, ZohoError
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Fault, Sandbox
 
 #: Nobody but the server can tell whether a write that met one of these took effect; these did not.

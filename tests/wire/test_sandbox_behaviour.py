@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.wire.raw import Raw, raw, token_of
+from tests.support.plain_client import PlainClient, raw, token_of
 from zoho_async.sandbox import Sandbox
 
 
 @pytest.fixture
-async def zoho() -> AsyncIterator[Raw]:
+async def zoho() -> AsyncIterator[PlainClient]:
     async with raw(Sandbox(sizes={"contacts": 3}, speed=60.0)) as client:
         yield client
 
@@ -27,7 +27,7 @@ async def test_a_scaled_sandbox_tells_its_lengths_in_the_clients_seconds() -> No
         assert box.told_minute == 1.0
         _, token = await token_of(box, http)
         assert token["expires_in"] == 60
-        client = Raw(box, http, token["access_token"])
+        client = PlainClient(box, http, token["access_token"])
         box.clock.hold()
         first = await client.get("/contacts")
         assert 1430 <= int(first.headers["X-Rate-Limit-Reset"]) <= 1440
@@ -35,7 +35,7 @@ async def test_a_scaled_sandbox_tells_its_lengths_in_the_clients_seconds() -> No
         assert (refused.status, refused.headers["Retry-After"]) == (429, "15")
 
 
-async def test_a_held_clock_ends_blocks_and_tokens_when_it_is_moved_on(zoho: Raw) -> None:
+async def test_a_held_clock_ends_blocks_and_tokens_when_it_is_moved_on(zoho: PlainClient) -> None:
     zoho.sandbox.clock.hold()
     zoho.sandbox.limits.per_minute = 1
     assert [(await zoho.get("/contacts")).status for _ in range(2)] == [200, 429]
@@ -50,7 +50,7 @@ async def test_a_held_clock_ends_blocks_and_tokens_when_it_is_moved_on(zoho: Raw
         assert reply.status == 400
 
 
-async def test_a_latency_may_be_given_by_path(zoho: Raw) -> None:
+async def test_a_latency_may_be_given_by_path(zoho: PlainClient) -> None:
     zoho.sandbox.clock.hold()
     zoho.sandbox.latency = {"*/contacts": 30.0}
     assert (await zoho.get("/items")).status == 200
@@ -68,7 +68,7 @@ async def test_a_latency_may_be_given_by_path(zoho: Raw) -> None:
     [("GET", "/nothing"), ("GET", "/contacts/abc/def/ghi"), ("DELETE", "/nothing/5")],
 )
 async def test_what_it_does_not_know_is_refused_logged_and_kept(
-    zoho: Raw, caplog: pytest.LogCaptureFixture, method: str, path: str
+    zoho: PlainClient, caplog: pytest.LogCaptureFixture, method: str, path: str
 ) -> None:
     with caplog.at_level(logging.WARNING, "zoho_async.sandbox"):
         answer = await zoho.call(method, path)
@@ -80,13 +80,15 @@ async def test_what_it_does_not_know_is_refused_logged_and_kept(
     assert zoho.sandbox.state()["unknown"] == 1
 
 
-async def test_a_request_that_it_knows_is_not_unknown_even_if_it_is_refused(zoho: Raw) -> None:
+async def test_a_request_that_it_knows_is_not_unknown_even_if_it_is_refused(
+    zoho: PlainClient,
+) -> None:
     assert (await zoho.get("/contacts/460000000000000001")).status == 404
     assert (await zoho.get("/contacts", page=0)).status == 400
     assert zoho.sandbox.unknown == []
 
 
-async def test_faults_are_told_added_and_taken_away_over_http(zoho: Raw) -> None:
+async def test_faults_are_told_added_and_taken_away_over_http(zoho: PlainClient) -> None:
     url = f"{zoho.sandbox.url}/__sandbox__/faults"
     rules = [{"kind": "status", "path": "*/items", "times": None}, {"kind": "cut"}]
     async with zoho.http.post(url, json=rules) as reply:
@@ -111,14 +113,14 @@ async def test_faults_are_told_added_and_taken_away_over_http(zoho: Raw) -> None
 @pytest.mark.parametrize(
     "body", ['{"kind": "dorp"}', '{"kind": "cut", "tims": 2}', "[1]", "nothing"]
 )
-async def test_a_fault_that_cannot_be_is_refused_over_http(zoho: Raw, body: str) -> None:
+async def test_a_fault_that_cannot_be_is_refused_over_http(zoho: PlainClient, body: str) -> None:
     async with zoho.http.post(f"{zoho.sandbox.url}/__sandbox__/faults", data=body) as reply:
         assert reply.status == 400
         assert (await reply.text()).startswith("no fault: ")
     assert zoho.sandbox.faults == []
 
 
-async def test_controls_and_the_page_are_no_calls_of_zohos(zoho: Raw) -> None:
+async def test_controls_and_the_page_are_no_calls_of_zohos(zoho: PlainClient) -> None:
     for path in ("/", "/favicon.ico", "/__sandbox__/state", "/__sandbox__/faults"):
         async with zoho.http.get(f"{zoho.sandbox.url}{path}") as reply:
             assert reply.status in (200, 204)

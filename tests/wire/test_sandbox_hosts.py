@@ -16,8 +16,8 @@ from zoho_async import Limits, Session
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Proxy, Sandbox
-from zoho_async.sandbox.limits import Judge, LimitRules
 from zoho_async.sandbox.rules import subscriptions
+from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules
 
 FOREIGN = (
     *("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:80"),

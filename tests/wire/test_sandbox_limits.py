@@ -7,7 +7,7 @@ import time
 
 import aiohttp
 
-from tests.wire.raw import raw
+from tests.support.plain_client import raw
 from zoho_async.sandbox import Sandbox
 
 

@@ -9,26 +9,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.wire.raw import Raw, raw
+from tests.support.plain_client import PlainClient, raw
 from zoho_async.sandbox import Sandbox
 
 SIZES = {"contacts": 230, "items": 90, "invoices": 450, "projects": 12}
 
 
 @pytest.fixture
-async def zoho() -> AsyncIterator[Raw]:
+async def zoho() -> AsyncIterator[PlainClient]:
     async with raw(Sandbox(seed=7, sizes=SIZES, per_minute=1000)) as client:
         yield client
 
 
 @pytest.mark.parametrize("resource", ["contacts", "invoices", "projects"])
-async def test_walking_the_pages_gives_the_truth_byte_for_byte(zoho: Raw, resource: str) -> None:
+async def test_walking_the_pages_gives_the_truth_byte_for_byte(
+    zoho: PlainClient, resource: str
+) -> None:
     rows = await zoho.rows(resource, sort_column="created_time", sort_order="A")
     assert rows == zoho.sandbox.truth(f"books.{resource}")
     assert len(rows) == SIZES[resource]
 
 
-async def test_every_order_holds_the_same_rows(zoho: Raw) -> None:
+async def test_every_order_holds_the_same_rows(zoho: PlainClient) -> None:
     truth = sorted(zoho.sandbox.truth("invoices"))
     for column in ("customer_name", "total", "date", "created_time"):
         rows = await zoho.rows("invoices", sort_column=column, sort_order="D", per_page=77)
@@ -58,20 +60,20 @@ def test_ids_are_long_texts_of_digits_that_ascend_with_created_time() -> None:
         assert times == sorted(times)
 
 
-async def test_a_page_is_at_most_200_rows_and_200_is_the_default(zoho: Raw) -> None:
+async def test_a_page_is_at_most_200_rows_and_200_is_the_default(zoho: PlainClient) -> None:
     for asked in ({}, {"per_page": 200}, {"per_page": 500}):
         answer = (await zoho.get("/invoices", **asked)).json
         assert len(answer["invoices"]) == 200
         assert answer["page_context"]["per_page"] == 200
 
 
-async def test_a_page_past_the_end_is_empty_and_the_last(zoho: Raw) -> None:
+async def test_a_page_past_the_end_is_empty_and_the_last(zoho: PlainClient) -> None:
     answer = (await zoho.get("/invoices", page=9)).json
     assert answer["invoices"] == []
     assert answer["page_context"]["has_more_page"] is False
 
 
-async def test_the_page_context_is_as_recorded(zoho: Raw) -> None:
+async def test_the_page_context_is_as_recorded(zoho: PlainClient) -> None:
     answer = await zoho.get(
         "/contacts", page=1, per_page=100, sort_column="contact_name", sort_order="A"
     )
@@ -87,7 +89,9 @@ async def test_the_page_context_is_as_recorded(zoho: Raw) -> None:
     }
 
 
-async def test_totals_come_when_they_are_asked_for_and_alone_with_option_2(zoho: Raw) -> None:
+async def test_totals_come_when_they_are_asked_for_and_alone_with_option_2(
+    zoho: PlainClient,
+) -> None:
     counted = (await zoho.get("/invoices", response_option=1)).json
     assert counted["page_context"]["total"] == 450
     assert counted["page_context"]["total_pages"] == 3
@@ -97,7 +101,7 @@ async def test_totals_come_when_they_are_asked_for_and_alone_with_option_2(zoho:
     assert "total" not in (await zoho.get("/invoices")).json["page_context"]
 
 
-async def test_filters_let_through_exactly_what_they_say(zoho: Raw) -> None:
+async def test_filters_let_through_exactly_what_they_say(zoho: PlainClient) -> None:
     truth = [msgspec.json.decode(row) for row in zoho.sandbox.truth("invoices")]
     middle = truth[225]
 
@@ -132,7 +136,7 @@ async def test_filters_let_through_exactly_what_they_say(zoho: Raw) -> None:
     )
 
 
-async def test_invoices_are_found_by_an_item_in_their_lines(zoho: Raw) -> None:
+async def test_invoices_are_found_by_an_item_in_their_lines(zoho: PlainClient) -> None:
     invoice = msgspec.json.decode(zoho.sandbox.truth("invoices")[3])
     whole = (await zoho.get(f"/invoices/{invoice['invoice_id']}")).json["invoice"]
     item_id = whole["line_items"][0]["item_id"]
@@ -141,13 +145,13 @@ async def test_invoices_are_found_by_an_item_in_their_lines(zoho: Raw) -> None:
     assert 0 < len(rows) < 450
 
 
-async def test_items_are_filtered_by_their_price(zoho: Raw) -> None:
+async def test_items_are_filtered_by_their_price(zoho: PlainClient) -> None:
     rates = [msgspec.json.decode(row)["rate"] for row in zoho.sandbox.truth("items")]
     rows = await zoho.rows("items", rate_less_than="50000.5")
     assert len(rows) == sum(1 for rate in rates if rate < 50000.5)
 
 
-async def test_changes_since_a_moment_are_told_by_last_modified_time(zoho: Raw) -> None:
+async def test_changes_since_a_moment_are_told_by_last_modified_time(zoho: PlainClient) -> None:
     rows = [msgspec.json.decode(row) for row in zoho.sandbox.truth("invoices")]
     times = sorted(row["last_modified_time"] for row in rows)
     since = times[300]
@@ -166,7 +170,7 @@ async def test_changes_since_a_moment_are_told_by_last_modified_time(zoho: Raw) 
         "2026-13-09T09:45:19+0000",
     ],
 )
-async def test_a_moment_in_another_form_is_refused(zoho: Raw, moment: str) -> None:
+async def test_a_moment_in_another_form_is_refused(zoho: PlainClient, moment: str) -> None:
     answer = await zoho.get("/invoices", last_modified_time=moment)
     assert (answer.status, answer.code) == (400, 2)
 
@@ -184,18 +188,24 @@ async def test_a_moment_in_another_form_is_refused(zoho: Raw, moment: str) -> No
         {"search_text": "x" * 101},
     ],
 )
-async def test_impossible_values_are_refused_with_code_2(zoho: Raw, wrong: dict[str, str]) -> None:
+async def test_impossible_values_are_refused_with_code_2(
+    zoho: PlainClient, wrong: dict[str, str]
+) -> None:
     answer = await zoho.get("/invoices", **wrong)
     assert (answer.status, answer.code) == (400, 2)
 
 
-async def test_parameters_that_nobody_describes_and_contact_type_are_ignored(zoho: Raw) -> None:
+async def test_parameters_that_nobody_describes_and_contact_type_are_ignored(
+    zoho: PlainClient,
+) -> None:
     for query in ({"colour": "red"}, {"contact_type": "vendor"}):
         answer = await zoho.get("/contacts", response_option=2, **query)
         assert answer.json["page_context"]["total"] == 230
 
 
-async def test_money_has_a_point_and_missing_values_are_blanks_never_null(zoho: Raw) -> None:
+async def test_money_has_a_point_and_missing_values_are_blanks_never_null(
+    zoho: PlainClient,
+) -> None:
     for resource in ("contacts", "items", "invoices", "projects"):
         for row in zoho.sandbox.truth(resource):
             assert b":null" not in row
@@ -207,7 +217,7 @@ async def test_money_has_a_point_and_missing_values_are_blanks_never_null(zoho: 
         assert all(b"." in bytes(raw_values[name]) for name in money)
 
 
-async def test_custom_fields_come_three_ways_at_once(zoho: Raw) -> None:
+async def test_custom_fields_come_three_ways_at_once(zoho: PlainClient) -> None:
     rows = [msgspec.json.decode(row) for row in zoho.sandbox.truth("invoices")]
     row = next(row for row in rows if row["custom_fields"])
     assert (
@@ -217,7 +227,7 @@ async def test_custom_fields_come_three_ways_at_once(zoho: Raw) -> None:
     assert any(not row["custom_fields"] for row in rows)
 
 
-async def test_some_prices_are_finer_than_a_float(zoho: Raw) -> None:
+async def test_some_prices_are_finer_than_a_float(zoho: PlainClient) -> None:
     rows = Sandbox(sizes={"items": 600}).truth("items")
     texts = [
         bytes(msgspec.json.decode(row, type=dict[str, msgspec.Raw])["rate"]).decode()
@@ -226,7 +236,7 @@ async def test_some_prices_are_finer_than_a_float(zoho: Raw) -> None:
     assert any(repr(float(text)) != text for text in texts)
 
 
-async def test_edits_while_paging_move_rows(zoho: Raw) -> None:
+async def test_edits_while_paging_move_rows(zoho: PlainClient) -> None:
     contacts = zoho.sandbox.store().collection("contacts")
     first = (await zoho.get("/contacts", sort_column="created_time", per_page=10)).json
     contacts.remove(0)
@@ -236,7 +246,7 @@ async def test_edits_while_paging_move_rows(zoho: Raw) -> None:
     assert len(zoho.sandbox.truth("contacts")) == 229
 
 
-async def test_lists_inside_records_belong_to_that_record(zoho: Raw) -> None:
+async def test_lists_inside_records_belong_to_that_record(zoho: PlainClient) -> None:
     first, second = (
         msgspec.json.decode(row)["project_id"] for row in zoho.sandbox.truth("projects")[:2]
     )
@@ -248,7 +258,7 @@ async def test_lists_inside_records_belong_to_that_record(zoho: Raw) -> None:
     assert (await zoho.get("/projects/1/tasks")).code == 1002
 
 
-async def test_several_items_are_read_at_once(zoho: Raw) -> None:
+async def test_several_items_are_read_at_once(zoho: PlainClient) -> None:
     ids = [msgspec.json.decode(row)["item_id"] for row in zoho.sandbox.truth("items")[:3]]
     answer = await zoho.get("/itemdetails", item_ids=",".join(ids))
     assert [item["item_id"] for item in answer.json["items"]] == ids

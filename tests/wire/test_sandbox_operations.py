@@ -21,23 +21,24 @@ import pytest
 from tests.conformance.functions import Function
 from tests.conformance.official import files
 from tests.conformance.patches import KNOWN, Patches
-from tests.opened import open_documents
-from tests.wire import official_replies, page_replies
-from tests.wire.described_calls import arguments, known, path_ids
+from tests.support import official_replies, page_replies
+from tests.support.described_calls import arguments, known, path_ids
+from tests.support.open_documents import open_documents
 from zoho_async import Credentials, Limits, Session
 from zoho_async.description import Field, OperationFacts
-from zoho_async.files import Download, Downloads
+from zoho_async.http.download import Download, Downloads
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.paging import Page
-from zoho_async.sandbox import Sandbox, api
-from zoho_async.sandbox.documents import File
-from zoho_async.sandbox.homes import Home, homes
-from zoho_async.sandbox.replies import Reply, success
-from zoho_async.sandbox.request import Call
-from zoho_async.sandbox.routes import operations
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.world import World
+from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox.api import dispatch
+from zoho_async.sandbox.api.context import ApiCall
+from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.data.files import File
+from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.seed import SampleData
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.replies import ApiReply, success
 
 ORGANIZATION: Final = "10234695"
 PDF: Final = b"%PDF-1.4 kept"
@@ -104,22 +105,22 @@ async def zoho(sandbox: Sandbox) -> AsyncIterator[Session]:
 
 
 @pytest.fixture
-def replies(monkeypatch: pytest.MonkeyPatch) -> list[Reply]:
+def replies(monkeypatch: pytest.MonkeyPatch) -> list[ApiReply]:
     """What the API answered, before it was sent."""
-    answers: list[Reply] = []
-    answer = api.answer
+    answers: list[ApiReply] = []
+    answer = dispatch.answer
 
-    async def noted(call: Call, store: Store, every: MutableSequence[Store]) -> Reply:
+    async def noted(call: ApiCall, store: Store, every: MutableSequence[Store]) -> ApiReply:
         answers.append(await answer(call, store, every))
         return answers[-1]
 
-    monkeypatch.setattr(api, "answer", noted)
+    monkeypatch.setattr(dispatch, "answer", noted)
     return answers
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
 async def test_every_operation_succeeds_with_valid_arguments(
-    product: str, sandbox: Sandbox, zoho: Session, replies: list[Reply]
+    product: str, sandbox: Sandbox, zoho: Session, replies: list[ApiReply]
 ) -> None:
     problems: dict[str, list[str]] = {}
     called = set[str]()
@@ -153,7 +154,7 @@ async def test_every_operation_succeeds_with_valid_arguments(
         (success("s", {"bill": {}}, status=202), "the status is 202, not 200"),
     ],
 )
-def test_a_reply_that_the_official_file_refuses_is_a_problem(reply: Reply, said: str) -> None:
+def test_a_reply_that_the_official_file_refuses_is_a_problem(reply: ApiReply, said: str) -> None:
     (function,) = (each for each in known("books") if each.name == "books.bills.get")
     (problem,) = official_replies.problems(function, [reply], Patches())
     assert said in problem
@@ -193,7 +194,7 @@ def test_every_reply_of_invoice_is_held_against_books_or_inventory_or_its_own_pa
     ],
 )
 def test_a_reply_of_invoice_that_is_another_than_books_or_the_page_is_a_problem(
-    call: str, reply: Reply, said: str
+    call: str, reply: ApiReply, said: str
 ) -> None:
     (function,) = (each for each in known("invoice") if each.name == f"invoice.{call}")
     found = official_replies.problems(function, [reply], Patches())
@@ -203,7 +204,9 @@ def test_a_reply_of_invoice_that_is_another_than_books_or_the_page_is_a_problem(
 
 def fresh(sandbox: Sandbox) -> None:
     """Forget what the operation before wrote."""
-    sandbox.stores[:] = [Store(World(sandbox.seed, name, {})) for name in sandbox.organizations]
+    sandbox.stores[:] = [
+        Store(SampleData(sandbox.seed, name, {})) for name in sandbox.organizations
+    ]
 
 
 class Played:
@@ -215,7 +218,7 @@ class Played:
         store: Store,
         product: str,
         function: Function,
-        replies: Sequence[Reply],
+        replies: Sequence[ApiReply],
     ) -> None:
         self.zoho: Final = zoho
         self.replies: Final = replies

@@ -21,9 +21,9 @@ from zoho_async.inventory.types import organizations as inventory_types
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox import organizations as made
-from zoho_async.sandbox.homes import homes
-from zoho_async.sandbox.store import Store
+from zoho_async.sandbox.api import organizations as made
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.store import Store
 
 NEW: Final = OrganizationInput(
     name="Zillium Inc",

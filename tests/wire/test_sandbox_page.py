@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.browser import Browser
-from tests.wire.raw import raw
+from tests.support.browser import Browser
+from tests.support.plain_client import raw
 from zoho_async.sandbox import Fault, Sandbox
-from zoho_async.sandbox.page import render
+from zoho_async.sandbox.dashboard import render
 
 _VOID = {"meta", "input", "br"}
 

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.wire.raw import Answer, Raw, raw
+from tests.support.plain_client import Answer, PlainClient, raw
 from zoho_async import Limits, Session
 from zoho_async.description import load
 from zoho_async.export import Export
@@ -21,7 +21,7 @@ from zoho_async.export.catalog import exportable_of
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox.tiers import counts, tier
+from zoho_async.sandbox.coverage import counts, tier
 
 PDF = b"%PDF-1.4 mine"
 LINES: dict[str, Any] = {"line_items": [{"name": "Work", "rate": 1}]}
@@ -36,13 +36,13 @@ PAYMENT: dict[str, Any] = {
 
 
 @pytest.fixture
-async def zoho() -> AsyncIterator[Raw]:
+async def zoho() -> AsyncIterator[PlainClient]:
     async with raw(Sandbox(per_minute=10**6, in_flight=10**3)) as client:
         yield client
 
 
 async def ask(
-    zoho: Raw, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any
+    zoho: PlainClient, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Answer:
     """A call of any product: ``path`` begins with its base."""
     named = {"Authorization": f"Zoho-oauthtoken {zoho.token}", **(headers or {})}
@@ -51,7 +51,7 @@ async def ask(
         return Answer(reply.status, reply.headers, await reply.read())
 
 
-def rows_of(zoho: Raw, resource: str) -> list[dict[str, Any]]:
+def rows_of(zoho: PlainClient, resource: str) -> list[dict[str, Any]]:
     return [msgspec.json.decode(row) for row in zoho.sandbox.truth(resource)]
 
 
@@ -89,7 +89,7 @@ async def test_lists_have_as_many_rows_as_asked_for_in_steady_order() -> None:
     assert Sandbox(seed=2, sizes={"bills": 400}).truth("bills") != server.truth("bills")
 
 
-async def test_documents_name_customers_that_are_there(zoho: Raw) -> None:
+async def test_documents_name_customers_that_are_there(zoho: PlainClient) -> None:
     contacts = {row["contact_id"]: row["contact_name"] for row in rows_of(zoho, "contacts")}
     for row in rows_of(zoho, "estimates"):
         assert contacts[row["customer_id"]] == row["customer_name"]
@@ -97,7 +97,9 @@ async def test_documents_name_customers_that_are_there(zoho: Raw) -> None:
     assert {row["customer_id"] for row in rows_of(zoho, "billing.invoices")} <= customers
 
 
-async def test_filters_with_their_variants_apply_where_rows_have_the_field(zoho: Raw) -> None:
+async def test_filters_with_their_variants_apply_where_rows_have_the_field(
+    zoho: PlainClient,
+) -> None:
     bills = rows_of(zoho, "bills")
     wanted = bills[3]["bill_number"]
     by_number = await zoho.get("/bills", bill_number=wanted)
@@ -120,31 +122,31 @@ async def test_filters_with_their_variants_apply_where_rows_have_the_field(zoho:
     assert (await zoho.get("/bills", last_modified_time="2026-01-01T00:00:00Z")).code == 2
 
 
-async def test_views_show_those_of_a_status(zoho: Raw) -> None:
+async def test_views_show_those_of_a_status(zoho: PlainClient) -> None:
     orders = rows_of(zoho, "sales_orders")
     drafts = await zoho.get("/salesorders", filter_by="Status.Draft")
     assert len(drafts.json["salesorders"]) == sum(row["status"] == "draft" for row in orders)
 
 
-async def test_a_filter_that_inventory_ignores_is_ignored(zoho: Raw) -> None:
+async def test_a_filter_that_inventory_ignores_is_ignored(zoho: PlainClient) -> None:
     answer = await ask(zoho, "GET", "/inventory/v1/bills?bill_number=none-such")
     assert len(answer.json["bills"]) == len(zoho.sandbox.truth("inventory.bills"))
 
 
-async def test_a_chart_of_accounts_comes_whole(zoho: Raw) -> None:
+async def test_a_chart_of_accounts_comes_whole(zoho: PlainClient) -> None:
     async with raw(Sandbox(sizes={"chart_of_accounts": 700})) as other:
         answer = await other.get("/chartofaccounts")
         assert len(answer.json["chartofaccounts"]) == 700
         assert answer.json["page_context"]["per_page"] == 5000
 
 
-async def test_lists_without_pages_have_no_page_context(zoho: Raw) -> None:
+async def test_lists_without_pages_have_no_page_context(zoho: PlainClient) -> None:
     answer = await zoho.get("/invoices/templates")
     assert answer.json["templates"]
     assert "page_context" not in answer.json
 
 
-async def test_a_list_of_another_homes_records_shows_them(zoho: Raw) -> None:
+async def test_a_list_of_another_homes_records_shows_them(zoho: PlainClient) -> None:
     made = await ask(zoho, "POST", "/inventory/v1/salesorders", json=order_for(zoho))
     number = made.json["salesorder"]["salesorder_number"]
     item = rows_of(zoho, "inventory.items")[0]["item_id"]
@@ -152,14 +154,14 @@ async def test_a_list_of_another_homes_records_shows_them(zoho: Raw) -> None:
     assert number in {row["salesorder_number"] for row in shown.json["salesorders"]}
 
 
-def order_for(zoho: Raw) -> dict[str, Any]:
+def order_for(zoho: PlainClient) -> dict[str, Any]:
     customer = rows_of(zoho, "inventory.contacts")[0]["contact_id"]
     item = rows_of(zoho, "inventory.items")[0]["item_id"]
     line = {"item_id": item, "quantity": 2, "rate": 3}
     return {"customer_id": customer, "line_items": [line]}
 
 
-async def test_several_items_of_inventory_are_read_at_once(zoho: Raw) -> None:
+async def test_several_items_of_inventory_are_read_at_once(zoho: PlainClient) -> None:
     ids = [row["item_id"] for row in rows_of(zoho, "inventory.items")[:3]]
     path = f"/inventory/v1/itemdetails?item_ids={ids[2]},{ids[0]},17"
     answer = await ask(zoho, "GET", path)
@@ -170,7 +172,7 @@ async def test_several_items_of_inventory_are_read_at_once(zoho: Raw) -> None:
 
 
 async def test_a_created_record_is_answered_with_201_its_location_and_the_servers_ids(
-    zoho: Raw,
+    zoho: PlainClient,
 ) -> None:
     vendor = rows_of(zoho, "contacts")[0]
     line = {"name": "Paper", "rate": 2.5, "quantity": 4}
@@ -192,7 +194,7 @@ async def test_a_created_record_is_answered_with_201_its_location_and_the_server
     assert (await zoho.call("POST", "/bills", json=elsewhere)).status == 201
 
 
-async def test_numbers_are_given_where_nobody_gives_one(zoho: Raw) -> None:
+async def test_numbers_are_given_where_nobody_gives_one(zoho: PlainClient) -> None:
     customer = rows_of(zoho, "contacts")[0]["contact_id"]
     body = {"customer_id": customer, "line_items": [{"name": "Work", "rate": 1}]}
     made = await zoho.call("POST", "/estimates", json=body)
@@ -228,7 +230,7 @@ async def test_numbers_are_given_where_nobody_gives_one(zoho: Raw) -> None:
     ],
 )
 async def test_what_cannot_be_is_refused_with_its_code_and_name(
-    zoho: Raw, path: str, body: object, status: int, code: int, named: str
+    zoho: PlainClient, path: str, body: object, status: int, code: int, named: str
 ) -> None:
     if isinstance(body, dict):
         body = seeded(zoho, body)
@@ -238,7 +240,7 @@ async def test_what_cannot_be_is_refused_with_its_code_and_name(
     assert named in answer.json["message"]
 
 
-def seeded(zoho: Raw, body: dict[str, Any]) -> dict[str, Any]:
+def seeded(zoho: PlainClient, body: dict[str, Any]) -> dict[str, Any]:
     """With the ids of seeded records where the body asks for them."""
     rows = {"customer_id": "contacts", "invoice_id": "invoices"}
     found = {name: rows_of(zoho, resource)[0] for name, resource in rows.items()}
@@ -251,7 +253,7 @@ def seeded(zoho: Raw, body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_what_no_description_knows_is_refused_and_logged(
-    zoho: Raw, caplog: pytest.LogCaptureFixture
+    zoho: PlainClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "zoho_async.sandbox"):
         for path in ("/billing/v1/nowhere", "/inventory/v1/items/x", "/crm/v3/leads"):
@@ -259,7 +261,7 @@ async def test_what_no_description_knows_is_refused_and_logged(
     assert len(caplog.records) == 3
 
 
-async def test_comments_belong_to_their_record(zoho: Raw) -> None:
+async def test_comments_belong_to_their_record(zoho: PlainClient) -> None:
     first, second = (row["bill_id"] for row in rows_of(zoho, "bills")[:2])
     made = await zoho.call("POST", f"/bills/{first}/comments", json={"description": "Paid?"})
     comment = made.json["comment"]["comment_id"]
@@ -273,7 +275,7 @@ async def test_comments_belong_to_their_record(zoho: Raw) -> None:
     assert comment not in (await zoho.get(f"/bills/{first}/comments")).body.decode()
 
 
-async def test_a_person_is_found_without_naming_the_contact(zoho: Raw) -> None:
+async def test_a_person_is_found_without_naming_the_contact(zoho: PlainClient) -> None:
     contact = rows_of(zoho, "inventory.contacts")[2]["contact_id"]
     body = {"contact_id": contact, "first_name": "Ada", "last_name": "Byron"}
     made = await ask(zoho, "POST", "/inventory/v1/contacts/contactpersons", json=body)
@@ -285,7 +287,9 @@ async def test_a_person_is_found_without_naming_the_contact(zoho: Raw) -> None:
     assert "Eva" in {row["first_name"] for row in listed.json["contact_persons"]}
 
 
-async def test_verbs_change_the_status_to_a_word_that_the_description_allows(zoho: Raw) -> None:
+async def test_verbs_change_the_status_to_a_word_that_the_description_allows(
+    zoho: PlainClient,
+) -> None:
     bill = rows_of(zoho, "bills")[0]["bill_id"]
     for verb, status in (("status/void", "void"), ("status/open", "open"), ("approve", "approved"),
                          ("submit", "pending_approval")):  # fmt: skip
@@ -295,7 +299,7 @@ async def test_verbs_change_the_status_to_a_word_that_the_description_allows(zoh
     assert (await zoho.call("POST", "/bills/1/status/void")).code == 1002
 
 
-async def test_many_are_changed_at_once_and_each_has_its_own_outcome(zoho: Raw) -> None:
+async def test_many_are_changed_at_once_and_each_has_its_own_outcome(zoho: PlainClient) -> None:
     ids = [row["account_id"] for row in rows_of(zoho, "chart_of_accounts")[:2]]
     answer = await zoho.call(
         "POST", f"/chartofaccounts/inactive?account_ids={','.join([*ids, '12'])}"
@@ -308,7 +312,7 @@ async def test_many_are_changed_at_once_and_each_has_its_own_outcome(zoho: Raw) 
     assert not set(ids) & {row["account_id"] for row in rows_of(zoho, "chart_of_accounts")}
 
 
-async def test_custom_fields_of_any_record_come_three_ways(zoho: Raw) -> None:
+async def test_custom_fields_of_any_record_come_three_ways(zoho: PlainClient) -> None:
     bill = rows_of(zoho, "bills")[0]["bill_id"]
     fields = [{"label": "Region", "api_name": "cf_region", "value": "North"}]
     await zoho.call("PUT", f"/bills/{bill}", json={"custom_fields": fields})
@@ -327,7 +331,7 @@ async def test_custom_fields_of_any_record_come_three_ways(zoho: Raw) -> None:
 # -- documents ------------------------------------------------------------------------------------
 
 
-async def test_an_attachment_is_given_back_and_can_be_removed(zoho: Raw) -> None:
+async def test_an_attachment_is_given_back_and_can_be_removed(zoho: PlainClient) -> None:
     bill = rows_of(zoho, "bills")[0]["bill_id"]
     path = f"/bills/{bill}/attachment"
     assert (await zoho.get(path)).status == 404
@@ -345,7 +349,7 @@ async def test_an_attachment_is_given_back_and_can_be_removed(zoho: Raw) -> None
     assert (await zoho.call("POST", path, data=wrong)).code == 4
 
 
-async def test_documents_are_valid_files_of_the_form_that_is_asked_for(zoho: Raw) -> None:
+async def test_documents_are_valid_files_of_the_form_that_is_asked_for(zoho: PlainClient) -> None:
     estimate = rows_of(zoho, "estimates")[0]["estimate_id"]
     pdf = (await zoho.get(f"/estimates/{estimate}", accept="pdf")).body
     start = int(pdf.rsplit(b"startxref\n", 1)[1].split()[0])
@@ -379,7 +383,7 @@ async def test_billing_and_invoice_are_told_the_organization_by_a_header() -> No
             assert (await ask(zoho, "GET", base, headers={header: "3"})).code == 6041
 
 
-async def test_billing_names_plans_by_their_codes(zoho: Raw) -> None:
+async def test_billing_names_plans_by_their_codes(zoho: PlainClient) -> None:
     product = rows_of(zoho, "billing.products")[0]["product_id"]
     body = {
         "plan_code": "gold/1",
@@ -401,7 +405,7 @@ async def test_billing_names_plans_by_their_codes(zoho: Raw) -> None:
     assert read.json["plan"]["status"] == "inactive"
 
 
-async def test_an_operation_that_answers_another_record_has_made_it(zoho: Raw) -> None:
+async def test_an_operation_that_answers_another_record_has_made_it(zoho: PlainClient) -> None:
     before = len(rows_of(zoho, "billing.invoices"))
     subscription = rows_of(zoho, "billing.subscriptions")[0]["subscription_id"]
     path = f"/billing/v1/subscriptions/{subscription}/charge"
@@ -412,7 +416,7 @@ async def test_an_operation_that_answers_another_record_has_made_it(zoho: Raw) -
     assert read.json["invoice"]["invoice_id"] == invoice
 
 
-async def test_what_is_set_is_read_again(zoho: Raw) -> None:
+async def test_what_is_set_is_read_again(zoho: PlainClient) -> None:
     body = {"date": "2026-02-01", "accounts": []}
     await zoho.call("PUT", "/settings/openingbalances", json={**body, "opening_balance_id": "7"})
     read = await zoho.get("/settings/openingbalances")

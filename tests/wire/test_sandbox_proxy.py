@@ -12,8 +12,8 @@ from zoho_async import Credentials, Session
 from zoho_async.books import contacts
 from zoho_async.books.contacts import ContactInput
 from zoho_async.errors import AmbiguousWrite, CallTimeout, ConnectionBroken, NotConnected
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Proxy, Sandbox
 
 

@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.wire.raw import Answer, Raw, raw
+from tests.support.plain_client import Answer, PlainClient, raw
 from zoho_async.sandbox import Sandbox
 
 _RECORDED = Path(__file__).parents[3] / "shared" / "reference" / "recorded" / "books"
@@ -35,7 +35,7 @@ def recorded(name: str) -> Any:
 
 
 @pytest.fixture
-async def zoho() -> AsyncIterator[Raw]:
+async def zoho() -> AsyncIterator[PlainClient]:
     sizes = {"contacts": 40, "projects": 6, "invoices": 10, "items": 10}
     async with raw(Sandbox(sizes=sizes)) as client:
         yield client
@@ -69,7 +69,7 @@ def assert_alike(answer: Answer, recording: Any) -> None:
     assert ("location" in answer.headers) == ("location" in recording["headers"])
 
 
-def ids(zoho: Raw, resource: str, single: str) -> list[str]:
+def ids(zoho: PlainClient, resource: str, single: str) -> list[str]:
     return [msgspec.json.decode(row)[f"{single}_id"] for row in zoho.sandbox.truth(resource)]
 
 
@@ -80,7 +80,9 @@ def ids(zoho: Raw, resource: str, single: str) -> list[str]:
         ("projects", "project_name", "projects__projects_all-02"),
     ],
 )
-async def test_lists_are_as_recorded(zoho: Raw, resource: str, column: str, name: str) -> None:
+async def test_lists_are_as_recorded(
+    zoho: PlainClient, resource: str, column: str, name: str
+) -> None:
     recording = recorded(name)
     answer = await zoho.get(
         f"/{resource}", page=1, per_page=100, sort_column=column, sort_order="A"
@@ -98,7 +100,9 @@ async def test_lists_are_as_recorded(zoho: Raw, resource: str, column: str, name
         ("projects", "project", "projects__projects_find-02"),
     ],
 )
-async def test_records_are_as_recorded(zoho: Raw, resource: str, single: str, name: str) -> None:
+async def test_records_are_as_recorded(
+    zoho: PlainClient, resource: str, single: str, name: str
+) -> None:
     for record_id in ids(zoho, resource, single):
         answer = await zoho.get(f"/{resource}/{record_id}", page=1, per_page=100)
         found = differences(answer.json, recorded(name)["response"])

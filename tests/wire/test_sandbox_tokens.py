@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from tests.wire.raw import raw, token_of
+from tests.support.plain_client import raw, token_of
 from zoho_async.sandbox import Sandbox
 
 

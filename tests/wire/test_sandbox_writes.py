@@ -10,22 +10,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.wire.raw import Raw, raw
+from tests.support.plain_client import PlainClient, raw
 from zoho_async.sandbox import Sandbox
 
 
 @pytest.fixture
-async def zoho() -> AsyncIterator[Raw]:
+async def zoho() -> AsyncIterator[PlainClient]:
     sizes = {"contacts": 30, "items": 20, "invoices": 60, "projects": 5}
     async with raw(Sandbox(sizes=sizes, per_minute=1000)) as client:
         yield client
 
 
-def first(zoho: Raw, resource: str) -> Any:
+def first(zoho: PlainClient, resource: str) -> Any:
     return msgspec.json.decode(zoho.sandbox.truth(resource)[0])
 
 
-async def test_a_created_contact_is_answered_with_201_and_its_place(zoho: Raw) -> None:
+async def test_a_created_contact_is_answered_with_201_and_its_place(zoho: PlainClient) -> None:
     made = await zoho.call(
         "POST",
         "/contacts",
@@ -52,7 +52,7 @@ async def test_a_created_contact_is_answered_with_201_and_its_place(zoho: Raw) -
     assert (row["contact_name"], row["vendor_name"]) == ("Muller & Co", "Muller & Co")
 
 
-async def test_the_form_field_jsonstring_does_as_well_as_a_json_body(zoho: Raw) -> None:
+async def test_the_form_field_jsonstring_does_as_well_as_a_json_body(zoho: PlainClient) -> None:
     form = {"JSONString": json.dumps({"contact_name": "By form"})}
     assert (await zoho.call("POST", "/contacts", data=form)).status == 201
     bare = await zoho.call("POST", "/contacts", data={"contact_name": "No"})
@@ -62,7 +62,7 @@ async def test_the_form_field_jsonstring_does_as_well_as_a_json_body(zoho: Raw) 
         assert (broken.status, broken.code) == (400, 1038)
 
 
-async def test_an_update_keeps_what_it_does_not_name(zoho: Raw) -> None:
+async def test_an_update_keeps_what_it_does_not_name(zoho: PlainClient) -> None:
     row = first(zoho, "contacts")
     path = f"/contacts/{row['contact_id']}"
     before = (await zoho.get(path)).json["contact"]
@@ -80,7 +80,7 @@ async def test_an_update_keeps_what_it_does_not_name(zoho: Raw) -> None:
     assert set(first(zoho, "contacts")) == set(row)
 
 
-async def test_status_verbs_change_the_status(zoho: Raw) -> None:
+async def test_status_verbs_change_the_status(zoho: PlainClient) -> None:
     for resource, single in (("contacts", "contact"), ("items", "item"), ("projects", "project")):
         record_id = first(zoho, resource)[f"{single}_id"]
         for status in ("inactive", "active"):
@@ -96,7 +96,7 @@ async def test_status_verbs_change_the_status(zoho: Raw) -> None:
         assert now["total"] == invoice["total"]
 
 
-async def test_an_invoice_adds_up_exactly(zoho: Raw) -> None:
+async def test_an_invoice_adds_up_exactly(zoho: PlainClient) -> None:
     contact, item = first(zoho, "contacts"), first(zoho, "items")
     body = {
         "customer_id": contact["contact_id"],
@@ -122,7 +122,7 @@ async def test_an_invoice_adds_up_exactly(zoho: Raw) -> None:
     assert invoice["invoice_number"]
 
 
-async def test_a_put_replaces_the_lines_of_an_invoice(zoho: Raw) -> None:
+async def test_a_put_replaces_the_lines_of_an_invoice(zoho: PlainClient) -> None:
     row = first(zoho, "invoices")
     path = f"/invoices/{row['invoice_id']}"
     lines = [{"name": "Only", "quantity": 2, "rate": 10}]
@@ -137,7 +137,7 @@ async def test_a_put_replaces_the_lines_of_an_invoice(zoho: Raw) -> None:
     [("invoices", "invoice", "customer_id"), ("bills", "bill", "vendor_id")],
 )
 async def test_a_line_that_is_added_to_others_gets_an_id_of_its_own(
-    zoho: Raw, path: str, key: str, party: str
+    zoho: PlainClient, path: str, key: str, party: str
 ) -> None:
     contact = (await zoho.get("/contacts", per_page="1")).json["contacts"][0]["contact_id"]
     lines = [{"name": name, "rate": 1, "quantity": 1} for name in ("first", "second")]
@@ -151,7 +151,7 @@ async def test_a_line_that_is_added_to_others_gets_an_id_of_its_own(
     assert after[0]["line_item_id"] == second["line_item_id"] != after[1]["line_item_id"] != ""
 
 
-async def test_deleted_records_are_gone_and_used_contacts_stay(zoho: Raw) -> None:
+async def test_deleted_records_are_gone_and_used_contacts_stay(zoho: PlainClient) -> None:
     used = first(zoho, "contacts")["contact_id"]
     refused = await zoho.call("DELETE", f"/contacts/{used}")
     assert (refused.status, refused.code) == (400, 3000)
@@ -165,7 +165,7 @@ async def test_deleted_records_are_gone_and_used_contacts_stay(zoho: Raw) -> Non
     assert int(made.json["contact"]["contact_id"]) > int(free)
 
 
-async def test_names_and_numbers_are_given_once(zoho: Raw) -> None:
+async def test_names_and_numbers_are_given_once(zoho: PlainClient) -> None:
     contact, item, invoice = (first(zoho, name) for name in ("contacts", "items", "invoices"))
     line = {"name": "Work", "quantity": 1, "rate": 1}
     for path, body, code in (
@@ -187,7 +187,7 @@ async def test_names_and_numbers_are_given_once(zoho: Raw) -> None:
     assert (await zoho.call("POST", "/contacts", json={"contact_name": "Twice"})).code == 3062
 
 
-async def test_bad_bodies_are_refused_with_the_documented_codes(zoho: Raw) -> None:
+async def test_bad_bodies_are_refused_with_the_documented_codes(zoho: PlainClient) -> None:
     contact = first(zoho, "contacts")["contact_id"]
     line = {"name": "Work", "quantity": 1, "rate": 1}
     for path, body, status, code in (
@@ -212,7 +212,7 @@ async def test_bad_bodies_are_refused_with_the_documented_codes(zoho: Raw) -> No
     assert len(zoho.sandbox.truth("invoices")) == 60
 
 
-async def test_an_upsert_finds_its_record_by_a_custom_field(zoho: Raw) -> None:
+async def test_an_upsert_finds_its_record_by_a_custom_field(zoho: PlainClient) -> None:
     key = {"X-Unique-Identifier-Key": "cf_ref", "X-Unique-Identifier-Value": "R-1"}
     body = {
         "contact_name": "Upserted",
@@ -229,7 +229,7 @@ async def test_an_upsert_finds_its_record_by_a_custom_field(zoho: Raw) -> None:
     assert len(zoho.sandbox.truth("contacts")) == 31
 
 
-async def test_a_project_is_cloned(zoho: Raw) -> None:
+async def test_a_project_is_cloned(zoho: PlainClient) -> None:
     project_id = first(zoho, "projects")["project_id"]
     clone = await zoho.call("POST", f"/projects/{project_id}/clone", json={"project_name": "Two"})
     assert clone.status == 201

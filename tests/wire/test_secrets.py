@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.wire.accounts import self_client_code
+from tests.support.consent_pages import self_client_code
 from zoho_async import Session
 from zoho_async.auth import (
     AccountsServer,
@@ -32,15 +32,15 @@ from zoho_async.auth import (
     refresh,
     revoke,
 )
-from zoho_async.auth.turn import Shared
+from zoho_async.auth.lease import Shared
 from zoho_async.books import invoices, items
 from zoho_async.errors import ZohoError
 from zoho_async.events import Event
 from zoho_async.export import Export
+from zoho_async.http.retry import Policy
 from zoho_async.limits import SqliteLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox.faults import Fault
+from zoho_async.sandbox.simulation.faults import Fault
 
 #: Access tokens, refresh tokens and codes of the sandbox all look like this.
 TOKENS = re.compile(rb"1000\.[0-9a-f]{32}\.[0-9a-f]{32}")

@@ -10,8 +10,8 @@ import pytest
 
 from zoho_async import Credentials, Session
 from zoho_async.errors import AmbiguousWrite, ConnectionBroken, NotFound, OrganizationError
+from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Fault, Sandbox
 
 

@@ -19,7 +19,7 @@ import pytest
 from aiohttp.connector import Connection
 
 from zoho_async.errors import NotConnected, Request
-from zoho_async.transport import Transport
+from zoho_async.http.transport import Transport
 
 STRAY: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
 

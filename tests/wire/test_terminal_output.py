@@ -20,7 +20,7 @@ import pytest
 from tests.judges.raw_http import Reply, Request, Server, is_token_request, token_reply
 from zoho_async.cli import app, output, safe
 from zoho_async.events import Called
-from zoho_async.sight.log import line_of
+from zoho_async.observability.log import line_of
 
 HOSTILE = "".join(
     (

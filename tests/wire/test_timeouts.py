@@ -9,7 +9,7 @@ import pytest
 
 from tests.wire.test_one_request import serving
 from zoho_async.errors import CallTimeout, Request
-from zoho_async.transport import Transport
+from zoho_async.http.transport import Transport
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
 _GET = Request("GET", "/x")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer
-from tests.wire.fleet import store_at
+from tests.support.redis_server import RedisServer
+from tests.support.token_worker import store_at
 from zoho_async.auth import AccessToken, Credentials, store_key
-from zoho_async.auth.turn import Shared, keep
+from zoho_async.auth.lease import Shared, keep
 from zoho_async.sandbox import Sandbox
 
 PROCESSES, TASKS = 8, 50
@@ -52,7 +52,7 @@ async def begin(zoho: Sandbox, place: str, lease: float) -> list[Process]:
     """The fleet, ready and waiting for the word."""
     fleet = [
         await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.wire.fleet", place, str(lease), str(TASKS)),
+            *(sys.executable, "-m", "tests.support.token_worker", place, str(lease), str(TASKS)),
             stdin=PIPE,
             stdout=PIPE,
             env={**os.environ, **zoho.environment()},

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.wire.desk import Desk, done, refused
+from tests.support.answering_server import AnsweringServer, done, refused
 from zoho_async import Session, Upload
 from zoho_async.books import bills, expenses, invoices
 from zoho_async.books.bills import BillInput
@@ -21,14 +21,14 @@ from zoho_async.errors import (
     NotAuthorized,
     TooManyInFlight,
 )
+from zoho_async.http.upload import Content
 from zoho_async.inventory import items
-from zoho_async.uploads import Content
 
 PNG = b"\x89PNG" + bytes(range(256)) * 3000
 
 
 @pytest.fixture
-async def zoho(desk: Desk) -> AsyncIterator[Session]:
+async def zoho(desk: AnsweringServer) -> AsyncIterator[Session]:
     async with desk.session() as session:
         yield session
 
@@ -46,7 +46,7 @@ def receipt(tmp_path: Path) -> Path:
 
 
 async def test_a_file_arrives_whole_with_its_name_type_and_length(
-    desk: Desk, zoho: Session, receipt: Path
+    desk: AnsweringServer, zoho: Session, receipt: Path
 ) -> None:
     answer = await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(receipt))
     assert answer.message == "done"
@@ -55,13 +55,13 @@ async def test_a_file_arrives_whole_with_its_name_type_and_length(
     assert int(desk.last.headers["Content-Length"]) > len(PNG)
 
 
-async def test_bytes_arrive_whole(desk: Desk, zoho: Session) -> None:
+async def test_bytes_arrive_whole(desk: AnsweringServer, zoho: Session) -> None:
     await invoices.add_attachment(zoho, "1", attachment=Upload("a.pdf", PNG))
     assert desk.last.parts["attachment"].content == PNG
     assert desk.last.parts["attachment"].content_type == "application/pdf"
 
 
-async def test_what_an_iterator_gives_arrives_whole(desk: Desk, zoho: Session) -> None:
+async def test_what_an_iterator_gives_arrives_whole(desk: AnsweringServer, zoho: Session) -> None:
     await invoices.add_attachment(
         zoho, "1", attachment=Upload("a.pdf", pieces(b"%PDF", PNG, b"end"))
     )
@@ -69,14 +69,16 @@ async def test_what_an_iterator_gives_arrives_whole(desk: Desk, zoho: Session) -
     assert "Content-Length" not in desk.last.headers
 
 
-async def test_an_iterator_of_known_size_goes_with_its_length(desk: Desk, zoho: Session) -> None:
+async def test_an_iterator_of_known_size_goes_with_its_length(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     file = Upload("a.pdf", pieces(b"%PDF", PNG), size=4 + len(PNG))
     await invoices.add_attachment(zoho, "1", attachment=file)
     assert int(desk.last.headers["Content-Length"]) > len(PNG)
     assert desk.last.parts["attachment"].content == b"%PDF" + PNG
 
 
-async def test_fields_go_where_they_are_described(desk: Desk, zoho: Session) -> None:
+async def test_fields_go_where_they_are_described(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [done(documents=[])]
     await expenses.add_attachment(
         zoho, "1", attachment=Upload("a.txt", b"x"), total_files=1, document_ids=["7", 8]
@@ -92,7 +94,7 @@ async def test_fields_go_where_they_are_described(desk: Desk, zoho: Session) -> 
     assert desk.last.parts.keys() == {"attachment"}
 
 
-async def test_a_record_and_its_file_go_together(desk: Desk, zoho: Session) -> None:
+async def test_a_record_and_its_file_go_together(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [done(bill={"bill_id": "5"})]
     bill = BillInput(vendor_id="1", bill_number="B-1")
     created = await bills.create(zoho, bill, attachment=Upload("a.pdf", b"%PDF"))
@@ -113,7 +115,7 @@ class Archive:
 
 @pytest.mark.parametrize("how", ["path", "bytes", "iterable"])
 async def test_a_refused_file_is_sent_again(
-    how: str, desk: Desk, zoho: Session, receipt: Path
+    how: str, desk: AnsweringServer, zoho: Session, receipt: Path
 ) -> None:
     desk.answers = [refused(), done()]
     sources: dict[str, Content] = {"path": receipt, "bytes": PNG, "iterable": Archive()}
@@ -123,7 +125,7 @@ async def test_a_refused_file_is_sent_again(
 
 
 async def test_a_refused_iterator_is_not_sent_again_and_that_is_said(
-    desk: Desk, zoho: Session
+    desk: AnsweringServer, zoho: Session
 ) -> None:
     desk.answers = [refused(), done()]
     file = Upload("a.png", pieces(PNG))
@@ -136,7 +138,7 @@ async def test_a_refused_iterator_is_not_sent_again_and_that_is_said(
 
 
 async def test_a_token_that_ends_is_told_where_a_file_cannot_be_sent_again(
-    desk: Desk, zoho: Session
+    desk: AnsweringServer, zoho: Session
 ) -> None:
     desk.answers = [web.json_response({"code": 57, "message": "no"}, status=401), done()]
     with pytest.raises(NotAuthorized) as caught:
@@ -147,7 +149,9 @@ async def test_a_token_that_ends_is_told_where_a_file_cannot_be_sent_again(
     assert len(desk.taken) == 3
 
 
-async def test_an_iterator_that_was_not_reached_is_still_whole(zoho: Session, desk: Desk) -> None:
+async def test_an_iterator_that_was_not_reached_is_still_whole(
+    zoho: Session, desk: AnsweringServer
+) -> None:
     file = Upload("a.png", pieces(PNG))
     with pytest.raises(ValueError, match="invoice_id"):
         await invoices.add_attachment(zoho, "", attachment=file)
@@ -156,7 +160,7 @@ async def test_an_iterator_that_was_not_reached_is_still_whole(zoho: Session, de
 
 
 async def test_other_files_than_the_documents_name_are_refused_before_anything_is_sent(
-    desk: Desk, zoho: Session
+    desk: AnsweringServer, zoho: Session
 ) -> None:
     for name in ("run.exe", "pdf", "a.pdf.zip"):
         with pytest.raises(ValueError, match="Zoho takes gif, png, jpeg, jpg, bmp, pdf here"):
@@ -168,7 +172,7 @@ async def test_other_files_than_the_documents_name_are_refused_before_anything_i
 
 
 async def test_files_larger_than_documented_are_refused_before_anything_is_sent(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     path = tmp_path / "large.png"
     with path.open("wb") as file:
@@ -184,7 +188,7 @@ async def test_files_larger_than_documented_are_refused_before_anything_is_sent(
 
 
 async def test_a_file_that_is_not_there_costs_no_call(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
         await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(tmp_path / "none.png"))
@@ -202,7 +206,7 @@ async def test_a_file_that_is_not_there_costs_no_call(
     ],
 )
 async def test_an_iterator_of_another_size_is_never_taken_for_a_whole_file(
-    size: int | None, most: bytes, problem: str, desk: Desk, zoho: Session
+    size: int | None, most: bytes, problem: str, desk: AnsweringServer, zoho: Session
 ) -> None:
     file = Upload("a.png", pieces(most), size=size)
     with pytest.raises(ValueError, match=re.escape(problem)):
@@ -210,7 +214,9 @@ async def test_an_iterator_of_another_size_is_never_taken_for_a_whole_file(
     assert not any("attachment" in each.parts for each in desk.taken)
 
 
-async def test_what_the_source_of_a_file_raises_is_what_comes(desk: Desk, zoho: Session) -> None:
+async def test_what_the_source_of_a_file_raises_is_what_comes(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"%PDF"
         raise LookupError("the archive is gone")
@@ -221,7 +227,7 @@ async def test_what_the_source_of_a_file_raises_is_what_comes(desk: Desk, zoho: 
 
 
 async def test_a_file_is_never_in_memory_as_a_whole(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     size = 32 * 1024 * 1024
     path = tmp_path / "large.png"
@@ -262,7 +268,7 @@ def test_the_bytes_of_a_file_are_not_in_its_repr() -> None:
 
 
 async def test_a_connection_that_breaks_is_not_taken_for_the_files_fault(
-    desk: Desk, zoho: Session
+    desk: AnsweringServer, zoho: Session
 ) -> None:
     async def hang_up(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
@@ -276,7 +282,7 @@ async def test_a_connection_that_breaks_is_not_taken_for_the_files_fault(
 
 
 async def test_a_refusal_that_comes_before_the_file_was_read_is_heard(
-    desk: Desk, zoho: Session, tmp_path: Path
+    desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     path = tmp_path / "scan.png"
     path.write_bytes(bytes(9 * 1024 * 1024))
@@ -294,7 +300,7 @@ async def test_a_refusal_that_comes_before_the_file_was_read_is_heard(
 
 @pytest.mark.parametrize("ends", ["cancelled", "too long"])
 async def test_the_source_of_a_file_that_is_given_up_is_closed(
-    ends: str, desk: Desk, zoho: Session
+    ends: str, desk: AnsweringServer, zoho: Session
 ) -> None:
     here, closed = asyncio.Event(), asyncio.Event()
 

@@ -22,10 +22,10 @@ from zoho_async.errors import (
     ServerError,
     ZohoError,
 )
+from zoho_async.http.retry import Policy
+from zoho_async.http.transport import Answer
 from zoho_async.limits import Limits, MemoryLedger
-from zoho_async.retry import Policy
 from zoho_async.sandbox import Fault, Sandbox
-from zoho_async.transport import Answer
 
 NEW = ContactInput(contact_name="Only Once")
 

@@ -16,13 +16,13 @@ from zoho_async.auth.grants import (
 )
 from zoho_async.auth.reply import AccessToken, Grant, access_token
 from zoho_async.auth.server import AccountsServer
-from zoho_async.auth.store import MemoryStore, TokenStore, store_key
+from zoho_async.auth.stores.base import MemoryStore, TokenStore, store_key
 from zoho_async.auth.tokens import TokenSource
 
 if TYPE_CHECKING:
-    from zoho_async.auth.disk import FileStore, KeyringStore
     from zoho_async.auth.profiles import Profile, Profiles, profile_settings, profiles_path
-    from zoho_async.auth.redis_store import RedisStore
+    from zoho_async.auth.stores.file import FileStore, KeyringStore
+    from zoho_async.auth.stores.redis import RedisStore
 
 __all__ = [
     "AccessToken",
@@ -54,11 +54,11 @@ __all__ = [
 
 #: What few programs need is loaded when it is asked for: an import of the package stays light.
 _LATER: Final = {
-    "FileStore": "disk",
-    "KeyringStore": "disk",
+    "FileStore": "stores.file",
+    "KeyringStore": "stores.file",
     "Profile": "profiles",
     "Profiles": "profiles",
-    "RedisStore": "redis_store",
+    "RedisStore": "stores.redis",
     "profile_settings": "profiles",
     "profiles_path": "profiles",
 }

@@ -20,10 +20,10 @@ from typing import Final
 
 import msgspec
 
+from zoho_async._msgspec import decoder_of
 from zoho_async.auth.credentials import Credentials
-from zoho_async.auth.locked import locked, write_private
-from zoho_async.auth.vault import KeyringVault
-from zoho_async.decoders import decoder_of
+from zoho_async.auth.stores.keyring import KeyringVault
+from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError
 from zoho_async.wire.text import UNDECODABLE
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 from zoho_async.errors import (
     AccountsUnavailable,
     AuthError,

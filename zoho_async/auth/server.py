@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import aiohttp
 
 from zoho_async.errors import AccountsUnavailable, Request, TransportError
+from zoho_async.http.transport import Answer, Transport, proxy_for
 from zoho_async.regions import checked_url, region
-from zoho_async.transport import Answer, Transport, proxy_for
 
 #: A request for a token is given up after so many seconds; a lease on it must be longer.
 LONGEST: Final = 20.0

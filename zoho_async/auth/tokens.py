@@ -24,12 +24,12 @@ from typing import Any, Final, TypeAlias
 
 import anyio
 
-from zoho_async.auth import turn
+from zoho_async.auth import lease
 from zoho_async.auth.reply import AccessToken
-from zoho_async.auth.store import TokenStore
+from zoho_async.auth.stores.base import TokenStore
 from zoho_async.clock import Clock
 from zoho_async.errors import AccountsUnavailable, AuthError, InvalidClient, InvalidGrant
-from zoho_async.retry import Policy
+from zoho_async.http.retry import Policy
 
 #: Seconds between two tries to renew ahead of need.
 AGAIN: Final = 30.0
@@ -95,9 +95,9 @@ class TokenSource:
         left = self._ends - now
         # A token whose whole life is short must still be used for most of it.
         life = self._token.expires_in
-        if left <= min(turn.RENEW_NOW, life / 4):
+        if left <= min(lease.RENEW_NOW, life / 4):
             return None
-        early = left <= min(turn.RENEW_EARLY, life / 2)
+        early = left <= min(lease.RENEW_EARLY, life / 2)
         if early and self._renewal is None and now >= self._early_from:
             self._early_from = now + AGAIN
             self._renew(early=True)
@@ -116,7 +116,7 @@ class TokenSource:
         """Zoho refused ``token``: whether a different one is worth a try (it is dropped then)."""
         if self._token is not token:
             return True
-        worth = await self._store.change(self._key, partial(turn.drop, value=token.value))
+        worth = await self._store.change(self._key, partial(lease.drop, value=token.value))
         if worth and self._token is token:
             self._token = None
         return worth
@@ -129,20 +129,20 @@ class TokenSource:
     async def _obtain(self, early: bool) -> AccessToken:
         """A token from the store, or by a turn of our own, as often as it takes."""
         looked, asked = 0, 0
-        ask = partial(turn.ask, holder=self._holder, lease=self._store.lease, early=early)
+        ask = partial(lease.ask, holder=self._holder, lease=self._store.lease, early=early)
         while True:
             began = self._clock.monotonic()
             word = await self._store.change(self._key, ask)
             match word:
-                case turn.Have():
+                case lease.Have():
                     return self._keep(word, at=began)
-                case turn.Denied():
+                case lease.Denied():
                     raise self._remembered(word.error)
-                case turn.Busy():
+                case lease.Busy():
                     pause = min(_LOOK * 2.0**looked, _LONGEST_LOOK) * random.uniform(0.5, 1.0)
                     looked += 1
                     await asyncio.sleep(min(pause, word.seconds + _LOOK))
-                case turn.Turn():
+                case lease.Turn():
                     asked += 1
                     try:
                         have = await self._asked()
@@ -153,7 +153,7 @@ class TokenSource:
                             raise
                     await asyncio.sleep(self._retry.delay(asked))
 
-    async def _asked(self) -> turn.Have:
+    async def _asked(self) -> lease.Have:
         """One request to the accounts server, and its answer in the store."""
         began = self._clock.monotonic()
         try:
@@ -161,27 +161,27 @@ class TokenSource:
         except AuthError as error:
             self._remembered(error)
             await self._store.change(
-                self._key, partial(turn.fail, holder=self._holder, error=error)
+                self._key, partial(lease.fail, holder=self._holder, error=error)
             )
             raise
         except BaseException:
             with anyio.move_on_after(_FAREWELL, shield=True):
-                await self._store.change(self._key, partial(turn.release, holder=self._holder))
+                await self._store.change(self._key, partial(lease.release, holder=self._holder))
             raise
         took = self._clock.monotonic() - began
         have = await self._store.change(
-            self._key, partial(turn.keep, holder=self._holder, token=token, took=took)
+            self._key, partial(lease.keep, holder=self._holder, token=token, took=took)
         )
         self._refreshed(token)
         return have
 
-    def _keep(self, have: turn.Have, *, at: float) -> AccessToken:
+    def _keep(self, have: lease.Have, *, at: float) -> AccessToken:
         """Use what was had ``at`` a moment, no later than which its life was counted."""
         if self._token is None or self._token.value != have.token.value:
             self._adopted(have.token)
             self._token = have.token
             self._ends = at + have.left
-            self._young_until = self._ends - turn.RENEW_EARLY
+            self._young_until = self._ends - lease.RENEW_EARLY
             self._born = at - have.age
         return self._token
 

@@ -20,10 +20,10 @@ from zoho_async.billing.types.expenses import (
     ExpenseTax,
     ExpenseTaxInput,
 )
+from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -7,7 +7,6 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 
 from collections.abc import Mapping, Sequence
 
-from zoho_async.batches import Batch
 from zoho_async.billing.types.quotes import (
     Quote,
     QuoteComment,
@@ -23,11 +22,11 @@ from zoho_async.billing.types.quotes import (
     QuoteTemplate,
     QuoteToContact,
 )
-from zoho_async.files import Download, Downloads
-from zoho_async.operation import BILLING, ListOperation, Operation
+from zoho_async.http.download import Download, Downloads
+from zoho_async.http.upload import Upload
+from zoho_async.operation import BILLING, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

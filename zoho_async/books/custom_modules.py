@@ -4,7 +4,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from zoho_async.batches import Batch
 from zoho_async.books.types.custom_modules import (
     CustomModule,
     CustomModuleBulkRecordsInput,
@@ -21,7 +20,7 @@ from zoho_async.books.types.custom_modules import (
     CustomModuleShowCustommoduleInInput,
     CustomModuleUser,
 )
-from zoho_async.operation import BOOKS, ListOperation, Operation
+from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done

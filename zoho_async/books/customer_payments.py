@@ -21,7 +21,7 @@ from zoho_async.books.types.customer_payments import (
     CustomerPaymentRefundInput,
 )
 from zoho_async.books.types.shared import CustomFieldInput
-from zoho_async.files import Download
+from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session

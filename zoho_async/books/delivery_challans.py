@@ -15,11 +15,11 @@ from zoho_async.books.types.delivery_challans import (
     DeliveryChallanTemplate,
 )
 from zoho_async.books.types.shared import AddressInput
-from zoho_async.files import Download
+from zoho_async.http.download import Download
+from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from zoho_async.batches import Batch
 from zoho_async.books.types.invoices import (
     Invoice,
     InvoiceAsynchronousOnlinePaymentInput,
@@ -60,11 +59,11 @@ from zoho_async.books.types.invoices import (
     InvoiceTemplate,
 )
 from zoho_async.books.types.shared import AddressInput, CustomFieldInput
-from zoho_async.files import Download, Downloads
-from zoho_async.operation import BOOKS, ListOperation, Operation
+from zoho_async.http.download import Download, Downloads
+from zoho_async.http.upload import Upload
+from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
-from zoho_async.batches import Batch
 from zoho_async.books.types.items import (
     Item,
     ItemInput,
@@ -20,7 +19,7 @@ from zoho_async.books.types.items import (
     ItemTaxPreferenceInput,
 )
 from zoho_async.books.types.shared import CustomFieldInput
-from zoho_async.operation import BOOKS, ListOperation, Operation
+from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done

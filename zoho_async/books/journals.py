@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.batches import Batch
 from zoho_async.books.types.journals import (
     Journal,
     JournalComment,
@@ -22,10 +21,10 @@ from zoho_async.books.types.journals import (
     JournalRecurringJournal,
     JournalRecurringJournalLineItem,
 )
-from zoho_async.operation import BOOKS, ListOperation, Operation
+from zoho_async.http.upload import Upload
+from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -24,10 +24,10 @@ from zoho_async.books.types.tasks import (
     Tasks,
     TasksTask,
 )
+from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

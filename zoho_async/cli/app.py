@@ -224,12 +224,12 @@ def call(
     ledger: options.LedgerFile = None,
 ) -> int:
     """Call any path of the API, within the limits, and print the reply's JSON."""
-    from zoho_async.cli.call import Asked, full_path, read_body
+    from zoho_async.cli.call import CallOptions, full_path, read_body
     from zoho_async.cli.call import call as carry_out
     from zoho_async.cli.pairs import read_pairs
 
     return carry_out(
-        Asked(
+        CallOptions(
             method=method,
             path=full_path(path),
             query=read_pairs(query, "--query"),
@@ -314,7 +314,7 @@ def whoami(*, profile: options.ProfileName = None, json: options.AsJsonLine = Fa
 @app.command(help_epilogue="For example: `zoho-async scopes contacts invoices.create`")
 def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
     """Print the least scopes for a job, as the API console takes them."""
-    from zoho_async.scopes import scopes_for
+    from zoho_async.description import scopes_for
 
     print(",".join(scopes_for(resources or ["books"], write=write)))
     return outcome.DONE

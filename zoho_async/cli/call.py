@@ -11,16 +11,16 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from zoho_async.call import JSON, Call, Options
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.output import as_text
 from zoho_async.cli.safe import print
 from zoho_async.errors import ConfigurationError, Request
+from zoho_async.http.call import JSON, Call, Options
+from zoho_async.http.target import checked_path
 from zoho_async.operation import PRODUCTS
 from zoho_async.session import Session
-from zoho_async.targets import checked_path
 from zoho_async.wire import Unreadable, encode
 from zoho_async.wire.text import untyped
 
@@ -28,7 +28,7 @@ _HIDDEN: Final = "..."
 _STDIN: Final = "@-"
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One call as the command line names it; ``path`` begins after the API's version."""
 
     method: str
@@ -39,7 +39,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     per_user: bool = False
 
 
-def call(asked: Asked, wanted: Connection, *, environ: Mapping[str, str], dry_run: bool) -> int:
+def call(
+    asked: CallOptions, wanted: Connection, *, environ: Mapping[str, str], dry_run: bool
+) -> int:
     """Make the call and print its reply; with ``dry_run`` print the request and send nothing.
 
     Raises what the call raises, and `Interrupted`.
@@ -49,7 +51,7 @@ def call(asked: Asked, wanted: Connection, *, environ: Mapping[str, str], dry_ru
 
 
 async def _carried_out(
-    asked: Asked, wanted: Connection, environ: Mapping[str, str], dry_run: bool
+    asked: CallOptions, wanted: Connection, environ: Mapping[str, str], dry_run: bool
 ) -> str:
     async with connected(wanted, environ, lambda event: None, organization=False) as zoho:
         if dry_run:
@@ -60,7 +62,7 @@ async def _carried_out(
         return as_text(reply)
 
 
-def shown(asked: Asked, zoho: Session) -> str:
+def shown(asked: CallOptions, zoho: Session) -> str:
     """The request as it would go out, its token hidden."""
     if asked.product not in PRODUCTS:
         raise ConfigurationError(f"product {asked.product!r} is none of {', '.join(PRODUCTS)}")

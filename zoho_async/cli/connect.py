@@ -15,9 +15,9 @@ from zoho_async.auth.profiles import chosen_profile, names_credentials
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Observer
 from zoho_async.limits import Ledger, Limits, MemoryLedger, PlanName, RedisLedger
+from zoho_async.runtime import ledger_path, open_ledger, token_store
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
-from zoho_async.unattended import ledger_path, open_ledger, token_store
 
 #: What ``--sandbox`` holds: the lists of a small firm, the same rows every time.
 SANDBOX_SIZES: Final = {

@@ -37,9 +37,8 @@ from zoho_async.export import (
     Summary,
     open_destination,
 )
-from zoho_async.export.below import every
-from zoho_async.export.catalog import check_filters, exportable, resolve
-from zoho_async.export.databases import PostgreSql
+from zoho_async.export.catalog import check_filters, every, exportable, resolve
+from zoho_async.export.destinations import PostgreSql
 from zoho_async.export.errors import DestinationChanged, problem_of
 from zoho_async.export.job import accepted
 from zoho_async.limits import Snapshot

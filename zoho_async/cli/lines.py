@@ -8,15 +8,15 @@ from zoho_async.cli.progress import Tracker
 from zoho_async.cli.safe import print
 from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
+    DetailsPlanned,
+    DetailsProgress,
     DocumentFailed,
     ExportEvent,
-    FurtherPlanned,
-    FurtherProgress,
-    LookingAgain,
-    Parked,
+    NextPass,
     Planned,
     ResourceDone,
     ResourceFailed,
+    WaitingForReset,
 )
 
 #: Seconds between two lines of figures.
@@ -47,17 +47,17 @@ class Lines:
         elif isinstance(event, ResourceFailed) and event.state != "refused_before":
             how = "failed" if event.allowed else "is not allowed"
             self._write(f"{event.resource} {how}: {event.error}")
-        elif isinstance(event, LookingAgain):
+        elif isinstance(event, NextPass):
             self._write(f"{event.resource} was edited while it was read: looking again")
         elif isinstance(event, DocumentFailed):
             self._write(document_line(event))
-        elif isinstance(event, FurtherPlanned | FurtherProgress | Parked):
+        elif isinstance(event, DetailsPlanned | DetailsProgress | WaitingForReset):
             self._further(event)
 
-    def _further(self, event: FurtherPlanned | FurtherProgress | Parked) -> None:
-        if isinstance(event, FurtherPlanned):
+    def _further(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
+        if isinstance(event, DetailsPlanned):
             self._write(further_line(event))
-        elif isinstance(event, Parked):
+        elif isinstance(event, WaitingForReset):
             self._write(parked_line(event))
 
     def note(self, text: str) -> None:
@@ -74,7 +74,7 @@ class Lines:
         print(line, file=self._stream, flush=True)
 
 
-def further_line(event: FurtherPlanned) -> str:
+def further_line(event: DetailsPlanned) -> str:
     """What is asked of single records, and what it takes."""
     least = "" if event.exact else "at least "
     days = f", {count(event.days, 'day')} of calls" if event.days and event.days > 1 else ""
@@ -89,7 +89,7 @@ def document_line(event: DocumentFailed) -> str:
     return f"{event.resource} {event.record}: document {event.document} not saved: {event.reason}"
 
 
-def parked_line(event: Parked) -> str:
+def parked_line(event: WaitingForReset) -> str:
     """That the job waits for the next day."""
     when = "at the reset" if event.seconds is None else f"in {seconds(event.seconds)}"
     return f"the day's calls of organization {event.organization} are used up: going on {when}"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.cli import outcome
-from zoho_async.cli.call import Asked, shown
+from zoho_async.cli.call import CallOptions, shown
 from zoho_async.cli.connect import Connection, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.output import Form, columns_of, form_for, print_table
@@ -20,7 +20,7 @@ from zoho_async.cli.safe import print, safe
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import check_filters, exportable, list_operation, resolve
 from zoho_async.paging import Pager
-from zoho_async.paging.listing import listing
+from zoho_async.paging.list_query import listing
 from zoho_async.session import Session
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
@@ -77,10 +77,10 @@ async def _listed(
                 await _written(rows, form)
 
 
-def _first(facts: OperationFacts, query: Mapping[str, object]) -> Asked:
+def _first(facts: OperationFacts, query: Mapping[str, object]) -> CallOptions:
     """The first request of the list, with what the pager adds to it."""
     asked = listing(list_operation(facts), (), query).asked(1, counting=True)
-    return Asked(
+    return CallOptions(
         method="GET",
         path=facts.path,
         query=query_of(asked),

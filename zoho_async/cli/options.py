@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 
 from zoho_async.cli.output import Form
 from zoho_async.export.outcomes import EXIT_CODES
-from zoho_async.limits.plans import PlanName
+from zoho_async.limits.models import PlanName
 
 _CHANGES: Final = Group("Later runs", sort_key=0)
 _FURTHER: Final = Group("Single records", sort_key=0)

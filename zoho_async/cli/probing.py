@@ -11,9 +11,9 @@ import msgspec
 
 from zoho_async.cli.safe import print, safe
 from zoho_async.cli.wording import count
-from zoho_async.export import Place, open_destination
+from zoho_async.export import Origin, open_destination
+from zoho_async.export.capabilities import Probed, probe, remember
 from zoho_async.export.catalog import exportable, resolve
-from zoho_async.export.probe import Probed, probe, remember
 from zoho_async.session import Session
 
 _SAID: Final = {True: "works", False: "does nothing", None: "not known"}
@@ -52,7 +52,7 @@ async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
     lists = resolve(order.resources, exportable())
     patient = zoho.with_options(lane="bulk", max_wait=None)
     found = [await probe(patient, facts) for facts in lists]
-    place = Place(zoho.organization or "", urlsplit(zoho.api_url).hostname or zoho.api_url)
+    place = Origin(zoho.organization or "", urlsplit(zoho.api_url).hostname or zoho.api_url)
     destination = open_destination(order.to, order.format, order.flatten)
     await anyio.to_thread.run_sync(remember, destination, place, found)
     if json:

@@ -11,18 +11,18 @@ import msgspec
 from zoho_async import events
 from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
+    DetailsPlanned,
+    DetailsProgress,
+    DetectingDeletions,
     DocumentFailed,
     ExportEvent,
-    FurtherPlanned,
-    FurtherProgress,
-    LookingAgain,
-    Parked,
+    NextPass,
     Planned,
     PlannedResource,
     Progress,
     ResourceDone,
     ResourceFailed,
-    Sweeping,
+    WaitingForReset,
 )
 from zoho_async.limits import Snapshot
 
@@ -70,14 +70,14 @@ class Tracker:
         elif isinstance(event, ResourceDone):
             standing = self.resources[event.resource]
             standing.rows, standing.total, standing.state = event.rows, event.rows, "done"
-        elif isinstance(event, LookingAgain):
+        elif isinstance(event, NextPass):
             self.resources[event.resource].note = "edited meanwhile: looking again"
         elif isinstance(event, DocumentFailed):
             note = f"document {event.document} of {event.record} not saved"
             self.resources[event.resource].note = note
-        elif isinstance(event, FurtherPlanned | FurtherProgress | Parked):
+        elif isinstance(event, DetailsPlanned | DetailsProgress | WaitingForReset):
             self._further(event)
-        elif isinstance(event, Sweeping):
+        elif isinstance(event, DetectingDeletions):
             note = f"{count(event.gone)} of {count(event.asked)} missing ones deleted"
             self.resources[event.resource].note = note
         else:
@@ -93,11 +93,11 @@ class Tracker:
             state="done before" if planned.finished else "reading",
         )
 
-    def _further(self, event: FurtherPlanned | FurtherProgress | Parked) -> None:
-        if isinstance(event, Parked):
+    def _further(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
+        if isinstance(event, WaitingForReset):
             return  # the limits tell of it
         standing = self.resources[event.resource]
-        if isinstance(event, FurtherPlanned):
+        if isinstance(event, DetailsPlanned):
             standing.note = f"{event.work} of {count(event.records, 'record')}"
             return
         standing.rows = event.rows

@@ -10,8 +10,8 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.safe import print
 from zoho_async.description import OperationFacts
-from zoho_async.export.below import children, every
-from zoho_async.export.modes import Filtering, Mode, choose
+from zoho_async.export.catalog import children, every
+from zoho_async.export.incremental import Capabilities, Mode, choose
 
 #: What a list offers as evidence that every record was found.
 Evidence: TypeAlias = Literal["count", "order", "unknown"]
@@ -29,7 +29,7 @@ _LATER: Final[dict[Mode, str]] = {
 }
 
 
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
     """One list: how a later run reads it (``mode``), and its ``evidence`` of completeness."""
 
     resource: str
@@ -37,15 +37,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence
 
 
-def capabilities(name: str, facts: OperationFacts) -> Capabilities:
+def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
     """What is described of a list."""
-    mode = choose(facts, known=True, watermark=0.0, filtering=Filtering())
+    mode = choose(facts, known=True, watermark=0.0, filtering=Capabilities())
     evidence: Evidence = "unknown"
     if facts.totals:
         evidence = "count"
     elif facts.order or not facts.paged:
         evidence = "order"
-    return Capabilities(resource=name, mode=mode, evidence=evidence)
+    return ResourceRow(resource=name, mode=mode, evidence=evidence)
 
 
 def list_resources(*, json: bool) -> int:

@@ -15,7 +15,7 @@ from zoho_async.cli.lines import further_line, parked_line, plan_lines
 from zoho_async.cli.progress import Standing, Tracker
 from zoho_async.cli.safe import safe
 from zoho_async.cli.wording import count
-from zoho_async.export import ExportEvent, FurtherPlanned, Parked, Planned
+from zoho_async.export import DetailsPlanned, ExportEvent, Planned, WaitingForReset
 
 #: Resources shown at once; what is done gives way to what is not.
 _MOST: Final = 16
@@ -45,9 +45,9 @@ class Terminal:
         if isinstance(event, Planned):
             for line in plan_lines(event):
                 self._console.print(self._text(line))
-        elif isinstance(event, FurtherPlanned):
+        elif isinstance(event, DetailsPlanned):
             self._console.print(self._text(further_line(event)))
-        elif isinstance(event, Parked):
+        elif isinstance(event, WaitingForReset):
             self._console.print(self._text(parked_line(event), "yellow"))
 
     def note(self, text: str) -> None:

@@ -13,7 +13,7 @@ from zoho_async.codegen import naming, words
 from zoho_async.codegen.functions import JSON, Function, Subject
 from zoho_async.codegen.overrides import CallFix
 from zoho_async.codegen.spec import Node
-from zoho_async.codegen.structs import Family, Shape, alike
+from zoho_async.codegen.structs import Family, StructShape, alike
 from zoho_async.description import Answer
 
 #: The keys beside the value of a reply.
@@ -123,7 +123,9 @@ class Answers:
         self._top_level(function, shape)
         return True
 
-    def _record(self, function: Function, key: str, origin: str, fields: tuple[Node, ...]) -> Shape:
+    def _record(
+        self, function: Function, key: str, origin: str, fields: tuple[Node, ...]
+    ) -> StructShape:
         """The struct of the object under an envelope key."""
         objects, subject = self._objects, self._subject
         main = self._replies.shapes.get(subject.main)
@@ -144,7 +146,7 @@ class Answers:
         name, home = self._replies.nested(one, (subject.main,), fields, subject.resource)
         return self._replies.add(name, home, fields, objects)
 
-    def _top_level(self, function: Function, shape: Shape) -> None:
+    def _top_level(self, function: Function, shape: StructShape) -> None:
         shape.base, subject = "Record", self._subject
         called = (subject.record, *subject.also) if shape.name == subject.main else (function.key,)
         shape.called += called if called[0] not in shape.called else ()
@@ -163,7 +165,7 @@ class Answers:
         function.query = [each for each in function.query if each.name not in _PAGING]
 
 
-def own_id(shape: Shape, nouns: Sequence[str]) -> str:
+def own_id(shape: StructShape, nouns: Sequence[str]) -> str:
     """The field that names a record: ``invoice_id`` of an invoice; "" where it has none.
 
     In doubt a record has none: rows with the wrong id would be taken for repetitions.

@@ -8,7 +8,7 @@ from zoho_async.codegen import naming, words
 from zoho_async.codegen.functions import Function, Parameter, Subject
 from zoho_async.codegen.kinds import element_of, kind_of
 from zoho_async.codegen.overrides import CallFix
-from zoho_async.codegen.spec import Call, Node
+from zoho_async.codegen.spec import CallSpec, Node
 from zoho_async.codegen.structs import Family, alike
 from zoho_async.description import Kind
 
@@ -72,7 +72,7 @@ class Arguments:
     def _own_ids(self) -> str:
         return f"{self._subject.noun}_ids".replace("_", "")
 
-    def _form_fields(self, call: Call) -> tuple[Node, ...]:
+    def _form_fields(self, call: CallSpec) -> tuple[Node, ...]:
         """The fields of a multipart form, its files among them."""
         forms = [each for each in call.body if each.media == "multipart/form-data"]
         return tuple(n for each in forms for n in self._objects.get(each.node.object, ()))

@@ -11,7 +11,7 @@ from zoho_async.codegen.functions import Function, Parameter
 from zoho_async.codegen.kinds import Place, kind_of, takes_percent
 from zoho_async.codegen.model import Model
 from zoho_async.codegen.spec import Node
-from zoho_async.codegen.structs import Family, Member, Objects, Shape
+from zoho_async.codegen.structs import Family, Member, Objects, StructShape
 from zoho_async.description import Description, Field, OperationFacts
 
 _UPSERT: Final = (
@@ -72,7 +72,7 @@ def _facts(model: Model, function: Function) -> OperationFacts:
     )
 
 
-def _known(shape: Shape | None, family: Family, depth: int = 0) -> tuple[Field, ...]:
+def _known(shape: StructShape | None, family: Family, depth: int = 0) -> tuple[Field, ...]:
     """The fields of an answer that no description details, by its struct."""
     if shape is None or depth > 6:
         return ()
@@ -102,7 +102,7 @@ def _parameter(parameter: Parameter) -> Field:
 
 def _fields(
     nodes: tuple[Node, ...],
-    shape: Shape | None,
+    shape: StructShape | None,
     family: Family,
     objects: Objects,
     place: Place,

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from zoho_async.codegen import pages, prose
-from zoho_async.codegen.spec import Call, Content, Looks, Node, Source
+from zoho_async.codegen.spec import CallSpec, Content, Looks, Node, Source
 
 METHODS: Final = ("get", "post", "put", "delete", "patch")
 _ARTICLES: Final = frozenset({"a", "an", "the"})
@@ -93,7 +93,7 @@ class _File:
         calls = tuple(self._call(*each) for each in operations(self.document))
         return Source(product=product, resource=resource, calls=calls, objects=self.objects)
 
-    def _call(self, method: str, path: str, operation: Mapping[str, Any]) -> Call:
+    def _call(self, method: str, path: str, operation: Mapping[str, Any]) -> CallSpec:
         name = operation.get("operationId") or _slug(operation["summary"])
         parameters: dict[str, dict[str, Node]] = {"path": {}, "query": {}, "header": {}}
         for each in operation["parameters"]:
@@ -102,7 +102,7 @@ class _File:
             parameters[parameter["in"]].setdefault(node.name, node)
         organization = parameters["query"].pop("organization_id", None)
         status, reply = self._reply(name, operation["responses"])
-        return Call(
+        return CallSpec(
             id=name,
             method=method,
             path=path,

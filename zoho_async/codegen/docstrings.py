@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from zoho_async.codegen import words
 from zoho_async.codegen.functions import Function
-from zoho_async.codegen.model import Resource
+from zoho_async.codegen.model import ResourceModel
 from zoho_async.codegen.naming import plural
 from zoho_async.operation import FILE_SIZE
 
 
-def of_module(product: str, resource: Resource) -> str:
+def of_module(product: str, resource: ResourceModel) -> str:
     """The docstring of a module of functions."""
     many = words.phrase(plural(resource.noun))
     about = f"{many.capitalize()} of Zoho {product.capitalize()}."

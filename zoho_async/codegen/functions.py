@@ -7,7 +7,7 @@ from typing import Final
 
 from zoho_async.codegen import words
 from zoho_async.codegen.overrides import Twin
-from zoho_async.codegen.spec import Call, Node, Source
+from zoho_async.codegen.spec import CallSpec, Node, Source
 from zoho_async.codegen.structs import Objects
 from zoho_async.description import Answer, Kind
 
@@ -56,7 +56,7 @@ class Function:
     """One operation as a function of ours, and what the corrections made of it."""
 
     name: str
-    call: Call
+    call: CallSpec
     product: str
     resource: str
     source: str

@@ -14,14 +14,14 @@ from zoho_async.codegen.answers import own_id
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.order import follow_lists, follow_recorded
 from zoho_async.codegen.overrides import FieldFix, Overrides
-from zoho_async.codegen.reading import Reader
+from zoho_async.codegen.reading import SpecReader
 from zoho_async.codegen.spec import Source
-from zoho_async.codegen.structs import SHARED, Family, Member, Shape
+from zoho_async.codegen.structs import SHARED, Family, Member, StructShape
 from zoho_async.description import Kind
 
 
 @dataclass
-class Resource:
+class ResourceModel:
     """One module: ``name`` as a module's, ``main`` the struct of its records.
 
     ``source`` is the file that it stands for, ``guests`` are further files that it took in,
@@ -48,13 +48,13 @@ class Model:
     """
 
     product: str
-    resources: list[Resource]
+    resources: list[ResourceModel]
     replies: Family
     inputs: Family
     merged: dict[str, str]
     corrections: list[str]
 
-    def shapes(self, home: str) -> list[Shape]:
+    def shapes(self, home: str) -> list[StructShape]:
         """The structs of a module of types, those that others hold first."""
         return [*self.replies.in_order(home), *self.inputs.in_order(home)]
 
@@ -74,7 +74,7 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
         if fix.concerns(product):
             _announce(fix, replies)
     resources = _resources(
-        [Reader(source, overrides, replies, inputs) for source in sources if source.calls]
+        [SpecReader(source, overrides, replies, inputs) for source in sources if source.calls]
     )
     for fix in overrides.fields:
         if fix.concerns(product):
@@ -101,16 +101,16 @@ def same_request(method: str, path: str) -> tuple[str, str]:
     return method, re.sub(r"{[^}]*}", "{}", path)
 
 
-def _resources(readers: Sequence[Reader]) -> list[Resource]:
+def _resources(readers: Sequence[SpecReader]) -> list[ResourceModel]:
     """The modules of a product; guests are read after their hosts and stand in their modules."""
-    found: dict[str, Resource] = {}
+    found: dict[str, ResourceModel] = {}
     for reader in sorted(readers, key=lambda reader: reader.is_guest):
         host = found.get(reader.subject.resource)
         if host is not None:
             host.functions += reader.functions()
             host.guests.append(reader.subject.source.resource)
             continue
-        found[reader.subject.resource] = Resource(
+        found[reader.subject.resource] = ResourceModel(
             name=reader.subject.resource,
             source=reader.subject.source.resource,
             main=reader.subject.main,
@@ -121,7 +121,7 @@ def _resources(readers: Sequence[Reader]) -> list[Resource]:
     return [found[name] for name in sorted(found)]
 
 
-def _tell_errors(product: str, resources: Sequence[Resource], overrides: Overrides) -> None:
+def _tell_errors(product: str, resources: Sequence[ResourceModel], overrides: Overrides) -> None:
     for fix in overrides.errors:
         for resource in resources:
             if any(fnmatch.fnmatchcase(f"{product}.{resource.name}", each) for each in fix.of):
@@ -129,7 +129,7 @@ def _tell_errors(product: str, resources: Sequence[Resource], overrides: Overrid
                 resource.errors |= {int(code): said for code, said in fix.codes.items()}
 
 
-def _find_details(resources: Sequence[Resource]) -> None:
+def _find_details(resources: Sequence[ResourceModel]) -> None:
     """Let lists name the function that reads their records in full, rather than its call."""
     for resource in resources:
         known = {function.call.id: function for function in resource.functions}
@@ -139,7 +139,7 @@ def _find_details(resources: Sequence[Resource]) -> None:
             function.batch = reader.batch if reader else function.batch
 
 
-def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
+def _name_rows(resources: Sequence[ResourceModel], replies: Family) -> None:
     """Say which field names a record, now that all fields are known."""
     for shape in replies.shapes.values():
         if shape.called and not shape.row_id:
@@ -152,7 +152,7 @@ def _name_rows(resources: Sequence[Resource], replies: Family) -> None:
                 function.row_id = replies.shapes[function.result].row_id
 
 
-def _name_records(resources: Sequence[Resource], replies: Family) -> None:
+def _name_records(resources: Sequence[ResourceModel], replies: Family) -> None:
     """Say which field names the record that a function answers, and what a new one is called."""
     for resource in resources:
         for function in resource.functions:
@@ -170,7 +170,7 @@ def _name_records(resources: Sequence[Resource], replies: Family) -> None:
 
 
 def _order(
-    product: str, resources: Sequence[Resource], replies: Family, overrides: Overrides
+    product: str, resources: Sequence[ResourceModel], replies: Family, overrides: Overrides
 ) -> None:
     follow_lists((each for resource in resources for each in resource.functions), replies)
     for fix in overrides.fields:
@@ -180,7 +180,7 @@ def _order(
             overrides.use(f"fields: {fix.of}.order")
 
 
-def _prune(resources: Sequence[Resource], replies: Family, inputs: Family) -> None:
+def _prune(resources: Sequence[ResourceModel], replies: Family, inputs: Family) -> None:
     """Leave out structs that no function takes or answers: those of operations that were merged."""
     functions = [function for resource in resources for function in resource.functions]
     for family, roots in (
@@ -199,7 +199,7 @@ def _prune(resources: Sequence[Resource], replies: Family, inputs: Family) -> No
             del family.shapes[name]
 
 
-def _merge(resources: Sequence[Resource]) -> dict[str, str]:
+def _merge(resources: Sequence[ResourceModel]) -> dict[str, str]:
     """Drop operations that two files describe; a host's stay, and guests' go.
 
     Where only the one that goes says what is answered, the one that stays takes that over.
@@ -232,7 +232,7 @@ def _announce(fix: FieldFix, replies: Family) -> None:
     """Make a struct that only the overrides know."""
     _, home, name = fix.of.split(".")
     if fix.new:
-        shape = replies.shapes[name] = Shape(name=name, home=home, base="Part")
+        shape = replies.shapes[name] = StructShape(name=name, home=home, base="Part")
         for field, kind in fix.add.items():
             shape.members[field] = member_of(field, kind, replies)
 

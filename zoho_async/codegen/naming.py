@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from zoho_async.codegen import words
-from zoho_async.codegen.spec import Call
+from zoho_async.codegen.spec import CallSpec
 
 #: Words before or after a noun that make it the name of something else.
 _BEFORE: Final = frozenset({"recurring", "retainer", "sales", "purchase", "credit", "delivery"})
@@ -43,7 +43,7 @@ _KEYED: Final = ("_using_custom_field", "_using_a_custom_field")
 
 
 def names(
-    calls: Sequence[Call], nouns: Sequence[str], given: Callable[[Call], str | None]
+    calls: Sequence[CallSpec], nouns: Sequence[str], given: Callable[[CallSpec], str | None]
 ) -> dict[str, str]:
     """The name of each call's function by the call's id; ``given`` looks into the overrides.
 
@@ -52,7 +52,7 @@ def names(
     noun = nouns[0]
     fixed = {call.id: given(call) for call in calls}
     raw = {call.id: fixed[call.id] or _short(call, nouns) for call in calls}
-    taken: dict[str, list[Call]] = {}
+    taken: dict[str, list[CallSpec]] = {}
     for call in calls:
         taken.setdefault(raw[call.id], []).append(call)
     for name, rivals in taken.items():
@@ -68,12 +68,12 @@ def names(
     return raw
 
 
-def is_upsert(call: Call) -> bool:
+def is_upsert(call: CallSpec) -> bool:
     """Whether a call finds its record by the value of a unique field."""
     return any(header.name.lower() == "x-unique-identifier-key" for header in call.headers)
 
 
-def _short(call: Call, nouns: Sequence[str]) -> str:
+def _short(call: CallSpec, nouns: Sequence[str]) -> str:
     name = words.snake(call.id)
     if is_upsert(call):
         return "upsert"
@@ -126,7 +126,7 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-def _is_bulk(call: Call, noun: str) -> bool:
+def _is_bulk(call: CallSpec, noun: str) -> bool:
     return any(node.name.endswith("_ids") and node.required for node in call.query) or any(
         form in ("_".join(_forms(noun)[0]), _forms(noun)[2][0]) for form in _windows(call.id)
     )

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.overrides import FieldFix
 from zoho_async.codegen.spec import Node
-from zoho_async.codegen.structs import Family, Objects, Shape
+from zoho_async.codegen.structs import Family, Objects, StructShape
 
 
 def follow_lists(functions: Iterable[Function], replies: Family) -> None:
@@ -29,21 +29,21 @@ def follow_lists(functions: Iterable[Function], replies: Family) -> None:
             _follow(shape, function.reply, function.reply_objects, replies, done)
 
 
-def follow_recorded(fix: FieldFix, shape: Shape) -> bool:
+def follow_recorded(fix: FieldFix, shape: StructShape) -> bool:
     """Put the fields that were recorded first; whether that changes anything."""
     before = list(shape.members)
     lead(shape, fix.order)
     return list(shape.members) != before
 
 
-def lead(shape: Shape, names: Iterable[str]) -> None:
+def lead(shape: StructShape, names: Iterable[str]) -> None:
     """Let the fields called ``names`` stand first, in their order."""
     known = shape.members
     shape.members = {name: known[name] for name in names if name in known} | known
 
 
 def _follow(
-    shape: Shape, nodes: Sequence[Node], objects: Objects, replies: Family, done: set[str]
+    shape: StructShape, nodes: Sequence[Node], objects: Objects, replies: Family, done: set[str]
 ) -> None:
     if shape.name in done:
         return

@@ -70,7 +70,7 @@ class Argument:
 
 
 @dataclass
-class Operation:
+class PageOperation:
     """One operation of the page."""
 
     title: str
@@ -97,17 +97,17 @@ class Operation:
         return FILES[self.path.split("/")[1]]
 
 
-def operations(page: str) -> list[Operation]:
+def operations(page: str) -> list[PageOperation]:
     """Every operation of the page, in its order."""
     lines = page.splitlines()
     starts = [at for at in range(len(lines)) if _is_call(lines, at)]
     titles = [_title(lines, at) for at in starts]
-    found: list[Operation] = []
+    found: list[PageOperation] = []
     for number, (at, title) in enumerate(zip(starts, titles, strict=True)):
         end = titles[number + 1] if number + 1 < len(titles) else len(lines)
         call = _CALL.fullmatch(lines[at].strip())
         assert call is not None
-        operation = Operation(
+        operation = PageOperation(
             title=lines[title].strip(),
             text=" ".join(lines[title + 1 : at]),
             scope=_scope(lines[at - 2]),
@@ -138,7 +138,7 @@ def _title(lines: Sequence[str], at: int) -> int:
     return at
 
 
-def _read_sections(operation: Operation, lines: Sequence[str]) -> None:
+def _read_sections(operation: PageOperation, lines: Sequence[str]) -> None:
     heads = [at for at, line in enumerate(lines) if line.strip() in _HEADS]
     for number, at in enumerate(heads):
         end = heads[number + 1] if number + 1 < len(heads) else len(lines)
@@ -159,7 +159,7 @@ def _sent(text: str) -> Any:
     return example(found[1]) if found else None
 
 
-def _read_reply(operation: Operation, text: str) -> None:
+def _read_reply(operation: PageOperation, text: str) -> None:
     found = _REPLY.search(text)
     if found:
         operation.status = int(found[1])
@@ -261,7 +261,7 @@ def document(
 
 
 @functools.cache
-def _page(reference: Path) -> tuple[Operation, ...]:
+def _page(reference: Path) -> tuple[PageOperation, ...]:
     return tuple(operations((reference / _PAGE).read_text(encoding="utf-8")))
 
 
@@ -282,7 +282,7 @@ def _request(method: str, path: str) -> tuple[str, str]:
     return method.upper(), re.sub(r"^/contact/", "/contacts/", plain)
 
 
-def _confirmed(each: Operation, twin: Json, parameters: list[Json], read: Any) -> Json:
+def _confirmed(each: PageOperation, twin: Json, parameters: list[Json], read: Any) -> Json:
     known = {name: value for name, value in _by_name(parameters, read) if value["in"] == "query"}
     ids = re.findall(r"{:?([^}]+)}", each.path)
     operation: Json = {
@@ -350,7 +350,7 @@ def _coded(values: str) -> str:
     return " " + ", ".join(f"<code>{name}</code>" for name in names)
 
 
-def _body(each: Operation, twin: Json, read: Any) -> Json:
+def _body(each: PageOperation, twin: Json, read: Any) -> Json:
     content: Json = dict(read(twin.get("requestBody", {})).get("content", {}))
     if each.sent is None and not each.arguments:
         return {"content": content} if content and each.method in {"POST", "PUT"} else {}
@@ -366,7 +366,7 @@ def _body(each: Operation, twin: Json, read: Any) -> Json:
     return {"content": content}
 
 
-def _responses(each: Operation, twin: Json, read: Any) -> Json:
+def _responses(each: PageOperation, twin: Json, read: Any) -> Json:
     replies = [
         value for code, value in twin.get("responses", {}).items() if str(code).startswith("2")
     ]

@@ -7,11 +7,11 @@ from zoho_async.codegen.answers import Answers
 from zoho_async.codegen.arguments import Arguments
 from zoho_async.codegen.functions import Function, Subject
 from zoho_async.codegen.overrides import CallFix, Overrides
-from zoho_async.codegen.spec import Call, Source
+from zoho_async.codegen.spec import CallSpec, Source
 from zoho_async.codegen.structs import Family
 
 
-class Reader:
+class SpecReader:
     """Reads the calls of one source; its structs go into the two families."""
 
     def __init__(
@@ -55,10 +55,10 @@ class Reader:
             plain = f"list_{rest.removeprefix('all_')}"
             function.name = f"list_{rest}" if plain in taken else plain
 
-    def _given_name(self, call: Call) -> str | None:
+    def _given_name(self, call: CallSpec) -> str | None:
         return self._overrides.name_of(f"{self._where}.{call.id}")
 
-    def _function(self, call: Call, name: str) -> Function:
+    def _function(self, call: CallSpec, name: str) -> Function:
         full_id = f"{self._where}.{call.id}"
         fixes = [fix for fix in self._overrides.of_call(full_id) if _can_send(call, fix)]
         given = self._given_name(call)
@@ -88,7 +88,7 @@ class Reader:
         return function
 
 
-def _can_send(call: Call, fix: CallFix) -> bool:
+def _can_send(call: CallSpec, fix: CallFix) -> bool:
     """Whether a call knows the parameters that a correction always sends."""
     return fix.fixed.keys() <= {node.name for node in call.query}
 

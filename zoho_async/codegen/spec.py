@@ -67,7 +67,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     node: Node
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One operation.
 
     ``batch`` is the greatest number of ids that the text allows in a call; ``organization`` says
@@ -95,7 +95,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     product: str
     resource: str
-    calls: tuple[Call, ...]
+    calls: tuple[CallSpec, ...]
     objects: dict[str, tuple[Node, ...]]
 
 

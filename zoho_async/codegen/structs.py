@@ -69,7 +69,7 @@ class Member:
 
 
 @dataclass
-class Shape:
+class StructShape:
     """A struct to be: ``home`` is the module of its types, ``called`` what names its records."""
 
     name: str
@@ -85,7 +85,7 @@ class Family:
     """The structs of a product's replies, or of its inputs."""
 
     def __init__(self, product: str, overrides: Overrides, place: Place) -> None:
-        self.shapes: dict[str, Shape] = {}
+        self.shapes: dict[str, StructShape] = {}
         self._product = product
         self._overrides = overrides
         self._place: Place = place
@@ -99,7 +99,7 @@ class Family:
         fields: tuple[Node, ...],
         objects: Objects,
         main: str | None = None,
-    ) -> Shape:
+    ) -> StructShape:
         """Lay an object's fields into the struct ``name``; ``main`` names what it holds."""
         line = (name,) if main is None else (main, name)
         return self._lay(name, home, home, fields, objects, line)
@@ -129,11 +129,11 @@ class Family:
         found = self._overrides.shared_of(self._product, home, holder, present)
         return (f"{found[0]}{self._suffix}", found[1]) if found else None
 
-    def in_order(self, home: str) -> Iterator[Shape]:
+    def in_order(self, home: str) -> Iterator[StructShape]:
         """The structs of a module, those that others hold first."""
         done: set[str] = set()
 
-        def visit(shape: Shape) -> Iterator[Shape]:
+        def visit(shape: StructShape) -> Iterator[StructShape]:
             done.add(shape.name)
             for member in shape.members.values():
                 held = self.shapes.get(member.struct)
@@ -153,8 +153,8 @@ class Family:
         fields: tuple[Node, ...],
         objects: Objects,
         parents: tuple[str, ...],
-    ) -> Shape:
-        shape = self.shapes.setdefault(name, Shape(name=name, home=home, base=self._base))
+    ) -> StructShape:
+        shape = self.shapes.setdefault(name, StructShape(name=name, home=home, base=self._base))
         for node in fields:
             if self._place == "body" and node.read_only:
                 continue
@@ -211,7 +211,7 @@ class Family:
         return self._lay(name, where, where, fields, objects, (*parents, name)).name
 
 
-def alike(shape: Shape, present: set[str]) -> bool:
+def alike(shape: StructShape, present: set[str]) -> bool:
     """Whether an object with these fields is the one that a struct describes."""
     smaller = min(len(shape.members), len(present))
     return len(present & shape.members.keys()) * 2 > smaller

@@ -21,7 +21,7 @@ from zoho_async.codegen.lines import (
     mapping,
     quoted,
 )
-from zoho_async.codegen.model import Model, Resource
+from zoho_async.codegen.model import Model, ResourceModel
 from zoho_async.codegen.overrides import Twin
 from zoho_async.codegen.summaries import Summaries
 from zoho_async.description import Kind
@@ -44,7 +44,7 @@ _NONE: Final[list[str]] = []
 @dataclass
 class _Module:
     model: Model
-    resource: Resource
+    resource: ResourceModel
     summaries: Summaries
     used: set[str] = field(default_factory=set[str])
     aliases: dict[tuple[str, ...], str] = field(default_factory=dict[tuple[str, ...], str])
@@ -337,7 +337,7 @@ def _body_facts(function: Function) -> list[tuple[str, list[str]]]:
     return facts
 
 
-def functions_module(model: Model, resource: Resource, summaries: Summaries) -> str:
+def functions_module(model: Model, resource: ResourceModel, summaries: Summaries) -> str:
     """The source of ``<resource>.py``."""
     module = _Module(model, resource, summaries)
     functions: list[str] = []
@@ -379,16 +379,15 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
         *imported("decimal", used & {"Decimal"}),
         *imported("typing", used & {"Any", "Literal", "TypeAlias"}),
     ]
-    constants = used & {product.upper(), "ListOperation", "Operation"}
+    constants = used & {"Batch", product.upper(), "ListOperation", "Operation"}
     ours = [
-        ("zoho_async.batches", used & {"Batch"}),
         (f"zoho_async.{product}.types.{home}", own),
         (f"zoho_async.{product}.types.shared", structs - own),
-        ("zoho_async.files", used & {"Download", "Downloads"}),
+        ("zoho_async.http.download", used & {"Download", "Downloads"}),
         ("zoho_async.operation", constants),
         ("zoho_async.paging", used & {"Pager"}),
         ("zoho_async.session", used & {"Session"}),
-        ("zoho_async.uploads", used & {"Upload"}),
+        ("zoho_async.http.upload", used & {"Upload"}),
         ("zoho_async.wire", used & {"Done"}),
     ]
     lines = [

@@ -7,8 +7,8 @@ from typing import Final
 
 from zoho_async.codegen import words
 from zoho_async.codegen.lines import WIDTH, alias, docstring, imported, literal, quoted
-from zoho_async.codegen.model import Model, Resource
-from zoho_async.codegen.structs import SHARED, Member, Shape
+from zoho_async.codegen.model import Model, ResourceModel
+from zoho_async.codegen.structs import SHARED, Member, StructShape
 from zoho_async.description import Kind
 
 _REPLY: Final[dict[Kind, str]] = {
@@ -45,7 +45,7 @@ class _Module:
         self.used: set[str] = set()
         self.defined: set[str] = set()
 
-    def struct(self, shape: Shape) -> list[str]:
+    def struct(self, shape: StructShape) -> list[str]:
         options = "kw_only=True" if shape.base == "Input" else "frozen=True, kw_only=True"
         head = f"class {shape.name}({shape.base}, {options}):"
         lines = [head, *docstring(self._about(shape), "    ")]
@@ -56,7 +56,7 @@ class _Module:
         self.defined.add(shape.name)
         return [*lines, "", *body] if body else lines
 
-    def _about(self, shape: Shape) -> str:
+    def _about(self, shape: StructShape) -> str:
         """One line about a struct: the record that it is, or the field that holds it."""
         is_input = shape.base == "Input"
         holders = self._holders(shape)
@@ -74,16 +74,16 @@ class _Module:
         id_field = f"; ``{shape.row_id}`` is its id" if shape.row_id else ""
         return f"{noun[:1].upper()}{noun[1:]}{id_field}."
 
-    def _family(self, shape: Shape) -> dict[str, Shape]:
+    def _family(self, shape: StructShape) -> dict[str, StructShape]:
         return (self.model.inputs if shape.base == "Input" else self.model.replies).shapes
 
-    def _holders(self, shape: Shape) -> list[Member]:
+    def _holders(self, shape: StructShape) -> list[Member]:
         """The fields that hold a struct."""
         others = self._family(shape).values()
         return [each for other in others for each in other.members.values()
                 if each.struct == shape.name]  # fmt: skip
 
-    def _owner(self, shape: Shape) -> str:
+    def _owner(self, shape: StructShape) -> str:
         """The struct that another one is named after: ``Invoice`` of ``InvoiceLineItem``."""
         name = shape.name.removesuffix("Input")
         others = [
@@ -94,7 +94,7 @@ class _Module:
         fits = [each for each in others if re.match(rf"{each}[A-Z]", name)]
         return max(fits, key=len, default="")
 
-    def _field(self, shape: Shape, member: Member) -> list[str]:
+    def _field(self, shape: StructShape, member: Member) -> list[str]:
         name = words.attribute(member.name)
         is_input = shape.base == "Input"
         type_ = self._input(shape, member) if is_input else self._reply(member)
@@ -126,7 +126,7 @@ class _Module:
             return f"list[{self._take(_REPLY[member.element])}]"
         return self._take(_REPLY[member.kind] + _share(member))
 
-    def _input(self, shape: Shape, member: Member) -> str:
+    def _input(self, shape: StructShape, member: Member) -> str:
         if member.struct:
             inner = self._struct(member.struct)
             return f"Sequence[{inner}]" if self._is_list(member) else inner
@@ -141,7 +141,7 @@ class _Module:
             self.used.add("Sequence")
         return member.kind == "list"
 
-    def _values(self, shape: Shape, member: Member) -> str:
+    def _values(self, shape: StructShape, member: Member) -> str:
         """The type of a field whose values the description names."""
         if not member.allowed or (member.element or member.kind) != "text":
             return ""
@@ -167,7 +167,7 @@ class _Module:
         return text
 
 
-def types_module(model: Model, home: str, resource: Resource | None) -> str:
+def types_module(model: Model, home: str, resource: ResourceModel | None) -> str:
     """The source of ``types/<home>.py``."""
     module = _Module(model, home)
     structs = [module.struct(shape) for shape in model.shapes(home)]

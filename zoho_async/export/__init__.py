@@ -12,8 +12,10 @@ of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destination import Database, Destination, Place, Recorded, Sink, Table
-from zoho_async.export.directory import Directory, Format
+from zoho_async.export.destinations.base import Database, Destination, Origin, Recorded, Sink, Table
+from zoho_async.export.destinations.directory import Directory, Format
+from zoho_async.export.destinations.merge import Merged, merge
+from zoho_async.export.destinations.open import UnknownPlace, open_destination
 from zoho_async.export.errors import (
     CheckpointRefused,
     DestinationChanged,
@@ -24,12 +26,12 @@ from zoho_async.export.errors import (
     UnknownResource,
 )
 from zoho_async.export.events import (
+    DetailsPlanned,
+    DetailsProgress,
+    DetectingDeletions,
     DocumentFailed,
     ExportEvent,
-    FurtherPlanned,
-    FurtherProgress,
-    LookingAgain,
-    Parked,
+    NextPass,
     Planned,
     PlannedResource,
     Progress,
@@ -37,13 +39,11 @@ from zoho_async.export.events import (
     ResourceFailed,
     ResourceSummary,
     Summary,
-    Sweeping,
+    WaitingForReset,
 )
+from zoho_async.export.incremental import Margin
 from zoho_async.export.job import Export
-from zoho_async.export.merge import Merged, merge
-from zoho_async.export.modes import Margin
-from zoho_async.export.organizations import Exports
-from zoho_async.export.places import UnknownPlace, open_destination
+from zoho_async.export.multi import Exports
 
 __all__ = [
     "CheckpointRefused",
@@ -51,6 +51,9 @@ __all__ = [
     "Destination",
     "DestinationChanged",
     "DestinationError",
+    "DetailsPlanned",
+    "DetailsProgress",
+    "DetectingDeletions",
     "Directory",
     "DocumentFailed",
     "Export",
@@ -59,13 +62,10 @@ __all__ = [
     "ExportRunning",
     "Exports",
     "Format",
-    "FurtherPlanned",
-    "FurtherProgress",
-    "LookingAgain",
     "Margin",
     "Merged",
-    "Parked",
-    "Place",
+    "NextPass",
+    "Origin",
     "Planned",
     "PlannedResource",
     "Progress",
@@ -75,11 +75,11 @@ __all__ = [
     "ResourceSummary",
     "Sink",
     "Summary",
-    "Sweeping",
     "Table",
     "UnknownFilter",
     "UnknownPlace",
     "UnknownResource",
+    "WaitingForReset",
     "exportable",
     "merge",
     "open_destination",

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from zoho_async.errors import ZohoError
-from zoho_async.export.modes import Mode
+from zoho_async.export.incremental import Mode
 from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
 
@@ -23,9 +23,9 @@ Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
 class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     """What lies ahead for one resource.
 
-    ``mode`` says how it is read (see `zoho_async.export.modes`). ``rows`` are those of the list as
-    Zoho counted them, None where Zoho does not say. ``calls`` are those still to make, the first
-    page included: exact where ``rows`` is known, otherwise the least that is certain.
+    ``mode`` says how it is read (see `zoho_async.export.incremental`). ``rows`` are those of the
+    list as Zoho counted them, None where Zoho does not say. ``calls`` are those still to make, the
+    first page included: exact where ``rows`` is known, otherwise the least that is certain.
     ``rows_before`` were written by an earlier, interrupted run; ``finished`` says that the earlier
     run wrote all of them. ``further`` of the calls are for single records: their details, children
     and documents.
@@ -67,14 +67,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class LookingAgain(msgspec.Struct, frozen=True, kw_only=True):
+class NextPass(msgspec.Struct, frozen=True, kw_only=True):
     """The list was edited while it was read, and a row may have been missed: it is read again."""
 
     resource: str
     look: int
 
 
-class Sweeping(msgspec.Struct, frozen=True, kw_only=True):
+class DetectingDeletions(msgspec.Struct, frozen=True, kw_only=True):
     """Records that the list no longer has were asked about: ``asked`` so far, ``gone`` of them."""
 
     resource: str
@@ -82,7 +82,7 @@ class Sweeping(msgspec.Struct, frozen=True, kw_only=True):
     gone: int
 
 
-class FurtherPlanned(msgspec.Struct, frozen=True, kw_only=True):
+class DetailsPlanned(msgspec.Struct, frozen=True, kw_only=True):
     """A list is at its end: so many ``records`` are asked for their details, children or files.
 
     They take so many ``calls``; ``exact`` says whether no more. ``days`` is as in `Planned`.
@@ -96,7 +96,7 @@ class FurtherPlanned(msgspec.Struct, frozen=True, kw_only=True):
     days: int | None = None
 
 
-class FurtherProgress(msgspec.Struct, frozen=True, kw_only=True):
+class DetailsProgress(msgspec.Struct, frozen=True, kw_only=True):
     """``asked`` records of the ``of`` that are asked for are durable with what they brought.
 
     ``rows`` were written of the resource so far, in so many ``bytes``.
@@ -123,7 +123,7 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Parked(msgspec.Struct, frozen=True, kw_only=True):
+class WaitingForReset(msgspec.Struct, frozen=True, kw_only=True):
     """The day's calls are used up: the job goes on by itself in ``seconds``.
 
     None where Zoho named no reset: then it is asked once an hour.
@@ -174,12 +174,12 @@ class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
 ExportEvent: TypeAlias = (
     Planned
     | Progress
-    | LookingAgain
-    | FurtherPlanned
-    | FurtherProgress
+    | NextPass
+    | DetailsPlanned
+    | DetailsProgress
     | DocumentFailed
-    | Parked
-    | Sweeping
+    | WaitingForReset
+    | DetectingDeletions
     | ResourceDone
     | ResourceFailed
 )

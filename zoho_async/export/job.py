@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
@@ -37,7 +38,6 @@ import anyio.to_thread
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from zoho_async.call import Budget
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
@@ -53,31 +53,144 @@ from zoho_async.errors import (
     UnreadableReply,
 )
 from zoho_async.events import Exported
-from zoho_async.export import modes
-from zoho_async.export.below import children, every, reads_of_parents, written
+from zoho_async.export import incremental
 from zoho_async.export.catalog import (
     check_filters,
     check_since,
+    children,
+    every,
     exportable,
+    reads_of_parents,
     resolve,
     single_reads,
+    written,
 )
-from zoho_async.export.destination import Destination, Place
-from zoho_async.export.directory import Directory
-from zoho_async.export.events import ExportEvent, ResourceFailed, ResourceSummary, Summary
-from zoho_async.export.following import Following, folder_of
-from zoho_async.export.further import Further, FurtherLanding
-from zoho_async.export.lander import Lander
-from zoho_async.export.landing import Asked, Landing, settle, writing
-from zoho_async.export.modes import Margin
-from zoho_async.export.places import open_destination
-from zoho_async.export.proving import Allowance
-from zoho_async.export.reading import Reading
-from zoho_async.export.records import details_of, papers_of
-from zoho_async.export.state import Position, State
-from zoho_async.export.sweep import Sweep
-from zoho_async.export.tally import Tally
+from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.deletions import DeletionDetector
+from zoho_async.export.destinations.base import Destination, Origin
+from zoho_async.export.destinations.directory import Directory
+from zoho_async.export.destinations.open import open_destination
+from zoho_async.export.details.fetcher import DetailFetcher, folder_of
+from zoho_async.export.details.operations import details_of, papers_of
+from zoho_async.export.details.writer import DetailWriter, Further
+from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
+from zoho_async.export.events import (
+    ExportEvent,
+    Planned,
+    ResourceFailed,
+    ResourceSummary,
+    Status,
+    Summary,
+    WaitingForReset,
+)
+from zoho_async.export.incremental import Margin
+from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
+from zoho_async.export.prover import Allowance
+from zoho_async.export.reader import ListReader
+from zoho_async.export.writer import ResourceWriter, RunOptions, WriteQueue, settle, writing
+from zoho_async.http.call import Budget
+from zoho_async.limits import Snapshot
 from zoho_async.session import Session
+
+#: Seconds between two looks at whether the day's calls are used up.
+_LOOK: Final = 1.0
+#: Seconds after which it is told again where nobody named the reset.
+_UNNAMED: Final = 3600.0
+
+
+class SummaryBuilder:
+    """Counts one run of ``readings``, which may still be added to."""
+
+    def __init__(
+        self,
+        zoho: Session,
+        organization: str,
+        readings: Sequence[ListReader],
+        *,
+        budget: Budget | None,
+        clock: Clock,
+    ) -> None:
+        self._zoho: Final = zoho
+        self._organization: Final = organization
+        self._readings: Final = readings
+        self._budget: Final = budget
+        self._clock: Final = clock
+        self._started = time.monotonic()
+        self._before: Snapshot | None = None
+
+    async def begin(self) -> None:
+        """Count from here."""
+        self._started = time.monotonic()
+        self._before = await self._zoho.snapshot()
+
+    async def planned(self) -> Planned:
+        """What lies ahead, once every reading has planned or failed."""
+        ahead = [reading.planned for reading in self._readings if reading.planned is not None]
+        calls = sum(one.calls for one in ahead)
+        made = sum(reading.pages for reading in self._readings)
+        limits = self._zoho.limits
+        today = await self._zoho.snapshot()
+        return Planned(
+            resources=tuple(ahead),
+            rows=sum(one.rows or 0 for one in ahead),
+            calls=calls,
+            seconds=estimated_seconds(calls, rate=self._zoho.rate, burst=limits.burst),
+            exact=all(reading.exact for reading in self._readings),
+            days=days_needed(calls - made, today, limits),
+        )
+
+    async def tell_parking(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        """Say once a day that its calls are used up; goes on until it is cancelled."""
+        told_until = 0.0
+        while True:
+            today = await self._zoho.snapshot()
+            now = self._clock.monotonic()
+            if bulk_left(today, self._zoho.limits) == 0 and now >= told_until:
+                wait = today.day_reset_in
+                told_until = now + (_UNNAMED if wait is None else wait)
+                await send.send(WaitingForReset(organization=self._organization, seconds=wait))
+            await anyio.sleep(_LOOK)
+
+    async def summary(self, directory: str) -> Summary:
+        """What the run did, into ``directory``."""
+        resources = tuple(reading.summary() for reading in self._readings)
+        statuses: list[Status] = [one.status for one in resources]
+        # If no list at all could be read, that is news each time.
+        read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
+        admitted, refused = await self._since()
+        # Lists of the user rather than the organization go by the account's own limits.
+        own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
+        made = own + admitted
+        if self._budget is not None:  # what was admitted too late was not sent
+            made = self._budget.calls - self._budget.left
+        return Summary(
+            organization=self._organization,
+            directory=directory,
+            resources=resources,
+            done=_is_done(statuses),
+            rows=sum(one.rows for one in resources),
+            rows_new=sum(one.rows_new for one in resources),
+            calls=made,
+            least_calls=sum(one.least_calls for one in resources),
+            refused=refused,
+            seconds=time.monotonic() - self._started,
+            records=sum(one.records for one in resources),
+            files=sum(one.files for one in resources),
+            exit_code=worst([read, *(one.exit_code for one in resources)]),
+        )
+
+    async def _since(self) -> tuple[int, int]:
+        """Calls admitted for the organization since `begin`, and refused of them."""
+        before, after = self._before, await self._zoho.snapshot()
+        if before is None:
+            return 0, 0
+        return after.admitted - before.admitted, after.refused - before.refused
+
+
+def _is_done(statuses: Sequence[Status]) -> bool:
+    """Whether everything that may be read is complete, and something may."""
+    return "done" in statuses and {"done", "not allowed"} >= set(statuses)
+
 
 T = TypeVar("T")
 
@@ -154,7 +267,7 @@ class Export:
         self._filters: Final = dict(filters or {})
         self._named: Final = bool(resources)
         self._lists: Final = _lists(resources, self._filters, since, scopes)
-        self._asked: Final = Asked(
+        self._asked: Final = RunOptions(
             full=full,
             fresh=fresh,
             sweep=sweep,
@@ -180,12 +293,14 @@ class Export:
         self._disk: Final = anyio.CapacityLimiter(1)
         self._lock: Final = threading.Lock()
         self._sweep: Final = (
-            Sweep({**single_reads(), **reads_of_parents()}, sweep_calls, self._blocking, clock)
+            DeletionDetector(
+                {**single_reads(), **reads_of_parents()}, sweep_calls, self._blocking, clock
+            )
             if sweep
             else None
         )
-        self._readings: Final[list[Reading]] = []
-        self._tally: Final = Tally(
+        self._readings: Final[list[ListReader]] = []
+        self._tally: Final = SummaryBuilder(
             self._zoho, self._organization, self._readings, budget=budgeted, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
@@ -279,7 +394,7 @@ class Export:
 
     async def _read_all(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         assert self._state is not None
-        lander = Lander(self._state, self._blocking, send.send)
+        lander = WriteQueue(self._state, self._blocking, send.send)
         async with anyio.create_task_group() as landing:
             landing.start_soon(lander.run)
             try:
@@ -296,8 +411,8 @@ class Export:
 
     async def _read(
         self,
-        reading: Reading,
-        lander: Lander,
+        reading: ListReader,
+        lander: WriteQueue,
         send: MemoryObjectSendStream[ExportEvent],
         planned: _Gate,
     ) -> None:
@@ -345,7 +460,7 @@ class Export:
     # -- the destination ------------------------------------------------------------------------
 
     def _open(self) -> None:
-        place = Place(self._organization, _host(self._zoho.api_url))
+        place = Origin(self._organization, _host(self._zoho.api_url))
         name = self.destination.name
         try:
             with writing(name):
@@ -354,22 +469,25 @@ class Export:
             self._state = state
             settle(state, self.destination, written())
             with writing(name):
-                state.enter(self._run_name(), modes.stamp(self._clock.time()))
+                state.enter(self._run_name(), incremental.stamp(self._clock.time()))
             for facts in self._lists:
                 self._readings.append(self._reading(state, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reading(self, state: State, facts: OperationFacts) -> Reading:
+    def _reading(self, state: State, facts: OperationFacts) -> ListReader:
         request = self._request_of(facts)
         further = self._further_of(facts.resource, state.position(facts.resource))
         zoho = self._zoho.with_options()  # a view of its own: callers take turns by view
         if further is None:
-            landing, following = Landing(state, self.destination, facts, request, self._asked), None
+            landing, following = (
+                ResourceWriter(state, self.destination, facts, request, self._asked),
+                None,
+            )
         else:
-            landing = FurtherLanding(state, self.destination, facts, request, self._asked, further)
-            following = Following(
+            landing = DetailWriter(state, self.destination, facts, request, self._asked, further)
+            following = DetailFetcher(
                 zoho,
                 landing,
                 blocking=self._blocking,
@@ -377,7 +495,7 @@ class Export:
                 folder=self._folder and folder_of(self._folder, facts.resource),
             )
         landing.open()
-        return Reading(
+        return ListReader(
             zoho,
             landing,
             self._filters,
@@ -391,7 +509,7 @@ class Export:
             allowance=self._allowance,
         )
 
-    def _further_of(self, resource: str, before: Position | None) -> Further | None:
+    def _further_of(self, resource: str, before: ResourceState | None) -> Further | None:
         """What is asked of each record besides its row, if anything; ``before`` it was asked too.
 
         What a place holds in full it goes on to hold in full, unless all is begun afresh.
@@ -399,7 +517,9 @@ class Export:
         child = children().get(resource)
         if child is not None:
             return Further(child=child)
-        held = before if before is not None and not self._asked.fresh else Position(name=resource)
+        held = (
+            before if before is not None and not self._asked.fresh else ResourceState(name=resource)
+        )
         details = details_of(resource) if self._details or held.details else None
         papers = papers_of(resource) if self._folder is not None or held.papers else None
         return Further(details=details, papers=papers) if details or papers else None
@@ -453,7 +573,7 @@ def _lists(
         raise ConfigurationError(f"since must say its offset from UTC, {since} does not")
     lists = resolve(names, every() if names else exportable(), filters=filters, scopes=scopes)
     if since is not None and not names:
-        lists = [facts for facts in lists if modes.asks_changes(facts)]
+        lists = [facts for facts in lists if incremental.asks_changes(facts)]
     check_filters(filters, lists)
     if since is not None:
         check_since(lists)

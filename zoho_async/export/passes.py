@@ -1,15 +1,17 @@
 """Counting, page by page, what is certain of each pass over one list.
 
 The rule is `zoho_async.paging.completeness`; here it is fed. What is needed of a record is its row
-and what `zoho_async.export.known` holds of it, the number of the pass that met it last:
+and what `zoho_async.export.checkpoint.records` holds of it, the number of the pass that met it
+last:
 
 - It was met before pass number n began if it is known, and its last pass has a smaller number.
   Records of earlier runs have smaller numbers than any of this run.
 - It is counted for pass n when it is met for the first time in pass n or a later one: then its last
   pass had a smaller number than n. Every meeting after that has a number of n or above.
 
-The counts are in the position (`zoho_async.export.state`), which moves in the transactions that the
-rows and the records move in. So a pass that was interrupted goes on with what it had counted.
+The counts are in the position (`zoho_async.export.checkpoint.store`), which moves in the
+transactions that the rows and the records move in. So a pass that was interrupted goes on with what
+it had counted.
 
 A row without an id cannot be known again once it is edited, and is never certain. Where a filter
 narrows the list, "met before" says nothing of the moment between, unless
@@ -28,8 +30,8 @@ from typing import Final
 
 import msgspec
 
-from zoho_async.export.known import Record
-from zoho_async.export.state import Position
+from zoho_async.export.checkpoint.records import IndexedRecord
+from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.paging.completeness import Completeness, Pass, is_certain, missing, verdict
 from zoho_async.paging.times import RowTimes
 
@@ -37,7 +39,7 @@ from zoho_async.paging.times import RowTimes
 class Counting:
     """Counts one page of the pass under way; ``first`` says that it is the one with the total."""
 
-    def __init__(self, position: Position, *, narrowed: bool, first: bool) -> None:
+    def __init__(self, position: ResourceState, *, narrowed: bool, first: bool) -> None:
         self._position: Final = position
         self._narrowed: Final = narrowed
         self._first: Final = first
@@ -47,7 +49,7 @@ class Counting:
         self._again = 0
         self._nameless = 0
 
-    def row(self, key: str, before: Record | None, content: int, times: RowTimes) -> None:
+    def row(self, key: str, before: IndexedRecord | None, content: int, times: RowTimes) -> None:
         """A row that this pass has not met yet; ``before`` is what was known of it."""
         position = self._position
         last = before.look if before is not None else 0
@@ -76,7 +78,7 @@ class Counting:
         if self._first and self._certain:
             self._certain[-1] += rows
 
-    def after(self) -> Position:
+    def after(self) -> ResourceState:
         """The position with this page counted."""
         passes = [
             msgspec.structs.replace(one, certain=one.certain + certain)
@@ -94,7 +96,7 @@ class Counting:
         )
 
 
-def completeness_of(position: Position) -> Completeness:
+def completeness_of(position: ResourceState) -> Completeness:
     """What the passes of a part show."""
     found = verdict(position.passes, position.met)
     if position.mode != "newest" or found in ("proven", "uncheckable"):
@@ -102,7 +104,7 @@ def completeness_of(position: Position) -> Completeness:
     return "proven" if any(one.closed for one in position.passes) else "changed"
 
 
-def missing_of(position: Position) -> int:
+def missing_of(position: ResourceState) -> int:
     """How many records the list counts beyond those that were found."""
     short = completeness_of(position) == "short"
     return missing(position.passes, position.met) if short else 0
@@ -116,7 +118,7 @@ def with_answers(passes: Sequence[Pass], asked_in: int, alive: int) -> tuple[Pas
     )
 
 
-def are_steady(position: Position, apart: float) -> bool:
+def are_steady(position: ResourceState, apart: float) -> bool:
     """Whether the last pass brought the same records as the one before, ``apart`` seconds later."""
     if len(position.passes) < 2:
         return False

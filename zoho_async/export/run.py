@@ -20,12 +20,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 
-from zoho_async.export.destination import Destination
+from zoho_async.export.destinations.base import Destination
+from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.events import Summary
 from zoho_async.export.job import Export
-from zoho_async.export.places import open_destination
-from zoho_async.unattended import Account, alone, unattended
+from zoho_async.runtime import Account, alone, unattended
 
 
 def run_export(

@@ -26,9 +26,9 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 from zoho_async.description import Field, OperationFacts
-from zoho_async.export.state import Position
+from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.paging.completeness import Borders
 from zoho_async.paging.times import CREATED, MODIFIED, times_of
 
@@ -47,7 +47,7 @@ _ROW: Final = decoder_of(dict[str, msgspec.Raw])
 
 
 def next_try(
-    facts: OperationFacts, position: Position, seen: Seen, *, narrowed: bool, pages: int
+    facts: OperationFacts, position: ResourceState, seen: Seen, *, narrowed: bool, pages: int
 ) -> Try | None:
     """The next thing to try with a list of so many ``pages`` that is not proven; None: give up."""
     tried = position.tried

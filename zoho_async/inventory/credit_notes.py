@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download
+from zoho_async.http.download import Download
+from zoho_async.http.upload import Upload
 from zoho_async.inventory.types.credit_notes import (
     CreditNote,
     CreditNoteBatch,
@@ -51,7 +52,6 @@ from zoho_async.inventory.types.shared import AddressInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

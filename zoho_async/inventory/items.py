@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.batches import Batch
-from zoho_async.files import Download
+from zoho_async.http.download import Download
+from zoho_async.http.upload import Upload
 from zoho_async.inventory.types.items import (
     Item,
     ItemDeliveryChallan,
@@ -41,10 +41,9 @@ from zoho_async.inventory.types.items import (
     ItemVariantOpeningStockStorageInput,
 )
 from zoho_async.inventory.types.shared import CustomFieldInput
-from zoho_async.operation import INVENTORY, ListOperation, Operation
+from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -3,7 +3,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from zoho_async.batches import Batch
 from zoho_async.inventory.types.landed_costs import (
     LandedCost,
     LandedCostBill,
@@ -17,7 +16,7 @@ from zoho_async.inventory.types.landed_costs import (
     LandedCostInput,
     LandedCostPackageDetails,
 )
-from zoho_async.operation import INVENTORY, ListOperation, Operation
+from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done

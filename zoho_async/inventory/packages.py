@@ -5,7 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from zoho_async.files import Downloads
+from zoho_async.http.download import Downloads
 from zoho_async.inventory.types.packages import (
     Package,
     PackageBatch,

@@ -5,7 +5,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from zoho_async.files import Download
+from zoho_async.http.download import Download
+from zoho_async.http.upload import Upload
 from zoho_async.inventory.types.putaways import (
     Putaway,
     PutawayBatch,
@@ -24,7 +25,6 @@ from zoho_async.inventory.types.putaways import (
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -3,7 +3,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from zoho_async.batches import Batch
 from zoho_async.inventory.types.sales_orders import (
     SalesOrder,
     SalesOrderBulkConfirm,
@@ -27,7 +26,7 @@ from zoho_async.inventory.types.sales_orders import (
     SalesOrderPackage,
     SalesOrderRejectInput,
 )
-from zoho_async.operation import INVENTORY, ListOperation, Operation
+from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done

@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from zoho_async.http.upload import Upload
 from zoho_async.inventory.types.tasks import (
     Task,
     TaskComment,
@@ -27,7 +28,6 @@ from zoho_async.inventory.types.tasks import (
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -5,7 +5,6 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from zoho_async.batches import Batch
 from zoho_async.inventory.types.transfer_orders import (
     TransferOrder,
     TransferOrderBatchInput,
@@ -18,7 +17,7 @@ from zoho_async.inventory.types.transfer_orders import (
     TransferOrderRejectInput,
     TransferOrderToStorageInput,
 )
-from zoho_async.operation import INVENTORY, ListOperation, Operation
+from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done

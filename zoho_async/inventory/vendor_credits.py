@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download
+from zoho_async.http.download import Download
 from zoho_async.inventory.types.vendor_credits import (
     VendorCredit,
     VendorCreditAcquisitionVatSummary,

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download
+from zoho_async.http.download import Download
+from zoho_async.http.upload import Upload
 from zoho_async.invoice.types.expenses import (
     Expense,
     ExpenseAcquisitionVatSummary,
@@ -31,7 +32,6 @@ from zoho_async.invoice.types.expenses import (
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from zoho_async.batches import Batch
-from zoho_async.files import Download, Downloads
+from zoho_async.http.download import Download, Downloads
+from zoho_async.http.upload import Upload
 from zoho_async.invoice.types.invoices import (
     Invoice,
     InvoiceBatchPaymentInput,
@@ -51,10 +51,9 @@ from zoho_async.invoice.types.invoices import (
     InvoiceTemplate,
 )
 from zoho_async.invoice.types.shared import AddressInput
-from zoho_async.operation import INVOICE, ListOperation, Operation
+from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -8,7 +8,8 @@ payment was recorded: the amount stays.
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from zoho_async.files import Download
+from zoho_async.http.download import Download
+from zoho_async.http.upload import Upload
 from zoho_async.invoice.types.retainer_invoices import (
     RetainerInvoice,
     RetainerInvoiceComment,
@@ -34,7 +35,6 @@ from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.uploads import Upload
 from zoho_async.wire import Done
 
 __all__ = [

@@ -21,13 +21,16 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import msgspec
 
-from zoho_async.account import Account
+from zoho_async._msgspec import decoder_of
 from zoho_async.auth import AccessToken, Credentials
-from zoho_async.call import FORM, Call, Options, path_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.decoders import decoder_of
 from zoho_async.errors import ConfigurationError, Request, UnreadableReply
 from zoho_async.events import Event, Observer, guarded
+from zoho_async.http.call import FORM, Call, Options, path_of
+from zoho_async.http.client import Client
+from zoho_async.http.retry import Policy
+from zoho_async.http.target import checked_path
+from zoho_async.http.transport import Answer
 from zoho_async.legacy.authtoken import AuthToken
 from zoho_async.legacy.items import ITEMS, Item
 from zoho_async.legacy.product import LEGACY
@@ -36,9 +39,6 @@ from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import ListOperation
 from zoho_async.paging import Pager
 from zoho_async.regions import region
-from zoho_async.retry import Policy
-from zoho_async.targets import checked_path
-from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, Unreadable
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
@@ -75,7 +75,7 @@ class LegacyCall(Call, frozen=True, kw_only=True):
         return msgspec.structs.replace(answer, body=body)
 
 
-class _Account(Account):
+class _Account(Client):
     """An account whose token is an authtoken: it does not end, and there is no other."""
 
     _can_renew = False

@@ -66,9 +66,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from zoho_async.limits.figures import BlockScope, Lane, Limits, Pace, Quota, Refusal, Snapshot
 from zoho_async.limits.ledger import MEMORY, Ledger, MemoryLedger
-from zoho_async.limits.plans import PLANS, Plan, PlanName
+from zoho_async.limits.models import (
+    PLANS,
+    BlockScope,
+    Lane,
+    Limits,
+    Pace,
+    Plan,
+    PlanName,
+    Quota,
+    Refusal,
+    Snapshot,
+)
 from zoho_async.limits.scheduler import Scheduler, scheduler
 from zoho_async.limits.slot import Slot
 

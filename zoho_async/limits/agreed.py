@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import msgspec
 
-from zoho_async.limits.figures import BlockScope, Limits
 from zoho_async.limits.ledger import Ledger
+from zoho_async.limits.models import BlockScope, Limits
 
 _WIDEST_FIRST: Final[tuple[BlockScope, ...]] = ("account", "code", "organization")
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from zoho_async import fork
-from zoho_async.auth.locked import locked
+from zoho_async.auth.stores.locked import locked
 from zoho_async.errors import ConfigurationError, LedgerError, TokenStoreError, ZohoError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from zoho_async.clock import Clock
-from zoho_async.limits.turns import Waiter
+from zoho_async.limits.fair_queue import Waiter
 
 #: No timer is set for less, in seconds: rounding could keep it ringing just before its moment.
 TICK: Final = 0.001

@@ -20,10 +20,10 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import UsedAfterFork
-from zoho_async.limits import state
-from zoho_async.limits.figures import Lane, Limits, Snapshot
+from zoho_async.limits import usage as state
+from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.open_calls import Loop, ended, this_loop
-from zoho_async.limits.state import Denial, Ending, Usage
+from zoho_async.limits.usage import Denial, Ending, Usage
 
 
 class Ledger(Protocol):

@@ -36,16 +36,15 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import WaitTooLong
-from zoho_async.events import Blocked, LedgerStarted, Observer, Refused, Waited, guarded
+from zoho_async.events import BlockStarted, LedgerStarted, Observer, Refused, Waited, guarded
 from zoho_async.limits.agreed import Agreed, agreed_on
 from zoho_async.limits.deadlines import TICK, Deadlines
-from zoho_async.limits.figures import Lane, Limits, Snapshot
+from zoho_async.limits.fair_queue import Waiter
+from zoho_async.limits.lane import LaneQueue, exhausted, new_bucket, refills_in, why
 from zoho_async.limits.ledger import Ledger, MemoryLedger
-from zoho_async.limits.line import Line, exhausted, why
-from zoho_async.limits.pace import new_bucket, refills_in
+from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.slot import Slot
-from zoho_async.limits.state import Denial, Ending
-from zoho_async.limits.turns import Waiter
+from zoho_async.limits.usage import Denial, Ending
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -83,8 +82,8 @@ class Scheduler:
         self._callers: dict[Limits, _Caller] = {}
         self._ledger: Final = ledger
         self._loop: Final = asyncio.get_running_loop()
-        self._interactive: Final = Line("interactive", self._loop)
-        self._bulk: Final = Line("bulk", self._loop)
+        self._interactive: Final = LaneQueue("interactive", self._loop)
+        self._bulk: Final = LaneQueue("bulk", self._loop)
         self._deadlines: Final = Deadlines(self._loop, clock, self._expire)
         self._bucket: AsyncLimiter | None = None
         #: The ledger, where it answers at once.
@@ -243,15 +242,15 @@ class Scheduler:
         if self._observer is not None:
             self._tell(Refused(organization=self.organization, code=code, blocked_for=blocked_for))
             if blocked_for > 0:
-                self._tell(Blocked(organization=self.organization, seconds=blocked_for))
+                self._tell(BlockStarted(organization=self.organization, seconds=blocked_for))
 
-    def _tell(self, event: Waited | Refused | Blocked | LedgerStarted) -> None:
+    def _tell(self, event: Waited | Refused | BlockStarted | LedgerStarted) -> None:
         if self._observer is not None:
             self._observer(event)
 
     # -- behind the head --------------------------------------------------------------------------
 
-    def _stand_behind(self, line: Line, waiter: Waiter, now: float) -> None:
+    def _stand_behind(self, line: LaneQueue, waiter: Waiter, now: float) -> None:
         """Have ``waiter`` wait until it is the head of its line, or is given its slot."""
         self._refuse_hopeless(line, waiter, now)
         waiter.waited = True
@@ -259,7 +258,7 @@ class Scheduler:
         if waiter.deadline < math.inf:
             self._deadlines.add(waiter)
 
-    async def _step_out(self, line: Line, waiter: Waiter) -> None:
+    async def _step_out(self, line: LaneQueue, waiter: Waiter) -> None:
         """A ``waiter`` behind the head was cancelled."""
         if line.head is waiter:
             self._pass_on(line)  # it became the head and was cancelled in the same moment
@@ -268,7 +267,7 @@ class Scheduler:
         else:
             line.behind.discard(waiter)
 
-    def _refuse_hopeless(self, line: Line, waiter: Waiter, now: float) -> None:
+    def _refuse_hopeless(self, line: LaneQueue, waiter: Waiter, now: float) -> None:
         """Raise for a call that cannot be admitted in time, as far as that is known already."""
         if line.denial is not None and line.parked and not waiter.patient:
             raise exhausted(line.denial)
@@ -276,7 +275,7 @@ class Scheduler:
         if now + least > waiter.deadline:
             raise WaitTooLong(least, why(line.denial))
 
-    def _least_wait(self, line: Line, ahead: int, now: float) -> float:
+    def _least_wait(self, line: LaneQueue, ahead: int, now: float) -> float:
         """Seconds that pass at least while ``ahead`` calls of ``line`` go first."""
         limits = self._limits
         known = max(0.0, line.until - now)
@@ -293,7 +292,7 @@ class Scheduler:
         waited = waiter.deadline - waiter.since
         waiter.resolve(WaitTooLong(waited, "calls that came earlier"))
 
-    def _send_away(self, line: Line, denial: Denial) -> None:
+    def _send_away(self, line: LaneQueue, denial: Denial) -> None:
         """The head has learnt of a long wait that some of those behind it will not want."""
         for waiter in list(line.behind):
             verdict: Exception | None = None
@@ -307,7 +306,7 @@ class Scheduler:
 
     # -- the head ---------------------------------------------------------------------------------
 
-    async def _lead(self, line: Line, waiter: Waiter) -> Slot:
+    async def _lead(self, line: LaneQueue, waiter: Waiter) -> Slot:
         """Ask for a place until there is one."""
         forget: Callable[[], None] | None = None
         other = self._interactive if line is self._bulk else self._bulk
@@ -343,7 +342,7 @@ class Scheduler:
             if forget is not None:
                 forget()
 
-    async def _admit_behind(self, line: Line, memory: MemoryLedger) -> None:
+    async def _admit_behind(self, line: LaneQueue, memory: MemoryLedger) -> None:
         """Give slots to those behind the head that leaves; nothing here waits."""
         for _ in range(AT_ONCE):
             waiter = line.behind.first()
@@ -358,7 +357,7 @@ class Scheduler:
             line.behind.pop()
             waiter.resolve(self._admit(line, waiter, answer, asked))
 
-    def _admit(self, line: Line, waiter: Waiter | None, place: int, asked: float) -> Slot:
+    def _admit(self, line: LaneQueue, waiter: Waiter | None, place: int, asked: float) -> Slot:
         if line is self._bulk:
             line.token = False
             self._streak = 0
@@ -372,7 +371,7 @@ class Scheduler:
                 self._tell(Waited(organization=self.organization, lane=line.lane, seconds=waited))
         return Slot(self, place, asked + self._ledger.lease(self._limits))
 
-    def _turn_down(self, line: Line, other: Line, waiter: Waiter, denial: Denial) -> None:
+    def _turn_down(self, line: LaneQueue, other: LaneQueue, waiter: Waiter, denial: Denial) -> None:
         """Note a denial; raise where the head does not want to wait for so long."""
         now = self.clock.monotonic()
         before = line.until
@@ -392,7 +391,7 @@ class Scheduler:
         if until > waiter.deadline or now >= waiter.deadline:
             raise WaitTooLong(max(until - now, now - waiter.since), why(denial))
 
-    async def _take_token(self, line: Line, waiter: Waiter) -> None:
+    async def _take_token(self, line: LaneQueue, waiter: Waiter) -> None:
         """Have the lane hold a token of the bucket."""
         while not await self._has_token(line):
             wait = refills_in(self._filled()) / self._limits.rate
@@ -405,7 +404,7 @@ class Scheduler:
             finally:
                 line.pacing = False
 
-    async def _has_token(self, line: Line) -> bool:
+    async def _has_token(self, line: LaneQueue) -> bool:
         """Whether the lane holds a token now; takes one, at once, if there is one."""
         if not line.token and (bucket := self._filled()).has_capacity():
             await bucket.acquire()  # at once: there is capacity
@@ -424,7 +423,7 @@ class Scheduler:
         known = denial.again if denial.wait is None else denial.wait
         return poll if known is None else min(known, poll)
 
-    async def _sleep(self, line: Line, waiter: Waiter, seconds: float) -> None:
+    async def _sleep(self, line: LaneQueue, waiter: Waiter, seconds: float) -> None:
         """Until something changed, or ``seconds`` or the deadline have passed."""
         waiter.waited = True
         seconds = min(seconds, max(0.0, waiter.deadline - self.clock.monotonic()))
@@ -444,18 +443,18 @@ class Scheduler:
     def _nobody_waits(self) -> bool:
         return self._interactive.head is None and self._bulk.head is None
 
-    def _ready(self, line: Line) -> bool:
+    def _ready(self, line: LaneQueue) -> bool:
         """Whether the head of ``line`` would go if only there were a place."""
         if line.head is None or line.aside:
             return False
         return line is self._interactive or line.token or not self._paced
 
-    def _others_turn(self, line: Line) -> bool:
+    def _others_turn(self, line: LaneQueue) -> bool:
         if line is self._bulk:
             return self._ready(self._interactive) and self._streak < BULK_SHARE - 1
         return self._ready(self._bulk) and self._streak >= BULK_SHARE - 1
 
-    def _pass_on(self, line: Line) -> None:
+    def _pass_on(self, line: LaneQueue) -> None:
         """The head leaves, admitted or not: the next one leads, and the other lane looks again."""
         line.clear()
         while True:

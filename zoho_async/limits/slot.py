@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
 from zoho_async.clock import Clock
-from zoho_async.limits.figures import Quota, Refusal
-from zoho_async.limits.state import Ending
+from zoho_async.limits.models import Quota, Refusal
+from zoho_async.limits.usage import Ending
 
 #: What is to be awaited.
 Settling: TypeAlias = Coroutine[Any, Any, None]

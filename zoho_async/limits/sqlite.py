@@ -42,12 +42,13 @@ import msgspec
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process
-from zoho_async.limits import machine, state
+from zoho_async.limits import machine
+from zoho_async.limits import usage as state
 from zoho_async.limits.database import BUSY, Database
-from zoho_async.limits.figures import Lane, Limits, Snapshot
 from zoho_async.limits.file_watch import FileWatch
+from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.open_calls import Loop, OpenCalls, this_loop
-from zoho_async.limits.state import DRIFT, Denial, Ending, Usage
+from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from zoho_async.paging.completeness import CLOCKS, Completeness, Pass, is_certain, missing, verdict
-from zoho_async.paging.listing import Listing
+from zoho_async.paging.list_query import Listing
 from zoho_async.paging.source import Fetched
 from zoho_async.paging.times import RowTimes
 

@@ -11,10 +11,10 @@ import msgspec
 
 from zoho_async.operation import ListOperation
 from zoho_async.paging.completeness import Completeness
-from zoho_async.paging.listing import listing
-from zoho_async.paging.source import PageSource, Reading, Sheet, fetch
+from zoho_async.paging.list_query import listing
+from zoho_async.paging.lookahead import Turned, Walk
+from zoho_async.paging.source import PageSource, RowReading, Sheet, fetch
 from zoho_async.paging.times import CREATED, MODIFIED, RowTimes, moment, times_of
-from zoho_async.paging.walk import Turned, Walk
 from zoho_async.wire import PageContext, Record, raw_page, row_id
 
 T = TypeVar("T")
@@ -236,12 +236,12 @@ class Pager(Generic[T_co]):
         )
 
     def _walk(
-        self, reading: Reading[Any], first: int | None = None, *, whole: bool = False
+        self, reading: RowReading[Any], first: int | None = None, *, whole: bool = False
     ) -> Walk[Any]:
         first = first or self._listing.first
         return Walk(self._zoho, self._listing, reading, first, whole=whole, ended=self._ended)
 
-    def _records(self) -> Reading[T_co]:
+    def _records(self) -> RowReading[T_co]:
         """Rows as records."""
         operation, decoder = self._listing.operation, self._zoho.decoder
 
@@ -251,11 +251,13 @@ class Pager(Generic[T_co]):
 
         id_of = _id_of(operation)
         times = _times_of(operation)
-        return Reading(
+        return RowReading(
             sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)], times
         )
 
-    def _raws(self, times: Callable[[msgspec.Raw], RowTimes] | None = None) -> Reading[msgspec.Raw]:
+    def _raws(
+        self, times: Callable[[msgspec.Raw], RowTimes] | None = None
+    ) -> RowReading[msgspec.Raw]:
         """Rows as their bytes."""
         operation = self._listing.operation
 
@@ -263,7 +265,7 @@ class Pager(Generic[T_co]):
             page = raw_page(operation, body)
             return Sheet(page.rows, page.context, dict)
 
-        return Reading(sheet, lambda rows: [row_id(operation, row) for row in rows], times)
+        return RowReading(sheet, lambda rows: [row_id(operation, row) for row in rows], times)
 
 
 def _id_of(operation: ListOperation[T]) -> Callable[[T], object]:

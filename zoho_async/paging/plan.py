@@ -67,7 +67,7 @@ def depth(rate: float, latency: float) -> int:
     return max(1, min(MOST_AHEAD, math.ceil(busy) + 1))
 
 
-class Plan:
+class PagePlan:
     """The state of one walk through a list, from page ``first`` on.
 
     ``per_page`` is the page size asked for. ``complete`` marks a read that must prove its end.

@@ -10,11 +10,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from zoho_async.events import Event
+from zoho_async.http.transport import Answer
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
-from zoho_async.paging.listing import Listing
+from zoho_async.paging.list_query import Listing
 from zoho_async.paging.times import RowTimes
-from zoho_async.transport import Answer
 from zoho_async.wire import Decoder, PageContext
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Sheet(msgspec.Struct, Generic[R], frozen=True):
     extra: Callable[[], dict[str, Any]]
 
 
-class Reading(msgspec.Struct, Generic[R], frozen=True):
+class RowReading(msgspec.Struct, Generic[R], frozen=True):
     """How a walk reads bodies: into a sheet (raises `Unreadable`), and rows' ids ("": none).
 
     ``times`` are those of a row, None where the reader judges completeness itself.
@@ -80,7 +80,7 @@ class Fetched(msgspec.Struct, Generic[R], frozen=True):
 
 
 async def fetch(
-    zoho: PageSource, listing: Listing[Any], reading: Reading[R], query: Mapping[str, object]
+    zoho: PageSource, listing: Listing[Any], reading: RowReading[R], query: Mapping[str, object]
 ) -> Fetched[R]:
     """One page, decoded. Raises what the session raises."""
     answer, sheet = await zoho.fetch_page(

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 
 MODIFIED: Final = "last_modified_time"
 CREATED: Final = "created_time"

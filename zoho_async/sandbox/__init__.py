@@ -4,21 +4,20 @@ async with Sandbox(sizes={"books.invoices": 400}) as zoho:
     ...  # point any client at zoho.url, with zoho.environment()
 """
 
-from zoho_async.sandbox.accounts import TokenRules
-from zoho_async.sandbox.clock import Clock
-from zoho_async.sandbox.faults import FAULTS, Fault, FaultKind, read_rules
-from zoho_async.sandbox.latency import Lag, Latency, LongTail, parse_lag
-from zoho_async.sandbox.limits import LimitRules, Window
-from zoho_async.sandbox.proxy import Proxy
-from zoho_async.sandbox.requests import Arrival
+from zoho_async.sandbox.oauth.server import TokenRules
+from zoho_async.sandbox.pipeline import Arrival
 from zoho_async.sandbox.server import Sandbox
-from zoho_async.sandbox.spoiling import ODD_VALUES
+from zoho_async.sandbox.simulation.clock import SandboxClock
+from zoho_async.sandbox.simulation.fault_effects import ODD_VALUES
+from zoho_async.sandbox.simulation.faults import FAULTS, Fault, FaultKind, read_rules
+from zoho_async.sandbox.simulation.latency import Lag, Latency, LongTail, parse_lag
+from zoho_async.sandbox.simulation.proxy import Proxy
+from zoho_async.sandbox.simulation.rate_limits import LimitRules, Window
 
 __all__ = [
     "FAULTS",
     "ODD_VALUES",
     "Arrival",
-    "Clock",
     "Fault",
     "FaultKind",
     "Lag",
@@ -27,6 +26,7 @@ __all__ = [
     "LongTail",
     "Proxy",
     "Sandbox",
+    "SandboxClock",
     "TokenRules",
     "Window",
     "parse_lag",

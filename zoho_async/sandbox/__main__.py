@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 
 from zoho_async.errors import ConfigurationError
-from zoho_async.sandbox.latency import Lag, parse_lag
 from zoho_async.sandbox.server import Sandbox
+from zoho_async.sandbox.simulation.latency import Lag, parse_lag
 
 
 def main(argv: Sequence[str] | None = None) -> int:

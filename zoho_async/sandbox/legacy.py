@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
-from zoho_async.sandbox.replies import ApiRefusal, Reply
-from zoho_async.sandbox.store import Store
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply
 
 #: What the sandbox's own account proves itself with.
 EMAIL: Final = "sam@example.com"
@@ -29,16 +29,16 @@ _PER_PAGE: Final = 200
 _STAMP: Final = "#\n#Tue Nov 30 02:16:57 PST 2010\n"
 
 
-def create_authtoken(form: Mapping[str, str]) -> Reply:
+def create_authtoken(form: Mapping[str, str]) -> ApiReply:
     """The accounts server's answer to a posted form, lines of ``KEY=VALUE``."""
     cause = ""
     if form.get("EMAIL_ID") != EMAIL or form.get("PASSWORD") != PASSWORD:
         cause = "INVALID_PASSWORD" if form.get("EMAIL_ID") == EMAIL else "NO_SUCH_USER"
     lines = f"CAUSE={cause}\nRESULT=FALSE\n" if cause else f"AUTHTOKEN={AUTHTOKEN}\nRESULT=TRUE\n"
-    return Reply(body=(_STAMP + lines).encode(), code=None, content_type="text/plain")
+    return ApiReply(body=(_STAMP + lines).encode(), code=None, content_type="text/plain")
 
 
-def answer(method: str, path: str, form: Mapping[str, str], store: Store) -> Reply:
+def answer(method: str, path: str, form: Mapping[str, str], store: Store) -> ApiReply:
     """What the API answers; ``form`` is the query of a GET or the body of a POST."""
     try:
         return _xml("1", "".join(_answered(method, path, form, store)))
@@ -86,8 +86,8 @@ def _whole(form: Mapping[str, str], name: str, default: int) -> int:
     return int(text) if text.isdecimal() and 0 < int(text) < 1_000_000 else default
 
 
-def _xml(status: str, inside: str, *, http: int = 200, code: int = 0) -> Reply:
+def _xml(status: str, inside: str, *, http: int = 200, code: int = 0) -> ApiReply:
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Response status="{status}">{inside}</Response>'
     )
-    return Reply(status=http, code=code, body=body.encode(), content_type=_XML)
+    return ApiReply(status=http, code=code, body=body.encode(), content_type=_XML)

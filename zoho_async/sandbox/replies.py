@@ -14,7 +14,7 @@ ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 JSON_TYPE: Final = "application/json;charset=UTF-8"
 
 
-class Page(msgspec.Struct, kw_only=True):
+class ReplyPage(msgspec.Struct, kw_only=True):
     """A page of a list before it is joined: rows as bytes under ``key``, and its context."""
 
     key: str
@@ -27,7 +27,7 @@ class Page(msgspec.Struct, kw_only=True):
         return body % (self.key.encode(), b",".join(self.rows), context)
 
 
-class Reply(msgspec.Struct, kw_only=True):
+class ApiReply(msgspec.Struct, kw_only=True):
     """A whole answer: HTTP ``status``, ``body``, further ``headers`` and Zoho's own ``code``.
 
     A list's answer keeps its ``page`` apart, so that a fault can still change it.
@@ -38,7 +38,7 @@ class Reply(msgspec.Struct, kw_only=True):
     code: int | None = 0
     content_type: str = JSON_TYPE
     headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
-    page: Page | None = None
+    page: ReplyPage | None = None
 
     def content(self) -> bytes:
         return self.body if self.page is None else self.page.joined()
@@ -56,11 +56,11 @@ class ApiRefusal(Exception):
         self.message: Final = message
         self.error_info: Final = error_info
 
-    def reply(self) -> Reply:
+    def reply(self) -> ApiReply:
         body: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.error_info is not None:
             body["error_info"] = self.error_info
-        return Reply(status=self.status, code=self.code, body=ENCODER.encode(body))
+        return ApiReply(status=self.status, code=self.code, body=ENCODER.encode(body))
 
 
 def invalid(parameter: str) -> ApiRefusal:
@@ -79,10 +79,10 @@ def success(
     *,
     status: int = 200,
     headers: dict[str, str] | None = None,
-) -> Reply:
+) -> ApiReply:
     """``{code: 0, message, **values}``."""
     body = ENCODER.encode({"code": 0, "message": message, **(values or {})})
-    return Reply(status=status, body=body, headers=headers or {})
+    return ApiReply(status=status, body=body, headers=headers or {})
 
 
 def pointed(amount: Decimal) -> Decimal:

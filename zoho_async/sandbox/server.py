@@ -17,20 +17,20 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from zoho_async.sandbox import control, page, requests
-from zoho_async.sandbox.accounts import Accounts, TokenRules
-from zoho_async.sandbox.clock import Clock
-from zoho_async.sandbox.faults import Fault, Faults
+from zoho_async.sandbox import admin, dashboard, pipeline
+from zoho_async.sandbox.api.organizations import made_before
+from zoho_async.sandbox.api.organizations import rows as organization_rows
+from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.data.persistence import Persistence
+from zoho_async.sandbox.data.seed import SampleData
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.hosts import Hosts
-from zoho_async.sandbox.keep import Keep
-from zoho_async.sandbox.latency import Latency
-from zoho_async.sandbox.limits import Judge, LimitRules, Window
-from zoho_async.sandbox.organizations import made_before
-from zoho_async.sandbox.organizations import rows as organization_rows
-from zoho_async.sandbox.requests import Arrival
-from zoho_async.sandbox.routes import operations
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.world import World
+from zoho_async.sandbox.oauth.server import Accounts, TokenRules
+from zoho_async.sandbox.pipeline import Arrival
+from zoho_async.sandbox.simulation.clock import SandboxClock
+from zoho_async.sandbox.simulation.faults import Fault, Faults
+from zoho_async.sandbox.simulation.latency import Latency
+from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules, Window
 
 
 class Sandbox:
@@ -97,7 +97,7 @@ class Sandbox:
         #: Requests that no description knows, or that the sandbox does not play.
         self.unknown: list[Arrival] = []
         self.url = ""
-        self.clock: Final = Clock(speed, now)
+        self.clock: Final = SandboxClock(speed, now)
         self.judge: Final = Judge(self.limits, self.clock.now())
         self.rules: Final = Faults(self.faults, seed)
         self.chance: Final = random.Random(seed)
@@ -110,9 +110,9 @@ class Sandbox:
             speed=speed,
         )
         given = dict.fromkeys([organization, *(organizations or ())])
-        self._keep: Final = Keep(Path(file) if file is not None else None)
+        self._keep: Final = Persistence(Path(file) if file is not None else None)
         self.stores: Final = [
-            *(Store(World(seed, name, sizes or {}), self._keep) for name in given),
+            *(Store(SampleData(seed, name, sizes or {}), self._keep) for name in given),
             *made_before(self._keep, seed, tuple(given)),
         ]
         self._address = host, port
@@ -153,13 +153,13 @@ class Sandbox:
         if refusal is not None:
             return refusal
         path = request.path
-        if path in page.PATHS and request.method == "GET":
-            return page.answer(self, request)
-        if path.startswith(control.OWN):
-            return await control.control(self, request)
-        if requests.is_for_accounts(path):
-            return await requests.accounts(self, request)
-        return await requests.api(self, request)
+        if path in dashboard.PATHS and request.method == "GET":
+            return dashboard.answer(self, request)
+        if path.startswith(admin.OWN):
+            return await admin.control(self, request)
+        if pipeline.is_for_accounts(path):
+            return await pipeline.accounts(self, request)
+        return await pipeline.api(self, request)
 
     def note(self, arrival: Arrival) -> None:
         """Remember a request to the API, and wake who waits for it."""
@@ -266,4 +266,4 @@ class Sandbox:
 
     def state(self) -> dict[str, Any]:
         """Counts, as ``/__sandbox__/state`` tells them."""
-        return control.state(self)
+        return admin.state(self)

@@ -28,8 +28,8 @@ from typing import Any, Final, Literal, get_origin
 
 import msgspec
 
+from zoho_async.wire.coerce import UNFIT, json_kind, refit_plain
 from zoho_async.wire.encode import amount, moment
-from zoho_async.wire.fit import UNFIT, json_kind, refit_plain
 from zoho_async.wire.percentage import Percentage, without_sign
 from zoho_async.wire.shape import Shape, fields_of
 from zoho_async.wire.text import is_array, is_blank, is_object

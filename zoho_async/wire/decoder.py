@@ -1,7 +1,7 @@
 """From the bytes of a reply to the values that its description promises.
 
 The fast way is one typed decoding of the whole reply, blanks taken out beforehand. Only when that
-fails is the reply read as plain values and made to fit (see `zoho_async.wire.fit`); a reply that
+fails is the reply read as plain values and made to fit (see `zoho_async.wire.coerce`); a reply that
 fits costs nothing for the care taken of others.
 
 A list without its key is an empty list only where something else vouches for the reply: its
@@ -21,11 +21,11 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 from zoho_async.events import Observer
 from zoho_async.operation import ListOperation, Operation, T
+from zoho_async.wire.coerce import Fitter, fit_value
 from zoho_async.wire.drift import Drift
-from zoho_async.wire.fit import Fitter, fit_value
 from zoho_async.wire.identity import (
     creates,
     is_another,

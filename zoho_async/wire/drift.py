@@ -8,7 +8,7 @@ from typing import Final
 
 from zoho_async.errors import DecodeError
 from zoho_async.events import Drifted, Observer
-from zoho_async.wire.fit import Lost
+from zoho_async.wire.coerce import Lost
 
 _TOLD: Final = frozenset(10**power for power in range(12))
 

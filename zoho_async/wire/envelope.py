@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 from zoho_async.wire.text import UNDECODABLE, Unreadable, untyped_object
 
 __all__ = ["Envelope", "Unreadable", "read_envelope"]

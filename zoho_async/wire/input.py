@@ -12,7 +12,7 @@ from typing import Any, Final, Self, cast
 
 import msgspec
 
-from zoho_async.decoders import describe
+from zoho_async._msgspec import describe
 from zoho_async.wire.copying import Copier, Uncopied
 from zoho_async.wire.encode import FLOAT_REFUSED
 from zoho_async.wire.record import Record

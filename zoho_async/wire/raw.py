@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 from zoho_async.operation import ListOperation
-from zoho_async.wire.fit import Fitter
+from zoho_async.wire.coerce import Fitter
 from zoho_async.wire.identity import other_rows
 from zoho_async.wire.record import CONTEXT, PageContext, remember
 from zoho_async.wire.sent import Sent

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 from zoho_async.wire.shape import Shape, fields_of
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, is_object, mended, untyped
 

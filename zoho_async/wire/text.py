@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn, TypeGuard
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
+from zoho_async._msgspec import decoder_of
 
 
 class Unreadable(ValueError):

@@ -18,7 +18,7 @@ At most ``limit`` calls of all workers arrive in any ``window`` seconds.
 2. A usage that is missing although it was written gives no place before the time of that writing +
    `settled`.
 3. A worker sends alone from `quiet` after its last script that may have reached Redis, until
-   ``alone`` seconds after that, and at most its share (`zoho_async.limits.alone`).
+   ``alone`` seconds after that, and at most its share (`zoho_async.limits.redis.offline`).
 4. Connected workers use the limit less the shares of registered workers that are not connected.
 5. Before birth + `reach`, connected workers use the sum of their shares, if there are any shares.
 6. A worker that sent alone is connected only after it has entered all that it sent.
@@ -68,9 +68,9 @@ from collections.abc import Collection
 
 import msgspec
 
-from zoho_async.limits.alone import part
-from zoho_async.limits.figures import Limits
-from zoho_async.limits.state import DRIFT
+from zoho_async.limits.models import Limits
+from zoho_async.limits.redis.offline import part
+from zoho_async.limits.usage import DRIFT
 
 
 class Share(msgspec.Struct, frozen=True):

@@ -15,16 +15,23 @@ import msgspec
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process, keep
-from zoho_async.limits import state
-from zoho_async.limits.alone import AGAIN
-from zoho_async.limits.figures import Lane, Limits, Snapshot
-from zoho_async.limits.gate import NEVER
+from zoho_async.limits import usage as state
+from zoho_async.limits.block import NEVER
+from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.redis import epoch as epochs
+from zoho_async.limits.redis.connection import (
+    Away,
+    CachedUsage,
+    Memory,
+    Owed,
+    RedisConnection,
+    Settings,
+)
 from zoho_async.limits.redis.epoch import Epoch
-from zoho_async.limits.redis.link import Away, Known, Link, Memory, Owed, Settings
 from zoho_async.limits.redis.merge import merge
-from zoho_async.limits.redis.script import EPOCH, INITIALIZE, Reply, name, sha_of
-from zoho_async.limits.state import DRIFT, Denial, Ending, Usage
+from zoho_async.limits.redis.offline import AGAIN
+from zoho_async.limits.redis.script import EPOCH, INITIALIZE, ScriptReply, name, sha_of
+from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 T = TypeVar("T")
 #: What an operation writes if it is not denied: a refusal concerns the account too.
@@ -122,7 +129,9 @@ class RedisLedger:
         self._lease: Final = lease
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(_Row)
-        self._links: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Link]] = WeakKeyDictionary()
+        self._links: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, RedisConnection]] = (
+            WeakKeyDictionary()
+        )
         self._process: Final = Process()
         #: The time that the server takes for its own, None for its clock's; tests hold it.
         self._time: Callable[[], float] | None = None
@@ -211,7 +220,13 @@ class RedisLedger:
     # -- one operation ------------------------------------------------------------------------
 
     async def _take(
-        self, link: Link, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self,
+        link: RedisConnection,
+        key: str,
+        account: str,
+        lane: Lane,
+        limits: Limits,
+        clock: Clock,
     ) -> int | Denial:
         def decide(seen: _Seen) -> int | Denial:
             wait = seen.starts_in(limits, self._lease)
@@ -241,7 +256,13 @@ class RedisLedger:
         return answer
 
     async def _take_alone(
-        self, link: Link, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self,
+        link: RedisConnection,
+        key: str,
+        account: str,
+        lane: Lane,
+        limits: Limits,
+        clock: Clock,
     ) -> int | Denial:
         """A place of this worker's share, if Redis has been away for long enough, and not longer.
 
@@ -261,7 +282,7 @@ class RedisLedger:
 
     async def _settle(
         self,
-        link: Link,
+        link: RedisConnection,
         key: str,
         account: str,
         place: int,
@@ -298,7 +319,7 @@ class RedisLedger:
 
     async def _change(
         self,
-        link: Link,
+        link: RedisConnection,
         key: str,
         account: str,
         limits: Limits,
@@ -340,16 +361,16 @@ class RedisLedger:
 
     async def _ask(
         self,
-        link: Link,
+        link: RedisConnection,
         key: str,
         account: str,
         given: tuple[str | bytes, ...],
         epoch: str | None = None,
-    ) -> Reply:
+    ) -> ScriptReply:
         held = None if self._time is None else self._time()
         return await link.ask(key, account, given, link.epoch if epoch is None else epoch, held)
 
-    def _good(self, known: Known, clock: Clock, limits: Limits, writes: _Writes) -> bool:
+    def _good(self, known: CachedUsage, clock: Clock, limits: Limits, writes: _Writes) -> bool:
         """Whether to decide on what was ``known``: others' deaths are seen by reading alone."""
         now = clock.monotonic()
         if known.clock is not clock or now >= known.read + self._lease / 3:
@@ -360,11 +381,11 @@ class RedisLedger:
 
     def _remember(
         self,
-        link: Link,
+        link: RedisConnection,
         key: str,
         account: str,
-        known: Known,
-        reply: Reply,
+        known: CachedUsage,
+        reply: ScriptReply,
         seen: _Seen,
         own: bytes,
         whole: bytes,
@@ -377,7 +398,7 @@ class RedisLedger:
             own_lost=None,
             whole_lost=None if whole or account == key else known.found.whole_lost,
         )
-        link.known[key] = Known(
+        link.known[key] = CachedUsage(
             found, reply.time, reply.since, reply.until, known.read, known.clock
         )
         link.remember(key, Memory(own, seen.row.born, reply.time, reply.until))
@@ -387,7 +408,13 @@ class RedisLedger:
     # -- what Redis holds, and what it should ---------------------------------------------------
 
     def _see(
-        self, link: Link, key: str, account: str, known: Known, fresh: bool, limits: Limits
+        self,
+        link: RedisConnection,
+        key: str,
+        account: str,
+        known: CachedUsage,
+        fresh: bool,
+        limits: Limits,
     ) -> tuple[_Seen, bool, bool]:
         """Both usages as of now; whether something in them must be written in any case."""
         found = known.found
@@ -407,13 +434,13 @@ class RedisLedger:
 
     def _read(
         self,
-        link: Link,
+        link: RedisConnection,
         key: str,
         packed: bytes,
         lost: float | None,
         epoch: Epoch,
         now: float,
-        known: Known,
+        known: CachedUsage,
         limits: Limits,
     ) -> tuple[_Row, bool]:
         """The usage as Redis gave it, brought to ``now``; whether it was changed otherwise."""
@@ -458,15 +485,17 @@ class RedisLedger:
         row.usage.serial = row.born = _number()
         row.epoch, row.base = epoch.id, dict(row.usage.day.hours)
 
-    def _enter_again(self, link: Link, key: str, row: _Row, memory: Memory, known: Known) -> None:
+    def _enter_again(
+        self, link: RedisConnection, key: str, row: _Row, memory: Memory, known: CachedUsage
+    ) -> None:
         """Enter what this worker remembers of a usage that was lost or set back."""
         passed = max(0.0, known.clock.monotonic() - memory.until) / DRIFT
         usage = self._decoder.decode(memory.packed).usage
         merge(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
         for place in link.mine.get(key, ()):
-            row.usage.open.setdefault(place, state.Place(row.now, link.name))
+            row.usage.open.setdefault(place, state.LoggedCall(row.now, link.name))
 
-    def _recall(self, link: Link, key: str, now: float) -> Usage | None:
+    def _recall(self, link: RedisConnection, key: str, now: float) -> Usage | None:
         """What this worker remembers of a usage, by its own clock."""
         memory = link.remembered.get(key)
         if memory is None:
@@ -475,7 +504,9 @@ class RedisLedger:
         state.shift(usage, memory.until - memory.time)
         return usage
 
-    def _tidy(self, link: Link, key: str, row: _Row, alive: set[str], limits: Limits) -> bool:
+    def _tidy(
+        self, link: RedisConnection, key: str, row: _Row, alive: set[str], limits: Limits
+    ) -> bool:
         """Give back unknown places, and abandon those of workers that are gone.
 
         True if there were any. That must be written: what it comes to depends on the moment.
@@ -496,24 +527,24 @@ class RedisLedger:
 
     # -- while calls are open, or Redis is away -------------------------------------------------
 
-    def _keep(self, link: Link) -> None:
+    def _keep(self, link: RedisConnection) -> None:
         """Have the lease renewed, and what is owed paid, while there is need."""
         if (link.keeper is None or link.keeper.done()) and self._needed(link):
             link.keeper = asyncio.get_running_loop().create_task(
                 self._renew(link), name="zoho_async lease"
             )
 
-    def _needed(self, link: Link) -> bool:
+    def _needed(self, link: RedisConnection) -> bool:
         """A share is kept for a worker whose last script is known, so that one renews always."""
         return bool(link.mine or link.owed or self._settings.share is not None)
 
-    async def _renew(self, link: Link) -> None:
+    async def _renew(self, link: RedisConnection) -> None:
         while self._needed(link):
             await asyncio.sleep(min(AGAIN, self._lease / 3))
             with suppress(Away, LedgerError, ConfigurationError):
                 await self._beat(link)
 
-    async def _beat(self, link: Link) -> None:
+    async def _beat(self, link: RedisConnection) -> None:
         """Renew the lease, or see whether Redis is back, and write what could not be written."""
         if link.away is not None:
             await self._return(link)
@@ -521,7 +552,7 @@ class RedisLedger:
             await self._ask(link, "", "", ())
         await self._pay(link)
 
-    async def _return(self, link: Link) -> None:
+    async def _return(self, link: RedisConnection) -> None:
         """Come back to a Redis that was away, with all that was sent without it. Raises `Away`.
 
         No script here renews the lease but the last one: until then the others leave this worker's
@@ -550,7 +581,7 @@ class RedisLedger:
                 link.away = link.clock.monotonic()  # the lease may have been renewed
                 raise
 
-    async def _pay(self, link: Link) -> None:
+    async def _pay(self, link: RedisConnection) -> None:
         """Write the endings that could not be written when they came."""
         for _ in range(len(link.owed)):
             one = link.owed.pop(0)
@@ -573,12 +604,12 @@ class RedisLedger:
                 keep(link)
             self._links.clear()
 
-    def _link(self, clock: Clock | None = None) -> Link:
+    def _link(self, clock: Clock | None = None) -> RedisConnection:
         self._check_process()
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
-            link = self._links[loop] = Link(self._settings)
+            link = self._links[loop] = RedisConnection(self._settings)
         if clock is not None:
             link.clock = clock
         return link
@@ -593,14 +624,14 @@ def _number() -> int:
     return random.getrandbits(50)
 
 
-def _read_now(reply: Reply, clock: Clock) -> Known:
+def _read_now(reply: ScriptReply, clock: Clock) -> CachedUsage:
     """What ``reply`` gave, to decide on."""
     if reply.found is None:
         raise LedgerError("Redis wrote what it was not asked to write")
-    return Known(reply.found, reply.time, reply.since, reply.until, reply.until, clock)
+    return CachedUsage(reply.found, reply.time, reply.since, reply.until, reply.until, clock)
 
 
-def _bounds(known: Known, monotonic: float) -> tuple[float, float]:
+def _bounds(known: CachedUsage, monotonic: float) -> tuple[float, float]:
     """The earliest that it may be at the server by this machine's clock, and how much later."""
     earliest = known.time + max(0.0, monotonic - known.until) / DRIFT
     latest = known.time + max(0.0, monotonic - known.since) * DRIFT

@@ -10,11 +10,11 @@ that are still open are, because their replies may take longer than ``linger``.
 
 from __future__ import annotations
 
-from zoho_async.limits import day as days
-from zoho_async.limits import state
-from zoho_async.limits.day import Day
-from zoho_async.limits.gate import Gate
-from zoho_async.limits.state import Usage
+from zoho_async.limits import daily_quota as days
+from zoho_async.limits import usage as state
+from zoho_async.limits.block import Block
+from zoho_async.limits.daily_quota import Day
+from zoho_async.limits.usage import Usage
 
 
 def merge(usage: Usage, base: dict[int, int], memory: Usage, passed: float, now: float) -> None:
@@ -25,7 +25,7 @@ def merge(usage: Usage, base: dict[int, int], memory: Usage, passed: float, now:
     usage.slowest = max(usage.slowest, memory.slowest)
 
 
-def _merge_gate(gate: Gate, memory: Gate) -> None:
+def _merge_gate(gate: Block, memory: Block) -> None:
     if memory.opens > gate.opens:
         gate.closed = max(gate.closed, memory.closed)
         gate.opens = memory.opens

@@ -138,7 +138,7 @@ class Found(msgspec.Struct, frozen=True):
     whole_lost: float | None = None
 
 
-class Reply(msgspec.Struct, frozen=True):
+class ScriptReply(msgspec.Struct, frozen=True):
     """The script's answer; ``found`` is None if what was given is written.
 
     ``time`` is the server's, ``since`` and ``until`` this machine's (monotonic) when it was asked
@@ -155,7 +155,7 @@ class Reply(msgspec.Struct, frozen=True):
     found: Found | None
 
 
-def understood(answer: list[Any], since: float, until: float) -> Reply:
+def understood(answer: list[Any], since: float, until: float) -> ScriptReply:
     """What the script gave."""
     registered = answer[2] == b"1"
     over = float(answer[2]) if answer[2] and not registered else None
@@ -172,7 +172,7 @@ def understood(answer: list[Any], since: float, until: float) -> Reply:
             float(answer[9]) if answer[9] else None,
             float(answer[10]) if answer[10] else None,
         )
-    return Reply(float(answer[1]), since, until, registered, over, found)
+    return ScriptReply(float(answer[1]), since, until, registered, over, found)
 
 
 def name(key: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from zoho_async.sandbox.data.seed import GIVEN, SampleData, day_formatted, person_id, stamp
 from zoho_async.sandbox.records.resource import (
     ACTIVE,
     INACTIVE,
     Record,
-    Resource,
+    ResourceRules,
     settle_custom_fields,
 )
-from zoho_async.sandbox.world import GIVEN, World, day_formatted, person_id, stamp
 
 #: Some people are known by their last name only.
 _GIVEN: Final = (*GIVEN, "", "")
@@ -30,7 +30,7 @@ _ADDRESS: Final = (
 )
 
 
-class Contacts(Resource):
+class Contacts(ResourceRules):
     name: str = "books.contacts"
     path: str = "/contacts"
     key: str = "contacts"
@@ -67,7 +67,7 @@ class Contacts(Resource):
         "tags": [],
     }
 
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         draw = world.draw(self.name, index)
         name = world.party(index, draw)
         first = _GIVEN[draw[5] % 8]
@@ -122,7 +122,7 @@ class Contacts(Resource):
             "has_attachment": False,
         }
 
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         twins = ("customer_name", "vendor_name", "has_attachment")
         shared = {
             name: value
@@ -201,7 +201,7 @@ class Contacts(Resource):
             ],
         }
 
-    def settle(self, world: World, state: Record) -> None:
+    def settle(self, world: SampleData, state: Record) -> None:
         settle_custom_fields(world, state)
         state["customer_name"] = state["vendor_name"] = state["contact_name"]
         state["contact_type_formatted"] = str(state["contact_type"]).capitalize()

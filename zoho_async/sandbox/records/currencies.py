@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from zoho_async.sandbox.homes import Home, Homes, Shape
+from zoho_async.sandbox.data.resources import Home, Homes, Shape
+from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.world import World
 
 HOME: Final[Shape] = ("settings", "currencies")
 _KNOWN: Final = {
@@ -35,24 +35,24 @@ class Currencies(Described):
         super().__init__(home, homes, above)
         self.default_rows = len(_KNOWN)
 
-    def id_of(self, world: World, index: int) -> str:
+    def id_of(self, world: SampleData, index: int) -> str:
         if index == 0 and world.seeded:
             return world.currency_id
         return super().id_of(world, index)
 
-    def index_of(self, world: World, record_id: str) -> int | None:
+    def index_of(self, world: SampleData, record_id: str) -> int | None:
         if world.seeded and record_id == world.currency_id:
             return 0
         return super().index_of(world, record_id)
 
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         return _told(world, index, super().row(world, index))
 
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         return _told(world, index, super().detail(world, index, row))
 
 
-def _told(world: World, index: int, made: Record) -> Record:
+def _told(world: SampleData, index: int, made: Record) -> Record:
     base = index == 0
     code = _code(world.currency_code, index)
     name, symbol = _KNOWN.get(code, (code, code))

@@ -16,13 +16,21 @@ from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.sandbox.homes import Home, Homes
-from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
+from zoho_async.sandbox.data.resources import Home, Homes
+from zoho_async.sandbox.data.seed import (
+    GIVEN,
+    INSIDE,
+    PRIMARY_IDS,
+    SampleData,
+    day,
+    person_id,
+    stamp,
+)
+from zoho_async.sandbox.data.values import blank, is_list, is_object, told_fields
+from zoho_async.sandbox.records.resource import Record, ResourceRules, settle_custom_fields
 from zoho_async.sandbox.records.spans import within
 from zoho_async.sandbox.rules import statuses
 from zoho_async.sandbox.rules.documents import kind_at
-from zoho_async.sandbox.values import blank, is_list, is_object, told_fields
-from zoho_async.sandbox.world import GIVEN, INSIDE, PRIMARY_IDS, World, day, person_id, stamp
 
 Maker: TypeAlias = Callable[[int, bytes], Any]
 
@@ -42,7 +50,7 @@ _CONSTANTS: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Described(Resource):
+class Described(ResourceRules):
     """The records of one home; below a parent, those of that parent.
 
     ``parents`` are the names and ids of the records between the product and this home.
@@ -96,21 +104,21 @@ class Described(Resource):
     def has_numbers_for_ids(self) -> bool:
         return not self.id_field.endswith(("_code", "_name"))
 
-    def id_of(self, world: World, index: int) -> str:
+    def id_of(self, world: SampleData, index: int) -> str:
         if not self.has_numbers_for_ids:
             return f"{self.single}-{index + 1}"
         if self.home.parents:
             return world.inner_id(self._drawn, index)
         return world.id(self.name, index)
 
-    def index_of(self, world: World, record_id: str) -> int | None:
+    def index_of(self, world: SampleData, record_id: str) -> int | None:
         if self.home.parents:
             return world.inner_index(self._drawn, record_id)
         return world.index(self.name, record_id)
 
     # -- forms ----------------------------------------------------------------------------------
 
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         if self._makers is None:
             self._makers = [(f.name, self._maker(world, f)) for f in self.row_fields]
         draw = world.draw(self._drawn, index)
@@ -121,7 +129,7 @@ class Described(Resource):
             statuses.seeded(self.kind, made)
         return made
 
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         if self._detail_makers is None:
             fields = [*self.detail_fields, *self.row_fields]
             once = {field.name: field for field in reversed(fields)}
@@ -134,7 +142,7 @@ class Described(Resource):
             statuses.seeded(self.kind, made)
         return made
 
-    def fresh(self, world: World, index: int) -> Record:
+    def fresh(self, world: SampleData, index: int) -> Record:
         state: Record = {name: blank(field) for name, field in self.fields.items()}
         for name, value in (_CONSTANTS | _of_currency(world)).items():
             if name in state and not name.startswith(("comment", "quantity")):
@@ -158,7 +166,7 @@ class Described(Resource):
         prefix = _PREFIXES.get(self.single, self.single.replace("_", "")[:3].upper())
         return f"{prefix}-{index + 1:06d}"
 
-    def settle(self, world: World, state: Record) -> None:
+    def settle(self, world: SampleData, state: Record) -> None:
         sent: Any = state.get("custom_fields")
         if is_list(sent) and all(is_object(each) for each in sent):
             settle_custom_fields(world, state)
@@ -170,7 +178,7 @@ class Described(Resource):
             seeded = index is not None and index < world.size(self.name, self.default_rows)
             statuses.settle(self.kind, state, seeded=seeded, today=day(int(time.time())))
 
-    def _name_elements(self, world: World, state: Record, field: Field) -> None:
+    def _name_elements(self, world: SampleData, state: Record, field: Field) -> None:
         """Give ids to the lines, persons and so on that a caller sent without."""
         elements: Any = state.get(field.name)
         own = next((f"{_one(field.name)}_id" for f in field.fields if f.kind == "id"), "")
@@ -225,7 +233,7 @@ class Described(Resource):
 
     # -- makers ---------------------------------------------------------------------------------
 
-    def _maker(self, world: World, field: Field) -> Maker:
+    def _maker(self, world: SampleData, field: Field) -> Maker:
         name, salt = field.name, crc32(field.name.encode())
         if name == self.id_field:
             return lambda index, _: self.id_of(world, index)
@@ -256,7 +264,7 @@ class Described(Resource):
             case _:
                 return _always(blank(field))
 
-    def _id_maker(self, world: World, name: str, salt: int) -> Maker:
+    def _id_maker(self, world: SampleData, name: str, salt: int) -> Maker:
         if name in ("customer_id", "vendor_id") and self._homes.for_name(name):
             return lambda _, draw: world.customer(draw)[0]
         for target in self._homes.for_name(name):
@@ -271,7 +279,7 @@ class Described(Resource):
             return lambda index, _: world.inner_id(f"{self._drawn}/lines", index)
         return _always("")
 
-    def _text_maker(self, world: World, field: Field, salt: int) -> Maker:
+    def _text_maker(self, world: SampleData, field: Field, salt: int) -> Maker:
         name = field.name
         if name == "status" and self.statuses:
             words: Sequence[str] = self.statuses
@@ -299,11 +307,11 @@ class Described(Resource):
             return lambda _, draw: f"{name.split('_')[0]} {draw[9]}" if draw[10] % 2 else ""
         return _always("")
 
-    def _object_maker(self, world: World, field: Field) -> Maker:
+    def _object_maker(self, world: SampleData, field: Field) -> Maker:
         inner = [(each.name, self._inner_maker(world, each)) for each in field.fields]
         return lambda index, draw: {name: make(index, draw) for name, make in inner}
 
-    def _inner_maker(self, world: World, field: Field) -> Maker:
+    def _inner_maker(self, world: SampleData, field: Field) -> Maker:
         if field.name == self.id_field or field.name in self.parents:
             return self._maker(world, field)
         if field.name == "line_item_id":
@@ -332,7 +340,7 @@ def holder_of(facts: OperationFacts, home: Home | None) -> Field | None:
     return None
 
 
-def _of_currency(world: World) -> Record:
+def _of_currency(world: SampleData) -> Record:
     return {"currency_code": world.currency_code, "currency_symbol": world.currency_symbol}
 
 

@@ -7,18 +7,12 @@ import time
 from datetime import date, timedelta
 from typing import Any, Final
 
+from zoho_async.sandbox.data.seed import SampleData, amount_formatted, day, day_formatted, stamp
 from zoho_async.sandbox.records.items import Items, item_name
-from zoho_async.sandbox.records.resource import Record, Resource, settle_custom_fields
+from zoho_async.sandbox.records.resource import Record, ResourceRules, settle_custom_fields
 from zoho_async.sandbox.rules.amounts import exact, money, plain
 from zoho_async.sandbox.rules.documents import KINDS
 from zoho_async.sandbox.rules.statuses import settle
-from zoho_async.sandbox.world import (
-    World,
-    amount_formatted,
-    day,
-    day_formatted,
-    stamp,
-)
 
 _STATUSES: Final = ("draft", "sent", "overdue", "partially_paid", "paid", "paid", "paid", "void")
 _UNPAID: Final = frozenset({"sent", "overdue", "partially_paid", "viewed"})
@@ -27,7 +21,7 @@ _ADDRESS: Final = (
 )
 
 
-class Invoices(Resource):
+class Invoices(ResourceRules):
     name: str = "books.invoices"
     path: str = "/invoices"
     key: str = "invoices"
@@ -62,7 +56,7 @@ class Invoices(Resource):
         "reminders_sent": 0,
     }
 
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         draw = world.draw(self.name, index)
         customer_id, customer_name = world.customer(draw)
         status = _STATUSES[draw[6] % 8]
@@ -150,7 +144,7 @@ class Invoices(Resource):
             "tags": [],
         }
 
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         list_only = ("company_name", "country", "phone", "documents", "project_name", "due_days")
         shared = {
             name: value
@@ -205,7 +199,7 @@ class Invoices(Resource):
             "sales_channel": "direct_sales",
         }
 
-    def settle(self, world: World, state: Record) -> None:
+    def settle(self, world: SampleData, state: Record) -> None:
         settle_custom_fields(world, state)
         lines: list[Any] = state.get("line_items") or []
         taken = {str(line.get("line_item_id")) for line in lines}
@@ -234,7 +228,7 @@ class Invoices(Resource):
         state["current_sub_status"] = state["status"]
         state["status_formatted"] = str(state["status"]).replace("_", " ").title()
 
-    def fresh(self, world: World, index: int) -> Record:
+    def fresh(self, world: SampleData, index: int) -> Record:
         undated = {"date": "", "due_date": "", "due_days": "", "current_sub_status": "draft"}
         return super().fresh(world, index) | undated
 
@@ -262,7 +256,7 @@ def _lines(draw: bytes) -> list[tuple[int, int]]:
     ]
 
 
-def _line_items(world: World, index: int, draw: bytes) -> list[Record]:
+def _line_items(world: SampleData, index: int, draw: bytes) -> list[Record]:
     items = world.size(Items.name)
     rows: list[Record] = []
     for order, (quantity, cents) in enumerate(_lines(draw), 1):
@@ -321,7 +315,7 @@ def _line(
     }
 
 
-def _settled_line(world: World, line: Record, order: int, line_item_id: str) -> Record:
+def _settled_line(world: SampleData, line: Record, order: int, line_item_id: str) -> Record:
     """A line that a caller sent, with what follows from it; what it sent stays."""
     quantity = exact(line.get("quantity", 1))
     rate = exact(line.get("rate", 0))

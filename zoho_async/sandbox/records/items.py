@@ -5,31 +5,26 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from zoho_async.sandbox.data.seed import SampleData, amount_formatted, day_formatted, stamp
 from zoho_async.sandbox.records.resource import (
     ACTIVE,
     INACTIVE,
     Record,
-    Resource,
+    ResourceRules,
     settle_custom_fields,
-)
-from zoho_async.sandbox.world import (
-    World,
-    amount_formatted,
-    day_formatted,
-    stamp,
 )
 
 _THINGS: Final = ("Desk", "Lamp", "Cable", "Bolt", "Sensor", "Café crème", "Audit hour", "Coat")
 _COLOURS: Final = ("red", "blue", "plain", '5" black', "grün")
 
 
-def item_name(world: World, index: int) -> str:
+def item_name(world: SampleData, index: int) -> str:
     """The name of item ``index``, without making the whole row."""
     draw = world.draw(Items.name, index)
     return f"{_THINGS[draw[0] % 8]} {_COLOURS[draw[1] % 5]} {index}"
 
 
-class Items(Resource):
+class Items(ResourceRules):
     name: str = "books.items"
     path: str = "/items"
     key: str = "items"
@@ -59,7 +54,7 @@ class Items(Resource):
         "is_taxable": True,
     }
 
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         draw = world.draw(self.name, index)
         name = f"{_THINGS[draw[0] % 8]} {_COLOURS[draw[1] % 5]} {index}"
         rate: float | Decimal = int.from_bytes(draw[5:8], "big") / 100
@@ -113,7 +108,7 @@ class Items(Resource):
             "last_modified_time_formatted": day_formatted(modified),
         }
 
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         twins = ("item_name", "has_attachment", "zcrm_product_id")
         shared = {
             name: value
@@ -145,7 +140,7 @@ class Items(Resource):
             "created_by_name": "Sam Sandbox",
         }
 
-    def settle(self, world: World, state: Record) -> None:
+    def settle(self, world: SampleData, state: Record) -> None:
         settle_custom_fields(world, state)
         state["item_name"] = state["name"]
         state["rate_formatted"] = amount_formatted(state["rate"] or 0, world.currency_symbol)

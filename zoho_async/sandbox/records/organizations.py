@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from zoho_async.sandbox.data.seed import SampleData, day_formatted
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.world import World, day_formatted
 
 #: The one user of the sandbox.
 USER: Final = "Sam Sandbox"
@@ -26,7 +26,7 @@ _MONTHS: Final = (
 )
 
 
-def row(world: World, is_default: bool) -> Record:
+def row(world: SampleData, is_default: bool) -> Record:
     """What ``GET /organizations`` says of one organization."""
     name = world.party(0, world.draw("organization", 1)).rsplit(" ", 1)[0]
     return {
@@ -62,7 +62,7 @@ def row(world: World, is_default: bool) -> Record:
     }
 
 
-def detail(world: World, is_default: bool) -> Record:
+def detail(world: SampleData, is_default: bool) -> Record:
     """What ``GET /organizations/{organization_id}`` adds, in other types here and there."""
     return {
         **row(world, is_default),

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from zoho_async.sandbox.homes import Home, Homes
+from zoho_async.sandbox.data.resources import Home, Homes
+from zoho_async.sandbox.data.seed import SampleData, person_id, person_index
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.world import World, person_id, person_index
 
 IS_PRIMARY: Final = "is_primary_contact"
 #: A contact's fields that are its primary person's, and how the person calls them.
@@ -42,20 +42,20 @@ class Persons(Described):
         self._contact_id: Final = contact_id[1]
         self._contact: Final = contact
 
-    def id_of(self, world: World, index: int) -> str:
+    def id_of(self, world: SampleData, index: int) -> str:
         return person_id(self._contact_id, index) or super().id_of(world, index)
 
-    def index_of(self, world: World, record_id: str) -> int | None:
+    def index_of(self, world: SampleData, record_id: str) -> int | None:
         index = person_index(self._contact_id, record_id)
         return super().index_of(world, record_id) if index is None else index
 
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         return self._seeded(super().row(world, index), index)
 
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         return self._seeded(super().detail(world, index, row), index)
 
-    def settle(self, world: World, state: Record) -> None:
+    def settle(self, world: SampleData, state: Record) -> None:
         super().settle(world, state)
         state |= {name: value for name, value in self.parents.items() if name in state}
 

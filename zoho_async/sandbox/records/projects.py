@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from zoho_async.sandbox.records.resource import ACTIVE, INACTIVE, Record, Resource
-from zoho_async.sandbox.world import World, stamp
+from zoho_async.sandbox.data.seed import SampleData, stamp
+from zoho_async.sandbox.records.resource import ACTIVE, INACTIVE, Record, ResourceRules
 
 _WORK: Final = ("Website", "Audit", "Fit-out", "Study", "Migration", "Opéra", "Survey", "Rebrand")
 _BILLING: Final = (
@@ -14,7 +14,7 @@ _BILLING: Final = (
 )
 
 
-class Projects(Resource):
+class Projects(ResourceRules):
     name: str = "books.projects"
     path: str = "/projects"
     key: str = "projects"
@@ -42,7 +42,7 @@ class Projects(Resource):
         "users": [],
     }
 
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         draw = world.draw(self.name, index)
         customer_id, customer_name = world.customer(draw)
         return {
@@ -66,7 +66,7 @@ class Projects(Resource):
             "custom_fields": [],
         }
 
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         shared = (
             *("project_id", "project_name", "project_code", "customer_id", "customer_name"),
             *("description", "status", "billing_type", "rate", "total_hours", "billable_hours"),
@@ -119,6 +119,6 @@ class Projects(Resource):
             "documents": [],
         }
 
-    def settle(self, world: World, state: Record) -> None:
+    def settle(self, world: SampleData, state: Record) -> None:
         state["total_amount"] = state["rate"]
         state["un_billed_amount"] = f"{state['rate'] or 0:.3f}"

@@ -10,12 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Final, TypeAlias
 
-from zoho_async.sandbox.world import World, custom_field_forms, day_formatted
+from zoho_async.sandbox.data.seed import SampleData, custom_field_forms, day_formatted
 
 Record: TypeAlias = dict[str, Any]
 
 
-class Resource(ABC):
+class ResourceRules(ABC):
     """One resource: names, forms, rules. Holds no records."""
 
     #: ``product.resource``, as in the names of operations.
@@ -46,11 +46,11 @@ class Resource(ABC):
         """Whether a record's id tells its number (a code that people chose does not)."""
         return True
 
-    def id_of(self, world: World, index: int) -> str:
+    def id_of(self, world: SampleData, index: int) -> str:
         """The id of row ``index``."""
         return world.id(self.name, index)
 
-    def index_of(self, world: World, record_id: str) -> int | None:
+    def index_of(self, world: SampleData, record_id: str) -> int | None:
         """The row number behind an id, or None where no row can have it."""
         return world.index(self.name, record_id)
 
@@ -59,14 +59,14 @@ class Resource(ABC):
         return True
 
     @abstractmethod
-    def row(self, world: World, index: int) -> Record:
+    def row(self, world: SampleData, index: int) -> Record:
         """The list form of row ``index`` as the seed has it."""
 
     @abstractmethod
-    def detail(self, world: World, index: int, row: Record) -> Record:
+    def detail(self, world: SampleData, index: int, row: Record) -> Record:
         """The full form of row ``index``."""
 
-    def fresh(self, world: World, index: int) -> Record:
+    def fresh(self, world: SampleData, index: int) -> Record:
         """The state of a record that somebody makes now, before anything is filled in."""
         row = self.row(world, index)
         state = row | self.detail(world, index, row) | self.blanks
@@ -75,7 +75,7 @@ class Resource(ABC):
         return state | {"custom_fields": [], "custom_field_hash": {}}
 
     @abstractmethod
-    def settle(self, world: World, state: Record) -> None:
+    def settle(self, world: SampleData, state: Record) -> None:
         """Work out the fields that follow from others."""
 
     def matches(self, record: Record, filter_by: str) -> bool:
@@ -84,7 +84,7 @@ class Resource(ABC):
         return wanted == "All" or (kind == "Status" and record.get("status") == wanted.lower())
 
 
-def settle_custom_fields(world: World, state: Record) -> None:
+def settle_custom_fields(world: SampleData, state: Record) -> None:
     """Bring ``custom_fields`` that a caller sent into all three forms."""
     sent: list[Record] = state.get("custom_fields") or []
     for name in [name for name in state if name.startswith("cf_")]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from zoho_async.sandbox.world import day
+from zoho_async.sandbox.data.seed import day
 
 _DAY: Final = 86_400
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final
 
+from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import pointed
-from zoho_async.sandbox.values import is_list, is_object
 
 _CENT: Final = Decimal("0.01")
 _NOTHING: Final = Decimal(0)

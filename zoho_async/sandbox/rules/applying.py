@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from zoho_async.sandbox.replies import ApiRefusal, Reply, success
-from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.render import told_state
+from zoho_async.sandbox.data.values import is_list, is_object
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.documents import LINKS, Kind
-from zoho_async.sandbox.rules.settlement import Application, End, Ledger
-from zoho_async.sandbox.telling import told_state
-from zoho_async.sandbox.values import is_list, is_object
+from zoho_async.sandbox.rules.settlement import Application, ApplicationLedger, End
 
 #: The lists of a body that names sources: the family, and the field with the id.
 _SOURCES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
@@ -35,9 +35,9 @@ _TARGETS: Final[Mapping[str, tuple[str, str]]] = {
 RETAINER: Final = "retainerinvoices"
 
 
-def answer(ask: Ask, kind: Kind, end: End) -> Reply | None:
+def answer(ask: Ask, kind: Kind, end: End) -> ApiReply | None:
     """The answer to what is applied to or of this document, else None. Raises `ApiRefusal`."""
-    ledger = Ledger(ask.store, ask.facts.product)
+    ledger = ApplicationLedger(ask.store, ask.facts.product)
     words = "/".join(ask.tail)
     if len(ask.ids) == 2 and not ask.tail and ask.call.method == "DELETE":
         row = _row(ledger, end, ask.ids[1])
@@ -60,14 +60,14 @@ def _is_invoice(found: Found | None) -> bool:
     return found is not None and found.home.path == ("invoices",)
 
 
-def _row(ledger: Ledger, end: End, shown: str) -> Application | None:
+def _row(ledger: ApplicationLedger, end: End, shown: str) -> Application | None:
     if end[0] != RETAINER:
         return ledger.with_id(end, shown)
     drawn = [each for each in ledger.rows(end) if each.target == ("invoices", shown)]
     return drawn[-1] if drawn else None
 
 
-def _credited(ask: Ask, ledger: Ledger, target: End) -> Reply:
+def _credited(ask: Ask, ledger: ApplicationLedger, target: End) -> ApiReply:
     """Sources that the body names are applied to the debt that the path names."""
     wanted: list[tuple[End, Decimal]] = []
     for name, (words, id_field) in _SOURCES.items():
@@ -96,13 +96,13 @@ def _credited(ask: Ask, ledger: Ledger, target: End) -> Reply:
     return _done(ask, "Credits have been applied.", {"apply_creditnotes": rows_told})
 
 
-def _within(ledger: Ledger, target: End, amount: Decimal) -> None:
+def _within(ledger: ApplicationLedger, target: End, amount: Decimal) -> None:
     if amount > exact(ledger.state(target).get("balance")):
         text = "The amount entered is more than the balance due"
         raise ApiRefusal(400, 24016, text)
 
 
-def _applied(ask: Ask, ledger: Ledger, source: End) -> Reply:
+def _applied(ask: Ask, ledger: ApplicationLedger, source: End) -> ApiReply:
     """The source that the path names is applied to the debts that the body names."""
     asked = list(wanted(ask.call.body, source[0]))
     ledger.check(source, asked)
@@ -115,7 +115,7 @@ def _applied(ask: Ask, ledger: Ledger, source: End) -> Reply:
     return _done(ask, "Credits have been applied.", {ask.tail[0]: told})
 
 
-def _done(ask: Ask, message: str, state: dict[str, Any]) -> Reply:
+def _done(ask: Ask, message: str, state: dict[str, Any]) -> ApiReply:
     facts = ask.facts
     values = told_state(facts, None, None, state) if facts.answer != "done" else {}
     return success(message, values, status=facts.status if facts.status == 201 else 200)

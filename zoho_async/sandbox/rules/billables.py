@@ -30,13 +30,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from zoho_async.sandbox.homes import Home, homes
+from zoho_async.sandbox.api.context import Found
+from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal
-from zoho_async.sandbox.request import Found
 from zoho_async.sandbox.rules.amounts import exact, lines_of, money, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End
-from zoho_async.sandbox.store import Collection, Store
-from zoho_async.sandbox.values import is_list, is_object
 
 #: A path of homes and the id of what is billed there.
 Thing: TypeAlias = tuple[tuple[str, ...], str]

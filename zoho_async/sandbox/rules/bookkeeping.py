@@ -22,10 +22,11 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.sandbox.homes import Home
+from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.data.resources import Home
+from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.records.described import Described
-from zoho_async.sandbox.replies import ApiRefusal, Reply
-from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply
 from zoho_async.sandbox.rules import (
     applying,
     billables,
@@ -41,8 +42,7 @@ from zoho_async.sandbox.rules import (
 from zoho_async.sandbox.rules.amounts import exact, lines_of
 from zoho_async.sandbox.rules.applying import RETAINER
 from zoho_async.sandbox.rules.documents import SETTLING, WORKED_OUT, Kind, kind_at
-from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, Ledger, end_of
-from zoho_async.sandbox.store import Collection, Store
+from zoho_async.sandbox.rules.settlement import FORBIDDEN, ApplicationLedger, End, end_of
 
 _VOIDS: Final = frozenset({"status/void", "void"})
 _WRITE_OFF: Final = "writeoff"
@@ -50,7 +50,7 @@ _UNDO_WRITE_OFF: Final = frozenset({"writeoff/cancel", "cancelwriteoff"})
 _BY_STATE: Final = frozenset({"debt", "credit"})
 
 
-class Plan(msgspec.Struct, frozen=True):
+class RulePlan(msgspec.Struct, frozen=True):
     """What a checked write does then: apply a payment anew, where ``applied`` is not None.
 
     ``refunded`` is the amount of a refund before its change, ``parents`` are what a document is
@@ -62,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True):
     parents: list[End] = []
 
 
-def answer(ask: Ask) -> Reply | None:
+def answer(ask: Ask) -> ApiReply | None:
     """The answer to what moves money between documents, else None. Raises `ApiRefusal`."""
     found = ask.found[0] if ask.found else None
     document = end_of(found) if found is not None else None
@@ -83,7 +83,7 @@ def verb(store: Store, found: Found, words: Sequence[str]) -> None:
     if kind.role == "order":
         orders.verb(store, found, kind.word, words)
         return
-    ledger, state, word = Ledger(store, found.home.product), None, "/".join(words)
+    ledger, state, word = ApplicationLedger(store, found.home.product), None, "/".join(words)
     if word in _VOIDS and kind.role in _BY_STATE:
         state = found.collection.state(found.index)
         if kind.role == "credit" and _used(state) > 0:
@@ -125,7 +125,7 @@ def kept(home: Home, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def check(
     ask: Ask, home: Home, collection: Collection, fields: dict[str, Any], index: int | None
-) -> Plan:
+) -> RulePlan:
     """Whether these fields may be written, and what is to be done then. Raises `ApiRefusal`."""
     kind = kind_at(home.path)
     if home.path == subscriptions.HOME:
@@ -134,7 +134,7 @@ def check(
     if kind is None:
         refunds.check(ask, collection, fields, index)
         before = collection.state(index) if index is not None else {}
-        return Plan(refunded=exact(before.get("amount")))
+        return RulePlan(refunded=exact(before.get("amount")))
     asked, allowed = fields.get("status"), kept(home, fields)
     for name in [name for name in fields if name not in allowed]:
         del fields[name]
@@ -149,15 +149,15 @@ def check(
         billables.check(ask.store, home.product, fields, own)
     _fill_taxes(ask, fields)
     parents = conversions.prepare(ask, home, fields)
-    ledger = Ledger(ask.store, home.product)
+    ledger = ApplicationLedger(ask.store, home.product)
     if kind.role == "payment":
-        return Plan(applied=payments.check(kind, ledger, collection, fields, index))
+        return RulePlan(applied=payments.check(kind, ledger, collection, fields, index))
     if kind.role in _BY_STATE and index is not None:
         _check_change(kind, collection, fields, index)
-    return Plan(parents=parents)
+    return RulePlan(parents=parents)
 
 
-def written(ask: Ask, found: Found, plan: Plan) -> None:
+def written(ask: Ask, found: Found, plan: RulePlan) -> None:
     """Do what follows from a write that was checked."""
     kind = kind_at(found.home.path)
     if ask.facts.name == "billing.subscriptions.create" and unbilled.is_wanted(ask):
@@ -176,7 +176,7 @@ def written(ask: Ask, found: Found, plan: Plan) -> None:
         pending.name_lines(ask.store, found)
     if plan.applied is None:
         return
-    ledger = Ledger(ask.store, found.home.product)
+    ledger = ApplicationLedger(ask.store, found.home.product)
     for row in ledger.rows(end):
         if row.target[0] != RETAINER:
             ledger.strike(row)
@@ -263,7 +263,7 @@ def check_removal(store: Store, found: Found) -> None:
     if kind.role == "payment":
         if exact(state.get("amount_refunded")) > 0:
             raise ApiRefusal(400, FORBIDDEN, "The payment was refunded: it stays.")
-        ledger = Ledger(store, found.home.product)
+        ledger = ApplicationLedger(store, found.home.product)
         for row in ledger.rows(end):
             if exact(ledger.state(row.target).get("payment_drawn")) > 0:
                 raise ApiRefusal(400, FORBIDDEN, "The retainer that it pays was drawn: it stays.")

@@ -20,15 +20,15 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.sandbox.homes import Home, homes
+from zoho_async.sandbox.api.context import Ask, Found, missing, texts
+from zoho_async.sandbox.api.render import statuses
+from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.replies import ApiRefusal
-from zoho_async.sandbox.request import Ask, Found, missing, texts
 from zoho_async.sandbox.rules import orders, unbilled
 from zoho_async.sandbox.rules.amounts import exact, lines_of, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End
-from zoho_async.sandbox.store import Collection, Store
-from zoho_async.sandbox.telling import statuses
-from zoho_async.sandbox.values import is_list
 
 
 class Conversion(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ class Kind(msgspec.Struct, frozen=True):
     listed: str = ""
 
 
-class Link(msgspec.Struct, frozen=True):
+class DocumentLink(msgspec.Struct, frozen=True):
     """What may be applied to what.
 
     ``figure`` is the field of the target that grows. ``at_target`` and ``at_source`` are the words
@@ -61,16 +61,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     )
 }
 
-LINKS: Final[Mapping[tuple[str, str], Link]] = {
+LINKS: Final[Mapping[tuple[str, str], DocumentLink]] = {
     (link.source, link.target): link
     for link in (
-        Link("customerpayments", "invoices", "payment_made", "payments"),
-        Link("payments", "invoices", "payment_made"),
-        Link("creditnotes", "invoices", "credits_applied", "creditsapplied", "invoices"),
-        Link("retainerinvoices", "invoices", "payment_made"),
-        Link("customerpayments", "retainerinvoices", "payment_made"),
-        Link("vendorpayments", "bills", "payment_made", "payments"),
-        Link("vendorcredits", "bills", "vendor_credits_applied", "", "bills"),
+        DocumentLink("customerpayments", "invoices", "payment_made", "payments"),
+        DocumentLink("payments", "invoices", "payment_made"),
+        DocumentLink("creditnotes", "invoices", "credits_applied", "creditsapplied", "invoices"),
+        DocumentLink("retainerinvoices", "invoices", "payment_made"),
+        DocumentLink("customerpayments", "retainerinvoices", "payment_made"),
+        DocumentLink("vendorpayments", "bills", "payment_made", "payments"),
+        DocumentLink("vendorcredits", "bills", "vendor_credits_applied", "", "bills"),
     )
 }
 

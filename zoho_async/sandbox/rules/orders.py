@@ -31,15 +31,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from zoho_async.sandbox.homes import homes
+from zoho_async.sandbox.api.context import Found
+from zoho_async.sandbox.api.render import statuses
+from zoho_async.sandbox.api.verbs import status_after
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.replies import ApiRefusal
-from zoho_async.sandbox.request import Found
 from zoho_async.sandbox.rules.amounts import exact, money
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, today
 from zoho_async.sandbox.rules.statuses import has_expired
-from zoho_async.sandbox.store import Collection, Store
-from zoho_async.sandbox.telling import statuses
-from zoho_async.sandbox.verbs import status_after
 
 _CLOSED: Final = frozenset({"void", "cancelled"})
 _NO_DRAFT: Final = 4041

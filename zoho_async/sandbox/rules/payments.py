@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.applying import RETAINER, wanted
 from zoho_async.sandbox.rules.documents import Kind
-from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, Ledger
-from zoho_async.sandbox.store import Collection
+from zoho_async.sandbox.rules.settlement import FORBIDDEN, ApplicationLedger, End
 
 
 def check(
     kind: Kind,
-    ledger: Ledger,
+    ledger: ApplicationLedger,
     collection: Collection,
     fields: dict[str, Any],
     index: int | None,
@@ -64,7 +64,7 @@ def check(
     return asked
 
 
-def _retainer(ledger: Ledger, fields: Mapping[str, Any]) -> End | None:
+def _retainer(ledger: ApplicationLedger, fields: Mapping[str, Any]) -> End | None:
     named = fields.get("retainerinvoice_id")
     known = named and ledger.collection(RETAINER) is not None
     return (RETAINER, str(named)) if known else None

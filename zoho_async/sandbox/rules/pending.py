@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from zoho_async.sandbox.homes import homes
-from zoho_async.sandbox.replies import ApiRefusal, Reply, success
-from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.render import told_record
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.values import is_list, is_object
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import statuses
 from zoho_async.sandbox.rules.amounts import exact, lines_of
 from zoho_async.sandbox.rules.documents import KINDS
 from zoho_async.sandbox.rules.settlement import FORBIDDEN
-from zoho_async.sandbox.store import Collection, Store
-from zoho_async.sandbox.telling import told_record
-from zoho_async.sandbox.values import is_list, is_object
 
 _PRODUCT: Final = "billing"
 
 
-def answer(ask: Ask) -> Reply | None:
+def answer(ask: Ask) -> ApiReply | None:
     """The answer to a line that is added or taken out, else None. Raises `ApiRefusal`."""
     match ask.call.method, ask.facts.path:
         case "POST", "/invoices/{invoice_id}/lineitems":
@@ -34,7 +34,7 @@ def answer(ask: Ask) -> Reply | None:
             return None
 
 
-def _added(ask: Ask) -> Reply:
+def _added(ask: Ask) -> ApiReply:
     found = ask.found[0]
     assert found is not None
     state = found.collection.state(found.index)
@@ -63,7 +63,7 @@ def _id(rows: Collection) -> str:
     return rows.id(rows.add({}))
 
 
-def _taken_out(ask: Ask) -> Reply | None:
+def _taken_out(ask: Ask) -> ApiReply | None:
     found, row = ask.found[0], ask.found[1]
     assert found is not None
     state = found.collection.state(found.index)

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.replies import ApiRefusal
-from zoho_async.sandbox.request import Ask, Found
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.documents import KINDS, Kind
-from zoho_async.sandbox.rules.settlement import End, Ledger, end_of
-from zoho_async.sandbox.store import Collection, Store
+from zoho_async.sandbox.rules.settlement import ApplicationLedger, End, end_of
 
 
 def _refund_of(ask: Ask) -> tuple[Kind, End] | None:
@@ -34,7 +34,7 @@ def check(ask: Ask, collection: Collection, fields: Mapping[str, Any], index: in
         return
     before = exact(collection.state(index).get("amount")) if index is not None else Decimal(0)
     amount = exact(fields.get("amount"))
-    left = Ledger(ask.store, ask.facts.product).left(document[1])
+    left = ApplicationLedger(ask.store, ask.facts.product).left(document[1])
     if amount <= 0 or amount - before > left:
         raise ApiRefusal(400, 4, "Invalid value passed for amount: more than is left")
 
@@ -47,7 +47,7 @@ def written(ask: Ask, found: Found, before: Decimal) -> None:
     amount = exact(found.collection.state(found.index).get("amount"))
     more = amount - before
     if more:
-        Ledger(ask.store, ask.facts.product).refund(document[1], more)
+        ApplicationLedger(ask.store, ask.facts.product).refund(document[1], more)
 
 
 def _is_made(collection: Collection, index: int) -> bool:
@@ -62,4 +62,4 @@ def removed(store: Store, found: Found, state: Mapping[str, Any]) -> None:
     kind = KINDS.get(path[0]) if path[1:] == ("{}", "refunds") else None
     if kind is not None and above and _is_made(found.collection, found.index):
         end = (kind.word, str(next(iter(above.values()))))
-        Ledger(store, found.home.product).refund(end, -exact(state.get("amount")))
+        ApplicationLedger(store, found.home.product).refund(end, -exact(state.get("amount")))

@@ -24,15 +24,15 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from zoho_async.decoders import decoder_of
-from zoho_async.sandbox.homes import homes
+from zoho_async._msgspec import decoder_of
+from zoho_async.sandbox.api.context import Found, missing
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.seed import day
+from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
-from zoho_async.sandbox.request import Found, missing
 from zoho_async.sandbox.rules.amounts import exact, money
 from zoho_async.sandbox.rules.documents import KINDS, LINKS, Kind
-from zoho_async.sandbox.store import Collection, Store
-from zoho_async.sandbox.values import is_list, is_object
-from zoho_async.sandbox.world import day
 
 #: The word of a family and the id of one of its documents.
 End: TypeAlias = tuple[str, str]
@@ -55,7 +55,7 @@ class Application(msgspec.Struct, frozen=True):
 _ROWS: Final = decoder_of(list[Application], float_hook=Decimal)
 
 
-class Ledger:
+class ApplicationLedger:
     """The applications of one organization in one product."""
 
     def __init__(self, store: Store, product: str) -> None:

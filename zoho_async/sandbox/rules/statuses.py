@@ -18,9 +18,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
+from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.rules.amounts import LINES, exact, money, plain, work_out
 from zoho_async.sandbox.rules.documents import SETTLING, Kind
-from zoho_async.sandbox.values import is_list, is_object
 
 _NOTHING: Final = Decimal(0)
 _SETTLED: Final = frozenset({"paid", "partially_paid"})

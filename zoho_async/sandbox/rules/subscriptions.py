@@ -22,16 +22,16 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Final
 
-from zoho_async.sandbox.homes import homes
-from zoho_async.sandbox.replies import ApiRefusal, Reply, invalid_field
-from zoho_async.sandbox.request import Ask
+from zoho_async.sandbox.api.context import Ask
+from zoho_async.sandbox.api.render import told_record
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.seed import day
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.data.values import is_list, is_object
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid_field
 from zoho_async.sandbox.rules import unbilled
 from zoho_async.sandbox.rules.amounts import exact, money, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.telling import told_record
-from zoho_async.sandbox.values import is_list, is_object
-from zoho_async.sandbox.world import day
 
 HOME: Final = ("subscriptions",)
 _PRODUCT: Final = "billing"
@@ -41,7 +41,7 @@ _MONTHS: Final = {"months": 1, "month": 1, "years": 12, "year": 12}
 _DAYS: Final = {"weeks": 7, "week": 7, "days": 1, "day": 1}
 
 
-def answer(ask: Ask) -> Reply | None:
+def answer(ask: Ask) -> ApiReply | None:
     """The answer to a verb of a subscription, else None. Raises `ApiRefusal`."""
     by_charge = unbilled.answer(ask)
     if by_charge is not None:

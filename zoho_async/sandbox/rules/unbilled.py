@@ -19,21 +19,21 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from zoho_async.sandbox.homes import homes
-from zoho_async.sandbox.replies import ApiRefusal, Reply, success
-from zoho_async.sandbox.request import Ask, Found
+from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.render import told_state
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.data.values import is_list, is_object
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules.amounts import exact, lines_of, plain
 from zoho_async.sandbox.rules.settlement import today
-from zoho_async.sandbox.store import Store
-from zoho_async.sandbox.telling import told_state
-from zoho_async.sandbox.values import is_list, is_object
 
 _PRODUCT: Final = "billing"
 _NO_ADDON: Final = 102001
 LINES: Final = "unbilled_charge_items"
 
 
-def answer(ask: Ask) -> Reply | None:
+def answer(ask: Ask) -> ApiReply | None:
     """The answer to a charge that is put as unbilled, else None. Raises `ApiRefusal`."""
     found = ask.found[0] if ask.found else None
     if found is None or not is_wanted(ask) or ask.tail not in (["charge"], ["buyonetimeaddon"]):

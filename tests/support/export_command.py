@@ -1,0 +1,49 @@
+"""``python -m tests.support.export_command``: the command, started often, to be killed.
+
+It reads the arguments of a run from each line of its input (a JSON array) and carries the command
+out in a child of its own, so that a run costs no start of an interpreter and all of it is work that
+can be interrupted. It tells the child's process id, and how it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import duckdb
+import msgspec
+import psycopg
+import pyarrow.parquet  # loaded once, for all children
+import zstandard
+
+from zoho_async.cli import app, export, merging
+from zoho_async.export import destinations
+
+__all__ = ["destinations", "duckdb", "export", "merging", "psycopg", "pyarrow", "zstandard"]
+
+
+def tell(words: str) -> None:
+    os.write(1, f"{words}\n".encode())
+
+
+def main() -> None:
+    """Do one run after the other; what the last one said is in the file that is named first."""
+    said = sys.argv[1]
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            log = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            sys.argv = ["zoho-async", *msgspec.json.decode(line, type=list[str])]
+            code = app.run()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        tell(f"pid {child}")
+        _, status = os.waitpid(child, 0)
+        tell(f"ended {os.waitstatus_to_exitcode(status)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Documents of the seed that are open, large and of one party, so that any example fits them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.rules.documents import KINDS, SETTLING
+
+_LARGE = 10**6
+
+
+def open_documents(store: Store, product: str, party: int = 0) -> None:
+    """Open the first two and the last document of every family, for the contact of a number."""
+    parties = store.collection(store.world_of(product).parties)
+    for kind in KINDS.values():
+        home = homes(product).by_path.get((kind.word,))
+        if home is None or kind.role == "order":
+            continue
+        documents = store.at(home, ())
+        for index in {0, 1, documents.indexes()[-1]}:
+            state = documents.state(index)
+            lines = "creditnote_items" if "creditnote_items" in state else "line_items"
+            fields: dict[str, Any] = {kind.party: parties.id(party)}
+            if kind.role == "payment":
+                fields |= {"amount": _LARGE}
+            else:
+                fields |= {lines: [{"quantity": 1, "rate": _LARGE, "price": _LARGE}]}
+                fields |= {"status": kind.opened, "total": _LARGE}
+                fields |= {name: 0 for name in (*SETTLING, "total_credits_used") if name in state}
+            if kind.word == "retainerinvoices":
+                fields["payment_made"] = _LARGE
+            documents.change(index, fields)

@@ -1,0 +1,101 @@
+"""Machines that call the sandbox by chance, without HTTP, and keep count of what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from tests.support.sandbox_api import Api
+from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.replies import ApiRefusal
+
+NOTHING: Final = Decimal(0)
+PICKED: Final = st.integers(0, 7)
+CENTS: Final = st.integers(1, 60_000).map(lambda cents: Decimal(cents) / 100)
+#: A share of something in percent: often all of it, now and then more.
+SHARE: Final = st.integers(1, 104).map(lambda n: 100 if 80 < n <= 100 else n)
+#: The most runs of one machine.
+_RUNS: Final = 5
+
+
+class Machine(RuleBasedStateMachine):
+    """Calls to one product; the model keeps only what was asked for and granted."""
+
+    product: ClassVar[str]
+    #: What must have been granted, and refused, for the run to have shown anything.
+    expected: ClassVar[tuple[str, ...]] = ()
+    forbidden: ClassVar[tuple[str, ...]] = ()
+    granted: ClassVar[Counter[str]]
+    refused: ClassVar[Counter[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.api = Api(self.product)
+        parties = self.api.store.collection(self.api.store.world_of(self.product).parties)
+        self.parties = [parties.id(0), parties.id(1)]
+        self.number = 0
+
+    def tried(
+        self, what: str, method: str, path: str, body: dict[str, Any] | None = None, **params: str
+    ) -> dict[str, Any] | None:
+        """The answer to a call that may be refused, or None."""
+        try:
+            done = self.api.call(method, path, body, **params)
+        except ApiRefusal:
+            type(self).refused[what] += 1
+            return None
+        type(self).granted[what] += 1
+        return done
+
+    def state(self, word: str, record_id: str) -> dict[str, Any]:
+        """A record as the sandbox has it."""
+        collection = self.api.store.at(homes(self.product).by_path[word,], ())
+        index = collection.find(record_id)
+        assert index is not None
+        return collection.state(index)
+
+    def states(self, word: str) -> list[dict[str, Any]]:
+        """The records that were made; none is seeded where the machine says so."""
+        collection = self.api.store.at(homes(self.product).by_path[word,], ())
+        return list(collection.written())
+
+    def numbered(self, word: str) -> str:
+        self.number += 1
+        return f"{word}-{self.number}-of-ours"
+
+
+def exact(record: dict[str, Any], name: str) -> Decimal:
+    return Decimal(str(record.get(name) or 0))
+
+
+def picked(ids: list[str], number: int) -> str:
+    return ids[number % len(ids)] if ids else "1"
+
+
+def prove(machine: type[Machine], examples: int, steps: int = 25) -> None:
+    """Run a machine, and see that it did what it is there for.
+
+    What hypothesis draws depends on the modules that happen to be loaded too, so a run may miss
+    something rare. Then another one follows, from another seed.
+    """
+    machine.granted, machine.refused = Counter(), Counter()
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    missed: list[str] = []
+    for number in range(_RUNS):
+        run_state_machine_as_test(seed(number)(machine), settings=chosen)
+        missed = [what for what in machine.expected if not machine.granted[what]]
+        missed += [f"no {what}" for what in machine.forbidden if not machine.refused[what]]
+        if not missed:
+            break
+    assert missed == []

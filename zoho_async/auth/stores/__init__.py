@@ -1,0 +1,1 @@
+"""Where tokens are kept: memory, a file, the operating system's keyring, or Redis."""

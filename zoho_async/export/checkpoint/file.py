@@ -1,0 +1,116 @@
+"""The SQLite file in which a directory keeps the state of its export.
+
+It is opened in exclusive mode: the lock is the operating system's, on an open file, and ends with
+the process however that ends. A committed transaction is on the disk (``synchronous = FULL``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from zoho_async.export.destinations.base import Value
+from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
+
+#: Marks the file as ours ("Zexp"), and the version of what is written in it.
+_APPLICATION: Final = 0x5A657870
+_FORM: Final = 2
+
+
+class StateFile:
+    """A `Database` in a file that this process alone may use. Every method blocks on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file, made where there is none.
+
+        Raises `ExportRunning` where another holds it, `CheckpointRefused` where it is not ours, and
+        `DestinationError`.
+        """
+        self.path: Final = path
+        try:
+            self.connection: Final = sqlite3.connect(
+                path,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,  # worker threads, one at a time
+            )
+        except sqlite3.Error as problem:
+            raise DestinationError(path.parent.parent, str(problem)) from problem
+        try:
+            self._take()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _take(self) -> None:
+        directory = self.path.parent.parent
+        try:
+            self.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self.connection.execute("PRAGMA synchronous = FULL")
+            self.connection.execute("BEGIN EXCLUSIVE")
+            self._check_form()
+            self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise ExportRunning(directory) from None
+            raise DestinationError(directory, str(problem)) from problem
+        except sqlite3.DatabaseError as problem:
+            raise CheckpointRefused(
+                f"the checkpoint in {directory} cannot be read ({problem}); "
+                f"delete {self.path.parent} and start anew with --fresh, or choose another place"
+            ) from problem
+
+    def _check_form(self) -> None:
+        (application,) = self.connection.execute("PRAGMA application_id").fetchone()
+        (form,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if (application, form) == (_APPLICATION, _FORM):
+            return
+        if self.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise CheckpointRefused(
+                f"the checkpoint in {self.path.parent.parent} is of another version of zoho-async "
+                f"(form {form}, this version has {_FORM}); finish it with that version, "
+                f"delete {self.path.parent} and start anew with --fresh, or choose another place"
+            )
+        self.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        self.connection.execute(f"PRAGMA user_version = {_FORM}")
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, values).fetchall()
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        self._many(f"INSERT INTO {table}", columns, rows, "")
+
+    def upsert(
+        self,
+        table: str,
+        key: Sequence[str],
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Value]],
+    ) -> None:
+        rest = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
+        conflict = f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {rest}"
+        self._many(f"INSERT INTO {table}", columns, rows, conflict)
+
+    def _many(
+        self, head: str, columns: Sequence[str], rows: Sequence[Sequence[Value]], tail: str
+    ) -> None:
+        marks = ", ".join("?" * len(columns))
+        self.connection.executemany(f"{head} ({', '.join(columns)}) VALUES ({marks}){tail}", rows)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Give the file free."""
+        self.connection.close()

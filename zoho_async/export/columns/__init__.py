@@ -1,0 +1,1 @@
+"""Rows to typed columns and Arrow tables."""

@@ -1,0 +1,98 @@
+"""Batches as Arrow tables, for Parquet and DuckDB.
+
+Amounts, dates and times are cast from their text by Arrow: exactly, since
+`zoho_async.export.columns.decode` lets only such text through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+from zoho_async.export.columns.batch import Elements, RowBatch
+from zoho_async.export.columns.decode import PRECISION, SCALE
+from zoho_async.export.columns.schema import EXTRA, Column, ColumnKind, ColumnShape, Nested
+
+
+class Arrow:
+    """Makes Arrow's things of ours; ``pa`` is the module ``pyarrow``."""
+
+    def __init__(self, pa: Any) -> None:
+        self.pa: Final = pa
+        self._types: Final[dict[ColumnKind, Any]] = {
+            "text": pa.string(),
+            "json": pa.string(),
+            "decimal": pa.decimal128(PRECISION, SCALE),
+            "integer": pa.int64(),
+            "boolean": pa.bool_(),
+            "date": pa.date32(),
+            "time": pa.timestamp("us", "UTC"),
+            "texts": pa.list_(pa.string()),
+        }
+
+    def schema(self, columns: Sequence[Column]) -> Any:
+        """The schema of a flat table."""
+        return self.pa.schema([(column.name, self._types[column.kind]) for column in columns])
+
+    def flat(self, columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> Any:
+        """A table of flat columns."""
+        arrays = [
+            self._array(column.kind, cells) for column, cells in zip(columns, values, strict=True)
+        ]
+        return self.pa.table(arrays, schema=self.schema(columns))
+
+    def nested_schema(self, shape: ColumnShape) -> Any:
+        """The schema of rows with their lists in them."""
+        return self.pa.schema(self._fields(shape))
+
+    def nested(self, shape: ColumnShape, batch: RowBatch) -> Any:
+        """A table of rows with their lists in them, as lists of structs."""
+        return self.pa.table(self._arrays(shape, batch), schema=self.nested_schema(shape))
+
+    def with_columns(self, batch: Any, schema: Any) -> Any:
+        """``batch`` as a table of ``schema``; columns that it lacks are null."""
+        arrays = [
+            batch.column(field.name)
+            if field.name in batch.schema.names
+            else self.pa.nulls(batch.num_rows, field.type)
+            for field in schema
+        ]
+        return self.pa.table(arrays, schema=schema)
+
+    def _fields(self, shape: ColumnShape) -> list[Any]:
+        field = self.pa.field
+        own = [field(column.name, self._types[column.kind]) for column in shape.columns]
+        lists = [field(nested.name, self._list_type(nested)) for nested in shape.lists]
+        return [*own, *lists, field(EXTRA, self._types["json"])]
+
+    def _list_type(self, nested: Nested) -> Any:
+        return self.pa.list_(self.pa.struct(self._fields(nested.shape)))
+
+    def _arrays(self, shape: ColumnShape, batch: RowBatch) -> list[Any]:
+        own = [
+            self._array(column.kind, cells)
+            for column, cells in zip(shape.columns, batch.values, strict=True)
+        ]
+        lists = [
+            self._list(nested, elements)
+            for nested, elements in zip(shape.lists, batch.lists, strict=True)
+        ]
+        return [*own, *lists, self._array("json", batch.extra)]
+
+    def _list(self, nested: Nested, elements: Elements) -> Any:
+        inside = self._arrays(nested.shape, elements.batch)
+        struct = self.pa.StructArray.from_arrays(inside, fields=self._fields(nested.shape))
+        ends = [0, *accumulate(count or 0 for count in elements.counts)]
+        absent = [count is None for count in elements.counts]
+        return self.pa.ListArray.from_arrays(
+            self.pa.array(ends, self.pa.int32()),
+            struct,
+            mask=self.pa.array(absent, self.pa.bool_()),
+        ).cast(self._list_type(nested))
+
+    def _array(self, kind: ColumnKind, cells: Sequence[Any]) -> Any:
+        wanted = self._types[kind]
+        if kind in ("decimal", "date", "time"):
+            return self.pa.array(cells, self.pa.string()).cast(wanted)
+        return self.pa.array(cells, wanted)

@@ -1,0 +1,355 @@
+"""Rows as Zoho sent them, taken apart into the columns of their shape, a batch at a time.
+
+`zoho_async.export.columns.batch` makes columns of raw values of the rows, and
+`zoho_async.export.columns.decode` decodes them column by column. Objects and lists within rows are
+batches of raw objects again, and are read the same way; no row is looked at by itself.
+
+Fields that are not described, described ones that do not fit, and what is left of an object inside
+are columns of what is left: raw values, `NULL` where nothing is left of a row. In the end they are
+put together as the rows' ``_extra``. What UTF-8 cannot hold gets there too (`surrogates`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import astuple
+
+from zoho_async._msgspec import decoder_of
+from zoho_async.export.columns import surrogates
+from zoho_async.export.columns.decode import BLANKS, NULL, Raws, all_alike, fit
+from zoho_async.export.columns.schema import ColumnShape
+from zoho_async.wire.text import UNDECODABLE, Unreadable, mended
+
+#: The fields of a batch of objects: raw values by row, `NULL` itself where a field is missing.
+Columns: TypeAlias = dict[str, Raws]
+
+#: Undocumented names that a struct learns; beyond them, names are taken anew for each batch.
+_LEARNED: Final = 400
+_PLAIN_NAME: Final = re.compile(r"[\w .-]+")
+
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+_OBJECTS: Final = decoder_of(dict[str, msgspec.Raw] | Literal[""] | None)
+
+
+class NoObject(Exception):
+    """Something else stands where an object is called for."""
+
+
+class Object:
+    """What is known of the objects at ``path`` in rows of ``shape``: described names, and others.
+
+    ``columns`` and ``lists`` are names with their numbers in the shape; ``objects`` are within.
+    """
+
+    def __init__(self, shape: ColumnShape, path: tuple[str, ...]) -> None:
+        depth = len(path)
+        here = [
+            (number, column.path[depth:])
+            for number, column in enumerate(shape.columns)
+            if column.path[:depth] == path
+        ]
+        below = [
+            (number, nested.path[depth:])
+            for number, nested in enumerate(shape.lists)
+            if nested.path[:depth] == path
+        ]
+        inner = dict.fromkeys(rest[0] for _, rest in [*here, *below] if len(rest) > 1)
+        self.columns: Final = [(rest[0], number) for number, rest in here if len(rest) == 1]
+        self.lists: Final = [(rest[0], number) for number, rest in below if len(rest) == 1]
+        self.objects: Final = [(name, Object(shape, (*path, name))) for name in inner]
+        everything = (*self.columns, *self.lists, *self.objects)
+        self.described: Final = dict.fromkeys(name for name, _ in everything)
+        self._fields = _Fields(self.described)
+        self._left = _Fields(())
+
+    def taken_apart(self, lines: bytes, size: int) -> Columns:
+        """The columns of ``size`` objects, a blank being one without fields.
+
+        Raises `NoObject` or what msgspec does where they are something else.
+        """
+        try:
+            rows = self._fields.decoder.decode_lines(lines)
+        except msgspec.ValidationError:
+            objects = _OBJECTS.decode_lines(lines)
+            found = dict.fromkeys(name for one in objects if one for name in one)
+            fields = self._fields.with_names(found)
+            if fields is None:
+                return _by_name(objects, self.described | found, size)
+            self._fields = fields
+            rows = fields.decoder.decode_lines(lines)
+        if len(rows) != size:
+            raise NoObject
+        if not rows:
+            return dict.fromkeys(self._fields.names, ())
+        empty = self._fields.empty
+        columns = zip(*map(astuple, [row or empty for row in rows]), strict=True)
+        return dict(zip(self._fields.names, columns, strict=True))
+
+    def put_together(self, columns: Columns, size: int) -> bytes:
+        """Objects of what is not `NULL` in ``columns``, a line each."""
+        fields = self._left.with_names(columns)
+        if fields is None:
+            return _ENCODER.encode_lines(
+                [
+                    {name: raw for name, raw in zip(columns, row, strict=True) if raw is not NULL}
+                    for row in zip(*columns.values(), strict=True)
+                ]
+            )
+        self._left = fields
+        nothing = [NULL] * size
+        by_row = map(fields.struct, *[columns.get(name, nothing) for name in fields.names])
+        return _ENCODER.encode_lines(list(by_row))
+
+
+class _Fields:
+    """A struct of raw fields that holds any object of no other ``names``."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names: Final = list(names)
+        fields: list[tuple[str, Any, Any]] = [
+            (f"f{number}", msgspec.Raw, msgspec.field(name=name, default=NULL))
+            for number, name in enumerate(self.names)
+        ]
+        self.struct: Final[Any] = msgspec.defstruct(
+            "Fields", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False
+        )
+        self.empty: Final[Any] = self.struct()
+        blank: Any = Literal[""]
+        self.decoder: Final[msgspec.json.Decoder[Any]] = decoder_of(self.struct | blank | None)
+
+    def with_names(self, names: Iterable[str]) -> _Fields | None:
+        """One that has ``names`` too, in order; None where they are too many or too odd."""
+        new = [name for name in names if name not in self.names]
+        if not new:
+            return self
+        if len(self.names) + len(new) > _LEARNED or not all(map(_PLAIN_NAME.fullmatch, new)):
+            return None
+        return _Fields(sorted([*self.names, *new]))
+
+
+def _by_name(objects: Sequence[Any], names: Iterable[str], size: int) -> Columns:
+    if len(objects) != size:
+        raise NoObject
+    nothing: dict[str, msgspec.Raw] = {}
+    return {name: [(one or nothing).get(name, NULL) for one in objects] for name in names}
+
+
+#: Bytes of rows taken apart at once: one or two hundred rows, whose values stay in the processor's
+#: cache. Ten times as many take twice as long.
+_STRETCH: Final = 384 << 10
+_LONGEST_BLANK: Final = max(map(len, BLANKS))
+
+_EMPTY: Final = msgspec.Raw(b'""')
+
+_LISTS: Final = decoder_of(list[list[msgspec.Raw] | Literal[""] | None])
+_OBJECT: Final = decoder_of(dict[str, msgspec.Raw])
+_LIST: Final = decoder_of(list[msgspec.Raw])
+
+
+class RowBatch:
+    """Rows by column: ``values`` in the order of the shape's columns, ``extra`` as JSON text.
+
+    ``lists`` are the elements of the shape's lists; ``misfits`` counts values that are in
+    ``_extra`` because they do not fit their columns.
+    """
+
+    __slots__ = ("extra", "lists", "misfits", "size", "values")
+
+    def __init__(self, size: int, shape: ColumnShape) -> None:
+        self.size = size
+        self.values: Final[list[list[Any]]] = [[] for _ in shape.columns]
+        self.extra: list[str | None] = []
+        self.lists: Final = [Elements([], RowBatch(0, nested.shape)) for nested in shape.lists]
+        self.misfits = 0
+
+    def add(self, other: RowBatch) -> None:
+        """Put the rows of ``other``, which is of the same shape, behind those that are here."""
+        self.size += other.size
+        self.misfits += other.misfits
+        self.extra += other.extra
+        for cells, more in zip(self.values, other.values, strict=True):
+            cells += more
+        for elements, others in zip(self.lists, other.lists, strict=True):
+            elements.counts.extend(others.counts)
+            elements.batch.add(others.batch)
+
+
+class Elements:
+    """The elements of one list in every row of a batch: ``counts`` by row, None without a list."""
+
+    __slots__ = ("batch", "counts")
+
+    def __init__(self, counts: list[int | None], batch: RowBatch) -> None:
+        self.counts: Final = counts
+        self.batch: Final = batch
+
+
+class ColumnReader:
+    """Reads rows of one shape; remembers the names of undocumented fields it met."""
+
+    def __init__(self, shape: ColumnShape) -> None:
+        self.shape: Final = shape
+        self._lists: Final = [ColumnReader(nested.shape) for nested in shape.lists]
+        self._object: Final = Object(shape, ())
+
+    def read(self, lines: bytes) -> RowBatch:
+        """The columns of rows, each a line. Raises `Unreadable` where one is no JSON object."""
+        batch = RowBatch(0, self.shape)
+        start = 0
+        while start < len(lines):
+            end = lines.find(b"\n", start + _STRETCH) + 1 or len(lines)
+            batch.add(self._whole(lines[start:end]))
+            start = end
+        return batch
+
+    def _whole(self, lines: bytes) -> RowBatch:
+        size = _count(lines)
+        try:
+            return self._read(lines, size)
+        except (NoObject, *UNDECODABLE):
+            mended_lines = b"".join(_mended(row) + b"\n" for row in lines.split(b"\n")[:size])
+        try:
+            batch = self._read(mended_lines, size)
+        except (NoObject, *UNDECODABLE):
+            raise Unreadable("a row is no JSON object") from None
+        surrogates.restore(self.shape, batch)
+        return batch
+
+    def _read(self, lines: bytes, size: int) -> RowBatch:
+        batch = RowBatch(size, self.shape)
+        if not size:
+            return batch
+        left = self._take(self._object, self._object.taken_apart(lines, size), batch)
+        batch.extra = [None] * size
+        if left:
+            written = self._object.put_together(left, size).decode("utf-8", "replace")
+            batch.extra = [None if text == "{}" else text for text in written.split("\n")[:size]]
+        return batch
+
+    def _take(self, known: Object, columns: Columns, batch: RowBatch) -> Columns:
+        """Put the fields of ``known`` objects into ``batch``; gives what no column holds."""
+        left: Columns = {}
+
+        def keep(name: str, places: Sequence[int]) -> None:
+            if places:
+                batch.misfits += len(places)
+                kept = [*left.get(name, [NULL] * batch.size)]
+                for place in places:
+                    kept[place] = columns[name][place]
+                left[name] = kept
+
+        for name in columns.keys() - known.described:
+            if (full := _without_blanks(columns[name])) is not None:
+                left[name] = full
+        for name, number in known.columns:
+            batch.values[number], places = fit(self.shape.columns[number].kind, columns[name])
+            keep(name, places)
+        for name, inner in known.objects:
+            rest, places = self._take_object(inner, columns[name], batch)
+            if rest is not None:
+                left[name] = rest
+            keep(name, places)
+        for name, number in known.lists:
+            batch.lists[number], places = self._lists[number]._read_lists(columns[name])
+            batch.misfits += batch.lists[number].batch.misfits
+            keep(name, places)
+        return left
+
+    def _take_object(
+        self, inner: Object, raws: Raws, batch: RowBatch
+    ) -> tuple[Raws | None, list[int]]:
+        """Put objects within rows into ``batch``.
+
+        Gives what no column holds of them, by row, and the places of what is no object at all.
+        """
+        misfits: list[int] = []
+        try:
+            columns = inner.taken_apart(b"\n".join(raws), batch.size)
+        except (NoObject, *UNDECODABLE):
+            raws, misfits = _only(_OBJECT.decode, raws)
+            columns = inner.taken_apart(b"\n".join(raws), batch.size)
+        left = self._take(inner, columns, batch)
+        if not left:
+            return None, misfits
+        written = inner.put_together(left, batch.size).split(b"\n")[: batch.size]
+        return [NULL if text == b"{}" else msgspec.Raw(text) for text in written], misfits
+
+    def _read_lists(self, raws: Raws) -> tuple[Elements, list[int]]:
+        """``raws`` as lists of this shape, and the places of what is no list of objects."""
+        try:
+            return self._elements(raws), []
+        except (NoObject, *UNDECODABLE):
+            raws, misfits = _only(_objects_of, raws)
+            return self._elements(raws), misfits
+
+    def _elements(self, raws: Raws) -> Elements:
+        joined = b",".join(raws)
+        if all_alike(raws, joined):
+            lists = _LISTS.decode(b"[%b]" % bytes(raws[0])) * len(raws)
+        else:
+            lists = _LISTS.decode(b"[%b]" % joined)
+        counts = [len(one) if isinstance(one, list) else None for one in lists]
+        elements = [raw for one in lists if one for raw in one]
+        return Elements(counts, self._read(b"\n".join(elements), len(elements)))
+
+
+def _without_blanks(raws: Raws) -> Raws | None:
+    """``raws`` with `NULL` for all that is blank; None where everything is."""
+    if min(map(len, raws)) > _LONGEST_BLANK:
+        return raws
+    joined = b",".join(raws)
+    if all_alike(raws, joined):
+        return None if bytes(raws[0]) in BLANKS else raws
+    if b'""' in joined or b"null" in joined or b'" "' in joined:
+        return [
+            NULL if raw is NULL or (len(raw) <= _LONGEST_BLANK and _is_blank(raw)) else raw
+            for raw in raws
+        ]
+    return raws
+
+
+def _is_blank(raw: msgspec.Raw) -> bool:
+    return raw == _EMPTY or bytes(raw) in BLANKS
+
+
+def _count(lines: bytes) -> int:
+    """How many lines there are; `bytes.count` looks at every byte."""
+    count = end = 0
+    while end := lines.find(b"\n", end) + 1:
+        count += 1
+    return count
+
+
+def _objects_of(text: bytes) -> None:
+    """Raises where ``text`` is no list of objects; a blank element is an object without fields."""
+    for raw in _LIST.decode(text):
+        if (element := bytes(raw)) not in BLANKS:
+            _OBJECT.decode(element)
+
+
+def _only(decode: Callable[[bytes], Any], raws: Raws) -> tuple[Raws, list[int]]:
+    kept: list[msgspec.Raw] = []
+    misfits: list[int] = []
+    for place, raw in enumerate(raws):
+        text = bytes(raw)
+        try:
+            decode(text)
+        except UNDECODABLE:
+            kept.append(NULL)
+            if text not in BLANKS:
+                misfits.append(place)
+        else:
+            kept.append(raw)
+    return kept, misfits
+
+
+def _mended(row: bytes) -> bytes:
+    try:
+        _OBJECT.decode(row)
+    except UNDECODABLE:
+        return mended(surrogates.kept(row))
+    return row

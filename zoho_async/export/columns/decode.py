@@ -1,0 +1,282 @@
+"""Raw JSON values of one kind, turned into exact values a column at a time.
+
+A column of a batch is some hundred raw values. Joined, they are one JSON array, which msgspec
+checks and decodes in one go; no value is looked at by Python. Only when that fails is the column
+gone through value by value, and what does not fit its kind is a *misfit*: NULL here, left to the
+caller to keep elsewhere. Half of the columns of real rows say the same in every row, most of them
+nothing at all; these are decoded once.
+
+Amounts, dates and times come out as text in the form that SQLite, DuckDB, PostgreSQL and Arrow all
+read as the same value; a float never takes part.
+
+What fits:
+- an amount: at most 26 digits before the point and 12 behind it, so that it is exact as
+  ``DECIMAL(38, 12)`` in every destination alike;
+- an integer: 64 bits;
+- a date: a day of the calendar, as ``YYYY-MM-DD``;
+- a time: an instant with its offset, to the microsecond. Its column holds the instant;
+- text: without NUL, which PostgreSQL cannot hold.
+
+A value of another type fits where it says the same: an integer as the text of an id, ``"15"`` as
+15, ``15.0`` as the integer 15, ``"46.10"`` as the amount. Anything else is a misfit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from zoho_async._msgspec import decoder_of
+from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.wire import Moment, Unreadable
+from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, untyped
+
+#: A value of a column: text for amounts, dates and times too.
+Cell: TypeAlias = str | int | bool | list[str] | None
+
+Raws: TypeAlias = Sequence[msgspec.Raw]
+
+NULL: Final = msgspec.Raw(b"null")
+#: The raw values that mean nothing.
+BLANKS: Final = frozenset({b"null", b'""', b'" "'})
+_BLANK_TEXTS: Final = frozenset(blank.decode() for blank in BLANKS)
+
+WHOLE_DIGITS: Final = 26
+SCALE: Final = 12
+PRECISION: Final = WHOLE_DIGITS + SCALE
+
+_LARGEST: Final = 2**63 - 1
+_AMOUNT: Final = rf"-?\d{{1,{WHOLE_DIGITS}}}(?:\.\d{{1,{SCALE}}})?"
+_TIME: Final = r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)"
+_ONE_AMOUNT: Final = re.compile(_AMOUNT)
+_ONE_TIME: Final = re.compile(_TIME)
+_AMOUNTS: Final = re.compile(rf"(?:(?:null|{_AMOUNT}),)*+".encode())
+_TIMES: Final = re.compile(rf'(?:(?:null|"{_TIME}"),)*+'.encode())
+
+_TEXT_LIST: Final = decoder_of(list[str | None])
+_TEXTS_LIST: Final = decoder_of(list[list[str] | None])
+_INTEGER_LIST: Final = decoder_of(list[int | None])
+_BOOLEAN_LIST: Final = decoder_of(list[bool | None])
+_DATE_LIST: Final = decoder_of(list[date | None])
+_TIME_LIST: Final = decoder_of(list[Moment | None])
+
+
+class _Misfit(Exception):
+    """A value, or one in a column, is not of its kind."""
+
+
+def fit(kind: ColumnKind, raws: Raws) -> tuple[list[Any], list[int]]:
+    """``raws`` as cells of ``kind``, and the places of those that do not fit, which are None.
+
+    Line breaks between the tokens of a value are not expected: a row is one line.
+    """
+    joined = b",".join(raws)
+    if all_alike(raws, joined):
+        cells, misfits = _fit(kind, raws[:1], bytes(raws[0]))
+        return cells * len(raws), [*range(len(raws))] if misfits else []
+    return _fit(kind, raws, joined)
+
+
+def all_alike(raws: Raws, joined: bytes) -> bool:
+    """Whether ``raws``, which are ``joined`` by commas, are the same value again and again."""
+    if len(raws) < 2 or raws[0] != raws[-1]:
+        return False
+    # JSON values end where they end: no other values could be joined to the same bytes.
+    return joined == b",".join([bytes(raws[0])] * len(raws))
+
+
+def _fit(kind: ColumnKind, raws: Raws, joined: bytes) -> tuple[list[Any], list[int]]:
+    if kind == "json":
+        return _jsons(raws), []
+    try:
+        return _TOGETHER[kind](joined), []
+    except (_Misfit, *UNDECODABLE):
+        return _one_by_one(kind, raws)
+
+
+def _texts(joined: bytes) -> list[str | None]:
+    if b"\\u0000" in joined:
+        raise _Misfit
+    values = _TEXT_LIST.decode(b"[" + joined + b"]")
+    if b'" ' in joined:
+        return [value if value and value.strip(" ") else None for value in values]
+    if b'""' in joined:
+        return [value or None for value in values]
+    return values
+
+
+def _amounts(joined: bytes) -> list[str | None]:
+    joined = joined.replace(b'""', b"null")
+    if not _AMOUNTS.fullmatch(joined + b","):
+        raise _Misfit
+    return _split(joined)
+
+
+def _integers(joined: bytes) -> list[int | None]:
+    values = _INTEGER_LIST.decode(b"[" + joined.replace(b'""', b"null") + b"]")
+    there = [value for value in values if value is not None]
+    if there and not (min(there) >= -_LARGEST and max(there) <= _LARGEST):
+        raise _Misfit
+    return values
+
+
+def _booleans(joined: bytes) -> list[bool | None]:
+    return _BOOLEAN_LIST.decode(b"[" + joined.replace(b'""', b"null") + b"]")
+
+
+def _dates(joined: bytes) -> list[str | None]:
+    joined = joined.replace(b'""', b"null")
+    _DATE_LIST.decode(b"[" + joined + b"]")
+    return _split(joined.replace(b'"', b""))
+
+
+def _times(joined: bytes) -> list[str | None]:
+    joined = joined.replace(b'""', b"null")
+    if not _TIMES.fullmatch(joined + b","):
+        raise _Misfit
+    _TIME_LIST.decode(b"[" + joined + b"]")
+    return _split(joined.replace(b'"', b""))
+
+
+def _jsons(raws: Raws) -> list[str | None]:
+    texts = b"\n".join(raws).decode("utf-8", "replace").split("\n")
+    return [None if text in _BLANK_TEXTS else text for text in texts]
+
+
+def _lists_of_texts(joined: bytes) -> list[list[str] | None]:
+    if b"\\u0000" in joined:
+        raise _Misfit
+    return _TEXTS_LIST.decode(b"[" + joined + b"]")
+
+
+_TOGETHER: Final[dict[ColumnKind, Callable[[bytes], list[Any]]]] = {
+    "text": _texts,
+    "decimal": _amounts,
+    "integer": _integers,
+    "boolean": _booleans,
+    "date": _dates,
+    "time": _times,
+    "texts": _lists_of_texts,
+}
+
+
+def _split(joined: bytes) -> list[str | None]:
+    values = joined.decode().split(",")
+    if b"null" in joined:
+        return [None if value == "null" else value for value in values]
+    return [*values]
+
+
+def _one_by_one(kind: ColumnKind, raws: Raws) -> tuple[list[Cell], list[int]]:
+    values: list[Cell] = []
+    misfits: list[int] = []
+    for place, raw in enumerate(raws):
+        text = bytes(raw)
+        value: Cell = None
+        if text not in BLANKS:
+            try:
+                value = _one(kind, text)
+            except (_Misfit, Unreadable):
+                misfits.append(place)
+        values.append(value)
+    return values, misfits
+
+
+def _one(kind: ColumnKind, text: bytes) -> Cell:
+    value = untyped(text)
+    if is_blank(value):
+        return None
+    if kind == "texts":
+        return _list_of_texts(value)
+    if kind == "boolean":
+        return _boolean(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise _Misfit
+    match kind:
+        case "text":
+            return _text(value if isinstance(value, str) else text.decode())
+        case "decimal":
+            return _amount(value, text)
+        case "integer":
+            return _integer(value)
+        case "date":
+            return _date(value)
+        case _:
+            return _time(value)
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise _Misfit
+    return value
+
+
+def _list_of_texts(value: Any) -> list[str]:
+    if not is_array(value):
+        raise _Misfit
+    return [_text(each) if isinstance(each, str) else _refuse() for each in value]
+
+
+def _refuse() -> str:
+    raise _Misfit
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):
+        raise _Misfit
+    return bool(value == "true")
+
+
+def _amount(value: str | int | Decimal, sent: bytes) -> str:
+    text = value if isinstance(value, str) else sent.decode()
+    if not isinstance(value, str) and not _ONE_AMOUNT.fullmatch(text):
+        number = Decimal(value)
+        if not -40 < number.adjusted() < 40:  # no digits are written out for 1E+999999
+            raise _Misfit
+        text = f"{number:f}"
+        if "." in text:
+            text = text.rstrip("0").rstrip(".")
+    if not (text.isascii() and _ONE_AMOUNT.fullmatch(text)):
+        raise _Misfit
+    return text
+
+
+def _integer(value: str | int | Decimal) -> int:
+    if isinstance(value, Decimal):
+        if value.adjusted() > 20 or value != value.to_integral_value():
+            raise _Misfit
+        whole = int(value)
+    else:
+        if isinstance(value, str) and not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value):
+            raise _Misfit
+        whole = int(value)
+    if not -_LARGEST <= whole <= _LARGEST:
+        raise _Misfit
+    return whole
+
+
+def _date(value: str | int | Decimal) -> str:
+    try:
+        return msgspec.convert(value, date).isoformat()
+    except msgspec.ValidationError:
+        raise _Misfit from None
+
+
+def _time(value: str | int | Decimal) -> str:
+    """The instant, in UTC."""
+    if isinstance(value, str) and re.search(r"\.\d{7}", value):
+        raise _Misfit  # finer than a microsecond
+    try:
+        moment: datetime = msgspec.convert(value, Moment)
+        if isinstance(value, str) and _ONE_TIME.fullmatch(value):
+            return value
+        return moment.astimezone(UTC).isoformat()
+    except (msgspec.ValidationError, OverflowError):
+        raise _Misfit from None

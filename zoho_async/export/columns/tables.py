@@ -1,0 +1,106 @@
+"""A resource as flat tables: its rows, and a child table for each list of objects within them.
+
+A child row is keyed by ``_row_id``, the id of the row of the resource it belongs to, and
+``_position``, its place in its list, from 1. A list within a list has the places of the lists
+above it too, outermost first, as ``_position_1``, ``_position_2``; so a child of a child is found
+by ``_row_id`` and equal places. A child table is named after its parent: ``invoices__line_items``.
+
+Rows whose id is blank are known by a digest of what they are, ``#`` and 32 hexadecimal digits,
+which then stands as their id. Rows of a resource that has no ids at all have a ``_row_id``
+that the caller gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from zoho_async.export.columns.batch import RowBatch
+from zoho_async.export.columns.schema import (
+    EXTRA,
+    POSITION,
+    ROW,
+    Column,
+    ColumnKind,
+    ColumnShape,
+    Nested,
+    short_name,
+)
+
+
+class FlatTable(msgspec.Struct, frozen=True):
+    """A table: its key columns, then the columns of its rows, then ``_extra``."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
+class Layout:
+    """The flat tables of a resource; ``tables`` has its own first."""
+
+    def __init__(self, name: str, row_id: str, shape: ColumnShape) -> None:
+        places = [n for n, column in enumerate(shape.columns) if column.path == (row_id,)]
+        #: The number of the column that holds a row's id; None where rows have none.
+        self.id_column: Final = places[0] if places else None
+        key = shape.columns[places[0]].name if places else ROW
+        own = () if places else (_column(ROW, "text"),)
+        root = FlatTable(name, (key,), (*own, *shape.columns, _column(EXTRA, "json")))
+        self.tables: Final = (root, *_children(name, shape.lists, 1))
+
+    def split(self, batch: RowBatch, ids: Sequence[str]) -> list[list[Sequence[Any]]]:
+        """The columns of ``batch`` for each table, where ``ids`` are those of its rows."""
+        if self.id_column is None:
+            root: list[Sequence[Any]] = [ids, *batch.values, batch.extra]
+        else:
+            root = [*batch.values, batch.extra]
+            root[self.id_column] = ids
+        return [root, *_child_columns(batch, [ids])]
+
+    def ids(self, batch: RowBatch, lines: bytes) -> list[str]:
+        """The ids of ``lines``, which were read as ``batch``, for a resource that has ids."""
+        assert self.id_column is not None, "rows of this resource have no ids"
+        found = batch.values[self.id_column]
+        if all(found):
+            return found
+        rows = lines.split(b"\n")[: batch.size]
+        return [one or digest(row) for one, row in zip(found, rows, strict=True)]
+
+
+def digest(row: bytes) -> str:
+    """What stands for the id of a row without one."""
+    return "#" + hashlib.blake2b(row, digest_size=16).hexdigest()
+
+
+def _column(name: str, kind: ColumnKind) -> Column:
+    return Column(name, kind, ())
+
+
+def _key_names(depth: int) -> tuple[str, ...]:
+    return (ROW, *(f"{POSITION}_{level}" for level in range(1, depth)), POSITION)
+
+
+def _children(parent: str, lists: Sequence[Nested], depth: int) -> Iterator[FlatTable]:
+    key = _key_names(depth)
+    columns = (_column(ROW, "text"), *(_column(name, "integer") for name in key[1:]))
+    for nested in lists:
+        name = short_name(f"{parent}__{nested.name}")
+        own = (*columns, *nested.shape.columns, _column(EXTRA, "json"))
+        yield FlatTable(name, key, own)
+        yield from _children(name, nested.shape.lists, depth + 1)
+
+
+def _child_columns(batch: RowBatch, keys: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    for elements in batch.lists:
+        counts = [count or 0 for count in elements.counts]
+        above = [
+            [value for value, count in zip(column, counts, strict=True) for _ in range(count)]
+            for column in keys
+        ]
+        places = [place for count in counts for place in range(1, count + 1)]
+        inside = elements.batch
+        yield [*above, places, *inside.values, inside.extra]
+        yield from _child_columns(inside, [*above, places])

@@ -1,0 +1,285 @@
+"""A DuckDB file as a destination. Rows go in through Arrow, a column at a time.
+
+The tables have no unique index, those of the state neither: DuckDB keeps all of an index in memory,
+and checks it against rows that the same transaction has already taken out. Each id stands once
+because only a merge brings an id that may be there, and nobody else writes: the file is DuckDB's
+own lock. Whether ids may be
+there is told by the largest one (ids are digits that grow with time): a first read brings only
+larger ones. Ids that are no digits are always merged.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from zoho_async.export.columns.arrow import Arrow
+from zoho_async.export.columns.decode import PRECISION, SCALE
+from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.columns.tables import FlatTable
+from zoho_async.export.destinations.base import Origin, Table, Value
+from zoho_async.export.destinations.database import DatabaseSink
+from zoho_async.export.destinations.engine import definitions, listed, literal, quoted
+from zoho_async.export.errors import DestinationError, ExportRunning
+from zoho_async.export.optional import library
+
+_BATCH: Final = "_zoho_batch"  # what the rows on their way in are called
+#: Bytes in a block of a file that is made here, a quarter of the usual; a file keeps its own.
+_BLOCK: Final = 64 << 10
+#: DuckDB's cache of the file fills up to its limit, whatever is asked of it, so the limit is low:
+#: this much, and four blocks for each column of the widest table (its values and its NULLs, in the
+#: transaction and in the table), all of which an insertion holds at once. One thread: rows come
+#: from one anyway.
+_CACHE: Final = 32 << 20
+_SETTINGS: Final = {
+    "memory_limit": f"{_CACHE}B",
+    "default_block_size": str(_BLOCK),
+    "checkpoint_threshold": "8MB",
+    "threads": 1,
+}
+#: Rows in a row group. Every insertion and every checkpoint touches the last one whole: with the
+#: usual 122,880 rows of an invoice's width it does not fit the cache, goes to the disk and comes
+#: back each time, and a row costs three times as much where the group is nearly full.
+_GROUP: Final = 8192
+#: What the attached file is called. Only a file that is attached can be given `_GROUP`.
+_FILE: Final = "zoho_file"
+_PRIMARY_KEY: Final = re.compile(r", PRIMARY KEY \([^)]*\)")
+
+_TYPES: Final[dict[ColumnKind, str]] = {
+    "text": "VARCHAR",
+    "json": "VARCHAR",
+    "texts": "VARCHAR",
+    "decimal": f"DECIMAL({PRECISION},{SCALE})",
+    "date": "DATE",
+    "time": "TIMESTAMP WITH TIME ZONE",
+    "integer": "BIGINT",
+    "boolean": "BOOLEAN",
+}
+
+#: DuckDB lets one process open a file twice; these are open in this one.
+_held: Final[set[Path]] = set()
+_holding: Final = threading.Lock()
+
+
+class DuckDb:
+    """A DuckDB file; made where there is none. Raises `MissingExtra` without its libraries."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Final = Path(path)
+        self.name: Final = str(self.path)
+        self._duckdb: Final = library("duckdb", "duckdb", "writing to DuckDB")
+        self._pyarrow: Final = library("pyarrow", "duckdb", "writing to DuckDB")
+        self._engine: DuckDbEngine | None = None
+
+    def open(self, place: Origin) -> DuckDbEngine:
+        """Take the file. Raises `ExportRunning` or `DestinationError`."""
+        self._engine = DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow))
+        return self._engine
+
+    def sink(self, table: Table, part: str) -> DatabaseSink:
+        assert self._engine is not None, "the destination is not open"
+        return DatabaseSink(self._engine, table, part)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
+class DuckDbEngine:
+    """An open DuckDB file."""
+
+    types: Mapping[ColumnKind, str] = _TYPES
+
+    def __init__(self, path: Path, duckdb: Any, arrow: Arrow) -> None:
+        self.name: Final = str(path)
+        self._path: Final = path
+        self._duckdb: Final = duckdb
+        self._arrow: Final = arrow
+        self._largest: Final[dict[str, int]] = {}
+        self._widest = 0
+        self._whole: Final = path.resolve()
+        with _holding:
+            if self._whole in _held:
+                raise ExportRunning(path)
+            _held.add(self._whole)
+        try:
+            with self.refusals():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection: Final[Any] = self._open()
+        except BaseException:
+            self._release()
+            raise
+
+    def _open(self) -> Any:
+        settings = {**_SETTINGS, "temp_directory": f"{self._path}.tmp"}
+        connection = self._duckdb.connect(config=settings)
+        try:
+            file = literal(str(self._path))
+            connection.execute(f"ATTACH {file} AS {_FILE} (ROW_GROUP_SIZE {_GROUP})")
+            connection.execute(f"USE {_FILE}")
+            connection.execute("SET enable_progress_bar = false")  # it is drawn into our output
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def refusals(self) -> Generator[None]:
+        try:
+            yield
+        except (OSError, self._duckdb.Error) as problem:
+            if "lock on file" in str(problem):
+                raise ExportRunning(self._path) from None
+            raise DestinationError(self._path, str(problem).splitlines()[0]) from problem
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
+        with self.refusals():
+            plain = _PRIMARY_KEY.sub("", sql)
+            rows: list[tuple[Any, ...]] = self._connection.execute(plain, list(values)).fetchall()
+            return rows
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        if rows:
+            names = listed(columns)
+            self._with(
+                self._batch(columns, rows),
+                f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM {_BATCH}",
+            )
+
+    def upsert(
+        self,
+        table: str,
+        key: Sequence[str],
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Value]],
+    ) -> None:
+        if rows:
+            self._merge(table, key, columns, self._batch(columns, rows))
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        with self.refusals():
+            self._connection.execute("BEGIN TRANSACTION")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(self._duckdb.Error):  # a commit that failed has ended it
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def columns(self, table: str) -> dict[str, str]:
+        rows = self.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?"
+            " AND database_name = current_database() AND schema_name = current_schema()",
+            [table],
+        )
+        return dict(rows)
+
+    def is_view(self, name: str) -> bool:
+        rows = self.execute(
+            "SELECT 1 FROM duckdb_views() WHERE lower(view_name) = lower(?)"
+            " AND database_name = current_database() AND schema_name = current_schema()",
+            [name],
+        )
+        return bool(rows)
+
+    def create(self, table: FlatTable) -> None:
+        self.execute(f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)})")
+
+    def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
+        if not all(map(_is_number, ids)):
+            return True
+        if table.name not in self._largest:
+            ((largest,),) = self.execute(
+                f"SELECT max(TRY_CAST({quoted(table.key[0])} AS HUGEINT)) FROM {quoted(table.name)}"
+            )
+            self._largest[table.name] = -1 if largest is None else largest
+        return min(map(int, ids)) <= self._largest[table.name]
+
+    def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        self._met(table, values)
+        self._make_room(table)
+        names = listed([column.name for column in table.columns])
+        self._with(
+            self._arrow.flat(table.columns, values),
+            f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {_BATCH}",
+        )
+
+    def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        self._met(table, values)
+        self._make_room(table)
+        names = [column.name for column in table.columns]
+        self._merge(table.name, table.key, names, self._arrow.flat(table.columns, values))
+
+    def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
+        self._with(
+            self._arrow.pa.table({"id": list(ids)}),
+            f"DELETE FROM {quoted(table.name)}"
+            f" WHERE {quoted(table.key[0])} IN (SELECT id FROM {_BATCH})",
+        )
+
+    def close(self) -> None:
+        """Give the file back. DuckDB writes its log into the file."""
+        try:
+            self._connection.close()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        with _holding:
+            _held.discard(self._whole)
+
+    def _met(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        """Remember the largest id, if it is asked for; one that is rolled back does no harm."""
+        if table.name in self._largest:
+            key = [column.name for column in table.columns].index(table.key[0])
+            numbers = [int(one) for one in values[key] if _is_number(one)]
+            self._largest[table.name] = max(self._largest[table.name], *numbers, -1)
+
+    def _make_room(self, table: FlatTable) -> None:
+        if len(table.columns) > self._widest:
+            self._widest = len(table.columns)
+            ((block,),) = self.execute(
+                "SELECT block_size FROM pragma_database_size()"
+                " WHERE database_name = current_database()"
+            )
+            self.execute(f"SET memory_limit = '{_CACHE + 4 * block * self._widest}B'")
+
+    def _merge(self, table: str, key: Sequence[str], names: Sequence[str], batch: Any) -> None:
+        same = " AND ".join(f"here.{quoted(name)} = {_BATCH}.{quoted(name)}" for name in key)
+        rest = _assignments([name for name in names if name not in key], _BATCH)
+        inserted = ", ".join(f"{_BATCH}.{quoted(name)}" for name in names)
+        self._with(
+            batch,
+            f"MERGE INTO {quoted(table)} AS here USING {_BATCH} ON {same}"
+            + (f" WHEN MATCHED THEN UPDATE SET {rest}" if rest else "")
+            + f" WHEN NOT MATCHED THEN INSERT ({listed(names)}) VALUES ({inserted})",
+        )
+
+    def _batch(self, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> Any:
+        values = zip(*rows, strict=True)
+        return self._arrow.pa.table(dict(zip(columns, map(list, values), strict=True)))
+
+    def _with(self, batch: Any, sql: str) -> None:
+        with self.refusals():
+            self._connection.register(_BATCH, batch)
+            try:
+                self._connection.execute(sql)
+            finally:
+                with suppress(self._duckdb.Error):  # so as not to hide why the statement failed
+                    self._connection.unregister(_BATCH)
+
+
+def _is_number(identity: str) -> bool:
+    return identity.isascii() and identity.isdecimal()
+
+
+def _assignments(names: Sequence[str], source: str) -> str:
+    return ", ".join(f"{quoted(name)} = {source}.{quoted(name)}" for name in names)

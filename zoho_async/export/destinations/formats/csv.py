@@ -1,0 +1,124 @@
+"""CSV as RFC 4180 has it: CRLF, quotes where needed, a header, UTF-8 without a mark.
+
+Lists are JSON text in one column; blanks are empty. Values are as Zoho sent them: a text that
+begins with ``=`` stays so, and a spreadsheet may take it for a formula. Whoever opens the file
+in one should import its columns as text.
+
+The module ``csv`` looks at every character of every field, which costs more than all the rest. Here
+a column is searched as one text, and only where it holds what must be quoted are its fields looked
+at one by one. The bytes are those that ``csv`` would write.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import compress, islice
+from pathlib import Path
+from typing import Any, Final
+
+from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.schema import DELETED, EXTRA, ColumnKind, shape_of
+from zoho_async.export.columns.tables import digest
+from zoho_async.export.destinations.base import Table
+from zoho_async.export.destinations.directory import portions, take_name
+from zoho_async.export.destinations.merge import ROWS, newest, no_column
+
+_WORDS: Final = {True: "true", False: "false", None: ""}
+
+
+class Csv:
+    """``.csv``."""
+
+    name: str = "csv"
+    suffix: str = ".csv"
+
+    def write(self, rows: Path, target: Path, table: Table) -> None:
+        """Write ``rows`` to ``target``."""
+        shape = shape_of(table.fields, table.row_id, lists=False)
+        reader = ColumnReader(shape)
+        kinds: list[ColumnKind] = [*(column.kind for column in shape.columns), "json"]
+        with target.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerow([*(column.name for column in shape.columns), EXTRA])
+            for lines in portions(rows):
+                batch = reader.read(lines)
+                columns = map(fields, kinds, [*batch.values, batch.extra])
+                file.write("\r\n".join([*map(",".join, zip(*columns, strict=True)), ""]))
+
+    def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
+        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest`)."""
+        sources = [full, *parts]
+        with _fields_of_any_length(), newest(scratch) as last:
+            names = list(dict.fromkeys(name for path in sources for name in _header(path)))
+            for number, path in enumerate(parts, 1):
+                for rows in _portions(path, names):
+                    gone = names.index(DELETED)
+                    last.add(number, _ids(rows, names, table), [bool(row[gone]) for row in rows])
+            made = full.with_name(full.name + ".tmp")
+            count = 0
+            with made.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(names)
+                for number, path in enumerate(sources):
+                    for rows in _portions(path, names):
+                        kept = list(compress(rows, last.kept(number, _ids(rows, names, table))))
+                        writer.writerows(kept)
+                        count += len(kept)
+        take_name(made, full)
+        return count
+
+
+def fields(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
+    """A column as RFC 4180 has it."""
+    if kind == "boolean":
+        return [_WORDS[cell] for cell in cells]
+    if kind == "integer":
+        return ["" if cell is None else str(cell) for cell in cells]
+    texts = [cell or "" for cell in cells]
+    if kind in ("text", "json") and _must_be_quoted("".join(texts)):
+        return [_quoted(text) if _must_be_quoted(text) else text for text in texts]
+    return texts
+
+
+def _must_be_quoted(text: str) -> bool:
+    return '"' in text or "," in text or "\n" in text or "\r" in text
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file, strict=True))
+
+
+def _portions(path: Path, names: list[str]) -> Iterator[list[list[str]]]:
+    """The rows of a file, some at a time, with their fields in the order of ``names``."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        own = next(reader)
+        if DELETED not in own:
+            raise no_column(path, DELETED)
+        places = [own.index(name) if name in own else None for name in names]
+        while rows := list(islice(reader, ROWS)):
+            if own != names:
+                rows = [["" if place is None else row[place] for place in places] for row in rows]
+            yield rows
+
+
+def _ids(rows: list[list[str]], names: list[str], table: Table) -> list[str]:
+    if table.row_id not in names:
+        raise no_column(Path(table.name), table.row_id)
+    place = names.index(table.row_id)
+    return [row[place] or digest("\0".join(row).encode()) for row in rows]
+
+
+@contextmanager
+def _fields_of_any_length() -> Generator[None]:
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

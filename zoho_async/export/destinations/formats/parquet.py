@@ -1,0 +1,192 @@
+"""Parquet, typed: exact decimals, dates, instants in UTC, lists as lists of structs.
+
+With ``flatten`` lists of objects are files of their own, ``invoices__line_items.parquet`` beside
+``invoices.parquet``, keyed to their parent (see `zoho_async.export.columns.tables`). These are
+complete under their names before the parent's file is: where that is, they are.
+
+Rows are gathered to groups of `GROUP` bytes in memory; a group is what a reader decodes at once,
+and what this module holds at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from zoho_async.export.columns.arrow import Arrow
+from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.schema import DELETED, ROW, shape_of
+from zoho_async.export.columns.tables import Layout, digest
+from zoho_async.export.destinations.base import Table
+from zoho_async.export.destinations.directory import CHILD, portions, take_name
+from zoho_async.export.destinations.merge import ROWS, Newest, newest, no_column
+from zoho_async.export.optional import library
+
+GROUP: Final = 8 << 20
+
+
+class Parquet:
+    """``.parquet``. Raises `MissingExtra` without the library ``pyarrow``.
+
+    ``notes`` are texts that stand in the metadata of the file of the rows, by name.
+    """
+
+    suffix: str = ".parquet"
+
+    def __init__(self, *, flatten: bool = False, notes: Mapping[str, str] | None = None) -> None:
+        self._arrow: Final = Arrow(library("pyarrow", "parquet", "writing Parquet"))
+        self._parquet: Final[Any] = library("pyarrow.parquet", "parquet", "writing Parquet")
+        self._flatten: Final = flatten
+        self._notes: Final = dict(notes or {})
+        self.name: Final = "parquet --flatten" if flatten else "parquet"
+
+    def write(self, rows: Path, target: Path, table: Table) -> None:
+        """Write ``rows`` to ``target``, and child tables beside it where they are asked for."""
+        if self._flatten:
+            self._write_flat(rows, target, table)
+        else:
+            self._write_nested(rows, target, table)
+
+    def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
+        shape = shape_of(table.fields, table.row_id, texts=True)
+        reader = ColumnReader(shape)
+        with _Groups(
+            self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
+        ) as groups:
+            groups.note(self._notes)
+            for lines in portions(rows):
+                groups.add(self._arrow.nested(shape, reader.read(lines)))
+
+    def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
+        shape = shape_of(table.fields, table.row_id, texts=True)
+        reader = ColumnReader(shape)
+        layout = Layout(_stem(rows), table.row_id, shape)
+        children = [
+            (target.with_name(f"{each.name}{self.suffix}.tmp"), each) for each in layout.tables[1:]
+        ]
+        paths = [(target, layout.tables[0]), *children]
+        with ExitStack() as stack:
+            files = [
+                stack.enter_context(
+                    _Groups(self._parquet, self._arrow, path, self._arrow.schema(each.columns))
+                )
+                for path, each in paths
+            ]
+            files[0].note(self._notes)
+            number = 0
+            for lines in portions(rows):
+                batch = reader.read(lines)
+                if layout.id_column is None:
+                    ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]
+                    number += batch.size
+                else:
+                    ids = layout.ids(batch, lines)
+                for groups, each, columns in zip(
+                    files, layout.tables, layout.split(batch, ids), strict=True
+                ):
+                    groups.add(self._arrow.flat(each.columns, columns))
+        for path, _ in children:
+            take_name(path, path.with_suffix(""))
+
+    def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
+        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest`).
+
+        Child tables come first: each file is merged by itself, and the changes stay until all are.
+        """
+        sources = [full, *parts]
+        with newest(scratch) as last:
+            for number, path in enumerate(parts, 1):
+                for batch in self._batches(path, [table.row_id, DELETED]):
+                    gone = batch.column(DELETED).is_valid().to_pylist()
+                    last.add(number, _ids(batch, table.row_id), gone)
+            for child in sorted({child for path in sources for child in self._children(path)}):
+                own = [path.with_name(_stem(path) + child) for path in sources]
+                self._merge_one(own, ROW, last)
+            return self._merge_one(sources, table.row_id, last)
+
+    def _children(self, path: Path) -> list[str]:
+        stem = _stem(path)
+        found = path.parent.glob(f"{stem}{CHILD}*{self.suffix}") if self._flatten else ()
+        return [each.name.removeprefix(stem) for each in found]
+
+    def _merge_one(self, sources: Sequence[Path], key: str, last: Newest) -> int:
+        """Merge files of one table into the first of them; its rows then."""
+        there = [(number, path) for number, path in enumerate(sources) if path.exists()]
+        schema = self._schema([path for _, path in there])
+        made = sources[0].with_name(sources[0].name + ".tmp")
+        count = 0
+        with _Groups(self._parquet, self._arrow, made, schema) as groups:
+            for number, path in there:
+                for batch in self._batches(path):
+                    kept = batch.filter(self._arrow.pa.array(last.kept(number, _ids(batch, key))))
+                    groups.add(self._arrow.with_columns(kept, schema))
+                    count += kept.num_rows
+        take_name(made, sources[0])
+        return count
+
+    def _schema(self, paths: Sequence[Path]) -> Any:
+        """All columns of the files. One that a file lacks is in its ``_extra``, and so null."""
+        fields: dict[str, Any] = {}
+        for path in paths:
+            for field in self._parquet.read_schema(path):
+                if fields.setdefault(field.name, field).type != field.type:
+                    raise no_column(path, field.name)
+        return self._arrow.pa.schema(list(fields.values()))
+
+    def _batches(self, path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        with self._parquet.ParquetFile(path, pre_buffer=False) as file:
+            for name in columns or ():
+                if name not in file.schema_arrow.names:
+                    raise no_column(path, name)
+            yield from file.iter_batches(ROWS, columns=columns, use_threads=False)
+
+
+class _Groups:
+    """One Parquet file; tables that are added come down in row groups of bounded size."""
+
+    def __init__(self, parquet: Any, arrow: Arrow, path: Path, schema: Any) -> None:
+        self._arrow: Final = arrow
+        self._writer: Final[Any] = parquet.ParquetWriter(path, schema, compression="zstd")
+        self._waiting: list[Any] = []
+        self._bytes = 0
+
+    def note(self, notes: Mapping[str, str]) -> None:
+        if notes:
+            self._writer.add_key_value_metadata(notes)
+
+    def add(self, table: Any) -> None:
+        self._waiting.append(table)
+        self._bytes += table.nbytes
+        if self._bytes >= GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            table = self._arrow.pa.concat_tables(self._waiting)
+            self._waiting, self._bytes = [], 0
+            self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+
+    def __enter__(self) -> _Groups:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+
+def _stem(rows: Path) -> str:
+    """``invoices`` for ``invoices.jsonl.part``."""
+    return rows.name.partition(".")[0]
+
+
+def _ids(batch: Any, key: str) -> list[str]:
+    ids: list[str | None] = batch.column(key).to_pylist()
+    return [
+        one or digest(repr(batch.slice(place, 1).to_pylist()).encode())
+        for place, one in enumerate(ids)
+    ]

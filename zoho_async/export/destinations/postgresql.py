@@ -1,0 +1,342 @@
+"""A PostgreSQL database as a destination, in the schema that comes first in its search path.
+
+Rows come by COPY: where their ids are new, straight into their table; else into a temporary table
+and from there by ``INSERT ... ON CONFLICT DO UPDATE``, so that views, foreign keys and columns that
+others added stay as they are.
+
+An advisory lock on the schema keeps a second run out. It belongs to the connection, and so ends
+with the process. A connection that breaks ends the run; the same command goes on where it was.
+
+The address may hold a password. It is given to the driver and to nothing else: what the driver
+says of it is told only where no part of the password is in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+from urllib.parse import unquote
+
+from zoho_async.export.columns.schema import ColumnKind, short_name
+from zoho_async.export.columns.tables import FlatTable
+from zoho_async.export.destinations.base import Origin, Table, Value
+from zoho_async.export.destinations.database import DatabaseSink
+from zoho_async.export.destinations.engine import definitions, listed, quoted, replacing
+from zoho_async.export.errors import DestinationError, ExportRunning
+from zoho_async.export.optional import library
+
+_TYPES: Final[dict[ColumnKind, str]] = {
+    "text": "text",
+    "json": "text",
+    "texts": "text",
+    "decimal": "numeric",
+    "date": "date",
+    "time": "timestamp with time zone",
+    "integer": "bigint",
+    "boolean": "boolean",
+}
+_ARRAYS: Final[dict[type, str]] = {
+    str: "text[]",
+    int: "bigint[]",
+    float: "double precision[]",
+    bytes: "bytea[]",
+}
+_ADVICE: Final = "see to the server (its room, its rights) and run the same again to go on"
+#: A name or a text in quotes, a mark, or a percent sign.
+_MARKED: Final = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'|\?|%""")
+_NULL: Final = r"\N"
+_ESCAPES: Final = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_WORDS: Final = {True: "t", False: "f", None: _NULL}
+
+
+class PostgreSql:
+    """A database by its address, ``postgresql://user@host/name`` or any form that libpq knows.
+
+    ``schema`` is used instead of the search path's first, and made where there is none. Raises
+    `MissingExtra` without the library ``psycopg``, `DestinationError` for an address that cannot be
+    read.
+    """
+
+    def __init__(self, address: str, *, schema: str | None = None) -> None:
+        self._psycopg: Final = library("psycopg", "postgresql", "writing to PostgreSQL")
+        self._secrets: Final = _secrets(address)
+        self.name: Final = self._name(address) + (f", schema {schema}" if schema else "")
+        self._schema: Final = schema
+        self._address: Final = address
+        self._engine: PostgreSqlEngine | None = None
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the address itself holds a password."""
+        return bool(self._psycopg.conninfo.conninfo_to_dict(self._address).get("password"))
+
+    def open(self, place: Origin) -> PostgreSqlEngine:
+        """Connect, and take the schema. Raises `ExportRunning` or `DestinationError`."""
+        connection = self._connect()
+        if isinstance(connection, str):
+            raise DestinationError(
+                self.name,
+                connection,
+                "see that the server runs and can be reached, and run the same again",
+            )
+        self._engine = PostgreSqlEngine(self.name, self._psycopg, connection, self._schema)
+        return self._engine
+
+    def sink(self, table: Table, part: str) -> DatabaseSink:
+        assert self._engine is not None, "the destination is not open"
+        return DatabaseSink(self._engine, table, part)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _connect(self) -> Any:
+        """A connection, or why there is none: the driver's exception is left behind here."""
+        try:
+            return self._psycopg.connect(self._address, autocommit=True, client_encoding="UTF8")
+        except self._psycopg.Error as problem:
+            return self._told(problem)
+
+    def _name(self, address: str) -> str:
+        parts: dict[str, Any] = {"host": "@"}
+        with suppress(self._psycopg.Error):
+            parts = self._psycopg.conninfo.conninfo_to_dict(address)
+        host, name = str(parts.get("host") or "localhost"), str(parts.get("dbname") or "")
+        if "@" in host + name:  # what comes before it is a part of the user's name or password
+            raise DestinationError(
+                "PostgreSQL",
+                "its address cannot be read",
+                "characters such as @ : / ? # % in a user's name or password must be written as "
+                "%40 and so on, or the password left to PGPASSWORD or a .pgpass file",
+            )
+        return f"PostgreSQL database {name or '(default)'} at {host}"
+
+    def _told(self, problem: Exception) -> str:
+        text = " ".join(str(problem).split())
+        if any(secret in text for secret in self._secrets):
+            return "the connection failed (why is not told, since it has a part of the password)"
+        return text
+
+
+class PostgreSqlEngine:
+    """An open connection that holds the lock on its schema."""
+
+    types: Mapping[ColumnKind, str] = _TYPES
+
+    def __init__(self, name: str, psycopg: Any, connection: Any, schema: str | None) -> None:
+        self.name: Final = name
+        self._psycopg: Final = psycopg
+        self._connection: Final = connection
+        self._staged: Final[set[str]] = set()
+        try:
+            if schema is not None:
+                if not self.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [schema]):
+                    self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+                self.execute(f"SET search_path TO {quoted(schema)}")
+            self._take()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _take(self) -> None:
+        ((schema,),) = self.execute("SELECT current_schema()")
+        if schema is None:
+            raise DestinationError(
+                self.name, "no schema of its search_path exists", "create one, or set it"
+            )
+        ((mine,),) = self.execute(
+            "SELECT pg_try_advisory_lock(hashtextextended('zoho_async/' || current_schema(), 0))"
+        )
+        if not mine:
+            raise ExportRunning(self.name)
+
+    @contextmanager
+    def refusals(self) -> Generator[None]:
+        try:
+            yield
+        except self._psycopg.Error as problem:
+            raise DestinationError(self.name, _first_line(problem), _ADVICE) from problem
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
+        with self.refusals():
+            cursor = self._connection.execute(_marked(sql), values)
+            rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+            return rows
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        if rows:
+            self._unnest(table, columns, rows, "")
+
+    def upsert(
+        self,
+        table: str,
+        key: Sequence[str],
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Value]],
+    ) -> None:
+        if rows:
+            self._unnest(table, columns, rows, replacing(key, columns))
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        with self.refusals():
+            try:
+                with self._connection.transaction():
+                    yield
+            except BaseException:
+                self._staged.clear()  # a table that was made in it is gone again
+                raise
+
+    def columns(self, table: str) -> dict[str, str]:
+        rows = self.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(format('%I.%I', current_schema(), ?::text))"
+            " AND attnum > 0 AND NOT attisdropped",
+            [table],
+        )
+        return dict(rows)
+
+    def is_view(self, name: str) -> bool:
+        rows = self.execute(
+            "SELECT 1 FROM pg_class WHERE relkind IN ('v', 'm')"
+            " AND oid = to_regclass(format('%I.%I', current_schema(), ?::text))",
+            [name],
+        )
+        return bool(rows)
+
+    def create(self, table: FlatTable) -> None:
+        self.execute(
+            f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)},"
+            f" PRIMARY KEY ({listed(table.key)}))"
+        )
+
+    def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
+        key, name = quoted(table.key[0]), quoted(table.name)
+        return bool(self._ask(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
+
+    def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        self._copy(quoted(table.name), table, values)
+
+    def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        stage = quoted(short_name(f"_zoho_{len(table.columns)}_of_{table.name}"))
+        columns = [column.name for column in table.columns]
+        names = listed(columns)
+        if stage not in self._staged:
+            self.execute(
+                f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({definitions(table, _TYPES)})"
+                " ON COMMIT DELETE ROWS"
+            )
+            self._staged.add(stage)
+        self._copy(stage, table, values)
+        self.execute(
+            f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {stage}"
+            f" {replacing(table.key, columns)}"
+        )
+        self.execute(f"DELETE FROM {stage}")
+
+    def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
+        key = quoted(table.key[0])
+        self._ask(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
+
+    def close(self) -> None:
+        """Give the schema back and disconnect."""
+        with suppress(self._psycopg.Error):  # the server ends a session some time after its client
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
+        self._connection.close()
+
+    def _ask(self, sql: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        with self.refusals():
+            cursor = self._connection.execute(_marked(sql), [list(ids)])
+            rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+            return rows
+
+    def _copy(self, target: str, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        names = listed([column.name for column in table.columns])
+        rows = copied(table, values)
+        with (
+            self.refusals(),
+            self._connection.cursor() as cursor,
+            cursor.copy(f"COPY {target} ({names}) FROM STDIN") as copy,
+        ):
+            copy.write(rows)
+
+    def _unnest(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]], tail: str
+    ) -> None:
+        values = [list(column) for column in zip(*rows, strict=True)]
+        arrays = ", ".join(f"%s::{_array_type(column)}" for column in values)
+        with self.refusals():
+            self._connection.execute(
+                _plain(f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest(")
+                + arrays
+                + _plain(f") {tail}"),
+                values,
+            )
+
+
+def _array_type(column: Sequence[Value]) -> str:
+    return next((_ARRAYS[type(value)] for value in column if value is not None), "text[]")
+
+
+def copied(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
+    """The rows of ``table`` in the text form of COPY."""
+    columns = [
+        _copied(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
+    ]
+    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""]).encode()
+
+
+def _copied(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
+    if kind == "integer":
+        return [_NULL if cell is None else str(cell) for cell in cells]
+    if kind == "boolean":
+        return [_WORDS[cell] for cell in cells]
+    if kind in ("text", "json"):
+        whole = "".join(filter(None, cells))
+        if any(special in whole for special in _ESCAPES):
+            return [_NULL if cell is None else _escaped(cell) for cell in cells]
+    return [_NULL if cell is None else cell for cell in cells]
+
+
+def _escaped(text: str) -> str:
+    for special, escape in _ESCAPES.items():
+        text = text.replace(special, escape)  # the backslash first
+    return text
+
+
+def _marked(sql: str) -> str:
+    """``sql`` with the driver's marks in place of ``?``, but in names and texts in quotes."""
+    return _MARKED.sub(lambda found: "%s" if found[0] == "?" else _plain(found[0]), sql)
+
+
+def _plain(sql: str) -> str:
+    """``sql`` for the driver, which takes a ``%`` anywhere for a mark."""
+    return sql.replace("%", "%%")
+
+
+def _first_line(problem: Exception) -> str:
+    lines = str(problem).splitlines()
+    return lines[0] if lines else type(problem).__name__
+
+
+def _secrets(address: str) -> set[str]:
+    """The pieces of what may be a password in ``address``; too many rather than too few.
+
+    What stands in the open elsewhere in the address (a user of the same name, say) is none.
+    """
+    found = re.findall(r"password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)", address)
+    rest = address
+    if "://" in address and "@" in address:
+        _, _, after = address.partition("://")
+        login, _, server = after.rpartition("@")
+        user, _, password = login.partition(":")
+        found += [password, unquote(password)]
+        rest = f"{user} {server}"
+    else:
+        for password in found:
+            rest = rest.replace(password, " ")
+    pieces = {piece for one in found for piece in re.split(r"\W+", one) if len(piece) > 1}
+    return pieces - set(re.split(r"\W+", rest))

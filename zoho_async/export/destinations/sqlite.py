@@ -1,0 +1,204 @@
+"""A SQLite file as a destination.
+
+SQLite has no exact decimals, and numbers that it takes for such lose digits. So amounts are
+TEXT, to the last digit as Zoho sent them; ``SUM(total)`` and ``CAST(total AS REAL)`` compute with
+them as floats. Dates are ``YYYY-MM-DD``, instants ``YYYY-MM-DDTHH:MM:SS+00:00``: text that sorts by
+time. Booleans are 0 and 1.
+
+The file is opened in exclusive mode: nobody else reads or writes it during a run, and the lock is
+the operating system's, which ends with the process however that ends. A committed transaction is
+on the disk (write-ahead log, ``synchronous = FULL``).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sqlite3
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.columns.tables import FlatTable
+from zoho_async.export.destinations.base import Origin, Table, Value
+from zoho_async.export.destinations.database import DatabaseSink
+from zoho_async.export.destinations.engine import definitions, listed, quoted, replacing
+from zoho_async.export.errors import DestinationError, ExportRunning
+
+_LOOKUP: Final = 500  # ids in one question, well within SQLite's oldest limit on variables
+
+_TYPES: Final[dict[ColumnKind, str]] = {
+    "text": "TEXT",
+    "json": "TEXT",
+    "texts": "TEXT",
+    "decimal": "TEXT",
+    "date": "TEXT",
+    "time": "TEXT",
+    "integer": "INTEGER",
+    "boolean": "INTEGER",
+}
+
+
+class Sqlite:
+    """A SQLite file; made where there is none."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Final = Path(path)
+        self.name: Final = str(self.path)
+        self._engine: SqliteEngine | None = None
+
+    def open(self, place: Origin) -> SqliteEngine:
+        """Take the file. Raises `ExportRunning` or `DestinationError`."""
+        self._engine = SqliteEngine(self.path)
+        return self._engine
+
+    def sink(self, table: Table, part: str) -> DatabaseSink:
+        assert self._engine is not None, "the destination is not open"
+        return DatabaseSink(self._engine, table, part)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
+class SqliteEngine:
+    """An open SQLite file."""
+
+    types: Mapping[ColumnKind, str] = _TYPES
+
+    def __init__(self, path: Path) -> None:
+        self.name: Final = str(path)
+        self._path: Final = path
+        with self.refusals():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection: Final = sqlite3.connect(
+                path,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,  # worker threads, one at a time
+            )
+        try:
+            with self.refusals():
+                self._take()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _take(self) -> None:
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("BEGIN EXCLUSIVE")
+        self._connection.execute("COMMIT")
+
+    @contextmanager
+    def refusals(self) -> Generator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as problem:
+            code = getattr(problem, "sqlite_errorcode", 0) or 0
+            if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise ExportRunning(self._path) from None
+            raise DestinationError(self._path, str(problem)) from problem
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
+        with self.refusals():
+            return self._connection.execute(sql, values).fetchall()
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        self._many(_insert(table, columns), rows)
+
+    def upsert(
+        self,
+        table: str,
+        key: Sequence[str],
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Value]],
+    ) -> None:
+        self._many(f"{_insert(table, columns)} {replacing(key, columns)}", rows)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        with self.refusals():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def columns(self, table: str) -> dict[str, str]:
+        return {row[1]: row[2] for row in self.execute(f"PRAGMA table_info({quoted(table)})")}
+
+    def is_view(self, name: str) -> bool:
+        # Names of tables are equal whatever their case is.
+        found = "SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?)"
+        return bool(self.execute(found, [name]))
+
+    def create(self, table: FlatTable) -> None:
+        child = len(table.key) > 1  # lies in the order of its key, beside its siblings
+        self.execute(
+            f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)},"
+            f" PRIMARY KEY ({listed(table.key)})){' WITHOUT ROWID' if child else ''}"
+        )
+
+    def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
+        for start in range(0, len(ids), _LOOKUP):
+            some = ids[start : start + _LOOKUP]
+            marks = ",".join("?" * len(some))
+            key = quoted(table.key[0])
+            if self.execute(
+                f"SELECT 1 FROM {quoted(table.name)} WHERE {key} IN ({marks}) LIMIT 1", some
+            ):
+                return True
+        return False
+
+    def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        self._many(_insert(table.name, _names(table)), rows_of(table, values))
+
+    def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        names = _names(table)
+        insert = f"{_insert(table.name, names)} {replacing(table.key, names)}"
+        self._many(insert, rows_of(table, values))
+
+    def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
+        sql = f"DELETE FROM {quoted(table.name)} WHERE {quoted(table.key[0])} = ?"
+        self._many(sql, [(one,) for one in ids])
+
+    def close(self) -> None:
+        """Give the file back, whole in itself: without its log."""
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        self._connection.close()
+
+    def _many(self, sql: str, rows: Any) -> None:
+        with self.refusals():
+            self._connection.executemany(sql, rows)
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {quoted(table)} ({listed(columns)}) VALUES ({marks})"
+
+
+def _names(table: FlatTable) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+def rows_of(table: FlatTable, values: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """The rows of ``table`` as SQLite holds them."""
+    columns = [
+        list(map(_utc, cells)) if column.kind == "time" else cells
+        for column, cells in zip(table.columns, values, strict=True)
+    ]
+    return zip(*columns, strict=True)
+
+
+@functools.lru_cache(4096)
+def _utc(moment: str | None) -> str | None:
+    return datetime.fromisoformat(moment).astimezone(UTC).isoformat() if moment else None

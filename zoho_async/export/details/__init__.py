@@ -1,0 +1,1 @@
+"""What is read per record: full records, child lists, documents."""

@@ -1,0 +1,322 @@
+"""Asking for what the queue of a resource holds: details, children and documents.
+
+Records are asked for side by side, `WIDTH` at a time at most, and land in their order: as many
+together as came while the last ones landed. So a run that is killed has paid for at most that many
+answers that it did not keep, and where a call fails, what was answered before it is kept first.
+
+Zoho may refuse to list what hangs below one record for a reason that lies in that record (a vendor
+has no refunds). Such a record is passed over and counted, and asked for again when it changes. A
+detail that is refused ends the list: its row would be missing.
+
+A record of which Zoho says that there is none was deleted since the list showed it. A batch that
+leaves a record out says nothing: it is asked for by its own read.
+
+`zoho_async.export.details.documents` saves documents. A record of which one fails stays in the
+queue: the failure is told, and the next run asks again. The documents of deleted records stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
+
+import anyio.to_thread
+import msgspec
+
+from zoho_async.clock import Clock
+from zoho_async.description import OperationFacts
+from zoho_async.errors import InvalidRequest, ReplyError
+from zoho_async.export import incremental
+from zoho_async.export.catalog import list_operation
+from zoho_async.export.details.documents import Documents, Saved
+from zoho_async.export.details.operations import Batches, record_in, with_fields
+from zoho_async.export.details.ordered import WIDTH, in_order
+from zoho_async.export.details.queue import PendingRecord, Work
+from zoho_async.export.details.writer import DetailWriter, Further
+from zoho_async.export.estimate import days_needed, further_calls
+from zoho_async.export.events import (
+    DetailsPlanned,
+    DetailsProgress,
+    DocumentFailed,
+    ExportEvent,
+    FurtherWork,
+)
+from zoho_async.export.fetch import is_repeated, page_below, says_gone
+from zoho_async.export.writer import Blocking
+from zoho_async.paging import RowsPage
+from zoho_async.session import Session
+from zoho_async.wire import Unreadable, raw_page, row_id
+
+V = TypeVar("V")
+Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
+Found: TypeAlias = Sequence[tuple[PendingRecord, bytes | None]]
+
+#: Records that are taken from the queue at once.
+_TAKEN: Final = 200
+
+
+class DetailFetcher:
+    """The questions of one resource. ``folder`` is where its documents go.
+
+    Without a folder, documents that are owed stay in the queue.
+    """
+
+    def __init__(
+        self,
+        zoho: Session,
+        landing: DetailWriter,
+        *,
+        blocking: Blocking,
+        clock: Clock,
+        folder: Path | None = None,
+    ) -> None:
+        self.calls = 0
+        self.read = 0
+        self.saved = 0
+        self.passed_over = 0
+        self._zoho: Final = zoho
+        self._landing: Final = landing
+        self._further: Final = asked_now(landing.further, folder)
+        self._blocking: Final = blocking
+        self._clock: Final = clock
+        papers = self._further.papers
+        self._documents: Final = (
+            Documents(zoho, papers, folder) if papers is not None and folder is not None else None
+        )
+        self._batches = landing.further.details.batches if landing.further.details else None
+        self._asked = 0
+        self._of = 0
+
+    def calls_ahead(self, records: int) -> tuple[int, bool]:
+        """Calls that so many records take, and whether that is exact."""
+        return further_calls(self._further, records)
+
+    def calls_left(self) -> tuple[int, bool]:
+        """Calls that what an earlier run left in the queue takes; as `calls_ahead`. Blocks."""
+        rows = self._landing.count("rows")
+        files = self._landing.count("files") if self._further.papers is not None else 0
+        own: FurtherWork = "children" if self._further.child else "details"
+        calls, exact = further_calls(self._further, rows, own)
+        more, too = further_calls(self._further, files, "files")
+        return calls + more, exact and too
+
+    async def run(self, tell: Tell) -> None:
+        """Ask for everything that the queue holds."""
+        details, child = self._further.details, self._further.child
+        if details is not None:
+            work: FurtherWork = "details"
+            await self._begin(work, "rows", tell)
+            if self._batches is not None and self._batches.proof:
+                await self._try(self._batches)
+            most = self._batches.most if self._batches else 1
+            await self._each("rows", most, self._details, self._told, work, tell)
+        if child is not None:
+            await self._begin("children", "rows", tell)
+            await self._each("rows", 1, self._first_page, self._bore, "children", tell)
+        if self._further.papers is not None:
+            assert self._documents is not None
+            await anyio.to_thread.run_sync(self._documents.prepare)
+            await self._blocking(lambda: self._landing.newest("files"))
+            await self._begin("files", "files", tell)
+            note = partial(self._note, tell=tell)
+            await self._each("files", 1, self._save, note, "files", tell)
+
+    async def _begin(self, kind: FurtherWork, work: Work, tell: Tell) -> None:
+        self._asked, self._of = 0, await self._blocking(lambda: self._landing.count(work))
+        if self._of:
+            calls, exact = further_calls(self._further, self._of, kind)
+            today = await self._zoho.snapshot()
+            await tell(
+                DetailsPlanned(
+                    resource=self._landing.facts.resource,
+                    work=kind,
+                    records=self._of,
+                    calls=calls,
+                    exact=exact,
+                    days=days_needed(calls, today, self._zoho.limits),
+                )
+            )
+
+    async def _each(
+        self,
+        work: Work,
+        most: int,
+        ask: Callable[[Sequence[PendingRecord]], Awaitable[V]],
+        land: Callable[[Sequence[tuple[Sequence[PendingRecord], V]]], Awaitable[None]],
+        kind: FurtherWork,
+        tell: Tell,
+    ) -> None:
+        """Ask about everything due, ``most`` records a question, and land the answers."""
+
+        async def landed(answers: Sequence[tuple[Sequence[PendingRecord], V]]) -> None:
+            await land(answers)
+            self._asked += sum(len(group) for group, _ in answers)
+            position = self._landing.position
+            await tell(
+                DetailsProgress(
+                    resource=self._landing.facts.resource,
+                    work=kind,
+                    asked=self._asked,
+                    of=self._of,
+                    rows=position.rows,
+                    bytes=position.bytes,
+                )
+            )
+
+        taken, place = max(_TAKEN, most * WIDTH), 0
+        while dues := await self._blocking(partial(self._landing.due, work, taken, place)):
+            place = dues[-1].place  # those that failed stay in the queue, for the next run
+            groups = [dues[start : start + most] for start in range(0, len(dues), most)]
+            await in_order(groups, ask, landed)
+
+    # -- details --------------------------------------------------------------------------------
+
+    async def _details(self, dues: Sequence[PendingRecord]) -> Found:
+        details = self._further.details
+        assert details is not None
+        rows: dict[str, bytes] = {}
+        if self._batches is not None:
+            rows = await self._batch(self._batches, [due.id for due in dues])
+        found: list[tuple[PendingRecord, bytes | None]] = []
+        for due in dues:
+            row = rows.get(due.id)
+            if row is None and details.read is not None:
+                row = await self._single(details.read, details.row_id, due.id)
+            if row is not None:
+                row = with_fields(row, {details.row_id: due.id})
+            found.append((due, row))
+        return found
+
+    async def _try(self, batches: Batches) -> None:
+        """See whether batches tell all; where they do not, records are read one by one."""
+        dues = await self._blocking(lambda: self._landing.due("rows", batches.most))
+        if dues:
+            rows = await self._batch(batches, [due.id for due in dues])
+            if not batches.tells_all(rows.values()):
+                self._batches = None
+
+    async def _batch(self, batches: Batches, ids: Sequence[str]) -> dict[str, bytes]:
+        operation = list_operation(batches.facts)
+        query: dict[str, object] = {batches.parameter: ",".join(ids)}
+        if batches.facts.paged:
+            query["per_page"] = batches.facts.max_per_page
+        self.calls += 1
+        _, page = await self._zoho.fetch_page(operation, partial(raw_page, operation), query=query)
+        rows = [bytes(row) for row in page.rows]
+        return {row_id(operation, row): row for row in rows}
+
+    async def _single(self, read: OperationFacts, name: str, identity: str) -> bytes | None:
+        self.calls += 1
+
+        def record(body: bytes) -> bytes:
+            with suppress(msgspec.DecodeError):
+                if row := record_in(read, body, name):
+                    return row
+            raise Unreadable(f"the reply holds no record {identity}")
+
+        try:
+            _, row = await self._zoho.fetch_page(list_operation(read), record, ids=(identity,))
+        except ReplyError as error:
+            if says_gone(error):
+                return None
+            raise
+        return row
+
+    async def _told(self, answers: Sequence[tuple[Sequence[PendingRecord], Found]]) -> None:
+        found = [one for _, some in answers for one in some]
+        when = incremental.written(self._clock.time())
+        await self._blocking(lambda: self._landing.told(found, when))
+        self.read += len(found)
+
+    # -- children -------------------------------------------------------------------------------
+
+    async def _first_page(self, dues: Sequence[PendingRecord]) -> RowsPage | InvalidRequest | None:
+        """The first page of a parent's children, or the refusal; None where the parent is gone."""
+        try:
+            return await self._page(dues[0], 1)
+        except InvalidRequest as refusal:
+            return refusal
+
+    async def _page(self, due: PendingRecord, number: int) -> RowsPage | None:
+        child = self._further.child
+        assert child is not None
+        self.calls += 1
+        ids = () if child.in_query else (due.given,)
+        query = {child.parameter: due.given} if child.in_query else {}
+        try:
+            return await page_below(self._zoho, child.facts, ids, query, number)
+        except ReplyError as error:
+            if says_gone(error):
+                return None
+            raise
+
+    async def _bore(
+        self, answers: Sequence[tuple[Sequence[PendingRecord], RowsPage | InvalidRequest | None]]
+    ) -> None:
+        for (due,), first in answers:
+            if isinstance(first, InvalidRequest):
+                self.passed_over += 1
+                await self._blocking(partial(self._landing.passed_over, due))
+                continue
+            page, place = first, 1
+            while page is not None and page.rows and page.context and page.context.has_more_page:
+                await self._land_page(due, page, place, last=False)
+                place += len(page.rows)
+                before, page = page, await self._page(due, page.number + 1)
+                if page is not None and is_repeated(before, page):
+                    page = None
+            await self._land_page(due, page, place, last=True)
+            self.read += 1
+
+    async def _land_page(
+        self, due: PendingRecord, page: RowsPage | None, first: int, *, last: bool
+    ) -> None:
+        rows = [] if page is None else list(zip(page.ids, map(bytes, page.rows), strict=True))
+        when = incremental.written(self._clock.time())
+        await self._blocking(
+            lambda: self._landing.bore(due, rows, first, last=last, when=when),
+        )
+
+    # -- documents ------------------------------------------------------------------------------
+
+    async def _save(self, dues: Sequence[PendingRecord]) -> Saved:
+        assert self._documents is not None
+        before = self._documents.calls
+        try:
+            return await self._documents.save(dues[0])
+        finally:
+            self.calls += self._documents.calls - before
+
+    async def _note(
+        self, answers: Sequence[tuple[Sequence[PendingRecord], Saved]], tell: Tell
+    ) -> None:
+        """Records of which everything is saved are done; the others are asked for again later."""
+        done = [due for (due,), saved in answers if not saved.failures]
+        files = sum(saved.files for _, saved in answers)
+        await self._blocking(lambda: self._landing.saved(done, files))
+        self.saved += files
+        for (due,), saved in answers:
+            self.passed_over += len(saved.failures)
+            for failure in saved.failures:
+                await tell(
+                    DocumentFailed(
+                        resource=self._landing.facts.resource,
+                        record=due.id,
+                        document=failure.document,
+                        reason=failure.reason,
+                    )
+                )
+
+
+def asked_now(further: Further, folder: Path | None) -> Further:
+    """What is asked of records in this run: documents only where they have a place to go."""
+    return further if folder is not None else msgspec.structs.replace(further, papers=None)
+
+
+def folder_of(directory: Path, resource: str) -> Path:
+    """Where the documents of ``resource`` go below ``directory``."""
+    product, _, name = resource.partition(".")
+    return directory / product / f"{name}.files"

@@ -1,8 +1,0 @@
-"""The final forms of an export's files: what is made of a complete spool of JSON Lines."""
-
-from zoho_async.export.directory import Format
-from zoho_async.export.formats.compressed import Gzip, Zstandard
-from zoho_async.export.formats.csv import Csv
-from zoho_async.export.formats.parquet import Parquet
-
-__all__ = ["Csv", "Format", "Gzip", "Parquet", "Zstandard"]

@@ -1,0 +1,171 @@
+"""Several organizations beside each other: one export each, one place each, one account of it::
+
+    def one(session, place):
+        return Export(session, ["invoices"], to=place)
+
+    ids = [each.id for each in await zoho.organizations()]
+    async with Exports(zoho, ids, to="backup", make=one) as job:
+        await job.follow(print)
+    print(job.summary.rows)
+
+Each organization has its own limits, so none waits for another, and its own place
+(``backup/10234695/books/invoices.jsonl``; `zoho_async.export.destinations.open` tells that of
+databases) with a state of its own, so each can also be exported alone. What ends one of them, or
+keeps it from starting, ends only that one; the others go on, and its failure is raised at the end.
+Events and the summary name resources as ``10234695/books.invoices``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from os import PathLike
+from types import TracebackType
+from typing import Final
+
+import anyio
+import msgspec
+
+from zoho_async.errors import ZohoError
+from zoho_async.export.destinations.base import Destination
+from zoho_async.export.destinations.open import open_destination
+from zoho_async.export.errors import ExportError
+from zoho_async.export.events import ExportEvent, Planned, Summary, WaitingForReset
+from zoho_async.export.job import Export
+from zoho_async.export.outcomes import worst
+from zoho_async.session import Session
+
+
+class Exports:
+    """Exports of several organizations, entered together.
+
+    ``organizations`` are ids; ``make`` makes the export of one from a session for it and its place
+    in ``to``, which, as ``format`` and ``flatten``, is for `open_destination`. An organization
+    whose place is refused keeps no other from being exported: its error is raised at the end, or
+    on entering if none is left.
+    """
+
+    def __init__(
+        self,
+        zoho: Session,
+        organizations: Sequence[str],
+        *,
+        to: str | PathLike[str],
+        format: str | None = None,
+        flatten: bool = False,
+        make: Callable[[Session, Destination], Export],
+    ) -> None:
+        self._name: Final = open_destination(to, format, flatten).name
+        self._jobs: Final = {
+            one: make(
+                zoho.for_organization(one),
+                open_destination(to, format, flatten, organization=one),
+            )
+            for one in organizations
+        }
+        self._entered: Final = AsyncExitStack()
+        self._errors: Final[list[Exception]] = []
+        self._plans: Final[dict[str, Planned]] = {}
+
+    async def __aenter__(self) -> Exports:
+        try:
+            for one, job in list(self._jobs.items()):
+                try:
+                    await self._entered.enter_async_context(job)
+                except ExportError as error:
+                    self._errors.append(error)
+                    del self._jobs[one]
+            if self._errors and not self._jobs:
+                raise self._errors[0]
+        except BaseException:
+            await self._entered.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._entered.aclose()
+
+    @property
+    def summary(self) -> Summary:
+        """What the runs did together. Raises `RuntimeError` before their end."""
+        return together(self._name, {one: job.summary for one, job in self._jobs.items()})
+
+    async def follow(self, show: Callable[[ExportEvent], None]) -> None:
+        """Run all of them to their ends; ``show`` is told every event as it comes.
+
+        Raises the first failure, when all have ended.
+        """
+        async with anyio.create_task_group() as group:
+            for one, job in self._jobs.items():
+                group.start_soon(self._follow_one, one, job, show)
+        if self._errors:
+            raise self._errors[0]
+
+    async def _follow_one(
+        self, organization: str, job: Export, show: Callable[[ExportEvent], None]
+    ) -> None:
+        try:
+            async for event in job:
+                told = labelled(event, organization)
+                if not isinstance(told, Planned):
+                    show(told)
+                    continue
+                self._plans[organization] = told
+                show(planned_together(list(self._plans.values())))
+        except ZohoError as error:
+            self._errors.append(error)
+
+
+def labelled(event: ExportEvent, organization: str) -> ExportEvent:
+    """``event`` with its resources named as those of ``organization``."""
+    if isinstance(event, WaitingForReset):
+        return event
+    if isinstance(event, Planned):
+        resources = tuple(
+            msgspec.structs.replace(one, resource=f"{organization}/{one.resource}")
+            for one in event.resources
+        )
+        return msgspec.structs.replace(event, resources=resources)
+    return msgspec.structs.replace(event, resource=f"{organization}/{event.resource}")
+
+
+def planned_together(plans: Sequence[Planned]) -> Planned:
+    """Several organizations' plans as one; each has its own limits, so the longest time counts."""
+    days = [plan.days for plan in plans]
+    return Planned(
+        resources=tuple(one for plan in plans for one in plan.resources),
+        rows=sum(plan.rows for plan in plans),
+        calls=sum(plan.calls for plan in plans),
+        seconds=max(plan.seconds for plan in plans),
+        exact=all(plan.exact for plan in plans),
+        days=None if None in days else max(filter(None, days), default=None),
+    )
+
+
+def together(directory: str, summaries: dict[str, Summary]) -> Summary:
+    """The summaries of several organizations as one."""
+    every = list(summaries.values())
+    return Summary(
+        organization=", ".join(summaries),
+        directory=directory,
+        resources=tuple(
+            msgspec.structs.replace(one, resource=f"{name}/{one.resource}")
+            for name, summary in summaries.items()
+            for one in summary.resources
+        ),
+        done=all(one.done for one in every),
+        rows=sum(one.rows for one in every),
+        rows_new=sum(one.rows_new for one in every),
+        calls=sum(one.calls for one in every),
+        least_calls=sum(one.least_calls for one in every),
+        refused=sum(one.refused for one in every),
+        seconds=max((one.seconds for one in every), default=0.0),
+        records=sum(one.records for one in every),
+        files=sum(one.files for one in every),
+        exit_code=worst(one.exit_code for one in every),
+    )

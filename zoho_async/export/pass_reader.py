@@ -1,0 +1,345 @@
+"""One list of an export: its pages, asked for in some order, each handed over to land.
+
+A list whose description names no ``response_option`` may count its rows all the same. It is asked
+once, with its first page, and what came of it is remembered (`modes.Filtering`): a total, none, or
+a refusal, after which the same page is asked for without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from zoho_async.clock import Clock
+from zoho_async.description import OperationFacts
+from zoho_async.errors import InvalidRequest
+from zoho_async.export import fetch, incremental
+from zoho_async.export.fetch import Dated
+from zoho_async.export.tries import Seen
+from zoho_async.export.writer import Blocking, ResourceWriter, Sheet, WriteQueue
+from zoho_async.paging import RowsPage
+from zoho_async.paging.completeness import Borders, Completeness
+from zoho_async.paging.times import times_of
+
+
+class NumberedPage(Protocol):
+    """What the walk needs of a page."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def rows(self) -> Sequence[object]: ...
+
+
+P = TypeVar("P", bound=NumberedPage)
+
+
+async def pages_from(
+    last: int,
+    pages: Callable[[int], AsyncGenerator[P]],
+    starts_known: Callable[[P], Awaitable[bool]],
+) -> AsyncGenerator[P]:
+    """The pages of a list after an interruption, the first of them partly written already.
+
+    ``last`` is the last page that was written (0: none), ``pages(first)`` reads the list from a
+    page on, and ``starts_known`` tells whether a page's first row was written.
+    """
+    first = max(1, last)
+    while True:
+        async with aclosing(pages(first)) as walk:
+            page = await anext(walk, None)
+            if page is not None and (first == 1 or (page.rows and await starts_known(page))):
+                yield page
+                async for page in walk:
+                    yield page
+                return
+            if first == 1:
+                return
+        first -= 1
+
+
+#: How often the end of a list is looked for further on before it is read backwards.
+_GROWTHS: Final = 3
+
+
+class Walking:
+    """The pages of ``landing``'s list, read with ``filters``.
+
+    ``pages`` calls were made, ``rows_met`` rows came, ``total`` is the list's last count, and
+    ``last`` the largest page number with rows.
+    """
+
+    def __init__(
+        self,
+        zoho: Dated,
+        landing: ResourceWriter,
+        filters: Mapping[str, str],
+        blocking: Blocking,
+        clock: Clock,
+    ) -> None:
+        self.zoho: Final = zoho
+        self.landing: Final = landing
+        self.blocking: Final = blocking
+        self.pages = 0
+        self.rows_met = 0
+        self.total: int | None = None
+        self.last = landing.position.page
+        self.newest = Borders()
+        self.seen: Seen | None = Seen(landing.facts) if landing.position.page == 0 else None
+        self._filters: Final = filters
+        self._clock: Final = clock
+        self._own = 0.0
+        self._ended: Completeness | None = None
+        self._refused = False
+
+    # -- passes -------------------------------------------------------------------------------
+
+    async def forward(
+        self,
+        lander: WriteQueue,
+        planned: Callable[[RowsPage], Awaitable[None]] | None = None,
+        order: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read the list, or the rest of it, from its beginning to its end.
+
+        ``planned`` is told of each page before it lands. ``order`` is another one than the list's.
+        """
+        self._begin()
+        before = self.landing.position.page
+        self._ended = None
+        self.newest = Borders()
+        self.newest.differ = before <= 1
+
+        def list_pages(first: int) -> AsyncGenerator[RowsPage]:
+            return self._list_pages(first, order or {})
+
+        async with aclosing(pages_from(before, list_pages, self._is_known)) as walk:
+            async for page in walk:
+                if planned is not None:
+                    await planned(page)
+                if await self.put(page, lander):
+                    break
+        await lander.landed()
+        passes = self.landing.position.passes
+        if self._is_closed() and passes and passes[-1].total is None:
+            await self.blocking(self.landing.close_pass)
+
+    async def backwards(self, lander: WriteQueue) -> None:
+        """Read a list in steady order from its last page to its first, one after the other.
+
+        Without a total the last page is the one that an empty page follows; then the pass is closed
+        if the sort values at all page borders differ.
+        """
+        self._begin()
+        number, growths = max(1, self.last), 0
+        borders: Borders | None = None
+        empty_follows = False
+        sizes = list[int]()
+        while number > 0:
+            page = await self._page(number, {})
+            if borders is None and growths < _GROWTHS:
+                end = self._end_of(page, number, empty_follows=empty_follows)
+                if end > number:
+                    beyond = page.total is None and _is_empty(await self._page(end, {}))
+                    empty_follows, growths = beyond, growths + 1
+                    number = number if beyond else end
+                    continue
+            if borders is None:
+                borders = Borders(self.zoho.moment, backwards=True)
+            borders.page([times_of(bytes(row)).created for row in page.rows])
+            sizes.append(len(page.rows))
+            await self.put(page, lander)
+            number -= 1
+        await lander.landed()
+        whole = len(set(sizes[1:])) <= 1 and self.zoho.moment is not None
+        if empty_follows and whole and borders is not None and borders.differ:
+            await self.blocking(self.landing.close_pass)
+
+    @staticmethod
+    def _end_of(page: RowsPage, number: int, *, empty_follows: bool) -> int:
+        """The last page of the list, as far as page ``number`` tells."""
+        if page.total is None:
+            return number if empty_follows else number + 1
+        size = (page.context and page.context.per_page) or len(page.rows) or 1
+        return math.ceil(page.total / size)
+
+    async def first_page(self, lander: WriteQueue) -> RowsPage:
+        """Begin a pass with its first page alone."""
+        self._begin()
+        page = await self._page(1, {})
+        await self.put(page, lander)
+        await lander.landed()
+        return page
+
+    async def slice(self, narrowed: Mapping[str, str], lander: WriteQueue) -> bool:
+        """Read a part of the list that fits on one page; False, and nothing landed, if not."""
+        page = await self._page(1, narrowed)
+        more = page.context is not None and bool(page.context.has_more_page)
+        if more or page.total is None or page.total > len(page.rows):
+            return False
+        await self.put(page, lander, of_list=False)
+        return True
+
+    def _begin(self) -> None:
+        self.zoho.forget()
+        self._own = self._clock.time()
+
+    # -- pages --------------------------------------------------------------------------------
+
+    @property
+    def _asks_total(self) -> bool:
+        """Whether the list is to count its rows, described or not."""
+        facts, learned = self.landing.facts, self.landing.position.filtering.totals
+        return facts.paged and learned is not False and not self._refused
+
+    @property
+    def _facts(self) -> OperationFacts:
+        facts = self.landing.facts
+        return msgspec.structs.replace(facts, totals=self._asks_total)
+
+    async def _page(self, number: int, order: Mapping[str, str]) -> RowsPage:
+        query = {**self._query(), **order}
+        page = await fetch.page_of(self.zoho, self._facts, query, number)
+        self.pages += 1
+        return page
+
+    async def _list_pages(self, first: int, order: Mapping[str, str]) -> AsyncGenerator[RowsPage]:
+        came = False
+        try:
+            async for page in self._pages_in_mode(first, order):
+                if not came:
+                    await self._learn_totals(page)
+                came = True
+                yield page
+        except InvalidRequest:
+            if came or not self._asks_total:
+                raise
+            self._refused = True
+        if came:
+            return
+        async for page in self._pages_uncounted(first, order):
+            yield page
+
+    async def _pages_uncounted(
+        self, first: int, order: Mapping[str, str]
+    ) -> AsyncGenerator[RowsPage]:
+        """The same once more, without asking for the total that may have been refused."""
+        came = False
+        try:
+            async for page in self._pages_in_mode(first, order):
+                if not came:
+                    await self.blocking(lambda: self.landing.learn(totals=False))
+                came = True
+                yield page
+        except InvalidRequest:  # it was refused for something else
+            self._refused = came
+            raise
+
+    async def _learn_totals(self, page: RowsPage) -> None:
+        learned = self.landing.position.filtering.totals
+        gives = page.total is not None
+        if self._asks_total and not self.landing.facts.totals and learned is not gives:
+            await self.blocking(lambda: self.landing.learn(totals=gives))
+
+    async def _pages_in_mode(
+        self, first: int, order: Mapping[str, str]
+    ) -> AsyncGenerator[RowsPage]:
+        if self.landing.position.mode == "newest":
+            async for page in self._one_by_one(first):
+                yield page
+            return
+        query = {**self._query(), **order}
+        pages = fetch.pages(self.zoho, self._facts, query, first, self._note_end)
+        async with aclosing(pages) as walk:
+            async for page in walk:
+                self.pages += 1
+                yield page
+
+    def _is_closed(self) -> bool:
+        """Whether the pages of the last pass alone show that it is complete."""
+        return self._ended == "proven"
+
+    def _note_end(self, completeness: Completeness | None) -> None:
+        self._ended = completeness
+
+    async def _one_by_one(self, number: int) -> AsyncGenerator[RowsPage]:
+        """Pages without look-ahead: a list that is left early would waste what came ahead."""
+        more, seen = True, set[str]()
+        while more:
+            page = await self._page(number, {})
+            yield page
+            new = set(page.ids) - seen - {""}
+            seen |= new
+            more = bool(new) and page.context is not None and bool(page.context.has_more_page)
+            number += 1
+
+    async def _is_known(self, page: RowsPage) -> bool:
+        return await self.blocking(lambda: self.landing.saw(page.ids[0], bytes(page.rows[0])))
+
+    def _query(self) -> dict[str, object]:
+        position = self.landing.position
+        return incremental.query_of(self.landing.facts, position.mode, self._filters, position.low)
+
+    async def put(self, page: RowsPage, lander: WriteQueue, *, of_list: bool = True) -> bool:
+        """Hand a page over to land; whether nothing after it is wanted."""
+        rows = [bytes(row) for row in page.rows]
+        self.rows_met += len(rows)
+        if of_list:
+            self.total = self.total if page.total is None else page.total
+            self.last = max(self.last, page.number if rows else 0)
+            self._look_at(page, rows)
+        over = await self._learn(rows)
+        sheet = Sheet(
+            number=page.number,
+            rows=rows,
+            ids=page.ids,
+            total=page.total,
+            closed=over and page.number == 1,
+            moment=self.zoho.moment,
+            own=self._own,
+        )
+        await lander.put(self.landing, sheet, self.total)
+        return over
+
+    def _look_at(self, page: RowsPage, rows: list[bytes]) -> None:
+        """Learn of the list's order in its first pass, unless that is one page."""
+        position = self.landing.position
+        if position.mode == "newest":
+            times = [times_of(row).modified for row in rows]
+            self.newest.page([None if time is None else -time for time in times])
+            return
+        first = position.look == position.first_look and not position.tried
+        alone = page.number == 1 and page.total is not None and page.total <= len(rows)
+        if self.seen is not None and first and not alone:
+            self.seen.page(page.ids, rows)
+
+    async def _learn(self, rows: list[bytes]) -> bool:
+        """See whether the list keeps what it is described to do; whether its wanted rows are over.
+
+        A filter that lets older rows through does nothing, and a list whose rows do not come from
+        the newest on cannot be left early. Either is remembered, and the list read to its end.
+        """
+        position = self.landing.position
+        if position.mode not in ("changed", "newest") or position.low is None:
+            return False
+        times = [time for row in rows if (time := times_of(row).modified) is not None]
+        older = [time for time in times if time < position.low - incremental.BOUND]
+        if position.mode == "changed":
+            if older and position.filtering.changes is not False:
+                await self.blocking(lambda: self.landing.learn(changes=False))
+            return False
+        if times != sorted(times, reverse=True) or len(times) < len(rows):
+            if position.filtering.newest is not False:
+                await self.blocking(lambda: self.landing.learn(newest=False))
+            return False
+        return bool(older) and position.filtering.newest is not False
+
+
+def _is_empty(page: RowsPage) -> bool:
+    """Whether nothing is on a page, and nothing after it by its own word."""
+    return not page.rows and not (page.context is not None and page.context.has_more_page)

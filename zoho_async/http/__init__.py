@@ -1,0 +1,1 @@
+"""One API call, from arguments to bytes and back."""

@@ -1,0 +1,1 @@
+"""Exports inside other tools: dlt and Dask."""

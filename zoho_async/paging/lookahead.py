@@ -1,0 +1,385 @@
+"""The walk: pages fetched ahead of their reader, handed over in order.
+
+The model. One reader asks for page after page. The first is fetched in the reader's own call, by
+the session's own options. From then on pages that the `PagePlan` allows are fetched by tasks that
+the session owns, as bulk calls that wait as long as it takes; each arrival and each reading lets
+the plan decide anew. An error stays with its page until the reader gets there.
+
+The invariant: *look-ahead lives only as long as someone reads.* A task knows the session and the
+question, never the walk; the walk alone knows its tasks, and is known only to its reader. So when
+the reader goes, the walk goes, and its end cancels the tasks:
+
+- ``break`` or an exception in the loop's body drops the iterator, and with it the walk, at once;
+- an error or a cancellation while the reader waits here cancels before it is passed on;
+- when the task that read last was cancelled, its walk is too, even if something (a traceback, a
+  variable) still holds the iterator.
+
+A cancelled task goes no further than the ``await`` it stands at, so no further page is sent.
+
+A walk that failed or was cancelled never claims to be at its end: asked again, it goes on with the
+page that is due, and pages that had come are not asked for again. Several tasks may read from one
+walk; they take turns.
+
+What is not known: whether a reader that still holds its iterator after leaving the loop will come
+back. Until it goes, the pages that were under way are fetched and kept, `MOST_AHEAD` at most;
+``aclose()`` or ``async with`` says so at once. (That the reading task has ended says nothing: each
+row may be read in a task of its own.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from zoho_async.errors import IncompleteList, Request, SessionClosed
+from zoho_async.events import Paged
+from zoho_async.paging.completeness import Completeness
+from zoho_async.paging.evidence import Evidence
+from zoho_async.paging.list_query import Listing
+from zoho_async.paging.plan import MOST_AHEAD, PagePlan, depth
+from zoho_async.paging.seen import Seen
+from zoho_async.paging.source import Fetched, PageSource, RowReading, fetch
+from zoho_async.wire import PageContext
+
+R = TypeVar("R")
+
+#: Stands in the id field of a row that has none, as "" does.
+_NO_ID: Final = "-1"
+
+#: How much one reply moves the measured latency.
+_LATENCY_WEIGHT: Final = 0.25
+
+
+class Turned(msgspec.Struct, Generic[R], frozen=True):
+    """A page at its turn: all its ``rows`` with their ``ids``, and the ``fresh`` among them."""
+
+    number: int
+    rows: list[R]
+    ids: list[str]
+    fresh: list[R]
+    context: PageContext | None
+    total: int | None
+    extra: Callable[[], dict[str, Any]]
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    """An error that waits for its turn; as a value, because nobody may ever come for it."""
+
+    error: Exception
+
+
+_Outcome: TypeAlias = Fetched[R] | _Failed
+
+
+class Walk(Generic[R]):
+    """A walk through ``listing`` from page ``first`` on, its bodies read by ``reading``.
+
+    ``whole`` says that the reader means to read it to its end, and judges by himself whether it is
+    complete. ``ended`` is told at the end how complete the list is.
+    """
+
+    def __init__(
+        self,
+        zoho: PageSource,
+        listing: Listing[Any],
+        reading: RowReading[R],
+        first: int,
+        *,
+        whole: bool,
+        ended: Callable[[Completeness], None] | None = None,
+    ) -> None:
+        self._zoho: Final = zoho
+        self._patient: Final = zoho.with_options(lane="bulk", max_wait=None)
+        self._listing: Final = listing
+        self._reading: Final = reading
+        self._whole: Final = whole
+        self._plan: Final = PagePlan(
+            first=first,
+            per_page=listing.per_page,
+            complete=listing.complete or (not whole and zoho.decoder.strict),
+            parts=listing.parts,
+        )
+        self._evidence: Final = Evidence(listing, first)
+        self._ended: Final = ended
+        self._last: tuple[PageContext | None, list[R]] | None = None
+        self._begun = False
+        self._closed = False
+        self._seen: Final = Seen()
+        self._latency = 0.0
+        self._total: int | None = None
+        self._tasks: dict[int, asyncio.Task[_Outcome[R]]] = {}
+        self._leaving: set[asyncio.Task[_Outcome[R]]] = set()
+        self._reader: asyncio.Task[Any] | None = None
+        self._reader_gone: Final = functools.partial(_leave, weakref.ref(self))
+        self.turn: Final = asyncio.Lock()  # readers hold it while they ask for a page
+
+    # -- the reader's side ------------------------------------------------------------------
+
+    async def next(self) -> Turned[R] | None:
+        """The next page that brings anything, or None at the end; the caller holds ``turn``.
+
+        The first page is handed over even if it is empty. Raises what the fetching raised.
+        """
+        while not (self._closed or self._plan.done):
+            self._follow(asyncio.current_task())
+            try:
+                fetched = await self._due()
+            except BaseException:
+                await self._settle()
+                raise
+            if fetched is None:
+                break
+            page = self._take(fetched)
+            if page is not None:
+                return page
+        over = self._plan.done and not self._closed
+        await self.aclose()
+        if over:
+            self._judge()
+        return None
+
+    def _judge(self) -> None:
+        """Say how complete the list is; with ``strict`` raise what is not proven."""
+        completeness = self._evidence.completeness
+        if self._ended is not None:
+            self._ended(completeness)
+        if not self._whole and self._zoho.decoder.strict and completeness != "proven":
+            request = Request("GET", self._listing.path, self._zoho.organization)
+            raise IncompleteList(request, completeness, self._evidence.missing)
+
+    async def aclose(self) -> None:
+        """Leave the list: nothing more is sent, no task stays, and `next` gives None."""
+        self._closed = True
+        self._follow(None)
+        await self._settle()
+        self._tasks.clear()
+
+    async def _due(self) -> Fetched[R] | None:
+        """The page whose turn it is, fetched already or now; None if `aclose` came meanwhile."""
+        number = self._plan.turn
+        if not self._begun:
+            query = self._listing.asked(number, counting=True)
+            first = await fetch(self._zoho, self._listing, self._reading, query)
+            self._note(number, first)
+            return first
+        task = self._tasks.get(number) or self._start(number)
+        await asyncio.wait((task,))
+        self._tasks.pop(number, None)
+        if task.cancelled():
+            if self._closed:
+                return None
+            raise SessionClosed
+        outcome = task.result()
+        if isinstance(outcome, _Failed):
+            try:
+                raise outcome.error
+            finally:  # no cycle of an error, its traceback and this frame
+                del outcome, task
+        return outcome
+
+    def _take(self, fetched: Fetched[R]) -> Turned[R] | None:
+        """Count the page in; None if it has nothing to show."""
+        sheet, number, first = fetched.sheet, self._plan.turn, not self._begun
+        self._begun = True
+        rows = sheet.rows
+        ids = self._reading.ids(rows)
+        if _NO_ID in ids:
+            ids = ["" if row_id == _NO_ID else row_id for row_id in ids]
+        new = self._seen.add_all(ids)
+        fresh = rows if all(new) else list(itertools.compress(rows, new))
+        context = sheet.context
+        repeated = self._is_repeated(rows, ids, new)
+        again = repeated and self._last is not None and context == self._last[0]
+        self._last = context, _nameless(rows, ids)
+        has_more = None if context is None else bool(context.has_more_page)
+        self._evidence.page(number, fetched, self._total, ids, new, self._reading.times)
+        self._plan.read(
+            rows=len(rows),
+            fresh=0 if repeated else len(fresh),
+            has_more=has_more,
+            repeats=again,
+        )
+        self._zoho.observe(
+            Paged(
+                path=self._listing.path,
+                organization=self._zoho.organization,
+                page=number,
+                rows=len(rows),
+                fresh=len(fresh),
+                has_more_page=bool(has_more),
+            )
+        )
+        if self._plan.done:
+            self._cancel_all()
+        else:
+            self._look_ahead()
+        if not first and (not rows or (repeated and self._plan.done)):
+            return None
+        return Turned(number, rows, ids, fresh, context, self._total, sheet.extra)
+
+    def _is_repeated(self, rows: list[R], ids: list[str], new: list[bool]) -> bool:
+        """Whether a page has rows and none is new: all ids are known, the rest is as before.
+
+        Rows without ids are compared as a whole: equal rows can be different records.
+        """
+        if self._last is None or not rows:
+            return False
+        if any(one and bool(identity) for identity, one in zip(ids, new, strict=True)):
+            return False
+        return _nameless(rows, ids) == self._last[1]
+
+    # -- look-ahead -------------------------------------------------------------------------
+
+    def _look_ahead(self) -> None:
+        """Start what the plan allows now, unless a page failed that the reader has yet to meet.
+
+        That the session was closed the reader finds out as well.
+        """
+        if self._closed or self._failed_ahead():
+            return
+        ahead = MOST_AHEAD if self._whole else depth(self._patient.rate, self._latency)
+        horizon = self._plan.horizon(ahead)
+        for number in range(self._plan.turn, horizon + 1):
+            if number not in self._tasks:
+                try:
+                    self._start(number)
+                except SessionClosed:
+                    return
+
+    def _start(self, number: int) -> asyncio.Task[_Outcome[R]]:
+        operation = self._listing.operation
+        task = self._patient.start(
+            _ahead(self._patient, self._listing, self._reading, number),
+            name=f"page {number} of {operation.name}",
+        )
+        self._tasks[number] = task
+        task.add_done_callback(functools.partial(_arrived, weakref.ref(self), number))
+        return task
+
+    def arrived(self, number: int, task: asyncio.Task[_Outcome[R]]) -> None:
+        """A task of ours is done: learn from it, and go on unless it failed."""
+        self._leaving.discard(task)
+        if self._tasks.get(number) is not task or task.cancelled():
+            return
+        outcome = task.result()
+        if isinstance(outcome, _Failed):
+            return
+        self._note(number, outcome)
+        for page in [page for page in self._tasks if page > self._plan.limit]:
+            self._cancel(page)
+        self._look_ahead()
+
+    def _note(self, number: int, fetched: Fetched[R]) -> None:
+        rows, context = fetched.sheet.rows, fetched.sheet.context
+        if not self._begun:
+            self._latency = fetched.seconds
+            self._total = None if context is None else context.total
+            if context is not None and context.total is not None:
+                self._plan.counted(context.total, context.per_page)
+        self._latency += (fetched.seconds - self._latency) * _LATENCY_WEIGHT
+        has_more = context is not None and bool(context.has_more_page)
+        self._plan.arrived(number, rows=len(rows), has_more=has_more)
+
+    def _failed_ahead(self) -> bool:
+        return any(
+            task.done() and not task.cancelled() and isinstance(task.result(), _Failed)
+            for task in self._tasks.values()
+        )
+
+    # -- the end of look-ahead --------------------------------------------------------------
+
+    def _cancel(self, number: int) -> None:
+        """Cancel a page that is under way; one that has come stays."""
+        task = self._tasks[number]
+        if task.cancel():
+            del self._tasks[number]
+            self._leaving.add(task)
+
+    def _cancel_all(self) -> None:
+        for number in list(self._tasks):
+            self._cancel(number)
+
+    async def _settle(self) -> None:
+        """Cancel look-ahead and see it gone."""
+        self._cancel_all()
+        if self._leaving:
+            await asyncio.wait(self._leaving.copy())
+
+    def _follow(self, reader: asyncio.Task[Any] | None) -> None:
+        """Tie look-ahead to the life of the task that reads."""
+        if reader is self._reader:
+            return
+        if self._reader is not None:
+            self._reader.remove_done_callback(self._reader_gone)
+        self._reader = reader
+        if reader is not None:
+            reader.add_done_callback(self._reader_gone)
+
+    def left(self, reader: asyncio.Task[Any]) -> None:
+        """The task that read last has ended; if another one waits here, it is read on."""
+        self._reader = None
+        if reader.cancelled() and not self.turn.locked():
+            self._cancel_all()
+
+    def __del__(self) -> None:
+        tasks = list(getattr(self, "_tasks", {}).values())
+        reader = getattr(self, "_reader", None)
+        if reader is not None:
+            _on_its_loop(reader, functools.partial(_forget, reader, self._reader_gone))
+        if tasks:
+            _on_its_loop(tasks[0], functools.partial(_cancel_each, tasks))
+
+
+def _nameless(rows: list[R], ids: list[str]) -> list[R]:
+    """The rows of a page that have no id."""
+    return [row for row, one in zip(rows, ids, strict=True) if not one]
+
+
+async def _ahead(
+    zoho: PageSource, listing: Listing[Any], reading: RowReading[R], number: int
+) -> _Outcome[R]:
+    """A page before its turn. It must not know its walk, which would then never be dropped."""
+    try:
+        return await fetch(zoho, listing, reading, listing.asked(number))
+    except Exception as error:
+        return _Failed(error)
+
+
+def _arrived(walk: weakref.ref[Walk[R]], number: int, task: asyncio.Task[_Outcome[R]]) -> None:
+    alive = walk()
+    if alive is not None:
+        alive.arrived(number, task)
+
+
+def _leave(walk: weakref.ref[Walk[Any]], reader: asyncio.Task[Any]) -> None:
+    alive = walk()
+    if alive is not None:
+        alive.left(reader)
+
+
+def _on_its_loop(task: asyncio.Task[Any], action: Callable[[], None]) -> None:
+    """Act on a task now, or soon where a collector drops the walk elsewhere than on its loop."""
+    loop = task.get_loop()
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is loop:
+        action()
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(action)
+
+
+def _forget(reader: asyncio.Task[Any], callback: Callable[[asyncio.Task[Any]], None]) -> None:
+    reader.remove_done_callback(callback)
+
+
+def _cancel_each(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()

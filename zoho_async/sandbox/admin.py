@@ -1,0 +1,105 @@
+"""What is not Zoho's: counts, the truth, and faults while it runs, under ``/__sandbox__/``.
+
+For tests in another process and for people with curl. Nothing here counts as a call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from zoho_async._msgspec import decoder_of
+from zoho_async.sandbox.replies import ENCODER
+from zoho_async.sandbox.simulation.faults import Fault, told
+
+if TYPE_CHECKING:
+    from zoho_async.sandbox.server import Sandbox
+
+OWN: Final = "/__sandbox__/"
+
+
+async def control(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
+    """Answer a request below `OWN`.
+
+    - ``GET state``: counts. ``GET arrivals``: every API request, one JSON object a line.
+    - ``GET faults``: the rules with their counts; ``POST``: one more rule, or a list of them;
+      ``DELETE``: none any more; ``DELETE faults/N``: all but the Nth of ``GET`` (from 0).
+    - ``GET truth/RESOURCE``: the rows of a list, one a line.
+    - ``POST clock``: ``{"advance": seconds}`` lets time pass at once.
+    """
+    match request.method, request.path.removeprefix(OWN).split("/"):
+        case "GET", ["state"]:
+            return _json(ENCODER.encode(state(box)))
+        case "GET", ["arrivals"]:
+            return _json(b"".join(ENCODER.encode(each) + b"\n" for each in box.arrivals))
+        case "GET", ["faults"]:
+            return _json(ENCODER.encode(told(box.faults)))
+        case "POST", ["faults"]:
+            return _added(box, await request.read())
+        case "DELETE", ["faults"]:
+            box.faults.clear()
+        case "DELETE", ["faults", number] if number.isdecimal() and int(number) < len(box.faults):
+            del box.faults[int(number)]
+        case "POST", ["clock"]:
+            return _advanced(box, await request.read())
+        case "GET", ["truth", resource]:
+            try:
+                rows = box.truth(resource, request.query.get("organization"))
+            except KeyError:
+                return web.Response(status=404, text="no such resource or organization\n")
+            return _json(b"".join(row + b"\n" for row in rows))
+        case _:
+            return web.Response(status=404, text="no such page\n")
+    return _json(b"{}")
+
+
+def state(box: Sandbox) -> dict[str, Any]:
+    """Counts, as ``state`` tells them."""
+    statuses: dict[str, int] = {}
+    for arrival in box.arrivals:
+        key = f"{arrival.status}/{arrival.code}"
+        statuses[key] = statuses.get(key, 0) + 1
+    return {
+        "calls": box.calls,
+        "refused": box.refused,
+        "unknown": len(box.unknown),
+        "token_requests": box.token_requests,
+        "refresh_tokens": len(box.refresh_tokens),
+        "most_in_minute": box.most_in_minute,
+        "most_in_flight": box.most_in_flight,
+        "answers": statuses,
+        "faults": [{"kind": fault.kind, "hits": fault.hits} for fault in box.faults],
+    }
+
+
+def _added(box: Sandbox, body: bytes) -> web.Response:
+    try:
+        many = body.lstrip().startswith(b"[")
+        rules = _FAULTS.decode(body) if many else [_FAULT.decode(body)]
+    except msgspec.DecodeError as error:
+        return web.Response(status=400, text=f"no fault: {error}\n")
+    box.faults.extend(rules)
+    return _json(b"{}")
+
+
+class _Clock(msgspec.Struct, forbid_unknown_fields=True):
+    advance: float
+
+
+_CLOCK: Final = decoder_of(_Clock)
+_FAULT: Final = decoder_of(Fault)
+_FAULTS: Final = decoder_of(list[Fault])
+
+
+def _advanced(box: Sandbox, body: bytes) -> web.Response:
+    try:
+        box.clock.advance(_CLOCK.decode(body).advance)
+    except (msgspec.DecodeError, ValueError) as error:
+        return web.Response(status=400, text=f"no time to pass: {error}\n")
+    return _json(b"{}")
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")

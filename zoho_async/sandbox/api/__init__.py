@@ -1,0 +1,1 @@
+"""The API of the sandbox: routing, validation, actions and replies."""

@@ -1,0 +1,153 @@
+"""A request as the API sees it, and the records that its path names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from zoho_async import description
+from zoho_async.description import OperationFacts
+from zoho_async.sandbox.api.router import Route
+from zoho_async.sandbox.data.files import UploadedForm
+from zoho_async.sandbox.data.resources import Home, Homes, homes, shape_of
+from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.values import is_list
+from zoho_async.sandbox.records.resource import Record
+from zoho_async.sandbox.replies import ApiRefusal
+
+#: Where the rows of a body stand that is a list and no object.
+ROWS: Final = "[]"
+
+
+class ApiCall(msgspec.Struct, frozen=True):
+    """A request over HTTP; ``parts`` is its path below the product's base."""
+
+    method: str
+    parts: tuple[str, ...]
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Record
+    product: str = "books"
+    form: UploadedForm = UploadedForm()
+
+    @property
+    def path(self) -> str:
+        return "/" + "/".join(self.parts)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A record that a path names."""
+
+    home: Home
+    collection: Collection
+    index: int
+
+    @property
+    def id(self) -> str:
+        return self.collection.id(self.index)
+
+
+class Ask:
+    """One call on its way: the operation, the store, and the records that the path names.
+
+    ``found`` has one entry for each name in the path: the record, or None where any name is good.
+    ``tail`` are the words after the last name. Raises `ApiRefusal` for a record that is not there.
+    """
+
+    def __init__(self, call: ApiCall, route: Route, store: Store) -> None:
+        self.call: Final = call
+        self.facts: Final[OperationFacts] = route.facts
+        self.ids: Final = route.ids
+        self.store: Final = store
+        self.homes: Final[Homes] = homes(route.facts.product)
+        self.along: Final = self.homes.along(route.facts.path)
+        shape = shape_of(route.facts.path)
+        last = len(shape) - shape[::-1].index("{}") if "{}" in shape else 0
+        self.tail: Final = list(shape[last:])
+        self.names: Final = [
+            part[1:-1] for part in route.facts.path.split("/") if part.startswith("{")
+        ]
+        self.found: Final[list[Found | None]] = []
+        for number in range(len(self.ids)):
+            self.found.append(self._find(number))
+
+    @property
+    def names_record(self) -> bool:
+        """Whether the path ends with the name of a record."""
+        return bool(self.ids) and not self.tail
+
+    @property
+    def record(self) -> Found | None:
+        """The innermost record that the path names."""
+        return next((each for each in reversed(self.found) if each is not None), None)
+
+    @property
+    def here(self) -> Home | None:
+        """The home that the path is, where it ends with a word."""
+        return self.homes.at(self.facts.path) if self.tail else None
+
+    def within(self, home: Home) -> Collection:
+        """The collection of a home that the path is, below the records that it names."""
+        if home.parents <= len(self.ids):
+            return self.store.at(home, self.ids[: home.parents])
+        name = self.store.names_above(home)[-1]
+        parent = str(self.call.body.get(name) or self.call.params.get(name) or "")
+        first = self.homes.along(self.store.template(home))[0]
+        if not parent:
+            raise ApiRefusal(400, 4, f"Invalid value passed for {name}")
+        if first is not None:
+            collection = self.store.at(first, ())
+            if collection.find(parent) is None:
+                raise missing(collection, first)
+        return self.store.at(home, (*self.ids, parent))
+
+    def _find(self, number: int) -> Found | None:
+        home, record_id = self.along[number], self.ids[number]
+        if home is None:
+            return None
+        if home.parents <= number:
+            collection = self.store.at(home, self.ids[: home.parents])
+            index = collection.find(record_id)
+        else:
+            holder = self.store.holding(home, self.ids[:number], record_id)
+            index = holder.find(record_id) if holder is not None else None
+            collection = holder or self.store.at(home, (*self.ids[:number], "0"))
+        if index is None:
+            elsewhere = self._elsewhere(home, record_id)
+            if elsewhere is None:
+                raise missing(collection, home)
+            return elsewhere
+        return Found(home, collection, index)
+
+    def _elsewhere(self, home: Home, record_id: str) -> Found | None:
+        """A record of another home that was put below one, as an invoice below a retainer.
+
+        Only where nothing lists or reads the records of the home itself.
+        """
+        if home.listed is None and home.read is None:
+            for other in self.homes.for_name(home.id_field):
+                collection = self.store.at(other, ())
+                index = collection.find(record_id)
+                if index is not None:
+                    return Found(other, collection, index)
+        return None
+
+
+def missing(collection: Collection, home: Home) -> ApiRefusal:
+    """The refusal for a record that is not there, with the code that its resource has for that."""
+    code, message = collection.resource.missing
+    documented = description.load(home.product).errors.get(home.resource, {})
+    noun = home.noun.replace("_", " ")
+    for each, meaning in documented.items():
+        if meaning == f"no such {noun}":
+            return ApiRefusal(404, each, message)
+    return ApiRefusal(404, code, message)
+
+
+def texts(value: Any) -> list[str]:
+    """Ids as they are sent: a list, or a text with commas between them."""
+    if is_list(value):
+        return [str(each) for each in value]
+    return [part.strip() for part in str(value).strip("[]").split(",") if part.strip(' "')]

@@ -1,0 +1,197 @@
+"""Documents of records: uploads that are kept and given back, and what Zoho would print.
+
+A record has any number of attachments. Each is a document with an id, in ``documents`` of the
+record as its single read tells it. What stands under ``/attachment`` is the last of them: another
+upload adds one, a deletion takes the last away. Each is given back by its id, under
+``/documents/{document_id}`` and below its record. For bills and purchase orders with several,
+``/attachment`` answers their names and ids in JSON, as was seen live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from zoho_async.description import OperationFacts
+from zoho_async.sandbox.api.bulk import home_of_ids, ids_asked
+from zoho_async.sandbox.api.context import ApiCall, Ask, Found, missing
+from zoho_async.sandbox.api.render import told_state
+from zoho_async.sandbox.data import files
+from zoho_async.sandbox.data.files import File
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.data.values import is_list
+from zoho_async.sandbox.records.resource import Record
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, invalid_field, success
+
+#: The fields of forms that files come in; descriptions have some of them among the query.
+UPLOADS: Final = frozenset({"attachment", "receipt", "image", "doc", "back_image", "file"})
+_MOST_PRINTED: Final = 25
+#: Where several attachments are answered as metadata.
+_TELLS_SEVERAL: Final = frozenset({"bills", "purchaseorders"})
+#: The products in which documents are known to be had by their id alone.
+_BY_ID: Final = frozenset({"books", "inventory"})
+
+
+def wants_print(call: ApiCall) -> bool:
+    wanted = call.params.get("accept") or call.headers.get("Accept", "")
+    printable = any(kind in wanted for kind in ("pdf", "html", "csv", "xls"))
+    return printable and "json" not in wanted
+
+
+def uploads(facts: OperationFacts) -> bool:
+    return any(field.name in UPLOADS and field.required for field in facts.query)
+
+
+def uploaded(ask: Ask) -> ApiReply:
+    """Keep what was uploaded under the path; where records have documents, it is one of them."""
+    if not ask.call.form.files:
+        wanted = next(field.name for field in ask.facts.query if field.name in UPLOADS)
+        raise invalid_field(wanted)
+    rows: list[Record] = []
+    for file in ask.call.form.files:
+        ask.store.keep_file(ask.call.product, ask.call.path, file)
+        rows.append(_attached(ask, file))
+    if ask.tail == ["attachment"]:
+        _tell_record(ask.found[-1] if ask.found else None, [*_documents(ask), *rows])
+    values: Record = {}
+    if ask.facts.answer == "values":
+        values = told_state(ask.facts, None, None, {"documents": rows})
+    elif ask.facts.answer == "record":
+        values = told_state(ask.facts, None, None, rows[0])
+    status = 201 if ask.facts.status == 201 else 200
+    return success("Your file has been successfully attached.", values, status=status)
+
+
+def _attached(ask: Ask, file: File) -> Record:
+    """Keep a file as a document of its record; what is told of it."""
+    row: Record = {"file_name": file.name, "file_size": len(file.content), "file_type": "pdf"}
+    product, above = ask.call.product, ask.call.path.rpartition("/")[0]
+    shelf = ask.homes.at("/".join((*ask.facts.path.split("/")[: -len(ask.tail)], "documents")))
+    if shelf is not None and shelf.parents == len(ask.ids):
+        collection = ask.store.at(shelf, ask.ids)
+        index = collection.add(row)
+        row = {**collection.state(index), "document_id": collection.id(index)}
+    else:
+        row["document_id"] = ask.store.new_document(product)
+    for path in (f"{above}/documents", "/documents"):
+        ask.store.keep_file(product, f"{path}/{row['document_id']}", file)
+    return row
+
+
+def _documents(ask: Ask) -> list[Record]:
+    """The attachments of the record that the path names, the last one last."""
+    found = ask.found[-1] if ask.found else None
+    held = found.collection.state(found.index).get("documents") if found is not None else None
+    return list(held) if is_list(held) else []
+
+
+def _tell_record(found: Found | None, rows: Sequence[Record]) -> None:
+    if found is None:
+        return
+    changed: Record = {"documents": list(rows)}
+    if "has_attachment" in found.collection.state(found.index):
+        changed["has_attachment"] = bool(rows)
+    found.collection.change(found.index, changed)
+
+
+def removed(ask: Ask) -> bool:
+    """Take the last attachment away where the path asks for that; whether it does."""
+    rows = _documents(ask)
+    if ask.tail != ["attachment"] or not rows:
+        return False
+    store, product, above = ask.store, ask.call.product, ask.call.path.rpartition("/")[0]
+    *rest, last = rows
+    store.forget(product, ask.call.path)
+    forget_document(store, product, above, str(last["document_id"]))
+    if rest:
+        before = store.file(product, f"/documents/{rest[-1]['document_id']}")
+        if before is not None:
+            store.keep_file(product, ask.call.path, before)
+    _tell_record(ask.found[-1], rest)
+    return True
+
+
+def forget_document(store: Store, product: str, above: str, document_id: str) -> None:
+    """A document is gone, under its id alone and below its record, whose path is ``above``."""
+    store.forget(product, f"/documents/{document_id}")
+    store.forget(product, f"{above}/documents/{document_id}")
+
+
+def forgotten(ask: Ask) -> None:
+    """Where a document of a record was deleted by its id, it is gone everywhere."""
+    call = ask.call
+    if call.method != "DELETE" or call.parts[-2:-1] != ("documents",) or len(call.parts) < 4:
+        return
+    above, document_id = "/" + "/".join(call.parts[:-2]), call.parts[-1]
+    forget_document(ask.store, call.product, above, document_id)
+    owner = next((each for each in reversed(ask.found[:-1]) if each is not None), None)
+    if owner is None:
+        return
+    held = owner.collection.state(owner.index).get("documents")
+    if not is_list(held):
+        return
+    rest = [row for row in held if str(row.get("document_id")) != document_id]
+    if len(rest) < len(held):
+        before = str(rest[-1]["document_id"]) if rest else ""
+        last = ask.store.file(call.product, f"/documents/{before}")
+        ask.store.forget(call.product, f"{above}/attachment")
+        if last is not None:
+            ask.store.keep_file(call.product, f"{above}/attachment", last)
+        _tell_record(owner, rest)
+
+
+def by_id(call: ApiCall, store: Store) -> ApiReply | None:
+    """The answer to ``GET /documents/{document_id}``, which is described nowhere; else None."""
+    if call.method != "GET" or call.parts[:1] != ("documents",) or len(call.parts) != 2:
+        return None
+    kept = store.file(call.product, call.path) if call.product in _BY_ID else None
+    if kept is None:
+        raise ApiRefusal(404, 1002, "Document does not exist.")
+    return _sent(kept.content_type, kept.name, kept.content)
+
+
+def document(ask: Ask, record: Found | None) -> ApiReply:
+    """A file that was kept under the path, or what Zoho would print."""
+    call = ask.call
+    rows = _documents(ask) if ask.tail == ["attachment"] else []
+    if len(rows) > 1 and call.parts[0] in _TELLS_SEVERAL:
+        told = [{name: row[name] for name in ("document_id", "file_name")} for row in rows]
+        return success("success", {"documents": told})
+    kept = ask.store.file(call.product, call.path)
+    if kept is not None:
+        return _sent(kept.content_type, kept.name, kept.content)
+    if ask.tail and ask.tail[-1] in ("attachment", "receipt", "image"):
+        raise ApiRefusal(404, 1002, f"There is no {ask.tail[-1]} here.")
+    ids = ids_asked(ask)
+    if ids is not None:
+        _check_prints(ask, ids)
+    wanted = call.params.get("accept") or call.headers.get("Accept", "")
+    lines = [f"{call.product} {call.path}", *(ids or [])]
+    if record is not None:
+        shown = record.collection.row(record.index)
+        lines += [f"{name}: {value}" for name, value in shown.items() if value not in ("", [], {})]
+    return _sent(*files.printed(call.path, wanted, lines))
+
+
+def _check_prints(ask: Ask, ids: Sequence[str]) -> None:
+    home = home_of_ids(ask)
+    if len(ids) > (ask.facts.batch or _MOST_PRINTED):
+        raise invalid("ids")
+    collection = ask.store.at(home, ()) if home is not None and not home.parents else None
+    for each in ids:
+        if collection is not None and home is not None and collection.find(each) is None:
+            raise missing(collection, home)
+
+
+def _sent(content_type: str, name: str, content: bytes) -> ApiReply:
+    headers = {"Content-Disposition": disposition(name)}
+    return ApiReply(body=content, content_type=content_type, headers=headers)
+
+
+def disposition(name: str) -> str:
+    """The header that tells a file's name: plain in ASCII, and encoded where there is more."""
+    plain = name.encode("ascii", "replace").decode().replace("\\", "\\\\").replace('"', '\\"')
+    plain = "".join(each for each in plain if each.isprintable())
+    encoded = "" if name.isascii() else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{encoded}'

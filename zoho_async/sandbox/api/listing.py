@@ -1,0 +1,319 @@
+"""Which rows a list answers, in which order, and what its ``page_context`` says.
+
+What may be asked stands in the description: the filters with their variants, what a list may be
+sorted by, whether it counts. A parameter that no description names is ignored, as Zoho ignores
+it; one that is named and has an impossible value is refused with code 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from zoho_async.description import Field, OperationFacts
+from zoho_async.sandbox.data.seed import day
+from zoho_async.sandbox.data.store import Collection
+from zoho_async.sandbox.data.values import is_object
+from zoho_async.sandbox.data.view import View
+from zoho_async.sandbox.records.invoices import has_status
+from zoho_async.sandbox.records.resource import Record
+from zoho_async.sandbox.records.spans import is_relative
+from zoho_async.sandbox.replies import ApiReply, ReplyPage, invalid, success
+
+Test: TypeAlias = Callable[[Record], bool]
+Rows: TypeAlias = Collection | View
+
+MAX_PER_PAGE: Final = 200
+_ROWS_BETWEEN_YIELDS: Final = 250
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_ORDERS: Final = {"A": "A", "D": "D", "ascending": "A", "descending": "D"}
+_PAGING: Final = frozenset(
+    {"page", "per_page", "sort_column", "sort_order", "response_option", "organization_id"}
+)
+_EVERYWHERE: Final = frozenset({"last_modified_time", "search_text"})
+_COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "_startswith": lambda value, wanted: value.startswith(wanted),
+    "_contains": lambda value, wanted: wanted in value,
+    "_start": lambda value, wanted: value >= wanted,
+    "_end": lambda value, wanted: value <= wanted,
+    "_before": lambda value, wanted: value < wanted,
+    "_after": lambda value, wanted: value > wanted,
+    "_less_than": lambda value, wanted: value < wanted,
+    "_less_equals": lambda value, wanted: value <= wanted,
+    "_greater_than": lambda value, wanted: value > wanted,
+    "_greater_equals": lambda value, wanted: value >= wanted,
+}
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A list's question, understood: page, order, and the filters as (parameter, value)."""
+
+    page: int
+    per_page: int
+    sort_column: str
+    sort_order: str
+    filter_by: str
+    filters: tuple[tuple[str, str], ...]
+    response_option: int
+
+
+def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
+    """Read a list's parameters. Raises `ApiRefusal` (code 2) for what cannot be."""
+    known = {field.name: field for field in facts.query}
+    for field in facts.query:
+        known |= {variant: field for variant in field.variants if variant not in known}
+    column, order = collection.resource.default_sort
+    if params.get("sort_column"):
+        allowed = known["sort_column"].allowed if "sort_column" in known else ()
+        column, order = params["sort_column"], "A"
+        if allowed and column not in allowed:
+            raise invalid("sort_column")
+    if params.get("sort_order"):
+        if params["sort_order"] not in _ORDERS:
+            raise invalid("sort_order")
+        order = _ORDERS[params["sort_order"]]
+    filters = [
+        (name, value)
+        for name, value in params.items()
+        if name not in _PAGING and name != "filter_by" and value
+        if name in known or name in ("last_modified_time", "search_text")
+        if name not in collection.resource.ignored and "*" not in collection.resource.ignored
+        if name in _EVERYWHERE or collection.resource.knows(_parted(name)[0])
+    ]
+    for name, value in [*filters, ("filter_by", params.get("filter_by", ""))]:
+        _check(name, value, known.get(name))
+    usual = max(facts.per_page, 1)
+    most = max(MAX_PER_PAGE, usual, facts.max_per_page)
+    return Query(
+        page=_count(params, "page", 1),
+        per_page=min(most, _count(params, "per_page", usual)),
+        sort_column=column,
+        sort_order=order,
+        filter_by=params.get("filter_by") or "Status.All",
+        filters=tuple(sorted(filters)),
+        response_option=_count(params, "response_option", 0, least=0) if facts.totals else 0,
+    )
+
+
+def check(facts: OperationFacts, params: Mapping[str, str], files: frozenset[str]) -> None:
+    """Refuse a call whose query lacks what is required or has what cannot be; files are no query.
+
+    Raises `ApiRefusal` (code 2).
+    """
+    for field in facts.query:
+        value = params.get(field.name, "")
+        if field.required and not value and field.name not in files:
+            raise invalid(field.name)
+        if facts.answer != "list":
+            _check(field.name, value, field)
+
+
+async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiReply:
+    """The page that a query asks for; all rows at once where the list has no pages."""
+    order = await _order(collection, query)
+    key = facts.key
+    if not facts.paged:
+        every = b",".join(collection.encoded_row(index) for index in order)
+        body = b'{"code":0,"message":"success","%b":[%b]}' % (key.encode(), every)
+        return ApiReply(body=body)
+    first = (query.page - 1) * query.per_page
+    context = _context(collection, query, len(order), first)
+    if query.response_option in (2, 3):
+        return success("success", {"page_context": context})
+    chosen = order[first : first + query.per_page]
+    rows = [collection.encoded_row(index) for index in chosen]
+    return ApiReply(page=ReplyPage(key=key, rows=rows, context=context))
+
+
+def _context(collection: Rows, query: Query, count: int, first: int) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "page": query.page,
+        "per_page": query.per_page,
+        "has_more_page": first + query.per_page < count,
+        "report_name": collection.resource.report_name,
+        "applied_filter": query.filter_by,
+        "custom_fields": [],
+        "sort_column": query.sort_column,
+        "sort_order": query.sort_order,
+    }
+    if query.filters:
+        context["search_criteria"] = [
+            {"column_name": name, "search_text": value, "comparator": "equal"}
+            for name, value in query.filters
+        ]
+    if query.response_option:
+        context["response_option"] = query.response_option
+    if query.response_option in (1, 2, 3):
+        context["total"] = count
+        context["total_pages"] = -(-count // query.per_page)
+    return context
+
+
+async def _order(collection: Rows, query: Query) -> list[int] | range:
+    """The numbers of the rows that pass, in order; remembered until something is written."""
+    natural = query.sort_column == "created_time"
+    plain = not query.filters and query.filter_by == "Status.All"
+    if natural and plain:
+        indexes = collection.indexes()
+        in_order = indexes if query.sort_order == "A" else indexes[::-1]
+        return in_order if isinstance(in_order, range) else list(in_order)
+    today = day(int(time.time())) if is_relative(query.filter_by) else ""
+    asked = (query.sort_column, query.sort_order, query.filter_by, query.filters, today)
+    while True:
+        known = collection.orders.get(asked)
+        if known is not None:
+            return known
+        version = collection.version
+        order = await _worked_out(collection, query)
+        if version == collection.version:
+            collection.orders[asked] = order
+            return order
+
+
+async def _worked_out(collection: Rows, query: Query) -> list[int]:
+    tests = [_test(collection, name, value) for name, value in query.filters]
+    if query.filter_by != "Status.All":
+        resource, filter_by = collection.resource, query.filter_by
+        tests.append(lambda record: resource.matches(record, filter_by))
+    keys: list[tuple[Any, int]] = []
+    version = collection.version
+    for number, index in enumerate(collection.indexes()):
+        if number % _ROWS_BETWEEN_YIELDS == 0:
+            await asyncio.sleep(0)
+            if collection.version != version:
+                return []  # written meanwhile: the caller begins again
+        record = _Lazily(collection, index)
+        if all(test(record) for test in tests):
+            keys.append((_sort_key(record[query.sort_column]), index))
+    if query.sort_column != "created_time":
+        keys.sort(key=lambda pair: pair[0])
+    if query.sort_order == "D":
+        keys.reverse()
+    return [index for _, index in keys]
+
+
+class _Lazily(Record):
+    """A record's row, and its detail only where a field is not in the row."""
+
+    def __init__(self, collection: Rows, index: int) -> None:
+        super().__init__(collection.row(index))
+        self._collection = collection
+        self._index = index
+
+        self._whole = False
+
+    def __missing__(self, name: str) -> Any:
+        if not self._whole:
+            self._whole = True
+            self.update(self._collection.state(self._index))
+        return super().get(name, "")
+
+
+def _sort_key(value: Any) -> tuple[int, Any]:
+    if isinstance(value, str):
+        return (2, value.casefold()) if value else (0, 0)
+    return (1, value) if isinstance(value, int | float | Decimal) else (0, 0)
+
+
+# -- filters ------------------------------------------------------------------------------------
+
+
+def _count(params: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:
+    text = params.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        raise invalid(name)
+    return int(text)
+
+
+def _check(name: str, value: str, field: Field | None) -> None:
+    if not value:
+        return
+    if name == "last_modified_time":
+        _moment(name, value)
+    if field is None:
+        return
+    if field.allowed and field.name == name and value not in field.allowed:
+        raise invalid(name)
+    if field.max_length is not None and len(value) > field.max_length:
+        raise invalid(name)
+    if field.kind == "date" and not _DAY.fullmatch(value):
+        raise invalid(name)
+    if field.kind == "decimal":
+        _number(name, value)
+    if field.kind == "boolean" and value not in ("true", "false"):
+        raise invalid(name)
+
+
+def _moment(name: str, value: str) -> datetime:
+    if not _MOMENT.fullmatch(value):
+        raise invalid(name)
+    try:
+        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        raise invalid(name) from None
+
+
+def _number(name: str, value: str) -> Decimal:
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        raise invalid(name) from None
+
+
+def _test(collection: Rows, name: str, value: str) -> Test:
+    """Whether a record passes ``name=value``."""
+    if name == "last_modified_time":
+        since = _moment(name, value)
+        return lambda record: datetime.fromisoformat(record["last_modified_time"]) >= since
+    if name == "search_text":
+        sought, fields = value.casefold(), collection.resource.searched
+        return lambda record: any(sought in str(record[field]).casefold() for field in fields)
+    if name == "status":
+        return lambda record: has_status(record, value)
+    field, suffix = _parted(name)
+    compare = _COMPARISONS.get(suffix, lambda found, wanted: found == wanted)
+    return lambda record: any(
+        _holds(compare, name, found, value) for found in _values(record, field)
+    )
+
+
+def _parted(name: str) -> tuple[str, str]:
+    for suffix in sorted(_COMPARISONS, key=len, reverse=True):
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), suffix
+    return name, ""
+
+
+def _values(record: Record, field: str) -> list[Any]:
+    """What a record has under a filter's name: its own field, or that of its lines or addresses."""
+    if field == "created_date":
+        return [record["created_time"][:10]]
+    if field in ("item_id", "item_name", "item_description"):
+        inner = field if field == "item_id" else field.removeprefix("item_")
+        lines = record["line_items"]
+        return [line.get(inner, "") for line in lines] if lines else [record[field]]
+    if field == "address":
+        parts: list[Any] = [record["billing_address"], record["shipping_address"]]
+        return [text for part in parts if is_object(part) for text in part.values()]
+    if field == "custom_field":
+        rows: list[Record] = record["custom_fields"] or []
+        return [row["value"] for row in rows]
+    return [record[field]]
+
+
+def _holds(compare: Callable[[Any, Any], bool], name: str, found: Any, wanted: str) -> bool:
+    if isinstance(found, bool):
+        return compare(str(found).lower(), wanted.lower())
+    if isinstance(found, int | float | Decimal):
+        return compare(Decimal(str(found)), _number(name, wanted))
+    return bool(found) and compare(str(found).casefold(), wanted.casefold())

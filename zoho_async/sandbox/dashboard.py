@@ -1,0 +1,320 @@
+"""The page at ``/``: what the sandbox has and what happens to it, live, without a script.
+
+Server-rendered HTML that asks to be fetched again every two seconds; ``?still`` does not, for
+reading in peace (and for those whom a page that moves disturbs). What is opened to be read, the
+operations, is only there: a page that is fetched again closes it. Looking at it counts as no call.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from zoho_async.sandbox.api import organizations
+from zoho_async.sandbox.coverage import tiers
+from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.pipeline import ACCOUNT, Arrival
+from zoho_async.sandbox.simulation.faults import FAULTS
+from zoho_async.sandbox.simulation.rate_limits import UsageCounter
+
+if TYPE_CHECKING:
+    from zoho_async.sandbox.server import Sandbox
+
+PATHS: Final = frozenset({"/", "/favicon.ico"})
+_EVERY: Final = 2
+_LAST_CALLS: Final = 15
+#: Of many organizations the first are shown, and those that were called.
+_MOST_ORGANIZATIONS: Final = 12
+_LONGEST_QUERY: Final = 90
+_PARTS: Final = {
+    "clients": "Point a client here",
+    "limits": "Limits",
+    "faults": "Faults",
+    "last": "Calls",
+    "records": "Records",
+    "tiers": "Operations",
+}
+_CODE: Final = re.compile("`([^`]+)`")
+_STYLE: Final = """
+:root{color-scheme:light dark;--line:#8885;--soft:#8881;--bad:#b3261e;--fine:#1a7f37}
+@media(prefers-color-scheme:dark){:root{--bad:#ff8a80;--fine:#7ee787}}
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:74rem;padding:1rem 1.5rem 4rem}
+h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
+h3{font-size:1rem;margin:1rem 0 .3rem}
+nav{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem}a{color:inherit}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;width:100%}
+caption{text-align:left;padding:.2rem 0;opacity:.75}
+th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);
+vertical-align:top}
+td{font-variant-numeric:tabular-nums}code{overflow-wrap:break-word}
+.w{white-space:nowrap}small{opacity:.75}
+code,pre{font:13px ui-monospace,monospace}
+pre{background:var(--soft);padding:.7rem 1rem;overflow-x:auto}
+meter{width:5rem;vertical-align:middle}
+@media(max-width:40rem){
+body{padding:.5rem .8rem 3rem}thead{display:none}
+tr{display:flex;flex-wrap:wrap;gap:0 1rem;border-bottom:1px solid var(--line);padding:.3rem 0}
+table,tbody,caption{display:block}td{border:0;padding:0;max-width:100%}td:empty{display:none}
+td code{overflow-wrap:anywhere}
+td+td::before{content:attr(data-head)": ";opacity:.75}
+}
+.bad{color:var(--bad);font-weight:600}.fine{color:var(--fine)}
+"""
+
+
+def answer(box: Sandbox, request: web.BaseRequest) -> web.Response:
+    """The page (and nothing where a browser asks for an icon)."""
+    if request.path != "/":
+        return web.Response(status=204)
+    text = render(box, still="still" in request.query)
+    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def render(box: Sandbox, *, still: bool) -> str:
+    """The whole page as HTML."""
+    refresh = "" if still else f'<meta http-equiv=refresh content="{_EVERY}">'
+    way = "<a href=/>go on live</a>" if still else "<a href='/?still'>stop the refreshing</a>"
+    at = time.strftime("%H:%M:%S")
+    links = "".join(f"<a href=#{name}>{title}</a>" for name, title in _PARTS.items())
+    parts = (
+        "<h1>Zoho sandbox</h1><p>A local Zoho Books, Invoice, Billing and Inventory with made-up "
+        f"records, for any client of theirs. It is at <code>{escape(box.url)}</code>, seed "
+        f"{box.seed}; shown as of {at} ({way}).</p><nav>{links}</nav>",
+        _summary(box),
+        _environment(box),
+        _limits(box),
+        _faults(box),
+        _calls(box, "last", "Calls", box.arrivals),
+        _calls(box, "unknown", "Unknown requests", box.unknown) if box.unknown else "",
+        _records(box),
+        _tiers(still=still),
+    )
+    return (
+        f"<!doctype html><html lang=en><head><meta charset=utf-8>{refresh}"
+        "<meta name=viewport content='width=device-width,initial-scale=1'>"
+        f"<title>Zoho sandbox: {box.calls} calls</title><style>{_STYLE}</style></head>"
+        f"<body><main>{''.join(parts)}</main></body></html>"
+    )
+
+
+def _summary(box: Sandbox) -> str:
+    answers = Counter(_status(arrival) for arrival in box.arrivals)
+    told = ", ".join(f"{count} x {escape(status)}" for status, count in answers.most_common(8))
+    refused = f"<span class={'bad' if box.refused else 'fine'}>{box.refused} refused</span>"
+    unknown = f"<span class={'bad' if box.unknown else 'fine'}>{len(box.unknown)} unknown</span>"
+    tokens = f"{box.token_requests} token request{'' if box.token_requests == 1 else 's'}"
+    return (
+        f"<p id=calls><strong>{box.calls} calls</strong>, {refused}, {unknown}, {tokens}"
+        f"{': ' if told else ''}{told}</p>"
+    )
+
+
+def _limits(box: Sandbox) -> str:
+    now, rules = box.clock.now(), box.limits
+    rows: list[tuple[str, ...]] = []
+    stores = _shown(box)
+    for store in stores:
+        name = store.world.organization
+        label = f"{escape(name)}<br><small>{escape(organizations.name_of(store))}</small>"
+        rows.append(_usage(box, label, box.judge.usage(name, now)))
+    own = set(box.organizations)
+    for name in [each for each in box.judge.accounts if each not in own][:_MOST_ORGANIZATIONS]:
+        label = "none named<br><small>limits of the account itself</small>"
+        label = label if name == ACCOUNT else f"{escape(name)}<br><small>not of this user</small>"
+        rows.append(_usage(box, label, box.judge.usage(name, now)))
+    speed = f", {box.clock.speed:g} of its seconds in one of yours" if box.clock.speed != 1 else ""
+    held = ", held" if box.clock.held else ""
+    more = f"; {len(own) - len(stores)} more organizations" if len(own) > len(stores) else ""
+    return _table(
+        "limits",
+        "Limits",
+        f"A {rules.window} minute of {rules.minute:g} s{speed}{held}{more}",
+        ("Organization", "This minute", "In flight", "Today", "Block"),
+        rows,
+    )
+
+
+def _shown(box: Sandbox) -> list[Store]:
+    """The stores that the page has room for, in their order."""
+    called = [each for each in box.stores if each.world.organization in box.judge.accounts]
+    chosen = {id(each) for each in [*called, *box.stores][:_MOST_ORGANIZATIONS]}
+    return [each for each in box.stores if id(each) in chosen]
+
+
+def _usage(box: Sandbox, label: str, usage: UsageCounter) -> tuple[str, ...]:
+    rules = box.limits
+    blocked = usage.blocked_for
+    return (
+        label,
+        _meter("this minute", usage.minute, rules.per_minute),
+        _meter("in flight", usage.in_flight, rules.in_flight),
+        _meter("today", usage.day, rules.per_day),
+        f"<span class=bad>{blocked:.0f} s</span>" if blocked else "none",
+    )
+
+
+def _meter(what: str, used: int, limit: int) -> str:
+    label = escape(f"{what}: {used} of {limit}")
+    high = max(1, limit * 9 // 10)
+    return (
+        f'<meter aria-label="{label}" min=0 max={max(1, limit)} high={high} value={used}></meter> '
+        f"{used:,} of {limit:,}"
+    )
+
+
+def _faults(box: Sandbox) -> str:
+    if not box.faults:
+        example = f"""curl -d '{{"kind": "status", "status": 503}}' {box.url}/__sandbox__/faults"""
+        return (
+            "<h2 id=faults>Faults</h2><p>None: every call is answered as it should be. To have the "
+            f"next call fail, as an example:</p><pre>{escape(example)}</pre>"
+        )
+    rows = [
+        (
+            f"<code>{escape(fault.kind)}</code>",
+            _CODE.sub(r"<code>\1</code>", escape(FAULTS[fault.kind].does)),
+            f"<code>{_any(fault.method, 'method')} {_any(fault.path, 'path')}</code>",
+            f"{fault.probability:.0%}",
+            f"{fault.hits:,} of {'any' if fault.times is None else f'{fault.times:,}'}",
+            f"{fault.seen:,}",
+        )
+        for fault in box.faults
+    ]
+    heads = ("Kind", "What goes wrong", "Where", "Chance", "Spoilt", "Seen")
+    return _table(
+        "faults", "Faults", "In their order: the first that wants a call has it", heads, rows
+    )
+
+
+def _any(pattern: str, what: str) -> str:
+    return f"any {what}" if pattern == "*" else escape(pattern)
+
+
+def _calls(box: Sandbox, name: str, title: str, arrivals: Sequence[Arrival]) -> str:
+    if not arrivals:
+        nothing = "None yet. <a href=#clients>Point a client here</a>, and its calls are shown."
+        return f"<h2 id={name}>{escape(title)}</h2><p>{nothing}</p>"
+    now = box.clock.now()
+    newest = arrivals[: -_LAST_CALLS - 1 : -1]
+    rows = [
+        (
+            f"<span class='w {'fine' if 0 < each.status < 400 else 'bad'}'>"
+            f"{escape(_status(each))}</span>",
+            f"<code>{escape(each.method)} {escape(each.path)}</code>{_query(each)}",
+            f"<span class=w>{max(0.0, now - each.time):,.0f} s ago</span>",
+            escape(each.organization or ""),
+            escape(each.fault),
+        )
+        for each in newest
+    ]
+    caption = f"The newest first, {len(newest):,} of {len(arrivals):,}"
+    heads = ("Answer", "Request", "When", "Organization", "Fault")
+    return _table(name, title, caption, heads, rows)
+
+
+def _query(arrival: Arrival) -> str:
+    """What a call asked, without the organization, which has a column of its own."""
+    asked = {name: each for name, each in arrival.query.items() if name != "organization_id"}
+    text = urlencode(asked, safe=":,/")
+    short = text if len(text) <= _LONGEST_QUERY else f"{text[:_LONGEST_QUERY]}…"
+    return f"<br><code><small>?{escape(short)}</small></code>" if asked else ""
+
+
+def _status(arrival: Arrival) -> str:
+    if not arrival.status:
+        return "no answer"
+    code = f", code {arrival.code}" if arrival.code else ""
+    return f"HTTP {arrival.status}{code}"
+
+
+def _records(box: Sandbox) -> str:
+    stores = _shown(box)
+    names = sorted({name for store in stores for name in store.collections})
+    counts = {
+        name: [
+            len(store.collections[name].indexes()) if name in store.collections else None
+            for store in stores
+        ]
+        for name in names
+    }
+    rows = [
+        (f"<code>{escape(name)}</code>", *("" if n is None else f"{n:,}" for n in each))
+        for name, each in counts.items()
+        if any(each)
+    ]
+    empty = len(counts) - len(rows)
+    caption = "The lists that were used so far; every other is made when it is first asked for"
+    caption += f"; {empty} are empty" if empty else ""
+    heads = ("List", *(store.world.organization for store in stores))
+    return _table("records", "Records", caption, heads, rows)
+
+
+def _tiers(*, still: bool) -> str:
+    """Each operation's tier, by product and resource."""
+    known = tiers()
+    counts = Counter(known.values())
+    told = (
+        f"<h2 id=tiers>Operations</h2><p>All {len(known):,} are played. {counts[1]:,} of tier 1: "
+        "the call is checked by the description, and what it writes is there afterwards. "
+        f"{counts[2]:,} of tier 2: the rules of the module as well, such as totals, balances and "
+        "statuses that follow from payments.</p>"
+    )
+    if not still:
+        return f"{told}<p><a href='/?still#tiers'>See each operation's tier</a></p>"
+    resources: dict[str, dict[str, list[tuple[str, int]]]] = {}
+    for name, tier in sorted(known.items()):
+        resource, _, verb = name.rpartition(".")
+        product = resource.partition(".")[0]
+        resources.setdefault(product, {}).setdefault(resource, []).append((verb, tier))
+    return told + "".join(
+        f"<h3>{escape(product.title())}</h3>{''.join(map(_resource, of, of.values()))}"
+        for product, of in resources.items()
+    )
+
+
+def _resource(name: str, verbs: Sequence[tuple[str, int]]) -> str:
+    ruled = sum(tier == 2 for _, tier in verbs)
+    rules = f", {ruled} of tier 2" if ruled else ""
+    told = ", ".join(f"{escape(verb)}&nbsp;<b>{tier}</b>" for verb, tier in verbs)
+    plural = "" if len(verbs) == 1 else "s"
+    return (
+        f"<details><summary><code>{escape(name)}</code>: {len(verbs)} operation{plural}{rules}"
+        f"</summary><p>{told}</p></details>"
+    )
+
+
+def _environment(box: Sandbox) -> str:
+    lines = "\n".join(f"export {name}={value}" for name, value in box.environment().items())
+    return (
+        "<h2 id=clients>Point a client here</h2><p>For clients that read these variables, as "
+        "<code>Session.from_env()</code> does; any other takes the same values by its own means."
+        f"</p><pre>{escape(lines)}</pre>"
+    )
+
+
+def _table(
+    name: str, title: str, caption: str, heads: Iterable[str], rows: Iterable[Iterable[str]]
+) -> str:
+    """A table whose cells are HTML already."""
+    names = [escape(each) for each in heads]
+    head = "".join(f"<th scope=col>{each}</th>" for each in names)
+    cells = ("".join(map(_cell, names, row)) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return (
+        f"<h2 id={name}>{escape(title)}</h2><div class=scroll tabindex=0 role=region "
+        f"aria-labelledby={name}><table><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(head: str, cell: str) -> str:
+    """A cell; where there is no room for a head of the column, its own says what it is."""
+    return f'<td data-head="{head}">{cell}</td>'

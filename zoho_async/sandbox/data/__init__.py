@@ -1,0 +1,1 @@
+"""The sandbox's records, files and sample data."""

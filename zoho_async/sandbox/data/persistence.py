@@ -1,0 +1,79 @@
+"""Where written records stay when the sandbox ends: a SQLite file, or nowhere.
+
+Whatever is written is a text or some bytes under a place (an organization's collection) and an
+item (a record's number). Everything is read once, when the file is opened; what is written later
+goes to a thread of its own, in order, so that no request waits for a disk. `close` returns when
+all of it is on the disk; a process that is killed loses at most the last moments.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+_TABLE: Final = """create table if not exists kept (
+    place text not null, item text not null, value blob not null, primary key (place, item)
+) without rowid"""
+
+
+class Persistence:
+    """Written things by place and item, in memory; with a file, on the disk too.
+
+    Raises `sqlite3.Error` where ``file`` cannot be opened or is no such file.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._known: dict[str, dict[str, bytes]] = {}
+        self._file: Final = file
+        self._waiting: queue.SimpleQueue[tuple[str, str, bytes] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if file is not None:
+            self._read(file)
+
+    def place(self, place: str) -> Mapping[str, bytes]:
+        """What was kept at a place when the file was opened."""
+        return self._known.get(place, {})
+
+    def put(self, place: str, item: str, value: bytes) -> None:
+        """Keep a value; the newest of an item counts."""
+        if self._file is None:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="sandbox-keep", daemon=True)
+            self._thread.start()
+        self._waiting.put((place, item, value))
+
+    def close(self) -> None:
+        """Wait until everything is on the disk. It may be used again afterwards."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _read(self, file: Path) -> None:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute(_TABLE)
+            connection.commit()
+            for place, item, value in connection.execute("select place, item, value from kept"):
+                self._known.setdefault(place, {})[item] = value
+
+    def _write(self) -> None:
+        assert self._file is not None
+        with closing(sqlite3.connect(self._file)) as connection:
+            while (entry := self._waiting.get()) is not None:
+                batch = [entry]
+                ended = False
+                while not self._waiting.empty() and not ended:
+                    following = self._waiting.get()
+                    ended = following is None
+                    if following is not None:
+                        batch.append(following)
+                with connection:
+                    connection.executemany("insert or replace into kept values (?, ?, ?)", batch)
+                if ended:
+                    return

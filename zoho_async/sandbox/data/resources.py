@@ -1,0 +1,258 @@
+"""Where records live: read from the paths of a product's operations, once.
+
+A *home* is a place that holds records: ``/bills``, or ``/bills/{}/comments`` below each bill. A
+path is one if something is listed there or a single record is read there. Every name in a path
+stands for a record of some home:
+
+1. that of the words before it (``/bills/{bill_id}``),
+2. the one that is spelt a little differently (``/bill/{bill_id}/customfields``,
+   ``/recurring_bills/{recurring_bill_id}``),
+3. the one with the same words and more or fewer records between them
+   (``/contacts/contactpersons/{}`` is one of ``/contacts/{}/contactpersons``, and the template in
+   ``/invoices/{}/templates/{}`` is one of ``/invoices/templates``),
+4. the one whose records are known by that very name, if its word is in the path
+   (``/invoices/expenses/{expense_id}``).
+
+A name for which none of these holds is *free*: no operation tells which values it may have, so
+every value is good.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+
+from zoho_async.description import Field, OperationFacts
+from zoho_async.sandbox.api.router import operations
+
+Shape: TypeAlias = tuple[str, ...]
+
+#: Numbers of the homes that the seed knew before there were others; ids are made of them.
+_FIRST_NUMBERS: Final = {"contacts": 1, "items": 2, "invoices": 3, "projects": 4}
+#: Names that documents use for the records of another home.
+_ALSO: Final = {"customer_id": ("contact_id",), "vendor_id": ("contact_id",)}
+#: Words that stand for the records of another home.
+_STANDS_FOR: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    ("registers",): ("chartofaccounts",),
+    ("banktransactions", "uncategorized"): ("banktransactions",),
+}
+#: A name that others gave a record, not Zoho.
+_FOREIGN: Final = "reference_id"
+#: What documents of every kind are called in lists of them; no single home's records.
+_ANYTHINGS: Final = "transaction_id"
+_ID_KINDS: Final = ("id", "text")
+
+
+class Home(msgspec.Struct, frozen=True, kw_only=True):
+    """A place of records. ``number`` tells the ids of top-level homes apart.
+
+    ``id_field`` names a record, "" where records have no name. ``noun`` is what one is called.
+    ``listed``, ``read`` and ``made`` are the operations that list, read and create them.
+    """
+
+    name: str
+    product: str
+    path: Shape
+    number: int
+    id_field: str
+    noun: str
+    parameter: str
+    listed: OperationFacts | None
+    read: OperationFacts | None
+    made: OperationFacts | None
+
+    @property
+    def parents(self) -> int:
+        """How many records stand between the product and this home."""
+        return self.path.count("{}")
+
+    @property
+    def resource(self) -> str:
+        """``product.resource`` of the operations that are at home here."""
+        facts = self.listed or self.read or self.made
+        return facts.resource if facts is not None else self.name
+
+
+class Homes:
+    """Every home of one product."""
+
+    def __init__(self, product: str) -> None:
+        self.product: Final = product
+        self.by_path: Final = _found(product)
+        self.by_name: Final = {home.name: home for home in self.by_path.values()}
+        self._plain: Final = {_plain(path): path for path in reversed(self.by_path)}
+        self._words: Final = {_words(path): path for path in reversed(self.by_path)}
+        self.known_as: Final[dict[str, list[Home]]] = {}
+        self.by_noun: Final[dict[str, Home]] = {}
+        top = [home for home in self.by_path.values() if home.parents == 0]
+        for home in sorted(top, key=lambda each: each.name != each.resource):
+            self.by_noun.setdefault(home.noun, home)
+            if home.id_field and home.name == home.resource:
+                self.known_as.setdefault(home.id_field, []).append(home)
+
+    def viewed(self, home: Home) -> Home | None:
+        """The home whose records a list shows that has none of its own."""
+        if home.listed is None or home.made is not None or home.read is not None:
+            return None
+        if not home.id_field and len(home.path) > 1:
+            return self.by_path.get(home.path[-1:])
+        main = self.known_as.get(home.id_field, ()) if home.id_field != _ANYTHINGS else ()
+        return main[0] if len(main) == 1 and main[0] is not home else None
+
+    def for_name(self, name: str) -> list[Home]:
+        """The top-level homes whose records a field called ``name`` may mean."""
+        found = self.known_as.get(name)
+        if found is None:
+            also = _ALSO.get(name, ())
+            found = [home for each in also for home in self.known_as.get(each, ())]
+        return found
+
+    @functools.cache  # noqa: B019 - there is one Homes for each product, for good
+    def along(self, path: str) -> tuple[Home | None, ...]:
+        """The home of each name in an operation's path; None for a free one."""
+        shape, names = shape_of(path), _names(path)
+        ends = [number for number, part in enumerate(shape) if part == "{}"]
+        return tuple(self._home(shape[:end], name) for end, name in zip(ends, names, strict=True))
+
+    def at(self, path: str) -> Home | None:
+        """The home that a path without a name at its end is."""
+        shape = shape_of(path)
+        home = self.by_path.get(shape)
+        if home is None and (not shape or shape[-1] == "{}"):
+            return None
+        if home is None and _plain(shape) in self._plain:
+            home = self.by_path[self._plain[_plain(shape)]]
+        if home is None and _words(shape) in self._words:
+            twin = self.by_path[self._words[_words(shape)]]
+            home = twin if twin.parents == shape.count("{}") + 1 else None
+        return home
+
+    def _home(self, before: Shape, name: str) -> Home | None:
+        before = _STANDS_FOR.get(before, before)
+        if before in self.by_path:
+            return self.by_path[before]
+        for shapes, key in ((self._plain, _plain(before)), (self._words, _words(before))):
+            if before and key in shapes:
+                return self.by_path[shapes[key]]
+        words = {_singular(part) for part in before}
+        for home in self.for_name(name):
+            if _singular(home.path[-1]) in words or home.path[0] == before[0]:
+                return home
+        return None
+
+
+@functools.cache
+def homes(product: str) -> Homes:
+    """The homes of a product."""
+    return Homes(product)
+
+
+def shape_of(path: str) -> Shape:
+    """``/bills/{bill_id}/comments`` as ``("bills", "{}", "comments")``."""
+    return tuple(
+        "{}" if part.startswith("{") else part for part in path.strip("/").split("/") if part
+    )
+
+
+def _names(path: str) -> list[str]:
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def _found(product: str) -> dict[Shape, Home]:
+    listed: dict[Shape, OperationFacts] = {}
+    read: dict[Shape, OperationFacts] = {}
+    made: dict[Shape, OperationFacts] = {}
+    parameters: dict[Shape, str] = {}
+    for facts in operations(product).values():
+        shape, names = shape_of(facts.path), _names(facts.path)
+        if facts.answer == "list":
+            listed[shape] = facts
+        elif facts.method == "POST" and shape[-1] != "{}":
+            made[shape] = facts
+        elif shape[-1] == "{}" and names[-1] != _FOREIGN:
+            parameters.setdefault(shape[:-1], names[-1])
+            if facts.method == "GET" and facts.answer in ("record", "values", "file"):
+                read[shape[:-1]] = facts
+    shapes = dict.fromkeys(listed)
+    ways = ({_plain(shape) for shape in shapes}, {_words(shape) for shape in shapes})
+    for shape in (*read, *parameters):
+        spelt_otherwise = shape not in shapes and (
+            _plain(shape) in ways[0] or _words(shape) in ways[1]
+        )
+        if (shape in read or shape in made) and not spelt_otherwise and shape:
+            shapes.setdefault(shape)
+            ways[0].add(_plain(shape))
+            ways[1].add(_words(shape))
+    found: dict[Shape, Home] = {}
+    number = 10
+    for shape in sorted(shapes, key=lambda each: (each.count("{}"), each)):
+        own = (listed.get(shape), read.get(shape), made.get(shape))
+        number += "{}" not in shape
+        found[shape] = _home(product, shape, number, parameters.get(shape, ""), own)
+    return found
+
+
+def _home(
+    product: str,
+    shape: Shape,
+    number: int,
+    parameter: str,
+    own: tuple[OperationFacts | None, OperationFacts | None, OperationFacts | None],
+) -> Home:
+    listed, read, made = own
+    if listed is not None:
+        top = listed.name.endswith(".list") and "{}" not in shape
+        name = listed.resource if top else listed.name
+    else:
+        name = f"{product}:/" + "/".join(shape)
+    single = next((each for each in (read, made) if each is not None and each.key), None)
+    noun = single.key if single is not None else _singular(listed.key if listed else shape[-1])
+    first = _FIRST_NUMBERS.get(shape[0]) if len(shape) == 1 and product == "books" else None
+    return Home(
+        name=name,
+        product=product,
+        path=shape,
+        number=first or number,
+        id_field=_id_field(parameter, own),
+        noun=noun,
+        parameter=parameter,
+        listed=listed,
+        read=read,
+        made=made,
+    )
+
+
+def _id_field(parameter: str, own: Iterable[OperationFacts | None]) -> str:
+    """The field that names a record: the list's, or the one that is called as in the path."""
+    wanted = parameter.replace("_", "")
+    for facts in own:
+        if facts is None:
+            continue
+        if facts.row_id:
+            return facts.row_id
+        fields: Mapping[str, Field] = {field.name: field for field in facts.reply}
+        for name, field in fields.items():
+            if wanted and name.replace("_", "") == wanted and field.kind in _ID_KINDS:
+                return name
+        for name, field in fields.items():
+            if wanted and field.kind == "id" and wanted in name.replace("_", ""):
+                return name
+    return parameter
+
+
+def _plain(shape: Shape) -> Shape:
+    return tuple(_singular(part) for part in shape)
+
+
+def _words(shape: Shape) -> Shape:
+    return tuple(_singular(part) for part in shape if part != "{}")
+
+
+def _singular(word: str) -> str:
+    word = word.replace("_", "")
+    if word.endswith("sses"):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word

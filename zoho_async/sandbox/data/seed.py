@@ -1,0 +1,276 @@
+"""One organization's made-up facts: everything follows from a seed and a row's number.
+
+Row ``i`` of a resource is a function of (seed, organization, resource, ``i``), so a list of any
+length costs nothing until it is read, and a test knows the truth without asking the server. Ids
+are 18 or 19 digits and ascend with ``created_time``; two neighbours share one second, as records
+made by an import do.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, Final
+
+#: The organization's time zone, without summer time: three hours behind UTC.
+_OFFSET: Final = -3 * 3600
+_OFFSET_TEXT: Final = "-0300"
+_EPOCH: Final = date(1970, 1, 1)
+
+#: The rows that an organization has where nobody says otherwise.
+SIZES: Final[dict[str, int]] = {
+    "books.contacts": 1_500,
+    "books.items": 600,
+    "books.invoices": 6_000,
+    "books.projects": 120,
+}
+
+_FIRST_MOMENT: Final = 1_672_574_400  # 2023-01-01T09:00:00-0300
+_PAIR_SECONDS: Final = 180
+_NUMBERS: Final[dict[str, int]] = {
+    "books.contacts": 1,
+    "books.items": 2,
+    "books.invoices": 3,
+    "books.projects": 4,
+}
+_ID_STEP: Final = 1_000
+_INNER: Final = 99 * 10_000_000_000
+_INNER_PLACES: Final = 9_000_000
+_TOP_ROWS: Final = 25
+#: The rows that the seed puts below each record, in every list that there is below one.
+INSIDE: Final = 2
+
+#: What the contacts of the four products call the id of their primary person.
+PRIMARY_IDS: Final = ("primary_contact_id", "primary_contactperson_id")
+#: Of the numbers between the ids of two contacts, those of the first's persons.
+_PERSONS: Final = range(9, 990)
+
+#: Of the currencies that are written so; others are written by their codes.
+_SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥", "BRL": "R$"}
+#: First names of people.
+GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise")
+_FIRST: Final = (
+    *("Adams", "Brook", "Calder", "Dumont", "Ellery", "Fjord", "Grant", "Hollis"),
+    *("Ibarra", "Jansen", "Kestrel", "Lindqvist", "Moreau", "Núñez", "Oakes", "Pereira"),
+    *("Quill", "Rossi", "Sørensen", "Tanaka", "Ünal", "Vega", "Wójcik", "株式会社"),
+)
+_SECOND: Final = (
+    *("Bakery", "Logistics", "Studio", "Foods", "Textiles", "Optics", "Motors", "Farms"),
+    *("Print", "Labs", "& Sons", "Trading", '"Quoted" Goods', "Back\\slash", "Energy", "Zoë"),
+)
+_REGIONS: Final = ("North", "South", "East", "West", "")
+
+
+class SampleData:
+    """The fixed part of one organization in one product: how ids, times and draws come out.
+
+    ``numbers`` tell the ids of top-level resources apart; whoever knows more resources adds them.
+    ``currency`` is the code of its base currency. One that is not ``seeded`` begins empty.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        organization: str,
+        sizes: Mapping[str, int],
+        product: str = "books",
+        *,
+        currency: str = "USD",
+        seeded: bool = True,
+    ) -> None:
+        self.seed = seed
+        self.product = product
+        self.seeded: Final = seeded
+        self.currency_code: Final = currency
+        self.currency_symbol: Final = _SYMBOLS.get(currency, currency)
+        self.currency_name: Final = "USD- United States Dollar" if currency == "USD" else currency
+        self.numbers = dict(_NUMBERS) if product == "books" else {}
+        self.organization = organization
+        given = {name if "." in name else f"books.{name}": n for name, n in sizes.items()}
+        self.sizes = SIZES | given if seeded else {}
+        self._key = f"{seed}/{organization}/"
+        place = "organization" if product == "books" else f"organization/{product}"
+        first = int.from_bytes(self.draw(place, 0)[:4], "big")
+        digits = 1_000_000 if first % 2 else 100_000
+        self.prefix = str(digits + first // 2 % (9 * digits))
+        self.currency_id = self.fixed_id(101)
+        self.user_id = self.fixed_id(1)
+        self.parties = "billing.customers" if product == "billing" else f"{product}.contacts"
+        self._customers: dict[int, tuple[str, str]] = {}
+        self._custom_fields: dict[tuple[int, int], dict[str, Any]] = {}
+
+    def draw(self, resource: str, index: int) -> bytes:
+        """32 bytes that decide everything about a row."""
+        return blake2b(f"{self._key}{resource}/{index}".encode(), digest_size=32).digest()
+
+    def of(self, product: str) -> SampleData:
+        """The same organization in another product."""
+        currency, seeded = self.currency_code, self.seeded
+        return SampleData(
+            self.seed, self.organization, self.sizes, product, currency=currency, seeded=seeded
+        )
+
+    def size(self, resource: str, default: int | None = None) -> int:
+        """How many rows the seed makes of ``product.resource``."""
+        if not self.seeded:
+            return 0
+        return self.sizes.get(resource, _TOP_ROWS if default is None else default)
+
+    def id(self, resource: str, index: int, part: int = 1) -> str:
+        """The id of row ``index``; a ``part`` from 2 to 999 names a thing inside it."""
+        tail = self.numbers[resource] * 10_000_000_000 + index * _ID_STEP + part
+        return f"{self.prefix}{tail:012d}"
+
+    def inner_id(self, place: str, index: int) -> str:
+        """The id of thing ``index`` in a place that is inside a record."""
+        return f"{self.prefix}{_INNER + self._inner(place) + index + 1:012d}"
+
+    def inner_index(self, place: str, record_id: str) -> int | None:
+        """The number of the thing with this id in a place inside a record."""
+        tail = self._tail(record_id)
+        index = tail - _INNER - self._inner(place) - 1 if tail is not None else -1
+        return index if index >= 0 else None
+
+    def _inner(self, place: str) -> int:
+        return int.from_bytes(self.draw(place, -1)[:8], "big") % _INNER_PLACES * _ID_STEP
+
+    def reference(self, resource: str, draw: bytes, salt: int) -> str:
+        """The id of a seeded row of another resource, "" where it has none."""
+        size = self.size(resource)
+        return self.id(resource, (int.from_bytes(draw[2:5], "big") ^ salt) % size) if size else ""
+
+    def index(self, resource: str, record_id: str) -> int | None:
+        """The row number behind an id, or None where no row can have it."""
+        tail = self._tail(record_id)
+        if tail is None:
+            return None
+        index, part = divmod(tail - self.numbers[resource] * 10_000_000_000, _ID_STEP)
+        return index if part == 1 and 0 <= index < 10_000_000 else None
+
+    def _tail(self, record_id: str) -> int | None:
+        tail = record_id.removeprefix(self.prefix)
+        if len(tail) != 12 or len(record_id) != len(self.prefix) + 12:
+            return None
+        return int(tail) if tail.isascii() and tail.isdigit() else None
+
+    def fixed_id(self, number: int) -> str:
+        """The id of a thing that every organization has (its currency, its user)."""
+        return f"{self.prefix}{88_000 + number:012d}"
+
+    def created(self, index: int) -> int:
+        """When row ``index`` was made, in seconds since 1970."""
+        pair = index // 2
+        return _FIRST_MOMENT + pair * _PAIR_SECONDS + pair * 2_654_435_761 % _PAIR_SECONDS
+
+    def modified(self, index: int, draw: bytes) -> int:
+        """When row ``index`` was last changed: three of ten were, some time after."""
+        if draw[28] % 10 >= 3:
+            return self.created(index)
+        return self.created(index) + int.from_bytes(draw[29:32], "big") % 5_000_000
+
+    def party(self, index: int, draw: bytes) -> str:
+        """The name of a company, different for every row."""
+        return f"{_FIRST[draw[0] % 24]} {_SECOND[draw[1] % 16]} {index}"
+
+    def customer(self, draw: bytes) -> tuple[str, str]:
+        """The id and name of the contact that a document is for; ("", "") where there is none.
+
+        The last fifth of the contacts has no documents, so that some can be deleted.
+        """
+        busy = self.size(self.parties) * 4 // 5
+        if not busy:
+            return "", ""
+        index = int.from_bytes(draw[2:5], "big") % busy
+        known = self._customers.get(index)
+        if known is None:
+            name = self.party(index, self.draw(self.parties, index))
+            known = self._customers[index] = (self.id(self.parties, index), name)
+        return known
+
+    def custom_fields(self, draw: bytes) -> dict[str, Any]:
+        """A record's custom fields, in all three ways at once; half of the records have none.
+
+        Records with the same values share the objects inside: replace them, never change them.
+        """
+        if draw[24] % 2:
+            return {"custom_fields": [], "custom_field_hash": {}}
+        values = draw[25] % 5, draw[26]
+        known = self._custom_fields.get(values)
+        if known is None:
+            known = self._custom_fields[values] = self._custom_fields_of(*values)
+        return known
+
+    def _custom_fields_of(self, region: int, score: int) -> dict[str, Any]:
+        area, renewal = _REGIONS[region], day(_FIRST_MOMENT + score * 86_400)
+        formatted = day_formatted(renewal)
+        return custom_field_forms(
+            [
+                (self.fixed_id(701), "Region", "cf_region", "string", area, area),
+                (self.fixed_id(703), "Score", "cf_score", "number", str(score), score),
+                (self.fixed_id(705), "Renewal", "cf_renewal", "date", formatted, renewal),
+            ]
+        )
+
+
+def person_id(contact_id: str, index: int) -> str:
+    """The id of a contact's person; "" for one of more than there are numbers between contacts."""
+    return str(int(contact_id) + _PERSONS[index]) if index < len(_PERSONS) else ""
+
+
+def person_index(contact_id: str, record_id: str) -> int | None:
+    """The number of the person with this id, or None where it is none of this contact's."""
+    if not (record_id.isascii() and record_id.isdigit()):
+        return None
+    part = int(record_id) - int(contact_id)
+    return _PERSONS.index(part) if part in _PERSONS else None
+
+
+def stamp(moment: int) -> str:
+    """``2026-06-09T09:45:19-0400``, as the wire has it."""
+    number, second = divmod(moment + _OFFSET, 86_400)
+    clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+    return f"{_iso(number)}T{clock}{_OFFSET_TEXT}"
+
+
+def day(moment: int) -> str:
+    """``2026-06-09``."""
+    return _iso((moment + _OFFSET) // 86_400)
+
+
+@functools.lru_cache(maxsize=8192)
+def _iso(number: int) -> str:
+    """The date of a day counted from 1970; many rows share one."""
+    return (_EPOCH + timedelta(days=number)).isoformat()
+
+
+def day_formatted(day: str) -> str:
+    """``09/06/2026``: how this organization's people read a date."""
+    return f"{day[8:10]}/{day[5:7]}/{day[:4]}" if day else ""
+
+
+def amount_formatted(amount: float | Decimal, symbol: str) -> str:
+    return f"{symbol}{amount:,.2f}"
+
+
+def custom_field_forms(fields: list[tuple[str, str, str, str, str, Any]]) -> dict[str, Any]:
+    """The three forms of (id, label, api name, data type, formatted, value) fields."""
+    rows: list[dict[str, Any]] = []
+    flat: dict[str, Any] = {}
+    for index, (field_id, label, name, data_type, formatted, value) in enumerate(fields, 1):
+        rows.append(
+            {
+                "customfield_id": field_id,
+                "index": index,
+                "label": label,
+                "api_name": name,
+                "data_type": data_type,
+                "value": value,
+                "value_formatted": formatted,
+            }
+        )
+        flat[name] = formatted
+        flat[f"{name}_unformatted"] = value
+    return {"custom_fields": rows, "custom_field_hash": flat, **flat}

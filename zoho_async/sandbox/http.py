@@ -1,0 +1,167 @@
+"""Between HTTP and the sandbox: what a request says, and how a reply is sent, or is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+
+from zoho_async._msgspec import decoder_of
+from zoho_async.sandbox.api.context import ROWS
+from zoho_async.sandbox.api.router import organization_named
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid_field
+from zoho_async.sandbox.simulation.clock import SandboxClock
+from zoho_async.sandbox.simulation.faults import Fault
+
+_BODY: Final = decoder_of(dict[str, Any] | list[dict[str, Any]], float_hook=Decimal)
+#: Linger on, for no time: closing then resets the connection.
+_RESET: Final = struct.pack("ii", 1, 0)
+_FLOOD: Final = b" " * 16_384
+_STRAY_BODY: Final = b'{"code":0,"message":"success"}'
+_STRAY: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_STRAY_BODY), _STRAY_BODY)
+)
+
+
+def organization_of(request: web.BaseRequest) -> str | None:
+    """The organization that a request names, or None; lists of organizations name none."""
+    return organization_named(request.path, request.query, request.headers) or None
+
+
+def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
+    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one.
+
+    The rows of a list stand under ``[]``.
+    """
+    if request.content_type == "application/x-www-form-urlencoded":
+        text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
+        if text is None and request.method in ("POST", "PUT"):
+            raise invalid_field("JSONString")
+        body = (text or "").encode()
+    elif request.content_type.startswith("multipart/"):
+        return {}
+    if not body.strip():
+        return {}
+    try:
+        decoded = _BODY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ApiRefusal(400, 1038, "JSON is not well formed") from None
+    return {ROWS: decoded} if isinstance(decoded, list) else decoded
+
+
+async def sent(
+    request: web.BaseRequest, reply: ApiReply, fault: Fault | None, clock: SandboxClock
+) -> web.StreamResponse:
+    """Send a reply as the fault, if there is one, wants it sent."""
+    match fault.kind if fault is not None else "":
+        case "drop" | "drop_undone":
+            return hang_up(request)
+        case "reset" | "reset_undone":
+            return hang_up(request, rudely=True)
+        case "silent":
+            await _while_there(request, fault.seconds if fault else 0.0, clock)
+            return hang_up(request)
+        case "slow":
+            return await _slowly(request, reply, fault.seconds if fault else 0.0, clock)
+        case "broken_body":
+            return await _broken_off(request, reply)
+        case "endless":
+            return await _endlessly(request, reply)
+        case "stray":
+            return await _with_stray(request, reply)
+        case _:
+            return response(reply)
+
+
+def response(reply: ApiReply) -> web.Response:
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    return web.Response(status=reply.status, body=reply.content(), headers=headers)
+
+
+def hang_up(request: web.BaseRequest, *, rudely: bool = False) -> web.StreamResponse:
+    """Close the connection without an answer (rudely: reset it); what is returned is never sent."""
+    transport = request.transport
+    if transport is not None and rudely:
+        made: socket.socket | None = transport.get_extra_info("socket")
+        if made is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
+    elif transport is not None:
+        transport.close()
+    return web.Response()
+
+
+async def _slowly(
+    request: web.BaseRequest, reply: ApiReply, seconds: float, clock: SandboxClock
+) -> web.StreamResponse:
+    """Send a body in ten pieces, evenly over ``seconds``."""
+    body = reply.content()
+    answer = await _begun(request, reply, len(body))
+    step = max(1, -(-len(body) // 10))
+    with contextlib.suppress(OSError):  # the client may have gone
+        for start in range(0, len(body), step):
+            await answer.write(body[start : start + step])
+            await clock.sleep(seconds / 10)
+        await answer.write_eof()
+    return answer
+
+
+async def _broken_off(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+    """Send half of a body, then close the connection."""
+    body = reply.content()
+    answer = await _begun(request, reply, len(body))
+    await answer.write(body[: len(body) // 2])
+    hang_up(request)
+    return answer
+
+
+async def _endlessly(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+    """Send all but the last byte of a body, then blanks until the client has had enough."""
+    answer = await _begun(request, reply, None)
+    with contextlib.suppress(OSError):
+        await answer.write(reply.content()[:-1])
+        while not _gone(request):
+            await answer.write(_FLOOD)
+            await asyncio.sleep(0.001)
+    return answer
+
+
+async def _with_stray(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+    """Send an answer, and after it one that was not asked for."""
+    answer = response(reply)
+    await answer.prepare(request)
+    await answer.write_eof()
+    if request.transport is not None:
+        request.transport.write(_STRAY)
+    return answer
+
+
+async def _while_there(request: web.BaseRequest, seconds: float, clock: SandboxClock) -> None:
+    """Wait ``seconds``, or until the client has gone."""
+    end = clock.now() + seconds
+    while clock.now() < end and not _gone(request):
+        await clock.sleep(min(end - clock.now(), 0.05 * clock.speed))
+
+
+def _gone(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+async def _begun(
+    request: web.BaseRequest, reply: ApiReply, length: int | None
+) -> web.StreamResponse:
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    answer = web.StreamResponse(status=reply.status, headers=headers)
+    answer.content_length = length
+    if length is None:
+        answer.enable_chunked_encoding()
+    await answer.prepare(request)
+    return answer

@@ -1,0 +1,1 @@
+"""The accounts server of the sandbox."""

@@ -1,0 +1,114 @@
+"""The pages of the accounts server that a person sees: consent, and the console's Self Client.
+
+The consent page answers a redirect with a code, the user's data center and the state it was given;
+what is wrong with the question itself is shown, never redirected. Agreement is two plain buttons,
+so that a person, a browser that is driven and a test without one all can press them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from zoho_async.sandbox.oauth.server import Accounts
+from zoho_async.sandbox.replies import ApiReply
+
+AUTHORIZATION: Final = "/oauth/v2/auth"
+CONSENT: Final = "/oauth/v2/auth/consent"
+SELF_CLIENT: Final = "/self-client"
+
+_HTML: Final = "text/html;charset=UTF-8"
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_KEPT: Final = ("client_id", "scope", "redirect_uri", "state", "access_type", "prompt")
+
+
+def page(
+    accounts: Accounts, path: str, values: Mapping[str, str], *, posted: bool, now: float, url: str
+) -> ApiReply:
+    """Answer one of the pages above; ``url`` is the accounts server's own."""
+    if path == SELF_CLIENT:
+        return _made(accounts, values, now) if posted else _self_client()
+    wrong = _wrong(accounts, values)
+    if wrong:
+        return _html(f"<h1>An error occurred</h1><p id=error>{escape(wrong)}</p>", status=400)
+    if path == CONSENT and posted:
+        return _answered(accounts, values, now, url)
+    return _asked(values)
+
+
+def _wrong(accounts: Accounts, values: Mapping[str, str]) -> str:
+    """What is wrong with a question to the authorization page, as it says it; "" for nothing."""
+    if values.get("client_id") != accounts.client_id:
+        return "Invalid Client: the client id passed does not exist"
+    address = values.get("redirect_uri", "")
+    registered = accounts.rules.redirects
+    known = address in registered if registered else urlsplit(address).hostname in _LOOPBACK
+    if not known:
+        return "Invalid Redirect Uri: it is not the one configured"
+    if not _scopes(values):
+        return "Invalid OAuth Scope: the scope does not exist"
+    if values.get("response_type", "code") != "code":
+        return "Invalid Response Type"
+    return ""
+
+
+def _scopes(values: Mapping[str, str]) -> list[str]:
+    """The scopes asked for, none where one of them cannot be."""
+    scopes = [scope.strip() for scope in values.get("scope", "").split(",")]
+    return scopes if all(scope.count(".") == 2 for scope in scopes) else []
+
+
+def _asked(values: Mapping[str, str]) -> ApiReply:
+    hidden = "".join(
+        f'<input type=hidden name={name} value="{escape(values.get(name, ""))}">' for name in _KEPT
+    )
+    wanted = "".join(f"<li>{escape(scope)}</li>" for scope in _scopes(values))
+    return _html(
+        f"<h1>Sandbox would like to access</h1><ul>{wanted}</ul>"
+        f'<form method=post action="{CONSENT}">{hidden}'
+        "<button id=accept name=answer value=accept>Accept</button> "
+        "<button id=reject name=answer value=reject>Reject</button></form>"
+    )
+
+
+def _answered(accounts: Accounts, values: Mapping[str, str], now: float, url: str) -> ApiReply:
+    state = {"state": values["state"]} if values.get("state") else {}
+    if values.get("answer") != "accept":
+        answer = {**state, "error": "access_denied"}
+    else:
+        code = accounts.new_code(
+            scope=",".join(_scopes(values)),
+            now=now,
+            redirect_uri=values["redirect_uri"],
+            life=accounts.rules.code_life,
+            offline=values.get("access_type") == "offline",
+        )
+        answer = {**state, "code": code, "location": "us", "accounts-server": url}
+    headers = {"Location": f"{values['redirect_uri']}?{urlencode(answer)}"}
+    return ApiReply(status=302, code=None, content_type=_HTML, headers=headers)
+
+
+def _made(accounts: Accounts, values: Mapping[str, str], now: float) -> ApiReply:
+    scopes = _scopes(values)
+    minutes = values.get("minutes", "3")
+    if not scopes or minutes not in {"3", "5", "7", "10"}:
+        return _html("<p id=error>Enter a valid scope</p>", status=400)
+    code = accounts.new_code(scope=",".join(scopes), now=now, life=60.0 * int(minutes))
+    return _html(f"<h1>Generated Code</h1><p id=code>{code}</p>")
+
+
+def _html(body: str, *, status: int = 200) -> ApiReply:
+    text = f"<!doctype html><meta charset=utf-8><title>Sandbox accounts</title>{body}"
+    return ApiReply(status=status, code=None, body=text.encode(), content_type=_HTML)
+
+
+def _self_client() -> ApiReply:
+    return _html(
+        f'<h1>Self Client</h1><form method=post action="{SELF_CLIENT}">'
+        "<p>Scope <input id=scope name=scope size=80></p>"
+        "<p>Time Duration <select name=minutes>"
+        "<option>3</option><option>5</option><option>7</option><option>10</option></select></p>"
+        "<button id=create>Create</button></form>"
+    )

@@ -1,0 +1,258 @@
+"""The accounts server: who may have an access token, and which tokens are still good.
+
+It answers as Zoho's does, oddities included: wrong credentials come as HTTP 200 with an ``error``,
+and too many tokens as HTTP 400 "Access Denied", which is not a revoked token. Access tokens belong
+to the refresh token (or, without a user, to the client) that they were given for; one live token
+too many silently ends the oldest, and so does one refresh token too many.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from zoho_async.sandbox.replies import ENCODER, ApiReply
+
+TokenState: TypeAlias = Literal["good", "dead", "unknown"]
+
+
+class TokenRules(msgspec.Struct, kw_only=True):
+    """How tokens are given; lengths are in seconds.
+
+    ``life`` is how long an access token works; ``expires_in`` is what the answer says of it (None:
+    the truth). ``per_window`` tokens may be asked for in ``window`` with one refresh token.
+    ``live`` is how many work at a time: one more silently ends the oldest; ``refresh_tokens`` are
+    how many a user has, likewise. ``code_life`` is that of codes from the authorization page.
+    ``redirects`` are the addresses registered for the client; none: any on loopback.
+    """
+
+    life: float = 3600.0
+    expires_in: int | None = None
+    per_window: int = 10
+    window: float = 600.0
+    live: int = 15
+    refresh_tokens: int = 20
+    code_life: float = 60.0
+    redirects: tuple[str, ...] = ()
+    scope: str = "ZohoBooks.fullaccess.all"
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """A code not used yet. ``redirect_uri`` is "" for one from the Self Client page."""
+
+    scope: str
+    ends: float
+    redirect_uri: str = ""
+    offline: bool = True
+
+
+class Holder(msgspec.Struct, kw_only=True):
+    """What access tokens are given for. ``scope`` None is whatever the rules say."""
+
+    scope: str | None = None
+    asked: deque[float] = msgspec.field(default_factory=deque[float])
+    live: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+
+
+class Accounts:
+    """One user's client, refresh tokens and access tokens.
+
+    ``speed`` is how many of its seconds pass in one of a client's, who is told ``expires_in``.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: TokenRules,
+        client_id: str,
+        client_secret: str,
+        refresh_token: str,
+        seed: int,
+        speed: float = 1.0,
+    ) -> None:
+        self.rules = rules
+        self.speed = speed
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.requests = 0
+        self.given = 0
+        self._seed = seed
+        self._refresh: dict[str, Holder] = {refresh_token: Holder()}
+        self._clients: dict[str, Holder] = {}
+        self._codes: dict[str, Code] = {}
+        self._dead: set[str] = set()
+
+    # -- access tokens ----------------------------------------------------------------------
+
+    def state(self, token: str, now: float) -> TokenState:
+        """Whether ``token`` works now, worked once, or was never given."""
+        for holder in self._holders():
+            end = holder.live.get(token)
+            if end is not None:
+                return "good" if now < end else "dead"
+        return "dead" if token in self._dead else "unknown"
+
+    def scope(self, token: str) -> str:
+        """The scopes of a live ``token``."""
+        for holder in self._holders():
+            if token in holder.live and holder.scope is not None:
+                return holder.scope
+        return self.rules.scope
+
+    def revoke_tokens(self) -> None:
+        """End every access token at once; the refresh tokens stay good."""
+        for holder in self._holders():
+            self._end(holder)
+
+    def revoke_grants(self) -> None:
+        """End every refresh token, and every access token with them."""
+        self.revoke_tokens()
+        self._refresh.clear()
+
+    def end(self, token: str) -> None:
+        """End one access token before its time."""
+        for holder in self._holders():
+            if holder.live.pop(token, None) is not None:
+                self._dead.add(token)
+
+    @property
+    def live_tokens(self) -> list[str]:
+        """The access tokens that were given and not ended, whether or not their time is over."""
+        return [token for holder in self._holders() for token in holder.live]
+
+    @property
+    def refresh_tokens(self) -> list[str]:
+        """Those that work, the oldest first."""
+        return list(self._refresh)
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def new_code(
+        self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
+    ) -> str:
+        """A code for ``scope`` that works once within ``life`` seconds."""
+        code = self._word()
+        self._codes[code] = Code(
+            scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
+        )
+        return code
+
+    def answer(self, form: Mapping[str, str], *, now: float, api_domain: str) -> ApiReply:
+        """Answer ``POST /oauth/v2/token``; ``form`` holds the parameters of body and query."""
+        if form.get("client_id") != self.client_id:
+            return denied("invalid_client")
+        if form.get("client_secret") != self.client_secret:
+            return denied("invalid_client_secret")
+        new_token = ""
+        match form.get("grant_type", ""):
+            case "refresh_token":
+                holder = self._refresh.get(form.get("refresh_token", ""))
+                if holder is None:
+                    return denied("invalid_code")
+            case "client_credentials":
+                if not form.get("scope"):
+                    return denied("invalid_scope")
+                holder = self._clients.setdefault(form["scope"], Holder(scope=form["scope"]))
+            case "authorization_code":
+                code = self._codes.pop(form.get("code", ""), None)
+                if code is None or now >= code.ends:
+                    return denied("invalid_code")
+                if form.get("redirect_uri", "") != code.redirect_uri:
+                    return denied("invalid_redirect_uri")
+                holder = Holder(scope=code.scope)
+                if code.offline:
+                    new_token = self._keep(holder)
+                else:
+                    self._clients[self._word()] = holder
+            case grant_type:
+                return denied("unsupported_grant_type" if grant_type else "invalid_request")
+        if self._throttled(holder, now):
+            return throttled()
+        expires_in = self.rules.expires_in
+        answer = {
+            "access_token": self._give(holder, now),
+            "scope": holder.scope or self.rules.scope,
+            "api_domain": api_domain,
+            "token_type": "Bearer",
+            "expires_in": int(self.rules.life / self.speed) if expires_in is None else expires_in,
+        }
+        if new_token:
+            answer["refresh_token"] = new_token
+        return _oauth(200, answer)
+
+    def revoke(self, token: str) -> ApiReply:
+        """Answer ``POST /oauth/v2/token/revoke``: a refresh token goes with its access tokens."""
+        holder = self._refresh.pop(token, None)
+        if holder is not None:
+            self._end(holder)
+            return _oauth(200, {"status": "success"})
+        for holder in self._holders():
+            if holder.live.pop(token, None) is not None:
+                self._dead.add(token)
+                return _oauth(200, {"status": "success"})
+        return _oauth(400, {"error": "invalid_code"})
+
+    # -- what is kept -----------------------------------------------------------------------
+
+    def _holders(self) -> list[Holder]:
+        return [*self._refresh.values(), *self._clients.values()]
+
+    def _keep(self, holder: Holder) -> str:
+        while len(self._refresh) >= self.rules.refresh_tokens:
+            self._end(self._refresh.pop(next(iter(self._refresh))))
+        token = self._word()
+        self._refresh[token] = holder
+        return token
+
+    def _end(self, holder: Holder) -> None:
+        self._dead.update(holder.live)
+        holder.live.clear()
+
+    def _throttled(self, holder: Holder, now: float) -> bool:
+        asked = holder.asked
+        while asked and asked[0] <= now - self.rules.window:
+            asked.popleft()
+        if len(asked) >= self.rules.per_window:
+            return True
+        asked.append(now)
+        return False
+
+    def _give(self, holder: Holder, now: float) -> str:
+        token = self._word()
+        while len(holder.live) >= self.rules.live:
+            oldest = next(iter(holder.live))
+            del holder.live[oldest]
+            self._dead.add(oldest)
+        holder.live[token] = now + self.rules.life
+        return token
+
+    def _word(self) -> str:
+        """Another token or code; they look alike."""
+        self.given += 1
+        return f"1000.{self._seed:08x}{self.given:024x}.{self.given * 2_654_435_761:032x}"
+
+
+def _oauth(status: int, values: dict[str, Any]) -> ApiReply:
+    return ApiReply(status=status, code=None, body=ENCODER.encode(values))
+
+
+def denied(name: str) -> ApiReply:
+    """No token: HTTP 200 with an ``error``, as the accounts server has it."""
+    return _oauth(200, {"error": name})
+
+
+def throttled() -> ApiReply:
+    """Too many tokens were asked for; the refresh token stays good."""
+    return _oauth(
+        400,
+        {
+            "error": "Access Denied",
+            "error_description": (
+                "You have made too many requests continuously. Please try again after some time."
+            ),
+            "status": "failure",
+        },
+    )

@@ -1,0 +1,1 @@
+"""Time, latency, rate limits and faults of the sandbox."""

@@ -1,0 +1,220 @@
+"""Reading what does not fit its description, without losing it and without paying for it twice.
+
+msgspec decodes a whole page at once and stops at the first value of the wrong type. The page is
+then read again as plain values, and each row made to fit by itself:
+
+1. The fields that are known to drift (`Loose`) are refitted, one look each. Where nothing is lost
+   by it a value is turned into its type ("15" into 15, an integer id into text, "10%" into a
+   `Percentage` or the number of a field that is one by name); any other is left
+   out, so that its field is ``None``, and is *lost* to the caller's count. Its original is in the
+   row's own bytes.
+2. The row is converted. That this fails is news: then, and only then, all its fields are tried one
+   by one, those that do not fit become known, and step 1 is taken again.
+
+So the search is made once for each field that drifts, not once for each row, and the number of
+fields is bounded by the description. Should even that fail, the fields that fit by themselves make
+the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from zoho_async._msgspec import describe
+from zoho_async.wire.percentage import Percentage, without_sign
+from zoho_async.wire.shape import Shape, fields_of, shape_of
+from zoho_async.wire.text import is_array, is_blank, is_object
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+#: Told of every value that became ``None``: its path within the record, the kind that is described
+#: and the kind that came. Never the value.
+Lost: TypeAlias = Callable[[str, str, str], None]
+
+#: What is no value of the wanted type in any form.
+UNFIT: Final = object()
+_TRUTH: Final = {"true": True, "false": False}
+_LONGEST_INTEGER: Final = 40  # digits; what is longer is no count
+
+
+class Loose:
+    """The fields of one struct that are known to drift, and those of the structs inside it."""
+
+    __slots__ = ("fields", "inside")
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Shape] = {}
+        self.inside: dict[str, Loose] = {}
+
+
+class Fitter(Generic[S]):
+    """Makes records of one type from plain values, and remembers which fields drift."""
+
+    def __init__(self, struct: type[S]) -> None:
+        describe(struct)
+        self._struct = struct
+        self._loose = Loose()
+
+    def fit(self, row: Any, lost: Lost) -> S:
+        """The record of ``row``, which is changed on the way. Raises only what ``lost`` raises."""
+        if not is_object(row):
+            if not is_blank(row):
+                lost("", "object", json_kind(row))
+            return self._struct()
+        _refit_fields(row, self._loose, "", lost)
+        try:
+            return msgspec.convert(row, self._struct)
+        except msgspec.ValidationError:
+            _learn(row, self._struct, self._loose)
+        _refit_fields(row, self._loose, "", lost)
+        try:
+            return msgspec.convert(row, self._struct)
+        except msgspec.ValidationError:
+            return self._salvage(row, lost)
+
+    def _salvage(self, row: dict[str, Any], lost: Lost) -> S:
+        for name, field in fields_of(self._struct).items():
+            if name in row and not fits(row[name], field.shape.type):
+                lost(name, field.shape.kind, json_kind(row.pop(name)))
+        return msgspec.convert(row, self._struct)
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a plain value is one of ``annotation`` as it stands."""
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def fit_value(value: Any, annotation: Any, lost: Lost) -> Any:
+    """``value`` as ``annotation``, or ``None``: for what is no struct."""
+    fitted = _refit(value, shape_of(annotation), "", lost)
+    return None if fitted is UNFIT else msgspec.convert(fitted, annotation)
+
+
+def json_kind(value: object) -> str:
+    """What JSON calls a plain value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case int() | Decimal():
+            return "number"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def _learn(row: dict[str, Any], struct: type[msgspec.Struct], loose: Loose) -> None:
+    """Find the fields of ``row`` that do not fit, and let ``loose`` know them."""
+    for name, field in fields_of(struct).items():
+        if name not in row or fits(row[name], field.shape.type):
+            continue
+        shape, value = _innermost(field.shape), row[name]
+        if shape.struct is None or not _has_form(value, field.shape):
+            loose.fields[name] = field.shape
+        if shape.struct is not None:
+            for part in _objects(value):
+                _learn(part, shape.struct, loose.inside.setdefault(name, Loose()))
+
+
+def _refit_fields(row: dict[str, Any], loose: Loose, path: str, lost: Lost) -> None:
+    for name, shape in loose.fields.items():
+        if name in row:
+            value = without_sign(name, row[name]) if Decimal in shape.plain else row[name]
+            fitted = UNFIT if is_blank(value) else _refit(value, shape, f"{path}{name}", lost)
+            if fitted is UNFIT:
+                del row[name]
+            else:
+                row[name] = fitted
+    for name, inside in loose.inside.items():
+        value = row.get(name)
+        within = f"{path}{name}[]." if is_array(value) else f"{path}{name}."
+        for part in _objects(value):
+            _refit_fields(part, inside, within, lost)
+
+
+def _refit(value: Any, shape: Shape, path: str, lost: Lost) -> Any:
+    """``value`` in its shape, if it can be brought there without loss; otherwise `UNFIT`."""
+    if shape.struct is not None and is_object(value):
+        return value  # what is inside it is refitted by itself
+    if shape.element is not None and is_array(value):
+        return _refit_elements(value, shape.element, path, lost)
+    if shape.struct is None and shape.element is None:
+        fitted = refit_plain(value, shape)
+        if fitted is not UNFIT:
+            return fitted
+    if shape.struct is None or not is_blank(value):
+        lost(path, shape.kind, json_kind(value))
+    return UNFIT
+
+
+def _refit_elements(values: list[Any], shape: Shape, path: str, lost: Lost) -> Any:
+    fitted = [_refit(value, shape, f"{path}[]", lost) for value in values]
+    if shape.struct is not None:  # an empty part keeps the others in their places
+        return [{} if value is UNFIT else value for value in fitted]
+    return UNFIT if UNFIT in fitted else fitted
+
+
+def refit_plain(value: Any, shape: Shape) -> Any:
+    """A plain value as one of the classes of ``shape``, if it says the same in another form.
+
+    `UNFIT` if it does not.
+    """
+    for wanted in shape.plain:
+        if wanted is str and isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if wanted is bool and isinstance(value, str) and value.lower() in _TRUTH:
+            return _TRUTH[value.lower()]
+        if wanted is int and isinstance(value, (str, Decimal)):
+            whole = _whole(value)
+            if whole is not None:
+                return whole
+        if wanted is Percentage and isinstance(value, str) and value.endswith("%"):
+            with suppress(ValueError):
+                return Percentage.read(value)
+    return value if fits(value, shape.type) else UNFIT
+
+
+def _whole(value: str | Decimal) -> int | None:
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        plain = digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST_INTEGER
+        return int(value) if plain else None
+    if value.adjusted() < _LONGEST_INTEGER and value == value.to_integral_value():
+        return int(value)
+    return None
+
+
+def _innermost(shape: Shape) -> Shape:
+    while shape.element is not None:
+        shape = shape.element
+    return shape
+
+
+def _has_form(value: Any, shape: Shape) -> bool:
+    """Whether ``value`` is the object, or the list of objects, that ``shape`` calls for."""
+    if shape.element is not None:
+        element = shape.element
+        return is_array(value) and all(_has_form(each, element) for each in value)
+    return is_object(value)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects that ``value`` is or lists."""
+    if is_object(value):
+        return [value]
+    if is_array(value):
+        return [part for each in value for part in _objects(each)]
+    return []
