@@ -327,9 +327,11 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def a_quiet_sweep_holds_exactly_what_is_there(self) -> None:
         self.zoho.now += 1000
-        for _ in range(2):  # the first may only end what was begun in the noise
-            proven = self.runner.run(self._export(Fuse(None), full=False, sweep=False))
-        assert proven is True
+        # The first run may only end what was begun in the noise. One that reads the newest rows may
+        # leave a doubt, which the next run resolves because it compares the whole list.
+        self.runner.run(self._export(Fuse(None), full=False, sweep=False))
+        runs = (self.runner.run(self._export(Fuse(None), full=False, sweep=False)) for _ in "12")
+        assert any(proven is True for proven in runs)
         self.runner.run(self._export(Fuse(None), full=False, sweep=True))
         merge(Directory(self.folder))
         assert held(self.folder, self.kind, self.row_id) == self.zoho.versions()

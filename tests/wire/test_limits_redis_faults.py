@@ -35,6 +35,7 @@ class Arrivals:
     def __init__(self, path: Path) -> None:
         self.path: Final = path
         self.moments: list[float] = []
+        self.open = 0
 
     @property
     def worst(self) -> int:
@@ -45,11 +46,17 @@ class Arrivals:
         )
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        self.moments.append(time.monotonic())
-        await asyncio.sleep(0.02)
-        writer.write(b"ok\n")
-        writer.close()
+        self.open += 1
+        try:
+            await reader.readline()
+            self.moments.append(time.monotonic())
+            await asyncio.sleep(0.02)
+            writer.write(b"ok\n")
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            self.open -= 1
 
 
 class Proxy:
@@ -157,6 +164,7 @@ async def world(*, known: bool = True) -> AsyncIterator[World]:
             await asyncio.gather(*made.callers, return_exceptions=True)
             for ledger in made.ledgers:
                 await ledger.close()
+            await until(lambda: not made.arrivals.open)
 
 
 @pytest.mark.parametrize("how", ["empty", "older", "flushed"])
