@@ -10,7 +10,7 @@ import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import LongTail, Sandbox, SandboxClock, parse_lag
-from zoho_async.sandbox.simulation.latency import Latency, drawn
+from zoho_async.sandbox.simulation.latency import Latency, draw_seconds
 
 
 class Real:
@@ -29,7 +29,7 @@ def test_a_scaled_clock_lets_a_minute_of_zohos_pass_in_a_second_of_ours() -> Non
     began = clock.now()
     real.now += 1.0
     assert clock.now() - began == 60.0
-    assert clock.told(60.0) == 1.0
+    assert clock.client_seconds(60.0) == 1.0
 
 
 def test_a_held_clock_moves_only_when_it_is_told_to_and_goes_on_from_there() -> None:
@@ -81,9 +81,9 @@ def test_a_long_tail_has_its_median_and_a_few_draws_far_beyond_it() -> None:
 def test_a_latency_may_differ_by_path() -> None:
     latency: Latency = {"*/invoices": (1.0, 2.0), "*/items": 0.5}
     chance = random.Random(5)
-    assert 1.0 <= drawn(latency, "/books/v3/invoices", chance) <= 2.0
-    assert drawn(latency, "/books/v3/items", chance) == 0.5
-    assert drawn(latency, "/books/v3/contacts", chance) == 0.0
+    assert 1.0 <= draw_seconds(latency, "/books/v3/invoices", chance) <= 2.0
+    assert draw_seconds(latency, "/books/v3/items", chance) == 0.5
+    assert draw_seconds(latency, "/books/v3/contacts", chance) == 0.0
 
 
 @pytest.mark.parametrize(

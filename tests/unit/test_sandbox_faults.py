@@ -8,7 +8,7 @@ import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import Fault, read_rules
-from zoho_async.sandbox.simulation.faults import Faults, told
+from zoho_async.sandbox.simulation.faults import Faults, describe_rules
 
 
 def picked(rules: list[Fault], moments: list[float]) -> list[int]:
@@ -86,7 +86,7 @@ def test_rules_that_cannot_be_are_refused_with_where_and_why(text: str, problem:
 def test_a_rule_is_told_by_what_is_not_usual() -> None:
     rule = Fault(kind="status", status=503, times=None)
     rule.wants("GET", "/x", 0.0, random.Random(1))
-    assert told([rule]) == [
+    assert describe_rules([rule]) == [
         {"kind": "status", "path": "*", "method": "*", "times": None, "status": 503}
         | {"seen": 1, "hits": 1}
     ]

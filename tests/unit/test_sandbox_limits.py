@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules
+from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter
 
 
-def judge(**rules: object) -> Judge:
-    return Judge(LimitRules(**rules), 0.0)  # type: ignore[arg-type] # each test names real rules
+def judge(**rules: object) -> RateLimiter:
+    return RateLimiter(LimitRules(**rules), 0.0)  # type: ignore[arg-type] # each test names real rules
 
 
 def test_a_rolling_minute_lets_in_the_limit_and_no_more() -> None:

@@ -305,7 +305,7 @@ async def table() -> str:
     left = {task.get_name() for task in asyncio.all_tasks() - before}
     assert not left, f"tasks were left: {left}"
     kinds = "\n".join(
-        f"| `{kind}` | {about.when} | {about.does} |" for kind, about in FAULTS.items()
+        f"| `{kind}` | {about.when} | {about.effect} |" for kind, about in FAULTS.items()
     )
     return _DOCS.format(
         kinds=kinds,

@@ -24,7 +24,7 @@ async def test_a_scaled_sandbox_tells_its_lengths_in_the_clients_seconds() -> No
         Sandbox(speed=60.0, per_minute=1, block=900.0) as box,
         aiohttp.ClientSession() as http,
     ):
-        assert box.told_minute == 1.0
+        assert box.client_minute == 1.0
         _, token = await token_of(box, http)
         assert token["expires_in"] == 60
         client = PlainClient(box, http, token["access_token"])

@@ -17,7 +17,7 @@ from zoho_async.errors import ConfigurationError
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Proxy, Sandbox
 from zoho_async.sandbox.rules import subscriptions
-from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules
+from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter
 
 FOREIGN = (
     *("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:80"),
@@ -149,7 +149,9 @@ def test_lengths_that_are_none_are_refused(length: float) -> None:
 
 
 def test_days_are_counted_by_division() -> None:
-    judge = Judge(LimitRules(day=10.0, day_left=4.0, per_day=2, per_minute=1000), started=100.0)
+    judge = RateLimiter(
+        LimitRules(day=10.0, day_left=4.0, per_day=2, per_minute=1000), started=100.0
+    )
     seen = {
         now: judge.quota("1", now)[2]
         for now in (100.0, 103.5, 104.0, 113.5, 114.0, 1e9 + 4.0, 1e15 + 4.0)

@@ -100,12 +100,12 @@ async def test_a_new_organization_has_its_maker_and_its_base_currency(box: Sandb
 async def test_it_has_limits_of_its_own() -> None:
     async with Sandbox(per_minute=8, sizes={"contacts": 3}) as box, session(box) as zoho:
         new = await organizations.create(zoho, NEW)
-        judged = box.judge.account(new.organization_id)
+        judged = box.rate_limiter.account(new.organization_id)
         assert len(judged.times) == 0
         theirs = zoho.for_organization(new.organization_id)
         await asyncio.gather(*(contacts.list(view, per_page=5) for view in [theirs, zoho] * 5))
         assert len(judged.times) == 5
-        assert len(box.judge.account(box.organization).times) == 5
+        assert len(box.rate_limiter.account(box.organization).times) == 5
         assert box.refused == 0
 
 
@@ -153,7 +153,7 @@ async def test_one_that_is_not_there_cannot_be_called_for_or_read(box: Sandbox) 
 
 
 async def test_organizations_are_bounded(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(made, "MOST", 3)
+    monkeypatch.setattr(made, "MAX_ORGANIZATIONS", 3)
     async with session(box) as zoho:
         for _ in range(2):
             await organizations.create(zoho, NEW)

@@ -94,18 +94,18 @@ def test_the_page_is_fetched_again_by_itself_unless_it_is_told_to_keep_still() -
 
 def test_the_page_says_each_operations_tier_where_it_keeps_still() -> None:
     page = checked(render(Sandbox(), still=True))
-    assert re.search(r"1,\d{3} of tier 1", page.text)
+    assert re.search(r"1,\d{3} of level 1", page.text)
     assert "create\xa0" in page.text
     live = render(Sandbox(), still=False)
     assert "<details" not in live  # it would close with every refresh
-    assert "href='/?still#tiers'" in live
+    assert "href='/?still#coverage'" in live
 
 
 def test_the_page_says_what_to_do_before_anything_has_happened() -> None:
     page = checked(render(Sandbox(), still=False))
     assert "None yet. Point a client here" in page.text
     assert "/__sandbox__/faults" in page.text
-    assert {"clients", "limits", "faults", "last", "records", "tiers"} <= page.ids
+    assert {"clients", "limits", "faults", "last", "records", "coverage"} <= page.ids
 
 
 async def test_the_page_shows_what_a_call_asked_and_how_organizations_are_called() -> None:
@@ -136,7 +136,7 @@ async def test_the_page_lives_in_a_real_browser(tmp_path: Path) -> None:
             assert chrome.execute_script("return document.scripts.length") == 0
             wide = "return document.documentElement.scrollWidth <= window.innerWidth"
             assert chrome.execute_script(wide)
-            for name in ("limits", "faults", "last", "records", "tiers", "clients"):
+            for name in ("limits", "faults", "last", "records", "coverage", "clients"):
                 assert chrome.find_element("id", name).is_displayed()
             phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
             chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)

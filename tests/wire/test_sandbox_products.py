@@ -21,7 +21,7 @@ from zoho_async.export.catalog import exportable_of
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox.coverage import counts, tier
+from zoho_async.sandbox.coverage import counts, level_of
 
 PDF = b"%PDF-1.4 mine"
 LINES: dict[str, Any] = {"line_items": [{"name": "Work", "rate": 1}]}
@@ -467,6 +467,6 @@ def test_every_operation_has_a_tier() -> None:
         "billing": 192,
         "inventory": 504,
     }
-    assert tier("books.invoices.create") in (1, 2)
+    assert level_of("books.invoices.create") in (1, 2)
     with pytest.raises(KeyError):
-        tier("books.invoices.conjure")
+        level_of("books.invoices.conjure")

@@ -12,16 +12,16 @@ from aiohttp import web
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.replies import ENCODER
-from zoho_async.sandbox.simulation.faults import Fault, told
+from zoho_async.sandbox.simulation.faults import Fault, describe_rules
 
 if TYPE_CHECKING:
     from zoho_async.sandbox.server import Sandbox
 
-OWN: Final = "/__sandbox__/"
+PREFIX: Final = "/__sandbox__/"
 
 
-async def control(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer a request below `OWN`.
+async def answer(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
+    """Answer a request below `PREFIX`.
 
     - ``GET state``: counts. ``GET arrivals``: every API request, one JSON object a line.
     - ``GET faults``: the rules with their counts; ``POST``: one more rule, or a list of them;
@@ -29,13 +29,13 @@ async def control(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
     - ``GET truth/RESOURCE``: the rows of a list, one a line.
     - ``POST clock``: ``{"advance": seconds}`` lets time pass at once.
     """
-    match request.method, request.path.removeprefix(OWN).split("/"):
+    match request.method, request.path.removeprefix(PREFIX).split("/"):
         case "GET", ["state"]:
             return _json(ENCODER.encode(state(box)))
         case "GET", ["arrivals"]:
             return _json(b"".join(ENCODER.encode(each) + b"\n" for each in box.arrivals))
         case "GET", ["faults"]:
-            return _json(ENCODER.encode(told(box.faults)))
+            return _json(ENCODER.encode(describe_rules(box.faults)))
         case "POST", ["faults"]:
             return _added(box, await request.read())
         case "DELETE", ["faults"]:

@@ -1,7 +1,7 @@
 """How far each operation is played.
 
-Tier 1 is every operation: routing, validation, envelope, records that are made, read, changed and
-removed. Tier 2 adds the rules of a module: totals, balances, statuses that follow from them,
+Level 1 is every operation: routing, validation, envelope, records that are made, read, changed and
+removed. Level 2 adds the rules of a module: totals, balances, statuses that follow from them,
 conversions, terms of subscriptions (see `rules`, which says what is not known).
 """
 
@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from zoho_async import description
 from zoho_async.operation import PRODUCTS
 
-Tier: TypeAlias = Literal[1, 2]
+Level: TypeAlias = Literal[1, 2]
 
 _ALL: Final = "books invoice inventory billing"
 _SHARED: Final = "books invoice inventory"
@@ -81,7 +81,7 @@ WITH_RULES: Final[frozenset[str]] = frozenset(
 )
 
 
-def tier(operation: str) -> Tier:
+def level_of(operation: str) -> Level:
     """How far an operation is played. Raises `KeyError` for what is no operation's name."""
     product = operation.partition(".")[0]
     if product not in PRODUCTS:
@@ -90,8 +90,8 @@ def tier(operation: str) -> Tier:
     return 2 if operation in WITH_RULES else 1
 
 
-def counts() -> Mapping[str, Mapping[Tier, int]]:
-    """How many operations of each product are played at each tier."""
+def counts() -> Mapping[str, Mapping[Level, int]]:
+    """How many operations of each product are played at each level."""
     return {
         product: {
             1: sum(each.name not in WITH_RULES for each in description.operations(product)),
@@ -102,7 +102,7 @@ def counts() -> Mapping[str, Mapping[Tier, int]]:
 
 
 @functools.cache
-def tiers() -> Mapping[str, Tier]:
+def levels() -> Mapping[str, Level]:
     """How far each operation of all products is played."""
     return {
         each.name: 2 if each.name in WITH_RULES else 1

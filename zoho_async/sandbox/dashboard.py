@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zoho_async.sandbox.api import organizations
-from zoho_async.sandbox.coverage import tiers
+from zoho_async.sandbox.coverage import levels
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.pipeline import ACCOUNT, Arrival
 from zoho_async.sandbox.simulation.faults import FAULTS
@@ -39,7 +39,7 @@ _PARTS: Final = {
     "faults": "Faults",
     "last": "Calls",
     "records": "Records",
-    "tiers": "Operations",
+    "coverage": "Operations",
 }
 _CODE: Final = re.compile("`([^`]+)`")
 _STYLE: Final = """
@@ -95,7 +95,7 @@ def render(box: Sandbox, *, still: bool) -> str:
         _calls(box, "last", "Calls", box.arrivals),
         _calls(box, "unknown", "Unknown requests", box.unknown) if box.unknown else "",
         _records(box),
-        _tiers(still=still),
+        _coverage(still=still),
     )
     return (
         f"<!doctype html><html lang=en><head><meta charset=utf-8>{refresh}"
@@ -124,12 +124,14 @@ def _limits(box: Sandbox) -> str:
     for store in stores:
         name = store.world.organization
         label = f"{escape(name)}<br><small>{escape(organizations.name_of(store))}</small>"
-        rows.append(_usage(box, label, box.judge.usage(name, now)))
+        rows.append(_usage(box, label, box.rate_limiter.usage(name, now)))
     own = set(box.organizations)
-    for name in [each for each in box.judge.accounts if each not in own][:_MOST_ORGANIZATIONS]:
+    for name in [each for each in box.rate_limiter.accounts if each not in own][
+        :_MOST_ORGANIZATIONS
+    ]:
         label = "none named<br><small>limits of the account itself</small>"
         label = label if name == ACCOUNT else f"{escape(name)}<br><small>not of this user</small>"
-        rows.append(_usage(box, label, box.judge.usage(name, now)))
+        rows.append(_usage(box, label, box.rate_limiter.usage(name, now)))
     speed = f", {box.clock.speed:g} of its seconds in one of yours" if box.clock.speed != 1 else ""
     held = ", held" if box.clock.held else ""
     more = f"; {len(own) - len(stores)} more organizations" if len(own) > len(stores) else ""
@@ -144,7 +146,7 @@ def _limits(box: Sandbox) -> str:
 
 def _shown(box: Sandbox) -> list[Store]:
     """The stores that the page has room for, in their order."""
-    called = [each for each in box.stores if each.world.organization in box.judge.accounts]
+    called = [each for each in box.stores if each.world.organization in box.rate_limiter.accounts]
     chosen = {id(each) for each in [*called, *box.stores][:_MOST_ORGANIZATIONS]}
     return [each for each in box.stores if id(each) in chosen]
 
@@ -180,7 +182,7 @@ def _faults(box: Sandbox) -> str:
     rows = [
         (
             f"<code>{escape(fault.kind)}</code>",
-            _CODE.sub(r"<code>\1</code>", escape(FAULTS[fault.kind].does)),
+            _CODE.sub(r"<code>\1</code>", escape(FAULTS[fault.kind].effect)),
             f"<code>{_any(fault.method, 'method')} {_any(fault.path, 'path')}</code>",
             f"{fault.probability:.0%}",
             f"{fault.hits:,} of {'any' if fault.times is None else f'{fault.times:,}'}",
@@ -257,23 +259,23 @@ def _records(box: Sandbox) -> str:
     return _table("records", "Records", caption, heads, rows)
 
 
-def _tiers(*, still: bool) -> str:
-    """Each operation's tier, by product and resource."""
-    known = tiers()
+def _coverage(*, still: bool) -> str:
+    """Each operation's level, by product and resource."""
+    known = levels()
     counts = Counter(known.values())
     told = (
-        f"<h2 id=tiers>Operations</h2><p>All {len(known):,} are played. {counts[1]:,} of tier 1: "
+        f"<h2 id=coverage>Operations</h2><p>All {len(known):,} are played. {counts[1]:,} of level 1: "
         "the call is checked by the description, and what it writes is there afterwards. "
-        f"{counts[2]:,} of tier 2: the rules of the module as well, such as totals, balances and "
+        f"{counts[2]:,} of level 2: the rules of the module as well, such as totals, balances and "
         "statuses that follow from payments.</p>"
     )
     if not still:
-        return f"{told}<p><a href='/?still#tiers'>See each operation's tier</a></p>"
+        return f"{told}<p><a href='/?still#coverage'>See each operation's level</a></p>"
     resources: dict[str, dict[str, list[tuple[str, int]]]] = {}
-    for name, tier in sorted(known.items()):
+    for name, level in sorted(known.items()):
         resource, _, verb = name.rpartition(".")
         product = resource.partition(".")[0]
-        resources.setdefault(product, {}).setdefault(resource, []).append((verb, tier))
+        resources.setdefault(product, {}).setdefault(resource, []).append((verb, level))
     return told + "".join(
         f"<h3>{escape(product.title())}</h3>{''.join(map(_resource, of, of.values()))}"
         for product, of in resources.items()
@@ -281,9 +283,9 @@ def _tiers(*, still: bool) -> str:
 
 
 def _resource(name: str, verbs: Sequence[tuple[str, int]]) -> str:
-    ruled = sum(tier == 2 for _, tier in verbs)
-    rules = f", {ruled} of tier 2" if ruled else ""
-    told = ", ".join(f"{escape(verb)}&nbsp;<b>{tier}</b>" for verb, tier in verbs)
+    ruled = sum(level == 2 for _, level in verbs)
+    rules = f", {ruled} of level 2" if ruled else ""
+    told = ", ".join(f"{escape(verb)}&nbsp;<b>{level}</b>" for verb, level in verbs)
     plural = "" if len(verbs) == 1 else "s"
     return (
         f"<details><summary><code>{escape(name)}</code>: {len(verbs)} operation{plural}{rules}"

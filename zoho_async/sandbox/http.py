@@ -36,7 +36,7 @@ def organization_of(request: web.BaseRequest) -> str | None:
     return organization_named(request.path, request.query, request.headers) or None
 
 
-def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
+def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one.
 
     The rows of a list stand under ``[]``.
@@ -57,7 +57,7 @@ def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     return {ROWS: decoded} if isinstance(decoded, list) else decoded
 
 
-async def sent(
+async def send(
     request: web.BaseRequest, reply: ApiReply, fault: Fault | None, clock: SandboxClock
 ) -> web.StreamResponse:
     """Send a reply as the fault, if there is one, wants it sent."""
@@ -65,7 +65,7 @@ async def sent(
         case "drop" | "drop_undone":
             return hang_up(request)
         case "reset" | "reset_undone":
-            return hang_up(request, rudely=True)
+            return hang_up(request, reset=True)
         case "silent":
             await _while_there(request, fault.seconds if fault else 0.0, clock)
             return hang_up(request)
@@ -86,10 +86,10 @@ def response(reply: ApiReply) -> web.Response:
     return web.Response(status=reply.status, body=reply.content(), headers=headers)
 
 
-def hang_up(request: web.BaseRequest, *, rudely: bool = False) -> web.StreamResponse:
-    """Close the connection without an answer (rudely: reset it); what is returned is never sent."""
+def hang_up(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse:
+    """Close the connection without an answer (reset: reset it); what is returned is never sent."""
     transport = request.transport
-    if transport is not None and rudely:
+    if transport is not None and reset:
         made: socket.socket | None = transport.get_extra_info("socket")
         if made is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

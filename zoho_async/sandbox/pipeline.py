@@ -20,15 +20,15 @@ from aiohttp import web
 from zoho_async.sandbox import legacy
 from zoho_async.sandbox.api import dispatch as operations
 from zoho_async.sandbox.api.context import ApiCall
-from zoho_async.sandbox.api.router import located
+from zoho_async.sandbox.api.router import split_path
 from zoho_async.sandbox.data.files import form_of
-from zoho_async.sandbox.http import body_of, hang_up, organization_of, sent
+from zoho_async.sandbox.http import hang_up, organization_of, parse_body, send
 from zoho_async.sandbox.oauth import pages
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply
-from zoho_async.sandbox.simulation.fault_effects import instead, shifted, spoil
+from zoho_async.sandbox.simulation.fault_effects import alter, replacement, shift_rows
 from zoho_async.sandbox.simulation.faults import INSTEAD, Fault
-from zoho_async.sandbox.simulation.latency import Latency, drawn
-from zoho_async.sandbox.simulation.rate_limits import Verdict
+from zoho_async.sandbox.simulation.latency import Latency, draw_seconds
+from zoho_async.sandbox.simulation.rate_limits import LimitRefusal
 
 if TYPE_CHECKING:
     from zoho_async.sandbox.server import Sandbox
@@ -70,39 +70,39 @@ async def api(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
     organization = organization_of(request)
     arrival = Arrival(now, organization, request.method, request.path, dict(request.query))
     arrival.fault = "" if fault is None else fault.kind
-    box.note(arrival)
+    box.record_arrival(arrival)
     account = organization or ACCOUNT
-    verdict = box.judge.arrive(account, now)
+    refused = box.rate_limiter.arrive(account, now)
     try:
-        reply = await _reply(box, request, arrival, verdict, fault)
+        reply = await _reply(box, request, arrival, refused, fault)
         if box.quota_headers:
             reply.headers.update(_quota(box, account))
         await _lag(box, box.latency, request.path)
     finally:
-        if verdict is None:
-            box.judge.leave(account)
+        if refused is None:
+            box.rate_limiter.leave(account)
     hung_up = fault is not None and fault.kind in _HANGS_UP
     arrival.status, arrival.code = (0 if hung_up else reply.status), reply.code
-    return await sent(request, reply, fault, box.clock)
+    return await send(request, reply, fault, box.clock)
 
 
 async def _reply(
     box: Sandbox,
     request: web.BaseRequest,
     arrival: Arrival,
-    verdict: Verdict | None,
+    refused: LimitRefusal | None,
     fault: Fault | None,
 ) -> ApiReply:
     try:
-        if verdict is not None:
-            return _refused(box, verdict)
+        if refused is not None:
+            return _refused(box, refused)
         if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
-            return instead(fault, of_accounts=False)
+            return replacement(fault, of_accounts=False)
         body = await request.read()
         if request.path.startswith(legacy.BASE):
             form = request.query if request.method == "GET" else _form(body)
             reply = legacy.answer(request.method, request.path, form, box.store())
-            return reply if fault is None else spoil(fault, reply)
+            return reply if fault is None else alter(fault, reply)
         product, parts = _admitted(box, request, arrival)
         call = ApiCall(
             product=product,
@@ -111,7 +111,7 @@ async def _reply(
             parts=parts,
             params=arrival.query,
             headers=request.headers,
-            body=body_of(request, body),
+            body=parse_body(request, body),
         )
         reply = await _answered(box, call, arrival)
         if fault is not None and fault.kind == "shifted_rows":
@@ -121,7 +121,7 @@ async def _reply(
             box.unknown.append(arrival)
             log.warning("refused %s %s: %s", request.method, request.path, refusal.message)
         reply = refusal.reply()
-    return reply if fault is None else spoil(fault, reply)
+    return reply if fault is None else alter(fault, reply)
 
 
 async def _answered(box: Sandbox, call: ApiCall, arrival: Arrival) -> ApiReply:
@@ -139,7 +139,7 @@ async def _shift(
     params = {**call.params, "page": str(int(number) - 1)}
     before = await _answered(box, msgspec.structs.replace(call, params=params), arrival)
     if before.page is not None:
-        shifted(fault, reply.page, before.page)
+        shift_rows(fault, reply.page, before.page)
 
 
 def _of_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
@@ -157,7 +157,7 @@ def _admitted(
     box: Sandbox, request: web.BaseRequest, arrival: Arrival
 ) -> tuple[str, tuple[str, ...]]:
     """The product and the path below its base, if token and organization are right."""
-    place = located(request.path)
+    place = split_path(request.path)
     if place is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     _check_token(box, request, *place)
@@ -183,7 +183,7 @@ def _check_token(
     if state == "unknown":
         raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
     scope = box.accounts.scope(token)
-    operation = operations.described(product, request.method, parts)
+    operation = operations.find_operation(product, request.method, parts)
     lacking = (
         "fullaccess" not in scope and operation is not None and not _covers(scope, operation.scope)
     )
@@ -194,7 +194,7 @@ def _check_token(
 # -- the accounts server ------------------------------------------------------------------------
 
 
-def is_for_accounts(path: str) -> bool:
+def is_accounts_path(path: str) -> bool:
     """Whether the accounts server answers this path."""
     return path.startswith("/oauth/") or path in (pages.SELF_CLIENT, legacy.CREATE)
 
@@ -208,9 +208,9 @@ async def accounts(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse
     box.accounts.requests += request.path == "/oauth/v2/token"
     await _lag(box, box.latency, request.path)
     if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
-        return await sent(request, instead(fault, of_accounts=True), fault, box.clock)
+        return await send(request, replacement(fault, of_accounts=True), fault, box.clock)
     reply = _account_reply(box, request, {**request.query, **form})
-    return await sent(request, reply if fault is None else spoil(fault, reply), fault, box.clock)
+    return await send(request, reply if fault is None else alter(fault, reply), fault, box.clock)
 
 
 def _account_reply(box: Sandbox, request: web.BaseRequest, asked: Mapping[str, str]) -> ApiReply:
@@ -240,25 +240,27 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 async def _lag(box: Sandbox, latency: Latency, path: str) -> None:
-    seconds = drawn(latency, path, box.chance)
+    seconds = draw_seconds(latency, path, box.chance)
     if seconds > 0:
         await box.clock.sleep(seconds)
 
 
 def _quota(box: Sandbox, account: str) -> dict[str, str]:
-    limit, remaining, reset = box.judge.quota(account, box.clock.now())
+    limit, remaining, reset = box.rate_limiter.quota(account, box.clock.now())
     return {
         "X-Rate-Limit-Limit": str(limit),
         "X-Rate-Limit-Remaining": str(remaining),
-        "X-Rate-Limit-Reset": str(int(box.clock.told(reset))),
+        "X-Rate-Limit-Reset": str(int(box.clock.client_seconds(reset))),
     }
 
 
-def _refused(box: Sandbox, verdict: Verdict) -> ApiReply:
-    body = ENCODER.encode({"code": verdict.code, "message": verdict.message})
-    wait = verdict.retry_after
-    headers = {} if wait is None else {"Retry-After": str(max(1, round(box.clock.told(wait))))}
-    return ApiReply(status=429, code=verdict.code, body=body, headers=headers)
+def _refused(box: Sandbox, refused: LimitRefusal) -> ApiReply:
+    body = ENCODER.encode({"code": refused.code, "message": refused.message})
+    wait = refused.retry_after
+    headers = (
+        {} if wait is None else {"Retry-After": str(max(1, round(box.clock.client_seconds(wait))))}
+    )
+    return ApiReply(status=429, code=refused.code, body=body, headers=headers)
 
 
 def _covers(granted: str, needed: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from zoho_async.sandbox import admin, dashboard, pipeline
-from zoho_async.sandbox.api.organizations import made_before
+from zoho_async.sandbox.api.organizations import load_organizations
 from zoho_async.sandbox.api.organizations import rows as organization_rows
 from zoho_async.sandbox.api.router import operations
 from zoho_async.sandbox.data.persistence import Persistence
@@ -30,7 +30,7 @@ from zoho_async.sandbox.pipeline import Arrival
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
 from zoho_async.sandbox.simulation.latency import Latency
-from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules, Window
+from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter, Window
 
 
 class Sandbox:
@@ -98,7 +98,7 @@ class Sandbox:
         self.unknown: list[Arrival] = []
         self.url = ""
         self.clock: Final = SandboxClock(speed, now)
-        self.judge: Final = Judge(self.limits, self.clock.now())
+        self.rate_limiter: Final = RateLimiter(self.limits, self.clock.now())
         self.rules: Final = Faults(self.faults, seed)
         self.chance: Final = random.Random(seed)
         self.accounts: Final = Accounts(
@@ -113,7 +113,7 @@ class Sandbox:
         self._keep: Final = Persistence(Path(file) if file is not None else None)
         self.stores: Final = [
             *(Store(SampleData(seed, name, sizes or {}), self._keep) for name in given),
-            *made_before(self._keep, seed, tuple(given)),
+            *load_organizations(self._keep, seed, tuple(given)),
         ]
         self._address = host, port
         self._hosts: Final = Hosts(host, allowed_hosts)
@@ -155,13 +155,13 @@ class Sandbox:
         path = request.path
         if path in dashboard.PATHS and request.method == "GET":
             return dashboard.answer(self, request)
-        if path.startswith(admin.OWN):
-            return await admin.control(self, request)
-        if pipeline.is_for_accounts(path):
+        if path.startswith(admin.PREFIX):
+            return await admin.answer(self, request)
+        if pipeline.is_accounts_path(path):
             return await pipeline.accounts(self, request)
         return await pipeline.api(self, request)
 
-    def note(self, arrival: Arrival) -> None:
+    def record_arrival(self, arrival: Arrival) -> None:
         """Remember a request to the API, and wake who waits for it."""
         self.arrivals.append(arrival)
         self._something_arrived.set()
@@ -186,7 +186,7 @@ class Sandbox:
     @property
     def refused(self) -> int:
         """Requests that the limits refused (not those that a fault refused)."""
-        return sum(account.refused for account in self.judge.accounts.values())
+        return sum(account.refused for account in self.rate_limiter.accounts.values())
 
     @property
     def token_requests(self) -> int:
@@ -201,12 +201,12 @@ class Sandbox:
     @property
     def most_in_minute(self) -> int:
         """The most calls of one organization that were let in within a minute."""
-        return max((each.most_in_minute for each in self.judge.accounts.values()), default=0)
+        return max((each.most_in_minute for each in self.rate_limiter.accounts.values()), default=0)
 
     @property
     def most_in_flight(self) -> int:
         """The most calls of one organization that were being answered at a time."""
-        return max((each.most_in_flight for each in self.judge.accounts.values()), default=0)
+        return max((each.most_in_flight for each in self.rate_limiter.accounts.values()), default=0)
 
     @property
     def connections(self) -> int:
@@ -215,9 +215,9 @@ class Sandbox:
         return 0 if server is None else len(server.connections)
 
     @property
-    def told_minute(self) -> float:
+    def client_minute(self) -> float:
         """The length of its minute in seconds of an ordinary clock: a client's `Limits.window`."""
-        return self.clock.told(self.limits.minute)
+        return self.clock.client_seconds(self.limits.minute)
 
     def environment(self) -> dict[str, str]:
         """The environment variables that point a client here."""

@@ -10,12 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from zoho_async.sandbox.api.bulk import home_of_ids, ids_asked, many
-from zoho_async.sandbox.api.context import ROWS, Ask, Found, missing
+from zoho_async.sandbox.api.bulk import home_of_requested, many, requested_ids
+from zoho_async.sandbox.api.context import ROWS, RecordRef, RequestContext, missing
 from zoho_async.sandbox.api.files import document, removed, uploaded, uploads, wants_print
-from zoho_async.sandbox.api.render import message_of, status_of, statuses, told_record, told_state
+from zoho_async.sandbox.api.render import (
+    record_reply,
+    reply_message,
+    reply_status,
+    reply_values,
+    statuses,
+)
 from zoho_async.sandbox.api.verbs import changes
-from zoho_async.sandbox.api.writing import accepted, create
+from zoho_async.sandbox.api.writing import accept_fields, create
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiReply, success
 from zoho_async.sandbox.rules import bookkeeping
@@ -26,7 +32,7 @@ _FOREIGN: Final = ("reference_id", "zcrm_account_id", "zcrm_contact_id", "crm_re
 _OUTCOMES: Final = "data"
 
 
-def of_words(ask: Ask) -> ApiReply:
+def answer_action(ask: RequestContext) -> ApiReply:
     """The path ends with words that are no home."""
     call, facts, record = ask.call, ask.facts, ask.record
     if facts.answer == "file" or (call.method == "GET" and wants_print(call)):
@@ -34,16 +40,16 @@ def of_words(ask: Ask) -> ApiReply:
     if call.form.files or uploads(facts):
         return uploaded(ask)
     of_one = facts.answer == "record" and facts.key != _OUTCOMES
-    ids = None if ask.ids or of_one else ids_asked(ask)
-    home = home_of_ids(ask) if ids is not None and call.method != "GET" else None
+    ids = None if ask.ids or of_one else requested_ids(ask)
+    home = home_of_requested(ask) if ids is not None and call.method != "GET" else None
     makes = facts.answer == "record" and facts.key in ask.homes.by_noun
     if ids is not None and home is not None and not makes:
         return many(ask, home, ids)
     if call.method == "DELETE":
         if not removed(ask):
             ask.store.forget(call.product, call.path)
-        return success(message_of(ask))
-    body = accepted(facts, call.body, whole=False) if call.method != "GET" else {}
+        return success(reply_message(ask))
+    body = accept_fields(facts, call.body, whole=False) if call.method != "GET" else {}
     if ROWS in call.body and ask.tail[-1:] == ["customfields"]:
         body = {"custom_fields": call.body[ROWS]}
     made = _made_elsewhere(ask, record, body)
@@ -56,11 +62,11 @@ def of_words(ask: Ask) -> ApiReply:
     return _thing(ask, record)
 
 
-def _thing(ask: Ask, record: Found | None) -> ApiReply:
+def _thing(ask: RequestContext, record: RecordRef | None) -> ApiReply:
     """An answer about a record, or about a thing that is kept under its path."""
     facts, call = ask.facts, ask.call
-    message = "success" if call.method == "GET" else message_of(ask)
-    status = status_of(ask)
+    message = "success" if call.method == "GET" else reply_message(ask)
+    status = reply_status(ask)
     if facts.answer == "done":
         return success(message, status=status)
     thing = ask.store.thing(call.product, call.path)
@@ -68,14 +74,14 @@ def _thing(ask: Ask, record: Found | None) -> ApiReply:
         record = _standing_for(ask)
     home = record.home if record is not None else None
     if record is not None and home is not None and facts.key == home.noun:
-        return told_record(facts, record, message, status=status)
+        return record_reply(facts, record, message, status=status)
     state: Record = record.collection.whole(record.index) if record is not None else {}
     state |= call.params
-    values = told_state(facts, home, None, state | thing)
+    values = reply_values(facts, home, None, state | thing)
     return success(message, values, status=status)
 
 
-def _standing_for(ask: Ask) -> Found | None:
+def _standing_for(ask: RequestContext) -> RecordRef | None:
     """The record that ``/users/me`` or ``/customers/reference/{reference_id}`` means."""
     home = ask.homes.by_noun.get(ask.facts.key)
     if home is None or ask.call.parts[0] != home.path[0]:
@@ -83,14 +89,14 @@ def _standing_for(ask: Ask) -> Found | None:
     collection = ask.store.at(home, ())
     for index in collection.indexes():
         if not ask.ids:
-            return Found(home, collection, index)
+            return RecordRef(home, collection, index)
         state = collection.state(index)
         if any(str(state.get(name, "")) == ask.ids[-1] for name in _FOREIGN):
-            return Found(home, collection, index)
+            return RecordRef(home, collection, index)
     raise missing(collection, home)
 
 
-def _made_elsewhere(ask: Ask, record: Found | None, body: Record) -> ApiReply | None:
+def _made_elsewhere(ask: RequestContext, record: RecordRef | None, body: Record) -> ApiReply | None:
     """An operation that answers a record of another home has made it there."""
     facts = ask.facts
     if ask.call.method != "POST" or facts.answer != "record":
@@ -110,10 +116,10 @@ def _made_elsewhere(ask: Ask, record: Found | None, body: Record) -> ApiReply | 
     kept = {name: value for name, value in (fields | body).items() if name not in own}
     found = create(ask, home, collection, kept, checked=False)
     headers = {"location": f"/api/v3/{home.path[0]}/{found.id}"}
-    return told_record(facts, found, collection.resource.added, status=201, headers=headers)
+    return record_reply(facts, found, collection.resource.added, status=201, headers=headers)
 
 
-def _source(ask: Ask) -> Found | None:
+def _source(ask: RequestContext) -> RecordRef | None:
     """The record that the query names as what another is made of."""
     for name, value in ask.call.params.items():
         for home in ask.homes.for_name(name):
@@ -121,11 +127,11 @@ def _source(ask: Ask) -> Found | None:
             index = collection.find(value)
             if index is None:
                 raise missing(collection, home)
-            return Found(home, collection, index)
+            return RecordRef(home, collection, index)
     return None
 
 
-def _change(ask: Ask, record: Found, body: Mapping[str, Any]) -> None:
+def _change(ask: RequestContext, record: RecordRef, body: Mapping[str, Any]) -> None:
     """Do what the words after a record say."""
     collection = record.collection
     state = collection.state(record.index)

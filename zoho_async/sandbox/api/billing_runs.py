@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from zoho_async.sandbox.api.bulk import each, ids_asked
-from zoho_async.sandbox.api.context import Ask, Found
-from zoho_async.sandbox.api.render import told_record, told_state
+from zoho_async.sandbox.api.bulk import each, requested_ids
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.render import record_reply, reply_values
 from zoho_async.sandbox.api.writing import create
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import billables, conversions, unbilled
@@ -35,7 +35,7 @@ _CARRIED: Final = (
 )
 
 
-def answer(ask: Ask) -> ApiReply | None:
+def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to an operation that makes such invoices, else None. Raises `ApiRefusal`."""
     match ask.call.method, ask.facts.path:
         case "POST", "/invoices/fromsalesorder":
@@ -59,14 +59,14 @@ def answer(ask: Ask) -> ApiReply | None:
             return None
 
 
-def _of_order(ask: Ask, order: End) -> Found:
+def _of_order(ask: RequestContext, order: End) -> RecordRef:
     state, lines = conversions.rest(ask.store, ask.facts.product, order)
     fields: dict[str, Any] = {name: state[name] for name in _CARRIED if name in state}
     fields["line_items"] = lines
     return _made(ask, fields, [order])
 
 
-def _of_project(ask: Ask, project_id: str) -> Found:
+def _of_project(ask: RequestContext, project_id: str) -> RecordRef:
     project, lines = billables.unbilled(ask.store, ask.facts.product, project_id)
     fields = {name: project.get(name, "") for name in ("customer_id", "customer_name")}
     number = ask.call.params.get("invoice_number")
@@ -75,7 +75,7 @@ def _of_project(ask: Ask, project_id: str) -> Found:
     return _made(ask, {**fields, "line_items": lines})
 
 
-def _of_charge(ask: Ask) -> Found:
+def _of_charge(ask: RequestContext) -> RecordRef:
     charge = ("unbilledcharges", ask.ids[0])
     state, lines = conversions.rest(ask.store, ask.facts.product, charge)
     made = _made(ask, _billed(state, lines), [charge])
@@ -83,15 +83,15 @@ def _of_charge(ask: Ask) -> Found:
     return made
 
 
-def _of_subscription(ask: Ask) -> Found:
+def _of_subscription(ask: RequestContext) -> RecordRef:
     found = _source(ask)
     subscription = found.collection.state(found.index)
     return _made(ask, _billed(subscription, unbilled.charged(ask)))
 
 
-def _bill(ask: Ask) -> ApiReply:
+def _bill(ask: RequestContext) -> ApiReply:
     """What is left of purchase orders, as the body of a bill that is not made yet."""
-    ids = ids_asked(ask) or []
+    ids = requested_ids(ask) or []
     bill: dict[str, Any] = {"purchaseorder_ids": ids, "line_items": []}
     for one in ids:
         state, lines = conversions.rest(ask.store, ask.facts.product, ("purchaseorders", one))
@@ -100,7 +100,7 @@ def _bill(ask: Ask) -> ApiReply:
         bill["line_items"] += lines
     work_out(bill)
     told = {"purchaseorder_ids": ids, "bill": bill}
-    return success("success", told_state(ask.facts, None, None, told))
+    return success("success", reply_values(ask.facts, None, None, told))
 
 
 def _billed(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -115,14 +115,14 @@ def _billed(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[s
     }
 
 
-def _made(ask: Ask, fields: dict[str, Any], parents: Sequence[End] = ()) -> Found:
+def _made(ask: RequestContext, fields: dict[str, Any], parents: Sequence[End] = ()) -> RecordRef:
     home = ask.homes.by_path["invoices",]
     made = create(ask, home, ask.store.at(home, ()), fields, checked=False)
     conversions.follow(ask.store, made, parents)
     return made
 
 
-def _collected(ask: Ask) -> ApiReply:
+def _collected(ask: RequestContext) -> ApiReply:
     """Pay the whole balance of an invoice."""
     found = _source(ask)
     invoice = found.collection.state(found.index)
@@ -140,20 +140,20 @@ def _collected(ask: Ask) -> ApiReply:
     return _told(ask, paid)
 
 
-def _source(ask: Ask) -> Found:
+def _source(ask: RequestContext) -> RecordRef:
     found = ask.found[0]
     assert found is not None
     return found
 
 
-def _told(ask: Ask, made: Found) -> ApiReply:
+def _told(ask: RequestContext, made: RecordRef) -> ApiReply:
     message, path = made.collection.resource.added, made.home.path[0]
     status = ask.facts.status
     headers = {"location": f"/api/v3/{path}/{made.id}"} if status == 201 else None
-    return told_record(ask.facts, made, message, status=status, headers=headers)
+    return record_reply(ask.facts, made, message, status=status, headers=headers)
 
 
-def _many(ask: Ask, make: Callable[[str], Found]) -> ApiReply:
+def _many(ask: RequestContext, make: Callable[[str], RecordRef]) -> ApiReply:
     home = ask.homes.by_path["invoices",]
-    ids = ids_asked(ask) or []
+    ids = requested_ids(ask) or []
     return each(ask, home, ids, make, "The invoices have been created.")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.router import operations
-from zoho_async.sandbox.api.validation import accepted, missing_field
+from zoho_async.sandbox.api.validation import accept_fields, missing_field
 from zoho_async.sandbox.api.writing import next_number
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.records.described import Described
@@ -23,7 +23,7 @@ _LOCATION: Final = "/api/v3"
 _MOST_ITEM_IDS: Final = 100
 
 
-def answer(ask: Ask) -> ApiReply | None:
+def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to what the hand-written modules have rules for, else None.
 
     Raises `ApiRefusal`.
@@ -49,7 +49,7 @@ def answer(ask: Ask) -> ApiReply | None:
             return None
 
 
-def check_removal(store: Store, found: Found) -> None:
+def check_removal(store: Store, found: RecordRef) -> None:
     """Refuse to remove what must stay, as a contact that documents name. Raises `ApiRefusal`."""
     bookkeeping.check_removal(store, found)
     if found.home.name == "books.contacts" and _has_documents(store, found.collection, found.index):
@@ -58,13 +58,13 @@ def check_removal(store: Store, found: Found) -> None:
         )
 
 
-def _named(ask: Ask) -> Found:
+def _named(ask: RequestContext) -> RecordRef:
     found = ask.found[0]
     assert found is not None
     return found
 
 
-def _item_details(ask: Ask) -> ApiReply:
+def _item_details(ask: RequestContext) -> ApiReply:
     """Several items at once, in full; ids that are not there are left out."""
     items = ask.store.collection("books.items")
     wanted = [each for each in ask.call.params.get("item_ids", "").split(",") if each]
@@ -77,11 +77,11 @@ def _item_details(ask: Ask) -> ApiReply:
 # -- writes -------------------------------------------------------------------------------------
 
 
-def _create(ask: Ask, collection: Collection) -> ApiReply:
+def _create(ask: RequestContext, collection: Collection) -> ApiReply:
     resource = collection.resource
     fresh = resource.fresh(collection.world, collection.next_index)
     facts = operations("books")[f"{resource.name}.create"]
-    fields = accepted(ask.call.body, facts, fresh, whole=True)
+    fields = accept_fields(ask.call.body, facts, fresh, whole=True)
     fields = _checked(ask.store, collection, fields, None)
     if resource.name == "books.invoices" and not fields.get("invoice_number"):
         if ask.call.params.get("ignore_auto_number_generation") == "true":
@@ -90,7 +90,7 @@ def _create(ask: Ask, collection: Collection) -> ApiReply:
     home = ask.homes.by_name[resource.name]
     plan = bookkeeping.check(ask, home, collection, fields, None)
     index = collection.add(fields)
-    bookkeeping.written(ask, Found(home, collection, index), plan)
+    bookkeeping.written(ask, RecordRef(home, collection, index), plan)
     location = f"{_LOCATION}{resource.path}/{collection.id(index)}"
     return success(
         resource.added,
@@ -100,20 +100,20 @@ def _create(ask: Ask, collection: Collection) -> ApiReply:
     )
 
 
-def _update(ask: Ask, collection: Collection, index: int) -> ApiReply:
+def _update(ask: RequestContext, collection: Collection, index: int) -> ApiReply:
     resource = collection.resource
     state = collection.state(index)
     facts = operations("books")[f"{resource.name}.update"]
-    fields = accepted(ask.call.body, facts, state, whole=False)
+    fields = accept_fields(ask.call.body, facts, state, whole=False)
     fields = _checked(ask.store, collection, fields, index)
     home = ask.homes.by_name[resource.name]
     plan = bookkeeping.check(ask, home, collection, fields, index)
     collection.change(index, fields)
-    bookkeeping.written(ask, Found(home, collection, index), plan)
+    bookkeeping.written(ask, RecordRef(home, collection, index), plan)
     return success(resource.saved, {resource.single: collection.detail(index)})
 
 
-def _upsert(ask: Ask, collection: Collection) -> ApiReply:
+def _upsert(ask: RequestContext, collection: Collection) -> ApiReply:
     """PUT without an id: the record whose unique custom field has the value that is named."""
     headers = ask.call.headers
     field = headers.get("X-Unique-Identifier-Key", "")
@@ -129,13 +129,13 @@ def _upsert(ask: Ask, collection: Collection) -> ApiReply:
     return _create(ask, collection)
 
 
-def _clone(ask: Ask, collection: Collection, index: int) -> ApiReply:
+def _clone(ask: RequestContext, collection: Collection, index: int) -> ApiReply:
     resource = collection.resource
     original = collection.state(index)
     for name in (resource.id_field, "created_time", "last_modified_time"):
         del original[name]
     facts = operations("books")[f"{resource.name}.update"]
-    changes = accepted(ask.call.body, facts, original, whole=False)
+    changes = accept_fields(ask.call.body, facts, original, whole=False)
     made = collection.add(original | changes)
     return success(
         "Project has been cloned successfully.",

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable, Sequence
 
 from zoho_async.sandbox.api import books
-from zoho_async.sandbox.api.context import ROWS, Ask, Found, missing, texts
-from zoho_async.sandbox.api.render import message_of, status_of, statuses, told_state
+from zoho_async.sandbox.api.context import ROWS, RecordRef, RequestContext, missing, texts
+from zoho_async.sandbox.api.render import reply_message, reply_status, reply_values, statuses
 from zoho_async.sandbox.api.verbs import changes
-from zoho_async.sandbox.api.writing import accepted
+from zoho_async.sandbox.api.writing import accept_fields
 from zoho_async.sandbox.data.resources import Home
 from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.data.values import is_list, is_object
@@ -19,7 +19,7 @@ from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import bookkeeping
 
 
-def ids_asked(ask: Ask) -> list[str] | None:
+def requested_ids(ask: RequestContext) -> list[str] | None:
     """The ids in the query that say which records are meant, or None."""
     for field in ask.facts.query:
         many = field.name.endswith("_ids") or (field.required and field.name.endswith("_id"))
@@ -28,7 +28,7 @@ def ids_asked(ask: Ask) -> list[str] | None:
     return None
 
 
-def home_of_ids(ask: Ask) -> Home | None:
+def home_of_requested(ask: RequestContext) -> Home | None:
     """Whose records the ids in the query are: those of the path's own home, if they may be."""
     paths = (tuple(ask.tail[:length]) for length in range(len(ask.tail), 0, -1))
     own = next((ask.homes.by_path[path] for path in paths if path in ask.homes.by_path), None)
@@ -42,7 +42,7 @@ def home_of_ids(ask: Ask) -> Home | None:
     return own
 
 
-def ids_in_body(ask: Ask, home: Home) -> list[str]:
+def ids_in_body(ask: RequestContext, home: Home) -> list[str]:
     """The ids of the records of a home that a body names."""
     body = ask.call.body
     if ROWS in body:
@@ -55,16 +55,16 @@ def ids_in_body(ask: Ask, home: Home) -> list[str]:
     return [str(each) for each in named if each]
 
 
-def many(ask: Ask, home: Home, ids: Sequence[str]) -> ApiReply:
+def many(ask: RequestContext, home: Home, ids: Sequence[str]) -> ApiReply:
     """Do what the path says to many records of a home."""
     collection = ask.store.at(home, ask.ids[: home.parents])
-    body = accepted(ask.facts, ask.call.body, whole=False)
+    body = accept_fields(ask.facts, ask.call.body, whole=False)
     do = functools.partial(_do_to, ask, home, collection, body=body)
-    return each(ask, home, ids, do, message_of(ask))
+    return each(ask, home, ids, do, reply_message(ask))
 
 
 def each(
-    ask: Ask, home: Home, ids: Sequence[str], do: Callable[[str], object], message: str
+    ask: RequestContext, home: Home, ids: Sequence[str], do: Callable[[str], object], message: str
 ) -> ApiReply:
     """Do something for each id; each outcome has its own code, and ``message`` if it is good."""
     outcomes: dict[tuple[int, str], list[str]] = {}
@@ -81,18 +81,20 @@ def each(
     return _outcomes(ask, home, ask.store.at(home, ask.ids[: home.parents]), rows)
 
 
-def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: Record) -> None:
+def _do_to(
+    ask: RequestContext, home: Home, collection: Collection, record_id: str, body: Record
+) -> None:
     """Do to one record what is asked for many. Raises `ApiRefusal`."""
     index = collection.find(record_id)
     if index is None:
         raise missing(collection, home)
     if ask.call.method == "DELETE":
-        books.check_removal(ask.store, Found(home, collection, index))
+        books.check_removal(ask.store, RecordRef(home, collection, index))
         collection.remove(index)
-        bookkeeping.followed(ask.store, Found(home, collection, index))
+        bookkeeping.followed(ask.store, RecordRef(home, collection, index))
         return
     words = ask.tail[len(home.path) :]
-    bookkeeping.verb(ask.store, Found(home, collection, index), words)
+    bookkeeping.verb(ask.store, RecordRef(home, collection, index), words)
     state = collection.state(index)
     sent = bookkeeping.kept(home, body | _row_of(ask.call.body, home, record_id))
     named = {name: value for name, value in sent.items() if name in state}
@@ -100,7 +102,7 @@ def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: R
     changed = changes(words, body, statuses(collection), state) if words else named
     if changed:
         collection.change(index, changed)
-    bookkeeping.followed(ask.store, Found(home, collection, index))
+    bookkeeping.followed(ask.store, RecordRef(home, collection, index))
 
 
 def _row_of(body: Record, home: Home, record_id: str) -> Record:
@@ -110,21 +112,23 @@ def _row_of(body: Record, home: Home, record_id: str) -> Record:
     return next((row for row in rows if str(row.get(home.id_field)) == record_id), nothing)
 
 
-def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) -> ApiReply:
+def _outcomes(
+    ask: RequestContext, home: Home, collection: Collection, rows: list[Record]
+) -> ApiReply:
     facts = ask.facts
     good = [row for row in rows if row["code"] == 0]
     bad = [row for row in rows if row["code"] != 0]
     done: list[str] = [record_id for row in good for record_id in row["ids"]]
     message = str(good[0]["message"]) if good else "Nothing was changed."
     if facts.answer == "done":
-        return success(message, {"data": rows} if rows else {}, status=status_of(ask))
+        return success(message, {"data": rows} if rows else {}, status=reply_status(ask))
     holder = holder_of(facts, home)
     resource = collection.resource
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)
         states = [collection.state(index) for index in indexes if index is not None]
         told = [resource.tell(holder.fields, state) for state in states]
-        return success(message, {holder.name: told}, status=status_of(ask))
+        return success(message, {holder.name: told}, status=reply_status(ask))
     sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {
         "errors": bad,
@@ -134,4 +138,4 @@ def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) 
         "email_errors_info": bad,
         "email_error_info": bad,
     }
-    return success(message, told_state(facts, None, None, state), status=status_of(ask))
+    return success(message, reply_values(facts, None, None, state), status=reply_status(ask))

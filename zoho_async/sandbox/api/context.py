@@ -37,7 +37,7 @@ class ApiCall(msgspec.Struct, frozen=True):
         return "/" + "/".join(self.parts)
 
 
-class Found(msgspec.Struct, frozen=True):
+class RecordRef(msgspec.Struct, frozen=True):
     """A record that a path names."""
 
     home: Home
@@ -49,7 +49,7 @@ class Found(msgspec.Struct, frozen=True):
         return self.collection.id(self.index)
 
 
-class Ask:
+class RequestContext:
     """One call on its way: the operation, the store, and the records that the path names.
 
     ``found`` has one entry for each name in the path: the record, or None where any name is good.
@@ -69,7 +69,7 @@ class Ask:
         self.names: Final = [
             part[1:-1] for part in route.facts.path.split("/") if part.startswith("{")
         ]
-        self.found: Final[list[Found | None]] = []
+        self.found: Final[list[RecordRef | None]] = []
         for number in range(len(self.ids)):
             self.found.append(self._find(number))
 
@@ -79,7 +79,7 @@ class Ask:
         return bool(self.ids) and not self.tail
 
     @property
-    def record(self) -> Found | None:
+    def record(self) -> RecordRef | None:
         """The innermost record that the path names."""
         return next((each for each in reversed(self.found) if each is not None), None)
 
@@ -103,7 +103,7 @@ class Ask:
                 raise missing(collection, first)
         return self.store.at(home, (*self.ids, parent))
 
-    def _find(self, number: int) -> Found | None:
+    def _find(self, number: int) -> RecordRef | None:
         home, record_id = self.along[number], self.ids[number]
         if home is None:
             return None
@@ -119,9 +119,9 @@ class Ask:
             if elsewhere is None:
                 raise missing(collection, home)
             return elsewhere
-        return Found(home, collection, index)
+        return RecordRef(home, collection, index)
 
-    def _elsewhere(self, home: Home, record_id: str) -> Found | None:
+    def _elsewhere(self, home: Home, record_id: str) -> RecordRef | None:
         """A record of another home that was put below one, as an invoice below a retainer.
 
         Only where nothing lists or reads the records of the home itself.
@@ -131,7 +131,7 @@ class Ask:
                 collection = self.store.at(other, ())
                 index = collection.find(record_id)
                 if index is not None:
-                    return Found(other, collection, index)
+                    return RecordRef(other, collection, index)
         return None
 
 

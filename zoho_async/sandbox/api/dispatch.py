@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api import billing_runs, books, listing, organizations
-from zoho_async.sandbox.api.actions import of_words
-from zoho_async.sandbox.api.bulk import ids_asked, ids_in_body, many
-from zoho_async.sandbox.api.context import ROWS, ApiCall, Ask, texts
+from zoho_async.sandbox.api.actions import answer_action
+from zoho_async.sandbox.api.bulk import ids_in_body, many, requested_ids
+from zoho_async.sandbox.api.context import ROWS, ApiCall, RequestContext, texts
 from zoho_async.sandbox.api.files import UPLOADS, by_id, document, forgotten, wants_print
-from zoho_async.sandbox.api.render import told_record
+from zoho_async.sandbox.api.render import record_reply
 from zoho_async.sandbox.api.router import route
-from zoho_async.sandbox.api.writing import accepted, create, update, upsert
+from zoho_async.sandbox.api.writing import accept_fields, create, update, upsert
 from zoho_async.sandbox.data.resources import Home
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.data.values import is_object
@@ -35,7 +35,7 @@ from zoho_async.sandbox.rules import bookkeeping, pending, subscriptions
 _MOST_AT_ONCE: Final = 100
 
 
-def described(product: str, method: str, parts: Sequence[str]) -> OperationFacts | None:
+def find_operation(product: str, method: str, parts: Sequence[str]) -> OperationFacts | None:
     """The operation of the description that a request asks for, if there is one."""
     found = route(product, method, parts)
     return found.facts if found is not None else None
@@ -59,7 +59,7 @@ async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> 
     if ROWS in call.body and not _takes_rows(found.facts):
         raise ApiRefusal(400, 1038, "JSON is not well formed")
     listing.check(found.facts, call.params, UPLOADS)
-    ask = Ask(call, found, store)
+    ask = RequestContext(call, found, store)
     reply = await _answered(ask)
     forgotten(ask)
     if ask.call.method != "GET" and ask.found and ask.found[0] is not None:
@@ -67,7 +67,7 @@ async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> 
     return reply
 
 
-async def _answered(ask: Ask) -> ApiReply:
+async def _answered(ask: RequestContext) -> ApiReply:
     by_rules = (
         bookkeeping.answer(ask)
         or subscriptions.answer(ask)
@@ -86,7 +86,7 @@ async def _answered(ask: Ask) -> ApiReply:
         reply = _of_home(ask, here)
         if reply is not None:
             return reply
-    return of_words(ask)
+    return answer_action(ask)
 
 
 def _takes_rows(facts: OperationFacts) -> bool:
@@ -94,7 +94,7 @@ def _takes_rows(facts: OperationFacts) -> bool:
     return facts.path.endswith("/customfields") or ".bulk_" in facts.name
 
 
-async def _listed(ask: Ask) -> ApiReply:
+async def _listed(ask: RequestContext) -> ApiReply:
     home = ask.homes.at(ask.facts.path)
     if home is None or home.listed is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
@@ -110,7 +110,7 @@ async def _listed(ask: Ask) -> ApiReply:
     return await listing.answer(rows, query, ask.facts)
 
 
-def _several(ask: Ask) -> ApiReply | None:
+def _several(ask: RequestContext) -> ApiReply | None:
     """The records whose ids the query must name, in full; ids that are not there are left out."""
     facts = ask.facts
     for field in facts.query:
@@ -128,33 +128,33 @@ def _several(ask: Ask) -> ApiReply | None:
     return None
 
 
-def _of_record(ask: Ask) -> ApiReply:
+def _of_record(ask: RequestContext) -> ApiReply:
     """The path ends with the name of a record."""
     found, call, facts = ask.found[-1], ask.call, ask.facts
     if found is None or found.home.parents < len(ask.ids) - 1:
-        return of_words(ask)
+        return answer_action(ask)
     as_json = "json" in call.params.get("accept", "") or call.method != "GET"
     kept = not as_json and ask.store.file(call.product, call.path) is not None
     if facts.answer == "file" or kept or (call.method == "GET" and wants_print(call)):
         return document(ask, found)
     match call.method:
         case "GET":
-            return told_record(facts, found)
+            return record_reply(facts, found)
         case "DELETE":
             books.check_removal(ask.store, found)
             found.collection.remove(found.index)
             return success(found.collection.resource.deleted)
         case _ if facts.body or facts.answer != "done" or call.method == "PUT":
             update(ask, found)
-            return told_record(facts, found, found.collection.resource.saved)
+            return record_reply(facts, found, found.collection.resource.saved)
         case _:
-            return of_words(ask)
+            return answer_action(ask)
 
 
-def _of_home(ask: Ask, home: Home) -> ApiReply | None:
+def _of_home(ask: RequestContext, home: Home) -> ApiReply | None:
     """The path is a home: a record is made, changed by its unique field, or many are changed."""
     call, facts = ask.call, ask.facts
-    ids = ids_asked(ask)
+    ids = requested_ids(ask)
     match call.method:
         case "POST" if ids is None or facts.answer != "done":
             return _made(ask, home, ask.within(home))
@@ -163,7 +163,7 @@ def _of_home(ask: Ask, home: Home) -> ApiReply | None:
             found = upsert(ask, home, collection)
             if found is None:
                 return _made(ask, home, collection)
-            return told_record(facts, found, collection.resource.saved)
+            return record_reply(facts, found, collection.resource.saved)
         case "DELETE":
             return many(ask, home, ids if ids is not None else ids_in_body(ask, home))
         case "PUT" if home.parents <= len(ask.ids):
@@ -176,7 +176,7 @@ def _of_home(ask: Ask, home: Home) -> ApiReply | None:
             return None
 
 
-def _made(ask: Ask, home: Home, collection: Collection) -> ApiReply:
+def _made(ask: RequestContext, home: Home, collection: Collection) -> ApiReply:
     elements = _elements(ask)
     for element in elements[:-1]:
         create(ask, home, collection, element, checked=False)
@@ -186,15 +186,15 @@ def _made(ask: Ask, home: Home, collection: Collection) -> ApiReply:
     where = f"{ask.call.path}/{found.id}"
     message = collection.resource.added
     headers = {"location": f"/api/v3{where}"} if status == 201 else None
-    return told_record(ask.facts, found, message, status=status, headers=headers)
+    return record_reply(ask.facts, found, message, status=status, headers=headers)
 
 
-def _elements(ask: Ask) -> list[Record]:
+def _elements(ask: RequestContext) -> list[Record]:
     """The records that a body asks for where it holds a list of them, and little beside it."""
     body, fields = ask.call.body, ask.facts.body
     if ask.facts.answer == "record" or len(fields) > 2:
         return []
-    whole = accepted(ask.facts, body, whole=True)
+    whole = accept_fields(ask.facts, body, whole=True)
     lists = [each.name for each in fields if each.kind == "list" and each.fields]
     beside = {name: value for name, value in whole.items() if name not in lists}
     rows: list[Record] = []

@@ -14,9 +14,9 @@ from typing import Final
 from urllib.parse import quote
 
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api.bulk import home_of_ids, ids_asked
-from zoho_async.sandbox.api.context import ApiCall, Ask, Found, missing
-from zoho_async.sandbox.api.render import told_state
+from zoho_async.sandbox.api.bulk import home_of_requested, requested_ids
+from zoho_async.sandbox.api.context import ApiCall, RecordRef, RequestContext, missing
+from zoho_async.sandbox.api.render import reply_values
 from zoho_async.sandbox.data import files
 from zoho_async.sandbox.data.files import File
 from zoho_async.sandbox.data.store import Store
@@ -43,7 +43,7 @@ def uploads(facts: OperationFacts) -> bool:
     return any(field.name in UPLOADS and field.required for field in facts.query)
 
 
-def uploaded(ask: Ask) -> ApiReply:
+def uploaded(ask: RequestContext) -> ApiReply:
     """Keep what was uploaded under the path; where records have documents, it is one of them."""
     if not ask.call.form.files:
         wanted = next(field.name for field in ask.facts.query if field.name in UPLOADS)
@@ -56,14 +56,14 @@ def uploaded(ask: Ask) -> ApiReply:
         _tell_record(ask.found[-1] if ask.found else None, [*_documents(ask), *rows])
     values: Record = {}
     if ask.facts.answer == "values":
-        values = told_state(ask.facts, None, None, {"documents": rows})
+        values = reply_values(ask.facts, None, None, {"documents": rows})
     elif ask.facts.answer == "record":
-        values = told_state(ask.facts, None, None, rows[0])
+        values = reply_values(ask.facts, None, None, rows[0])
     status = 201 if ask.facts.status == 201 else 200
     return success("Your file has been successfully attached.", values, status=status)
 
 
-def _attached(ask: Ask, file: File) -> Record:
+def _attached(ask: RequestContext, file: File) -> Record:
     """Keep a file as a document of its record; what is told of it."""
     row: Record = {"file_name": file.name, "file_size": len(file.content), "file_type": "pdf"}
     product, above = ask.call.product, ask.call.path.rpartition("/")[0]
@@ -79,14 +79,14 @@ def _attached(ask: Ask, file: File) -> Record:
     return row
 
 
-def _documents(ask: Ask) -> list[Record]:
+def _documents(ask: RequestContext) -> list[Record]:
     """The attachments of the record that the path names, the last one last."""
     found = ask.found[-1] if ask.found else None
     held = found.collection.state(found.index).get("documents") if found is not None else None
     return list(held) if is_list(held) else []
 
 
-def _tell_record(found: Found | None, rows: Sequence[Record]) -> None:
+def _tell_record(found: RecordRef | None, rows: Sequence[Record]) -> None:
     if found is None:
         return
     changed: Record = {"documents": list(rows)}
@@ -95,7 +95,7 @@ def _tell_record(found: Found | None, rows: Sequence[Record]) -> None:
     found.collection.change(found.index, changed)
 
 
-def removed(ask: Ask) -> bool:
+def removed(ask: RequestContext) -> bool:
     """Take the last attachment away where the path asks for that; whether it does."""
     rows = _documents(ask)
     if ask.tail != ["attachment"] or not rows:
@@ -118,7 +118,7 @@ def forget_document(store: Store, product: str, above: str, document_id: str) ->
     store.forget(product, f"{above}/documents/{document_id}")
 
 
-def forgotten(ask: Ask) -> None:
+def forgotten(ask: RequestContext) -> None:
     """Where a document of a record was deleted by its id, it is gone everywhere."""
     call = ask.call
     if call.method != "DELETE" or call.parts[-2:-1] != ("documents",) or len(call.parts) < 4:
@@ -151,7 +151,7 @@ def by_id(call: ApiCall, store: Store) -> ApiReply | None:
     return _sent(kept.content_type, kept.name, kept.content)
 
 
-def document(ask: Ask, record: Found | None) -> ApiReply:
+def document(ask: RequestContext, record: RecordRef | None) -> ApiReply:
     """A file that was kept under the path, or what Zoho would print."""
     call = ask.call
     rows = _documents(ask) if ask.tail == ["attachment"] else []
@@ -163,7 +163,7 @@ def document(ask: Ask, record: Found | None) -> ApiReply:
         return _sent(kept.content_type, kept.name, kept.content)
     if ask.tail and ask.tail[-1] in ("attachment", "receipt", "image"):
         raise ApiRefusal(404, 1002, f"There is no {ask.tail[-1]} here.")
-    ids = ids_asked(ask)
+    ids = requested_ids(ask)
     if ids is not None:
         _check_prints(ask, ids)
     wanted = call.params.get("accept") or call.headers.get("Accept", "")
@@ -174,8 +174,8 @@ def document(ask: Ask, record: Found | None) -> ApiReply:
     return _sent(*files.printed(call.path, wanted, lines))
 
 
-def _check_prints(ask: Ask, ids: Sequence[str]) -> None:
-    home = home_of_ids(ask)
+def _check_prints(ask: RequestContext, ids: Sequence[str]) -> None:
+    home = home_of_requested(ask)
     if len(ids) > (ask.facts.batch or _MOST_PRINTED):
         raise invalid("ids")
     collection = ask.store.at(home, ()) if home is not None and not home.parents else None

@@ -9,7 +9,7 @@ Known from descriptions: what a body must hold (``name``, ``currency_code``, ``t
 admin. Not known, and chosen: it begins with that user and its base currency as records, and with
 nothing else (Zoho gives a chart of accounts, which no document lists); its plan is the free one;
 several may have one name, or one portal's; moments of its records are told in the sandbox's time
-zone, not in its own. There are at most `MOST` of them, so that a program that makes one in a loop
+zone, not in its own. There are at most `MAX_ORGANIZATIONS` of them, so that a program that makes one in a loop
 fills no memory; Zoho's own bound is not documented.
 """
 
@@ -25,7 +25,7 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
-from zoho_async.sandbox.api.writing import accepted
+from zoho_async.sandbox.api.writing import accept_fields
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.seed import SampleData, day, stamp
@@ -36,7 +36,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply, invalid_field, success
 
 #: All organizations of a sandbox.
-MOST: Final = 500
+MAX_ORGANIZATIONS: Final = 500
 _PLACE: Final = "organizations"
 _FIRST_ID: Final = 60_000_001
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -58,7 +58,7 @@ def answer(
     if named is None:
         raise ApiRefusal(404, 1002, "Organization does not exist.")
     if call.method == "PUT" and len(call.parts) == 2:
-        named.keep_thing("", "/organizations", accepted(facts, call.body, whole=False))
+        named.keep_thing("", "/organizations", accept_fields(facts, call.body, whole=False))
     if call.parts[2:] == ("inactive",):
         named.keep_thing("", "/organizations", {"is_org_active": False})
     if facts.answer == "done":
@@ -77,7 +77,7 @@ def name_of(store: Store) -> str:
     return str(kept or organizations.row(store.world, False)["name"])
 
 
-def made_before(keep: Persistence, seed: int, known: Sequence[str]) -> list[Store]:
+def load_organizations(keep: Persistence, seed: int, known: Sequence[str]) -> list[Store]:
     """The organizations that were made by calls when the sandbox's file was written."""
     kept = ((name, _FIELDS.decode(sent)) for name, sent in sorted(keep.place(_PLACE).items()))
     return [_opened(keep, seed, name, sent) for name, sent in kept if name not in known]
@@ -89,15 +89,17 @@ def made_before(keep: Persistence, seed: int, known: Sequence[str]) -> list[Stor
 def _created(
     call: ApiCall, facts: OperationFacts, own: Store, every: MutableSequence[Store]
 ) -> ApiReply:
-    sent = accepted(facts, call.body, whole=True)
+    sent = accept_fields(facts, call.body, whole=True)
     if not _PORTAL.fullmatch(str(sent["portal_name"])):
         raise invalid_field("portal_name")
     if not _CURRENCY.fullmatch(str(sent["currency_code"])):
         raise ApiRefusal(400, 9004, "Currency does not exist.")
-    if len(every) >= MOST:
-        raise ApiRefusal(400, 1000, f"This sandbox holds at most {MOST} organizations.")
+    if len(every) >= MAX_ORGANIZATIONS:
+        raise ApiRefusal(
+            400, 1000, f"This sandbox holds at most {MAX_ORGANIZATIONS} organizations."
+        )
     taken = {each.world.organization for each in every}
-    number = next(n for n in range(_FIRST_ID, _FIRST_ID + MOST) if str(n) not in taken)
+    number = next(n for n in range(_FIRST_ID, _FIRST_ID + MAX_ORGANIZATIONS) if str(n) not in taken)
     made = _opened(own.keep, own.world.seed, str(number), sent)
     own.keep.put(_PLACE, str(number), ENCODER.encode(sent))
     now = int(time.time())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.envelopes import key_of
 from zoho_async.sandbox.api.verbs import status_after
 from zoho_async.sandbox.data.resources import Home
@@ -22,9 +22,9 @@ _TOLD: Final = {
 }
 
 
-def told_record(
+def record_reply(
     facts: OperationFacts,
-    found: Found,
+    found: RecordRef,
     message: str = "success",
     *,
     status: int = 200,
@@ -38,16 +38,16 @@ def told_record(
         key = key_of(facts)
         values = {key: collection.detail(found.index)} if key else {}
     elif facts.answer != "done":
-        values = told_state(facts, found.home, resource, collection.whole(found.index))
+        values = reply_values(facts, found.home, resource, collection.whole(found.index))
     return success(message, values, status=status, headers=headers)
 
 
-def status_of(ask: Ask) -> int:
+def reply_status(ask: RequestContext) -> int:
     """The HTTP status of what was done: 201 where a POST is described so, and 200."""
     return 201 if ask.call.method == "POST" and ask.facts.status == 201 else 200
 
 
-def told_state(
+def reply_values(
     facts: OperationFacts, home: Home | None, form: Described | None, state: Record
 ) -> Record:
     """What stands beside code and message in an answer about a record in this state."""
@@ -73,7 +73,7 @@ def told_state(
     }
 
 
-def message_of(ask: Ask) -> str:
+def reply_message(ask: RequestContext) -> str:
     record = ask.record
     noun = record.home.noun.replace("_", " ") if record is not None else ask.call.parts[0]
     words = " ".join(ask.tail) or "change"

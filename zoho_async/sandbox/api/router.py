@@ -47,7 +47,7 @@ class _Node:
         self.operations: dict[str, OperationFacts] = {}
 
 
-def located(path: str) -> tuple[str, tuple[str, ...]] | None:
+def split_path(path: str) -> tuple[str, tuple[str, ...]] | None:
     """The product that a URL's path belongs to and the path below its base, or None."""
     for base, product in _BASES.items():
         if path.startswith(f"{base}/"):
@@ -57,7 +57,7 @@ def located(path: str) -> tuple[str, tuple[str, ...]] | None:
 
 def organization_named(path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
     """The organization that a request names in its query or headers, or ""."""
-    found = located(path)
+    found = split_path(path)
     if found is not None and found[1] in _PER_USER:
         return ""
     named = (query.get("organization_id"), *(headers.get(name) for name in _HEADERS))

@@ -24,7 +24,7 @@ _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_person
 _LINE_AMOUNTS: Final = ("quantity", "rate", "discount_amount")
 
 
-def accepted(body: Record, facts: OperationFacts, state: Record, *, whole: bool) -> Record:
+def accept_fields(body: Record, facts: OperationFacts, state: Record, *, whole: bool) -> Record:
     """The fields of a body that are kept; ``state`` is the record before it.
 
     ``whole`` asks for everything that is required. Raises `ApiRefusal` for what cannot be.

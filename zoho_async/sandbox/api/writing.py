@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from zoho_async import description
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api.context import Ask, Found, missing
+from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing
 from zoho_async.sandbox.api.validation import missing_field
 from zoho_async.sandbox.data.resources import Home
 from zoho_async.sandbox.data.store import Collection
@@ -37,7 +37,7 @@ _MISSING: Final = {2006: "no such item", 9004: "no such currency"}
 _TAKEN_OF_VENDOR: Final = 13011
 
 
-def accepted(
+def accept_fields(
     facts: OperationFacts,
     body: Mapping[str, Any],
     *,
@@ -71,8 +71,13 @@ def accepted(
 
 
 def create(
-    ask: Ask, home: Home, collection: Collection, body: Mapping[str, Any], *, checked: bool = True
-) -> Found:
+    ask: RequestContext,
+    home: Home,
+    collection: Collection,
+    body: Mapping[str, Any],
+    *,
+    checked: bool = True,
+) -> RecordRef:
     """Make a record of a body; ``checked`` is False for what the sandbox itself puts together."""
     resource = collection.resource
     if not isinstance(resource, Described):
@@ -81,10 +86,10 @@ def create(
         if "invoice_number" in fresh:
             kept.setdefault("invoice_number", next_number(collection))
         plan = bookkeeping.check(ask, home, collection, kept, None)
-        made = Found(home, collection, collection.add(kept))
+        made = RecordRef(home, collection, collection.add(kept))
         bookkeeping.written(ask, made, plan)
         return made
-    fields = accepted(ask.facts, body, whole=checked, form=resource) if checked else dict(body)
+    fields = accept_fields(ask.facts, body, whole=checked, form=resource) if checked else dict(body)
     number = resource.number_field
     if not fields.get(number):
         if ask.call.params.get("ignore_auto_number_generation") == "true" and number:
@@ -92,7 +97,7 @@ def create(
         fields.pop(number, None)
     _check(ask, collection, fields, None)
     plan = bookkeeping.check(ask, home, collection, fields, None)
-    found = Found(home, collection, collection.add(fields))
+    found = RecordRef(home, collection, collection.add(fields))
     bookkeeping.written(ask, found, plan)
     return found
 
@@ -102,11 +107,11 @@ def next_number(collection: Collection) -> str:
     return f"INV-{collection.next_index + 1:06d}"
 
 
-def update(ask: Ask, found: Found) -> None:
+def update(ask: RequestContext, found: RecordRef) -> None:
     """Change a record by the body of a call; what the body does not name stays."""
     collection = found.collection
     form = collection.resource if isinstance(collection.resource, Described) else None
-    fields = accepted(ask.facts, ask.call.body, whole=False, form=form)
+    fields = accept_fields(ask.facts, ask.call.body, whole=False, form=form)
     _check(ask, collection, fields, found.index)
     plan = bookkeeping.check(ask, found.home, collection, fields, found.index)
     state = collection.state(found.index)
@@ -118,7 +123,7 @@ def update(ask: Ask, found: Found) -> None:
     bookkeeping.written(ask, found, plan)
 
 
-def upsert(ask: Ask, home: Home, collection: Collection) -> Found | None:
+def upsert(ask: RequestContext, home: Home, collection: Collection) -> RecordRef | None:
     """The record whose unique field has the value that the headers name, changed by the body.
 
     None where there is none and it shall be made.
@@ -129,7 +134,7 @@ def upsert(ask: Ask, home: Home, collection: Collection) -> Found | None:
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.state(index).get(field, "")) == value:
-            found = Found(home, collection, index)
+            found = RecordRef(home, collection, index)
             update(ask, found)
             return found
     if ask.call.headers.get("X-Upsert", "").lower() != "true":
@@ -163,7 +168,7 @@ def _named(value: Any, name: str) -> Iterator[Any]:
 # -- what is there already, and what is not ------------------------------------------------------
 
 
-def _check(ask: Ask, collection: Collection, fields: Record, index: int | None) -> None:
+def _check(ask: RequestContext, collection: Collection, fields: Record, index: int | None) -> None:
     _check_references(ask, fields, collection.resource.id_field)
     form = collection.resource
     if not isinstance(form, Described):
@@ -199,7 +204,7 @@ def _taken_already(form: Described, name: str) -> ApiRefusal:
     return ApiRefusal(400, codes[0] if codes else usual, f"The {name} already exists.")
 
 
-def _check_references(ask: Ask, fields: Record, own: str) -> None:
+def _check_references(ask: RequestContext, fields: Record, own: str) -> None:
     """Ids must be those of records that are there; the names beside them are filled in."""
     for name, value in list(fields.items()):
         if name.endswith("_id") and name != own and value:
@@ -213,7 +218,7 @@ def _check_references(ask: Ask, fields: Record, own: str) -> None:
                     _referred(ask, inner, str(each))
 
 
-def _inside(ask: Ask, name: str, record_id: str, fields: Record) -> Found | None:
+def _inside(ask: RequestContext, name: str, record_id: str, fields: Record) -> RecordRef | None:
     """The record with that id below another that the fields name, as the task of a project."""
     for home in ask.homes.by_path.values():
         if home.parents == 1 and home.id_field == name:
@@ -221,17 +226,17 @@ def _inside(ask: Ask, name: str, record_id: str, fields: Record) -> Found | None
             inside = ask.store.at(home, (str(above),)) if above else None
             index = inside.find(record_id) if inside is not None else None
             if inside is not None and index is not None:
-                return Found(home, inside, index)
+                return RecordRef(home, inside, index)
     return None
 
 
-def _referred(ask: Ask, name: str, record_id: str) -> Found | None:
+def _referred(ask: RequestContext, name: str, record_id: str) -> RecordRef | None:
     candidates = ask.homes.for_name(name)
     for home in candidates:
         collection = ask.store.at(home, ())
         index = collection.find(record_id)
         if index is not None:
-            return Found(home, collection, index)
+            return RecordRef(home, collection, index)
     if not candidates or record_id == ask.store.world_of(ask.facts.product).currency_id:
         return None
     noun = name.removesuffix("_id")
@@ -242,7 +247,7 @@ def _referred(ask: Ask, name: str, record_id: str) -> Found | None:
     raise missing(ask.store.at(candidates[0], ()), candidates[0])
 
 
-def _fill_name(fields: Record, name: str, found: Found) -> None:
+def _fill_name(fields: Record, name: str, found: RecordRef) -> None:
     row = found.collection.row(found.index)
     words = name.removesuffix("_id")
     for label in (f"{words}_name", f"{found.home.noun}_name", "display_name", "name"):

@@ -4,7 +4,7 @@ Every length in the sandbox (the minute, blocks, latencies, the life of tokens) 
 seconds. Real time moves them on, ``speed`` of them a second; while the clock is held nothing does
 but `SandboxClock.advance`. What the sandbox *tells* its clients (``Retry-After``, ``expires_in``,
 the day's reset) is in the clients' seconds, because theirs is an ordinary clock:
-`SandboxClock.told`.
+`SandboxClock.client_seconds`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SandboxClock:
             return self._reading
         return self._reading + (self._real() - self._since) * self.speed
 
-    def told(self, seconds: float) -> float:
+    def client_seconds(self, seconds: float) -> float:
         """A length of Zoho's time as a client's clock shows it."""
         return seconds / self.speed
 
@@ -78,7 +78,7 @@ class SandboxClock:
         while (left := end - self.now()) > 0:
             changed = self._changed
             try:
-                async with asyncio.timeout(None if self._held else self.told(left)):
+                async with asyncio.timeout(None if self._held else self.client_seconds(left)):
                     await changed.wait()
             except TimeoutError:
                 continue

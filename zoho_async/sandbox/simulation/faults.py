@@ -67,53 +67,57 @@ _ACCOUNTS: Final = ("/oauth/", "/self-client")
 When: TypeAlias = Literal["before", "instead", "after"]
 
 
-class About(msgspec.Struct, frozen=True):
+class FaultInfo(msgspec.Struct, frozen=True):
     """What a kind of fault does, and when it acts."""
 
     when: When
-    does: str
+    effect: str
 
 
-FAULTS: Final[dict[FaultKind, About]] = {
-    "drop_unread": About("before", "the connection closes before the request counts"),
-    "drop_undone": About("instead", "the connection closes, nothing was done"),
-    "drop": About("after", "the connection closes without an answer"),
-    "reset_undone": About("instead", "the connection is reset, nothing was done"),
-    "reset": About("after", "the connection is reset without an answer"),
-    "broken_body": About("after", "half of the body comes, then the connection closes"),
-    "silent": About("after", "no answer for `seconds`, then the connection closes"),
-    "slow": About("after", "the body takes `seconds` to arrive"),
-    "endless": About("after", "the body never ends"),
-    "status": About(
+FAULTS: Final[dict[FaultKind, FaultInfo]] = {
+    "drop_unread": FaultInfo("before", "the connection closes before the request counts"),
+    "drop_undone": FaultInfo("instead", "the connection closes, nothing was done"),
+    "drop": FaultInfo("after", "the connection closes without an answer"),
+    "reset_undone": FaultInfo("instead", "the connection is reset, nothing was done"),
+    "reset": FaultInfo("after", "the connection is reset without an answer"),
+    "broken_body": FaultInfo("after", "half of the body comes, then the connection closes"),
+    "silent": FaultInfo("after", "no answer for `seconds`, then the connection closes"),
+    "slow": FaultInfo("after", "the body takes `seconds` to arrive"),
+    "endless": FaultInfo("after", "the body never ends"),
+    "status": FaultInfo(
         "instead", "HTTP `status` (500) with code 1000 in JSON and, if set, `retry_after`"
     ),
-    "status_html": About("instead", "HTTP `status` (502) with a page of HTML"),
-    "status_done": About("after", "as `status`, after the work"),
-    "status_html_done": About("after", "as `status_html`, after the work"),
-    "code": About("instead", "HTTP `status` (200) with Zoho's `code` and `message`"),
-    "refuse": About("instead", "HTTP `status` (429) with `code` and, where set, `retry_after`"),
-    "redirect": About("instead", "HTTP 302 to `location`"),
-    "empty": About("after", "HTTP 200 without a body"),
-    "cut": About("after", "HTTP 200 with the first half of the body"),
-    "html": About("after", "HTTP 200 with a page of HTML"),
-    "wrong_type": About("after", "what the answer holds is `value` (`field` `*`: all of it is)"),
-    "wrong_content_type": About("after", "the right body as `content_type` (text/plain)"),
-    "bad_gzip": About("after", "a body that claims to be gzip and is not"),
-    "cut_gzip": About("after", "two thirds of the body, in gzip, which ends there"),
-    "byte_order_mark": About("after", "the right body after a byte order mark"),
-    "no_content": About("after", "HTTP 204 without a body"),
-    "stray": About("after", "the right answer, and then one that was not asked for"),
-    "odd": About("after", "`field` holds `value` in every row or record of the answer"),
-    "last_page": About("after", "`has_more_page` is false"),
-    "always_more": About("after", "`has_more_page` is true"),
-    "repeat_rows": About("after", "the page's first `rows` rows come again at its end"),
-    "shifted_rows": About("after", "the page begins with the last `rows` rows of the one before"),
-    "dead_token": About("instead", "the access token ends before its time (401, code 57)"),
-    "unknown_token": About("instead", "the access token is not known (401, code 14)"),
-    "revoked_grant": About("instead", "the refresh token and its access tokens are revoked"),
-    "wrong_region": About("instead", "as another data center: HTML, or `invalid_client`"),
-    "denied_grant": About("instead", "HTTP 200 with the error `message` (invalid_code)"),
-    "throttled_grant": About("instead", "HTTP 400 Access Denied: too many tokens asked for"),
+    "status_html": FaultInfo("instead", "HTTP `status` (502) with a page of HTML"),
+    "status_done": FaultInfo("after", "as `status`, after the work"),
+    "status_html_done": FaultInfo("after", "as `status_html`, after the work"),
+    "code": FaultInfo("instead", "HTTP `status` (200) with Zoho's `code` and `message`"),
+    "refuse": FaultInfo("instead", "HTTP `status` (429) with `code` and, where set, `retry_after`"),
+    "redirect": FaultInfo("instead", "HTTP 302 to `location`"),
+    "empty": FaultInfo("after", "HTTP 200 without a body"),
+    "cut": FaultInfo("after", "HTTP 200 with the first half of the body"),
+    "html": FaultInfo("after", "HTTP 200 with a page of HTML"),
+    "wrong_type": FaultInfo(
+        "after", "what the answer holds is `value` (`field` `*`: all of it is)"
+    ),
+    "wrong_content_type": FaultInfo("after", "the right body as `content_type` (text/plain)"),
+    "bad_gzip": FaultInfo("after", "a body that claims to be gzip and is not"),
+    "cut_gzip": FaultInfo("after", "two thirds of the body, in gzip, which ends there"),
+    "byte_order_mark": FaultInfo("after", "the right body after a byte order mark"),
+    "no_content": FaultInfo("after", "HTTP 204 without a body"),
+    "stray": FaultInfo("after", "the right answer, and then one that was not asked for"),
+    "odd": FaultInfo("after", "`field` holds `value` in every row or record of the answer"),
+    "last_page": FaultInfo("after", "`has_more_page` is false"),
+    "always_more": FaultInfo("after", "`has_more_page` is true"),
+    "repeat_rows": FaultInfo("after", "the page's first `rows` rows come again at its end"),
+    "shifted_rows": FaultInfo(
+        "after", "the page begins with the last `rows` rows of the one before"
+    ),
+    "dead_token": FaultInfo("instead", "the access token ends before its time (401, code 57)"),
+    "unknown_token": FaultInfo("instead", "the access token is not known (401, code 14)"),
+    "revoked_grant": FaultInfo("instead", "the refresh token and its access tokens are revoked"),
+    "wrong_region": FaultInfo("instead", "as another data center: HTML, or `invalid_client`"),
+    "denied_grant": FaultInfo("instead", "HTTP 200 with the error `message` (invalid_code)"),
+    "throttled_grant": FaultInfo("instead", "HTTP 400 Access Denied: too many tokens asked for"),
 }
 
 #: Faults that answer (or hang up) instead of doing the work.
@@ -229,7 +233,7 @@ def _rule(number: int, found: Any) -> Fault:
         raise ConfigurationError(f"fault {number}: {error}") from None
 
 
-def told(rules: Sequence[Fault]) -> list[dict[str, Any]]:
+def describe_rules(rules: Sequence[Fault]) -> list[dict[str, Any]]:
     """Rules as ``/__sandbox__/faults`` tells them: what is not as usual, and the counts."""
     usual = msgspec.structs.asdict(Fault(kind="drop"))
     said = ("kind", "path", "method", "times", "seen", "hits")

@@ -41,17 +41,17 @@ Lag: TypeAlias = float | tuple[float, float] | LongTail
 Latency: TypeAlias = Lag | Mapping[str, Lag]
 
 
-def drawn(latency: Latency, path: str, chance: random.Random) -> float:
+def draw_seconds(latency: Latency, path: str, chance: random.Random) -> float:
     """The seconds for one request to ``path``; 0 where no glob matches."""
     if isinstance(latency, Mapping):
         for pattern, lag in latency.items():
             if fnmatch.fnmatchcase(path, pattern):
-                return _drawn(lag, chance)
+                return _draw(lag, chance)
         return 0.0
-    return _drawn(latency, chance)
+    return _draw(latency, chance)
 
 
-def _drawn(lag: Lag, chance: random.Random) -> float:
+def _draw(lag: Lag, chance: random.Random) -> float:
     if isinstance(lag, LongTail):
         return lag.draw(chance)
     if isinstance(lag, tuple):

@@ -53,7 +53,7 @@ class LimitRules(msgspec.Struct, kw_only=True):
                 raise ConfigurationError(f"{name} must be seconds above 0, got {length}")
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class LimitRefusal(msgspec.Struct, frozen=True):
     """A refusal: its code, message and, where known, the seconds until it ends."""
 
     code: int
@@ -87,7 +87,7 @@ class AccountUsage:
         self.refused = 0
 
 
-class Judge:
+class RateLimiter:
     """Counts arrivals and says which to refuse. ``started`` is when its first day began."""
 
     def __init__(self, rules: LimitRules, started: float) -> None:
@@ -102,13 +102,13 @@ class Judge:
             found = self.accounts[name] = AccountUsage()
         return found
 
-    def arrive(self, name: str, now: float) -> Verdict | None:
-        """Judge an arrival: None counts it and lets it in (call `leave` when it is answered)."""
+    def arrive(self, name: str, now: float) -> LimitRefusal | None:
+        """RateLimiter an arrival: None counts it and lets it in (call `leave` when it is answered)."""
         account = self.account(name)
-        verdict = self._refusal(account, now)
-        if verdict is not None:
+        refused = self._refusal(account, now)
+        if refused is not None:
             account.refused += 1
-            return verdict
+            return refused
         account.times.append(now)
         account.fixed_count += 1
         account.day_count += 1
@@ -143,7 +143,7 @@ class Judge:
             blocked_for=max(0.0, until - now),
         )
 
-    def _refusal(self, account: AccountUsage, now: float) -> Verdict | None:
+    def _refusal(self, account: AccountUsage, now: float) -> LimitRefusal | None:
         rules = self.rules
         blocked_until = max(account.blocked_until, self.everyone_blocked_until)
         if now < blocked_until:
@@ -156,12 +156,12 @@ class Judge:
             return self._block(account, now + rules.block, now)
         if account.day_count >= rules.per_day:
             text = f"You have exceeded the maximum call rate limit of {rules.per_day:,} for a day."
-            return Verdict(45, text)
+            return LimitRefusal(45, text)
         if account.flying >= rules.in_flight:
-            return Verdict(1070, "You have exceeded the maximum number of concurrent calls.")
+            return LimitRefusal(1070, "You have exceeded the maximum number of concurrent calls.")
         return None
 
-    def _block(self, account: AccountUsage, until: float, now: float) -> Verdict:
+    def _block(self, account: AccountUsage, until: float, now: float) -> LimitRefusal:
         if self.rules.minute_code == 43:
             self.everyone_blocked_until = until
             text = "You have been blocked for some time, as too many calls came within a minute."
@@ -169,7 +169,7 @@ class Judge:
             account.blocked_until = until
             text = "The maximum number of calls per minute for this organization was exceeded."
         wait = until - now if self.rules.retry_after else None
-        return Verdict(self.rules.minute_code, text, wait)
+        return LimitRefusal(self.rules.minute_code, text, wait)
 
     def _turn_minute(self, account: AccountUsage, now: float) -> None:
         while account.times and account.times[0] <= now - self.rules.minute:
