@@ -20,12 +20,12 @@ from zoho_async.sandbox.simulation.latency import Lag, parse_lag
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve; returns the exit code (1 where the port is taken, 2 where an option is wrong)."""
+    """Serve; returns the exit code (1 where the port is taken, 2 where an option is error)."""
     options = _parser().parse_args(argv)
     try:
         sandbox = _sandbox(options)
-    except ConfigurationError as wrong:
-        print(wrong, file=sys.stderr)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
         return 2
     try:
         asyncio.run(_serve(sandbox))
@@ -118,8 +118,8 @@ def _size(text: str) -> tuple[str, int]:
 def _lag(text: str) -> Lag:
     try:
         return parse_lag(text)
-    except ConfigurationError as wrong:
-        raise argparse.ArgumentTypeError(str(wrong)) from None
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -37,13 +37,13 @@ async def answer(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
         case "GET", ["faults"]:
             return _json(ENCODER.encode(describe_rules(box.faults)))
         case "POST", ["faults"]:
-            return _added(box, await request.read())
+            return _add_faults(box, await request.read())
         case "DELETE", ["faults"]:
             box.faults.clear()
         case "DELETE", ["faults", number] if number.isdecimal() and int(number) < len(box.faults):
             del box.faults[int(number)]
         case "POST", ["clock"]:
-            return _advanced(box, await request.read())
+            return _advance_clock(box, await request.read())
         case "GET", ["truth", resource]:
             try:
                 rows = box.truth(resource, request.query.get("organization"))
@@ -74,7 +74,7 @@ def state(box: Sandbox) -> dict[str, Any]:
     }
 
 
-def _added(box: Sandbox, body: bytes) -> web.Response:
+def _add_faults(box: Sandbox, body: bytes) -> web.Response:
     try:
         many = body.lstrip().startswith(b"[")
         rules = _FAULTS.decode(body) if many else [_FAULT.decode(body)]
@@ -93,7 +93,7 @@ _FAULT: Final = decoder_of(Fault)
 _FAULTS: Final = decoder_of(list[Fault])
 
 
-def _advanced(box: Sandbox, body: bytes) -> web.Response:
+def _advance_clock(box: Sandbox, body: bytes) -> web.Response:
     try:
         box.clock.advance(_CLOCK.decode(body).advance)
     except (msgspec.DecodeError, ValueError) as error:

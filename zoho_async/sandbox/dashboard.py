@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from zoho_async.sandbox.server import Sandbox
 
 PATHS: Final = frozenset({"/", "/favicon.ico"})
-_EVERY: Final = 2
+_REFRESH_SECONDS: Final = 2
 _LAST_CALLS: Final = 15
 #: Of many organizations the first are shown, and those that were called.
 _MOST_ORGANIZATIONS: Final = 12
 _LONGEST_QUERY: Final = 90
-_PARTS: Final = {
+_SECTIONS: Final = {
     "clients": "Point a client here",
     "limits": "Limits",
     "faults": "Faults",
@@ -80,10 +80,10 @@ def answer(box: Sandbox, request: web.BaseRequest) -> web.Response:
 
 def render(box: Sandbox, *, still: bool) -> str:
     """The whole page as HTML."""
-    refresh = "" if still else f'<meta http-equiv=refresh content="{_EVERY}">'
+    refresh = "" if still else f'<meta http-equiv=refresh content="{_REFRESH_SECONDS}">'
     way = "<a href=/>go on live</a>" if still else "<a href='/?still'>stop the refreshing</a>"
     at = time.strftime("%H:%M:%S")
-    links = "".join(f"<a href=#{name}>{title}</a>" for name, title in _PARTS.items())
+    links = "".join(f"<a href=#{name}>{title}</a>" for name, title in _SECTIONS.items())
     parts = (
         "<h1>Zoho sandbox</h1><p>A local Zoho Books, Invoice, Billing and Inventory with made-up "
         f"records, for any client of theirs. It is at <code>{escape(box.url)}</code>, seed "
@@ -107,20 +107,20 @@ def render(box: Sandbox, *, still: bool) -> str:
 
 def _summary(box: Sandbox) -> str:
     answers = Counter(_status(arrival) for arrival in box.arrivals)
-    told = ", ".join(f"{count} x {escape(status)}" for status, count in answers.most_common(8))
+    text = ", ".join(f"{count} x {escape(status)}" for status, count in answers.most_common(8))
     refused = f"<span class={'bad' if box.refused else 'fine'}>{box.refused} refused</span>"
     unknown = f"<span class={'bad' if box.unknown else 'fine'}>{len(box.unknown)} unknown</span>"
     tokens = f"{box.token_requests} token request{'' if box.token_requests == 1 else 's'}"
     return (
         f"<p id=calls><strong>{box.calls} calls</strong>, {refused}, {unknown}, {tokens}"
-        f"{': ' if told else ''}{told}</p>"
+        f"{': ' if text else ''}{text}</p>"
     )
 
 
 def _limits(box: Sandbox) -> str:
     now, rules = box.clock.now(), box.limits
     rows: list[tuple[str, ...]] = []
-    stores = _shown(box)
+    stores = _visible_stores(box)
     for store in stores:
         name = store.world.organization
         label = f"{escape(name)}<br><small>{escape(organizations.name_of(store))}</small>"
@@ -144,7 +144,7 @@ def _limits(box: Sandbox) -> str:
     )
 
 
-def _shown(box: Sandbox) -> list[Store]:
+def _visible_stores(box: Sandbox) -> list[Store]:
     """The stores that the page has room for, in their order."""
     called = [each for each in box.stores if each.world.organization in box.rate_limiter.accounts]
     chosen = {id(each) for each in [*called, *box.stores][:_MOST_ORGANIZATIONS]}
@@ -238,7 +238,7 @@ def _status(arrival: Arrival) -> str:
 
 
 def _records(box: Sandbox) -> str:
-    stores = _shown(box)
+    stores = _visible_stores(box)
     names = sorted({name for store in stores for name in store.collections})
     counts = {
         name: [
@@ -263,33 +263,33 @@ def _coverage(*, still: bool) -> str:
     """Each operation's level, by product and resource."""
     known = levels()
     counts = Counter(known.values())
-    told = (
+    text = (
         f"<h2 id=coverage>Operations</h2><p>All {len(known):,} are played. {counts[1]:,} of level 1: "
         "the call is checked by the description, and what it writes is there afterwards. "
         f"{counts[2]:,} of level 2: the rules of the module as well, such as totals, balances and "
         "statuses that follow from payments.</p>"
     )
     if not still:
-        return f"{told}<p><a href='/?still#coverage'>See each operation's level</a></p>"
+        return f"{text}<p><a href='/?still#coverage'>See each operation's level</a></p>"
     resources: dict[str, dict[str, list[tuple[str, int]]]] = {}
     for name, level in sorted(known.items()):
         resource, _, verb = name.rpartition(".")
         product = resource.partition(".")[0]
         resources.setdefault(product, {}).setdefault(resource, []).append((verb, level))
-    return told + "".join(
-        f"<h3>{escape(product.title())}</h3>{''.join(map(_resource, of, of.values()))}"
+    return text + "".join(
+        f"<h3>{escape(product.title())}</h3>{''.join(map(_resource_levels, of, of.values()))}"
         for product, of in resources.items()
     )
 
 
-def _resource(name: str, verbs: Sequence[tuple[str, int]]) -> str:
+def _resource_levels(name: str, verbs: Sequence[tuple[str, int]]) -> str:
     ruled = sum(level == 2 for _, level in verbs)
     rules = f", {ruled} of level 2" if ruled else ""
-    told = ", ".join(f"{escape(verb)}&nbsp;<b>{level}</b>" for verb, level in verbs)
+    text = ", ".join(f"{escape(verb)}&nbsp;<b>{level}</b>" for verb, level in verbs)
     plural = "" if len(verbs) == 1 else "s"
     return (
         f"<details><summary><code>{escape(name)}</code>: {len(verbs)} operation{plural}{rules}"
-        f"</summary><p>{told}</p></details>"
+        f"</summary><p>{text}</p></details>"
     )
 
 

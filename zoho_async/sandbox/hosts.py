@@ -38,16 +38,16 @@ class Hosts:
     """
 
     def __init__(self, listening: str, allowed: Iterable[str] = ()) -> None:
-        self._names: Final = {_plain(listening), *map(_checked, allowed)}
+        self._names: Final = {_normalized(listening), *map(_allowed_name, allowed)}
 
     def refusal(self, request: web.BaseRequest) -> web.Response | None:
         """The refusal of a request with a foreign ``Host`` (421) or ``Origin`` (403)."""
         for host in request.headers.getall("Host", []):
             if not self._is_own(_host_of(host), request):
-                return _refused(421, "Host", host)
+                return _refusal_reply(421, "Host", host)
         for origin in request.headers.getall("Origin", []):
             if not self._is_own(_origin_of(origin), request):
-                return _refused(403, "Origin", origin)
+                return _refusal_reply(403, "Origin", origin)
         return None
 
     def _is_own(self, name: str, request: web.BaseRequest) -> bool:
@@ -56,10 +56,10 @@ class Hosts:
         address = _address(name)
         if address is None:
             return False
-        return address.is_loopback or address == _address(_arrived_at(request))
+        return address.is_loopback or address == _address(_local_address(request))
 
 
-def _refused(status: int, header: str, value: str) -> web.Response:
+def _refusal_reply(status: int, header: str, value: str) -> web.Response:
     message = (
         f"The sandbox refuses requests whose {header} is {value[:100]!r}: a web page could have "
         "sent them. If this name is yours, start the sandbox with --allowed-host NAME or "
@@ -72,13 +72,13 @@ def _refused(status: int, header: str, value: str) -> web.Response:
     )
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     """A host as it is compared: lower case, without brackets and trailing dot."""
     return name.strip().removeprefix("[").removesuffix("]").lower().removesuffix(".")
 
 
-def _checked(name: str) -> str:
-    plain = _plain(name)
+def _allowed_name(name: str) -> str:
+    plain = _normalized(name)
     if _NAME.fullmatch(plain) is None and _address(plain) is None:
         raise ConfigurationError(
             f"an allowed host is a host name or address without scheme and port, got {name!r}"
@@ -89,7 +89,7 @@ def _checked(name: str) -> str:
 def _host_of(header: str) -> str:
     """The host in a ``Host`` header, "" if there is none."""
     try:
-        return _plain(urlsplit(f"//{header}").hostname or "")
+        return _normalized(urlsplit(f"//{header}").hostname or "")
     except ValueError:
         return ""
 
@@ -97,7 +97,7 @@ def _host_of(header: str) -> str:
 def _origin_of(header: str) -> str:
     """The host in an ``Origin`` header, "" for ``null`` and what is not an origin."""
     try:
-        return _plain(urlsplit(header).hostname or "")
+        return _normalized(urlsplit(header).hostname or "")
     except ValueError:
         return ""
 
@@ -109,7 +109,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _arrived_at(request: web.BaseRequest) -> str:
+def _local_address(request: web.BaseRequest) -> str:
     """The address of this end of the connection, "" if it has gone."""
     if request.transport is None:
         return ""

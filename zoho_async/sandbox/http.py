@@ -67,16 +67,16 @@ async def send(
         case "reset" | "reset_undone":
             return hang_up(request, reset=True)
         case "silent":
-            await _while_there(request, fault.seconds if fault else 0.0, clock)
+            await _wait_while_connected(request, fault.seconds if fault else 0.0, clock)
             return hang_up(request)
         case "slow":
-            return await _slowly(request, reply, fault.seconds if fault else 0.0, clock)
+            return await _send_slowly(request, reply, fault.seconds if fault else 0.0, clock)
         case "broken_body":
-            return await _broken_off(request, reply)
+            return await _send_half(request, reply)
         case "endless":
-            return await _endlessly(request, reply)
+            return await _send_endless(request, reply)
         case "stray":
-            return await _with_stray(request, reply)
+            return await _send_with_stray(request, reply)
         case _:
             return response(reply)
 
@@ -99,12 +99,12 @@ def hang_up(request: web.BaseRequest, *, reset: bool = False) -> web.StreamRespo
     return web.Response()
 
 
-async def _slowly(
+async def _send_slowly(
     request: web.BaseRequest, reply: ApiReply, seconds: float, clock: SandboxClock
 ) -> web.StreamResponse:
     """Send a body in ten pieces, evenly over ``seconds``."""
     body = reply.content()
-    answer = await _begun(request, reply, len(body))
+    answer = await _start(request, reply, len(body))
     step = max(1, -(-len(body) // 10))
     with contextlib.suppress(OSError):  # the client may have gone
         for start in range(0, len(body), step):
@@ -114,27 +114,27 @@ async def _slowly(
     return answer
 
 
-async def _broken_off(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+async def _send_half(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
     """Send half of a body, then close the connection."""
     body = reply.content()
-    answer = await _begun(request, reply, len(body))
+    answer = await _start(request, reply, len(body))
     await answer.write(body[: len(body) // 2])
     hang_up(request)
     return answer
 
 
-async def _endlessly(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+async def _send_endless(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
     """Send all but the last byte of a body, then blanks until the client has had enough."""
-    answer = await _begun(request, reply, None)
+    answer = await _start(request, reply, None)
     with contextlib.suppress(OSError):
         await answer.write(reply.content()[:-1])
-        while not _gone(request):
+        while not _is_closed(request):
             await answer.write(_FLOOD)
             await asyncio.sleep(0.001)
     return answer
 
 
-async def _with_stray(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+async def _send_with_stray(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
     """Send an answer, and after it one that was not asked for."""
     answer = response(reply)
     await answer.prepare(request)
@@ -144,18 +144,20 @@ async def _with_stray(request: web.BaseRequest, reply: ApiReply) -> web.StreamRe
     return answer
 
 
-async def _while_there(request: web.BaseRequest, seconds: float, clock: SandboxClock) -> None:
+async def _wait_while_connected(
+    request: web.BaseRequest, seconds: float, clock: SandboxClock
+) -> None:
     """Wait ``seconds``, or until the client has gone."""
     end = clock.now() + seconds
-    while clock.now() < end and not _gone(request):
+    while clock.now() < end and not _is_closed(request):
         await clock.sleep(min(end - clock.now(), 0.05 * clock.speed))
 
 
-def _gone(request: web.BaseRequest) -> bool:
+def _is_closed(request: web.BaseRequest) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-async def _begun(
+async def _start(
     request: web.BaseRequest, reply: ApiReply, length: int | None
 ) -> web.StreamResponse:
     headers = {"Content-Type": reply.content_type, **reply.headers}

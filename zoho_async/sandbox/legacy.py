@@ -41,20 +41,20 @@ def create_authtoken(form: Mapping[str, str]) -> ApiReply:
 def answer(method: str, path: str, form: Mapping[str, str], store: Store) -> ApiReply:
     """What the API answers; ``form`` is the query of a GET or the body of a POST."""
     try:
-        return _xml("1", "".join(_answered(method, path, form, store)))
+        return _xml("1", "".join(_content(method, path, form, store)))
     except ApiRefusal as refusal:
-        told = f"<Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
-        return _xml("0", told, http=refusal.status, code=refusal.code)
+        error = f"<Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
+        return _xml("0", error, http=refusal.status, code=refusal.code)
 
 
-def _answered(method: str, path: str, form: Mapping[str, str], store: Store) -> Iterator[str]:
+def _content(method: str, path: str, form: Mapping[str, str], store: Store) -> Iterator[str]:
     if form.get("authtoken") != AUTHTOKEN or form.get("apikey") != APIKEY or not form.get("scope"):
         raise ApiRefusal(200, 14, "Invalid Ticket Passed")
     if (method, path.rstrip("/")) != ("GET", "/api/items"):
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     items = store.collection("books.items")
     indexes = items.indexes()
-    page, size = _whole(form, "page", 1), min(_whole(form, "per_page", _PER_PAGE), _PER_PAGE)
+    page, size = _positive(form, "page", 1), min(_positive(form, "per_page", _PER_PAGE), _PER_PAGE)
     pages = max(1, -(-len(indexes) // size))
     yield '<Items uri="/api/items/">'
     for index in indexes[(page - 1) * size : page * size]:
@@ -81,7 +81,7 @@ def _item(row: Mapping[str, Any]) -> str:
     return f"<Item uri={quoteattr('/api/items/' + str(row['item_id']))}>{inside}</Item>"
 
 
-def _whole(form: Mapping[str, str], name: str, default: int) -> int:
+def _positive(form: Mapping[str, str], name: str, default: int) -> int:
     text = form.get(name, "")
     return int(text) if text.isdecimal() and 0 < int(text) < 1_000_000 else default
 

@@ -95,15 +95,15 @@ async def _reply(
 ) -> ApiReply:
     try:
         if refused is not None:
-            return _refused(box, refused)
-        if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
+            return _limit_reply(box, refused)
+        if fault is not None and fault.kind in INSTEAD and not _end_tokens(box, request, fault):
             return replacement(fault, of_accounts=False)
         body = await request.read()
         if request.path.startswith(legacy.BASE):
             form = request.query if request.method == "GET" else _form(body)
             reply = legacy.answer(request.method, request.path, form, box.store())
             return reply if fault is None else alter(fault, reply)
-        product, parts = _admitted(box, request, arrival)
+        product, parts = _authorize(box, request, arrival)
         call = ApiCall(
             product=product,
             form=form_of(request.headers.get("Content-Type", ""), body),
@@ -113,7 +113,7 @@ async def _reply(
             headers=request.headers,
             body=parse_body(request, body),
         )
-        reply = await _answered(box, call, arrival)
+        reply = await _dispatch(box, call, arrival)
         if fault is not None and fault.kind == "shifted_rows":
             await _shift(box, call, arrival, fault, reply)
     except ApiRefusal as refusal:
@@ -124,7 +124,7 @@ async def _reply(
     return reply if fault is None else alter(fault, reply)
 
 
-async def _answered(box: Sandbox, call: ApiCall, arrival: Arrival) -> ApiReply:
+async def _dispatch(box: Sandbox, call: ApiCall, arrival: Arrival) -> ApiReply:
     store = box.store(arrival.organization)
     return await operations.answer(call, store, box.stores)
 
@@ -137,12 +137,12 @@ async def _shift(
     if reply.page is None or not number.isdecimal() or int(number) < 2:
         return
     params = {**call.params, "page": str(int(number) - 1)}
-    before = await _answered(box, msgspec.structs.replace(call, params=params), arrival)
+    before = await _dispatch(box, msgspec.structs.replace(call, params=params), arrival)
     if before.page is not None:
         shift_rows(fault, reply.page, before.page)
 
 
-def _of_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
+def _end_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
     """Carry out a fault that ends tokens; whether it is one (the request then meets its work)."""
     if fault.kind == "dead_token":
         box.accounts.end(request.headers.get("Authorization", "").removeprefix(_SCHEME))
@@ -153,7 +153,7 @@ def _of_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
     return True
 
 
-def _admitted(
+def _authorize(
     box: Sandbox, request: web.BaseRequest, arrival: Arrival
 ) -> tuple[str, tuple[str, ...]]:
     """The product and the path below its base, if token and organization are right."""
@@ -185,7 +185,9 @@ def _check_token(
     scope = box.accounts.scope(token)
     operation = operations.find_operation(product, request.method, parts)
     lacking = (
-        "fullaccess" not in scope and operation is not None and not _covers(scope, operation.scope)
+        "fullaccess" not in scope
+        and operation is not None
+        and not _scope_allows(scope, operation.scope)
     )
     if state == "dead" or lacking:
         raise ApiRefusal(401, 57, "You are not authorized to perform this operation")
@@ -207,27 +209,27 @@ async def accounts(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse
     form = _form(await request.read())
     box.accounts.requests += request.path == "/oauth/v2/token"
     await _lag(box, box.latency, request.path)
-    if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
+    if fault is not None and fault.kind in INSTEAD and not _end_tokens(box, request, fault):
         return await send(request, replacement(fault, of_accounts=True), fault, box.clock)
     reply = _account_reply(box, request, {**request.query, **form})
     return await send(request, reply if fault is None else alter(fault, reply), fault, box.clock)
 
 
-def _account_reply(box: Sandbox, request: web.BaseRequest, asked: Mapping[str, str]) -> ApiReply:
+def _account_reply(box: Sandbox, request: web.BaseRequest, values: Mapping[str, str]) -> ApiReply:
     now, posted = box.clock.now(), request.method == "POST"
     match request.path:
         case pages.AUTHORIZATION | pages.CONSENT | pages.SELF_CLIENT:
             return pages.page(
-                box.accounts, request.path, asked, posted=posted, now=now, url=box.url
+                box.accounts, request.path, values, posted=posted, now=now, url=box.url
             )
         case legacy.CREATE:
-            return legacy.create_authtoken(asked if posted else {})
+            return legacy.create_authtoken(values if posted else {})
         case "/oauth/v2/token" | "/oauth/v2/token/revoke" if not posted:
             return ApiReply(status=405, code=None, body=b"{}")
         case "/oauth/v2/token":
-            return box.accounts.answer(asked, now=now, api_domain=box.url)
+            return box.accounts.answer(values, now=now, api_domain=box.url)
         case "/oauth/v2/token/revoke":
-            return box.accounts.revoke(asked.get("token", ""))
+            return box.accounts.revoke(values.get("token", ""))
         case _:
             return ApiReply(status=404, code=None, body=b"{}")
 
@@ -254,7 +256,7 @@ def _quota(box: Sandbox, account: str) -> dict[str, str]:
     }
 
 
-def _refused(box: Sandbox, refused: LimitRefusal) -> ApiReply:
+def _limit_reply(box: Sandbox, refused: LimitRefusal) -> ApiReply:
     body = ENCODER.encode({"code": refused.code, "message": refused.message})
     wait = refused.retry_after
     headers = (
@@ -263,7 +265,7 @@ def _refused(box: Sandbox, refused: LimitRefusal) -> ApiReply:
     return ApiReply(status=429, code=refused.code, body=body, headers=headers)
 
 
-def _covers(granted: str, needed: str) -> bool:
+def _scope_allows(granted: str, needed: str) -> bool:
     """Whether scopes like ``ZohoBooks.invoices.ALL`` allow one like ``ZohoBooks.invoices.READ``."""
     scopes = {scope.strip().lower() for scope in granted.split(",")}
     wanted = needed.lower()

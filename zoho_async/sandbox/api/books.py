@@ -23,28 +23,28 @@ _LOCATION: Final = "/api/v3"
 _MOST_ITEM_IDS: Final = 100
 
 
-def answer(ask: RequestContext) -> ApiReply | None:
+def answer(context: RequestContext) -> ApiReply | None:
     """The answer to what the hand-written modules have rules for, else None.
 
     Raises `ApiRefusal`.
     """
-    facts = ask.facts
+    facts = context.facts
     if facts.name == "books.items.list_details":
-        return _item_details(ask)
-    collection = ask.store.collections.get(facts.resource)
+        return _item_details(context)
+    collection = context.store.collections.get(facts.resource)
     if collection is None or isinstance(collection.resource, Described):
         return None
     match facts.name.removeprefix(f"{facts.resource}."):
         case "create":
-            return _create(ask, collection)
+            return _create(context, collection)
         case "upsert":
-            return _upsert(ask, collection)
+            return _upsert(context, collection)
         case "update":
-            return _update(ask, collection, _named(ask).index)
+            return _update(context, collection, _first_record(context).index)
         case "clone":
-            return _clone(ask, collection, _named(ask).index)
-        case _ if "/".join(ask.tail) in collection.resource.verbs and len(ask.ids) == 1:
-            return _verb(collection, _named(ask).index, "/".join(ask.tail))
+            return _clone(context, collection, _first_record(context).index)
+        case _ if "/".join(context.tail) in collection.resource.verbs and len(context.ids) == 1:
+            return _run_verb(collection, _first_record(context).index, "/".join(context.tail))
         case _:
             return None
 
@@ -58,16 +58,16 @@ def check_removal(store: Store, found: RecordRef) -> None:
         )
 
 
-def _named(ask: RequestContext) -> RecordRef:
-    found = ask.found[0]
+def _first_record(context: RequestContext) -> RecordRef:
+    found = context.records[0]
     assert found is not None
     return found
 
 
-def _item_details(ask: RequestContext) -> ApiReply:
+def _item_details(context: RequestContext) -> ApiReply:
     """Several items at once, in full; ids that are not there are left out."""
-    items = ask.store.collection("books.items")
-    wanted = [each for each in ask.call.params.get("item_ids", "").split(",") if each]
+    items = context.store.collection("books.items")
+    wanted = [each for each in context.call.params.get("item_ids", "").split(",") if each]
     if not 0 < len(wanted) <= _MOST_ITEM_IDS:
         raise invalid("item_ids")
     found = [index for item_id in wanted if (index := items.find(item_id)) is not None]
@@ -77,20 +77,20 @@ def _item_details(ask: RequestContext) -> ApiReply:
 # -- writes -------------------------------------------------------------------------------------
 
 
-def _create(ask: RequestContext, collection: Collection) -> ApiReply:
+def _create(context: RequestContext, collection: Collection) -> ApiReply:
     resource = collection.resource
     fresh = resource.fresh(collection.world, collection.next_index)
     facts = operations("books")[f"{resource.name}.create"]
-    fields = accept_fields(ask.call.body, facts, fresh, whole=True)
-    fields = _checked(ask.store, collection, fields, None)
+    fields = accept_fields(context.call.body, facts, fresh, whole=True)
+    fields = _apply_module_rules(context.store, collection, fields, None)
     if resource.name == "books.invoices" and not fields.get("invoice_number"):
-        if ask.call.params.get("ignore_auto_number_generation") == "true":
+        if context.call.params.get("ignore_auto_number_generation") == "true":
             raise invalid_field("invoice_number")
         fields["invoice_number"] = next_number(collection)
-    home = ask.homes.by_name[resource.name]
-    plan = bookkeeping.check(ask, home, collection, fields, None)
+    home = context.homes.by_name[resource.name]
+    plan = bookkeeping.check(context, home, collection, fields, None)
     index = collection.add(fields)
-    bookkeeping.written(ask, RecordRef(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(home, collection, index), plan)
     location = f"{_LOCATION}{resource.path}/{collection.id(index)}"
     return success(
         resource.added,
@@ -100,52 +100,52 @@ def _create(ask: RequestContext, collection: Collection) -> ApiReply:
     )
 
 
-def _update(ask: RequestContext, collection: Collection, index: int) -> ApiReply:
+def _update(context: RequestContext, collection: Collection, index: int) -> ApiReply:
     resource = collection.resource
     state = collection.state(index)
     facts = operations("books")[f"{resource.name}.update"]
-    fields = accept_fields(ask.call.body, facts, state, whole=False)
-    fields = _checked(ask.store, collection, fields, index)
-    home = ask.homes.by_name[resource.name]
-    plan = bookkeeping.check(ask, home, collection, fields, index)
+    fields = accept_fields(context.call.body, facts, state, whole=False)
+    fields = _apply_module_rules(context.store, collection, fields, index)
+    home = context.homes.by_name[resource.name]
+    plan = bookkeeping.check(context, home, collection, fields, index)
     collection.change(index, fields)
-    bookkeeping.written(ask, RecordRef(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(home, collection, index), plan)
     return success(resource.saved, {resource.single: collection.detail(index)})
 
 
-def _upsert(ask: RequestContext, collection: Collection) -> ApiReply:
+def _upsert(context: RequestContext, collection: Collection) -> ApiReply:
     """PUT without an id: the record whose unique custom field has the value that is named."""
-    headers = ask.call.headers
+    headers = context.call.headers
     field = headers.get("X-Unique-Identifier-Key", "")
     value = headers.get("X-Unique-Identifier-Value", "")
     if not field or not value:
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.row(index).get(field, "")) == value:
-            return _update(ask, collection, index)
+            return _update(context, collection, index)
     if headers.get("X-Upsert", "").lower() != "true":
         code, message = collection.resource.missing
         raise ApiRefusal(404, code, message)
-    return _create(ask, collection)
+    return _create(context, collection)
 
 
-def _clone(ask: RequestContext, collection: Collection, index: int) -> ApiReply:
+def _clone(context: RequestContext, collection: Collection, index: int) -> ApiReply:
     resource = collection.resource
     original = collection.state(index)
     for name in (resource.id_field, "created_time", "last_modified_time"):
         del original[name]
     facts = operations("books")[f"{resource.name}.update"]
-    changes = accept_fields(ask.call.body, facts, original, whole=False)
+    changes = accept_fields(context.call.body, facts, original, whole=False)
     made = collection.add(original | changes)
     return success(
         "Project has been cloned successfully.",
         {resource.single: collection.detail(made)},
         status=201,
-        headers={"location": f"{_LOCATION}{ask.call.path}"},
+        headers={"location": f"{_LOCATION}{context.call.path}"},
     )
 
 
-def _verb(collection: Collection, index: int, verb: str) -> ApiReply:
+def _run_verb(collection: Collection, index: int, verb: str) -> ApiReply:
     field, value, message = collection.resource.verbs[verb]
     collection.change(index, {field: value})
     return success(message)
@@ -165,7 +165,9 @@ def _has_documents(store: Store, contacts: Collection, index: int) -> bool:
 # -- the rules of the modules --------------------------------------------------------------------
 
 
-def _checked(store: Store, collection: Collection, fields: Record, index: int | None) -> Record:
+def _apply_module_rules(
+    store: Store, collection: Collection, fields: Record, index: int | None
+) -> Record:
     """The rules of the modules: names and numbers that are there already, ids that are not."""
     match collection.resource.name:
         case "books.contacts":
@@ -180,9 +182,9 @@ def _checked(store: Store, collection: Collection, fields: Record, index: int | 
                 item_id = line.get("item_id")
                 if item_id and not store.exists("books.items", item_id):
                     raise ApiRefusal(400, 2006, "Item does not exist.")
-            _name_customer(store, fields)
+            _fill_customer_name(store, fields)
         case _:
-            _name_customer(store, fields)
+            _fill_customer_name(store, fields)
     return fields
 
 
@@ -204,7 +206,7 @@ def _unique(
             raise ApiRefusal(400, code, message)
 
 
-def _name_customer(store: Store, fields: Record) -> None:
+def _fill_customer_name(store: Store, fields: Record) -> None:
     if not fields.get("customer_id"):
         return
     contacts = store.collection("books.contacts")

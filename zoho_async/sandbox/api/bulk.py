@@ -7,7 +7,12 @@ from collections.abc import Callable, Sequence
 
 from zoho_async.sandbox.api import books
 from zoho_async.sandbox.api.context import ROWS, RecordRef, RequestContext, missing, texts
-from zoho_async.sandbox.api.render import reply_message, reply_status, reply_values, statuses
+from zoho_async.sandbox.api.render import (
+    allowed_statuses,
+    reply_message,
+    reply_status,
+    reply_values,
+)
 from zoho_async.sandbox.api.verbs import changes
 from zoho_async.sandbox.api.writing import accept_fields
 from zoho_async.sandbox.data.resources import Home
@@ -19,22 +24,24 @@ from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import bookkeeping
 
 
-def requested_ids(ask: RequestContext) -> list[str] | None:
+def requested_ids(context: RequestContext) -> list[str] | None:
     """The ids in the query that say which records are meant, or None."""
-    for field in ask.facts.query:
+    for field in context.facts.query:
         many = field.name.endswith("_ids") or (field.required and field.name.endswith("_id"))
-        if many and field.name in ask.call.params and ask.call.params[field.name]:
-            return texts(ask.call.params[field.name])
+        if many and field.name in context.call.params and context.call.params[field.name]:
+            return texts(context.call.params[field.name])
     return None
 
 
-def home_of_requested(ask: RequestContext) -> Home | None:
+def home_of_requested(context: RequestContext) -> Home | None:
     """Whose records the ids in the query are: those of the path's own home, if they may be."""
-    paths = (tuple(ask.tail[:length]) for length in range(len(ask.tail), 0, -1))
-    own = next((ask.homes.by_path[path] for path in paths if path in ask.homes.by_path), None)
-    for field in ask.facts.query:
-        if field.name.endswith("_ids") and field.name in ask.call.params:
-            named = ask.homes.for_name(field.name.removesuffix("s"))
+    paths = (tuple(context.tail[:length]) for length in range(len(context.tail), 0, -1))
+    own = next(
+        (context.homes.by_path[path] for path in paths if path in context.homes.by_path), None
+    )
+    for field in context.facts.query:
+        if field.name.endswith("_ids") and field.name in context.call.params:
+            named = context.homes.for_name(field.name.removesuffix("s"))
             if own is not None and own.id_field == field.name.removesuffix("s"):
                 return own
             if named:
@@ -42,9 +49,9 @@ def home_of_requested(ask: RequestContext) -> Home | None:
     return own
 
 
-def ids_in_body(ask: RequestContext, home: Home) -> list[str]:
+def ids_in_body(context: RequestContext, home: Home) -> list[str]:
     """The ids of the records of a home that a body names."""
-    body = ask.call.body
+    body = context.call.body
     if ROWS in body:
         return [str(each[home.id_field]) for each in body[ROWS] if each.get(home.id_field)]
     own = body.get(f"{home.id_field}s") or body.get(home.id_field)
@@ -55,16 +62,20 @@ def ids_in_body(ask: RequestContext, home: Home) -> list[str]:
     return [str(each) for each in named if each]
 
 
-def many(ask: RequestContext, home: Home, ids: Sequence[str]) -> ApiReply:
+def change_many(context: RequestContext, home: Home, ids: Sequence[str]) -> ApiReply:
     """Do what the path says to many records of a home."""
-    collection = ask.store.at(home, ask.ids[: home.parents])
-    body = accept_fields(ask.facts, ask.call.body, whole=False)
-    do = functools.partial(_do_to, ask, home, collection, body=body)
-    return each(ask, home, ids, do, reply_message(ask))
+    collection = context.store.at(home, context.ids[: home.parents])
+    body = accept_fields(context.facts, context.call.body, whole=False)
+    do = functools.partial(_do_to, context, home, collection, body=body)
+    return apply_to_each(context, home, ids, do, reply_message(context))
 
 
-def each(
-    ask: RequestContext, home: Home, ids: Sequence[str], do: Callable[[str], object], message: str
+def apply_to_each(
+    context: RequestContext,
+    home: Home,
+    ids: Sequence[str],
+    do: Callable[[str], object],
+    message: str,
 ) -> ApiReply:
     """Do something for each id; each outcome has its own code, and ``message`` if it is good."""
     outcomes: dict[tuple[int, str], list[str]] = {}
@@ -78,31 +89,31 @@ def each(
     rows = [
         {"code": code, "message": told, "ids": those} for (code, told), those in outcomes.items()
     ]
-    return _outcomes(ask, home, ask.store.at(home, ask.ids[: home.parents]), rows)
+    return _outcomes(context, home, context.store.at(home, context.ids[: home.parents]), rows)
 
 
 def _do_to(
-    ask: RequestContext, home: Home, collection: Collection, record_id: str, body: Record
+    context: RequestContext, home: Home, collection: Collection, record_id: str, body: Record
 ) -> None:
     """Do to one record what is asked for many. Raises `ApiRefusal`."""
     index = collection.find(record_id)
     if index is None:
         raise missing(collection, home)
-    if ask.call.method == "DELETE":
-        books.check_removal(ask.store, RecordRef(home, collection, index))
+    if context.call.method == "DELETE":
+        books.check_removal(context.store, RecordRef(home, collection, index))
         collection.remove(index)
-        bookkeeping.followed(ask.store, RecordRef(home, collection, index))
+        bookkeeping.followed(context.store, RecordRef(home, collection, index))
         return
-    words = ask.tail[len(home.path) :]
-    bookkeeping.verb(ask.store, RecordRef(home, collection, index), words)
+    words = context.tail[len(home.path) :]
+    bookkeeping.verb(context.store, RecordRef(home, collection, index), words)
     state = collection.state(index)
-    sent = bookkeeping.kept(home, body | _row_of(ask.call.body, home, record_id))
+    sent = bookkeeping.kept(home, body | _row_of(context.call.body, home, record_id))
     named = {name: value for name, value in sent.items() if name in state}
     named.pop(collection.resource.id_field, None)
-    changed = changes(words, body, statuses(collection), state) if words else named
+    changed = changes(words, body, allowed_statuses(collection), state) if words else named
     if changed:
         collection.change(index, changed)
-    bookkeeping.followed(ask.store, RecordRef(home, collection, index))
+    bookkeeping.followed(context.store, RecordRef(home, collection, index))
 
 
 def _row_of(body: Record, home: Home, record_id: str) -> Record:
@@ -113,22 +124,22 @@ def _row_of(body: Record, home: Home, record_id: str) -> Record:
 
 
 def _outcomes(
-    ask: RequestContext, home: Home, collection: Collection, rows: list[Record]
+    context: RequestContext, home: Home, collection: Collection, rows: list[Record]
 ) -> ApiReply:
-    facts = ask.facts
+    facts = context.facts
     good = [row for row in rows if row["code"] == 0]
     bad = [row for row in rows if row["code"] != 0]
     done: list[str] = [record_id for row in good for record_id in row["ids"]]
     message = str(good[0]["message"]) if good else "Nothing was changed."
     if facts.answer == "done":
-        return success(message, {"data": rows} if rows else {}, status=reply_status(ask))
+        return success(message, {"data": rows} if rows else {}, status=reply_status(context))
     holder = holder_of(facts, home)
     resource = collection.resource
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)
         states = [collection.state(index) for index in indexes if index is not None]
         told = [resource.tell(holder.fields, state) for state in states]
-        return success(message, {holder.name: told}, status=reply_status(ask))
+        return success(message, {holder.name: told}, status=reply_status(context))
     sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {
         "errors": bad,
@@ -138,4 +149,4 @@ def _outcomes(
         "email_errors_info": bad,
         "email_error_info": bad,
     }
-    return success(message, reply_values(facts, None, None, state), status=reply_status(ask))
+    return success(message, reply_values(facts, None, None, state), status=reply_status(context))

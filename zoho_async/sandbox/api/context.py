@@ -52,7 +52,7 @@ class RecordRef(msgspec.Struct, frozen=True):
 class RequestContext:
     """One call on its way: the operation, the store, and the records that the path names.
 
-    ``found`` has one entry for each name in the path: the record, or None where any name is good.
+    ``records`` has one entry for each name in the path: the record, or None where any name is good.
     ``tail`` are the words after the last name. Raises `ApiRefusal` for a record that is not there.
     """
 
@@ -69,9 +69,9 @@ class RequestContext:
         self.names: Final = [
             part[1:-1] for part in route.facts.path.split("/") if part.startswith("{")
         ]
-        self.found: Final[list[RecordRef | None]] = []
+        self.records: Final[list[RecordRef | None]] = []
         for number in range(len(self.ids)):
-            self.found.append(self._find(number))
+            self.records.append(self._find(number))
 
     @property
     def names_record(self) -> bool:
@@ -81,14 +81,14 @@ class RequestContext:
     @property
     def record(self) -> RecordRef | None:
         """The innermost record that the path names."""
-        return next((each for each in reversed(self.found) if each is not None), None)
+        return next((each for each in reversed(self.records) if each is not None), None)
 
     @property
-    def here(self) -> Home | None:
+    def home(self) -> Home | None:
         """The home that the path is, where it ends with a word."""
         return self.homes.at(self.facts.path) if self.tail else None
 
-    def within(self, home: Home) -> Collection:
+    def collection_for(self, home: Home) -> Collection:
         """The collection of a home that the path is, below the records that it names."""
         if home.parents <= len(self.ids):
             return self.store.at(home, self.ids[: home.parents])

@@ -32,7 +32,7 @@ Rows: TypeAlias = Collection | View
 
 MAX_PER_PAGE: Final = 200
 _ROWS_BETWEEN_YIELDS: Final = 250
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _ORDERS: Final = {"A": "A", "D": "D", "ascending": "A", "descending": "D"}
 _PAGING: Final = frozenset(
@@ -65,7 +65,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     response_option: int
 
 
-def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
+def parse_query(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
     """Read a list's parameters. Raises `ApiRefusal` (code 2) for what cannot be."""
     known = {field.name: field for field in facts.query}
     for field in facts.query:
@@ -86,7 +86,7 @@ def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str
         if name not in _PAGING and name != "filter_by" and value
         if name in known or name in ("last_modified_time", "search_text")
         if name not in collection.resource.ignored and "*" not in collection.resource.ignored
-        if name in _EVERYWHERE or collection.resource.knows(_parted(name)[0])
+        if name in _EVERYWHERE or collection.resource.knows(_split_suffix(name)[0])
     ]
     for name, value in [*filters, ("filter_by", params.get("filter_by", ""))]:
         _check(name, value, known.get(name))
@@ -125,7 +125,7 @@ async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiRe
         body = b'{"code":0,"message":"success","%b":[%b]}' % (key.encode(), every)
         return ApiReply(body=body)
     first = (query.page - 1) * query.per_page
-    context = _context(collection, query, len(order), first)
+    context = _page_context(collection, query, len(order), first)
     if query.response_option in (2, 3):
         return success("success", {"page_context": context})
     chosen = order[first : first + query.per_page]
@@ -133,7 +133,7 @@ async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiRe
     return ApiReply(page=ReplyPage(key=key, rows=rows, context=context))
 
 
-def _context(collection: Rows, query: Query, count: int, first: int) -> dict[str, Any]:
+def _page_context(collection: Rows, query: Query, count: int, first: int) -> dict[str, Any]:
     context: dict[str, Any] = {
         "page": query.page,
         "per_page": query.per_page,
@@ -172,13 +172,13 @@ async def _order(collection: Rows, query: Query) -> list[int] | range:
         if known is not None:
             return known
         version = collection.version
-        order = await _worked_out(collection, query)
+        order = await _sorted_indexes(collection, query)
         if version == collection.version:
             collection.orders[asked] = order
             return order
 
 
-async def _worked_out(collection: Rows, query: Query) -> list[int]:
+async def _sorted_indexes(collection: Rows, query: Query) -> list[int]:
     tests = [_test(collection, name, value) for name, value in query.filters]
     if query.filter_by != "Status.All":
         resource, filter_by = collection.resource, query.filter_by
@@ -190,7 +190,7 @@ async def _worked_out(collection: Rows, query: Query) -> list[int]:
             await asyncio.sleep(0)
             if collection.version != version:
                 return []  # written meanwhile: the caller begins again
-        record = _Lazily(collection, index)
+        record = _LazyRecord(collection, index)
         if all(test(record) for test in tests):
             keys.append((_sort_key(record[query.sort_column]), index))
     if query.sort_column != "created_time":
@@ -200,7 +200,7 @@ async def _worked_out(collection: Rows, query: Query) -> list[int]:
     return [index for _, index in keys]
 
 
-class _Lazily(Record):
+class _LazyRecord(Record):
     """A record's row, and its detail only where a field is not in the row."""
 
     def __init__(self, collection: Rows, index: int) -> None:
@@ -239,7 +239,7 @@ def _check(name: str, value: str, field: Field | None) -> None:
     if not value:
         return
     if name == "last_modified_time":
-        _moment(name, value)
+        _timestamp(name, value)
     if field is None:
         return
     if field.allowed and field.name == name and value not in field.allowed:
@@ -254,8 +254,8 @@ def _check(name: str, value: str, field: Field | None) -> None:
         raise invalid(name)
 
 
-def _moment(name: str, value: str) -> datetime:
-    if not _MOMENT.fullmatch(value):
+def _timestamp(name: str, value: str) -> datetime:
+    if not _TIMESTAMP.fullmatch(value):
         raise invalid(name)
     try:
         return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S%z")
@@ -273,21 +273,21 @@ def _number(name: str, value: str) -> Decimal:
 def _test(collection: Rows, name: str, value: str) -> Test:
     """Whether a record passes ``name=value``."""
     if name == "last_modified_time":
-        since = _moment(name, value)
+        since = _timestamp(name, value)
         return lambda record: datetime.fromisoformat(record["last_modified_time"]) >= since
     if name == "search_text":
         sought, fields = value.casefold(), collection.resource.searched
         return lambda record: any(sought in str(record[field]).casefold() for field in fields)
     if name == "status":
         return lambda record: has_status(record, value)
-    field, suffix = _parted(name)
+    field, suffix = _split_suffix(name)
     compare = _COMPARISONS.get(suffix, lambda found, wanted: found == wanted)
     return lambda record: any(
-        _holds(compare, name, found, value) for found in _values(record, field)
+        _passes(compare, name, found, value) for found in _values(record, field)
     )
 
 
-def _parted(name: str) -> tuple[str, str]:
+def _split_suffix(name: str) -> tuple[str, str]:
     for suffix in sorted(_COMPARISONS, key=len, reverse=True):
         if name.endswith(suffix):
             return name.removesuffix(suffix), suffix
@@ -311,7 +311,7 @@ def _values(record: Record, field: str) -> list[Any]:
     return [record[field]]
 
 
-def _holds(compare: Callable[[Any, Any], bool], name: str, found: Any, wanted: str) -> bool:
+def _passes(compare: Callable[[Any, Any], bool], name: str, found: Any, wanted: str) -> bool:
     if isinstance(found, bool):
         return compare(str(found).lower(), wanted.lower())
     if isinstance(found, int | float | Decimal):

@@ -37,7 +37,7 @@ from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply, invalid_fi
 
 #: All organizations of a sandbox.
 MAX_ORGANIZATIONS: Final = 500
-_PLACE: Final = "organizations"
+_COLLECTION: Final = "organizations"
 _FIRST_ID: Final = 60_000_001
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _PORTAL: Final = re.compile(r"[A-Za-z0-9]{5,30}")
@@ -51,7 +51,7 @@ def answer(
     if facts.answer == "list" and facts.row_id == "organization_id":
         return success("success", {facts.key: [_row(each, every, facts) for each in every]})
     if facts.path == "/organizations" and call.method == "POST":
-        return _created(call, facts, own, every)
+        return _create(call, facts, own, every)
     if not facts.path.startswith("/organizations/{organization_id}"):
         return None
     named = next((each for each in every if each.world.organization == call.parts[1]), None)
@@ -79,14 +79,14 @@ def name_of(store: Store) -> str:
 
 def load_organizations(keep: Persistence, seed: int, known: Sequence[str]) -> list[Store]:
     """The organizations that were made by calls when the sandbox's file was written."""
-    kept = ((name, _FIELDS.decode(sent)) for name, sent in sorted(keep.place(_PLACE).items()))
-    return [_opened(keep, seed, name, sent) for name, sent in kept if name not in known]
+    kept = ((name, _FIELDS.decode(sent)) for name, sent in sorted(keep.place(_COLLECTION).items()))
+    return [_open_store(keep, seed, name, sent) for name, sent in kept if name not in known]
 
 
 # -- making one ---------------------------------------------------------------------------------
 
 
-def _created(
+def _create(
     call: ApiCall, facts: OperationFacts, own: Store, every: MutableSequence[Store]
 ) -> ApiReply:
     sent = accept_fields(facts, call.body, whole=True)
@@ -100,8 +100,8 @@ def _created(
         )
     taken = {each.world.organization for each in every}
     number = next(n for n in range(_FIRST_ID, _FIRST_ID + MAX_ORGANIZATIONS) if str(n) not in taken)
-    made = _opened(own.keep, own.world.seed, str(number), sent)
-    own.keep.put(_PLACE, str(number), ENCODER.encode(sent))
+    made = _open_store(own.keep, own.world.seed, str(number), sent)
+    own.keep.put(_COLLECTION, str(number), ENCODER.encode(sent))
     now = int(time.time())
     dates = {"account_created_date": day(now), "created_time": stamp(now)}
     made.keep_thing("", "/organizations", {**sent, **dates})
@@ -115,7 +115,7 @@ def _created(
     )
 
 
-def _opened(keep: Persistence, seed: int, name: str, sent: Record) -> Store:
+def _open_store(keep: Persistence, seed: int, name: str, sent: Record) -> Store:
     """A store with what a new organization has; what was written there since is there again."""
     code = str(sent["currency_code"])
     store = Store(SampleData(seed, name, {}, currency=code, seeded=False), keep)
@@ -147,21 +147,19 @@ def _first(store: Store, product: str, path: tuple[str, ...], fields: Record) ->
 def _row(store: Store, every: Sequence[Store], facts: OperationFacts) -> Record:
     made = organizations.row(store.world, _is_default(store, every))
     kept = store.thing("", "/organizations")
-    return _fitted(
-        organizations.settled(made | {n: v for n, v in kept.items() if n in made}), facts
-    )
+    return _fit(organizations.settled(made | {n: v for n, v in kept.items() if n in made}), facts)
 
 
 def _detail(store: Store, every: Sequence[Store], facts: OperationFacts) -> Record:
     made = organizations.detail(store.world, _is_default(store, every))
-    return _fitted(organizations.settled(made | store.thing("", "/organizations")), facts)
+    return _fit(organizations.settled(made | store.thing("", "/organizations")), facts)
 
 
 def _is_default(store: Store, every: Sequence[Store]) -> bool:
     return store is every[0]
 
 
-def _fitted(record: Record, facts: OperationFacts) -> Record:
+def _fit(record: Record, facts: OperationFacts) -> Record:
     """In the described kinds; Books' own differ from its description as its recordings do."""
     months = {field.name: field.kind for field in facts.reply if field.name == organizations.FISCAL}
     as_number = months.get(organizations.FISCAL) == "integer" or facts.answer == "list"

@@ -42,9 +42,9 @@ def record_reply(
     return success(message, values, status=status, headers=headers)
 
 
-def reply_status(ask: RequestContext) -> int:
+def reply_status(context: RequestContext) -> int:
     """The HTTP status of what was done: 201 where a POST is described so, and 200."""
-    return 201 if ask.call.method == "POST" and ask.facts.status == 201 else 200
+    return 201 if context.call.method == "POST" and context.facts.status == 201 else 200
 
 
 def reply_values(
@@ -73,19 +73,19 @@ def reply_values(
     }
 
 
-def reply_message(ask: RequestContext) -> str:
-    record = ask.record
-    noun = record.home.noun.replace("_", " ") if record is not None else ask.call.parts[0]
-    words = " ".join(ask.tail) or "change"
-    if "email" in ask.tail:
+def reply_message(context: RequestContext) -> str:
+    record = context.record
+    noun = record.home.noun.replace("_", " ") if record is not None else context.call.parts[0]
+    words = " ".join(context.tail) or "change"
+    if "email" in context.tail:
         return "Your email is on its way."
-    after = status_after(ask.tail, ()) if ask.tail else ""
+    after = status_after(context.tail, ()) if context.tail else ""
     if after:
         return f"The {noun} has been marked as {after.replace('_', ' ')}."
     return f"The {noun} has been updated: {words}."
 
 
-def statuses(collection: Collection) -> Sequence[str]:
+def allowed_statuses(collection: Collection) -> Sequence[str]:
     """The words that a status may be: those that the description allows, or tells in a sentence."""
     resource = collection.resource
     allowed = resource.statuses if isinstance(resource, Described) else ()

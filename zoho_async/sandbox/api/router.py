@@ -82,12 +82,12 @@ def _tree(product: str) -> _Node:
         for path in (facts.path, *facts.alternatives):
             node = root
             for part in path.strip("/").split("/"):
-                node = _below(node, part)
+                node = _child(node, part)
             node.operations.setdefault(facts.method, facts)
     return root
 
 
-def _below(node: _Node, part: str) -> _Node:
+def _child(node: _Node, part: str) -> _Node:
     if not part.startswith("{"):
         return node.words.setdefault(part, _Node())
     if part == "{module_name}":
@@ -116,9 +116,9 @@ def _walk(
         node.wild,
         node.module if part.startswith("cm_") else None,
     )
-    for below in named:
-        if below is not None:
-            found = _walk(below, method, parts, at + 1, (*ids, part))
+    for child in named:
+        if child is not None:
+            found = _walk(child, method, parts, at + 1, (*ids, part))
             if found is not None:
                 return found
     return None

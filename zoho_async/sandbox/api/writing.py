@@ -29,7 +29,7 @@ _ALTERNATIVES: Final = frozenset(
 )
 #: Required of a payment, unless it pays a retainer.
 _OF_INVOICES: Final = frozenset({"invoices", "invoice_id", "amount_applied"})
-_INSTEAD: Final = {"customer_id": "customer", "customer": "customer_id"}
+_EQUIVALENT: Final = {"customer_id": "customer", "customer": "customer_id"}
 _SERVERS_OWN: Final = frozenset({"created_time", "last_modified_time", "code", "message"})
 _UNIQUE_NAMES: Final = frozenset({"contact_name", "display_name"})
 #: What is missing has these codes in every resource.
@@ -53,7 +53,7 @@ def accept_fields(
     given_by_us = form.number_field if form is not None and form.single != "bill" else ""
     if whole:
         for required in (f.name for f in facts.body if f.required and f.name.islower()):
-            if required != given_by_us and not _is_given(facts, body, required):
+            if required != given_by_us and not _has_field(facts, body, required):
                 raise missing_field(required)
     own = form.id_field if form is not None and form.has_numbers_for_ids else ""
     kept: Record = {}
@@ -71,7 +71,7 @@ def accept_fields(
 
 
 def create(
-    ask: RequestContext,
+    context: RequestContext,
     home: Home,
     collection: Collection,
     body: Mapping[str, Any],
@@ -85,20 +85,22 @@ def create(
         kept = {name: value for name, value in body.items() if name in fresh}
         if "invoice_number" in fresh:
             kept.setdefault("invoice_number", next_number(collection))
-        plan = bookkeeping.check(ask, home, collection, kept, None)
+        plan = bookkeeping.check(context, home, collection, kept, None)
         made = RecordRef(home, collection, collection.add(kept))
-        bookkeeping.written(ask, made, plan)
+        bookkeeping.written(context, made, plan)
         return made
-    fields = accept_fields(ask.facts, body, whole=checked, form=resource) if checked else dict(body)
+    fields = (
+        accept_fields(context.facts, body, whole=checked, form=resource) if checked else dict(body)
+    )
     number = resource.number_field
     if not fields.get(number):
-        if ask.call.params.get("ignore_auto_number_generation") == "true" and number:
+        if context.call.params.get("ignore_auto_number_generation") == "true" and number:
             raise invalid_field(number)
         fields.pop(number, None)
-    _check(ask, collection, fields, None)
-    plan = bookkeeping.check(ask, home, collection, fields, None)
+    _check(context, collection, fields, None)
+    plan = bookkeeping.check(context, home, collection, fields, None)
     found = RecordRef(home, collection, collection.add(fields))
-    bookkeeping.written(ask, found, plan)
+    bookkeeping.written(context, found, plan)
     return found
 
 
@@ -107,69 +109,71 @@ def next_number(collection: Collection) -> str:
     return f"INV-{collection.next_index + 1:06d}"
 
 
-def update(ask: RequestContext, found: RecordRef) -> None:
+def update(context: RequestContext, found: RecordRef) -> None:
     """Change a record by the body of a call; what the body does not name stays."""
     collection = found.collection
     form = collection.resource if isinstance(collection.resource, Described) else None
-    fields = accept_fields(ask.facts, ask.call.body, whole=False, form=form)
-    _check(ask, collection, fields, found.index)
-    plan = bookkeeping.check(ask, found.home, collection, fields, found.index)
+    fields = accept_fields(context.facts, context.call.body, whole=False, form=form)
+    _check(context, collection, fields, found.index)
+    plan = bookkeeping.check(context, found.home, collection, fields, found.index)
     state = collection.state(found.index)
     for name, value in fields.items():
         before = state.get(name)
         if isinstance(value, dict) and isinstance(before, dict):
             fields[name] = before | value
     collection.change(found.index, fields)
-    bookkeeping.written(ask, found, plan)
+    bookkeeping.written(context, found, plan)
 
 
-def upsert(ask: RequestContext, home: Home, collection: Collection) -> RecordRef | None:
+def upsert(context: RequestContext, home: Home, collection: Collection) -> RecordRef | None:
     """The record whose unique field has the value that the headers name, changed by the body.
 
     None where there is none and it shall be made.
     """
-    field = ask.call.headers.get("X-Unique-Identifier-Key", "")
-    value = ask.call.headers.get("X-Unique-Identifier-Value", "")
+    field = context.call.headers.get("X-Unique-Identifier-Key", "")
+    value = context.call.headers.get("X-Unique-Identifier-Value", "")
     if not field or not value:
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.state(index).get(field, "")) == value:
             found = RecordRef(home, collection, index)
-            update(ask, found)
+            update(context, found)
             return found
-    if ask.call.headers.get("X-Upsert", "").lower() != "true":
+    if context.call.headers.get("X-Upsert", "").lower() != "true":
         raise missing(collection, home)
     return None
 
 
-def _is_given(facts: OperationFacts, body: Mapping[str, Any], name: str) -> bool:
+def _has_field(facts: OperationFacts, body: Mapping[str, Any], name: str) -> bool:
     """Whether a body has a field, at its top or inside: some descriptions tell them at the top."""
     if name in _OF_INVOICES and body.get("retainerinvoice_id"):
         return True
     if facts.product == "billing" and name in _ALTERNATIVES:
-        return name not in _INSTEAD or _is_given(facts, body, _INSTEAD[name])
-    if any(value not in (None, "", []) for value in _named(body, name)):
+        return name not in _EQUIVALENT or _has_field(facts, body, _EQUIVALENT[name])
+    if any(value not in (None, "", []) for value in _values_named(body, name)):
         return True
-    other = _INSTEAD.get(name) if facts.product == "billing" else None
-    return other is not None and any(value for value in _named(body, other))
+    other = _EQUIVALENT.get(name) if facts.product == "billing" else None
+    return other is not None and any(value for value in _values_named(body, other))
 
 
-def _named(value: Any, name: str) -> Iterator[Any]:
+def _values_named(value: Any, name: str) -> Iterator[Any]:
     if is_object(value):
         if name in value:
             yield value[name]
         for each in value.values():
-            yield from _named(each, name)
+            yield from _values_named(each, name)
     elif is_list(value):
         for each in value:
-            yield from _named(each, name)
+            yield from _values_named(each, name)
 
 
 # -- what is there already, and what is not ------------------------------------------------------
 
 
-def _check(ask: RequestContext, collection: Collection, fields: Record, index: int | None) -> None:
-    _check_references(ask, fields, collection.resource.id_field)
+def _check(
+    context: RequestContext, collection: Collection, fields: Record, index: int | None
+) -> None:
+    _check_references(context, fields, collection.resource.id_field)
     form = collection.resource
     if not isinstance(form, Described):
         return
@@ -181,7 +185,7 @@ def _check(ask: RequestContext, collection: Collection, fields: Record, index: i
         if name == form.number_field or is_name or is_code:
             for other in collection.with_value(name, fields[name]):
                 if other != index and _same_vendor(collection, fields, other):
-                    raise _taken_already(form, name)
+                    raise _duplicate(form, name)
 
 
 def _same_vendor(collection: Collection, fields: Record, other: int) -> bool:
@@ -191,7 +195,7 @@ def _same_vendor(collection: Collection, fields: Record, other: int) -> bool:
     return bool(collection.state(other).get("vendor_id") == fields["vendor_id"])
 
 
-def _taken_already(form: Described, name: str) -> ApiRefusal:
+def _duplicate(form: Described, name: str) -> ApiRefusal:
     kind = "number" if name == form.number_field else "name"
     documented = description.load(form.home.product).errors.get(form.home.resource, {})
     if form.single == "bill":
@@ -204,47 +208,51 @@ def _taken_already(form: Described, name: str) -> ApiRefusal:
     return ApiRefusal(400, codes[0] if codes else usual, f"The {name} already exists.")
 
 
-def _check_references(ask: RequestContext, fields: Record, own: str) -> None:
+def _check_references(context: RequestContext, fields: Record, own: str) -> None:
     """Ids must be those of records that are there; the names beside them are filled in."""
     for name, value in list(fields.items()):
         if name.endswith("_id") and name != own and value:
-            found = _inside(ask, name, str(value), fields) or _referred(ask, name, str(value))
+            found = _find_child(context, name, str(value), fields) or _find_referenced(
+                context, name, str(value)
+            )
             if found is not None:
                 _fill_name(fields, name, found)
         elif is_list(value):
             pairs = (pair for each in value if is_object(each) for pair in each.items())
             for inner, each in pairs:
                 if inner.endswith("_id") and each and inner != own:
-                    _referred(ask, inner, str(each))
+                    _find_referenced(context, inner, str(each))
 
 
-def _inside(ask: RequestContext, name: str, record_id: str, fields: Record) -> RecordRef | None:
+def _find_child(
+    context: RequestContext, name: str, record_id: str, fields: Record
+) -> RecordRef | None:
     """The record with that id below another that the fields name, as the task of a project."""
-    for home in ask.homes.by_path.values():
+    for home in context.homes.by_path.values():
         if home.parents == 1 and home.id_field == name:
-            above = fields.get(ask.store.names_above(home)[0])
-            inside = ask.store.at(home, (str(above),)) if above else None
+            above = fields.get(context.store.names_above(home)[0])
+            inside = context.store.at(home, (str(above),)) if above else None
             index = inside.find(record_id) if inside is not None else None
             if inside is not None and index is not None:
                 return RecordRef(home, inside, index)
     return None
 
 
-def _referred(ask: RequestContext, name: str, record_id: str) -> RecordRef | None:
-    candidates = ask.homes.for_name(name)
+def _find_referenced(context: RequestContext, name: str, record_id: str) -> RecordRef | None:
+    candidates = context.homes.for_name(name)
     for home in candidates:
-        collection = ask.store.at(home, ())
+        collection = context.store.at(home, ())
         index = collection.find(record_id)
         if index is not None:
             return RecordRef(home, collection, index)
-    if not candidates or record_id == ask.store.world_of(ask.facts.product).currency_id:
+    if not candidates or record_id == context.store.world_of(context.facts.product).currency_id:
         return None
     noun = name.removesuffix("_id")
-    documented = description.load(ask.facts.product).errors.get(ask.facts.resource, {})
+    documented = description.load(context.facts.product).errors.get(context.facts.resource, {})
     for code, meaning in (*documented.items(), *_MISSING.items()):
         if meaning == f"no such {noun}":
             raise ApiRefusal(400, code, f"The {noun} does not exist.")
-    raise missing(ask.store.at(candidates[0], ()), candidates[0])
+    raise missing(context.store.at(candidates[0], ()), candidates[0])
 
 
 def _fill_name(fields: Record, name: str, found: RecordRef) -> None:

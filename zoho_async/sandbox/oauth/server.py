@@ -49,11 +49,11 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     offline: bool = True
 
 
-class Holder(msgspec.Struct, kw_only=True):
+class TokenHolder(msgspec.Struct, kw_only=True):
     """What access tokens are given for. ``scope`` None is whatever the rules say."""
 
     scope: str | None = None
-    asked: deque[float] = msgspec.field(default_factory=deque[float])
+    requested: deque[float] = msgspec.field(default_factory=deque[float])
     live: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
 
@@ -78,10 +78,10 @@ class Accounts:
         self.client_id = client_id
         self.client_secret = client_secret
         self.requests = 0
-        self.given = 0
+        self._issued = 0
         self._seed = seed
-        self._refresh: dict[str, Holder] = {refresh_token: Holder()}
-        self._clients: dict[str, Holder] = {}
+        self._refresh: dict[str, TokenHolder] = {refresh_token: TokenHolder()}
+        self._clients: dict[str, TokenHolder] = {}
         self._codes: dict[str, Code] = {}
         self._dead: set[str] = set()
 
@@ -134,7 +134,7 @@ class Accounts:
         self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
     ) -> str:
         """A code for ``scope`` that works once within ``life`` seconds."""
-        code = self._word()
+        code = self._new_token()
         self._codes[code] = Code(
             scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
         )
@@ -155,25 +155,25 @@ class Accounts:
             case "client_credentials":
                 if not form.get("scope"):
                     return denied("invalid_scope")
-                holder = self._clients.setdefault(form["scope"], Holder(scope=form["scope"]))
+                holder = self._clients.setdefault(form["scope"], TokenHolder(scope=form["scope"]))
             case "authorization_code":
                 code = self._codes.pop(form.get("code", ""), None)
                 if code is None or now >= code.ends:
                     return denied("invalid_code")
                 if form.get("redirect_uri", "") != code.redirect_uri:
                     return denied("invalid_redirect_uri")
-                holder = Holder(scope=code.scope)
+                holder = TokenHolder(scope=code.scope)
                 if code.offline:
-                    new_token = self._keep(holder)
+                    new_token = self._add_refresh_token(holder)
                 else:
-                    self._clients[self._word()] = holder
+                    self._clients[self._new_token()] = holder
             case grant_type:
                 return denied("unsupported_grant_type" if grant_type else "invalid_request")
         if self._throttled(holder, now):
             return throttled()
         expires_in = self.rules.expires_in
         answer = {
-            "access_token": self._give(holder, now),
+            "access_token": self._issue(holder, now),
             "scope": holder.scope or self.rules.scope,
             "api_domain": api_domain,
             "token_type": "Bearer",
@@ -181,47 +181,47 @@ class Accounts:
         }
         if new_token:
             answer["refresh_token"] = new_token
-        return _oauth(200, answer)
+        return _json(200, answer)
 
     def revoke(self, token: str) -> ApiReply:
         """Answer ``POST /oauth/v2/token/revoke``: a refresh token goes with its access tokens."""
         holder = self._refresh.pop(token, None)
         if holder is not None:
             self._end(holder)
-            return _oauth(200, {"status": "success"})
+            return _json(200, {"status": "success"})
         for holder in self._holders():
             if holder.live.pop(token, None) is not None:
                 self._dead.add(token)
-                return _oauth(200, {"status": "success"})
-        return _oauth(400, {"error": "invalid_code"})
+                return _json(200, {"status": "success"})
+        return _json(400, {"error": "invalid_code"})
 
     # -- what is kept -----------------------------------------------------------------------
 
-    def _holders(self) -> list[Holder]:
+    def _holders(self) -> list[TokenHolder]:
         return [*self._refresh.values(), *self._clients.values()]
 
-    def _keep(self, holder: Holder) -> str:
+    def _add_refresh_token(self, holder: TokenHolder) -> str:
         while len(self._refresh) >= self.rules.refresh_tokens:
             self._end(self._refresh.pop(next(iter(self._refresh))))
-        token = self._word()
+        token = self._new_token()
         self._refresh[token] = holder
         return token
 
-    def _end(self, holder: Holder) -> None:
+    def _end(self, holder: TokenHolder) -> None:
         self._dead.update(holder.live)
         holder.live.clear()
 
-    def _throttled(self, holder: Holder, now: float) -> bool:
-        asked = holder.asked
-        while asked and asked[0] <= now - self.rules.window:
-            asked.popleft()
-        if len(asked) >= self.rules.per_window:
+    def _throttled(self, holder: TokenHolder, now: float) -> bool:
+        requested = holder.requested
+        while requested and requested[0] <= now - self.rules.window:
+            requested.popleft()
+        if len(requested) >= self.rules.per_window:
             return True
-        asked.append(now)
+        requested.append(now)
         return False
 
-    def _give(self, holder: Holder, now: float) -> str:
-        token = self._word()
+    def _issue(self, holder: TokenHolder, now: float) -> str:
+        token = self._new_token()
         while len(holder.live) >= self.rules.live:
             oldest = next(iter(holder.live))
             del holder.live[oldest]
@@ -229,24 +229,24 @@ class Accounts:
         holder.live[token] = now + self.rules.life
         return token
 
-    def _word(self) -> str:
+    def _new_token(self) -> str:
         """Another token or code; they look alike."""
-        self.given += 1
-        return f"1000.{self._seed:08x}{self.given:024x}.{self.given * 2_654_435_761:032x}"
+        self._issued += 1
+        return f"1000.{self._seed:08x}{self._issued:024x}.{self._issued * 2_654_435_761:032x}"
 
 
-def _oauth(status: int, values: dict[str, Any]) -> ApiReply:
+def _json(status: int, values: dict[str, Any]) -> ApiReply:
     return ApiReply(status=status, code=None, body=ENCODER.encode(values))
 
 
 def denied(name: str) -> ApiReply:
     """No token: HTTP 200 with an ``error``, as the accounts server has it."""
-    return _oauth(200, {"error": name})
+    return _json(200, {"error": name})
 
 
 def throttled() -> ApiReply:
     """Too many tokens were asked for; the refresh token stays good."""
-    return _oauth(
+    return _json(
         400,
         {
             "error": "Access Denied",

@@ -41,7 +41,7 @@ def answer(ask: RequestContext, kind: Kind, end: End) -> ApiReply | None:
     words = "/".join(ask.tail)
     if len(ask.ids) == 2 and not ask.tail and ask.call.method == "DELETE":
         row = _row(ledger, end, ask.ids[1])
-        if row is None and _is_invoice(ask.found[1]):
+        if row is None and _is_invoice(ask.records[1]):
             raise ApiRefusal(404, 1002, "Nothing of this retainer was applied to that invoice.")
         if row is None:
             return None

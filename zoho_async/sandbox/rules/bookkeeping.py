@@ -64,7 +64,7 @@ class RulePlan(msgspec.Struct, frozen=True):
 
 def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to what moves money between documents, else None. Raises `ApiRefusal`."""
-    found = ask.found[0] if ask.found else None
+    found = ask.records[0] if ask.records else None
     document = end_of(found) if found is not None else None
     if found is None or document is None:
         return None

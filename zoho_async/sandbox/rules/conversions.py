@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing, texts
-from zoho_async.sandbox.api.render import statuses
+from zoho_async.sandbox.api.render import allowed_statuses
 from zoho_async.sandbox.data.resources import Home, homes
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.data.values import is_list
@@ -119,7 +119,7 @@ def show(store: Store, product: str, parent: End) -> None:
     state = collection.state(index)
     stands = orders.standing(store, product, parent, state)
     changed, taken = _after(store, product, conversion, parent, state)
-    words = statuses(collection)
+    words = allowed_statuses(collection)
     if taken in words or not taken:
         changed["status"] = orders.shown(stands, conversion.whole, taken)
     collection.change(index, changed)

@@ -32,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from zoho_async.sandbox.api.context import RecordRef
-from zoho_async.sandbox.api.render import statuses
+from zoho_async.sandbox.api.render import allowed_statuses
 from zoho_async.sandbox.api.verbs import status_after
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.store import Collection, Store
@@ -91,7 +91,7 @@ def check(
 
 def verb(store: Store, found: RecordRef, word: str, words: Sequence[str]) -> None:
     """What must happen before a verb of an order does its work. Raises `ApiRefusal`."""
-    status = status_after(words, statuses(found.collection)) if words else ""
+    status = status_after(words, allowed_statuses(found.collection)) if words else ""
     if not status:
         return
     state, end = found.collection.state(found.index), (word, found.id)

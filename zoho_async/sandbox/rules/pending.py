@@ -35,7 +35,7 @@ def answer(ask: RequestContext) -> ApiReply | None:
 
 
 def _added(ask: RequestContext) -> ApiReply:
-    found = ask.found[0]
+    found = ask.records[0]
     assert found is not None
     state = found.collection.state(found.index)
     name, lines = lines_of(state)
@@ -64,7 +64,7 @@ def _id(rows: Collection) -> str:
 
 
 def _taken_out(ask: RequestContext) -> ApiReply | None:
-    found, row = ask.found[0], ask.found[1]
+    found, row = ask.records[0], ask.records[1]
     assert found is not None
     state = found.collection.state(found.index)
     name, lines = lines_of(state)

@@ -20,7 +20,7 @@ from zoho_async.sandbox.rules.settlement import ApplicationLedger, End, end_of
 def _refund_of(ask: RequestContext) -> tuple[Kind, End] | None:
     """The source whose refund a call writes."""
     shape = [part for part in ask.facts.path.split("/") if part]
-    source = ask.found[0] if ask.found else None
+    source = ask.records[0] if ask.records else None
     document = end_of(source) if source is not None and "refunds" in shape[2:3] else None
     return document if document is not None and document[0].role != "debt" else None
 

@@ -46,7 +46,7 @@ def answer(ask: RequestContext) -> ApiReply | None:
     by_charge = unbilled.answer(ask)
     if by_charge is not None:
         return by_charge
-    found = ask.found[0] if ask.found else None
+    found = ask.records[0] if ask.records else None
     if found is None or found.home.path != HOME or found.home.product != _PRODUCT:
         return None
     state = found.collection.state(found.index)

@@ -35,7 +35,7 @@ LINES: Final = "unbilled_charge_items"
 
 def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to a charge that is put as unbilled, else None. Raises `ApiRefusal`."""
-    found = ask.found[0] if ask.found else None
+    found = ask.records[0] if ask.records else None
     if found is None or not is_wanted(ask) or ask.tail not in (["charge"], ["buyonetimeaddon"]):
         return None
     lines = charged(ask)

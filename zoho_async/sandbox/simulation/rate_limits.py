@@ -103,7 +103,7 @@ class RateLimiter:
         return found
 
     def arrive(self, name: str, now: float) -> LimitRefusal | None:
-        """RateLimiter an arrival: None counts it and lets it in (call `leave` when it is answered)."""
+        """Count or refuse an arrival: None counts it and lets it in (call `leave` when it is answered)."""
         account = self.account(name)
         refused = self._refusal(account, now)
         if refused is not None:
