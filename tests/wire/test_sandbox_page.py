@@ -78,7 +78,7 @@ async def test_the_page_shows_records_calls_limits_and_faults() -> None:
             "HTTP 503, code 1000",
             "HTTP 429, code 44",
         ),
-        *("1 of 1", "0 of any", "the connection closes without an answer", "books.invoices"),
+        *("1 of 1", "0 of any", "the connection closes without a reply", "books.invoices"),
         *("/books/v3/nothing/<b>", f"export ZOHO_BASE_URL={box.url}"),
     ):
         assert shown in page.text

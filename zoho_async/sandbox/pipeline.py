@@ -1,10 +1,15 @@
-"""How a request travels through the sandbox.
+"""Handle one request: from its arrival to the reply.
 
-Lag on the way in - arrival (judged by the limits and recorded) - fault, if a rule wants one -
-token - organization - the API over the store - lag on the way out - reply. Work takes effect at the
-arrival; only the answer is late. A request that was refused for its limits was neither looked at
-nor carried out. One that no description knows is refused as Zoho refuses it, kept in ``unknown``
-and logged as a warning: a wrong client must not go unnoticed.
+Model
+    The steps of an API request are: inbound delay, arrival (recorded and checked against the
+    limits), fault (if a rule matches), token, organization, API over the store, reply delay, reply.
+
+Invariant
+    A write takes effect at the arrival; only its reply is late. A request over the limits has no
+    effect and its body is not read.
+
+A request that no specification describes gets Zoho's error, is kept in ``unknown``, and is logged
+as a warning, so that a wrong client is noticed.
 """
 
 from __future__ import annotations
@@ -41,10 +46,14 @@ _HANGS_UP: Final = frozenset({"drop", "drop_undone", "reset", "reset_undone", "s
 
 
 class Arrival(msgspec.Struct):
-    """One API request that reached the sandbox; status 0 and code None until it is answered.
+    """One API request that reached the sandbox.
 
-    ``time`` is the sandbox's clock in seconds; ``organization`` is None where none was named.
-    ``fault`` is the kind of the fault that spoilt it, or "".
+    Attributes:
+        time: the sandbox's clock, in seconds.
+        organization: the organization that the request names, or None.
+        status: HTTP status of the reply; 0 until it is answered, or if the connection was closed.
+        code: Zoho's code in the reply, None until it is answered.
+        fault: the kind of the fault that affected the request, or "".
     """
 
     time: float
@@ -132,7 +141,7 @@ async def _dispatch(box: Sandbox, call: ApiCall, arrival: Arrival) -> ApiReply:
 async def _shift(
     box: Sandbox, call: ApiCall, arrival: Arrival, fault: Fault, reply: ApiReply
 ) -> None:
-    """Make ``reply`` the page that it is after rows were put before the one that came first."""
+    """Change ``reply`` to the page as it is after rows were inserted before the first page."""
     number = arrival.query.get("page", "1")
     if reply.page is None or not number.isdecimal() or int(number) < 2:
         return
@@ -143,7 +152,7 @@ async def _shift(
 
 
 def _end_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
-    """Carry out a fault that ends tokens; whether it is one (the request then meets its work)."""
+    """End tokens if the fault does so. Returns whether it did; the request then continues."""
     if fault.kind == "dead_token":
         box.accounts.end(request.headers.get("Authorization", "").removeprefix(_SCHEME))
     elif fault.kind == "revoked_grant":
@@ -156,7 +165,7 @@ def _end_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
 def _authorize(
     box: Sandbox, request: web.BaseRequest, arrival: Arrival
 ) -> tuple[str, tuple[str, ...]]:
-    """The product and the path below its base, if token and organization are right."""
+    """Check token and organization. Returns the product and the path below its base."""
     place = split_path(request.path)
     if place is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
@@ -197,12 +206,12 @@ def _check_token(
 
 
 def is_accounts_path(path: str) -> bool:
-    """Whether the accounts server answers this path."""
+    """Return whether the accounts server handles this path."""
     return path.startswith("/oauth/") or path in (pages.SELF_CLIENT, legacy.CREATE)
 
 
 async def accounts(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer as the accounts server: tokens, their revocation, and the pages a person sees."""
+    """Answer a request to the accounts server: tokens, revocation, and its pages."""
     fault = box.rules.pick(request.method, request.path, box.clock.now())
     if fault is not None and fault.kind == "drop_unread":
         return hang_up(request)
@@ -234,7 +243,7 @@ def _account_reply(box: Sandbox, request: web.BaseRequest, values: Mapping[str, 
             return ApiReply(status=404, code=None, body=b"{}")
 
 
-# -- what both need -----------------------------------------------------------------------------
+# -- helpers -------------------------------------------------------------------------------------
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -266,7 +275,7 @@ def _limit_reply(box: Sandbox, refused: LimitRefusal) -> ApiReply:
 
 
 def _scope_allows(granted: str, needed: str) -> bool:
-    """Whether scopes like ``ZohoBooks.invoices.ALL`` allow one like ``ZohoBooks.invoices.READ``."""
+    """Return whether the granted scopes include ``needed``, directly or by ``.ALL``."""
     scopes = {scope.strip().lower() for scope in granted.split(",")}
     wanted = needed.lower()
     return not wanted or wanted in scopes or f"{wanted.rpartition('.')[0]}.all" in scopes

@@ -1,8 +1,8 @@
-"""Paths that end with words which are no home: verbs, settings, things that a record has one of.
+"""Paths that end with words after a record: actions, settings, and values of a record.
 
-A verb changes its record. A thing (a preference, the text of an email) is kept under its path and
-read there. An operation whose answer is a record of another home has made that record there (those
-that put an invoice together are in `instant`).
+An action changes its record. A value (a preference, the text of an email) is kept under its path
+and read there. An operation whose reply is a record of another collection creates it there.
+`billing_runs` has those that build an invoice.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiReply, success
 from zoho_async.sandbox.rules import bookkeeping
 
-#: Where a record keeps what other systems call it.
+#: Fields with the ids of other systems.
 _FOREIGN: Final = ("reference_id", "zcrm_account_id", "zcrm_contact_id", "crm_reference_id")
-#: The key of an answer that tells what became of each of many.
+#: The key of a reply that lists the outcome of each record.
 _OUTCOMES: Final = "data"
 
 
 def answer_action(context: RequestContext) -> ApiReply:
-    """The path ends with words that are no home."""
+    """Answer a path that ends with words that are not a collection."""
     call, facts, record = context.call, context.facts, context.record
     if facts.answer == "file" or (call.method == "GET" and wants_print(call)):
         return document_reply(context, record)
@@ -69,7 +69,7 @@ def answer_action(context: RequestContext) -> ApiReply:
 
 
 def _action_reply(context: RequestContext, record: RecordRef | None) -> ApiReply:
-    """An answer about a record, or about a thing that is kept under its path."""
+    """Reply about a record, or about a value that is kept under the path."""
     facts, call = context.facts, context.call
     message = "success" if call.method == "GET" else reply_message(context)
     status = reply_status(context)
@@ -88,7 +88,7 @@ def _action_reply(context: RequestContext, record: RecordRef | None) -> ApiReply
 
 
 def _implied_record(context: RequestContext) -> RecordRef | None:
-    """The record that ``/users/me`` or ``/customers/reference/{reference_id}`` means."""
+    """Find the record of ``/users/me`` or ``/customers/reference/{reference_id}``."""
     home = context.homes.by_noun.get(context.facts.key)
     if home is None or context.call.parts[0] != home.path[0]:
         return None
@@ -105,7 +105,7 @@ def _implied_record(context: RequestContext) -> RecordRef | None:
 def _create_elsewhere(
     context: RequestContext, record: RecordRef | None, body: Record
 ) -> ApiReply | None:
-    """An operation that answers a record of another home has made it there."""
+    """Create the record if the reply is a record of another collection, else return None."""
     facts = context.facts
     if context.call.method != "POST" or facts.answer != "record":
         return None
@@ -128,7 +128,7 @@ def _create_elsewhere(
 
 
 def _record_in_query(context: RequestContext) -> RecordRef | None:
-    """The record that the query names as what another is made of."""
+    """Return the record that the query names as the source of a new one."""
     for name, value in context.call.params.items():
         for home in context.homes.for_name(name):
             collection = context.store.at(home, ())
@@ -140,7 +140,7 @@ def _record_in_query(context: RequestContext) -> RecordRef | None:
 
 
 def _apply_change(context: RequestContext, record: RecordRef, body: Mapping[str, Any]) -> None:
-    """Do what the words after a record say."""
+    """Apply the words after a record to it."""
     collection = record.collection
     state = collection.state(record.index)
     body = bookkeeping.kept(record.home, body)

@@ -1,15 +1,19 @@
-"""Invoices and bills that the sandbox itself puts together, and payments that it collects.
+"""Invoices and bills that the sandbox builds, and payments that it collects.
 
-Out of a sales order, of estimates, of projects, of an unbilled charge, or of what a subscription is
-charged at once: each takes what the rules say is left of it, and what comes of that (statuses,
-figures, what is billed once) is as for an invoice that a caller wrote. Many are made one by one;
-one refusal spares the others.
+The sources are a sales order, estimates, projects, an unbilled charge, and what a subscription is
+charged at once. Each invoice takes what is left of its source. Statuses and totals then follow as
+for an invoice that a caller wrote. Several are created one by one, and one error does not stop the
+others.
 
-Not known, and chosen: what an invoice carries over besides lines (see `_CARRIED`), whole even where
-part of an order was invoiced before; that it is a draft, dated today; that its number is the next
-one; that collecting a charge pays the whole balance at once and never fails. Invoices are mapped
-with sales orders (``/invoices/mapwithorder``) by no rule: the description does not say which order
-is meant.
+Unknown, and chosen here:
+
+- which fields other than lines an invoice takes over (`_CARRIED`): all of them, even if part of an
+  order was invoiced before
+- the invoice is a draft, dated today, with the next number
+- collecting a charge pays the whole balance at once and never fails
+
+Mapping invoices to sales orders (``/invoices/mapwithorder``) has no rule, because the specification
+does not say which order is meant.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from zoho_async.sandbox.rules import billables, conversions, unbilled
 from zoho_async.sandbox.rules.amounts import exact, work_out
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, today
 
-#: What an invoice takes over from an order, besides its lines.
+#: The fields that an invoice takes over from an order, in addition to its lines.
 _CARRIED: Final = (
     *("customer_id", "customer_name", "currency_id", "exchange_rate", "reference_number"),
     *("discount", "discount_type", "is_discount_before_tax", "is_inclusive_tax"),
@@ -36,7 +40,7 @@ _CARRIED: Final = (
 
 
 def answer(context: RequestContext) -> ApiReply | None:
-    """The answer to an operation that makes such invoices, else None. Raises `ApiRefusal`."""
+    """Answer an operation that builds invoices, else return None. Raises `ApiRefusal`."""
     match context.call.method, context.facts.path:
         case "POST", "/invoices/fromsalesorder":
             made = _invoice_order(context, ("salesorders", context.call.params["salesorder_id"]))
@@ -90,7 +94,7 @@ def _invoice_subscription(context: RequestContext) -> RecordRef:
 
 
 def _draft_bill(context: RequestContext) -> ApiReply:
-    """What is left of purchase orders, as the body of a bill that is not made yet."""
+    """Return what is left of purchase orders as the body of a bill, without creating it."""
     ids = requested_ids(context) or []
     bill: dict[str, Any] = {"purchaseorder_ids": ids, "line_items": []}
     for one in ids:
@@ -127,7 +131,7 @@ def _create_invoice(
 
 
 def _collect(context: RequestContext) -> ApiReply:
-    """Pay the whole balance of an invoice."""
+    """Create a payment of the whole balance of an invoice."""
     found = _first_record(context)
     invoice = found.collection.state(found.index)
     balance = exact(invoice.get("balance"))

@@ -1,8 +1,7 @@
-"""The modules of Books that are written by hand: contacts, items, invoices, projects.
+"""The hand-written modules of Books: contacts, items, invoices, projects.
 
-Their records hold together beyond what the description says (totals, balances, custom fields), and
-so do their rules: names and numbers that are unique, contacts that have documents. All else about
-them is answered as for every other home (`api`).
+Their records have rules that the specification does not have: totals, balances, custom fields,
+unique names and numbers, contacts that cannot be deleted. `dispatch` handles everything else.
 """
 
 from __future__ import annotations
@@ -24,10 +23,7 @@ _MOST_ITEM_IDS: Final = 100
 
 
 def answer(context: RequestContext) -> ApiReply | None:
-    """The answer to what the hand-written modules have rules for, else None.
-
-    Raises `ApiRefusal`.
-    """
+    """Answer an operation of a hand-written module, else return None. Raises `ApiRefusal`."""
     facts = context.facts
     if facts.name == "books.items.list_details":
         return _item_details(context)
@@ -50,7 +46,7 @@ def answer(context: RequestContext) -> ApiReply | None:
 
 
 def check_removal(store: Store, found: RecordRef) -> None:
-    """Refuse to remove what must stay, as a contact that documents name. Raises `ApiRefusal`."""
+    """Raise `ApiRefusal` for a record that cannot be deleted, such as a contact with invoices."""
     bookkeeping.check_removal(store, found)
     if found.home.name == "books.contacts" and _has_documents(store, found.collection, found.index):
         raise ApiRefusal(
@@ -65,7 +61,7 @@ def _first_record(context: RequestContext) -> RecordRef:
 
 
 def _item_details(context: RequestContext) -> ApiReply:
-    """Several items at once, in full; ids that are not there are left out."""
+    """Answer with several full items. Unknown ids are left out."""
     items = context.store.collection("books.items")
     wanted = [each for each in context.call.params.get("item_ids", "").split(",") if each]
     if not 0 < len(wanted) <= _MOST_ITEM_IDS:
@@ -114,7 +110,7 @@ def _update(context: RequestContext, collection: Collection, index: int) -> ApiR
 
 
 def _upsert(context: RequestContext, collection: Collection) -> ApiReply:
-    """PUT without an id: the record whose unique custom field has the value that is named."""
+    """Update the record whose unique custom field has the value in the headers, or create it."""
     headers = context.call.headers
     field = headers.get("X-Unique-Identifier-Key", "")
     value = headers.get("X-Unique-Identifier-Value", "")
@@ -162,13 +158,13 @@ def _has_documents(store: Store, contacts: Collection, index: int) -> bool:
     return any(record["customer_id"] == contact["contact_id"] for record in written)
 
 
-# -- the rules of the modules --------------------------------------------------------------------
+# -- module rules --------------------------------------------------------------------------------
 
 
 def _apply_module_rules(
     store: Store, collection: Collection, fields: Record, index: int | None
 ) -> Record:
-    """The rules of the modules: names and numbers that are there already, ids that are not."""
+    """Check that names and numbers are new and that ids exist."""
     match collection.resource.name:
         case "books.contacts":
             _unique(collection, fields, index, "contact_name", 3062, "The contact already exists.")

@@ -1,4 +1,4 @@
-"""The same done to many records: each has its own outcome, and one refusal spares the others."""
+"""Run an action on many records. Each has its own outcome, and one error does not stop the rest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zoho_async.sandbox.rules import bookkeeping
 
 
 def requested_ids(context: RequestContext) -> list[str] | None:
-    """The ids in the query that say which records are meant, or None."""
+    """Return the ids of the records in the query, or None."""
     for field in context.facts.query:
         many = field.name.endswith("_ids") or (field.required and field.name.endswith("_id"))
         if many and field.name in context.call.params and context.call.params[field.name]:
@@ -34,7 +34,7 @@ def requested_ids(context: RequestContext) -> list[str] | None:
 
 
 def home_of_requested(context: RequestContext) -> Home | None:
-    """Whose records the ids in the query are: those of the path's own home, if they may be."""
+    """Return the collection of the ids in the query, preferably that of the path."""
     paths = (tuple(context.tail[:length]) for length in range(len(context.tail), 0, -1))
     own = next(
         (context.homes.by_path[path] for path in paths if path in context.homes.by_path), None
@@ -50,7 +50,7 @@ def home_of_requested(context: RequestContext) -> Home | None:
 
 
 def ids_in_body(context: RequestContext, home: Home) -> list[str]:
-    """The ids of the records of a home that a body names."""
+    """Return the ids of records of a collection in a body."""
     body = context.call.body
     if ROWS in body:
         return [str(each[home.id_field]) for each in body[ROWS] if each.get(home.id_field)]
@@ -63,7 +63,7 @@ def ids_in_body(context: RequestContext, home: Home) -> list[str]:
 
 
 def change_many(context: RequestContext, home: Home, ids: Sequence[str]) -> ApiReply:
-    """Do what the path says to many records of a home."""
+    """Run the action of the path on many records of a collection."""
     collection = context.store.at(home, context.ids[: home.parents])
     body = accept_fields(context.facts, context.call.body, whole=False)
     do = functools.partial(_do_to, context, home, collection, body=body)
@@ -77,7 +77,7 @@ def apply_to_each(
     do: Callable[[str], object],
     message: str,
 ) -> ApiReply:
-    """Do something for each id; each outcome has its own code, and ``message`` if it is good."""
+    """Call ``do`` for each id and reply with the outcomes. Successes have ``message``."""
     outcomes: dict[tuple[int, str], list[str]] = {}
     for record_id in ids:
         try:
@@ -87,7 +87,7 @@ def apply_to_each(
         else:
             outcomes.setdefault((0, message), []).append(record_id)
     rows = [
-        {"code": code, "message": told, "ids": those} for (code, told), those in outcomes.items()
+        {"code": code, "message": text, "ids": those} for (code, text), those in outcomes.items()
     ]
     return _outcomes(context, home, context.store.at(home, context.ids[: home.parents]), rows)
 
@@ -95,7 +95,7 @@ def apply_to_each(
 def _do_to(
     context: RequestContext, home: Home, collection: Collection, record_id: str, body: Record
 ) -> None:
-    """Do to one record what is asked for many. Raises `ApiRefusal`."""
+    """Run the action on one record. Raises `ApiRefusal`."""
     index = collection.find(record_id)
     if index is None:
         raise missing(collection, home)
@@ -117,7 +117,7 @@ def _do_to(
 
 
 def _row_of(body: Record, home: Home, record_id: str) -> Record:
-    """What a body that is a list says of one record."""
+    """Return the row for one record in a body that is a list."""
     rows: list[Record] = body.get(ROWS) or []
     nothing: Record = {}
     return next((row for row in rows if str(row.get(home.id_field)) == record_id), nothing)
@@ -138,8 +138,8 @@ def _outcomes(
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)
         states = [collection.state(index) for index in indexes if index is not None]
-        told = [resource.tell(holder.fields, state) for state in states]
-        return success(message, {holder.name: told}, status=reply_status(context))
+        shown = [resource.tell(holder.fields, state) for state in states]
+        return success(message, {holder.name: shown}, status=reply_status(context))
     sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {
         "errors": bad,

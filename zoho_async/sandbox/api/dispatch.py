@@ -1,12 +1,14 @@
-"""The API of the four products over a store: from a call to its answer, by the description.
+"""Run an API call against a store, as the specification of its operation says.
 
-A path says what is meant (see `homes`): the name of a record at its end reads, changes or removes
-that record; a home at its end lists it or makes a record in it; other words after a record are a
-verb (see `verbs`), or a thing that the record has one of, kept under its path. Words under a home
-with ids in the query are the same verb for many. An operation whose answer is a record of another
-home makes one there. Limits, tokens and organizations were checked before a call comes here.
+How a path is read (`data.resources` has the collections):
 
-What a reply holds is told in the kinds that the operation's own reply is described with.
+- an id at its end: read, change or delete that record
+- a collection at its end: list it, or create a record in it
+- other words after a record: an action (`verbs`), or a value of the record that is kept by path
+- words after a collection, with ids in the query: the same action on each record
+
+An operation whose reply is a record of another collection creates one there. The field types of a
+reply are those of its specification. Limits, tokens and organizations are checked before.
 """
 
 from __future__ import annotations
@@ -42,16 +44,15 @@ _MOST_AT_ONCE: Final = 100
 
 
 def find_operation(product: str, method: str, parts: Sequence[str]) -> OperationFacts | None:
-    """The operation of the description that a request asks for, if there is one."""
+    """Return the operation of a request, or None."""
     found = route(product, method, parts)
     return found.facts if found is not None else None
 
 
 async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> ApiReply:
-    """Answer a call for ``store``'s organization; ``every`` are all of the user's, to which
-    one that is made is added.
+    """Answer a call for the organization of ``store``. Raises `ApiRefusal`.
 
-    Raises `ApiRefusal`.
+    ``every`` has the stores of all organizations. A new organization is added to it.
     """
     found = route(call.product, call.method, call.parts)
     if found is None and (known := answer_document(call, store)) is not None:
@@ -96,7 +97,7 @@ async def _answer(context: RequestContext) -> ApiReply:
 
 
 def _takes_rows(facts: OperationFacts) -> bool:
-    """Whether a body may be a list: custom fields, and many records at once."""
+    """Return whether a body may be a list: for custom fields and bulk operations."""
     return facts.path.endswith("/customfields") or ".bulk_" in facts.name
 
 
@@ -117,7 +118,7 @@ async def _answer_list(context: RequestContext) -> ApiReply:
 
 
 def _answer_by_ids(context: RequestContext) -> ApiReply | None:
-    """The records whose ids the query must name, in full; ids that are not there are left out."""
+    """Answer with the full records of the ids in the query. Unknown ids are left out."""
     facts = context.facts
     for field in facts.query:
         known = context.homes.for_name(field.name.removesuffix("s"))
@@ -135,7 +136,7 @@ def _answer_by_ids(context: RequestContext) -> ApiReply | None:
 
 
 def _answer_record(context: RequestContext) -> ApiReply:
-    """The path ends with the name of a record."""
+    """Answer a path that ends with the id of a record."""
     found, call, facts = context.records[-1], context.call, context.facts
     if found is None or found.home.parents < len(context.ids) - 1:
         return answer_action(context)
@@ -158,7 +159,7 @@ def _answer_record(context: RequestContext) -> ApiReply:
 
 
 def _answer_home(context: RequestContext, home: Home) -> ApiReply | None:
-    """The path is a home: a record is made, changed by its unique field, or many are changed."""
+    """Answer a path that is a collection: create, upsert, or change several records."""
     call, facts = context.call, context.facts
     ids = requested_ids(context)
     match call.method:
@@ -200,15 +201,15 @@ def _create(context: RequestContext, home: Home, collection: Collection) -> ApiR
 
 
 def _elements_of(context: RequestContext) -> list[Record]:
-    """The records that a body asks for where it holds a list of them, and little beside it."""
+    """Return the records of a body that is mainly a list of them, else []."""
     body, fields = context.call.body, context.facts.body
     if context.facts.answer == "record" or len(fields) > 2:
         return []
     whole = accept_fields(context.facts, body, whole=True)
     lists = [each.name for each in fields if each.kind == "list" and each.fields]
-    beside = {name: value for name, value in whole.items() if name not in lists}
+    shared = {name: value for name, value in whole.items() if name not in lists}
     rows: list[Record] = []
     for name in lists:
         elements: list[Any] = whole.get(name) or []
-        rows += [beside | each for each in elements if is_object(each)]
+        rows += [shared | each for each in elements if is_object(each)]
     return rows

@@ -1,10 +1,12 @@
-"""Documents of records: uploads that are kept and given back, and what Zoho would print.
+"""Attachments and documents: uploads, and the files that Zoho would print.
 
-A record has any number of attachments. Each is a document with an id, in ``documents`` of the
-record as its single read tells it. What stands under ``/attachment`` is the last of them: another
-upload adds one, a deletion takes the last away. Each is given back by its id, under
-``/documents/{document_id}`` and below its record. For bills and purchase orders with several,
-``/attachment`` answers their names and ids in JSON, as was seen live.
+Model
+    A record has any number of attachments. Each is a document with an id, listed in ``documents``
+    of the full record. ``/attachment`` is the last one: an upload adds one, and a deletion removes
+    the last. A document is available under ``/documents/{document_id}`` and under its record.
+
+For bills and purchase orders with several attachments, ``/attachment`` returns their names and ids
+as JSON, as was seen live.
 """
 
 from __future__ import annotations
@@ -24,12 +26,12 @@ from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, invalid_field, success
 
-#: The fields of forms that files come in; descriptions have some of them among the query.
+#: Form fields for files. Some specifications list them as query parameters.
 UPLOADS: Final = frozenset({"attachment", "receipt", "image", "doc", "back_image", "file"})
 _MOST_PRINTED: Final = 25
-#: Where several attachments are answered as metadata.
+#: Collections that return several attachments as JSON.
 _LISTS_ATTACHMENTS: Final = frozenset({"bills", "purchaseorders"})
-#: The products in which documents are known to be had by their id alone.
+#: Products that are known to return documents by id alone.
 _BY_ID: Final = frozenset({"books", "inventory"})
 
 
@@ -44,7 +46,7 @@ def is_upload(facts: OperationFacts) -> bool:
 
 
 def save_uploads(context: RequestContext) -> ApiReply:
-    """Keep what was uploaded under the path; where records have documents, it is one of them."""
+    """Keep the uploaded files under the path, and as documents of the record."""
     if not context.call.form.files:
         wanted = next(field.name for field in context.facts.query if field.name in UPLOADS)
         raise invalid_field(wanted)
@@ -66,7 +68,7 @@ def save_uploads(context: RequestContext) -> ApiReply:
 
 
 def _add_document(context: RequestContext, file: File) -> Record:
-    """Keep a file as a document of its record; what is told of it."""
+    """Keep a file as a document of its record. Returns its row."""
     row: Record = {"file_name": file.name, "file_size": len(file.content), "file_type": "pdf"}
     product, above = context.call.product, context.call.path.rpartition("/")[0]
     shelf = context.homes.at(
@@ -84,7 +86,7 @@ def _add_document(context: RequestContext, file: File) -> Record:
 
 
 def _documents(context: RequestContext) -> list[Record]:
-    """The attachments of the record that the path names, the last one last."""
+    """Return the attachments of the record in the path, in order."""
     found = context.records[-1] if context.records else None
     held = found.collection.state(found.index).get("documents") if found is not None else None
     return list(held) if is_list(held) else []
@@ -100,7 +102,7 @@ def _set_documents(found: RecordRef | None, rows: Sequence[Record]) -> None:
 
 
 def remove_last_attachment(context: RequestContext) -> bool:
-    """Take the last attachment away where the path asks for that; whether it does."""
+    """Remove the last attachment if the path is ``/attachment``. Returns whether it did."""
     rows = _documents(context)
     if context.tail != ["attachment"] or not rows:
         return False
@@ -121,13 +123,13 @@ def remove_last_attachment(context: RequestContext) -> bool:
 
 
 def forget_document(store: Store, product: str, above: str, document_id: str) -> None:
-    """A document is gone, under its id alone and below its record, whose path is ``above``."""
+    """Remove a document under its id and under its record, whose path is ``above``."""
     store.forget(product, f"/documents/{document_id}")
     store.forget(product, f"{above}/documents/{document_id}")
 
 
 def purge_document(context: RequestContext) -> None:
-    """Where a document of a record was deleted by its id, it is gone everywhere."""
+    """After a document is deleted by id, remove its other copies too."""
     call = context.call
     if call.method != "DELETE" or call.parts[-2:-1] != ("documents",) or len(call.parts) < 4:
         return
@@ -150,7 +152,7 @@ def purge_document(context: RequestContext) -> None:
 
 
 def answer_document(call: ApiCall, store: Store) -> ApiReply | None:
-    """The answer to ``GET /documents/{document_id}``, which is described nowhere; else None."""
+    """Answer ``GET /documents/{document_id}``, which no specification describes, else None."""
     if call.method != "GET" or call.parts[:1] != ("documents",) or len(call.parts) != 2:
         return None
     kept = store.file(call.product, call.path) if call.product in _BY_ID else None
@@ -160,12 +162,12 @@ def answer_document(call: ApiCall, store: Store) -> ApiReply | None:
 
 
 def document_reply(context: RequestContext, record: RecordRef | None) -> ApiReply:
-    """A file that was kept under the path, or what Zoho would print."""
+    """Answer with the file kept under the path, or with a printed document."""
     call = context.call
     rows = _documents(context) if context.tail == ["attachment"] else []
     if len(rows) > 1 and call.parts[0] in _LISTS_ATTACHMENTS:
-        told = [{name: row[name] for name in ("document_id", "file_name")} for row in rows]
-        return success("success", {"documents": told})
+        shown = [{name: row[name] for name in ("document_id", "file_name")} for row in rows]
+        return success("success", {"documents": shown})
     kept = context.store.file(call.product, call.path)
     if kept is not None:
         return _file_reply(kept.content_type, kept.name, kept.content)
@@ -198,7 +200,7 @@ def _file_reply(content_type: str, name: str, content: bytes) -> ApiReply:
 
 
 def disposition(name: str) -> str:
-    """The header that tells a file's name: plain in ASCII, and encoded where there is more."""
+    """Return the header for a file name: plain ASCII, with an encoded form if needed."""
     plain = name.encode("ascii", "replace").decode().replace("\\", "\\\\").replace('"', '\\"')
     plain = "".join(each for each in plain if each.isprintable())
     encoded = "" if name.isascii() else f"; filename*=UTF-8''{quote(name, safe='')}"

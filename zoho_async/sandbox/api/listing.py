@@ -1,8 +1,8 @@
-"""Which rows a list answers, in which order, and what its ``page_context`` says.
+"""Lists: which rows, in which order, and the ``page_context``.
 
-What may be asked stands in the description: the filters with their variants, what a list may be
-sorted by, whether it counts. A parameter that no description names is ignored, as Zoho ignores
-it; one that is named and has an impossible value is refused with code 2.
+The specification names the filters and their variants, the sort columns, and whether a list counts
+its rows. Parameters that no specification names are ignored, as Zoho does. A named parameter with an
+invalid value is refused with code 2.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A list's question, understood: page, order, and the filters as (parameter, value)."""
+    """The parsed parameters of a list. ``filters`` are pairs of parameter and value."""
 
     page: int
     per_page: int
@@ -66,7 +66,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_query(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
-    """Read a list's parameters. Raises `ApiRefusal` (code 2) for what cannot be."""
+    """Parse the parameters of a list. Raises `ApiRefusal` (code 2) for an invalid value."""
     known = {field.name: field for field in facts.query}
     for field in facts.query:
         known |= {variant: field for variant in field.variants if variant not in known}
@@ -104,9 +104,9 @@ def parse_query(collection: Rows, facts: OperationFacts, params: Mapping[str, st
 
 
 def check(facts: OperationFacts, params: Mapping[str, str], files: frozenset[str]) -> None:
-    """Refuse a call whose query lacks what is required or has what cannot be; files are no query.
+    """Raise `ApiRefusal` (code 2) for a missing or invalid query parameter.
 
-    Raises `ApiRefusal` (code 2).
+    ``files`` are names of parameters that arrive as files.
     """
     for field in facts.query:
         value = params.get(field.name, "")
@@ -117,7 +117,7 @@ def check(facts: OperationFacts, params: Mapping[str, str], files: frozenset[str
 
 
 async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiReply:
-    """The page that a query asks for; all rows at once where the list has no pages."""
+    """Answer with the page of a query, or with all rows if the list has no pages."""
     order = await _order(collection, query)
     key = facts.key
     if not facts.paged:
@@ -158,7 +158,7 @@ def _page_context(collection: Rows, query: Query, count: int, first: int) -> dic
 
 
 async def _order(collection: Rows, query: Query) -> list[int] | range:
-    """The numbers of the rows that pass, in order; remembered until something is written."""
+    """Return the indexes of the matching rows in order. Cached until the next write."""
     natural = query.sort_column == "created_time"
     plain = not query.filters and query.filter_by == "Status.All"
     if natural and plain:
@@ -189,7 +189,7 @@ async def _sorted_indexes(collection: Rows, query: Query) -> list[int]:
         if number % _ROWS_BETWEEN_YIELDS == 0:
             await asyncio.sleep(0)
             if collection.version != version:
-                return []  # written meanwhile: the caller begins again
+                return []  # the collection changed: the caller starts again
         record = _LazyRecord(collection, index)
         if all(test(record) for test in tests):
             keys.append((_sort_key(record[query.sort_column]), index))
@@ -201,7 +201,7 @@ async def _sorted_indexes(collection: Rows, query: Query) -> list[int]:
 
 
 class _LazyRecord(Record):
-    """A record's row, and its detail only where a field is not in the row."""
+    """A record's row. The detail is built only if a field is not in the row."""
 
     def __init__(self, collection: Rows, index: int) -> None:
         super().__init__(collection.row(index))
@@ -271,7 +271,7 @@ def _number(name: str, value: str) -> Decimal:
 
 
 def _test(collection: Rows, name: str, value: str) -> Test:
-    """Whether a record passes ``name=value``."""
+    """Return the test of ``name=value`` for a record."""
     if name == "last_modified_time":
         since = _timestamp(name, value)
         return lambda record: datetime.fromisoformat(record["last_modified_time"]) >= since
@@ -295,7 +295,7 @@ def _split_suffix(name: str) -> tuple[str, str]:
 
 
 def _values(record: Record, field: str) -> list[Any]:
-    """What a record has under a filter's name: its own field, or that of its lines or addresses."""
+    """Return the values that a filter compares: of the record, its lines or its addresses."""
     if field == "created_date":
         return [record["created_time"][:10]]
     if field in ("item_id", "item_name", "item_description"):

@@ -1,16 +1,20 @@
-"""Organizations: those that the user belongs to, told by every product; the list is not paged.
+"""Organizations: list, read, create and change them, in all four products.
 
-One that is made by a call belongs to the user too: it is listed, read, changed and called for by
-its id from then on, in all four products, has limits of its own (as each organization has, under
-the sandbox's one set of rules) and touches no other. It is kept with the records.
+A created organization belongs to the user. It is then listed, and its id works in all four products.
+It has its own limits, under the same rules as the others, and is kept in the sandbox's file.
 
-Known from descriptions: what a body must hold (``name``, ``currency_code``, ``time_zone``,
-``portal_name``), the months, how a portal may be called, and that the user who makes it is its
-admin. Not known, and chosen: it begins with that user and its base currency as records, and with
-nothing else (Zoho gives a chart of accounts, which no document lists); its plan is the free one;
-several may have one name, or one portal's; moments of its records are told in the sandbox's time
-zone, not in its own. There are at most `MAX_ORGANIZATIONS` of them, so that a program that makes one in a loop
-fills no memory; Zoho's own bound is not documented.
+Known from the specification: the required fields (``name``, ``currency_code``, ``time_zone``,
+``portal_name``), the months, the form of portal names, and that the creator becomes an admin.
+
+Unknown, and chosen here:
+
+- it starts with that user and its base currency only (Zoho also creates a chart of accounts, which
+  no document lists)
+- its plan is the free one
+- several organizations may have the same name or portal name
+- times of its records are in the sandbox's time zone
+- at most `MAX_ORGANIZATIONS` exist, so that a program that creates them in a loop does not fill the
+  memory; Zoho's limit is not documented
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ from zoho_async.sandbox.records import organizations
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply, invalid_field, success
 
-#: All organizations of a sandbox.
+#: The most organizations of a sandbox.
 MAX_ORGANIZATIONS: Final = 500
 _COLLECTION: Final = "organizations"
 _FIRST_ID: Final = 60_000_001
@@ -47,7 +51,7 @@ _FIELDS: Final = decoder_of(dict[str, Any], float_hook=Decimal)
 def answer(
     call: ApiCall, facts: OperationFacts, own: Store, every: MutableSequence[Store]
 ) -> ApiReply | None:
-    """The answer to what is asked of organizations themselves, else None. Raises `ApiRefusal`."""
+    """Answer an operation on organizations, else return None. Raises `ApiRefusal`."""
     if facts.answer == "list" and facts.row_id == "organization_id":
         return success("success", {facts.key: [_row(each, every, facts) for each in every]})
     if facts.path == "/organizations" and call.method == "POST":
@@ -67,23 +71,23 @@ def answer(
 
 
 def rows(every: Sequence[Store], facts: OperationFacts) -> list[bytes]:
-    """The rows of a list of organizations, encoded."""
+    """Return the encoded rows of the list of organizations."""
     return [ENCODER.encode(_row(each, every, facts)) for each in every]
 
 
 def name_of(store: Store) -> str:
-    """What an organization is called."""
+    """Return the name of an organization."""
     kept = store.thing("", "/organizations").get("name")
     return str(kept or organizations.row(store.world, False)["name"])
 
 
 def load_organizations(keep: Persistence, seed: int, known: Sequence[str]) -> list[Store]:
-    """The organizations that were made by calls when the sandbox's file was written."""
+    """Return the created organizations that the sandbox's file has."""
     kept = ((name, _FIELDS.decode(sent)) for name, sent in sorted(keep.place(_COLLECTION).items()))
     return [_open_store(keep, seed, name, sent) for name, sent in kept if name not in known]
 
 
-# -- making one ---------------------------------------------------------------------------------
+# -- creation -----------------------------------------------------------------------------------
 
 
 def _create(
@@ -116,7 +120,7 @@ def _create(
 
 
 def _open_store(keep: Persistence, seed: int, name: str, sent: Record) -> Store:
-    """A store with what a new organization has; what was written there since is there again."""
+    """Open the store of a created organization, with what was written to it before."""
     code = str(sent["currency_code"])
     store = Store(SampleData(seed, name, {}, currency=code, seeded=False), keep)
     for product in PRODUCTS:
@@ -131,7 +135,7 @@ def _open_store(keep: Persistence, seed: int, name: str, sent: Record) -> Store:
 
 
 def _first(store: Store, product: str, path: tuple[str, ...], fields: Record) -> str:
-    """The id of the first record of a home, which is made where there is none."""
+    """Return the id of the first record of a collection. Creates it if there is none."""
     home = homes(product).by_path.get(path)
     if home is None:
         return ""
@@ -141,7 +145,7 @@ def _first(store: Store, product: str, path: tuple[str, ...], fields: Record) ->
     return collection.id(0)
 
 
-# -- telling ------------------------------------------------------------------------------------
+# -- replies ------------------------------------------------------------------------------------
 
 
 def _row(store: Store, every: Sequence[Store], facts: OperationFacts) -> Record:
@@ -160,7 +164,7 @@ def _is_default(store: Store, every: Sequence[Store]) -> bool:
 
 
 def _fit(record: Record, facts: OperationFacts) -> Record:
-    """In the described kinds; Books' own differ from its description as its recordings do."""
+    """Convert to the specified types. Replies of Books follow its recordings instead."""
     months = {field.name: field.kind for field in facts.reply if field.name == organizations.FISCAL}
     as_number = months.get(organizations.FISCAL) == "integer" or facts.answer == "list"
     record[organizations.FISCAL] = organizations.month(record[organizations.FISCAL], as_number)

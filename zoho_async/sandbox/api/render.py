@@ -1,4 +1,4 @@
-"""What an answer says about a record: its message, and its fields in the reply's own form."""
+"""Build replies about records: the message, and the fields in the reply's form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiReply, success
 
-_TOLD: Final = {
+_STATUSES_IN_PROSE: Final = {
     "billing.invoices": ("sent", "overdue", "partially_paid", "paid", "void"),
     "billing:/unbilledcharges": ("open", "invoiced"),
 }
@@ -30,7 +30,7 @@ def record_reply(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> ApiReply:
-    """The answer of an operation about one record."""
+    """Return the reply about one record."""
     collection = found.collection
     values: Mapping[str, Any] = {}
     resource = collection.resource
@@ -43,14 +43,14 @@ def record_reply(
 
 
 def reply_status(context: RequestContext) -> int:
-    """The HTTP status of what was done: 201 where a POST is described so, and 200."""
+    """Return 201 for a POST whose specification says so, else 200."""
     return 201 if context.call.method == "POST" and context.facts.status == 201 else 200
 
 
 def reply_values(
     facts: OperationFacts, home: Home | None, form: Described | None, state: Record
 ) -> Record:
-    """What stands beside code and message in an answer about a record in this state."""
+    """Return the values of a reply about a record, without code and message."""
     holder = holder_of(facts, home)
     if facts.answer == "record" or holder is not None:
         fields = facts.reply if holder is None else holder.fields
@@ -86,7 +86,7 @@ def reply_message(context: RequestContext) -> str:
 
 
 def allowed_statuses(collection: Collection) -> Sequence[str]:
-    """The words that a status may be: those that the description allows, or tells in a sentence."""
+    """Return the statuses that the specification allows for a collection."""
     resource = collection.resource
     allowed = resource.statuses if isinstance(resource, Described) else ()
-    return allowed or _TOLD.get(resource.name, ())
+    return allowed or _STATUSES_IN_PROSE.get(resource.name, ())

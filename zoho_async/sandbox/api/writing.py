@@ -1,9 +1,9 @@
-"""Records that callers make and change: what is kept of a body, and what is refused.
+"""Create and change records from the body of a call.
 
-What the description names of a body is checked by it: required fields, kinds, allowed values,
-lengths. What it does not name is kept if the records have such a field, and dropped without a word
-otherwise. Ids of seeded or written records must be there; numbers, and the names that Zoho wants
-unique, must not be there yet. ``null`` and ``""`` are blanks.
+The specification of the body decides about required fields, types, allowed values and lengths. A
+field that it does not name is kept if the records have it, and dropped silently otherwise. Ids must
+be those of existing records. Numbers and names that must be unique are checked. ``null`` and ``""``
+are blanks.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.rules import bookkeeping
 
-#: Required in some editions or in place of one another: no body has all of them.
+#: Required in some editions, or alternatives: no body has all of them.
 _ALTERNATIVES: Final = frozenset(
     {"customer", "card_id", "account_id", "paypal_id", "tax_authority_id", "tax_authority_name"}
 )
-#: Required of a payment, unless it pays a retainer.
+#: Required for a payment, unless it pays a retainer.
 _OF_INVOICES: Final = frozenset({"invoices", "invoice_id", "amount_applied"})
 _EQUIVALENT: Final = {"customer_id": "customer", "customer": "customer_id"}
 _SERVERS_OWN: Final = frozenset({"created_time", "last_modified_time", "code", "message"})
 _UNIQUE_NAMES: Final = frozenset({"contact_name", "display_name"})
-#: What is missing has these codes in every resource.
+#: Codes for missing records, the same in every resource.
 _MISSING: Final = {2006: "no such item", 9004: "no such currency"}
 _TAKEN_OF_VENDOR: Final = 13011
 
@@ -44,10 +44,10 @@ def accept_fields(
     whole: bool,
     form: Described | None = None,
 ) -> Record:
-    """The fields of a body that are kept. Raises `ApiRefusal` for what cannot be.
+    """Return the fields of a body to keep. Raises `ApiRefusal` for a missing or wrong field.
 
-    ``whole`` asks for everything that is required (pages have headings among it, which are not
-    spelt as fields are); ``form`` says what else the records have.
+    If ``whole`` is true, required fields must be there. (Specifications mark some headings as
+    required; they are not in lower case.) ``form`` has the other fields of the records.
     """
     described = {field.name: field for field in facts.body}
     given_by_us = form.number_field if form is not None and form.single != "bill" else ""
@@ -78,7 +78,7 @@ def create(
     *,
     checked: bool = True,
 ) -> RecordRef:
-    """Make a record of a body; ``checked`` is False for what the sandbox itself puts together."""
+    """Create a record. ``checked`` is False for a body that the sandbox built itself."""
     resource = collection.resource
     if not isinstance(resource, Described):
         fresh = resource.fresh(collection.world, collection.next_index)
@@ -105,12 +105,12 @@ def create(
 
 
 def next_number(collection: Collection) -> str:
-    """The number that an invoice of Books gets where nobody gives it one."""
+    """Return the number for a Books invoice without one."""
     return f"INV-{collection.next_index + 1:06d}"
 
 
 def update(context: RequestContext, found: RecordRef) -> None:
-    """Change a record by the body of a call; what the body does not name stays."""
+    """Change the fields of a record that the body of a call names."""
     collection = found.collection
     form = collection.resource if isinstance(collection.resource, Described) else None
     fields = accept_fields(context.facts, context.call.body, whole=False, form=form)
@@ -126,9 +126,9 @@ def update(context: RequestContext, found: RecordRef) -> None:
 
 
 def upsert(context: RequestContext, home: Home, collection: Collection) -> RecordRef | None:
-    """The record whose unique field has the value that the headers name, changed by the body.
+    """Update the record whose unique field has the value in the headers, and return it.
 
-    None where there is none and it shall be made.
+    Returns None if no record matches and the headers ask to create one.
     """
     field = context.call.headers.get("X-Unique-Identifier-Key", "")
     value = context.call.headers.get("X-Unique-Identifier-Value", "")
@@ -145,7 +145,7 @@ def upsert(context: RequestContext, home: Home, collection: Collection) -> Recor
 
 
 def _has_field(facts: OperationFacts, body: Mapping[str, Any], name: str) -> bool:
-    """Whether a body has a field, at its top or inside: some descriptions tell them at the top."""
+    """Return whether a body has a field, at any depth: some specifications list it at the top."""
     if name in _OF_INVOICES and body.get("retainerinvoice_id"):
         return True
     if facts.product == "billing" and name in _ALTERNATIVES:
@@ -167,7 +167,7 @@ def _values_named(value: Any, name: str) -> Iterator[Any]:
             yield from _values_named(each, name)
 
 
-# -- what is there already, and what is not ------------------------------------------------------
+# -- uniqueness and references -------------------------------------------------------------------
 
 
 def _check(
@@ -189,7 +189,7 @@ def _check(
 
 
 def _same_vendor(collection: Collection, fields: Record, other: int) -> bool:
-    """Whether a number counts: those of bills are their vendors', and unique for each."""
+    """Return whether a number must be unique: bill numbers are unique per vendor."""
     if collection.resource.single != "bill" or not fields.get("vendor_id"):
         return True
     return bool(collection.state(other).get("vendor_id") == fields["vendor_id"])
@@ -209,7 +209,7 @@ def _duplicate(form: Described, name: str) -> ApiRefusal:
 
 
 def _check_references(context: RequestContext, fields: Record, own: str) -> None:
-    """Ids must be those of records that are there; the names beside them are filled in."""
+    """Check that ids are those of existing records, and fill in their names."""
     for name, value in list(fields.items()):
         if name.endswith("_id") and name != own and value:
             found = _find_child(context, name, str(value), fields) or _find_referenced(
@@ -227,7 +227,7 @@ def _check_references(context: RequestContext, fields: Record, own: str) -> None
 def _find_child(
     context: RequestContext, name: str, record_id: str, fields: Record
 ) -> RecordRef | None:
-    """The record with that id below another that the fields name, as the task of a project."""
+    """Find a child record of another record in the fields, such as the task of a project."""
     for home in context.homes.by_path.values():
         if home.parents == 1 and home.id_field == name:
             above = fields.get(context.store.names_above(home)[0])

@@ -1,8 +1,8 @@
-"""The pages of the accounts server that a person sees: consent, and the console's Self Client.
+"""The pages of the accounts server: consent, and the console's Self Client.
 
-The consent page answers a redirect with a code, the user's data center and the state it was given;
-what is problem with the question itself is shown, never redirected. Agreement is two plain buttons,
-so that a person, a browser that is driven and a test without one all can press them.
+The consent page redirects with a code, the user's data center, and the state of the request. If the
+request itself is wrong, the page shows the error and does not redirect. The user accepts or rejects
+with two plain buttons, so that a person, an automated browser or a plain HTTP client can use them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HIDDEN: Final = ("client_id", "scope", "redirect_uri", "state", "access_type", 
 def page(
     accounts: Accounts, path: str, values: Mapping[str, str], *, posted: bool, now: float, url: str
 ) -> ApiReply:
-    """Answer one of the pages above; ``url`` is the accounts server's own."""
+    """Answer a request for a page. ``url`` is the URL of the accounts server."""
     if path == SELF_CLIENT:
         return _create_code(accounts, values, now) if posted else _self_client()
     problem = _problem(accounts, values)
@@ -39,7 +39,7 @@ def page(
 
 
 def _problem(accounts: Accounts, values: Mapping[str, str]) -> str:
-    """What is problem with a question to the authorization page, as it says it; "" for nothing."""
+    """Return the error of an authorization request as the page shows it, or ""."""
     if values.get("client_id") != accounts.client_id:
         return "Invalid Client: the client id passed does not exist"
     address = values.get("redirect_uri", "")
@@ -55,7 +55,7 @@ def _problem(accounts: Accounts, values: Mapping[str, str]) -> str:
 
 
 def _scopes(values: Mapping[str, str]) -> list[str]:
-    """The scopes asked for, none where one of them cannot be."""
+    """Return the requested scopes, or [] if one of them is invalid."""
     scopes = [scope.strip() for scope in values.get("scope", "").split(",")]
     return scopes if all(scope.count(".") == 2 for scope in scopes) else []
 

@@ -1,9 +1,12 @@
-"""The accounts server: who may have an access token, and which tokens are still good.
+"""The accounts server: issues access tokens and knows which are valid.
 
-It answers as Zoho's does, oddities included: wrong credentials come as HTTP 200 with an ``error``,
-and too many tokens as HTTP 400 "Access Denied", which is not a revoked token. Access tokens belong
-to the refresh token (or, without a user, to the client) that they were given for; one live token
-too many silently ends the oldest, and so does one refresh token too many.
+Model
+    Access tokens belong to the refresh token that they were issued for, or to the client if there
+    is no user. Each refresh token has at most ``live`` access tokens, and the user has at most
+    ``refresh_tokens`` refresh tokens. One more silently ends the oldest.
+
+Zoho's oddities are kept. Wrong credentials are answered with HTTP 200 and an ``error``. Too many
+token requests are answered with HTTP 400 "Access Denied"; the refresh token stays valid.
 """
 
 from __future__ import annotations
@@ -20,13 +23,18 @@ TokenState: TypeAlias = Literal["good", "dead", "unknown"]
 
 
 class TokenRules(msgspec.Struct, kw_only=True):
-    """How tokens are given; lengths are in seconds.
+    """The rules for tokens. Durations are in seconds.
 
-    ``life`` is how long an access token works; ``expires_in`` is what the answer says of it (None:
-    the truth). ``per_window`` tokens may be asked for in ``window`` with one refresh token.
-    ``live`` is how many work at a time: one more silently ends the oldest; ``refresh_tokens`` are
-    how many a user has, likewise. ``code_life`` is that of codes from the authorization page.
-    ``redirects`` are the addresses registered for the client; none: any on loopback.
+    Attributes:
+        life: how long an access token is valid.
+        expires_in: the lifetime that replies state; None states the real one.
+        per_window: token requests that one refresh token may make in ``window``.
+        window: length of that window.
+        live: valid access tokens per refresh token; one more ends the oldest.
+        refresh_tokens: valid refresh tokens per user; one more ends the oldest.
+        code_life: how long a code from the authorization page is valid.
+        redirects: redirect URIs registered for the client; if empty, any loopback URI is accepted.
+        scope: scopes of the first refresh token.
     """
 
     life: float = 3600.0
@@ -41,7 +49,7 @@ class TokenRules(msgspec.Struct, kw_only=True):
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
-    """A code not used yet. ``redirect_uri`` is "" for one from the Self Client page."""
+    """An unused code. ``redirect_uri`` is "" for a code from the Self Client page."""
 
     scope: str
     ends: float
@@ -50,7 +58,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenHolder(msgspec.Struct, kw_only=True):
-    """What access tokens are given for. ``scope`` None is whatever the rules say."""
+    """A refresh token or client, and its access tokens. If ``scope`` is None, the rules set it."""
 
     scope: str | None = None
     requested: deque[float] = msgspec.field(default_factory=deque[float])
@@ -60,7 +68,7 @@ class TokenHolder(msgspec.Struct, kw_only=True):
 class Accounts:
     """One user's client, refresh tokens and access tokens.
 
-    ``speed`` is how many of its seconds pass in one of a client's, who is told ``expires_in``.
+    ``speed`` is the number of sandbox seconds per real second. ``expires_in`` is in real seconds.
     """
 
     def __init__(
@@ -88,7 +96,7 @@ class Accounts:
     # -- access tokens ----------------------------------------------------------------------
 
     def state(self, token: str, now: float) -> TokenState:
-        """Whether ``token`` works now, worked once, or was never given."""
+        """Return whether ``token`` is valid, has ended, or was never issued."""
         for holder in self._holders():
             end = holder.live.get(token)
             if end is not None:
@@ -96,36 +104,36 @@ class Accounts:
         return "dead" if token in self._dead else "unknown"
 
     def scope(self, token: str) -> str:
-        """The scopes of a live ``token``."""
+        """Return the scopes of a valid ``token``."""
         for holder in self._holders():
             if token in holder.live and holder.scope is not None:
                 return holder.scope
         return self.rules.scope
 
     def revoke_tokens(self) -> None:
-        """End every access token at once; the refresh tokens stay good."""
+        """End every access token. The refresh tokens stay valid."""
         for holder in self._holders():
             self._end(holder)
 
     def revoke_grants(self) -> None:
-        """End every refresh token, and every access token with them."""
+        """End every refresh token and every access token."""
         self.revoke_tokens()
         self._refresh.clear()
 
     def end(self, token: str) -> None:
-        """End one access token before its time."""
+        """End one access token early."""
         for holder in self._holders():
             if holder.live.pop(token, None) is not None:
                 self._dead.add(token)
 
     @property
     def live_tokens(self) -> list[str]:
-        """The access tokens that were given and not ended, whether or not their time is over."""
+        """The access tokens that were issued and not ended, including expired ones."""
         return [token for holder in self._holders() for token in holder.live]
 
     @property
     def refresh_tokens(self) -> list[str]:
-        """Those that work, the oldest first."""
+        """The valid refresh tokens, oldest first."""
         return list(self._refresh)
 
     # -- requests ---------------------------------------------------------------------------
@@ -133,7 +141,7 @@ class Accounts:
     def new_code(
         self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
     ) -> str:
-        """A code for ``scope`` that works once within ``life`` seconds."""
+        """Return a code for ``scope`` that is valid once, within ``life`` seconds."""
         code = self._new_token()
         self._codes[code] = Code(
             scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
@@ -184,7 +192,7 @@ class Accounts:
         return _json(200, answer)
 
     def revoke(self, token: str) -> ApiReply:
-        """Answer ``POST /oauth/v2/token/revoke``: a refresh token goes with its access tokens."""
+        """Answer ``POST /oauth/v2/token/revoke``. A refresh token's access tokens end with it."""
         holder = self._refresh.pop(token, None)
         if holder is not None:
             self._end(holder)
@@ -195,7 +203,7 @@ class Accounts:
                 return _json(200, {"status": "success"})
         return _json(400, {"error": "invalid_code"})
 
-    # -- what is kept -----------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------
 
     def _holders(self) -> list[TokenHolder]:
         return [*self._refresh.values(), *self._clients.values()]
@@ -230,7 +238,7 @@ class Accounts:
         return token
 
     def _new_token(self) -> str:
-        """Another token or code; they look alike."""
+        """Return a new token or code. Both have the same form."""
         self._issued += 1
         return f"1000.{self._seed:08x}{self._issued:024x}.{self._issued * 2_654_435_761:032x}"
 
@@ -240,12 +248,12 @@ def _json(status: int, values: dict[str, Any]) -> ApiReply:
 
 
 def denied(name: str) -> ApiReply:
-    """No token: HTTP 200 with an ``error``, as the accounts server has it."""
+    """Return the refusal of a token: HTTP 200 with an ``error``."""
     return _json(200, {"error": name})
 
 
 def throttled() -> ApiReply:
-    """Too many tokens were asked for; the refresh token stays good."""
+    """Return the refusal for too many token requests. The refresh token stays valid."""
     return _json(
         400,
         {

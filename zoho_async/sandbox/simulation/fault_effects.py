@@ -1,4 +1,4 @@
-"""What faults make of answers: other ones instead of the work, or finished ones spoilt."""
+"""How faults change replies: replies instead of the work, and changed replies after it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HTML_TYPE: Final = "text/html;charset=UTF-8"
 _EXACT: Final = decoder_of(dict[str, Any], float_hook=Decimal)
 _ENVELOPE: Final = frozenset({"code", "message", "page_context"})
 
-#: Values that were seen where the documents say something else; for `Fault(kind="odd")`.
+#: Values that Zoho was seen to send against its documentation, for `Fault(kind="odd")`.
 ODD_VALUES: Final[dict[str, Any]] = {
     "a blank": "",
     "a space": " ",
@@ -46,7 +46,7 @@ ODD_VALUES: Final[dict[str, Any]] = {
 
 
 def replacement(fault: Fault, *, of_accounts: bool) -> ApiReply:
-    """The answer of a fault that does not let the work be done."""
+    """Return the reply of a fault that replaces the work."""
     match fault.kind:
         case "redirect":
             return ApiReply(status=302, code=None, headers={"Location": fault.location})
@@ -84,7 +84,7 @@ def replacement(fault: Fault, *, of_accounts: bool) -> ApiReply:
 
 
 def alter(fault: Fault, reply: ApiReply) -> ApiReply:
-    """What a fault makes of a finished answer (how it is sent is `exchange`'s)."""
+    """Change a finished reply as the fault requires. `http` changes how it is sent."""
     page = reply.page
     match fault.kind:
         case "status_done" | "status_html_done":
@@ -128,10 +128,10 @@ def alter(fault: Fault, reply: ApiReply) -> ApiReply:
 
 
 def shift_rows(fault: Fault, page: ReplyPage, before: ReplyPage) -> None:
-    """What a list is when ``rows`` records were put before the page that was read last.
+    """Change a page as if ``rows`` records were inserted after the previous page was read.
 
-    Every row after that moves down: a page begins with rows of the one before it and ends that
-    much earlier; the last one keeps its own, for nothing follows it.
+    Every later row moves down. The page begins with the last rows of the previous page and loses as
+    many at its end. The last page keeps its end.
     """
     moved = before.rows[-fault.rows :]
     kept = page.rows[: -fault.rows] if page.context.get("has_more_page") else page.rows
@@ -158,7 +158,7 @@ def _retry_after(fault: Fault) -> dict[str, str]:
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:
-    """The answer's JSON object, or None for a document."""
+    """Return the reply's JSON object, or None for a document."""
     try:
         return _EXACT.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""A TCP proxy to put between a client and the sandbox: a slow, thin, torn or dead line.
+"""A TCP proxy that makes a connection slow, narrow, cut off or dead.
 
-It knows nothing of HTTP, so it breaks what HTTP cannot see coming: bytes arrive late, slowly, not
-to the end, or not at all. Its attributes may be changed while it runs; they hold for connections
-that are open already. "Up" is towards the server, "down" towards the client.
+It works on bytes and knows nothing of HTTP. Bytes arrive late, slowly, in part, or not at all. Its
+attributes may be changed while it runs and also apply to open connections. "Up" is towards the
+server, "down" towards the client.
 """
 
 from __future__ import annotations
@@ -20,12 +20,17 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """A line to ``target``, a URL such as ``sandbox.url``; ``url`` is the line's own end.
+    """A proxy to ``target``, a URL such as ``sandbox.url``. Clients connect to ``url``.
 
-    ``latency`` is how much later each chunk arrives, in seconds and each way. ``bandwidth`` is in
-    bytes a second, each way and connection (None: as fast as it goes). ``cut_up`` and ``cut_down``
-    are how many bytes of a connection get through before it is reset (None: all).  With
-    ``blackhole`` bytes are taken and go nowhere, and nobody is told.
+    Args:
+        target: URL with host and port.
+        latency: delay of each chunk in each direction, in seconds.
+        bandwidth: bytes per second, per direction and connection; None is unlimited.
+        cut_up: bytes towards the server before a connection is reset; None: no reset.
+        cut_down: bytes towards the client before a connection is reset; None: no reset.
+        blackhole: whether bytes are read and dropped, without an error.
+
+    Raises `ValueError` for a target without host or port.
     """
 
     def __init__(
@@ -40,14 +45,14 @@ class Proxy:
     ) -> None:
         parts = urlsplit(target)
         if parts.hostname is None or parts.port is None:
-            raise ValueError(f"target {target!r} names no host and port")
+            raise ValueError(f"target must be a URL with host and port, got {target!r}")
         self.latency = latency
         self.bandwidth = bandwidth
         self.cut_up = cut_up
         self.cut_down = cut_down
         self.blackhole = blackhole
         self.url = ""
-        #: Connections that were ever made, and the bytes that got through.
+        #: Connections accepted so far, and bytes forwarded.
         self.connections = 0
         self.bytes_up = 0
         self.bytes_down = 0
@@ -78,7 +83,7 @@ class Proxy:
 
     @property
     def open(self) -> int:
-        """Connections that are open now."""
+        """Number of open connections."""
         return len(self._relays)
 
     def cut(self) -> None:
@@ -111,7 +116,7 @@ class Proxy:
             asyncio.create_task(self._copy(to_reader, writer, up=False)),
         ]
         try:
-            # one way at its end leaves the other open (a reply may still be coming)
+            # if one direction ends, the other stays open: a reply may still come
             await asyncio.gather(*directions)
         finally:
             for direction in directions:
@@ -147,7 +152,7 @@ class Proxy:
                 writer.write_eof()
 
     def _chunk_size(self) -> int:
-        """The largest chunk at a time: a tenth of a second's worth, so that it flows evenly."""
+        """Return the chunk size: the bytes of a tenth of a second, so that data flows evenly."""
         if self.bandwidth is None:
             return _CHUNK
         return max(1, min(_CHUNK, int(self.bandwidth / 10)))
@@ -157,7 +162,7 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close a connection as a crashed host does: no goodbye, unsent bytes lost."""
+    """Reset a connection, as a crashed host does. Unsent bytes are lost."""
     made: socket.socket | None = writer.get_extra_info("socket")
     if made is not None:
         with contextlib.suppress(OSError):
