@@ -21,7 +21,7 @@ from zoho_async.sandbox.api import organizations
 from zoho_async.sandbox.coverage import levels
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.pipeline import ACCOUNT, Arrival
-from zoho_async.sandbox.simulation.faults import FAULTS
+from zoho_async.sandbox.simulation.faults import FAULTS, Fault
 from zoho_async.sandbox.simulation.rate_limits import UsageCounter
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _faults(box: Sandbox) -> str:
             _CODE.sub(r"<code>\1</code>", escape(FAULTS[fault.kind].effect)),
             f"<code>{_any(fault.method, 'method')} {_any(fault.path, 'path')}</code>",
             f"{fault.probability:.0%}",
-            f"{fault.hits:,} of {'any' if fault.times is None else f'{fault.times:,}'}",
+            f"{fault.hits:,} of {_times(fault)}",
             f"{fault.seen:,}",
         )
         for fault in box.faults
@@ -198,6 +198,10 @@ def _faults(box: Sandbox) -> str:
     return _table(
         "faults", "Faults", "In order: the first rule that matches a call applies", heads, rows
     )
+
+
+def _times(fault: Fault) -> str:
+    return "any" if fault.times is None else f"{fault.times:,}"
 
 
 def _any(pattern: str, what: str) -> str:

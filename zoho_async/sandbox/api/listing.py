@@ -1,8 +1,8 @@
 """Lists: which rows, in which order, and the ``page_context``.
 
 The specification names the filters and their variants, the sort columns, and whether a list counts
-its rows. Parameters that no specification names are ignored, as Zoho does. A named parameter with an
-invalid value is refused with code 2.
+its rows. Parameters that no specification names are ignored, as Zoho does. An invalid value of a
+named parameter is refused with code 2.
 """
 
 from __future__ import annotations

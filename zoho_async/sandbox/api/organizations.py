@@ -1,7 +1,8 @@
 """Organizations: list, read, create and change them, in all four products.
 
-A created organization belongs to the user. It is then listed, and its id works in all four products.
-It has its own limits, under the same rules as the others, and is kept in the sandbox's file.
+A created organization belongs to the user. It is then listed, and its id works in all four
+products. It has its own limits, under the same rules as the others, and is kept in the sandbox's
+file.
 
 Known from the specification: the required fields (``name``, ``currency_code``, ``time_zone``,
 ``portal_name``), the months, the form of portal names, and that the creator becomes an admin.
@@ -135,7 +136,7 @@ def _open_store(keep: Persistence, seed: int, name: str, sent: Record) -> Store:
 
 
 def _first(store: Store, product: str, path: tuple[str, ...], fields: Record) -> str:
-    """Return the id of the first record of a collection. Creates it if there is none."""
+    """Return the id of the first record of a collection. Creates it if the collection is empty."""
     home = homes(product).by_path.get(path)
     if home is None:
         return ""

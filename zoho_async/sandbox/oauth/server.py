@@ -58,7 +58,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenHolder(msgspec.Struct, kw_only=True):
-    """A refresh token or client, and its access tokens. If ``scope`` is None, the rules set it."""
+    """A refresh token or client, and its access tokens. The rules set a missing ``scope``."""
 
     scope: str | None = None
     requested: deque[float] = msgspec.field(default_factory=deque[float])
