@@ -64,7 +64,7 @@ async def zoho(zoho_sandbox: Sandbox) -> AsyncIterator[Session]:
     from zoho_async.http.retry import Policy
     from zoho_async.limits import MemoryLedger
 
-    minute = zoho_sandbox.told_minute
+    minute = zoho_sandbox.client_minute
     session = Session(
         Credentials.from_env(zoho_sandbox.environment()),
         organization=zoho_sandbox.organization,

@@ -20,7 +20,7 @@ from benchmarks.suites import Run
 from zoho_async import Limits
 from zoho_async.clock import LoopClock
 from zoho_async.limits import Lane, MemoryLedger, Quota, Refusal, Scheduler, scheduler
-from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules
+from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter
 
 ROWS_LATENCY = 0.3
 _BULK_CALLERS = 50
@@ -125,7 +125,7 @@ async def _live(limits: Limits, seed: int, *, every: float) -> _Day:
     chance, lived = random.Random(seed), _Day()
     ours = _scheduler(limits)
     # The day began when we begin, and Zoho tells so in every reply.
-    judge = Judge(LimitRules(), held.START)
+    judge = RateLimiter(LimitRules(), held.START)
     clock = asyncio.get_running_loop().time
 
     async def call(lane: Lane, caller: object) -> None:

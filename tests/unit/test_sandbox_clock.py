@@ -1,4 +1,4 @@
-"""The sandbox's time and latencies, without a server."""
+"""The sandbox's clock and latencies, without a server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import LongTail, Sandbox, SandboxClock, parse_lag
-from zoho_async.sandbox.simulation.latency import Latency, drawn
+from zoho_async.sandbox.simulation.latency import Latency, draw_seconds
 
 
-class Real:
-    """Our own time, held by the test."""
+class RealClock:
+    """The real clock, which the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -23,17 +23,17 @@ class Real:
         return self.now
 
 
-def test_a_scaled_clock_lets_a_minute_of_zohos_pass_in_a_second_of_ours() -> None:
-    real = Real()
+def test_a_scaled_clock_passes_a_minute_in_a_real_second() -> None:
+    real = RealClock()
     clock = SandboxClock(60.0, real)
     began = clock.now()
     real.now += 1.0
     assert clock.now() - began == 60.0
-    assert clock.told(60.0) == 1.0
+    assert clock.client_seconds(60.0) == 1.0
 
 
-def test_a_held_clock_moves_only_when_it_is_told_to_and_goes_on_from_there() -> None:
-    real = Real()
+def test_a_held_clock_moves_only_by_advance_and_continues_from_there() -> None:
+    real = RealClock()
     clock = SandboxClock(2.0, real)
     clock.hold()
     began = clock.now()
@@ -46,7 +46,7 @@ def test_a_held_clock_moves_only_when_it_is_told_to_and_goes_on_from_there() -> 
     assert clock.now() - began == 902.0
 
 
-async def test_who_sleeps_on_a_held_clock_wakes_when_enough_time_was_let_pass() -> None:
+async def test_a_sleeper_on_a_held_clock_wakes_after_enough_advances() -> None:
     clock = SandboxClock()
     clock.hold()
     sleeper = asyncio.create_task(clock.sleep(10.0))
@@ -60,17 +60,17 @@ async def test_who_sleeps_on_a_held_clock_wakes_when_enough_time_was_let_pass() 
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_speed_that_is_none_is_refused(speed: float) -> None:
+def test_an_invalid_speed_is_refused(speed: float) -> None:
     with pytest.raises(ConfigurationError, match="speed"):
         Sandbox(speed=speed)
 
 
-def test_time_does_not_go_back() -> None:
+def test_the_clock_does_not_go_back() -> None:
     with pytest.raises(ValueError, match="back"):
         SandboxClock().advance(-1.0)
 
 
-def test_a_long_tail_has_its_median_and_a_few_draws_far_beyond_it() -> None:
+def test_a_long_tail_has_its_median_and_a_few_much_longer_draws() -> None:
     chance = random.Random(5)
     draws = [LongTail(0.2).draw(chance) for _ in range(4000)]
     assert 0.18 < statistics.median(draws) < 0.22
@@ -81,9 +81,9 @@ def test_a_long_tail_has_its_median_and_a_few_draws_far_beyond_it() -> None:
 def test_a_latency_may_differ_by_path() -> None:
     latency: Latency = {"*/invoices": (1.0, 2.0), "*/items": 0.5}
     chance = random.Random(5)
-    assert 1.0 <= drawn(latency, "/books/v3/invoices", chance) <= 2.0
-    assert drawn(latency, "/books/v3/items", chance) == 0.5
-    assert drawn(latency, "/books/v3/contacts", chance) == 0.0
+    assert 1.0 <= draw_seconds(latency, "/books/v3/invoices", chance) <= 2.0
+    assert draw_seconds(latency, "/books/v3/items", chance) == 0.5
+    assert draw_seconds(latency, "/books/v3/contacts", chance) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,6 @@ def test_a_latency_can_be_written_as_text(text: str, lag: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1:2:3", "tail:", "-1", "nan", "tail:0.1:x"])
-def test_text_that_is_no_latency_is_refused_with_what_would_be(text: str) -> None:
+def test_invalid_latency_text_is_refused_with_the_accepted_forms(text: str) -> None:
     with pytest.raises(ConfigurationError, match="a range"):
         parse_lag(text)

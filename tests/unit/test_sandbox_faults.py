@@ -1,4 +1,4 @@
-"""Rules of faults as values: when they act, and how they are read from TOML."""
+"""Fault rules as values: when they act, and how TOML is parsed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import Fault, read_rules
-from zoho_async.sandbox.simulation.faults import Faults, told
+from zoho_async.sandbox.simulation.faults import Faults, describe_rules
 
 
 def picked(rules: list[Fault], moments: list[float]) -> list[int]:
@@ -19,21 +19,21 @@ def picked(rules: list[Fault], moments: list[float]) -> list[int]:
     ]
 
 
-def test_a_rule_takes_the_nth_call_alone() -> None:
+def test_a_rule_affects_only_the_nth_call() -> None:
     assert picked([Fault(kind="drop", after=2)], [0.0] * 5) == [-1, -1, 0, -1, -1]
 
 
-def test_a_rule_is_over_when_its_time_is_which_runs_from_the_first_call_it_saw() -> None:
+def test_a_rule_ends_after_its_duration_from_the_first_match() -> None:
     rule = Fault(kind="drop", times=None, lasts=10.0)
     assert picked([rule], [100.0, 109.9, 110.0, 200.0]) == [0, 0, -1, -1]
 
 
-def test_the_first_rule_that_wants_a_call_has_it() -> None:
+def test_the_first_matching_rule_applies() -> None:
     rules = [Fault(kind="drop", method="POST"), Fault(kind="empty"), Fault(kind="cut", times=None)]
     assert picked(rules, [0.0] * 3) == [1, 2, 2]
 
 
-def test_chance_is_the_seeds() -> None:
+def test_probability_is_reproducible_by_seed() -> None:
     def hits(seed: int) -> list[bool]:
         rule, chance = Fault(kind="drop", times=None, probability=0.3), random.Random(seed)
         return [rule.wants("GET", "/x", 0.0, chance) for _ in range(200)]
@@ -69,29 +69,29 @@ def test_rules_are_read_from_toml() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[[fault]", "no TOML"),
+        ("[[fault]", "not valid TOML"),
         ("kind = 'drop'", "fault.. tables"),
         ("[fault]\nkind = 'drop'", "fault.. tables"),
         ("fault = [1]", "fault 1"),
-        ("[[fault]]\nkind = 'dorp'", "fault 1: kind 'dorp' is none of drop_unread"),
+        ("[[fault]]\nkind = 'dorp'", "fault 1: kind must be one of drop_unread.*got 'dorp'"),
         ("[[fault]]\nkind = 'drop'\n[[fault]]\nkind = 'drop'\ntims = 2", "fault 2: .*tims"),
         ("[[fault]]\nkind = 'drop'\nafter = 'x'", "fault 1: .*after"),
     ],
 )
-def test_rules_that_cannot_be_are_refused_with_where_and_why(text: str, problem: str) -> None:
+def test_invalid_rules_are_refused_with_place_and_reason(text: str, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         read_rules(text)
 
 
-def test_a_rule_is_told_by_what_is_not_usual() -> None:
+def test_a_rule_is_described_by_its_non_default_fields() -> None:
     rule = Fault(kind="status", status=503, times=None)
     rule.wants("GET", "/x", 0.0, random.Random(1))
-    assert told([rule]) == [
+    assert describe_rules([rule]) == [
         {"kind": "status", "path": "*", "method": "*", "times": None, "status": 503}
         | {"seen": 1, "hits": 1}
     ]
 
 
-def test_a_kind_that_there_is_not_is_refused_where_it_is_written() -> None:
-    with pytest.raises(ValueError, match="kind 'dorp' is none of drop_unread"):
-        Fault(kind="dorp")  # type: ignore[arg-type]  # what the types would not let pass
+def test_an_unknown_kind_is_refused_by_the_constructor() -> None:
+    with pytest.raises(ValueError, match=r"kind must be one of drop_unread.*got 'dorp'"):
+        Fault(kind="dorp")  # type: ignore[arg-type]  # a type checker would reject it

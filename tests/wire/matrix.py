@@ -1,8 +1,8 @@
-"""Every fault against everything a client does: what comes of it, and the table that says so.
+"""Every fault against every kind of operation, and the table of outcomes.
 
-Each cell is one operation on a fresh sandbox whose rule spoils one request of it, or every one.
-Whatever happens, the cell judges by what the *server* counted: a value is the right one, a write
-happened as often as the outcome allows, no place in the limits and no connection stays taken.
+Each cell is one operation on a fresh sandbox whose rule affects one request, or every request. The
+cell checks what the *server* counted: a value is correct, a write happened as often as the outcome
+allows, and no slot of the limits and no connection stays in use.
 
 ``python -m tests.wire.matrix`` writes the table to docs/faults.md; a test compares the two.
 """
@@ -34,7 +34,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 PDF: Final = b"%PDF-1.4\n" + bytes(range(256)) * 4 + b"\n%%EOF"
 MINUTE: Final = 1.0
 LINGER: Final = 0.05
-#: A client that takes no more stands for one with a real memory.
+#: The most bytes of a reply that the client reads in this run, instead of its real limit.
 FLOOD: Final = 1_000_000
 SIZES: Final = {"contacts": 30, "invoices": 5}
 
@@ -56,13 +56,13 @@ _TOKENS: Final = {"dead_token", "unknown_token", "revoked_grant"}
 _GRANTS: Final = {"denied_grant", "throttled_grant"}
 _CODES: Final = {"code", "refuse"}
 _WRITES: Final = {"write", "upload"}
-#: After these the same session must work again at once.
+#: After these outcomes the same session must work again at once.
 _PASSING: Final = {"AmbiguousWrite", "ConnectionBroken", "UnreadableReply", "ServerError"}
 _DONE: Final = {"value", "empty record"}
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A fault as the table names it; ``columns`` are those where it can act."""
+    """A fault with its title in the table. ``columns`` are those in which it can act."""
 
     title: str
     make: Callable[[Column, bool], Fault]
@@ -72,10 +72,10 @@ class Row(msgspec.Struct, frozen=True):
 def _row(kind: str, note: str = "", **fields: Any) -> Row:
     def make(column: Column, always: bool) -> Fault:
         method, path = _WHERE[column]
-        # rows that have moved stay moved
+        # moved rows stay moved
         times = None if always or kind == "shifted_rows" else 1
         rule = {"kind": kind, "method": method, "path": path, "times": times}
-        # a page further on is the harder case: there is something to lose already
+        # a later page is the harder case, because rows before it could be lost
         later = column in ("list", "export") and kind in (*_PAGES, "empty", "cut", "odd")
         return msgspec.convert(rule | {"after": 1 if later else 0} | fields, Fault)
 
@@ -83,7 +83,7 @@ def _row(kind: str, note: str = "", **fields: Any) -> Row:
 
 
 def _columns(kind: str) -> Iterable[Column]:
-    """Where a fault can act (and, for a document, can be told from the real thing)."""
+    """The columns in which a fault can act and, for a document, can be detected."""
     for column in COLUMNS:
         if kind in _PAGES and column not in ("list", "export"):
             continue
@@ -139,7 +139,7 @@ ROWS: Final = (
 
 
 class Cell:
-    """One operation on one sandbox; ``box`` is what the server counted."""
+    """One operation on one sandbox. ``box`` has what the server counted."""
 
     def __init__(self, box: Sandbox, zoho: Session, folder: Path) -> None:
         self.box = box
@@ -172,7 +172,7 @@ class Cell:
 
     async def list(self) -> None:
         got = [row.contact_id async for row in contacts.list(self.zoho, per_page=10)]
-        assert len(got) == len(set(got)), "a row came twice"
+        assert len(got) == len(set(got)), "a row is repeated"
         assert sorted(map(str, got)) == sorted(self.ids("contacts", "contact_id")), "a row is lost"
 
     async def write(self) -> str:
@@ -209,13 +209,13 @@ class Cell:
         assert sorted(rows) == sorted(self.box.truth("contacts")), "the file is not the list"
 
     def done(self, column: Column) -> int:
-        """How often the server did what the column writes."""
+        """How often the server did the write of the column."""
         if column == "upload":
             return self._uploaded()
         return sum(b"Only Once" in row for row in self.box.truth("contacts"))
 
     def _uploaded(self) -> int:
-        """How many of the invoice's documents hold what is uploaded, every byte of it."""
+        """How many of the invoice's documents equal the uploaded file."""
         store, above = self.box.store(), f"/invoices/{self.invoice_id}/documents"
         home = homes("books").at("/invoices/{invoice_id}/documents")
         assert home is not None
@@ -230,31 +230,33 @@ def _without_total(row: bytes) -> bytes:
 
 
 async def outcome(row: Row, column: Column, *, always: bool) -> str:
-    """What came of it: ``value``, or the exception's name. Asserts what the server counted."""
+    """The outcome: ``value``, or the exception's name. Asserts what the server counted."""
     async with _cell(row.make(column, always), column) as cell:
         try:
             async with asyncio.timeout(30):
-                told = await getattr(cell, column)() or "value"
+                result = await getattr(cell, column)() or "value"
         except ZohoError as error:
-            told = type(error).__name__
+            result = type(error).__name__
             ambiguous = isinstance(error, AmbiguousWrite)
         else:
             ambiguous = False
         if column in _WRITES:
-            done, wanted = cell.done(column), {1} if told in _DONE else {0}
-            assert done in (wanted | {0, 1} if ambiguous else wanted), f"{told}, done {done} times"
-        # a call without a reply keeps its slot for as long as it may still be on its way
+            done, wanted = cell.done(column), {1} if result in _DONE else {0}
+            assert done in (wanted | {0, 1} if ambiguous else wanted), (
+                f"{result}, done {done} times"
+            )
+        # a call without a reply keeps its slot while it may still be in transit
         async with asyncio.timeout(10):
             while True:
                 snapshot = await cell.zoho.snapshot()
                 if not snapshot.in_flight:
                     break
                 await asyncio.sleep(LINGER / 2)
-        assert not any(snapshot.waiting.values()), "somebody waits still"
-        if told in _PASSING:
+        assert not any(snapshot.waiting.values()), "a caller is still waiting"
+        if result in _PASSING:
             cell.box.faults.clear()
             await cell.read()
-        return told
+        return result
 
 
 @asynccontextmanager
@@ -275,12 +277,12 @@ async def _cell(fault: Fault, column: Column) -> AsyncGenerator[Cell]:
             async with session as zoho:
                 yield Cell(box, zoho, Path(folder))
         async with asyncio.timeout(10):
-            while box.connections:  # noqa: ASYNC110 # what aiohttp closes tells nobody
+            while box.connections:  # noqa: ASYNC110 # aiohttp reports no closed connections
                 await asyncio.sleep(0.005)
 
 
 async def table() -> str:
-    """The whole matrix, run now, as docs/faults.md holds it."""
+    """Run the matrix and return the text of docs/faults.md."""
     before = asyncio.all_tasks()
     turns = asyncio.Semaphore(8)
 
@@ -305,7 +307,7 @@ async def table() -> str:
     left = {task.get_name() for task in asyncio.all_tasks() - before}
     assert not left, f"tasks were left: {left}"
     kinds = "\n".join(
-        f"| `{kind}` | {about.when} | {about.does} |" for kind, about in FAULTS.items()
+        f"| `{kind}` | {about.when} | {about.effect} |" for kind, about in FAULTS.items()
     )
     return _DOCS.format(
         kinds=kinds,
@@ -316,19 +318,23 @@ async def table() -> str:
     )
 
 
-def _lines(rows: Sequence[Row], told: Sequence[Sequence[str]]) -> str:
+def _lines(rows: Sequence[Row], result: Sequence[Sequence[str]]) -> str:
     return "\n".join(
-        f"| {row.title} | {' | '.join(line)} |" for row, line in zip(rows, told, strict=True)
+        f"| {row.title} | {' | '.join(line)} |" for row, line in zip(rows, result, strict=True)
     )
 
 
-_DOCS: Final = """# Faults, and what a client makes of them
+_DOCS: Final = """# Faults, and how a client handles them
 
-The sandbox spoils what it is asked to spoil. A rule names the kind, the calls (`path`, a glob over
-the path below the host, where `*` is all of the API and `/oauth/*` the accounts server; `method`),
-and how often: `after` calls pass, the next `times` are spoilt
-(`"always"` in TOML, `null` in JSON: all that follow), each with its `probability`, until the rule
-is `lasts` seconds old.
+The sandbox makes requests fail on demand. A rule says what goes wrong (`kind`), for which requests,
+and how often:
+
+- `path` is a glob for the URL's path. `*` matches the API, `/oauth/*` the accounts server.
+- `method` is an HTTP method, or `*`.
+- `after` matching requests pass first. Then `times` requests are affected (1 by default; `"always"`
+  in TOML, `null` in JSON and `None` in Python affect all).
+- Each is affected with `probability` (1 by default).
+- The rule ends `lasts` seconds after its first match.
 
 ```python
 from zoho_async.sandbox import Fault, Sandbox
@@ -348,7 +354,7 @@ times = "always"
 ```
 
 ```bash
-# while it runs
+# while the sandbox runs
 curl -d '{{"kind": "refuse", "code": 43, "retry_after": 60}}' http://127.0.0.1:8080/__sandbox__/faults
 curl http://127.0.0.1:8080/__sandbox__/faults
 curl -X DELETE http://127.0.0.1:8080/__sandbox__/faults
@@ -356,26 +362,30 @@ curl -X DELETE http://127.0.0.1:8080/__sandbox__/faults
 
 ## Kinds
 
-When a fault acts decides what a client may do about it: *before* the request counts, *instead* of
-the work (it certainly did not happen), or *after* it (it happened, and nobody can tell).
+A fault acts at one of three moments, which decides what a client may conclude: *before* the request
+counts, *instead* of the work (it did not happen), or *after* the work (it happened, but the client
+cannot know).
 
-| kind | acts | what goes wrong |
+| kind | acts | effect |
 |---|---|---|
 {kinds}
 
-## What a client of ours makes of each
+## How this client handles each fault
 
-Made by a run of every fault against everything a client does, judged by what the server counted:
-a *value* is the right one, with every row once; an *empty record* has nothing in its fields and
-all that was sent in its `extra`. A write that returned happened once, one that raised
-`AmbiguousWrite` once or not at all, one that raised anything else did not happen. Afterwards no
-place in the limits, no connection and no task is left, and the session works on. Empty: the fault
-cannot act there, or (half a document with nothing to tell its length) cannot be told from the real
-thing.
+A test runs every fault against every kind of operation and checks what the server counted:
 
-What the answer to a write means follows from its status, and from Zoho's code in it:
+- A *value* is the correct one, with every row once.
+- An *empty record* has no values in its fields. What Zoho sent is in its `extra`.
+- A write that returned happened once. A write that raised `AmbiguousWrite` happened once or not at
+  all. A write that raised anything else did not happen.
+- Afterwards no slot of the limits, no connection and no task stays in use, and the session still
+  works.
+- An empty cell means that the fault cannot act there, or that a client cannot detect it (half of a
+  document of unknown length).
 
-| a write is answered by | outcome |
+The status of a reply to a write, and Zoho's code in it, decide the outcome:
+
+| reply to a write | outcome |
 |---|---|
 | 4xx with JSON and a code above 0, or a word as its code (not 408, 499) | error, did not run |
 | 2xx with a code above 0, or a word as its code | error, did not run |
@@ -385,23 +395,23 @@ What the answer to a write means follows from its status, and from Zoho's code i
 | every other 5xx, 408, 499, a redirect, not JSON, an unreadable 2xx | `AmbiguousWrite` |
 | 204 without a body | done |
 
-`AmbiguousWrite` has the answer's `status` and `code`. A 4xx with JSON but without a code says
-nothing either, and is one too.
+`AmbiguousWrite` has the `status` and `code` of the reply. A 4xx with JSON but without a code also
+raises it, because it does not say whether the write ran.
 
-A write that may be sent twice (an upsert, or `retry_writes=True`) is repeated as a read is. It
-raises `AmbiguousWrite` if the tries are used up, or end in a refusal, and one of them may have run.
+A write that may be sent twice (an upsert, or `retry_writes=True`) is retried like a read. It raises
+`AmbiguousWrite` if the retries are used up or end in a refusal, and one of the tries may have run.
 
-A read is repeated for 500, 502, 503, 504, 520 to 529, 408 and 499, for a 2xx that cannot be read,
-and after the block for 429. It waits as long as `Retry-After` says, if `max_wait` allows it, and
-raises the error at once if not. Nothing else is repeated: 501 and 505 would come again.
+A read is retried after 500, 502, 503, 504, 520 to 529, 408 and 499, after a 2xx that cannot be
+read, and after the block for 429. The wait is that of `Retry-After` if `max_wait` allows it;
+otherwise the error is raised at once. Nothing else is retried: 501 and 505 would repeat.
 
-One request is spoilt:
+One request is affected:
 
 | fault | {columns} |
 {rule}
 {once}
 
-Every request is spoilt:
+Every request is affected:
 
 | fault | {columns} |
 {rule}

@@ -30,7 +30,7 @@ SIZES = {"books.contacts": 3, "books.invoices": 4, "books:/bills": 3, "books.bil
 @asynccontextmanager
 async def opened(**rules: Any) -> AsyncGenerator[tuple[Sandbox, Session]]:
     async with Sandbox(sizes=SIZES, minute=0.5, **rules) as server:
-        limits = Limits(window=server.told_minute, linger=server.told_minute / 2, reserve=0)
+        limits = Limits(window=server.client_minute, linger=server.client_minute / 2, reserve=0)
         async with Session.from_env(
             server.environment(), limits=limits, ledger=MemoryLedger()
         ) as zoho:

@@ -46,7 +46,7 @@ def sandbox(**rules: object) -> Sandbox:
 
 @asynccontextmanager
 async def session(server: Sandbox) -> AsyncGenerator[Session]:
-    minute = server.told_minute
+    minute = server.client_minute
     limits = Limits(window=minute, linger=minute / 2, reserve=0)
     async with Session.from_env(server.environment(), limits=limits, ledger=MemoryLedger()) as zoho:
         yield zoho

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: its clock, its latencies, what it knows nothing of, and its controls."""
+"""The sandbox over HTTP: clock, latencies, unknown requests, and the admin API."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ async def zoho() -> AsyncIterator[PlainClient]:
         yield client
 
 
-async def test_a_scaled_sandbox_tells_its_lengths_in_the_clients_seconds() -> None:
+async def test_a_scaled_sandbox_states_durations_in_real_seconds() -> None:
     async with (
         Sandbox(speed=60.0, per_minute=1, block=900.0) as box,
         aiohttp.ClientSession() as http,
     ):
-        assert box.told_minute == 1.0
+        assert box.client_minute == 1.0
         _, token = await token_of(box, http)
         assert token["expires_in"] == 60
         client = PlainClient(box, http, token["access_token"])
@@ -35,7 +35,7 @@ async def test_a_scaled_sandbox_tells_its_lengths_in_the_clients_seconds() -> No
         assert (refused.status, refused.headers["Retry-After"]) == (429, "15")
 
 
-async def test_a_held_clock_ends_blocks_and_tokens_when_it_is_moved_on(zoho: PlainClient) -> None:
+async def test_moving_a_held_clock_ends_blocks_and_tokens(zoho: PlainClient) -> None:
     zoho.sandbox.clock.hold()
     zoho.sandbox.limits.per_minute = 1
     assert [(await zoho.get("/contacts")).status for _ in range(2)] == [200, 429]
@@ -67,7 +67,7 @@ async def test_a_latency_may_be_given_by_path(zoho: PlainClient) -> None:
     ("method", "path"),
     [("GET", "/nothing"), ("GET", "/contacts/abc/def/ghi"), ("DELETE", "/nothing/5")],
 )
-async def test_what_it_does_not_know_is_refused_logged_and_kept(
+async def test_an_unknown_request_is_refused_logged_and_kept(
     zoho: PlainClient, caplog: pytest.LogCaptureFixture, method: str, path: str
 ) -> None:
     with caplog.at_level(logging.WARNING, "zoho_async.sandbox"):
@@ -80,7 +80,7 @@ async def test_what_it_does_not_know_is_refused_logged_and_kept(
     assert zoho.sandbox.state()["unknown"] == 1
 
 
-async def test_a_request_that_it_knows_is_not_unknown_even_if_it_is_refused(
+async def test_a_known_request_is_not_unknown_even_if_it_is_refused(
     zoho: PlainClient,
 ) -> None:
     assert (await zoho.get("/contacts/460000000000000001")).status == 404
@@ -88,7 +88,7 @@ async def test_a_request_that_it_knows_is_not_unknown_even_if_it_is_refused(
     assert zoho.sandbox.unknown == []
 
 
-async def test_faults_are_told_added_and_taken_away_over_http(zoho: PlainClient) -> None:
+async def test_faults_are_listed_added_and_removed_over_http(zoho: PlainClient) -> None:
     url = f"{zoho.sandbox.url}/__sandbox__/faults"
     rules = [{"kind": "status", "path": "*/items", "times": None}, {"kind": "cut"}]
     async with zoho.http.post(url, json=rules) as reply:
@@ -113,14 +113,14 @@ async def test_faults_are_told_added_and_taken_away_over_http(zoho: PlainClient)
 @pytest.mark.parametrize(
     "body", ['{"kind": "dorp"}', '{"kind": "cut", "tims": 2}', "[1]", "nothing"]
 )
-async def test_a_fault_that_cannot_be_is_refused_over_http(zoho: PlainClient, body: str) -> None:
+async def test_an_invalid_fault_is_refused_over_http(zoho: PlainClient, body: str) -> None:
     async with zoho.http.post(f"{zoho.sandbox.url}/__sandbox__/faults", data=body) as reply:
         assert reply.status == 400
-        assert (await reply.text()).startswith("no fault: ")
+        assert (await reply.text()).startswith("not a valid fault: ")
     assert zoho.sandbox.faults == []
 
 
-async def test_controls_and_the_page_are_no_calls_of_zohos(zoho: PlainClient) -> None:
+async def test_admin_requests_and_the_page_do_not_count_as_calls(zoho: PlainClient) -> None:
     for path in ("/", "/favicon.ico", "/__sandbox__/state", "/__sandbox__/faults"):
         async with zoho.http.get(f"{zoho.sandbox.url}{path}") as reply:
             assert reply.status in (200, 204)

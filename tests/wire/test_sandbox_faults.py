@@ -1,4 +1,4 @@
-"""Faults that a test asks the sandbox for."""
+"""Faults over HTTP: which requests they affect, and how."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def zoho() -> AsyncIterator[PlainClient]:
         yield client
 
 
-async def test_a_rule_spoils_the_calls_that_it_names_and_no_others(zoho: PlainClient) -> None:
+async def test_a_rule_affects_only_the_calls_that_it_matches(zoho: PlainClient) -> None:
     rule = Fault(kind="status", status=503, path="*/invoices", after=1, times=2)
     zoho.sandbox.faults.append(rule)
     assert (await zoho.get("/projects")).status == 200
@@ -28,7 +28,7 @@ async def test_a_rule_spoils_the_calls_that_it_names_and_no_others(zoho: PlainCl
     assert (rule.seen, rule.hits) == (4, 2)
 
 
-async def test_a_rule_can_act_by_chance_and_for_ever(zoho: PlainClient) -> None:
+async def test_a_rule_can_act_with_a_probability_and_without_end(zoho: PlainClient) -> None:
     zoho.sandbox.faults.append(Fault(kind="status", times=None, probability=0.5))
     statuses = [(await zoho.get("/projects")).status for _ in range(60)]
     assert 10 < statuses.count(500) < 50
@@ -49,7 +49,7 @@ async def test_connections_break_before_during_and_after_the_work(
     assert (await zoho.get("/projects")).status == 200
 
 
-async def test_replies_come_empty_cut_or_as_html(zoho: PlainClient) -> None:
+async def test_replies_are_empty_cut_off_or_html(zoho: PlainClient) -> None:
     zoho.sandbox.faults += [Fault(kind="empty"), Fault(kind="cut"), Fault(kind="html")]
     empty, cut, html = [await zoho.get("/projects") for _ in range(3)]
     assert (empty.status, empty.body) == (200, b"")
@@ -61,7 +61,7 @@ async def test_replies_come_empty_cut_or_as_html(zoho: PlainClient) -> None:
     assert html.headers["Content-Type"].startswith("text/html")
 
 
-async def test_refusals_carry_the_code_and_the_wait_that_the_rule_says(zoho: PlainClient) -> None:
+async def test_refusals_have_the_code_and_the_wait_of_the_rule(zoho: PlainClient) -> None:
     zoho.sandbox.faults += [
         Fault(kind="refuse", code=43, retry_after=7),
         Fault(kind="refuse", code=1070),
@@ -78,7 +78,7 @@ async def test_refusals_carry_the_code_and_the_wait_that_the_rule_says(zoho: Pla
     assert zoho.sandbox.refused == 0
 
 
-async def test_lists_can_end_too_early_or_repeat_rows(zoho: PlainClient) -> None:
+async def test_lists_can_end_early_or_repeat_rows(zoho: PlainClient) -> None:
     zoho.sandbox.faults += [Fault(kind="last_page"), Fault(kind="repeat_rows", rows=2)]
     early = (await zoho.get("/contacts", per_page=10)).json
     assert early["page_context"]["has_more_page"] is False
@@ -87,7 +87,7 @@ async def test_lists_can_end_too_early_or_repeat_rows(zoho: PlainClient) -> None
     assert twice[10:] == twice[:2]
 
 
-async def test_a_field_can_hold_something_odd_in_rows_and_records(zoho: PlainClient) -> None:
+async def test_a_field_can_have_an_odd_value_in_rows_and_records(zoho: PlainClient) -> None:
     zoho.sandbox.faults.append(Fault(kind="odd", field="total", value="a lot", times=2))
     rows = (await zoho.get("/invoices", per_page=3)).json["invoices"]
     assert [row["total"] for row in rows] == ["a lot"] * 3
@@ -96,7 +96,7 @@ async def test_a_field_can_hold_something_odd_in_rows_and_records(zoho: PlainCli
     assert (await zoho.get("/invoices", per_page=3)).json["invoices"][0]["total"] != "a lot"
 
 
-async def test_a_body_can_take_its_time(zoho: PlainClient) -> None:
+async def test_a_body_can_arrive_slowly(zoho: PlainClient) -> None:
     zoho.sandbox.faults.append(Fault(kind="slow", seconds=0.1))
     started = time.monotonic()
     answer = await zoho.get("/projects")
@@ -104,7 +104,7 @@ async def test_a_body_can_take_its_time(zoho: PlainClient) -> None:
     assert answer.json["code"] == 0
 
 
-async def test_the_accounts_server_fails_on_request_too(zoho: PlainClient) -> None:
+async def test_the_accounts_server_can_fail_too(zoho: PlainClient) -> None:
     zoho.sandbox.faults += [
         Fault(kind="status", path="/oauth/*"),
         Fault(kind="html", path="/oauth/*"),

@@ -1,4 +1,4 @@
-"""The sandbox's limits as a client meets them."""
+"""The sandbox's limits over HTTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_the_call_over_the_limit_is_refused_and_so_is_everything_after() -
         assert zoho.sandbox.most_in_minute == 3
 
 
-async def test_a_refused_write_is_not_carried_out() -> None:
+async def test_a_refused_write_does_not_run() -> None:
     async with raw(Sandbox(per_minute=1, sizes={"contacts": 0})) as zoho:
         await zoho.get("/projects")
         refused = await zoho.call("POST", "/contacts", json={"contact_name": "Never"})
@@ -35,7 +35,7 @@ async def test_a_refused_write_is_not_carried_out() -> None:
         assert zoho.sandbox.truth("contacts") == []
 
 
-async def test_organizations_and_the_account_have_limits_of_their_own() -> None:
+async def test_organizations_and_the_account_have_separate_limits() -> None:
     sandbox = Sandbox(per_minute=1, organization="111", organizations=["111", "222"])
     async with raw(sandbox) as zoho:
         for organization, path in (
@@ -49,7 +49,7 @@ async def test_organizations_and_the_account_have_limits_of_their_own() -> None:
         assert [each.organization for each in sandbox.arrivals] == ["111", "222", None, None]
 
 
-async def test_replies_tell_the_days_quota_unless_they_are_told_not_to() -> None:
+async def test_replies_state_the_daily_quota_unless_it_is_switched_off() -> None:
     async with raw(Sandbox(per_day=5)) as zoho:
         for remaining in (4, 3):
             answer = await zoho.get("/projects")
@@ -60,7 +60,7 @@ async def test_replies_tell_the_days_quota_unless_they_are_told_not_to() -> None
         assert "X-Rate-Limit-Limit" not in (await zoho.get("/projects")).headers
 
 
-async def test_the_day_over_its_quota_is_code_45_with_the_days_headers() -> None:
+async def test_a_call_over_the_daily_quota_gets_code_45_with_the_quota_headers() -> None:
     async with raw(Sandbox(per_day=1)) as zoho:
         await zoho.get("/projects")
         refused = await zoho.get("/projects")
@@ -69,7 +69,7 @@ async def test_the_day_over_its_quota_is_code_45_with_the_days_headers() -> None
         assert "Retry-After" not in refused.headers
 
 
-async def test_one_call_too_many_in_flight_is_code_1070() -> None:
+async def test_a_call_over_the_concurrency_limit_gets_code_1070() -> None:
     async with raw(Sandbox(in_flight=2, latency=0.2)) as zoho:
         answers = await asyncio.gather(*(zoho.get("/projects") for _ in range(3)))
         assert sorted(answer.status for answer in answers) == [200, 200, 429]
@@ -94,7 +94,7 @@ async def test_inbound_lag_delays_the_arrival() -> None:
         assert zoho.sandbox.arrivals[-1].time - sent >= 0.05
 
 
-async def test_every_arrival_is_recorded_with_what_came_of_it() -> None:
+async def test_every_arrival_is_recorded_with_its_outcome() -> None:
     async with raw(Sandbox()) as zoho:
         await zoho.get("/projects", per_page=1)
         await zoho.get("/invoices/1")
@@ -107,7 +107,7 @@ async def test_every_arrival_is_recorded_with_what_came_of_it() -> None:
         assert zoho.sandbox.calls == 2
 
 
-async def test_closing_does_not_wait_for_slow_answers_and_leaves_no_task() -> None:
+async def test_closing_does_not_wait_for_slow_replies_and_leaves_no_task() -> None:
     tasks = asyncio.all_tasks()
     async with aiohttp.ClientSession() as http:
         sandbox = Sandbox(latency=30.0)

@@ -1,4 +1,4 @@
-"""The sandbox's lists: pages, orders, filters, and the truth beside them."""
+"""The sandbox's lists: pages, orders and filters, checked against its records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def zoho() -> AsyncIterator[PlainClient]:
 
 
 @pytest.mark.parametrize("resource", ["contacts", "invoices", "projects"])
-async def test_walking_the_pages_gives_the_truth_byte_for_byte(
+async def test_the_pages_together_equal_the_truth_byte_for_byte(
     zoho: PlainClient, resource: str
 ) -> None:
     rows = await zoho.rows(resource, sort_column="created_time", sort_order="A")
@@ -30,7 +30,7 @@ async def test_walking_the_pages_gives_the_truth_byte_for_byte(
     assert len(rows) == SIZES[resource]
 
 
-async def test_every_order_holds_the_same_rows(zoho: PlainClient) -> None:
+async def test_every_order_has_the_same_rows(zoho: PlainClient) -> None:
     truth = sorted(zoho.sandbox.truth("invoices"))
     for column in ("customer_name", "total", "date", "created_time"):
         rows = await zoho.rows("invoices", sort_column=column, sort_order="D", per_page=77)
@@ -89,7 +89,7 @@ async def test_the_page_context_is_as_recorded(zoho: PlainClient) -> None:
     }
 
 
-async def test_totals_come_when_they_are_asked_for_and_alone_with_option_2(
+async def test_totals_are_sent_on_request_and_alone_with_option_2(
     zoho: PlainClient,
 ) -> None:
     counted = (await zoho.get("/invoices", response_option=1)).json
@@ -101,7 +101,7 @@ async def test_totals_come_when_they_are_asked_for_and_alone_with_option_2(
     assert "total" not in (await zoho.get("/invoices")).json["page_context"]
 
 
-async def test_filters_let_through_exactly_what_they_say(zoho: PlainClient) -> None:
+async def test_filters_return_exactly_the_matching_rows(zoho: PlainClient) -> None:
     truth = [msgspec.json.decode(row) for row in zoho.sandbox.truth("invoices")]
     middle = truth[225]
 
@@ -151,7 +151,7 @@ async def test_items_are_filtered_by_their_price(zoho: PlainClient) -> None:
     assert len(rows) == sum(1 for rate in rates if rate < 50000.5)
 
 
-async def test_changes_since_a_moment_are_told_by_last_modified_time(zoho: PlainClient) -> None:
+async def test_last_modified_time_returns_changes_since_a_time(zoho: PlainClient) -> None:
     rows = [msgspec.json.decode(row) for row in zoho.sandbox.truth("invoices")]
     times = sorted(row["last_modified_time"] for row in rows)
     since = times[300]
@@ -170,7 +170,7 @@ async def test_changes_since_a_moment_are_told_by_last_modified_time(zoho: Plain
         "2026-13-09T09:45:19+0000",
     ],
 )
-async def test_a_moment_in_another_form_is_refused(zoho: PlainClient, moment: str) -> None:
+async def test_a_time_in_another_format_is_refused(zoho: PlainClient, moment: str) -> None:
     answer = await zoho.get("/invoices", last_modified_time=moment)
     assert (answer.status, answer.code) == (400, 2)
 
@@ -188,14 +188,14 @@ async def test_a_moment_in_another_form_is_refused(zoho: PlainClient, moment: st
         {"search_text": "x" * 101},
     ],
 )
-async def test_impossible_values_are_refused_with_code_2(
+async def test_invalid_values_are_refused_with_code_2(
     zoho: PlainClient, wrong: dict[str, str]
 ) -> None:
     answer = await zoho.get("/invoices", **wrong)
     assert (answer.status, answer.code) == (400, 2)
 
 
-async def test_parameters_that_nobody_describes_and_contact_type_are_ignored(
+async def test_unknown_parameters_and_contact_type_are_ignored(
     zoho: PlainClient,
 ) -> None:
     for query in ({"colour": "red"}, {"contact_type": "vendor"}):
@@ -217,7 +217,7 @@ async def test_money_has_a_point_and_missing_values_are_blanks_never_null(
         assert all(b"." in bytes(raw_values[name]) for name in money)
 
 
-async def test_custom_fields_come_three_ways_at_once(zoho: PlainClient) -> None:
+async def test_custom_fields_are_sent_in_three_forms(zoho: PlainClient) -> None:
     rows = [msgspec.json.decode(row) for row in zoho.sandbox.truth("invoices")]
     row = next(row for row in rows if row["custom_fields"])
     assert (
@@ -264,7 +264,7 @@ async def test_several_items_are_read_at_once(zoho: PlainClient) -> None:
     assert [item["item_id"] for item in answer.json["items"]] == ids
 
 
-async def test_starting_takes_no_time_however_many_rows_there_are() -> None:
+async def test_starting_is_fast_with_any_number_of_rows() -> None:
     started = time.perf_counter()
     async with Sandbox(sizes={"invoices": 1_000_000}):
         assert time.perf_counter() - started < 0.3

@@ -1,4 +1,4 @@
-"""Every fault against everything a client does; the table in the docs is what this run found."""
+"""Every fault against every kind of operation. The table in the docs is the result of this run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ def test_every_kind_of_fault_is_documented_and_in_the_matrix() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-async def test_no_fault_loses_doubles_or_leaks_anything_and_the_docs_say_what_comes_of_each() -> (
-    None
-):
-    told = await table()
-    assert told == DOCS.read_text(encoding="utf-8"), (
-        "run `python -m tests.wire.matrix` and look at what has changed"
+async def test_no_fault_loses_repeats_or_leaks_anything_and_the_docs_have_each_outcome() -> None:
+    found = await table()
+    assert found == DOCS.read_text(encoding="utf-8"), (
+        "run `python -m tests.wire.matrix` and review the changes"
     )

@@ -1,10 +1,9 @@
-"""Every operation of the four products is played: with valid arguments each one succeeds.
+"""Every operation of the four products succeeds with valid arguments.
 
-The arguments are Zoho's own examples; the ids in them are those of records that the sandbox has.
-Every reply is read by the generated types in strict mode, where a value of another type is an
-error, held against the description's fields, each of which must be there in its kind, and against
-the official files themselves (see `official_replies`), which differ from the wire in known ways.
-Those of Invoice, for which there is no file, are held against Books' and against its own page.
+The arguments are Zoho's examples, with ids of records that the sandbox has. Each reply is checked
+in three ways: the generated types read it in strict mode, it has every field of the specification
+with its type, and it fits the official files (see `official_replies`), which differ from the wire
+in known ways. Invoice has no official file. Its replies are checked against Books and its own page.
 """
 
 from __future__ import annotations
@@ -62,25 +61,25 @@ _FAMILIES: Final = frozenset(
         )
     }
 )
-#: What may be done to retainers that nobody paid.
+#: Operations that require an unpaid retainer.
 _UNPAID: Final = frozenset(
     f"{product}.retainer_invoices.{verb}"
     for product in ("books", "invoice", "inventory")
     for verb in ("update", "delete")
 )
-#: Ids that mean another family's records than their name says.
+#: Ids of another resource than their name says.
 _MEANT: Final = {
     ("books.bills.apply_credits", "payment_id"): "vendorpayments",
     ("billing.invoices.apply_multiple_credits", "creditnote_id"): "creditnotes",
 }
-#: Required by the description, and in none of its examples.
+#: Required by the specification, but in none of its examples.
 _NOT_IN_EXAMPLES: Final = {
     "books.recurring_bills.create": {"repeat_every": "1", "recurrence_frequency": "months"},
     "books.recurring_bills.upsert": {"repeat_every": "1", "recurrence_frequency": "months"},
 }
 
 pytestmark = pytest.mark.skipif(
-    not files(), reason="Zoho's descriptions are not beside this clone (../shared/reference)"
+    not files(), reason="Zoho's specifications are not in ../shared/reference"
 )
 
 
@@ -106,7 +105,7 @@ async def zoho(sandbox: Sandbox) -> AsyncIterator[Session]:
 
 @pytest.fixture
 def replies(monkeypatch: pytest.MonkeyPatch) -> list[ApiReply]:
-    """What the API answered, before it was sent."""
+    """The replies of the API before they are sent."""
     answers: list[ApiReply] = []
     answer = dispatch.answer
 
@@ -161,7 +160,7 @@ def test_a_reply_that_the_official_file_refuses_is_a_problem(reply: ApiReply, sa
 
 
 def test_every_reply_of_invoice_is_held_against_books_or_inventory_or_its_own_page() -> None:
-    """Counts by operation; what that proves, and what it cannot, is said in `official_replies`."""
+    """Counts by operation. `official_replies` says what that proves."""
     files: dict[str, str] = {}
     answering, on_page = set[str](), set[str]()
     every = set(operations("invoice"))
@@ -203,7 +202,7 @@ def test_a_reply_of_invoice_that_is_another_than_books_or_the_page_is_a_problem(
 
 
 def fresh(sandbox: Sandbox) -> None:
-    """Forget what the operation before wrote."""
+    """Remove what the previous operation wrote."""
     sandbox.stores[:] = [
         Store(SampleData(sandbox.seed, name, {})) for name in sandbox.organizations
     ]
@@ -232,7 +231,7 @@ class Played:
                 self._unpay()
 
     async def problems(self) -> AsyncIterator[str]:
-        """What is wrong with the answers, if anything."""
+        """Return the problems of the replies."""
         given = arguments(self.function, self.product, self._id_of)
         given |= dict(zip(path_ids(self.function), self.ids, strict=True))
         for name in ("ignore_auto_number_generation", "accept", "print"):
@@ -283,7 +282,7 @@ class Played:
         return {n for n, place in places.items() if place.where == "path" or place.name in names}
 
     def _of_a_row(self, given: dict[str, Any]) -> dict[str, Any]:
-        """With the ids that the list's first row has, so that there is a row to be found."""
+        """Add the ids of the list's first row, so that a row is found."""
         home = homes(self.product).at(self.function.operation.path)
         if home is None or home.parents:
             return given
@@ -314,7 +313,7 @@ class Played:
         return self.store.at(found[0], ()).id(0) if found else None
 
     def _ids_in_path(self) -> list[str]:
-        """Ids of records that are there, for every name in the path."""
+        """Return ids of existing records for every name in the path."""
         path = self.function.operation.path
         if path.startswith("/organizations/{organization_id}"):
             return [ORGANIZATION]
@@ -336,7 +335,7 @@ class Played:
         return collection.id(collection.indexes()[-1])
 
     def _arrange(self, given: dict[str, Any]) -> None:
-        """What must have happened before the call: a file uploaded, a reference set."""
+        """Prepare the call: upload a file or set a reference."""
         path = self.function.operation.path
         for each in self.ids:
             path = _PATH_NAME.sub(each, path, count=1)
@@ -369,7 +368,7 @@ _FORMS: Final = {
 
 
 def _described(facts: OperationFacts, reply: dict[str, Any]) -> Iterator[str]:
-    """Where a reply is not as the description has it."""
+    """Yield the differences of a reply from the specification."""
     if facts.answer == "values":
         yield from _object(facts.reply, reply, "")
         return

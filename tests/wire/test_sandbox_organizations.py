@@ -1,4 +1,4 @@
-"""An organization that a call makes is one like every other, and touches none of them."""
+"""A created organization works like every other and does not change the others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def box() -> AsyncIterator[Sandbox]:
         yield running
 
 
-async def test_an_organization_that_is_made_is_listed_read_changed_and_called_for(
+async def test_a_created_organization_is_listed_read_changed_and_used(
     box: Sandbox,
 ) -> None:
     async with session(box) as zoho:
@@ -83,7 +83,7 @@ async def test_an_organization_that_is_made_is_listed_read_changed_and_called_fo
             await contacts.get(zoho, customer.contact_id)
 
 
-async def test_a_new_organization_has_its_maker_and_its_base_currency(box: Sandbox) -> None:
+async def test_a_new_organization_has_its_creator_and_base_currency(box: Sandbox) -> None:
     async with session(box) as zoho:
         new = await organizations.create(zoho, NEW)
         theirs = zoho.for_organization(new.organization_id)
@@ -97,19 +97,19 @@ async def test_a_new_organization_has_its_maker_and_its_base_currency(box: Sandb
         assert contact.currency_id == currency.currency_id
 
 
-async def test_it_has_limits_of_its_own() -> None:
+async def test_it_has_separate_limits() -> None:
     async with Sandbox(per_minute=8, sizes={"contacts": 3}) as box, session(box) as zoho:
         new = await organizations.create(zoho, NEW)
-        judged = box.judge.account(new.organization_id)
+        judged = box.rate_limiter.account(new.organization_id)
         assert len(judged.times) == 0
         theirs = zoho.for_organization(new.organization_id)
         await asyncio.gather(*(contacts.list(view, per_page=5) for view in [theirs, zoho] * 5))
         assert len(judged.times) == 5
-        assert len(box.judge.account(box.organization).times) == 5
+        assert len(box.rate_limiter.account(box.organization).times) == 5
         assert box.refused == 0
 
 
-async def test_inventory_makes_one_for_every_product_as_books_does(box: Sandbox) -> None:
+async def test_one_created_by_inventory_works_in_every_product(box: Sandbox) -> None:
     async with session(box) as zoho:
         body = inventory_types.OrganizationInput(
             name="Stock", currency_code="JPY", time_zone="Asia/Tokyo", portal_name="stock1"
@@ -131,7 +131,7 @@ async def test_inventory_makes_one_for_every_product_as_books_does(box: Sandbox)
         ({"currency_code": "dollars"}, 9004),
     ],
 )
-async def test_what_cannot_be_makes_no_organization(
+async def test_an_invalid_body_creates_no_organization(
     box: Sandbox, changes: dict[str, Any], code: int
 ) -> None:
     async with session(box) as zoho:
@@ -142,7 +142,7 @@ async def test_what_cannot_be_makes_no_organization(
         assert box.organizations == (box.organization,)
 
 
-async def test_one_that_is_not_there_cannot_be_called_for_or_read(box: Sandbox) -> None:
+async def test_an_unknown_organization_cannot_be_used_or_read(box: Sandbox) -> None:
     async with session(box) as zoho:
         with pytest.raises(OrganizationError):
             await contacts.list(zoho.for_organization("60000001"))
@@ -153,7 +153,7 @@ async def test_one_that_is_not_there_cannot_be_called_for_or_read(box: Sandbox) 
 
 
 async def test_organizations_are_bounded(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(made, "MOST", 3)
+    monkeypatch.setattr(made, "MAX_ORGANIZATIONS", 3)
     async with session(box) as zoho:
         for _ in range(2):
             await organizations.create(zoho, NEW)
@@ -162,7 +162,7 @@ async def test_organizations_are_bounded(box: Sandbox, monkeypatch: pytest.Monke
         assert len(box.organizations) == 3
 
 
-async def test_it_is_there_again_when_the_file_is_opened_again(tmp_path: Path) -> None:
+async def test_it_is_restored_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "kept.sqlite"
     async with Sandbox(file=file, sizes={"contacts": 3}) as box, session(box) as zoho:
         new = await organizations.create(zoho, NEW)
@@ -181,7 +181,7 @@ async def test_it_is_there_again_when_the_file_is_opened_again(tmp_path: Path) -
         assert again.organization_id not in (new.organization_id, box.organization)
 
 
-async def test_a_new_organization_is_empty_in_every_list_and_the_others_stay_as_they_were(
+async def test_a_new_organization_has_empty_lists_and_does_not_change_the_others(
     box: Sandbox,
 ) -> None:
     def lists(store: Store) -> dict[str, list[bytes]]:

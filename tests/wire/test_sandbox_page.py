@@ -1,4 +1,4 @@
-"""The page at ``/``: what the sandbox has and what happens to it."""
+"""The page at ``/``: records, calls, limits and faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VOID = {"meta", "input", "br"}
 
 
 class Checked(HTMLParser):
-    """Reads a page and minds that what is opened is closed, and what is named is there."""
+    """Parses a page and checks that tags are closed and that linked ids exist."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,37 +78,37 @@ async def test_the_page_shows_records_calls_limits_and_faults() -> None:
             "HTTP 503, code 1000",
             "HTTP 429, code 44",
         ),
-        *("1 of 1", "0 of any", "the connection closes without an answer", "books.invoices"),
+        *("1 of 1", "0 of any", "the connection closes without a reply", "books.invoices"),
         *("/books/v3/nothing/<b>", f"export ZOHO_BASE_URL={box.url}"),
     ):
         assert shown in page.text
     assert re.search(r"\d{3} s", page.text)  # the block
 
 
-def test_the_page_is_fetched_again_by_itself_unless_it_is_told_to_keep_still() -> None:
+def test_the_page_reloads_itself_unless_it_is_still() -> None:
     box = Sandbox()
     assert "http-equiv=refresh" in render(box, still=False)
     assert "http-equiv=refresh" not in render(box, still=True)
     assert "<script" not in render(box, still=False)
 
 
-def test_the_page_says_each_operations_tier_where_it_keeps_still() -> None:
+def test_the_still_page_shows_the_level_of_each_operation() -> None:
     page = checked(render(Sandbox(), still=True))
-    assert re.search(r"1,\d{3} of tier 1", page.text)
+    assert re.search(r"1,\d{3} of level 1", page.text)
     assert "create\xa0" in page.text
     live = render(Sandbox(), still=False)
     assert "<details" not in live  # it would close with every refresh
-    assert "href='/?still#tiers'" in live
+    assert "href='/?still#coverage'" in live
 
 
-def test_the_page_says_what_to_do_before_anything_has_happened() -> None:
+def test_the_page_says_what_to_do_before_the_first_call() -> None:
     page = checked(render(Sandbox(), still=False))
     assert "None yet. Point a client here" in page.text
     assert "/__sandbox__/faults" in page.text
-    assert {"clients", "limits", "faults", "last", "records", "tiers"} <= page.ids
+    assert {"clients", "limits", "faults", "last", "records", "coverage"} <= page.ids
 
 
-async def test_the_page_shows_what_a_call_asked_and_how_organizations_are_called() -> None:
+async def test_the_page_shows_queries_and_names_of_organizations() -> None:
     box = Sandbox(organizations=[str(number) for number in range(70_000_000, 70_000_030)])
     async with raw(box) as zoho:
         await zoho.get("/contacts", organization="70000029", page=7, search_text="<a&b>")
@@ -120,7 +120,7 @@ async def test_the_page_shows_what_a_call_asked_and_how_organizations_are_called
 
 
 @pytest.mark.long
-async def test_the_page_lives_in_a_real_browser(tmp_path: Path) -> None:
+async def test_the_page_works_in_a_real_browser(tmp_path: Path) -> None:
     browser = Browser(tmp_path)
     waiting = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
     box = Sandbox(sizes={"contacts": 1_234})
@@ -136,7 +136,7 @@ async def test_the_page_lives_in_a_real_browser(tmp_path: Path) -> None:
             assert chrome.execute_script("return document.scripts.length") == 0
             wide = "return document.documentElement.scrollWidth <= window.innerWidth"
             assert chrome.execute_script(wide)
-            for name in ("limits", "faults", "last", "records", "tiers", "clients"):
+            for name in ("limits", "faults", "last", "records", "coverage", "clients"):
                 assert chrome.find_element("id", name).is_displayed()
             phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
             chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)

@@ -1,4 +1,4 @@
-"""The sandbox in a process of its own."""
+"""The sandbox in a separate process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def started(*options: str) -> AsyncIterator[tuple[Process, dict[str, Any]]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-async def test_it_says_where_it_is_and_ends_clean_when_told(how: signal.Signals) -> None:
+async def test_it_prints_its_url_and_stops_cleanly_on_a_signal(how: signal.Signals) -> None:
     async with started("--size", "invoices=3") as (process, said):
         assert said["environment"]["ZOHO_BASE_URL"] == said["url"]
         async with aiohttp.ClientSession() as http, http.get(f"{said['url']}/books/v3/x") as reply:
@@ -46,7 +46,7 @@ async def test_it_says_where_it_is_and_ends_clean_when_told(how: signal.Signals)
         assert b"Warning" not in errors
 
 
-async def test_it_tells_its_counts_and_the_truth_to_tests_elsewhere() -> None:
+async def test_its_counts_and_rows_are_available_over_http() -> None:
     options = ("--seed", "9", "--size", "books.invoices=12", "--organization", "5", "--tokens", "3")
     async with started(*options) as (_, said), aiohttp.ClientSession() as http:
         url = said["url"]
@@ -65,7 +65,7 @@ async def test_it_tells_its_counts_and_the_truth_to_tests_elsewhere() -> None:
             assert reply.status == 404
 
 
-async def test_a_taken_port_is_one_sentence_and_exit_code_1() -> None:
+async def test_a_taken_port_gives_a_one_line_error_and_exit_code_1() -> None:
     async with Sandbox() as zoho:
         port = zoho.url.rpartition(":")[2]
         process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""All four products over HTTP: their own ways, their lists, what is refused, and what is kept."""
+"""All four products over HTTP: their conventions, lists, errors and writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoho_async.export.catalog import exportable_of
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox.coverage import counts, tier
+from zoho_async.sandbox.coverage import counts, level_of
 
 PDF = b"%PDF-1.4 mine"
 LINES: dict[str, Any] = {"line_items": [{"name": "Work", "rate": 1}]}
@@ -44,7 +44,7 @@ async def zoho() -> AsyncIterator[PlainClient]:
 async def ask(
     zoho: PlainClient, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Answer:
-    """A call of any product: ``path`` begins with its base."""
+    """Call any product. ``path`` begins with its base path."""
     named = {"Authorization": f"Zoho-oauthtoken {zoho.token}", **(headers or {})}
     url = zoho.sandbox.url + path
     async with zoho.http.request(method, url, headers=named, **more) as reply:
@@ -59,7 +59,7 @@ def rows_of(zoho: PlainClient, resource: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
-async def test_an_export_brings_every_row_of_every_list(product: str, tmp_path: Path) -> None:
+async def test_an_export_has_every_row_of_every_list(product: str, tmp_path: Path) -> None:
     sizes = {"books.contacts": 30, "books.items": 20, "books.invoices": 230, "books.projects": 5}
     async with Sandbox(sizes=sizes, per_minute=10**6, in_flight=10**3) as server:
         limits = Limits(limit=10**6, burst=10**6, in_flight=10**3)
@@ -76,7 +76,7 @@ async def test_an_export_brings_every_row_of_every_list(product: str, tmp_path: 
             assert sorted(written.splitlines()) == sorted(server.truth(name)), name
 
 
-async def test_lists_have_as_many_rows_as_asked_for_in_steady_order() -> None:
+async def test_lists_have_the_requested_number_of_rows_in_a_stable_order() -> None:
     server = Sandbox(sizes={"bills": 400, "inventory.packages": 3})
     bills = [msgspec.json.decode(row) for row in server.truth("bills")]
     assert len(bills) == 400
@@ -89,7 +89,7 @@ async def test_lists_have_as_many_rows_as_asked_for_in_steady_order() -> None:
     assert Sandbox(seed=2, sizes={"bills": 400}).truth("bills") != server.truth("bills")
 
 
-async def test_documents_name_customers_that_are_there(zoho: PlainClient) -> None:
+async def test_documents_name_existing_customers(zoho: PlainClient) -> None:
     contacts = {row["contact_id"]: row["contact_name"] for row in rows_of(zoho, "contacts")}
     for row in rows_of(zoho, "estimates"):
         assert contacts[row["customer_id"]] == row["customer_name"]
@@ -133,7 +133,7 @@ async def test_a_filter_that_inventory_ignores_is_ignored(zoho: PlainClient) -> 
     assert len(answer.json["bills"]) == len(zoho.sandbox.truth("inventory.bills"))
 
 
-async def test_a_chart_of_accounts_comes_whole(zoho: PlainClient) -> None:
+async def test_a_chart_of_accounts_has_no_pages(zoho: PlainClient) -> None:
     async with raw(Sandbox(sizes={"chart_of_accounts": 700})) as other:
         answer = await other.get("/chartofaccounts")
         assert len(answer.json["chartofaccounts"]) == 700
@@ -146,7 +146,7 @@ async def test_lists_without_pages_have_no_page_context(zoho: PlainClient) -> No
     assert "page_context" not in answer.json
 
 
-async def test_a_list_of_another_homes_records_shows_them(zoho: PlainClient) -> None:
+async def test_a_list_can_show_records_of_another_collection(zoho: PlainClient) -> None:
     made = await ask(zoho, "POST", "/inventory/v1/salesorders", json=order_for(zoho))
     number = made.json["salesorder"]["salesorder_number"]
     item = rows_of(zoho, "inventory.items")[0]["item_id"]
@@ -194,7 +194,7 @@ async def test_a_created_record_is_answered_with_201_its_location_and_the_server
     assert (await zoho.call("POST", "/bills", json=elsewhere)).status == 201
 
 
-async def test_numbers_are_given_where_nobody_gives_one(zoho: PlainClient) -> None:
+async def test_missing_numbers_are_generated(zoho: PlainClient) -> None:
     customer = rows_of(zoho, "contacts")[0]["contact_id"]
     body = {"customer_id": customer, "line_items": [{"name": "Work", "rate": 1}]}
     made = await zoho.call("POST", "/estimates", json=body)
@@ -229,7 +229,7 @@ async def test_numbers_are_given_where_nobody_gives_one(zoho: PlainClient) -> No
         ("/nothing", {}, 404, 5, "URL"),
     ],
 )
-async def test_what_cannot_be_is_refused_with_its_code_and_name(
+async def test_invalid_bodies_are_refused_with_a_code_and_the_field(
     zoho: PlainClient, path: str, body: object, status: int, code: int, named: str
 ) -> None:
     if isinstance(body, dict):
@@ -241,7 +241,7 @@ async def test_what_cannot_be_is_refused_with_its_code_and_name(
 
 
 def seeded(zoho: PlainClient, body: dict[str, Any]) -> dict[str, Any]:
-    """With the ids of seeded records where the body asks for them."""
+    """Fill in ids of sample records."""
     rows = {"customer_id": "contacts", "invoice_id": "invoices"}
     found = {name: rows_of(zoho, resource)[0] for name, resource in rows.items()}
     found["customer_id"]["customer_id"] = found["customer_id"]["contact_id"]
@@ -252,7 +252,7 @@ def seeded(zoho: PlainClient, body: dict[str, Any]) -> dict[str, Any]:
     return decoded
 
 
-async def test_what_no_description_knows_is_refused_and_logged(
+async def test_an_undescribed_request_is_refused_and_logged(
     zoho: PlainClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "zoho_async.sandbox"):
@@ -312,7 +312,7 @@ async def test_many_are_changed_at_once_and_each_has_its_own_outcome(zoho: Plain
     assert not set(ids) & {row["account_id"] for row in rows_of(zoho, "chart_of_accounts")}
 
 
-async def test_custom_fields_of_any_record_come_three_ways(zoho: PlainClient) -> None:
+async def test_custom_fields_of_any_record_are_sent_in_three_forms(zoho: PlainClient) -> None:
     bill = rows_of(zoho, "bills")[0]["bill_id"]
     fields = [{"label": "Region", "api_name": "cf_region", "value": "North"}]
     await zoho.call("PUT", f"/bills/{bill}", json={"custom_fields": fields})
@@ -331,7 +331,7 @@ async def test_custom_fields_of_any_record_come_three_ways(zoho: PlainClient) ->
 # -- documents ------------------------------------------------------------------------------------
 
 
-async def test_an_attachment_is_given_back_and_can_be_removed(zoho: PlainClient) -> None:
+async def test_an_attachment_is_returned_and_can_be_removed(zoho: PlainClient) -> None:
     bill = rows_of(zoho, "bills")[0]["bill_id"]
     path = f"/bills/{bill}/attachment"
     assert (await zoho.get(path)).status == 404
@@ -349,7 +349,7 @@ async def test_an_attachment_is_given_back_and_can_be_removed(zoho: PlainClient)
     assert (await zoho.call("POST", path, data=wrong)).code == 4
 
 
-async def test_documents_are_valid_files_of_the_form_that_is_asked_for(zoho: PlainClient) -> None:
+async def test_documents_are_valid_files_of_the_requested_format(zoho: PlainClient) -> None:
     estimate = rows_of(zoho, "estimates")[0]["estimate_id"]
     pdf = (await zoho.get(f"/estimates/{estimate}", accept="pdf")).body
     start = int(pdf.rsplit(b"startxref\n", 1)[1].split()[0])
@@ -367,7 +367,7 @@ async def test_documents_are_valid_files_of_the_form_that_is_asked_for(zoho: Pla
 # -- the products' own ways -----------------------------------------------------------------------
 
 
-async def test_billing_and_invoice_are_told_the_organization_by_a_header() -> None:
+async def test_billing_and_invoice_take_the_organization_from_a_header() -> None:
     async with raw(Sandbox(organizations=["20000000"])) as zoho:
         for base, header in (
             ("/billing/v1/plans", "X-com-zoho-subscriptions-organizationid"),
@@ -405,7 +405,7 @@ async def test_billing_names_plans_by_their_codes(zoho: PlainClient) -> None:
     assert read.json["plan"]["status"] == "inactive"
 
 
-async def test_an_operation_that_answers_another_record_has_made_it(zoho: PlainClient) -> None:
+async def test_an_operation_that_returns_another_record_creates_it(zoho: PlainClient) -> None:
     before = len(rows_of(zoho, "billing.invoices"))
     subscription = rows_of(zoho, "billing.subscriptions")[0]["subscription_id"]
     path = f"/billing/v1/subscriptions/{subscription}/charge"
@@ -416,7 +416,7 @@ async def test_an_operation_that_answers_another_record_has_made_it(zoho: PlainC
     assert read.json["invoice"]["invoice_id"] == invoice
 
 
-async def test_what_is_set_is_read_again(zoho: PlainClient) -> None:
+async def test_a_setting_is_read_back(zoho: PlainClient) -> None:
     body = {"date": "2026-02-01", "accounts": []}
     await zoho.call("PUT", "/settings/openingbalances", json={**body, "opening_balance_id": "7"})
     read = await zoho.get("/settings/openingbalances")
@@ -426,7 +426,7 @@ async def test_what_is_set_is_read_again(zoho: PlainClient) -> None:
 # -- what is kept, and what it costs --------------------------------------------------------------
 
 
-async def test_what_was_written_survives_a_restart(tmp_path: Path) -> None:
+async def test_writes_survive_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "books.sqlite"
     form = aiohttp.FormData()
     form.add_field("attachment", PDF, filename="a.pdf", content_type="application/pdf")
@@ -454,19 +454,19 @@ async def test_what_was_written_survives_a_restart(tmp_path: Path) -> None:
         assert int(following["contact"]["contact_id"]) > int(made["contact_id"])
 
 
-async def test_a_start_loads_no_description() -> None:
+async def test_a_start_loads_no_specification() -> None:
     started = time.perf_counter()
     async with Sandbox(sizes={f"{product}.invoices": 10**6 for product in PRODUCTS}):
         assert time.perf_counter() - started < 0.3
 
 
-def test_every_operation_has_a_tier() -> None:
+def test_every_operation_has_a_level() -> None:
     assert {product: sum(each.values()) for product, each in counts().items()} == {
         "books": 838,
         "invoice": 259,
         "billing": 192,
         "inventory": 504,
     }
-    assert tier("books.invoices.create") in (1, 2)
+    assert level_of("books.invoices.create") in (1, 2)
     with pytest.raises(KeyError):
-        tier("books.invoices.conjure")
+        level_of("books.invoices.conjure")

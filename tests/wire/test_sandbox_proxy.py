@@ -1,4 +1,4 @@
-"""A client of ours behind a line that is slow, thin, torn or dead."""
+"""A session behind a proxy that is slow, narrow, cut off or dead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def zoho(box: Sandbox, line: Proxy) -> AsyncIterator[Session]:
 
 
 def session(box: Sandbox, line: Proxy) -> Session:
-    """A session whose API is behind the line; its tokens come directly."""
+    """A session whose API calls go through the proxy. Token requests do not."""
     return Session(
         Credentials.from_env(box.environment()),
         organization=box.organization,
@@ -51,15 +51,13 @@ async def names(zoho: Session) -> list[str]:
     return [str(row.contact_id) async for row in contacts.list(zoho, per_page=10)]
 
 
-async def test_a_good_line_changes_nothing(box: Sandbox, line: Proxy, zoho: Session) -> None:
+async def test_a_plain_proxy_changes_nothing(box: Sandbox, line: Proxy, zoho: Session) -> None:
     assert len(await names(zoho)) == 40
     assert line.connections >= 1
     assert 0 < line.bytes_up < line.bytes_down
 
 
-async def test_a_slow_and_thin_line_takes_its_time_and_loses_nothing(
-    line: Proxy, zoho: Session
-) -> None:
+async def test_a_slow_and_narrow_proxy_loses_nothing(line: Proxy, zoho: Session) -> None:
     line.latency, line.bandwidth = 0.02, 200_000.0
     began = time.monotonic()
     assert len(await names(zoho)) == 40
@@ -67,7 +65,7 @@ async def test_a_slow_and_thin_line_takes_its_time_and_loses_nothing(
     assert time.monotonic() - began > 0.04
 
 
-async def test_a_line_cut_within_the_answer_is_tried_again_and_then_told(
+async def test_a_read_whose_reply_is_cut_off_is_retried_and_then_fails(
     box: Sandbox, line: Proxy, zoho: Session
 ) -> None:
     line.cut_down = 300
@@ -78,7 +76,7 @@ async def test_a_line_cut_within_the_answer_is_tried_again_and_then_told(
     assert len((await zoho.request("GET", "/contacts"))["contacts"]) == 40
 
 
-async def test_a_write_whose_answer_is_cut_off_is_ambiguous_and_happened_once(
+async def test_a_write_whose_reply_is_cut_off_is_ambiguous_and_happened_once(
     box: Sandbox, line: Proxy, zoho: Session
 ) -> None:
     await zoho.request("GET", "/contacts")
@@ -88,7 +86,7 @@ async def test_a_write_whose_answer_is_cut_off_is_ambiguous_and_happened_once(
     assert len(box.truth("contacts")) == 41
 
 
-async def test_a_write_that_is_cut_off_on_its_way_did_not_happen(
+async def test_a_write_whose_request_is_cut_off_did_not_happen(
     box: Sandbox, line: Proxy, zoho: Session
 ) -> None:
     line.cut_up = 30
@@ -115,7 +113,7 @@ async def test_open_connections_can_be_cut_at_any_moment(
         await waiting
 
 
-async def test_a_server_that_is_not_there_is_a_broken_connection_and_a_closed_line_none(
+async def test_a_missing_server_breaks_the_connection_and_a_closed_proxy_accepts_none(
     box: Sandbox,
 ) -> None:
     async with Proxy("http://127.0.0.1:1") as nowhere, session(box, nowhere) as other:

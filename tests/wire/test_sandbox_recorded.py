@@ -1,4 +1,4 @@
-"""The sandbox beside recorded traffic: the same keys, types, statuses and messages.
+"""The sandbox has the same keys, types, statuses and messages as recorded traffic.
 
 The recordings lie outside the repository; where they are not, these tests are skipped.
 """
@@ -42,7 +42,7 @@ async def zoho() -> AsyncIterator[PlainClient]:
 
 
 def differences(ours: Any, theirs: Any, where: str = "") -> list[str]:
-    """Where two JSON values differ in keys or types; blanks stand for any type."""
+    """Return where two JSON values differ in keys or types. A blank has any type."""
     if ours in ("", [], {}) or theirs in ("", [], {}):
         return []
     if isinstance(ours, dict) and isinstance(theirs, dict):
@@ -111,7 +111,7 @@ async def test_records_are_as_recorded(
 
 # -- everything that was recorded ---------------------------------------------------------------
 
-#: What the sandbox has not: it is nobody's build, and names no methods.
+#: Headers that the sandbox does not send: it has no build version and lists no methods.
 _HEADERS_LEFT_OUT = ("allow", "build_version", "server_build_version")
 #: How often each difference comes, in all stories together. The firm that was recorded has no
 #: custom fields; the sandbox's has three, in each row by name and as hashes too.
@@ -130,7 +130,7 @@ _ID = re.compile(r"\b(\d{9}|\d{19})\b")
 
 
 def strict(ours: Any, theirs: Any, where: str) -> Iterator[str]:
-    """Where two JSON values differ in keys or types; a blank is a text like any other."""
+    """Yield where two JSON values differ in keys or types. A blank is a string."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         yield from (f"{where}{name}: ours alone" for name in ours.keys() - theirs.keys())
         yield from (f"{where}{name}: missing" for name in theirs.keys() - ours.keys())
@@ -147,7 +147,7 @@ def strict(ours: Any, theirs: Any, where: str) -> Iterator[str]:
 
 
 class Replay:
-    """Sends what was recorded to a sandbox, with the sandbox's ids for the recorded ones."""
+    """Sends recorded requests to a sandbox, with the sandbox's ids instead of the recorded ones."""
 
     def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
         self._sandbox = sandbox
@@ -161,7 +161,7 @@ class Replay:
         return _ID.sub(lambda found: self._ids.get(found[1], self._other), text)
 
     async def differences(self, recording: Any) -> list[str]:
-        """How the sandbox's answer differs from the recorded one."""
+        """Return the differences between the sandbox's reply and the recorded one."""
         uri = urlsplit(recording["uri"])
         is_token = uri.path.endswith("/token")
         body: Any = self._ours(recording["request_body"] or "")
@@ -193,7 +193,7 @@ class Replay:
         return [*strict(value, theirs, ""), *(f"header {name}: missing" for name in missing)]
 
 
-async def test_every_recorded_exchange_is_answered_as_it_was() -> None:
+async def test_every_recorded_request_gets_the_recorded_reply() -> None:
     found = Counter[str]()
     told = 0
     for story in _STORIES:

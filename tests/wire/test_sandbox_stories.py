@@ -1,4 +1,4 @@
-"""Whole stories as a user lives them, over HTTP with our own functions, in strict mode."""
+"""Complete workflows over HTTP with the generated functions, in strict mode."""
 
 from __future__ import annotations
 

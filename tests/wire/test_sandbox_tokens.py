@@ -1,4 +1,4 @@
-"""The sandbox's accounts server, and how the API takes tokens and organizations."""
+"""The sandbox's accounts server, and how the API checks tokens and organizations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.plain_client import raw, token_of
 from zoho_async.sandbox import Sandbox
 
 
-async def test_a_refresh_gives_a_token_and_says_how_long_and_where() -> None:
+async def test_a_refresh_returns_a_token_its_lifetime_and_the_api_domain() -> None:
     async with Sandbox(token_life=1800) as zoho, aiohttp.ClientSession() as http:
         status, answer = await token_of(zoho, http)
         assert status == 200
@@ -20,7 +20,7 @@ async def test_a_refresh_gives_a_token_and_says_how_long_and_where() -> None:
         assert zoho.calls == 0
 
 
-async def test_parameters_in_the_query_do_as_well() -> None:
+async def test_parameters_may_be_in_the_query() -> None:
     async with Sandbox() as zoho, aiohttp.ClientSession() as http:
         query = {
             "grant_type": "client_credentials",
@@ -45,7 +45,7 @@ async def test_wrong_credentials_come_with_http_200(changes: dict[str, str], err
         assert await token_of(zoho, http, **changes) == (200, {"error": error})
 
 
-async def test_the_eleventh_token_in_ten_minutes_is_denied_and_later_given() -> None:
+async def test_the_eleventh_token_in_ten_minutes_is_refused_and_later_issued() -> None:
     now = 0.0
     async with Sandbox(now=lambda: now) as zoho, aiohttp.ClientSession() as http:
         for _ in range(10):
@@ -57,7 +57,7 @@ async def test_the_eleventh_token_in_ten_minutes_is_denied_and_later_given() -> 
         assert "access_token" in (await token_of(zoho, http))[1]
 
 
-async def test_a_token_dies_at_its_end_or_when_it_is_revoked() -> None:
+async def test_a_token_ends_at_its_expiry_or_when_it_is_revoked() -> None:
     now = 0.0
     sandbox = Sandbox(token_life=100, now=lambda: now)
     async with raw(sandbox) as zoho:
@@ -72,14 +72,14 @@ async def test_a_token_dies_at_its_end_or_when_it_is_revoked() -> None:
         assert (dead.status, dead.code) == (401, 57)
 
 
-async def test_a_token_that_never_was_is_code_14() -> None:
+async def test_an_unknown_token_gets_code_14() -> None:
     async with raw(Sandbox()) as zoho:
         for token in ("1000.made-up", " "):
             answer = await zoho.call("GET", "/projects", token=token)
             assert (answer.status, answer.code) == (401, 14)
 
 
-async def test_one_live_token_too_many_ends_the_oldest() -> None:
+async def test_a_token_over_the_maximum_ends_the_oldest() -> None:
     sandbox = Sandbox()
     sandbox.tokens.live = 2
     async with raw(sandbox) as zoho:
@@ -89,7 +89,7 @@ async def test_one_live_token_too_many_ends_the_oldest() -> None:
         assert (await zoho.get("/projects")).status == 401
 
 
-async def test_a_token_without_the_scope_of_an_operation_is_code_57() -> None:
+async def test_a_token_without_the_scope_of_an_operation_gets_code_57() -> None:
     sandbox = Sandbox()
     sandbox.tokens.scope = "ZohoBooks.invoices.READ,ZohoBooks.contacts.ALL"
     async with raw(sandbox) as zoho:
@@ -129,12 +129,12 @@ async def test_a_user_of_several_organizations_must_name_one_of_them() -> None:
         assert mine.body != other.body
 
 
-async def test_the_only_organization_goes_without_saying() -> None:
+async def test_a_single_organization_need_not_be_named() -> None:
     async with raw(Sandbox()) as zoho:
         assert (await zoho.call("GET", "/projects", organization=None)).status == 200
 
 
-async def test_unknown_paths_are_code_5_and_are_logged(
+async def test_unknown_paths_get_code_5_and_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with raw(Sandbox()) as zoho:

@@ -1,4 +1,4 @@
-"""What the sandbox makes of creates, updates, deletes and status verbs."""
+"""Creates, updates, deletes and status verbs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def first(zoho: PlainClient, resource: str) -> Any:
     return msgspec.json.decode(zoho.sandbox.truth(resource)[0])
 
 
-async def test_a_created_contact_is_answered_with_201_and_its_place(zoho: PlainClient) -> None:
+async def test_a_created_contact_gets_201_and_its_location(zoho: PlainClient) -> None:
     made = await zoho.call(
         "POST",
         "/contacts",
@@ -52,7 +52,7 @@ async def test_a_created_contact_is_answered_with_201_and_its_place(zoho: PlainC
     assert (row["contact_name"], row["vendor_name"]) == ("Muller & Co", "Muller & Co")
 
 
-async def test_the_form_field_jsonstring_does_as_well_as_a_json_body(zoho: PlainClient) -> None:
+async def test_the_form_field_jsonstring_works_like_a_json_body(zoho: PlainClient) -> None:
     form = {"JSONString": json.dumps({"contact_name": "By form"})}
     assert (await zoho.call("POST", "/contacts", data=form)).status == 201
     bare = await zoho.call("POST", "/contacts", data={"contact_name": "No"})
@@ -136,7 +136,7 @@ async def test_a_put_replaces_the_lines_of_an_invoice(zoho: PlainClient) -> None
     ("path", "key", "party"),
     [("invoices", "invoice", "customer_id"), ("bills", "bill", "vendor_id")],
 )
-async def test_a_line_that_is_added_to_others_gets_an_id_of_its_own(
+async def test_an_added_line_gets_a_new_id(
     zoho: PlainClient, path: str, key: str, party: str
 ) -> None:
     contact = (await zoho.get("/contacts", per_page="1")).json["contacts"][0]["contact_id"]
@@ -151,7 +151,9 @@ async def test_a_line_that_is_added_to_others_gets_an_id_of_its_own(
     assert after[0]["line_item_id"] == second["line_item_id"] != after[1]["line_item_id"] != ""
 
 
-async def test_deleted_records_are_gone_and_used_contacts_stay(zoho: PlainClient) -> None:
+async def test_deleted_records_are_gone_and_used_contacts_cannot_be_deleted(
+    zoho: PlainClient,
+) -> None:
     used = first(zoho, "contacts")["contact_id"]
     refused = await zoho.call("DELETE", f"/contacts/{used}")
     assert (refused.status, refused.code) == (400, 3000)
@@ -165,7 +167,7 @@ async def test_deleted_records_are_gone_and_used_contacts_stay(zoho: PlainClient
     assert int(made.json["contact"]["contact_id"]) > int(free)
 
 
-async def test_names_and_numbers_are_given_once(zoho: PlainClient) -> None:
+async def test_names_and_numbers_are_unique(zoho: PlainClient) -> None:
     contact, item, invoice = (first(zoho, name) for name in ("contacts", "items", "invoices"))
     line = {"name": "Work", "quantity": 1, "rate": 1}
     for path, body, code in (

@@ -108,7 +108,7 @@ async def _serve(sandbox: Sandbox) -> None:
         for name, value in sandbox.environment().items():
             print(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
-        minute = sandbox.told_minute
+        minute = sandbox.client_minute
         slower = "" if minute == 60 else f" --minute {minute:g}"
         print(
             f"serving {sandbox.url}, which is also the page that shows what happens; paste the "

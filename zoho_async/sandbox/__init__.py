@@ -1,4 +1,4 @@
-"""A local Zoho: a real server on loopback for trying things out, and the judge in tests.
+"""A local Zoho server for development and tests.
 
 async with Sandbox(sizes={"books.invoices": 400}) as zoho:
     ...  # point any client at zoho.url, with zoho.environment()

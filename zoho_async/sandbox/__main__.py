@@ -1,4 +1,4 @@
-"""``python -m zoho_async.sandbox``: the sandbox in a process of its own.
+"""``python -m zoho_async.sandbox``: run the sandbox in a separate process.
 
 Prints one line of JSON (``url`` and the ``environment`` that points a client there), then serves
 until it is interrupted or terminated.
@@ -20,12 +20,12 @@ from zoho_async.sandbox.simulation.latency import Lag, parse_lag
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve; returns the exit code (1 where the port is taken, 2 where an option is wrong)."""
+    """Serve until stopped. Returns 1 if the port is taken and 2 for a wrong option."""
     options = _parser().parse_args(argv)
     try:
         sandbox = _sandbox(options)
-    except ConfigurationError as wrong:
-        print(wrong, file=sys.stderr)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
         return 2
     try:
         asyncio.run(_serve(sandbox))
@@ -73,53 +73,77 @@ async def _serve(sandbox: Sandbox) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m zoho_async.sandbox",
-        description="A local Zoho Books. Lengths of time are in seconds.",
+        description="Run a local Zoho server. Durations are in seconds.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    add("--port", type=int, default=0, help="port to listen on; 0 (default) picks a free port")
     add(
         "--allowed-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="name under which requests may reach it; may be repeated",
+        help="host name that requests may use; may be repeated",
     )
-    add("--seed", type=int, default=1, help="decides every record")
-    add("--size", type=_size, action="append", default=[], metavar="RESOURCE=ROWS")
-    add("--organization", action="append", default=None, metavar="ID", help="may be repeated")
-    add("--minute", type=float, default=60.0, help="length of Zoho's minute")
-    add("--window", choices=("rolling", "fixed"), default="rolling", help="kind of minute")
-    add("--per-minute", type=int, default=100, help="calls a minute and organization")
-    add("--per-day", type=int, default=10_000, help="calls a day and organization")
-    add("--in-flight", type=int, default=10, help="calls at a time and organization")
-    add("--block", type=float, default=900.0, help="length of a block for too many calls")
+    add("--seed", type=int, default=1, help="seed of the sample data")
+    add(
+        "--size",
+        type=_size,
+        action="append",
+        default=[],
+        metavar="RESOURCE=ROWS",
+        help="number of sample records of a resource; may be repeated",
+    )
+    add(
+        "--organization",
+        action="append",
+        default=None,
+        metavar="ID",
+        help="organization id; may be repeated",
+    )
+    add("--minute", type=float, default=60.0, help="length of the rate-limit minute")
+    add(
+        "--window",
+        choices=("rolling", "fixed"),
+        default="rolling",
+        help="how the minute is counted",
+    )
+    add("--per-minute", type=int, default=100, help="calls per minute and organization")
+    add("--per-day", type=int, default=10_000, help="calls per day and organization")
+    add("--in-flight", type=int, default=10, help="concurrent calls per organization")
+    add("--block", type=float, default=900.0, help="length of the block after too many calls")
     add(
         "--latency",
         type=_lag,
         default=0.0,
         metavar="S",
-        help="delay of replies: 0.3, 0.1:0.5, tail:0.3",
+        help="delay of replies: 0.3 (fixed), 0.1:0.5 (range) or tail:0.3 (long tail)",
     )
-    add("--inbound", type=_lag, default=0.0, metavar="S", help="delay of requests, likewise")
-    add("--token-life", type=float, default=3600.0, help="life of an access token")
-    add("--speed", type=float, default=1.0, help="Zoho's seconds in one of ours")
-    add("--tokens", type=int, default=10, help="access tokens that may be asked for in 10 minutes")
+    add(
+        "--inbound",
+        type=_lag,
+        default=0.0,
+        metavar="S",
+        help="delay of requests, in the same forms",
+    )
+    add("--token-life", type=float, default=3600.0, help="lifetime of an access token")
+    add("--speed", type=float, default=1.0, help="sandbox seconds per real second")
+    add("--tokens", type=int, default=10, help="access tokens per 10 minutes")
     return parser
 
 
 def _size(text: str) -> tuple[str, int]:
     name, _, rows = text.partition("=")
     if not rows.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not RESOURCE=ROWS")
+        raise argparse.ArgumentTypeError(f"size must be RESOURCE=ROWS, got {text!r}")
     return name if "." in name else f"books.{name}", int(rows)
 
 
 def _lag(text: str) -> Lag:
     try:
         return parse_lag(text)
-    except ConfigurationError as wrong:
-        raise argparse.ArgumentTypeError(str(wrong)) from None
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What is not Zoho's: counts, the truth, and faults while it runs, under ``/__sandbox__/``.
+"""The admin API under ``/__sandbox__/``: counts, sample data, faults and the clock.
 
-For tests in another process and for people with curl. Nothing here counts as a call.
+For tests in another process and for use with curl. These requests do not count as API calls.
 """
 
 from __future__ import annotations
@@ -12,51 +12,54 @@ from aiohttp import web
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.replies import ENCODER
-from zoho_async.sandbox.simulation.faults import Fault, told
+from zoho_async.sandbox.simulation.faults import Fault, describe_rules
 
 if TYPE_CHECKING:
     from zoho_async.sandbox.server import Sandbox
 
-OWN: Final = "/__sandbox__/"
+PREFIX: Final = "/__sandbox__/"
 
 
-async def control(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer a request below `OWN`.
+async def answer(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
+    """Answer a request whose path starts with `PREFIX`.
 
-    - ``GET state``: counts. ``GET arrivals``: every API request, one JSON object a line.
-    - ``GET faults``: the rules with their counts; ``POST``: one more rule, or a list of them;
-      ``DELETE``: none any more; ``DELETE faults/N``: all but the Nth of ``GET`` (from 0).
-    - ``GET truth/RESOURCE``: the rows of a list, one a line.
-    - ``POST clock``: ``{"advance": seconds}`` lets time pass at once.
+    - ``GET state`` returns counts.
+    - ``GET arrivals`` returns every API request, one JSON object per line.
+    - ``GET faults`` returns the rules and their counts. ``POST faults`` adds a rule or a list of
+      rules. ``DELETE faults`` removes all rules, ``DELETE faults/N`` the Nth (from 0).
+    - ``GET truth/RESOURCE`` returns the rows of a list, one per line.
+    - ``POST clock`` with ``{"advance": seconds}`` moves the clock forward.
     """
-    match request.method, request.path.removeprefix(OWN).split("/"):
+    match request.method, request.path.removeprefix(PREFIX).split("/"):
         case "GET", ["state"]:
             return _json(ENCODER.encode(state(box)))
         case "GET", ["arrivals"]:
             return _json(b"".join(ENCODER.encode(each) + b"\n" for each in box.arrivals))
         case "GET", ["faults"]:
-            return _json(ENCODER.encode(told(box.faults)))
+            return _json(ENCODER.encode(describe_rules(box.faults)))
         case "POST", ["faults"]:
-            return _added(box, await request.read())
+            return _add_faults(box, await request.read())
         case "DELETE", ["faults"]:
             box.faults.clear()
         case "DELETE", ["faults", number] if number.isdecimal() and int(number) < len(box.faults):
             del box.faults[int(number)]
         case "POST", ["clock"]:
-            return _advanced(box, await request.read())
+            return _advance_clock(box, await request.read())
         case "GET", ["truth", resource]:
             try:
                 rows = box.truth(resource, request.query.get("organization"))
             except KeyError:
-                return web.Response(status=404, text="no such resource or organization\n")
+                return web.Response(
+                    status=404, text=f"no resource {resource!r} in this organization\n"
+                )
             return _json(b"".join(row + b"\n" for row in rows))
         case _:
-            return web.Response(status=404, text="no such page\n")
+            return web.Response(status=404, text=f"no such page: {request.method} {request.path}\n")
     return _json(b"{}")
 
 
 def state(box: Sandbox) -> dict[str, Any]:
-    """Counts, as ``state`` tells them."""
+    """Return the counts that ``GET state`` shows."""
     statuses: dict[str, int] = {}
     for arrival in box.arrivals:
         key = f"{arrival.status}/{arrival.code}"
@@ -74,12 +77,12 @@ def state(box: Sandbox) -> dict[str, Any]:
     }
 
 
-def _added(box: Sandbox, body: bytes) -> web.Response:
+def _add_faults(box: Sandbox, body: bytes) -> web.Response:
     try:
         many = body.lstrip().startswith(b"[")
         rules = _FAULTS.decode(body) if many else [_FAULT.decode(body)]
     except msgspec.DecodeError as error:
-        return web.Response(status=400, text=f"no fault: {error}\n")
+        return web.Response(status=400, text=f"not a valid fault: {error}\n")
     box.faults.extend(rules)
     return _json(b"{}")
 
@@ -93,11 +96,11 @@ _FAULT: Final = decoder_of(Fault)
 _FAULTS: Final = decoder_of(list[Fault])
 
 
-def _advanced(box: Sandbox, body: bytes) -> web.Response:
+def _advance_clock(box: Sandbox, body: bytes) -> web.Response:
     try:
         box.clock.advance(_CLOCK.decode(body).advance)
     except (msgspec.DecodeError, ValueError) as error:
-        return web.Response(status=400, text=f"no time to pass: {error}\n")
+        return web.Response(status=400, text=f"cannot advance the clock: {error}\n")
     return _json(b"{}")
 
 

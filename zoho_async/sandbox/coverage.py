@@ -1,8 +1,8 @@
-"""How far each operation is played.
+"""How completely the sandbox simulates each operation.
 
-Tier 1 is every operation: routing, validation, envelope, records that are made, read, changed and
-removed. Tier 2 adds the rules of a module: totals, balances, statuses that follow from them,
-conversions, terms of subscriptions (see `rules`, which says what is not known).
+Level 1 is every operation: routing, validation, the reply's envelope, and records that can be
+created, read, changed and deleted. Level 2 adds the rules of a module: totals, balances, statuses
+that follow from them, conversions, and subscription terms. `rules` lists what is not known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from zoho_async import description
 from zoho_async.operation import PRODUCTS
 
-Tier: TypeAlias = Literal[1, 2]
+Level: TypeAlias = Literal[1, 2]
 
 _ALL: Final = "books invoice inventory billing"
 _SHARED: Final = "books invoice inventory"
@@ -24,7 +24,7 @@ _REFUNDS: Final = "list_refunds get_refund update_refund delete_refund"
 _ORDER: Final = f"{_WRITES} list"
 _OFFERED: Final = "mark_as_sent mark_as_accepted mark_as_declined"
 _APPROVED: Final = "reject approve_finally bulk_submit bulk_approve"
-#: Resource, products, and the verbs of theirs that have rules: see `rules`.
+#: Resource, products, and the operations that have rules in `rules`.
 _RULED: Final = (
     ("invoices", _ALL, f"{_ORDER} void write_off cancel_write_off"),
     ("invoices", _SHARED, "mark_as_sent mark_as_draft apply_credits list_payments"),
@@ -72,7 +72,7 @@ _RULED: Final = (
     ("subscriptions", "billing", "add_charge buy_one_time_addon"),
 )
 
-#: The operations that have rules of their own, by ``product.resource.verb``.
+#: The operations at level 2, as ``product.resource.verb``.
 WITH_RULES: Final[frozenset[str]] = frozenset(
     f"{product}.{resource}.{verb}"
     for resource, products, verbs in _RULED
@@ -81,8 +81,8 @@ WITH_RULES: Final[frozenset[str]] = frozenset(
 )
 
 
-def tier(operation: str) -> Tier:
-    """How far an operation is played. Raises `KeyError` for what is no operation's name."""
+def level_of(operation: str) -> Level:
+    """Return the level of an operation. Raises `KeyError` for an unknown operation."""
     product = operation.partition(".")[0]
     if product not in PRODUCTS:
         raise KeyError(operation)
@@ -90,8 +90,8 @@ def tier(operation: str) -> Tier:
     return 2 if operation in WITH_RULES else 1
 
 
-def counts() -> Mapping[str, Mapping[Tier, int]]:
-    """How many operations of each product are played at each tier."""
+def counts() -> Mapping[str, Mapping[Level, int]]:
+    """Count the operations at each level, by product."""
     return {
         product: {
             1: sum(each.name not in WITH_RULES for each in description.operations(product)),
@@ -102,8 +102,8 @@ def counts() -> Mapping[str, Mapping[Tier, int]]:
 
 
 @functools.cache
-def tiers() -> Mapping[str, Tier]:
-    """How far each operation of all products is played."""
+def levels() -> Mapping[str, Level]:
+    """Return the level of every operation of all products."""
     return {
         each.name: 2 if each.name in WITH_RULES else 1
         for product in PRODUCTS

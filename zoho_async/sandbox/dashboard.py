@@ -1,8 +1,8 @@
-"""The page at ``/``: what the sandbox has and what happens to it, live, without a script.
+"""The page at ``/``: records, calls, limits and faults, live, without a script.
 
-Server-rendered HTML that asks to be fetched again every two seconds; ``?still`` does not, for
-reading in peace (and for those whom a page that moves disturbs). What is opened to be read, the
-operations, is only there: a page that is fetched again closes it. Looking at it counts as no call.
+The page is server-rendered HTML that reloads itself every two seconds. ``?still`` stops the reload.
+The list of operations is only on the still page, because a reload closes what is open. Requests for
+the page do not count as API calls.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zoho_async.sandbox.api import organizations
-from zoho_async.sandbox.coverage import tiers
+from zoho_async.sandbox.coverage import levels
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.pipeline import ACCOUNT, Arrival
-from zoho_async.sandbox.simulation.faults import FAULTS
+from zoho_async.sandbox.simulation.faults import FAULTS, Fault
 from zoho_async.sandbox.simulation.rate_limits import UsageCounter
 
 if TYPE_CHECKING:
     from zoho_async.sandbox.server import Sandbox
 
 PATHS: Final = frozenset({"/", "/favicon.ico"})
-_EVERY: Final = 2
+_REFRESH_SECONDS: Final = 2
 _LAST_CALLS: Final = 15
-#: Of many organizations the first are shown, and those that were called.
+#: With more organizations than this, those with calls are shown, then the first ones.
 _MOST_ORGANIZATIONS: Final = 12
 _LONGEST_QUERY: Final = 90
-_PARTS: Final = {
+_SECTIONS: Final = {
     "clients": "Point a client here",
     "limits": "Limits",
     "faults": "Faults",
     "last": "Calls",
     "records": "Records",
-    "tiers": "Operations",
+    "coverage": "Operations",
 }
 _CODE: Final = re.compile("`([^`]+)`")
 _STYLE: Final = """
@@ -71,7 +71,7 @@ td+td::before{content:attr(data-head)": ";opacity:.75}
 
 
 def answer(box: Sandbox, request: web.BaseRequest) -> web.Response:
-    """The page (and nothing where a browser asks for an icon)."""
+    """Answer with the page, or with 204 for the icon."""
     if request.path != "/":
         return web.Response(status=204)
     text = render(box, still="still" in request.query)
@@ -79,15 +79,15 @@ def answer(box: Sandbox, request: web.BaseRequest) -> web.Response:
 
 
 def render(box: Sandbox, *, still: bool) -> str:
-    """The whole page as HTML."""
-    refresh = "" if still else f'<meta http-equiv=refresh content="{_EVERY}">'
-    way = "<a href=/>go on live</a>" if still else "<a href='/?still'>stop the refreshing</a>"
+    """Render the page as HTML."""
+    refresh = "" if still else f'<meta http-equiv=refresh content="{_REFRESH_SECONDS}">'
+    way = "<a href=/>resume live view</a>" if still else "<a href='/?still'>stop reloading</a>"
     at = time.strftime("%H:%M:%S")
-    links = "".join(f"<a href=#{name}>{title}</a>" for name, title in _PARTS.items())
+    links = "".join(f"<a href=#{name}>{title}</a>" for name, title in _SECTIONS.items())
     parts = (
-        "<h1>Zoho sandbox</h1><p>A local Zoho Books, Invoice, Billing and Inventory with made-up "
-        f"records, for any client of theirs. It is at <code>{escape(box.url)}</code>, seed "
-        f"{box.seed}; shown as of {at} ({way}).</p><nav>{links}</nav>",
+        "<h1>Zoho sandbox</h1><p>A local Zoho Books, Invoice, Billing and Inventory with sample "
+        f"records. URL <code>{escape(box.url)}</code>, seed {box.seed}, as of {at} ({way}).</p>"
+        f"<nav>{links}</nav>",
         _summary(box),
         _environment(box),
         _limits(box),
@@ -95,7 +95,7 @@ def render(box: Sandbox, *, still: bool) -> str:
         _calls(box, "last", "Calls", box.arrivals),
         _calls(box, "unknown", "Unknown requests", box.unknown) if box.unknown else "",
         _records(box),
-        _tiers(still=still),
+        _coverage(still=still),
     )
     return (
         f"<!doctype html><html lang=en><head><meta charset=utf-8>{refresh}"
@@ -107,44 +107,50 @@ def render(box: Sandbox, *, still: bool) -> str:
 
 def _summary(box: Sandbox) -> str:
     answers = Counter(_status(arrival) for arrival in box.arrivals)
-    told = ", ".join(f"{count} x {escape(status)}" for status, count in answers.most_common(8))
+    text = ", ".join(f"{count} x {escape(status)}" for status, count in answers.most_common(8))
     refused = f"<span class={'bad' if box.refused else 'fine'}>{box.refused} refused</span>"
     unknown = f"<span class={'bad' if box.unknown else 'fine'}>{len(box.unknown)} unknown</span>"
     tokens = f"{box.token_requests} token request{'' if box.token_requests == 1 else 's'}"
     return (
         f"<p id=calls><strong>{box.calls} calls</strong>, {refused}, {unknown}, {tokens}"
-        f"{': ' if told else ''}{told}</p>"
+        f"{': ' if text else ''}{text}</p>"
     )
 
 
 def _limits(box: Sandbox) -> str:
     now, rules = box.clock.now(), box.limits
     rows: list[tuple[str, ...]] = []
-    stores = _shown(box)
+    stores = _visible_stores(box)
     for store in stores:
         name = store.world.organization
         label = f"{escape(name)}<br><small>{escape(organizations.name_of(store))}</small>"
-        rows.append(_usage(box, label, box.judge.usage(name, now)))
+        rows.append(_usage(box, label, box.rate_limiter.usage(name, now)))
     own = set(box.organizations)
-    for name in [each for each in box.judge.accounts if each not in own][:_MOST_ORGANIZATIONS]:
-        label = "none named<br><small>limits of the account itself</small>"
-        label = label if name == ACCOUNT else f"{escape(name)}<br><small>not of this user</small>"
-        rows.append(_usage(box, label, box.judge.usage(name, now)))
-    speed = f", {box.clock.speed:g} of its seconds in one of yours" if box.clock.speed != 1 else ""
+    for name in [each for each in box.rate_limiter.accounts if each not in own][
+        :_MOST_ORGANIZATIONS
+    ]:
+        label = "no organization<br><small>limits of the account</small>"
+        label = (
+            label
+            if name == ACCOUNT
+            else f"{escape(name)}<br><small>not an organization of this user</small>"
+        )
+        rows.append(_usage(box, label, box.rate_limiter.usage(name, now)))
+    speed = f", {box.clock.speed:g} sandbox seconds per real second" if box.clock.speed != 1 else ""
     held = ", held" if box.clock.held else ""
     more = f"; {len(own) - len(stores)} more organizations" if len(own) > len(stores) else ""
     return _table(
         "limits",
         "Limits",
-        f"A {rules.window} minute of {rules.minute:g} s{speed}{held}{more}",
+        f"{rules.window.title()} minute of {rules.minute:g} s{speed}{held}{more}",
         ("Organization", "This minute", "In flight", "Today", "Block"),
         rows,
     )
 
 
-def _shown(box: Sandbox) -> list[Store]:
-    """The stores that the page has room for, in their order."""
-    called = [each for each in box.stores if each.world.organization in box.judge.accounts]
+def _visible_stores(box: Sandbox) -> list[Store]:
+    """Return the stores that the page shows, in their order."""
+    called = [each for each in box.stores if each.world.organization in box.rate_limiter.accounts]
     chosen = {id(each) for each in [*called, *box.stores][:_MOST_ORGANIZATIONS]}
     return [each for each in box.stores if id(each) in chosen]
 
@@ -174,24 +180,28 @@ def _faults(box: Sandbox) -> str:
     if not box.faults:
         example = f"""curl -d '{{"kind": "status", "status": 503}}' {box.url}/__sandbox__/faults"""
         return (
-            "<h2 id=faults>Faults</h2><p>None: every call is answered as it should be. To have the "
-            f"next call fail, as an example:</p><pre>{escape(example)}</pre>"
+            "<h2 id=faults>Faults</h2><p>None. To make the next call fail, for example:</p>"
+            f"<pre>{escape(example)}</pre>"
         )
     rows = [
         (
             f"<code>{escape(fault.kind)}</code>",
-            _CODE.sub(r"<code>\1</code>", escape(FAULTS[fault.kind].does)),
+            _CODE.sub(r"<code>\1</code>", escape(FAULTS[fault.kind].effect)),
             f"<code>{_any(fault.method, 'method')} {_any(fault.path, 'path')}</code>",
             f"{fault.probability:.0%}",
-            f"{fault.hits:,} of {'any' if fault.times is None else f'{fault.times:,}'}",
+            f"{fault.hits:,} of {_times(fault)}",
             f"{fault.seen:,}",
         )
         for fault in box.faults
     ]
-    heads = ("Kind", "What goes wrong", "Where", "Chance", "Spoilt", "Seen")
+    heads = ("Kind", "Effect", "Requests", "Probability", "Affected", "Matched")
     return _table(
-        "faults", "Faults", "In their order: the first that wants a call has it", heads, rows
+        "faults", "Faults", "In order: the first rule that matches a call applies", heads, rows
     )
+
+
+def _times(fault: Fault) -> str:
+    return "any" if fault.times is None else f"{fault.times:,}"
 
 
 def _any(pattern: str, what: str) -> str:
@@ -200,7 +210,7 @@ def _any(pattern: str, what: str) -> str:
 
 def _calls(box: Sandbox, name: str, title: str, arrivals: Sequence[Arrival]) -> str:
     if not arrivals:
-        nothing = "None yet. <a href=#clients>Point a client here</a>, and its calls are shown."
+        nothing = "None yet. <a href=#clients>Point a client here</a> to see its calls."
         return f"<h2 id={name}>{escape(title)}</h2><p>{nothing}</p>"
     now = box.clock.now()
     newest = arrivals[: -_LAST_CALLS - 1 : -1]
@@ -215,13 +225,13 @@ def _calls(box: Sandbox, name: str, title: str, arrivals: Sequence[Arrival]) -> 
         )
         for each in newest
     ]
-    caption = f"The newest first, {len(newest):,} of {len(arrivals):,}"
+    caption = f"Newest first, {len(newest):,} of {len(arrivals):,}"
     heads = ("Answer", "Request", "When", "Organization", "Fault")
     return _table(name, title, caption, heads, rows)
 
 
 def _query(arrival: Arrival) -> str:
-    """What a call asked, without the organization, which has a column of its own."""
+    """Render a call's query without the organization, which has its own column."""
     asked = {name: each for name, each in arrival.query.items() if name != "organization_id"}
     text = urlencode(asked, safe=":,/")
     short = text if len(text) <= _LONGEST_QUERY else f"{text[:_LONGEST_QUERY]}…"
@@ -236,7 +246,7 @@ def _status(arrival: Arrival) -> str:
 
 
 def _records(box: Sandbox) -> str:
-    stores = _shown(box)
+    stores = _visible_stores(box)
     names = sorted({name for store in stores for name in store.collections})
     counts = {
         name: [
@@ -251,59 +261,58 @@ def _records(box: Sandbox) -> str:
         if any(each)
     ]
     empty = len(counts) - len(rows)
-    caption = "The lists that were used so far; every other is made when it is first asked for"
+    caption = "Lists used so far; the others are created at their first use"
     caption += f"; {empty} are empty" if empty else ""
     heads = ("List", *(store.world.organization for store in stores))
     return _table("records", "Records", caption, heads, rows)
 
 
-def _tiers(*, still: bool) -> str:
-    """Each operation's tier, by product and resource."""
-    known = tiers()
+def _coverage(*, still: bool) -> str:
+    """Render the level of each operation, by product and resource."""
+    known = levels()
     counts = Counter(known.values())
-    told = (
-        f"<h2 id=tiers>Operations</h2><p>All {len(known):,} are played. {counts[1]:,} of tier 1: "
-        "the call is checked by the description, and what it writes is there afterwards. "
-        f"{counts[2]:,} of tier 2: the rules of the module as well, such as totals, balances and "
+    text = (
+        f"<h2 id=coverage>Operations</h2><p>All {len(known):,} are simulated. "
+        f"{counts[1]:,} of level 1: the call is validated and its changes are kept. "
+        f"{counts[2]:,} of level 2: the module's rules apply too, such as totals, balances and "
         "statuses that follow from payments.</p>"
     )
     if not still:
-        return f"{told}<p><a href='/?still#tiers'>See each operation's tier</a></p>"
+        return f"{text}<p><a href='/?still#coverage'>See each operation's level</a></p>"
     resources: dict[str, dict[str, list[tuple[str, int]]]] = {}
-    for name, tier in sorted(known.items()):
+    for name, level in sorted(known.items()):
         resource, _, verb = name.rpartition(".")
         product = resource.partition(".")[0]
-        resources.setdefault(product, {}).setdefault(resource, []).append((verb, tier))
-    return told + "".join(
-        f"<h3>{escape(product.title())}</h3>{''.join(map(_resource, of, of.values()))}"
+        resources.setdefault(product, {}).setdefault(resource, []).append((verb, level))
+    return text + "".join(
+        f"<h3>{escape(product.title())}</h3>{''.join(map(_resource_levels, of, of.values()))}"
         for product, of in resources.items()
     )
 
 
-def _resource(name: str, verbs: Sequence[tuple[str, int]]) -> str:
-    ruled = sum(tier == 2 for _, tier in verbs)
-    rules = f", {ruled} of tier 2" if ruled else ""
-    told = ", ".join(f"{escape(verb)}&nbsp;<b>{tier}</b>" for verb, tier in verbs)
+def _resource_levels(name: str, verbs: Sequence[tuple[str, int]]) -> str:
+    ruled = sum(level == 2 for _, level in verbs)
+    rules = f", {ruled} of level 2" if ruled else ""
+    text = ", ".join(f"{escape(verb)}&nbsp;<b>{level}</b>" for verb, level in verbs)
     plural = "" if len(verbs) == 1 else "s"
     return (
         f"<details><summary><code>{escape(name)}</code>: {len(verbs)} operation{plural}{rules}"
-        f"</summary><p>{told}</p></details>"
+        f"</summary><p>{text}</p></details>"
     )
 
 
 def _environment(box: Sandbox) -> str:
     lines = "\n".join(f"export {name}={value}" for name, value in box.environment().items())
     return (
-        "<h2 id=clients>Point a client here</h2><p>For clients that read these variables, as "
-        "<code>Session.from_env()</code> does; any other takes the same values by its own means."
-        f"</p><pre>{escape(lines)}</pre>"
+        "<h2 id=clients>Point a client here</h2><p><code>Session.from_env()</code> reads these "
+        f"variables. Give other clients the same values.</p><pre>{escape(lines)}</pre>"
     )
 
 
 def _table(
     name: str, title: str, caption: str, heads: Iterable[str], rows: Iterable[Iterable[str]]
 ) -> str:
-    """A table whose cells are HTML already."""
+    """Render a table. The cells are already HTML."""
     names = [escape(each) for each in heads]
     head = "".join(f"<th scope=col>{each}</th>" for each in names)
     cells = ("".join(map(_cell, names, row)) for row in rows)
@@ -316,5 +325,5 @@ def _table(
 
 
 def _cell(head: str, cell: str) -> str:
-    """A cell; where there is no room for a head of the column, its own says what it is."""
+    """Render a cell. On narrow screens it shows its own heading."""
     return f'<td data-head="{head}">{cell}</td>'

@@ -1,4 +1,4 @@
-"""Between HTTP and the sandbox: what a request says, and how a reply is sent, or is not."""
+"""Read requests, and send replies as the active fault requires."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault
 
 _BODY: Final = decoder_of(dict[str, Any] | list[dict[str, Any]], float_hook=Decimal)
-#: Linger on, for no time: closing then resets the connection.
+#: SO_LINGER with a timeout of 0: closing resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
 _FLOOD: Final = b" " * 16_384
 _STRAY_BODY: Final = b'{"code":0,"message":"success"}'
@@ -32,14 +32,14 @@ _STRAY: Final = (
 
 
 def organization_of(request: web.BaseRequest) -> str | None:
-    """The organization that a request names, or None; lists of organizations name none."""
+    """Return the organization that a request names, or None."""
     return organization_named(request.path, request.query, request.headers) or None
 
 
-def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
-    """A JSON object, or the one in the form field ``JSONString``; an empty body is an empty one.
+def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body or of its form field ``JSONString``; {} if it is empty.
 
-    The rows of a list stand under ``[]``.
+    A body that is a list is returned under the key ``[]``.
     """
     if request.content_type == "application/x-www-form-urlencoded":
         text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
@@ -57,26 +57,26 @@ def body_of(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     return {ROWS: decoded} if isinstance(decoded, list) else decoded
 
 
-async def sent(
+async def send(
     request: web.BaseRequest, reply: ApiReply, fault: Fault | None, clock: SandboxClock
 ) -> web.StreamResponse:
-    """Send a reply as the fault, if there is one, wants it sent."""
+    """Send a reply in the way that the fault requires."""
     match fault.kind if fault is not None else "":
         case "drop" | "drop_undone":
             return hang_up(request)
         case "reset" | "reset_undone":
-            return hang_up(request, rudely=True)
+            return hang_up(request, reset=True)
         case "silent":
-            await _while_there(request, fault.seconds if fault else 0.0, clock)
+            await _wait_while_connected(request, fault.seconds if fault else 0.0, clock)
             return hang_up(request)
         case "slow":
-            return await _slowly(request, reply, fault.seconds if fault else 0.0, clock)
+            return await _send_slowly(request, reply, fault.seconds if fault else 0.0, clock)
         case "broken_body":
-            return await _broken_off(request, reply)
+            return await _send_half(request, reply)
         case "endless":
-            return await _endlessly(request, reply)
+            return await _send_endless(request, reply)
         case "stray":
-            return await _with_stray(request, reply)
+            return await _send_with_stray(request, reply)
         case _:
             return response(reply)
 
@@ -86,10 +86,10 @@ def response(reply: ApiReply) -> web.Response:
     return web.Response(status=reply.status, body=reply.content(), headers=headers)
 
 
-def hang_up(request: web.BaseRequest, *, rudely: bool = False) -> web.StreamResponse:
-    """Close the connection without an answer (rudely: reset it); what is returned is never sent."""
+def hang_up(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse:
+    """Close or reset the connection without a reply. The returned response is never sent."""
     transport = request.transport
-    if transport is not None and rudely:
+    if transport is not None and reset:
         made: socket.socket | None = transport.get_extra_info("socket")
         if made is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -99,14 +99,14 @@ def hang_up(request: web.BaseRequest, *, rudely: bool = False) -> web.StreamResp
     return web.Response()
 
 
-async def _slowly(
+async def _send_slowly(
     request: web.BaseRequest, reply: ApiReply, seconds: float, clock: SandboxClock
 ) -> web.StreamResponse:
-    """Send a body in ten pieces, evenly over ``seconds``."""
+    """Send a body in ten chunks, spread evenly over ``seconds``."""
     body = reply.content()
-    answer = await _begun(request, reply, len(body))
+    answer = await _start(request, reply, len(body))
     step = max(1, -(-len(body) // 10))
-    with contextlib.suppress(OSError):  # the client may have gone
+    with contextlib.suppress(OSError):  # the client may have disconnected
         for start in range(0, len(body), step):
             await answer.write(body[start : start + step])
             await clock.sleep(seconds / 10)
@@ -114,28 +114,28 @@ async def _slowly(
     return answer
 
 
-async def _broken_off(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+async def _send_half(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
     """Send half of a body, then close the connection."""
     body = reply.content()
-    answer = await _begun(request, reply, len(body))
+    answer = await _start(request, reply, len(body))
     await answer.write(body[: len(body) // 2])
     hang_up(request)
     return answer
 
 
-async def _endlessly(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
-    """Send all but the last byte of a body, then blanks until the client has had enough."""
-    answer = await _begun(request, reply, None)
+async def _send_endless(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+    """Send a body without its last byte, then spaces until the client disconnects."""
+    answer = await _start(request, reply, None)
     with contextlib.suppress(OSError):
         await answer.write(reply.content()[:-1])
-        while not _gone(request):
+        while not _is_closed(request):
             await answer.write(_FLOOD)
             await asyncio.sleep(0.001)
     return answer
 
 
-async def _with_stray(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
-    """Send an answer, and after it one that was not asked for."""
+async def _send_with_stray(request: web.BaseRequest, reply: ApiReply) -> web.StreamResponse:
+    """Send a reply and, after it, a second reply without a request."""
     answer = response(reply)
     await answer.prepare(request)
     await answer.write_eof()
@@ -144,18 +144,20 @@ async def _with_stray(request: web.BaseRequest, reply: ApiReply) -> web.StreamRe
     return answer
 
 
-async def _while_there(request: web.BaseRequest, seconds: float, clock: SandboxClock) -> None:
-    """Wait ``seconds``, or until the client has gone."""
+async def _wait_while_connected(
+    request: web.BaseRequest, seconds: float, clock: SandboxClock
+) -> None:
+    """Wait ``seconds``, or until the client disconnects."""
     end = clock.now() + seconds
-    while clock.now() < end and not _gone(request):
+    while clock.now() < end and not _is_closed(request):
         await clock.sleep(min(end - clock.now(), 0.05 * clock.speed))
 
 
-def _gone(request: web.BaseRequest) -> bool:
+def _is_closed(request: web.BaseRequest) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-async def _begun(
+async def _start(
     request: web.BaseRequest, reply: ApiReply, length: int | None
 ) -> web.StreamResponse:
     headers = {"Content-Type": reply.content_type, **reply.headers}

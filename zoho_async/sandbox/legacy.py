@@ -1,8 +1,9 @@
-"""What the sandbox plays of the retired 2010 API: authtokens, and the list of items.
+"""The retired API of 2010: authtokens, and the list of items.
 
-The items are those of the sandbox's own organization, in the XML of the document's samples. A wrong
-authtoken or apikey is refused with the document's code 14. No document shows the code of a page or
-method that is not there; both are refused with today's.
+The items are those of the sandbox's default organization, in the XML of Zoho's samples. A wrong
+authtoken or API key gets the documented code 14.
+
+Unknown: the codes for a page or method that does not exist. Both get today's code 5.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from xml.sax.saxutils import escape, quoteattr
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply
 
-#: What the sandbox's own account proves itself with.
+#: The credentials of the sandbox's user.
 EMAIL: Final = "sam@example.com"
 PASSWORD: Final = "sandbox-password"
 AUTHTOKEN: Final = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 APIKEY: Final = "sandbox-apikey"
 
-#: The path of the accounts server, and the base of the API.
+#: The path that creates authtokens, and the base path of the API.
 CREATE: Final = "/apiauthtoken/nb/create"
 BASE: Final = "/api/"
 
@@ -30,7 +31,7 @@ _STAMP: Final = "#\n#Tue Nov 30 02:16:57 PST 2010\n"
 
 
 def create_authtoken(form: Mapping[str, str]) -> ApiReply:
-    """The accounts server's answer to a posted form, lines of ``KEY=VALUE``."""
+    """Answer a posted form in lines of ``KEY=VALUE``, as the accounts server does."""
     cause = ""
     if form.get("EMAIL_ID") != EMAIL or form.get("PASSWORD") != PASSWORD:
         cause = "INVALID_PASSWORD" if form.get("EMAIL_ID") == EMAIL else "NO_SUCH_USER"
@@ -39,22 +40,22 @@ def create_authtoken(form: Mapping[str, str]) -> ApiReply:
 
 
 def answer(method: str, path: str, form: Mapping[str, str], store: Store) -> ApiReply:
-    """What the API answers; ``form`` is the query of a GET or the body of a POST."""
+    """Answer an API request. ``form`` is the query of a GET or the body of a POST."""
     try:
-        return _xml("1", "".join(_answered(method, path, form, store)))
+        return _xml("1", "".join(_content(method, path, form, store)))
     except ApiRefusal as refusal:
-        told = f"<Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
-        return _xml("0", told, http=refusal.status, code=refusal.code)
+        error = f"<Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
+        return _xml("0", error, http=refusal.status, code=refusal.code)
 
 
-def _answered(method: str, path: str, form: Mapping[str, str], store: Store) -> Iterator[str]:
+def _content(method: str, path: str, form: Mapping[str, str], store: Store) -> Iterator[str]:
     if form.get("authtoken") != AUTHTOKEN or form.get("apikey") != APIKEY or not form.get("scope"):
         raise ApiRefusal(200, 14, "Invalid Ticket Passed")
     if (method, path.rstrip("/")) != ("GET", "/api/items"):
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     items = store.collection("books.items")
     indexes = items.indexes()
-    page, size = _whole(form, "page", 1), min(_whole(form, "per_page", _PER_PAGE), _PER_PAGE)
+    page, size = _positive(form, "page", 1), min(_positive(form, "per_page", _PER_PAGE), _PER_PAGE)
     pages = max(1, -(-len(indexes) // size))
     yield '<Items uri="/api/items/">'
     for index in indexes[(page - 1) * size : page * size]:
@@ -81,7 +82,7 @@ def _item(row: Mapping[str, Any]) -> str:
     return f"<Item uri={quoteattr('/api/items/' + str(row['item_id']))}>{inside}</Item>"
 
 
-def _whole(form: Mapping[str, str], name: str, default: int) -> int:
+def _positive(form: Mapping[str, str], name: str, default: int) -> int:
     text = form.get(name, "")
     return int(text) if text.isdecimal() and 0 < int(text) < 1_000_000 else default
 

@@ -1,10 +1,15 @@
-"""How a request travels through the sandbox.
+"""Handle one request: from its arrival to the reply.
 
-Lag on the way in - arrival (judged by the limits and recorded) - fault, if a rule wants one -
-token - organization - the API over the store - lag on the way out - reply. Work takes effect at the
-arrival; only the answer is late. A request that was refused for its limits was neither looked at
-nor carried out. One that no description knows is refused as Zoho refuses it, kept in ``unknown``
-and logged as a warning: a wrong client must not go unnoticed.
+Model
+    The steps of an API request are: inbound delay, arrival (recorded and checked against the
+    limits), fault (if a rule matches), token, organization, API over the store, reply delay, reply.
+
+Invariant
+    A write takes effect at the arrival; only its reply is late. A request over the limits has no
+    effect and its body is not read.
+
+A request that no specification describes gets Zoho's error, is kept in ``unknown``, and is logged
+as a warning, so that a wrong client is noticed.
 """
 
 from __future__ import annotations
@@ -20,15 +25,15 @@ from aiohttp import web
 from zoho_async.sandbox import legacy
 from zoho_async.sandbox.api import dispatch as operations
 from zoho_async.sandbox.api.context import ApiCall
-from zoho_async.sandbox.api.router import located
+from zoho_async.sandbox.api.router import split_path
 from zoho_async.sandbox.data.files import form_of
-from zoho_async.sandbox.http import body_of, hang_up, organization_of, sent
+from zoho_async.sandbox.http import hang_up, organization_of, parse_body, send
 from zoho_async.sandbox.oauth import pages
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply
-from zoho_async.sandbox.simulation.fault_effects import instead, shifted, spoil
+from zoho_async.sandbox.simulation.fault_effects import alter, replacement, shift_rows
 from zoho_async.sandbox.simulation.faults import INSTEAD, Fault
-from zoho_async.sandbox.simulation.latency import Latency, drawn
-from zoho_async.sandbox.simulation.rate_limits import Verdict
+from zoho_async.sandbox.simulation.latency import Latency, draw_seconds
+from zoho_async.sandbox.simulation.rate_limits import LimitRefusal
 
 if TYPE_CHECKING:
     from zoho_async.sandbox.server import Sandbox
@@ -41,10 +46,14 @@ _HANGS_UP: Final = frozenset({"drop", "drop_undone", "reset", "reset_undone", "s
 
 
 class Arrival(msgspec.Struct):
-    """One API request that reached the sandbox; status 0 and code None until it is answered.
+    """One API request that reached the sandbox.
 
-    ``time`` is the sandbox's clock in seconds; ``organization`` is None where none was named.
-    ``fault`` is the kind of the fault that spoilt it, or "".
+    Attributes:
+        time: the sandbox's clock, in seconds.
+        organization: the organization that the request names, or None.
+        status: HTTP status of the reply; 0 until it is answered, or if the connection was closed.
+        code: Zoho's code in the reply, None until it is answered.
+        fault: the kind of the fault that affected the request, or "".
     """
 
     time: float
@@ -70,40 +79,40 @@ async def api(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
     organization = organization_of(request)
     arrival = Arrival(now, organization, request.method, request.path, dict(request.query))
     arrival.fault = "" if fault is None else fault.kind
-    box.note(arrival)
+    box.record_arrival(arrival)
     account = organization or ACCOUNT
-    verdict = box.judge.arrive(account, now)
+    refused = box.rate_limiter.arrive(account, now)
     try:
-        reply = await _reply(box, request, arrival, verdict, fault)
+        reply = await _reply(box, request, arrival, refused, fault)
         if box.quota_headers:
             reply.headers.update(_quota(box, account))
         await _lag(box, box.latency, request.path)
     finally:
-        if verdict is None:
-            box.judge.leave(account)
+        if refused is None:
+            box.rate_limiter.leave(account)
     hung_up = fault is not None and fault.kind in _HANGS_UP
     arrival.status, arrival.code = (0 if hung_up else reply.status), reply.code
-    return await sent(request, reply, fault, box.clock)
+    return await send(request, reply, fault, box.clock)
 
 
 async def _reply(
     box: Sandbox,
     request: web.BaseRequest,
     arrival: Arrival,
-    verdict: Verdict | None,
+    refused: LimitRefusal | None,
     fault: Fault | None,
 ) -> ApiReply:
     try:
-        if verdict is not None:
-            return _refused(box, verdict)
-        if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
-            return instead(fault, of_accounts=False)
+        if refused is not None:
+            return _limit_reply(box, refused)
+        if fault is not None and fault.kind in INSTEAD and not _end_tokens(box, request, fault):
+            return replacement(fault, of_accounts=False)
         body = await request.read()
         if request.path.startswith(legacy.BASE):
             form = request.query if request.method == "GET" else _form(body)
             reply = legacy.answer(request.method, request.path, form, box.store())
-            return reply if fault is None else spoil(fault, reply)
-        product, parts = _admitted(box, request, arrival)
+            return reply if fault is None else alter(fault, reply)
+        product, parts = _authorize(box, request, arrival)
         call = ApiCall(
             product=product,
             form=form_of(request.headers.get("Content-Type", ""), body),
@@ -111,9 +120,9 @@ async def _reply(
             parts=parts,
             params=arrival.query,
             headers=request.headers,
-            body=body_of(request, body),
+            body=parse_body(request, body),
         )
-        reply = await _answered(box, call, arrival)
+        reply = await _dispatch(box, call, arrival)
         if fault is not None and fault.kind == "shifted_rows":
             await _shift(box, call, arrival, fault, reply)
     except ApiRefusal as refusal:
@@ -121,10 +130,10 @@ async def _reply(
             box.unknown.append(arrival)
             log.warning("refused %s %s: %s", request.method, request.path, refusal.message)
         reply = refusal.reply()
-    return reply if fault is None else spoil(fault, reply)
+    return reply if fault is None else alter(fault, reply)
 
 
-async def _answered(box: Sandbox, call: ApiCall, arrival: Arrival) -> ApiReply:
+async def _dispatch(box: Sandbox, call: ApiCall, arrival: Arrival) -> ApiReply:
     store = box.store(arrival.organization)
     return await operations.answer(call, store, box.stores)
 
@@ -132,18 +141,18 @@ async def _answered(box: Sandbox, call: ApiCall, arrival: Arrival) -> ApiReply:
 async def _shift(
     box: Sandbox, call: ApiCall, arrival: Arrival, fault: Fault, reply: ApiReply
 ) -> None:
-    """Make ``reply`` the page that it is after rows were put before the one that came first."""
+    """Change ``reply`` to the page as it is after rows were inserted before the first page."""
     number = arrival.query.get("page", "1")
     if reply.page is None or not number.isdecimal() or int(number) < 2:
         return
     params = {**call.params, "page": str(int(number) - 1)}
-    before = await _answered(box, msgspec.structs.replace(call, params=params), arrival)
+    before = await _dispatch(box, msgspec.structs.replace(call, params=params), arrival)
     if before.page is not None:
-        shifted(fault, reply.page, before.page)
+        shift_rows(fault, reply.page, before.page)
 
 
-def _of_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
-    """Carry out a fault that ends tokens; whether it is one (the request then meets its work)."""
+def _end_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
+    """End tokens if the fault does so. Returns whether it did; the request then continues."""
     if fault.kind == "dead_token":
         box.accounts.end(request.headers.get("Authorization", "").removeprefix(_SCHEME))
     elif fault.kind == "revoked_grant":
@@ -153,11 +162,11 @@ def _of_tokens(box: Sandbox, request: web.BaseRequest, fault: Fault) -> bool:
     return True
 
 
-def _admitted(
+def _authorize(
     box: Sandbox, request: web.BaseRequest, arrival: Arrival
 ) -> tuple[str, tuple[str, ...]]:
-    """The product and the path below its base, if token and organization are right."""
-    place = located(request.path)
+    """Check token and organization. Returns the product and the path below its base."""
+    place = split_path(request.path)
     if place is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     _check_token(box, request, *place)
@@ -183,9 +192,11 @@ def _check_token(
     if state == "unknown":
         raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
     scope = box.accounts.scope(token)
-    operation = operations.described(product, request.method, parts)
+    operation = operations.find_operation(product, request.method, parts)
     lacking = (
-        "fullaccess" not in scope and operation is not None and not _covers(scope, operation.scope)
+        "fullaccess" not in scope
+        and operation is not None
+        and not _scope_allows(scope, operation.scope)
     )
     if state == "dead" or lacking:
         raise ApiRefusal(401, 57, "You are not authorized to perform this operation")
@@ -194,45 +205,45 @@ def _check_token(
 # -- the accounts server ------------------------------------------------------------------------
 
 
-def is_for_accounts(path: str) -> bool:
-    """Whether the accounts server answers this path."""
+def is_accounts_path(path: str) -> bool:
+    """Return whether the accounts server handles this path."""
     return path.startswith("/oauth/") or path in (pages.SELF_CLIENT, legacy.CREATE)
 
 
 async def accounts(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer as the accounts server: tokens, their revocation, and the pages a person sees."""
+    """Answer a request to the accounts server: tokens, revocation, and its pages."""
     fault = box.rules.pick(request.method, request.path, box.clock.now())
     if fault is not None and fault.kind == "drop_unread":
         return hang_up(request)
     form = _form(await request.read())
     box.accounts.requests += request.path == "/oauth/v2/token"
     await _lag(box, box.latency, request.path)
-    if fault is not None and fault.kind in INSTEAD and not _of_tokens(box, request, fault):
-        return await sent(request, instead(fault, of_accounts=True), fault, box.clock)
+    if fault is not None and fault.kind in INSTEAD and not _end_tokens(box, request, fault):
+        return await send(request, replacement(fault, of_accounts=True), fault, box.clock)
     reply = _account_reply(box, request, {**request.query, **form})
-    return await sent(request, reply if fault is None else spoil(fault, reply), fault, box.clock)
+    return await send(request, reply if fault is None else alter(fault, reply), fault, box.clock)
 
 
-def _account_reply(box: Sandbox, request: web.BaseRequest, asked: Mapping[str, str]) -> ApiReply:
+def _account_reply(box: Sandbox, request: web.BaseRequest, values: Mapping[str, str]) -> ApiReply:
     now, posted = box.clock.now(), request.method == "POST"
     match request.path:
         case pages.AUTHORIZATION | pages.CONSENT | pages.SELF_CLIENT:
             return pages.page(
-                box.accounts, request.path, asked, posted=posted, now=now, url=box.url
+                box.accounts, request.path, values, posted=posted, now=now, url=box.url
             )
         case legacy.CREATE:
-            return legacy.create_authtoken(asked if posted else {})
+            return legacy.create_authtoken(values if posted else {})
         case "/oauth/v2/token" | "/oauth/v2/token/revoke" if not posted:
             return ApiReply(status=405, code=None, body=b"{}")
         case "/oauth/v2/token":
-            return box.accounts.answer(asked, now=now, api_domain=box.url)
+            return box.accounts.answer(values, now=now, api_domain=box.url)
         case "/oauth/v2/token/revoke":
-            return box.accounts.revoke(asked.get("token", ""))
+            return box.accounts.revoke(values.get("token", ""))
         case _:
             return ApiReply(status=404, code=None, body=b"{}")
 
 
-# -- what both need -----------------------------------------------------------------------------
+# -- helpers -------------------------------------------------------------------------------------
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -240,29 +251,31 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 async def _lag(box: Sandbox, latency: Latency, path: str) -> None:
-    seconds = drawn(latency, path, box.chance)
+    seconds = draw_seconds(latency, path, box.chance)
     if seconds > 0:
         await box.clock.sleep(seconds)
 
 
 def _quota(box: Sandbox, account: str) -> dict[str, str]:
-    limit, remaining, reset = box.judge.quota(account, box.clock.now())
+    limit, remaining, reset = box.rate_limiter.quota(account, box.clock.now())
     return {
         "X-Rate-Limit-Limit": str(limit),
         "X-Rate-Limit-Remaining": str(remaining),
-        "X-Rate-Limit-Reset": str(int(box.clock.told(reset))),
+        "X-Rate-Limit-Reset": str(int(box.clock.client_seconds(reset))),
     }
 
 
-def _refused(box: Sandbox, verdict: Verdict) -> ApiReply:
-    body = ENCODER.encode({"code": verdict.code, "message": verdict.message})
-    wait = verdict.retry_after
-    headers = {} if wait is None else {"Retry-After": str(max(1, round(box.clock.told(wait))))}
-    return ApiReply(status=429, code=verdict.code, body=body, headers=headers)
+def _limit_reply(box: Sandbox, refused: LimitRefusal) -> ApiReply:
+    body = ENCODER.encode({"code": refused.code, "message": refused.message})
+    wait = refused.retry_after
+    headers = (
+        {} if wait is None else {"Retry-After": str(max(1, round(box.clock.client_seconds(wait))))}
+    )
+    return ApiReply(status=429, code=refused.code, body=body, headers=headers)
 
 
-def _covers(granted: str, needed: str) -> bool:
-    """Whether scopes like ``ZohoBooks.invoices.ALL`` allow one like ``ZohoBooks.invoices.READ``."""
+def _scope_allows(granted: str, needed: str) -> bool:
+    """Return whether the granted scopes include ``needed``, directly or by ``.ALL``."""
     scopes = {scope.strip().lower() for scope in granted.split(",")}
     wanted = needed.lower()
     return not wanted or wanted in scopes or f"{wanted.rpartition('.')[0]}.all" in scopes

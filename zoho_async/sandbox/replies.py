@@ -1,4 +1,4 @@
-"""What the sandbox answers: a reply as bytes, and the refusals that handlers raise."""
+"""Replies as bytes, and the errors that handlers raise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
-#: Amounts that callers sent are kept as exact decimals and answered as JSON numbers.
+#: Encodes exact decimals as JSON numbers.
 ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 JSON_TYPE: Final = "application/json;charset=UTF-8"
 
 
 class ReplyPage(msgspec.Struct, kw_only=True):
-    """A page of a list before it is joined: rows as bytes under ``key``, and its context."""
+    """A page of a list before encoding: rows as bytes under ``key``, and the page context."""
 
     key: str
     rows: list[bytes]
@@ -28,9 +28,9 @@ class ReplyPage(msgspec.Struct, kw_only=True):
 
 
 class ApiReply(msgspec.Struct, kw_only=True):
-    """A whole answer: HTTP ``status``, ``body``, further ``headers`` and Zoho's own ``code``.
+    """A reply: HTTP ``status``, ``body``, ``headers``, and Zoho's ``code``.
 
-    A list's answer keeps its ``page`` apart, so that a fault can still change it.
+    The reply of a list keeps its ``page`` unencoded, so that a fault can still change it.
     """
 
     status: int = 200
@@ -45,7 +45,7 @@ class ApiReply(msgspec.Struct, kw_only=True):
 
 
 class ApiRefusal(Exception):
-    """An answer other than success, raised from anywhere below a handler."""
+    """An error reply. Handlers raise it."""
 
     def __init__(
         self, status: int, code: int, message: str, *, error_info: list[str] | None = None
@@ -64,12 +64,12 @@ class ApiRefusal(Exception):
 
 
 def invalid(parameter: str) -> ApiRefusal:
-    """A parameter in the query has a value that cannot be."""
+    """Return the error for an invalid query parameter."""
     return ApiRefusal(400, 2, f"Invalid value passed for {parameter}")
 
 
 def invalid_field(field: str) -> ApiRefusal:
-    """A field of the body is missing or has a value that cannot be."""
+    """Return the error for a body field that is missing or invalid."""
     return ApiRefusal(400, 4, f"Invalid value passed for {field}")
 
 
@@ -80,13 +80,13 @@ def success(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> ApiReply:
-    """``{code: 0, message, **values}``."""
+    """Return the reply ``{code: 0, message, **values}``."""
     body = ENCODER.encode({"code": 0, "message": message, **(values or {})})
     return ApiReply(status=status, body=body, headers=headers or {})
 
 
 def pointed(amount: Decimal) -> Decimal:
-    """With a decimal point, as every amount on the wire."""
+    """Return the amount with a decimal point, as amounts are on the wire."""
     exponent = amount.as_tuple().exponent
     whole = isinstance(exponent, int) and exponent >= 0
     return Decimal(f"{amount:f}.0") if whole else amount

@@ -1,7 +1,7 @@
-"""The sandbox: a real HTTP server on loopback that behaves as Zoho is known to behave.
+"""The sandbox: an HTTP server on loopback that behaves as Zoho is known to.
 
-This is its life, and what a test arranges and asks. How a request travels is in `requests`, what is
-answered below ``/__sandbox__/`` in `control`, and the page at ``/`` in `page`.
+This module has the server's lifecycle and what tests set and read. `pipeline` handles requests,
+`admin` answers under ``/__sandbox__/``, and `dashboard` renders the page at ``/``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from zoho_async.sandbox import admin, dashboard, pipeline
-from zoho_async.sandbox.api.organizations import made_before
+from zoho_async.sandbox.api.organizations import load_organizations
 from zoho_async.sandbox.api.organizations import rows as organization_rows
 from zoho_async.sandbox.api.router import operations
 from zoho_async.sandbox.data.persistence import Persistence
@@ -30,23 +30,39 @@ from zoho_async.sandbox.pipeline import Arrival
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
 from zoho_async.sandbox.simulation.latency import Latency
-from zoho_async.sandbox.simulation.rate_limits import Judge, LimitRules, Window
+from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter, Window
 
 
 class Sandbox:
-    """A local Zoho with one user, some organizations and any number of records.
+    """A local Zoho with one user, one or more organizations, and sample records.
 
-    Use as an async context manager; ``url`` is known inside. ``sizes`` are the rows of each
-    ``product.resource``, in the organizations that it begins with: those that calls make are empty.
-    ``latency`` is how late replies leave, ``inbound`` how late requests arrive, in seconds: see
-    `latency`. ``minute`` is the length of Zoho's minute, ``block`` of the block for exceeding it;
-    with ``speed`` that many of Zoho's seconds pass in one of ours, and ``now`` reads ours.
-    ``limits`` and ``tokens`` hold every other rule and may be changed while it runs, as may
-    ``latency``, ``inbound``, ``faults`` and ``quota_headers``. ``clock`` can be held and moved on.
-    What is written is kept in ``file``, a SQLite file, and is there again when the next sandbox
-    opens it; raises `sqlite3.Error` where that is none.
-    ``allowed_hosts`` are names under which requests may reach it other than loopback and ``host``
-    (see `hosts`).
+    Use it as an async context manager. ``url`` is set inside. ``limits``, ``tokens``, ``latency``,
+    ``inbound``, ``faults`` and ``quota_headers`` may be changed while it runs.
+
+    Args:
+        seed: seed of the sample data and of random choices.
+        sizes: number of sample records by ``product.resource``. Organizations that are created by
+            calls start empty.
+        organization: id of the default organization.
+        organizations: ids of all organizations that exist at the start.
+        minute: length of the rate-limit minute, in seconds.
+        window: whether the minute is rolling or fixed.
+        per_minute: calls per minute and organization.
+        in_flight: concurrent calls per organization.
+        per_day: calls per day and organization.
+        latency: delay of replies, in seconds (see `latency`).
+        inbound: delay of requests, in seconds.
+        block: length of the block after too many calls in a minute, in seconds.
+        token_life: lifetime of an access token, in seconds.
+        quota_headers: whether replies have the headers of the daily quota.
+        faults: rules for what goes wrong (see `faults`).
+        host: address to listen on.
+        port: port to listen on; 0 picks a free port.
+        allowed_hosts: host names that requests may use in addition to loopback and ``host``.
+        speed: sandbox seconds per real second.
+        now: the real clock, in seconds.
+        file: SQLite file that keeps what is written, also for the next sandbox. Raises
+            `sqlite3.Error` if it is not a database.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -94,11 +110,11 @@ class Sandbox:
         self.tokens = TokenRules(life=token_life)
         self.faults: list[Fault] = list(faults)
         self.arrivals: list[Arrival] = []
-        #: Requests that no description knows, or that the sandbox does not play.
+        #: Requests that no specification describes, or that the sandbox does not simulate.
         self.unknown: list[Arrival] = []
         self.url = ""
         self.clock: Final = SandboxClock(speed, now)
-        self.judge: Final = Judge(self.limits, self.clock.now())
+        self.rate_limiter: Final = RateLimiter(self.limits, self.clock.now())
         self.rules: Final = Faults(self.faults, seed)
         self.chance: Final = random.Random(seed)
         self.accounts: Final = Accounts(
@@ -113,14 +129,14 @@ class Sandbox:
         self._keep: Final = Persistence(Path(file) if file is not None else None)
         self.stores: Final = [
             *(Store(SampleData(seed, name, sizes or {}), self._keep) for name in given),
-            *made_before(self._keep, seed, tuple(given)),
+            *load_organizations(self._keep, seed, tuple(given)),
         ]
         self._address = host, port
         self._hosts: Final = Hosts(host, allowed_hosts)
         self._something_arrived = asyncio.Event()
         self._runner: web.ServerRunner | None = None
 
-    # -- life -----------------------------------------------------------------------------------
+    # -- lifecycle ------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Sandbox:
         server = web.Server(self._handle, access_log=None)
@@ -155,72 +171,72 @@ class Sandbox:
         path = request.path
         if path in dashboard.PATHS and request.method == "GET":
             return dashboard.answer(self, request)
-        if path.startswith(admin.OWN):
-            return await admin.control(self, request)
-        if pipeline.is_for_accounts(path):
+        if path.startswith(admin.PREFIX):
+            return await admin.answer(self, request)
+        if pipeline.is_accounts_path(path):
             return await pipeline.accounts(self, request)
         return await pipeline.api(self, request)
 
-    def note(self, arrival: Arrival) -> None:
-        """Remember a request to the API, and wake who waits for it."""
+    def record_arrival(self, arrival: Arrival) -> None:
+        """Record an API request and wake tasks in `arrived`."""
         self.arrivals.append(arrival)
         self._something_arrived.set()
 
-    # -- what there is --------------------------------------------------------------------------
+    # -- inspection --------------------------------------------------------------------------
 
     @property
     def organizations(self) -> tuple[str, ...]:
-        """The ids of its organizations, those that calls made last."""
+        """Ids of the organizations. Those that calls created come last."""
         return tuple(store.world.organization for store in self.stores)
 
     @property
     def accounts_url(self) -> str:
-        """Where tokens are given: the same server."""
+        """URL of the accounts server, which is the same server."""
         return self.url
 
     @property
     def calls(self) -> int:
-        """API requests that arrived, refused ones included."""
+        """Number of API requests, including refused ones."""
         return len(self.arrivals)
 
     @property
     def refused(self) -> int:
-        """Requests that the limits refused (not those that a fault refused)."""
-        return sum(account.refused for account in self.judge.accounts.values())
+        """Number of requests refused for the limits, without those refused by a fault."""
+        return sum(account.refused for account in self.rate_limiter.accounts.values())
 
     @property
     def token_requests(self) -> int:
-        """Requests for an access token, successful or not."""
+        """Number of requests for an access token, successful or not."""
         return self.accounts.requests
 
     @property
     def refresh_tokens(self) -> list[str]:
-        """The refresh tokens that work, the oldest first."""
+        """The valid refresh tokens, oldest first."""
         return self.accounts.refresh_tokens
 
     @property
     def most_in_minute(self) -> int:
-        """The most calls of one organization that were let in within a minute."""
-        return max((each.most_in_minute for each in self.judge.accounts.values()), default=0)
+        """Most calls of one organization that were accepted within a minute."""
+        return max((each.most_in_minute for each in self.rate_limiter.accounts.values()), default=0)
 
     @property
     def most_in_flight(self) -> int:
-        """The most calls of one organization that were being answered at a time."""
-        return max((each.most_in_flight for each in self.judge.accounts.values()), default=0)
+        """Most concurrent calls of one organization."""
+        return max((each.most_in_flight for each in self.rate_limiter.accounts.values()), default=0)
 
     @property
     def connections(self) -> int:
-        """Connections that are open now."""
+        """Number of open connections."""
         server = None if self._runner is None else self._runner.server
         return 0 if server is None else len(server.connections)
 
     @property
-    def told_minute(self) -> float:
-        """The length of its minute in seconds of an ordinary clock: a client's `Limits.window`."""
-        return self.clock.told(self.limits.minute)
+    def client_minute(self) -> float:
+        """Length of the rate-limit minute in real seconds: the `Limits.window` for a client."""
+        return self.clock.client_seconds(self.limits.minute)
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that point a client here."""
+        """Return the environment variables that point a client here."""
         return {
             "ZOHO_CLIENT_ID": self.client_id,
             "ZOHO_CLIENT_SECRET": self.client_secret,
@@ -232,9 +248,9 @@ class Sandbox:
         }
 
     def truth(self, resource: str, organization: str | None = None) -> list[bytes]:
-        """The rows of a list as it sends them, in ``created_time`` order.
+        """Return the rows of a list as it sends them, in ``created_time`` order.
 
-        Raises `KeyError` for a resource or organization that is not here.
+        Raises `KeyError` for an unknown resource or organization.
         """
         product, _, name = (resource if "." in resource else f"books.{resource}").partition(".")
         if name.partition(".")[0] == "organizations":
@@ -244,9 +260,9 @@ class Sandbox:
         return [collection.encoded_row(index) for index in collection.indexes()]
 
     def store(self, organization: str | None = None) -> Store:
-        """An organization's records: ``.collection(resource)`` adds, changes and removes them.
+        """Return the records of an organization. ``.collection(resource)`` reads and changes them.
 
-        Raises `KeyError` for an organization that is not here.
+        Raises `KeyError` for an unknown organization.
         """
         name = organization or self.organization
         for store in self.stores:
@@ -255,15 +271,15 @@ class Sandbox:
         raise KeyError(name)
 
     async def arrived(self, count: int) -> None:
-        """Wait until ``count`` API requests have arrived in all, answered or not."""
+        """Wait until ``count`` API requests have arrived in total, answered or not."""
         while len(self.arrivals) < count:
             self._something_arrived.clear()
             await self._something_arrived.wait()
 
     def revoke_tokens(self) -> None:
-        """End every access token; the refresh token stays good."""
+        """End every access token. The refresh tokens stay valid."""
         self.accounts.revoke_tokens()
 
     def state(self) -> dict[str, Any]:
-        """Counts, as ``/__sandbox__/state`` tells them."""
+        """Return the counts that ``/__sandbox__/state`` shows."""
         return admin.state(self)

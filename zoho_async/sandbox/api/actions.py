@@ -1,8 +1,8 @@
-"""Paths that end with words which are no home: verbs, settings, things that a record has one of.
+"""Paths that end with words after a record: actions, settings, and values of a record.
 
-A verb changes its record. A thing (a preference, the text of an email) is kept under its path and
-read there. An operation whose answer is a record of another home has made that record there (those
-that put an invoice together are in `instant`).
+An action changes its record. A value (a preference, the text of an email) is kept under its path
+and read there. An operation whose reply is a record of another collection creates it there.
+`billing_runs` has those that build an invoice.
 """
 
 from __future__ import annotations
@@ -10,136 +10,153 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from zoho_async.sandbox.api.bulk import home_of_ids, ids_asked, many
-from zoho_async.sandbox.api.context import ROWS, Ask, Found, missing
-from zoho_async.sandbox.api.files import document, removed, uploaded, uploads, wants_print
-from zoho_async.sandbox.api.render import message_of, status_of, statuses, told_record, told_state
+from zoho_async.sandbox.api.bulk import change_many, home_of_requested, requested_ids
+from zoho_async.sandbox.api.context import ROWS, RecordRef, RequestContext, missing
+from zoho_async.sandbox.api.files import (
+    document_reply,
+    is_upload,
+    remove_last_attachment,
+    save_uploads,
+    wants_print,
+)
+from zoho_async.sandbox.api.render import (
+    allowed_statuses,
+    record_reply,
+    reply_message,
+    reply_status,
+    reply_values,
+)
 from zoho_async.sandbox.api.verbs import changes
-from zoho_async.sandbox.api.writing import accepted, create
+from zoho_async.sandbox.api.writing import accept_fields, create
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiReply, success
 from zoho_async.sandbox.rules import bookkeeping
 
-#: Where a record keeps what other systems call it.
+#: Fields with the ids of other systems.
 _FOREIGN: Final = ("reference_id", "zcrm_account_id", "zcrm_contact_id", "crm_reference_id")
-#: The key of an answer that tells what became of each of many.
+#: The key of a reply that lists the outcome of each record.
 _OUTCOMES: Final = "data"
 
 
-def of_words(ask: Ask) -> ApiReply:
-    """The path ends with words that are no home."""
-    call, facts, record = ask.call, ask.facts, ask.record
+def answer_action(context: RequestContext) -> ApiReply:
+    """Answer a path that ends with words that are not a collection."""
+    call, facts, record = context.call, context.facts, context.record
     if facts.answer == "file" or (call.method == "GET" and wants_print(call)):
-        return document(ask, record)
-    if call.form.files or uploads(facts):
-        return uploaded(ask)
+        return document_reply(context, record)
+    if call.form.files or is_upload(facts):
+        return save_uploads(context)
     of_one = facts.answer == "record" and facts.key != _OUTCOMES
-    ids = None if ask.ids or of_one else ids_asked(ask)
-    home = home_of_ids(ask) if ids is not None and call.method != "GET" else None
-    makes = facts.answer == "record" and facts.key in ask.homes.by_noun
+    ids = None if context.ids or of_one else requested_ids(context)
+    home = home_of_requested(context) if ids is not None and call.method != "GET" else None
+    makes = facts.answer == "record" and facts.key in context.homes.by_noun
     if ids is not None and home is not None and not makes:
-        return many(ask, home, ids)
+        return change_many(context, home, ids)
     if call.method == "DELETE":
-        if not removed(ask):
-            ask.store.forget(call.product, call.path)
-        return success(message_of(ask))
-    body = accepted(facts, call.body, whole=False) if call.method != "GET" else {}
-    if ROWS in call.body and ask.tail[-1:] == ["customfields"]:
+        if not remove_last_attachment(context):
+            context.store.forget(call.product, call.path)
+        return success(reply_message(context))
+    body = accept_fields(facts, call.body, whole=False) if call.method != "GET" else {}
+    if ROWS in call.body and context.tail[-1:] == ["customfields"]:
         body = {"custom_fields": call.body[ROWS]}
-    made = _made_elsewhere(ask, record, body)
+    made = _create_elsewhere(context, record, body)
     if made is not None:
         return made
     if body:
-        ask.store.keep_thing(call.product, call.path, body)
+        context.store.keep_thing(call.product, call.path, body)
     if record is not None and call.method != "GET":
-        _change(ask, record, body)
-    return _thing(ask, record)
+        _apply_change(context, record, body)
+    return _action_reply(context, record)
 
 
-def _thing(ask: Ask, record: Found | None) -> ApiReply:
-    """An answer about a record, or about a thing that is kept under its path."""
-    facts, call = ask.facts, ask.call
-    message = "success" if call.method == "GET" else message_of(ask)
-    status = status_of(ask)
+def _action_reply(context: RequestContext, record: RecordRef | None) -> ApiReply:
+    """Reply about a record, or about a value that is kept under the path."""
+    facts, call = context.facts, context.call
+    message = "success" if call.method == "GET" else reply_message(context)
+    status = reply_status(context)
     if facts.answer == "done":
         return success(message, status=status)
-    thing = ask.store.thing(call.product, call.path)
+    thing = context.store.thing(call.product, call.path)
     if record is None:
-        record = _standing_for(ask)
+        record = _implied_record(context)
     home = record.home if record is not None else None
     if record is not None and home is not None and facts.key == home.noun:
-        return told_record(facts, record, message, status=status)
+        return record_reply(facts, record, message, status=status)
     state: Record = record.collection.whole(record.index) if record is not None else {}
     state |= call.params
-    values = told_state(facts, home, None, state | thing)
+    values = reply_values(facts, home, None, state | thing)
     return success(message, values, status=status)
 
 
-def _standing_for(ask: Ask) -> Found | None:
-    """The record that ``/users/me`` or ``/customers/reference/{reference_id}`` means."""
-    home = ask.homes.by_noun.get(ask.facts.key)
-    if home is None or ask.call.parts[0] != home.path[0]:
+def _implied_record(context: RequestContext) -> RecordRef | None:
+    """Find the record of ``/users/me`` or ``/customers/reference/{reference_id}``."""
+    home = context.homes.by_noun.get(context.facts.key)
+    if home is None or context.call.parts[0] != home.path[0]:
         return None
-    collection = ask.store.at(home, ())
+    collection = context.store.at(home, ())
     for index in collection.indexes():
-        if not ask.ids:
-            return Found(home, collection, index)
+        if not context.ids:
+            return RecordRef(home, collection, index)
         state = collection.state(index)
-        if any(str(state.get(name, "")) == ask.ids[-1] for name in _FOREIGN):
-            return Found(home, collection, index)
+        if any(str(state.get(name, "")) == context.ids[-1] for name in _FOREIGN):
+            return RecordRef(home, collection, index)
     raise missing(collection, home)
 
 
-def _made_elsewhere(ask: Ask, record: Found | None, body: Record) -> ApiReply | None:
-    """An operation that answers a record of another home has made it there."""
-    facts = ask.facts
-    if ask.call.method != "POST" or facts.answer != "record":
+def _create_elsewhere(
+    context: RequestContext, record: RecordRef | None, body: Record
+) -> ApiReply | None:
+    """Create the record if the reply is a record of another collection, else return None."""
+    facts = context.facts
+    if context.call.method != "POST" or facts.answer != "record":
         return None
-    home = ask.homes.by_noun.get(facts.key)
-    copies = ask.tail == ["clone"]
+    home = context.homes.by_noun.get(facts.key)
+    copies = context.tail == ["clone"]
     if home is None or (record is not None and home is record.home and not copies):
         return None
     if facts.status != 201 and record is None:
         return None
-    record = record or _source(ask)
-    collection = ask.store.at(home, ())
+    record = record or _record_in_query(context)
+    collection = context.store.at(home, ())
     source = record.collection.state(record.index) if record is not None else {}
     known = {field.name for field in facts.reply}
     fields = {name: value for name, value in source.items() if name in known}
     own = (collection.resource.id_field, "status", "created_time", "last_modified_time")
     kept = {name: value for name, value in (fields | body).items() if name not in own}
-    found = create(ask, home, collection, kept, checked=False)
+    found = create(context, home, collection, kept, checked=False)
     headers = {"location": f"/api/v3/{home.path[0]}/{found.id}"}
-    return told_record(facts, found, collection.resource.added, status=201, headers=headers)
+    return record_reply(facts, found, collection.resource.added, status=201, headers=headers)
 
 
-def _source(ask: Ask) -> Found | None:
-    """The record that the query names as what another is made of."""
-    for name, value in ask.call.params.items():
-        for home in ask.homes.for_name(name):
-            collection = ask.store.at(home, ())
+def _record_in_query(context: RequestContext) -> RecordRef | None:
+    """Return the record that the query names as the source of a new one."""
+    for name, value in context.call.params.items():
+        for home in context.homes.for_name(name):
+            collection = context.store.at(home, ())
             index = collection.find(value)
             if index is None:
                 raise missing(collection, home)
-            return Found(home, collection, index)
+            return RecordRef(home, collection, index)
     return None
 
 
-def _change(ask: Ask, record: Found, body: Mapping[str, Any]) -> None:
-    """Do what the words after a record say."""
+def _apply_change(context: RequestContext, record: RecordRef, body: Mapping[str, Any]) -> None:
+    """Apply the words after a record to it."""
     collection = record.collection
     state = collection.state(record.index)
     body = bookkeeping.kept(record.home, body)
-    if not ask.tail:
+    if not context.tail:
         words: list[str] = []
         changed = {name: value for name, value in body.items() if name in state}
     else:
-        words = ask.tail
-        changed = changes(words, body, statuses(collection), state)
+        words = context.tail
+        changed = changes(words, body, allowed_statuses(collection), state)
     own = (collection.resource.id_field, "organization_id")
     changed |= {
         name: value
-        for name, value in (*zip(ask.names, ask.ids, strict=True), *ask.call.params.items())
+        for name, value in (
+            *zip(context.names, context.ids, strict=True),
+            *context.call.params.items(),
+        )
         if name in state and name not in own and value != record.id
     }
     if changed:

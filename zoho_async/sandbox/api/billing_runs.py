@@ -1,15 +1,19 @@
-"""Invoices and bills that the sandbox itself puts together, and payments that it collects.
+"""Invoices and bills that the sandbox builds, and payments that it collects.
 
-Out of a sales order, of estimates, of projects, of an unbilled charge, or of what a subscription is
-charged at once: each takes what the rules say is left of it, and what comes of that (statuses,
-figures, what is billed once) is as for an invoice that a caller wrote. Many are made one by one;
-one refusal spares the others.
+The sources are a sales order, estimates, projects, an unbilled charge, and what a subscription is
+charged at once. Each invoice takes what is left of its source. Statuses and totals then follow as
+for an invoice that a caller wrote. Several are created one by one, and one error does not stop the
+others.
 
-Not known, and chosen: what an invoice carries over besides lines (see `_CARRIED`), whole even where
-part of an order was invoiced before; that it is a draft, dated today; that its number is the next
-one; that collecting a charge pays the whole balance at once and never fails. Invoices are mapped
-with sales orders (``/invoices/mapwithorder``) by no rule: the description does not say which order
-is meant.
+Unknown, and chosen here:
+
+- which fields other than lines an invoice takes over (`_CARRIED`): all of them, even if part of an
+  order was invoiced before
+- the invoice is a draft, dated today, with the next number
+- collecting a charge pays the whole balance at once and never fails
+
+Mapping invoices to sales orders (``/invoices/mapwithorder``) has no rule, because the specification
+does not say which order is meant.
 """
 
 from __future__ import annotations
@@ -17,16 +21,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from zoho_async.sandbox.api.bulk import each, ids_asked
-from zoho_async.sandbox.api.context import Ask, Found
-from zoho_async.sandbox.api.render import told_record, told_state
+from zoho_async.sandbox.api.bulk import apply_to_each, requested_ids
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.render import record_reply, reply_values
 from zoho_async.sandbox.api.writing import create
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import billables, conversions, unbilled
 from zoho_async.sandbox.rules.amounts import exact, work_out
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, today
 
-#: What an invoice takes over from an order, besides its lines.
+#: The fields that an invoice takes over from an order, in addition to its lines.
 _CARRIED: Final = (
     *("customer_id", "customer_name", "currency_id", "exchange_rate", "reference_number"),
     *("discount", "discount_type", "is_discount_before_tax", "is_inclusive_tax"),
@@ -35,75 +39,77 @@ _CARRIED: Final = (
 )
 
 
-def answer(ask: Ask) -> ApiReply | None:
-    """The answer to an operation that makes such invoices, else None. Raises `ApiRefusal`."""
-    match ask.call.method, ask.facts.path:
+def answer(context: RequestContext) -> ApiReply | None:
+    """Answer an operation that builds invoices, else return None. Raises `ApiRefusal`."""
+    match context.call.method, context.facts.path:
         case "POST", "/invoices/fromsalesorder":
-            made = _of_order(ask, ("salesorders", ask.call.params["salesorder_id"]))
-            return _told(ask, made)
+            made = _invoice_order(context, ("salesorders", context.call.params["salesorder_id"]))
+            return _reply(context, made)
         case "POST", "/invoices/fromestimates":
-            return _many(ask, lambda one: _of_order(ask, ("estimates", one)))
+            return _invoice_each(context, lambda one: _invoice_order(context, ("estimates", one)))
         case "POST", "/invoices/fromprojects":
-            return _many(ask, lambda one: _of_project(ask, one))
+            return _invoice_each(context, lambda one: _invoice_project(context, one))
         case "POST", "/unbilledcharges/{unbilled_charge_id}/createinvoice":
-            return _told(ask, _of_charge(ask))
+            return _reply(context, _invoice_charge(context))
         case "POST", "/subscriptions/{subscription_id}/charge":
-            return _told(ask, _of_subscription(ask))
+            return _reply(context, _invoice_subscription(context))
         case "POST", "/subscriptions/{subscription_id}/buyonetimeaddon":
-            return _told(ask, _of_subscription(ask))
+            return _reply(context, _invoice_subscription(context))
         case "GET", "/bills/editpage/frompurchaseorders":
-            return _bill(ask)
+            return _draft_bill(context)
         case "POST", "/invoices/{invoice_id}/collect":
-            return _collected(ask)
+            return _collect(context)
         case _:
             return None
 
 
-def _of_order(ask: Ask, order: End) -> Found:
-    state, lines = conversions.rest(ask.store, ask.facts.product, order)
+def _invoice_order(context: RequestContext, order: End) -> RecordRef:
+    state, lines = conversions.rest(context.store, context.facts.product, order)
     fields: dict[str, Any] = {name: state[name] for name in _CARRIED if name in state}
     fields["line_items"] = lines
-    return _made(ask, fields, [order])
+    return _create_invoice(context, fields, [order])
 
 
-def _of_project(ask: Ask, project_id: str) -> Found:
-    project, lines = billables.unbilled(ask.store, ask.facts.product, project_id)
+def _invoice_project(context: RequestContext, project_id: str) -> RecordRef:
+    project, lines = billables.unbilled(context.store, context.facts.product, project_id)
     fields = {name: project.get(name, "") for name in ("customer_id", "customer_name")}
-    number = ask.call.params.get("invoice_number")
+    number = context.call.params.get("invoice_number")
     if number:
         fields["invoice_number"] = number
-    return _made(ask, {**fields, "line_items": lines})
+    return _create_invoice(context, {**fields, "line_items": lines})
 
 
-def _of_charge(ask: Ask) -> Found:
-    charge = ("unbilledcharges", ask.ids[0])
-    state, lines = conversions.rest(ask.store, ask.facts.product, charge)
-    made = _made(ask, _billed(state, lines), [charge])
-    unbilled.forget(ask.store, charge[1])
+def _invoice_charge(context: RequestContext) -> RecordRef:
+    charge = ("unbilledcharges", context.ids[0])
+    state, lines = conversions.rest(context.store, context.facts.product, charge)
+    made = _create_invoice(context, _billing_fields(state, lines), [charge])
+    unbilled.forget(context.store, charge[1])
     return made
 
 
-def _of_subscription(ask: Ask) -> Found:
-    found = _source(ask)
+def _invoice_subscription(context: RequestContext) -> RecordRef:
+    found = _first_record(context)
     subscription = found.collection.state(found.index)
-    return _made(ask, _billed(subscription, unbilled.charged(ask)))
+    return _create_invoice(context, _billing_fields(subscription, unbilled.charged(context)))
 
 
-def _bill(ask: Ask) -> ApiReply:
-    """What is left of purchase orders, as the body of a bill that is not made yet."""
-    ids = ids_asked(ask) or []
+def _draft_bill(context: RequestContext) -> ApiReply:
+    """Return what is left of purchase orders as the body of a bill, without creating it."""
+    ids = requested_ids(context) or []
     bill: dict[str, Any] = {"purchaseorder_ids": ids, "line_items": []}
     for one in ids:
-        state, lines = conversions.rest(ask.store, ask.facts.product, ("purchaseorders", one))
+        state, lines = conversions.rest(
+            context.store, context.facts.product, ("purchaseorders", one)
+        )
         carried = ("vendor_id", "vendor_name", *_CARRIED)
         bill = {name: state[name] for name in carried if name in state} | bill
         bill["line_items"] += lines
     work_out(bill)
-    told = {"purchaseorder_ids": ids, "bill": bill}
-    return success("success", told_state(ask.facts, None, None, told))
+    values = {"purchaseorder_ids": ids, "bill": bill}
+    return success("success", reply_values(context.facts, None, None, values))
 
 
-def _billed(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _billing_fields(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = ("customer_name", "email", "salesperson_id", "salesperson_name")
     fields = {name: of[name] for name in names if of.get(name)}
     return {
@@ -115,45 +121,47 @@ def _billed(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[s
     }
 
 
-def _made(ask: Ask, fields: dict[str, Any], parents: Sequence[End] = ()) -> Found:
-    home = ask.homes.by_path["invoices",]
-    made = create(ask, home, ask.store.at(home, ()), fields, checked=False)
-    conversions.follow(ask.store, made, parents)
+def _create_invoice(
+    context: RequestContext, fields: dict[str, Any], parents: Sequence[End] = ()
+) -> RecordRef:
+    home = context.homes.by_path["invoices",]
+    made = create(context, home, context.store.at(home, ()), fields, checked=False)
+    conversions.follow(context.store, made, parents)
     return made
 
 
-def _collected(ask: Ask) -> ApiReply:
-    """Pay the whole balance of an invoice."""
-    found = _source(ask)
+def _collect(context: RequestContext) -> ApiReply:
+    """Create a payment of the whole balance of an invoice."""
+    found = _first_record(context)
     invoice = found.collection.state(found.index)
     balance = exact(invoice.get("balance"))
     if balance <= 0:
         raise ApiRefusal(400, FORBIDDEN, "Nothing is due for this invoice.")
-    home = ask.homes.by_path["payments",]
+    home = context.homes.by_path["payments",]
     fields: dict[str, Any] = {
         name: invoice.get(name, "") for name in ("customer_id", "customer_name", "email")
     }
     row = {"invoice_id": found.id, "amount_applied": balance}
-    mode = "creditcard" if ask.call.body.get("card_id") else "banktransfer"
+    mode = "creditcard" if context.call.body.get("card_id") else "banktransfer"
     fields |= {"amount": balance, "date": today(), "payment_mode": mode, "invoices": [row]}
-    paid = create(ask, home, ask.store.at(home, ()), fields, checked=False)
-    return _told(ask, paid)
+    paid = create(context, home, context.store.at(home, ()), fields, checked=False)
+    return _reply(context, paid)
 
 
-def _source(ask: Ask) -> Found:
-    found = ask.found[0]
+def _first_record(context: RequestContext) -> RecordRef:
+    found = context.records[0]
     assert found is not None
     return found
 
 
-def _told(ask: Ask, made: Found) -> ApiReply:
+def _reply(context: RequestContext, made: RecordRef) -> ApiReply:
     message, path = made.collection.resource.added, made.home.path[0]
-    status = ask.facts.status
+    status = context.facts.status
     headers = {"location": f"/api/v3/{path}/{made.id}"} if status == 201 else None
-    return told_record(ask.facts, made, message, status=status, headers=headers)
+    return record_reply(context.facts, made, message, status=status, headers=headers)
 
 
-def _many(ask: Ask, make: Callable[[str], Found]) -> ApiReply:
-    home = ask.homes.by_path["invoices",]
-    ids = ids_asked(ask) or []
-    return each(ask, home, ids, make, "The invoices have been created.")
+def _invoice_each(context: RequestContext, make: Callable[[str], RecordRef]) -> ApiReply:
+    home = context.homes.by_path["invoices",]
+    ids = requested_ids(context) or []
+    return apply_to_each(context, home, ids, make, "The invoices have been created.")

@@ -1,17 +1,16 @@
-"""The modules of Books that are written by hand: contacts, items, invoices, projects.
+"""The hand-written modules of Books: contacts, items, invoices, projects.
 
-Their records hold together beyond what the description says (totals, balances, custom fields), and
-so do their rules: names and numbers that are unique, contacts that have documents. All else about
-them is answered as for every other home (`api`).
+Their records have rules that the specification does not have: totals, balances, custom fields,
+unique names and numbers, contacts that cannot be deleted. `dispatch` handles everything else.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.router import operations
-from zoho_async.sandbox.api.validation import accepted, missing_field
+from zoho_async.sandbox.api.validation import accept_fields, missing_field
 from zoho_async.sandbox.api.writing import next_number
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.records.described import Described
@@ -23,34 +22,31 @@ _LOCATION: Final = "/api/v3"
 _MOST_ITEM_IDS: Final = 100
 
 
-def answer(ask: Ask) -> ApiReply | None:
-    """The answer to what the hand-written modules have rules for, else None.
-
-    Raises `ApiRefusal`.
-    """
-    facts = ask.facts
+def answer(context: RequestContext) -> ApiReply | None:
+    """Answer an operation of a hand-written module, else return None. Raises `ApiRefusal`."""
+    facts = context.facts
     if facts.name == "books.items.list_details":
-        return _item_details(ask)
-    collection = ask.store.collections.get(facts.resource)
+        return _item_details(context)
+    collection = context.store.collections.get(facts.resource)
     if collection is None or isinstance(collection.resource, Described):
         return None
     match facts.name.removeprefix(f"{facts.resource}."):
         case "create":
-            return _create(ask, collection)
+            return _create(context, collection)
         case "upsert":
-            return _upsert(ask, collection)
+            return _upsert(context, collection)
         case "update":
-            return _update(ask, collection, _named(ask).index)
+            return _update(context, collection, _first_record(context).index)
         case "clone":
-            return _clone(ask, collection, _named(ask).index)
-        case _ if "/".join(ask.tail) in collection.resource.verbs and len(ask.ids) == 1:
-            return _verb(collection, _named(ask).index, "/".join(ask.tail))
+            return _clone(context, collection, _first_record(context).index)
+        case _ if "/".join(context.tail) in collection.resource.verbs and len(context.ids) == 1:
+            return _run_verb(collection, _first_record(context).index, "/".join(context.tail))
         case _:
             return None
 
 
-def check_removal(store: Store, found: Found) -> None:
-    """Refuse to remove what must stay, as a contact that documents name. Raises `ApiRefusal`."""
+def check_removal(store: Store, found: RecordRef) -> None:
+    """Raise `ApiRefusal` for a record that cannot be deleted, such as a contact with invoices."""
     bookkeeping.check_removal(store, found)
     if found.home.name == "books.contacts" and _has_documents(store, found.collection, found.index):
         raise ApiRefusal(
@@ -58,16 +54,16 @@ def check_removal(store: Store, found: Found) -> None:
         )
 
 
-def _named(ask: Ask) -> Found:
-    found = ask.found[0]
+def _first_record(context: RequestContext) -> RecordRef:
+    found = context.records[0]
     assert found is not None
     return found
 
 
-def _item_details(ask: Ask) -> ApiReply:
-    """Several items at once, in full; ids that are not there are left out."""
-    items = ask.store.collection("books.items")
-    wanted = [each for each in ask.call.params.get("item_ids", "").split(",") if each]
+def _item_details(context: RequestContext) -> ApiReply:
+    """Answer with several full items. Unknown ids are left out."""
+    items = context.store.collection("books.items")
+    wanted = [each for each in context.call.params.get("item_ids", "").split(",") if each]
     if not 0 < len(wanted) <= _MOST_ITEM_IDS:
         raise invalid("item_ids")
     found = [index for item_id in wanted if (index := items.find(item_id)) is not None]
@@ -77,20 +73,20 @@ def _item_details(ask: Ask) -> ApiReply:
 # -- writes -------------------------------------------------------------------------------------
 
 
-def _create(ask: Ask, collection: Collection) -> ApiReply:
+def _create(context: RequestContext, collection: Collection) -> ApiReply:
     resource = collection.resource
     fresh = resource.fresh(collection.world, collection.next_index)
     facts = operations("books")[f"{resource.name}.create"]
-    fields = accepted(ask.call.body, facts, fresh, whole=True)
-    fields = _checked(ask.store, collection, fields, None)
+    fields = accept_fields(context.call.body, facts, fresh, whole=True)
+    fields = _apply_module_rules(context.store, collection, fields, None)
     if resource.name == "books.invoices" and not fields.get("invoice_number"):
-        if ask.call.params.get("ignore_auto_number_generation") == "true":
+        if context.call.params.get("ignore_auto_number_generation") == "true":
             raise invalid_field("invoice_number")
         fields["invoice_number"] = next_number(collection)
-    home = ask.homes.by_name[resource.name]
-    plan = bookkeeping.check(ask, home, collection, fields, None)
+    home = context.homes.by_name[resource.name]
+    plan = bookkeeping.check(context, home, collection, fields, None)
     index = collection.add(fields)
-    bookkeeping.written(ask, Found(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(home, collection, index), plan)
     location = f"{_LOCATION}{resource.path}/{collection.id(index)}"
     return success(
         resource.added,
@@ -100,52 +96,52 @@ def _create(ask: Ask, collection: Collection) -> ApiReply:
     )
 
 
-def _update(ask: Ask, collection: Collection, index: int) -> ApiReply:
+def _update(context: RequestContext, collection: Collection, index: int) -> ApiReply:
     resource = collection.resource
     state = collection.state(index)
     facts = operations("books")[f"{resource.name}.update"]
-    fields = accepted(ask.call.body, facts, state, whole=False)
-    fields = _checked(ask.store, collection, fields, index)
-    home = ask.homes.by_name[resource.name]
-    plan = bookkeeping.check(ask, home, collection, fields, index)
+    fields = accept_fields(context.call.body, facts, state, whole=False)
+    fields = _apply_module_rules(context.store, collection, fields, index)
+    home = context.homes.by_name[resource.name]
+    plan = bookkeeping.check(context, home, collection, fields, index)
     collection.change(index, fields)
-    bookkeeping.written(ask, Found(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(home, collection, index), plan)
     return success(resource.saved, {resource.single: collection.detail(index)})
 
 
-def _upsert(ask: Ask, collection: Collection) -> ApiReply:
-    """PUT without an id: the record whose unique custom field has the value that is named."""
-    headers = ask.call.headers
+def _upsert(context: RequestContext, collection: Collection) -> ApiReply:
+    """Update the record whose unique custom field has the value in the headers, or create it."""
+    headers = context.call.headers
     field = headers.get("X-Unique-Identifier-Key", "")
     value = headers.get("X-Unique-Identifier-Value", "")
     if not field or not value:
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.row(index).get(field, "")) == value:
-            return _update(ask, collection, index)
+            return _update(context, collection, index)
     if headers.get("X-Upsert", "").lower() != "true":
         code, message = collection.resource.missing
         raise ApiRefusal(404, code, message)
-    return _create(ask, collection)
+    return _create(context, collection)
 
 
-def _clone(ask: Ask, collection: Collection, index: int) -> ApiReply:
+def _clone(context: RequestContext, collection: Collection, index: int) -> ApiReply:
     resource = collection.resource
     original = collection.state(index)
     for name in (resource.id_field, "created_time", "last_modified_time"):
         del original[name]
     facts = operations("books")[f"{resource.name}.update"]
-    changes = accepted(ask.call.body, facts, original, whole=False)
+    changes = accept_fields(context.call.body, facts, original, whole=False)
     made = collection.add(original | changes)
     return success(
         "Project has been cloned successfully.",
         {resource.single: collection.detail(made)},
         status=201,
-        headers={"location": f"{_LOCATION}{ask.call.path}"},
+        headers={"location": f"{_LOCATION}{context.call.path}"},
     )
 
 
-def _verb(collection: Collection, index: int, verb: str) -> ApiReply:
+def _run_verb(collection: Collection, index: int, verb: str) -> ApiReply:
     field, value, message = collection.resource.verbs[verb]
     collection.change(index, {field: value})
     return success(message)
@@ -162,11 +158,13 @@ def _has_documents(store: Store, contacts: Collection, index: int) -> bool:
     return any(record["customer_id"] == contact["contact_id"] for record in written)
 
 
-# -- the rules of the modules --------------------------------------------------------------------
+# -- module rules --------------------------------------------------------------------------------
 
 
-def _checked(store: Store, collection: Collection, fields: Record, index: int | None) -> Record:
-    """The rules of the modules: names and numbers that are there already, ids that are not."""
+def _apply_module_rules(
+    store: Store, collection: Collection, fields: Record, index: int | None
+) -> Record:
+    """Check that names and numbers are new and that ids exist."""
     match collection.resource.name:
         case "books.contacts":
             _unique(collection, fields, index, "contact_name", 3062, "The contact already exists.")
@@ -180,9 +178,9 @@ def _checked(store: Store, collection: Collection, fields: Record, index: int | 
                 item_id = line.get("item_id")
                 if item_id and not store.exists("books.items", item_id):
                     raise ApiRefusal(400, 2006, "Item does not exist.")
-            _name_customer(store, fields)
+            _fill_customer_name(store, fields)
         case _:
-            _name_customer(store, fields)
+            _fill_customer_name(store, fields)
     return fields
 
 
@@ -204,7 +202,7 @@ def _unique(
             raise ApiRefusal(400, code, message)
 
 
-def _name_customer(store: Store, fields: Record) -> None:
+def _fill_customer_name(store: Store, fields: Record) -> None:
     if not fields.get("customer_id"):
         return
     contacts = store.collection("books.contacts")

@@ -1,4 +1,4 @@
-"""The same done to many records: each has its own outcome, and one refusal spares the others."""
+"""Run an action on many records. Each has its own outcome, and one error does not stop the rest."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import functools
 from collections.abc import Callable, Sequence
 
 from zoho_async.sandbox.api import books
-from zoho_async.sandbox.api.context import ROWS, Ask, Found, missing, texts
-from zoho_async.sandbox.api.render import message_of, status_of, statuses, told_state
+from zoho_async.sandbox.api.context import ROWS, RecordRef, RequestContext, missing, texts
+from zoho_async.sandbox.api.render import (
+    allowed_statuses,
+    reply_message,
+    reply_status,
+    reply_values,
+)
 from zoho_async.sandbox.api.verbs import changes
-from zoho_async.sandbox.api.writing import accepted
+from zoho_async.sandbox.api.writing import accept_fields
 from zoho_async.sandbox.data.resources import Home
 from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.data.values import is_list, is_object
@@ -19,22 +24,24 @@ from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import bookkeeping
 
 
-def ids_asked(ask: Ask) -> list[str] | None:
-    """The ids in the query that say which records are meant, or None."""
-    for field in ask.facts.query:
+def requested_ids(context: RequestContext) -> list[str] | None:
+    """Return the ids of the records in the query, or None."""
+    for field in context.facts.query:
         many = field.name.endswith("_ids") or (field.required and field.name.endswith("_id"))
-        if many and field.name in ask.call.params and ask.call.params[field.name]:
-            return texts(ask.call.params[field.name])
+        if many and field.name in context.call.params and context.call.params[field.name]:
+            return texts(context.call.params[field.name])
     return None
 
 
-def home_of_ids(ask: Ask) -> Home | None:
-    """Whose records the ids in the query are: those of the path's own home, if they may be."""
-    paths = (tuple(ask.tail[:length]) for length in range(len(ask.tail), 0, -1))
-    own = next((ask.homes.by_path[path] for path in paths if path in ask.homes.by_path), None)
-    for field in ask.facts.query:
-        if field.name.endswith("_ids") and field.name in ask.call.params:
-            named = ask.homes.for_name(field.name.removesuffix("s"))
+def home_of_requested(context: RequestContext) -> Home | None:
+    """Return the collection of the ids in the query, preferably that of the path."""
+    paths = (tuple(context.tail[:length]) for length in range(len(context.tail), 0, -1))
+    own = next(
+        (context.homes.by_path[path] for path in paths if path in context.homes.by_path), None
+    )
+    for field in context.facts.query:
+        if field.name.endswith("_ids") and field.name in context.call.params:
+            named = context.homes.for_name(field.name.removesuffix("s"))
             if own is not None and own.id_field == field.name.removesuffix("s"):
                 return own
             if named:
@@ -42,9 +49,9 @@ def home_of_ids(ask: Ask) -> Home | None:
     return own
 
 
-def ids_in_body(ask: Ask, home: Home) -> list[str]:
-    """The ids of the records of a home that a body names."""
-    body = ask.call.body
+def ids_in_body(context: RequestContext, home: Home) -> list[str]:
+    """Return the ids of records of a collection in a body."""
+    body = context.call.body
     if ROWS in body:
         return [str(each[home.id_field]) for each in body[ROWS] if each.get(home.id_field)]
     own = body.get(f"{home.id_field}s") or body.get(home.id_field)
@@ -55,18 +62,22 @@ def ids_in_body(ask: Ask, home: Home) -> list[str]:
     return [str(each) for each in named if each]
 
 
-def many(ask: Ask, home: Home, ids: Sequence[str]) -> ApiReply:
-    """Do what the path says to many records of a home."""
-    collection = ask.store.at(home, ask.ids[: home.parents])
-    body = accepted(ask.facts, ask.call.body, whole=False)
-    do = functools.partial(_do_to, ask, home, collection, body=body)
-    return each(ask, home, ids, do, message_of(ask))
+def change_many(context: RequestContext, home: Home, ids: Sequence[str]) -> ApiReply:
+    """Run the action of the path on many records of a collection."""
+    collection = context.store.at(home, context.ids[: home.parents])
+    body = accept_fields(context.facts, context.call.body, whole=False)
+    do = functools.partial(_do_to, context, home, collection, body=body)
+    return apply_to_each(context, home, ids, do, reply_message(context))
 
 
-def each(
-    ask: Ask, home: Home, ids: Sequence[str], do: Callable[[str], object], message: str
+def apply_to_each(
+    context: RequestContext,
+    home: Home,
+    ids: Sequence[str],
+    do: Callable[[str], object],
+    message: str,
 ) -> ApiReply:
-    """Do something for each id; each outcome has its own code, and ``message`` if it is good."""
+    """Call ``do`` for each id and reply with the outcomes. Successes have ``message``."""
     outcomes: dict[tuple[int, str], list[str]] = {}
     for record_id in ids:
         try:
@@ -76,55 +87,59 @@ def each(
         else:
             outcomes.setdefault((0, message), []).append(record_id)
     rows = [
-        {"code": code, "message": told, "ids": those} for (code, told), those in outcomes.items()
+        {"code": code, "message": text, "ids": those} for (code, text), those in outcomes.items()
     ]
-    return _outcomes(ask, home, ask.store.at(home, ask.ids[: home.parents]), rows)
+    return _outcomes(context, home, context.store.at(home, context.ids[: home.parents]), rows)
 
 
-def _do_to(ask: Ask, home: Home, collection: Collection, record_id: str, body: Record) -> None:
-    """Do to one record what is asked for many. Raises `ApiRefusal`."""
+def _do_to(
+    context: RequestContext, home: Home, collection: Collection, record_id: str, body: Record
+) -> None:
+    """Run the action on one record. Raises `ApiRefusal`."""
     index = collection.find(record_id)
     if index is None:
         raise missing(collection, home)
-    if ask.call.method == "DELETE":
-        books.check_removal(ask.store, Found(home, collection, index))
+    if context.call.method == "DELETE":
+        books.check_removal(context.store, RecordRef(home, collection, index))
         collection.remove(index)
-        bookkeeping.followed(ask.store, Found(home, collection, index))
+        bookkeeping.followed(context.store, RecordRef(home, collection, index))
         return
-    words = ask.tail[len(home.path) :]
-    bookkeeping.verb(ask.store, Found(home, collection, index), words)
+    words = context.tail[len(home.path) :]
+    bookkeeping.verb(context.store, RecordRef(home, collection, index), words)
     state = collection.state(index)
-    sent = bookkeeping.kept(home, body | _row_of(ask.call.body, home, record_id))
+    sent = bookkeeping.kept(home, body | _row_of(context.call.body, home, record_id))
     named = {name: value for name, value in sent.items() if name in state}
     named.pop(collection.resource.id_field, None)
-    changed = changes(words, body, statuses(collection), state) if words else named
+    changed = changes(words, body, allowed_statuses(collection), state) if words else named
     if changed:
         collection.change(index, changed)
-    bookkeeping.followed(ask.store, Found(home, collection, index))
+    bookkeeping.followed(context.store, RecordRef(home, collection, index))
 
 
 def _row_of(body: Record, home: Home, record_id: str) -> Record:
-    """What a body that is a list says of one record."""
+    """Return the row for one record in a body that is a list."""
     rows: list[Record] = body.get(ROWS) or []
     nothing: Record = {}
     return next((row for row in rows if str(row.get(home.id_field)) == record_id), nothing)
 
 
-def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) -> ApiReply:
-    facts = ask.facts
+def _outcomes(
+    context: RequestContext, home: Home, collection: Collection, rows: list[Record]
+) -> ApiReply:
+    facts = context.facts
     good = [row for row in rows if row["code"] == 0]
     bad = [row for row in rows if row["code"] != 0]
     done: list[str] = [record_id for row in good for record_id in row["ids"]]
     message = str(good[0]["message"]) if good else "Nothing was changed."
     if facts.answer == "done":
-        return success(message, {"data": rows} if rows else {}, status=status_of(ask))
+        return success(message, {"data": rows} if rows else {}, status=reply_status(context))
     holder = holder_of(facts, home)
     resource = collection.resource
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)
         states = [collection.state(index) for index in indexes if index is not None]
-        told = [resource.tell(holder.fields, state) for state in states]
-        return success(message, {holder.name: told}, status=status_of(ask))
+        shown = [resource.tell(holder.fields, state) for state in states]
+        return success(message, {holder.name: shown}, status=reply_status(context))
     sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {
         "errors": bad,
@@ -134,4 +149,4 @@ def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) 
         "email_errors_info": bad,
         "email_error_info": bad,
     }
-    return success(message, told_state(facts, None, None, state), status=status_of(ask))
+    return success(message, reply_values(facts, None, None, state), status=reply_status(context))

@@ -1,4 +1,4 @@
-"""A request as the API sees it, and the records that its path names."""
+"""A request to the API, and the records that its path names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal
 
-#: Where the rows of a body stand that is a list and no object.
+#: The key under which a body that is a list is kept.
 ROWS: Final = "[]"
 
 
 class ApiCall(msgspec.Struct, frozen=True):
-    """A request over HTTP; ``parts`` is its path below the product's base."""
+    """An HTTP request. ``parts`` are the segments of its path after the product's base."""
 
     method: str
     parts: tuple[str, ...]
@@ -37,8 +37,8 @@ class ApiCall(msgspec.Struct, frozen=True):
         return "/" + "/".join(self.parts)
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A record that a path names."""
+class RecordRef(msgspec.Struct, frozen=True):
+    """A record that a path names, with its collection."""
 
     home: Home
     collection: Collection
@@ -49,11 +49,11 @@ class Found(msgspec.Struct, frozen=True):
         return self.collection.id(self.index)
 
 
-class Ask:
-    """One call on its way: the operation, the store, and the records that the path names.
+class RequestContext:
+    """The operation, the store and the records of one call.
 
-    ``found`` has one entry for each name in the path: the record, or None where any name is good.
-    ``tail`` are the words after the last name. Raises `ApiRefusal` for a record that is not there.
+    ``records`` has one entry per id in the path: the record, or None if any id is accepted.
+    ``tail`` are the words after the last id. Raises `ApiRefusal` for a record that does not exist.
     """
 
     def __init__(self, call: ApiCall, route: Route, store: Store) -> None:
@@ -69,27 +69,27 @@ class Ask:
         self.names: Final = [
             part[1:-1] for part in route.facts.path.split("/") if part.startswith("{")
         ]
-        self.found: Final[list[Found | None]] = []
+        self.records: Final[list[RecordRef | None]] = []
         for number in range(len(self.ids)):
-            self.found.append(self._find(number))
+            self.records.append(self._find(number))
 
     @property
     def names_record(self) -> bool:
-        """Whether the path ends with the name of a record."""
+        """Whether the path ends with the id of a record."""
         return bool(self.ids) and not self.tail
 
     @property
-    def record(self) -> Found | None:
-        """The innermost record that the path names."""
-        return next((each for each in reversed(self.found) if each is not None), None)
+    def record(self) -> RecordRef | None:
+        """The last record that the path names, or None."""
+        return next((each for each in reversed(self.records) if each is not None), None)
 
     @property
-    def here(self) -> Home | None:
-        """The home that the path is, where it ends with a word."""
+    def home(self) -> Home | None:
+        """The collection that the path names, if the path ends with a word."""
         return self.homes.at(self.facts.path) if self.tail else None
 
-    def within(self, home: Home) -> Collection:
-        """The collection of a home that the path is, below the records that it names."""
+    def collection_for(self, home: Home) -> Collection:
+        """Return the collection of ``home`` under the records that the request names."""
         if home.parents <= len(self.ids):
             return self.store.at(home, self.ids[: home.parents])
         name = self.store.names_above(home)[-1]
@@ -103,7 +103,7 @@ class Ask:
                 raise missing(collection, first)
         return self.store.at(home, (*self.ids, parent))
 
-    def _find(self, number: int) -> Found | None:
+    def _find(self, number: int) -> RecordRef | None:
         home, record_id = self.along[number], self.ids[number]
         if home is None:
             return None
@@ -119,24 +119,24 @@ class Ask:
             if elsewhere is None:
                 raise missing(collection, home)
             return elsewhere
-        return Found(home, collection, index)
+        return RecordRef(home, collection, index)
 
-    def _elsewhere(self, home: Home, record_id: str) -> Found | None:
-        """A record of another home that was put below one, as an invoice below a retainer.
+    def _elsewhere(self, home: Home, record_id: str) -> RecordRef | None:
+        """Find the record in another collection, as for an invoice under a retainer.
 
-        Only where nothing lists or reads the records of the home itself.
+        Applies only if no operation lists or reads the records of ``home``.
         """
         if home.listed is None and home.read is None:
             for other in self.homes.for_name(home.id_field):
                 collection = self.store.at(other, ())
                 index = collection.find(record_id)
                 if index is not None:
-                    return Found(other, collection, index)
+                    return RecordRef(other, collection, index)
         return None
 
 
 def missing(collection: Collection, home: Home) -> ApiRefusal:
-    """The refusal for a record that is not there, with the code that its resource has for that."""
+    """Return the error for a record that does not exist, with its resource's code."""
     code, message = collection.resource.missing
     documented = description.load(home.product).errors.get(home.resource, {})
     noun = home.noun.replace("_", " ")
@@ -147,7 +147,7 @@ def missing(collection: Collection, home: Home) -> ApiRefusal:
 
 
 def texts(value: Any) -> list[str]:
-    """Ids as they are sent: a list, or a text with commas between them."""
+    """Return ids from a list or from a text with commas."""
     if is_list(value):
         return [str(each) for each in value]
     return [part.strip() for part in str(value).strip("[]").split(",") if part.strip(' "')]

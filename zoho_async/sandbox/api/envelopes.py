@@ -1,8 +1,8 @@
-"""The envelope keys that the service was seen to use, whatever the description says.
+"""The envelope keys that Zoho was seen to use, even if its specification differs.
 
-The description is what the client's functions are made of. If the sandbox took its keys from there
-too, it would answer what the client expects and hide every wrong key. So the keys that recorded
-traffic and other live clients show are written down here, by product, method and path.
+The client's functions are generated from the specification. If the sandbox took its keys from
+there, it would confirm every wrong key. The keys here come from recorded traffic and from other
+live clients.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Final
 
 from zoho_async.description import OperationFacts
 
-#: By product and first word of the path: the key of one record, and where it was seen.
+#: Key of one record, by product and first word of the path, with its source.
 _SEEN: Final[dict[tuple[str, str], str]] = {
     ("books", "chartofaccounts"): "chart_of_account",  # recorded
     ("books", "vendorpayments"): "vendorpayment",  # recorded
-    ("inventory", "bundles"): "bundle",  # read by live clients, as all that follow
+    ("inventory", "bundles"): "bundle",  # this and all that follow: used by live clients
     ("inventory", "compositeitems"): "composite_item",
     ("inventory", "itemgroups"): "item_group",
     ("inventory", "purchaseorders"): "purchaseorder",
@@ -26,7 +26,7 @@ _SEEN: Final[dict[tuple[str, str], str]] = {
 
 
 def key_of(facts: OperationFacts) -> str:
-    """The key under which ``facts`` answers one record; "" for fields at the top."""
+    """Return the key of one record in the reply; "" if its fields are at the top level."""
     first, *rest = facts.path.strip("/").split("/")
     is_one = not rest or (len(rest) == 1 and rest[0].startswith("{"))
     seen = _SEEN.get((facts.product, first)) if is_one else None

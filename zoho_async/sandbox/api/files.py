@@ -1,10 +1,12 @@
-"""Documents of records: uploads that are kept and given back, and what Zoho would print.
+"""Attachments and documents: uploads, and the files that Zoho would print.
 
-A record has any number of attachments. Each is a document with an id, in ``documents`` of the
-record as its single read tells it. What stands under ``/attachment`` is the last of them: another
-upload adds one, a deletion takes the last away. Each is given back by its id, under
-``/documents/{document_id}`` and below its record. For bills and purchase orders with several,
-``/attachment`` answers their names and ids in JSON, as was seen live.
+Model
+    A record has any number of attachments. Each is a document with an id, listed in ``documents``
+    of the full record. ``/attachment`` is the last one: an upload adds one, and a deletion removes
+    the last. A document is available under ``/documents/{document_id}`` and under its record.
+
+For bills and purchase orders with several attachments, ``/attachment`` returns their names and ids
+as JSON, as was seen live.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from typing import Final
 from urllib.parse import quote
 
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api.bulk import home_of_ids, ids_asked
-from zoho_async.sandbox.api.context import ApiCall, Ask, Found, missing
-from zoho_async.sandbox.api.render import told_state
+from zoho_async.sandbox.api.bulk import home_of_requested, requested_ids
+from zoho_async.sandbox.api.context import ApiCall, RecordRef, RequestContext, missing
+from zoho_async.sandbox.api.render import reply_values
 from zoho_async.sandbox.data import files
 from zoho_async.sandbox.data.files import File
 from zoho_async.sandbox.data.store import Store
@@ -24,12 +26,12 @@ from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, invalid_field, success
 
-#: The fields of forms that files come in; descriptions have some of them among the query.
+#: Form fields for files. Some specifications list them as query parameters.
 UPLOADS: Final = frozenset({"attachment", "receipt", "image", "doc", "back_image", "file"})
 _MOST_PRINTED: Final = 25
-#: Where several attachments are answered as metadata.
-_TELLS_SEVERAL: Final = frozenset({"bills", "purchaseorders"})
-#: The products in which documents are known to be had by their id alone.
+#: Collections that return several attachments as JSON.
+_LISTS_ATTACHMENTS: Final = frozenset({"bills", "purchaseorders"})
+#: Products that are known to return documents by id alone.
 _BY_ID: Final = frozenset({"books", "inventory"})
 
 
@@ -39,54 +41,58 @@ def wants_print(call: ApiCall) -> bool:
     return printable and "json" not in wanted
 
 
-def uploads(facts: OperationFacts) -> bool:
+def is_upload(facts: OperationFacts) -> bool:
     return any(field.name in UPLOADS and field.required for field in facts.query)
 
 
-def uploaded(ask: Ask) -> ApiReply:
-    """Keep what was uploaded under the path; where records have documents, it is one of them."""
-    if not ask.call.form.files:
-        wanted = next(field.name for field in ask.facts.query if field.name in UPLOADS)
+def save_uploads(context: RequestContext) -> ApiReply:
+    """Keep the uploaded files under the path, and as documents of the record."""
+    if not context.call.form.files:
+        wanted = next(field.name for field in context.facts.query if field.name in UPLOADS)
         raise invalid_field(wanted)
     rows: list[Record] = []
-    for file in ask.call.form.files:
-        ask.store.keep_file(ask.call.product, ask.call.path, file)
-        rows.append(_attached(ask, file))
-    if ask.tail == ["attachment"]:
-        _tell_record(ask.found[-1] if ask.found else None, [*_documents(ask), *rows])
+    for file in context.call.form.files:
+        context.store.keep_file(context.call.product, context.call.path, file)
+        rows.append(_add_document(context, file))
+    if context.tail == ["attachment"]:
+        _set_documents(
+            context.records[-1] if context.records else None, [*_documents(context), *rows]
+        )
     values: Record = {}
-    if ask.facts.answer == "values":
-        values = told_state(ask.facts, None, None, {"documents": rows})
-    elif ask.facts.answer == "record":
-        values = told_state(ask.facts, None, None, rows[0])
-    status = 201 if ask.facts.status == 201 else 200
+    if context.facts.answer == "values":
+        values = reply_values(context.facts, None, None, {"documents": rows})
+    elif context.facts.answer == "record":
+        values = reply_values(context.facts, None, None, rows[0])
+    status = 201 if context.facts.status == 201 else 200
     return success("Your file has been successfully attached.", values, status=status)
 
 
-def _attached(ask: Ask, file: File) -> Record:
-    """Keep a file as a document of its record; what is told of it."""
+def _add_document(context: RequestContext, file: File) -> Record:
+    """Keep a file as a document of its record. Returns its row."""
     row: Record = {"file_name": file.name, "file_size": len(file.content), "file_type": "pdf"}
-    product, above = ask.call.product, ask.call.path.rpartition("/")[0]
-    shelf = ask.homes.at("/".join((*ask.facts.path.split("/")[: -len(ask.tail)], "documents")))
-    if shelf is not None and shelf.parents == len(ask.ids):
-        collection = ask.store.at(shelf, ask.ids)
+    product, above = context.call.product, context.call.path.rpartition("/")[0]
+    shelf = context.homes.at(
+        "/".join((*context.facts.path.split("/")[: -len(context.tail)], "documents"))
+    )
+    if shelf is not None and shelf.parents == len(context.ids):
+        collection = context.store.at(shelf, context.ids)
         index = collection.add(row)
         row = {**collection.state(index), "document_id": collection.id(index)}
     else:
-        row["document_id"] = ask.store.new_document(product)
+        row["document_id"] = context.store.new_document(product)
     for path in (f"{above}/documents", "/documents"):
-        ask.store.keep_file(product, f"{path}/{row['document_id']}", file)
+        context.store.keep_file(product, f"{path}/{row['document_id']}", file)
     return row
 
 
-def _documents(ask: Ask) -> list[Record]:
-    """The attachments of the record that the path names, the last one last."""
-    found = ask.found[-1] if ask.found else None
+def _documents(context: RequestContext) -> list[Record]:
+    """Return the attachments of the record in the path, in order."""
+    found = context.records[-1] if context.records else None
     held = found.collection.state(found.index).get("documents") if found is not None else None
     return list(held) if is_list(held) else []
 
 
-def _tell_record(found: Found | None, rows: Sequence[Record]) -> None:
+def _set_documents(found: RecordRef | None, rows: Sequence[Record]) -> None:
     if found is None:
         return
     changed: Record = {"documents": list(rows)}
@@ -95,37 +101,41 @@ def _tell_record(found: Found | None, rows: Sequence[Record]) -> None:
     found.collection.change(found.index, changed)
 
 
-def removed(ask: Ask) -> bool:
-    """Take the last attachment away where the path asks for that; whether it does."""
-    rows = _documents(ask)
-    if ask.tail != ["attachment"] or not rows:
+def remove_last_attachment(context: RequestContext) -> bool:
+    """Remove the last attachment if the path is ``/attachment``. Returns whether it did."""
+    rows = _documents(context)
+    if context.tail != ["attachment"] or not rows:
         return False
-    store, product, above = ask.store, ask.call.product, ask.call.path.rpartition("/")[0]
+    store, product, above = (
+        context.store,
+        context.call.product,
+        context.call.path.rpartition("/")[0],
+    )
     *rest, last = rows
-    store.forget(product, ask.call.path)
+    store.forget(product, context.call.path)
     forget_document(store, product, above, str(last["document_id"]))
     if rest:
         before = store.file(product, f"/documents/{rest[-1]['document_id']}")
         if before is not None:
-            store.keep_file(product, ask.call.path, before)
-    _tell_record(ask.found[-1], rest)
+            store.keep_file(product, context.call.path, before)
+    _set_documents(context.records[-1], rest)
     return True
 
 
 def forget_document(store: Store, product: str, above: str, document_id: str) -> None:
-    """A document is gone, under its id alone and below its record, whose path is ``above``."""
+    """Remove a document under its id and under its record, whose path is ``above``."""
     store.forget(product, f"/documents/{document_id}")
     store.forget(product, f"{above}/documents/{document_id}")
 
 
-def forgotten(ask: Ask) -> None:
-    """Where a document of a record was deleted by its id, it is gone everywhere."""
-    call = ask.call
+def purge_document(context: RequestContext) -> None:
+    """After a document is deleted by id, remove its other copies too."""
+    call = context.call
     if call.method != "DELETE" or call.parts[-2:-1] != ("documents",) or len(call.parts) < 4:
         return
     above, document_id = "/" + "/".join(call.parts[:-2]), call.parts[-1]
-    forget_document(ask.store, call.product, above, document_id)
-    owner = next((each for each in reversed(ask.found[:-1]) if each is not None), None)
+    forget_document(context.store, call.product, above, document_id)
+    owner = next((each for each in reversed(context.records[:-1]) if each is not None), None)
     if owner is None:
         return
     held = owner.collection.state(owner.index).get("documents")
@@ -134,63 +144,63 @@ def forgotten(ask: Ask) -> None:
     rest = [row for row in held if str(row.get("document_id")) != document_id]
     if len(rest) < len(held):
         before = str(rest[-1]["document_id"]) if rest else ""
-        last = ask.store.file(call.product, f"/documents/{before}")
-        ask.store.forget(call.product, f"{above}/attachment")
+        last = context.store.file(call.product, f"/documents/{before}")
+        context.store.forget(call.product, f"{above}/attachment")
         if last is not None:
-            ask.store.keep_file(call.product, f"{above}/attachment", last)
-        _tell_record(owner, rest)
+            context.store.keep_file(call.product, f"{above}/attachment", last)
+        _set_documents(owner, rest)
 
 
-def by_id(call: ApiCall, store: Store) -> ApiReply | None:
-    """The answer to ``GET /documents/{document_id}``, which is described nowhere; else None."""
+def answer_document(call: ApiCall, store: Store) -> ApiReply | None:
+    """Answer ``GET /documents/{document_id}``, which no specification describes, else None."""
     if call.method != "GET" or call.parts[:1] != ("documents",) or len(call.parts) != 2:
         return None
     kept = store.file(call.product, call.path) if call.product in _BY_ID else None
     if kept is None:
         raise ApiRefusal(404, 1002, "Document does not exist.")
-    return _sent(kept.content_type, kept.name, kept.content)
+    return _file_reply(kept.content_type, kept.name, kept.content)
 
 
-def document(ask: Ask, record: Found | None) -> ApiReply:
-    """A file that was kept under the path, or what Zoho would print."""
-    call = ask.call
-    rows = _documents(ask) if ask.tail == ["attachment"] else []
-    if len(rows) > 1 and call.parts[0] in _TELLS_SEVERAL:
-        told = [{name: row[name] for name in ("document_id", "file_name")} for row in rows]
-        return success("success", {"documents": told})
-    kept = ask.store.file(call.product, call.path)
+def document_reply(context: RequestContext, record: RecordRef | None) -> ApiReply:
+    """Answer with the file kept under the path, or with a printed document."""
+    call = context.call
+    rows = _documents(context) if context.tail == ["attachment"] else []
+    if len(rows) > 1 and call.parts[0] in _LISTS_ATTACHMENTS:
+        shown = [{name: row[name] for name in ("document_id", "file_name")} for row in rows]
+        return success("success", {"documents": shown})
+    kept = context.store.file(call.product, call.path)
     if kept is not None:
-        return _sent(kept.content_type, kept.name, kept.content)
-    if ask.tail and ask.tail[-1] in ("attachment", "receipt", "image"):
-        raise ApiRefusal(404, 1002, f"There is no {ask.tail[-1]} here.")
-    ids = ids_asked(ask)
+        return _file_reply(kept.content_type, kept.name, kept.content)
+    if context.tail and context.tail[-1] in ("attachment", "receipt", "image"):
+        raise ApiRefusal(404, 1002, f"There is no {context.tail[-1]} here.")
+    ids = requested_ids(context)
     if ids is not None:
-        _check_prints(ask, ids)
+        _check_prints(context, ids)
     wanted = call.params.get("accept") or call.headers.get("Accept", "")
     lines = [f"{call.product} {call.path}", *(ids or [])]
     if record is not None:
         shown = record.collection.row(record.index)
         lines += [f"{name}: {value}" for name, value in shown.items() if value not in ("", [], {})]
-    return _sent(*files.printed(call.path, wanted, lines))
+    return _file_reply(*files.printed(call.path, wanted, lines))
 
 
-def _check_prints(ask: Ask, ids: Sequence[str]) -> None:
-    home = home_of_ids(ask)
-    if len(ids) > (ask.facts.batch or _MOST_PRINTED):
+def _check_prints(context: RequestContext, ids: Sequence[str]) -> None:
+    home = home_of_requested(context)
+    if len(ids) > (context.facts.batch or _MOST_PRINTED):
         raise invalid("ids")
-    collection = ask.store.at(home, ()) if home is not None and not home.parents else None
+    collection = context.store.at(home, ()) if home is not None and not home.parents else None
     for each in ids:
         if collection is not None and home is not None and collection.find(each) is None:
             raise missing(collection, home)
 
 
-def _sent(content_type: str, name: str, content: bytes) -> ApiReply:
+def _file_reply(content_type: str, name: str, content: bytes) -> ApiReply:
     headers = {"Content-Disposition": disposition(name)}
     return ApiReply(body=content, content_type=content_type, headers=headers)
 
 
 def disposition(name: str) -> str:
-    """The header that tells a file's name: plain in ASCII, and encoded where there is more."""
+    """Return the header for a file name: plain ASCII, with an encoded form if needed."""
     plain = name.encode("ascii", "replace").decode().replace("\\", "\\\\").replace('"', '\\"')
     plain = "".join(each for each in plain if each.isprintable())
     encoded = "" if name.isascii() else f"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,8 +1,8 @@
-"""Which rows a list answers, in which order, and what its ``page_context`` says.
+"""Lists: which rows, in which order, and the ``page_context``.
 
-What may be asked stands in the description: the filters with their variants, what a list may be
-sorted by, whether it counts. A parameter that no description names is ignored, as Zoho ignores
-it; one that is named and has an impossible value is refused with code 2.
+The specification names the filters and their variants, the sort columns, and whether a list counts
+its rows. Parameters that no specification names are ignored, as Zoho does. An invalid value of a
+named parameter is refused with code 2.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Rows: TypeAlias = Collection | View
 
 MAX_PER_PAGE: Final = 200
 _ROWS_BETWEEN_YIELDS: Final = 250
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _ORDERS: Final = {"A": "A", "D": "D", "ascending": "A", "descending": "D"}
 _PAGING: Final = frozenset(
@@ -54,7 +54,7 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A list's question, understood: page, order, and the filters as (parameter, value)."""
+    """The parsed parameters of a list. ``filters`` are pairs of parameter and value."""
 
     page: int
     per_page: int
@@ -65,8 +65,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     response_option: int
 
 
-def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
-    """Read a list's parameters. Raises `ApiRefusal` (code 2) for what cannot be."""
+def parse_query(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
+    """Parse the parameters of a list. Raises `ApiRefusal` (code 2) for an invalid value."""
     known = {field.name: field for field in facts.query}
     for field in facts.query:
         known |= {variant: field for variant in field.variants if variant not in known}
@@ -86,7 +86,7 @@ def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str
         if name not in _PAGING and name != "filter_by" and value
         if name in known or name in ("last_modified_time", "search_text")
         if name not in collection.resource.ignored and "*" not in collection.resource.ignored
-        if name in _EVERYWHERE or collection.resource.knows(_parted(name)[0])
+        if name in _EVERYWHERE or collection.resource.knows(_split_suffix(name)[0])
     ]
     for name, value in [*filters, ("filter_by", params.get("filter_by", ""))]:
         _check(name, value, known.get(name))
@@ -104,9 +104,9 @@ def understand(collection: Rows, facts: OperationFacts, params: Mapping[str, str
 
 
 def check(facts: OperationFacts, params: Mapping[str, str], files: frozenset[str]) -> None:
-    """Refuse a call whose query lacks what is required or has what cannot be; files are no query.
+    """Raise `ApiRefusal` (code 2) for a missing or invalid query parameter.
 
-    Raises `ApiRefusal` (code 2).
+    ``files`` are names of parameters that arrive as files.
     """
     for field in facts.query:
         value = params.get(field.name, "")
@@ -117,7 +117,7 @@ def check(facts: OperationFacts, params: Mapping[str, str], files: frozenset[str
 
 
 async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiReply:
-    """The page that a query asks for; all rows at once where the list has no pages."""
+    """Answer with the page of a query, or with all rows if the list has no pages."""
     order = await _order(collection, query)
     key = facts.key
     if not facts.paged:
@@ -125,7 +125,7 @@ async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiRe
         body = b'{"code":0,"message":"success","%b":[%b]}' % (key.encode(), every)
         return ApiReply(body=body)
     first = (query.page - 1) * query.per_page
-    context = _context(collection, query, len(order), first)
+    context = _page_context(collection, query, len(order), first)
     if query.response_option in (2, 3):
         return success("success", {"page_context": context})
     chosen = order[first : first + query.per_page]
@@ -133,7 +133,7 @@ async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiRe
     return ApiReply(page=ReplyPage(key=key, rows=rows, context=context))
 
 
-def _context(collection: Rows, query: Query, count: int, first: int) -> dict[str, Any]:
+def _page_context(collection: Rows, query: Query, count: int, first: int) -> dict[str, Any]:
     context: dict[str, Any] = {
         "page": query.page,
         "per_page": query.per_page,
@@ -158,7 +158,7 @@ def _context(collection: Rows, query: Query, count: int, first: int) -> dict[str
 
 
 async def _order(collection: Rows, query: Query) -> list[int] | range:
-    """The numbers of the rows that pass, in order; remembered until something is written."""
+    """Return the indexes of the matching rows in order. Cached until the next write."""
     natural = query.sort_column == "created_time"
     plain = not query.filters and query.filter_by == "Status.All"
     if natural and plain:
@@ -172,13 +172,13 @@ async def _order(collection: Rows, query: Query) -> list[int] | range:
         if known is not None:
             return known
         version = collection.version
-        order = await _worked_out(collection, query)
+        order = await _sorted_indexes(collection, query)
         if version == collection.version:
             collection.orders[asked] = order
             return order
 
 
-async def _worked_out(collection: Rows, query: Query) -> list[int]:
+async def _sorted_indexes(collection: Rows, query: Query) -> list[int]:
     tests = [_test(collection, name, value) for name, value in query.filters]
     if query.filter_by != "Status.All":
         resource, filter_by = collection.resource, query.filter_by
@@ -189,8 +189,8 @@ async def _worked_out(collection: Rows, query: Query) -> list[int]:
         if number % _ROWS_BETWEEN_YIELDS == 0:
             await asyncio.sleep(0)
             if collection.version != version:
-                return []  # written meanwhile: the caller begins again
-        record = _Lazily(collection, index)
+                return []  # the collection changed: the caller starts again
+        record = _LazyRecord(collection, index)
         if all(test(record) for test in tests):
             keys.append((_sort_key(record[query.sort_column]), index))
     if query.sort_column != "created_time":
@@ -200,8 +200,8 @@ async def _worked_out(collection: Rows, query: Query) -> list[int]:
     return [index for _, index in keys]
 
 
-class _Lazily(Record):
-    """A record's row, and its detail only where a field is not in the row."""
+class _LazyRecord(Record):
+    """A record's row. The detail is built only if a field is not in the row."""
 
     def __init__(self, collection: Rows, index: int) -> None:
         super().__init__(collection.row(index))
@@ -239,7 +239,7 @@ def _check(name: str, value: str, field: Field | None) -> None:
     if not value:
         return
     if name == "last_modified_time":
-        _moment(name, value)
+        _timestamp(name, value)
     if field is None:
         return
     if field.allowed and field.name == name and value not in field.allowed:
@@ -254,8 +254,8 @@ def _check(name: str, value: str, field: Field | None) -> None:
         raise invalid(name)
 
 
-def _moment(name: str, value: str) -> datetime:
-    if not _MOMENT.fullmatch(value):
+def _timestamp(name: str, value: str) -> datetime:
+    if not _TIMESTAMP.fullmatch(value):
         raise invalid(name)
     try:
         return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S%z")
@@ -271,23 +271,23 @@ def _number(name: str, value: str) -> Decimal:
 
 
 def _test(collection: Rows, name: str, value: str) -> Test:
-    """Whether a record passes ``name=value``."""
+    """Return the test of ``name=value`` for a record."""
     if name == "last_modified_time":
-        since = _moment(name, value)
+        since = _timestamp(name, value)
         return lambda record: datetime.fromisoformat(record["last_modified_time"]) >= since
     if name == "search_text":
         sought, fields = value.casefold(), collection.resource.searched
         return lambda record: any(sought in str(record[field]).casefold() for field in fields)
     if name == "status":
         return lambda record: has_status(record, value)
-    field, suffix = _parted(name)
+    field, suffix = _split_suffix(name)
     compare = _COMPARISONS.get(suffix, lambda found, wanted: found == wanted)
     return lambda record: any(
-        _holds(compare, name, found, value) for found in _values(record, field)
+        _passes(compare, name, found, value) for found in _values(record, field)
     )
 
 
-def _parted(name: str) -> tuple[str, str]:
+def _split_suffix(name: str) -> tuple[str, str]:
     for suffix in sorted(_COMPARISONS, key=len, reverse=True):
         if name.endswith(suffix):
             return name.removesuffix(suffix), suffix
@@ -295,7 +295,7 @@ def _parted(name: str) -> tuple[str, str]:
 
 
 def _values(record: Record, field: str) -> list[Any]:
-    """What a record has under a filter's name: its own field, or that of its lines or addresses."""
+    """Return the values that a filter compares: of the record, its lines or its addresses."""
     if field == "created_date":
         return [record["created_time"][:10]]
     if field in ("item_id", "item_name", "item_description"):
@@ -311,7 +311,7 @@ def _values(record: Record, field: str) -> list[Any]:
     return [record[field]]
 
 
-def _holds(compare: Callable[[Any, Any], bool], name: str, found: Any, wanted: str) -> bool:
+def _passes(compare: Callable[[Any, Any], bool], name: str, found: Any, wanted: str) -> bool:
     if isinstance(found, bool):
         return compare(str(found).lower(), wanted.lower())
     if isinstance(found, int | float | Decimal):

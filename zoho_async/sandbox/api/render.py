@@ -1,4 +1,4 @@
-"""What an answer says about a record: its message, and its fields in the reply's own form."""
+"""Build replies about records: the message, and the fields in the reply's form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.envelopes import key_of
 from zoho_async.sandbox.api.verbs import status_after
 from zoho_async.sandbox.data.resources import Home
@@ -16,21 +16,21 @@ from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiReply, success
 
-_TOLD: Final = {
+_STATUSES_IN_PROSE: Final = {
     "billing.invoices": ("sent", "overdue", "partially_paid", "paid", "void"),
     "billing:/unbilledcharges": ("open", "invoiced"),
 }
 
 
-def told_record(
+def record_reply(
     facts: OperationFacts,
-    found: Found,
+    found: RecordRef,
     message: str = "success",
     *,
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> ApiReply:
-    """The answer of an operation about one record."""
+    """Return the reply about one record."""
     collection = found.collection
     values: Mapping[str, Any] = {}
     resource = collection.resource
@@ -38,19 +38,19 @@ def told_record(
         key = key_of(facts)
         values = {key: collection.detail(found.index)} if key else {}
     elif facts.answer != "done":
-        values = told_state(facts, found.home, resource, collection.whole(found.index))
+        values = reply_values(facts, found.home, resource, collection.whole(found.index))
     return success(message, values, status=status, headers=headers)
 
 
-def status_of(ask: Ask) -> int:
-    """The HTTP status of what was done: 201 where a POST is described so, and 200."""
-    return 201 if ask.call.method == "POST" and ask.facts.status == 201 else 200
+def reply_status(context: RequestContext) -> int:
+    """Return 201 for a POST whose specification says so, else 200."""
+    return 201 if context.call.method == "POST" and context.facts.status == 201 else 200
 
 
-def told_state(
+def reply_values(
     facts: OperationFacts, home: Home | None, form: Described | None, state: Record
 ) -> Record:
-    """What stands beside code and message in an answer about a record in this state."""
+    """Return the values of a reply about a record, without code and message."""
     holder = holder_of(facts, home)
     if facts.answer == "record" or holder is not None:
         fields = facts.reply if holder is None else holder.fields
@@ -73,20 +73,20 @@ def told_state(
     }
 
 
-def message_of(ask: Ask) -> str:
-    record = ask.record
-    noun = record.home.noun.replace("_", " ") if record is not None else ask.call.parts[0]
-    words = " ".join(ask.tail) or "change"
-    if "email" in ask.tail:
+def reply_message(context: RequestContext) -> str:
+    record = context.record
+    noun = record.home.noun.replace("_", " ") if record is not None else context.call.parts[0]
+    words = " ".join(context.tail) or "change"
+    if "email" in context.tail:
         return "Your email is on its way."
-    after = status_after(ask.tail, ()) if ask.tail else ""
+    after = status_after(context.tail, ()) if context.tail else ""
     if after:
         return f"The {noun} has been marked as {after.replace('_', ' ')}."
     return f"The {noun} has been updated: {words}."
 
 
-def statuses(collection: Collection) -> Sequence[str]:
-    """The words that a status may be: those that the description allows, or tells in a sentence."""
+def allowed_statuses(collection: Collection) -> Sequence[str]:
+    """Return the statuses that the specification allows for a collection."""
     resource = collection.resource
     allowed = resource.statuses if isinstance(resource, Described) else ()
-    return allowed or _TOLD.get(resource.name, ())
+    return allowed or _STATUSES_IN_PROSE.get(resource.name, ())

@@ -1,8 +1,8 @@
-"""Which operation a request asks for: the four products' paths, read from the description.
+"""Find the operation of a request from the paths in the specifications.
 
-A path is walked segment by segment through a tree. A word that is described wins over a name in
-braces (``/users/me`` over ``/users/{user_id}``); where that leads nowhere, the name is tried. What
-stands for an id must be digits, as Zoho's ids are; a custom module's name begins with ``cm_``.
+A path is matched segment by segment in a tree. A fixed word wins over a name in braces
+(``/users/me`` over ``/users/{user_id}``); if the word leads to no operation, the name is tried. An
+id must be digits, as Zoho's ids are. The name of a custom module begins with ``cm_``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zoho_async import description
 from zoho_async.description import OperationFacts
 from zoho_async.operation import PRODUCTS
 
-#: Where each product is found; Billing's older name still works.
+#: The base path of each product. Billing's older one still works.
 _BASES: Final = {
     **{product.base_path: name for name, product in PRODUCTS.items()},
     "/subscriptions/v1": "billing",
@@ -30,7 +30,7 @@ _PER_USER: Final = frozenset({("organizations",), ("organizations", "user")})
 
 
 class Route(msgspec.Struct, frozen=True):
-    """An operation, and the texts that stand in the path where its template has names."""
+    """An operation, and the values of the names in its path template."""
 
     facts: OperationFacts
     ids: tuple[str, ...]
@@ -47,8 +47,8 @@ class _Node:
         self.operations: dict[str, OperationFacts] = {}
 
 
-def located(path: str) -> tuple[str, tuple[str, ...]] | None:
-    """The product that a URL's path belongs to and the path below its base, or None."""
+def split_path(path: str) -> tuple[str, tuple[str, ...]] | None:
+    """Split a URL's path into its product and the segments after the base, or return None."""
     for base, product in _BASES.items():
         if path.startswith(f"{base}/"):
             return product, tuple(path.removeprefix(f"{base}/").split("/"))
@@ -56,8 +56,8 @@ def located(path: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def organization_named(path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
-    """The organization that a request names in its query or headers, or ""."""
-    found = located(path)
+    """Return the organization in the query or headers, or ""."""
+    found = split_path(path)
     if found is not None and found[1] in _PER_USER:
         return ""
     named = (query.get("organization_id"), *(headers.get(name) for name in _HEADERS))
@@ -65,13 +65,13 @@ def organization_named(path: str, query: Mapping[str, str], headers: Mapping[str
 
 
 def route(product: str, method: str, parts: Sequence[str]) -> Route | None:
-    """The operation of a product that a method and the path below its base ask for."""
+    """Return the operation for a method and a split path, or None."""
     return _walk(_tree(product), method, tuple(parts), 0, ())
 
 
 @functools.cache
 def operations(product: str) -> Mapping[str, OperationFacts]:
-    """A product's operations by name."""
+    """Return a product's operations by name."""
     return {each.name: each for each in description.load(product).operations}
 
 
@@ -82,12 +82,12 @@ def _tree(product: str) -> _Node:
         for path in (facts.path, *facts.alternatives):
             node = root
             for part in path.strip("/").split("/"):
-                node = _below(node, part)
+                node = _child(node, part)
             node.operations.setdefault(facts.method, facts)
     return root
 
 
-def _below(node: _Node, part: str) -> _Node:
+def _child(node: _Node, part: str) -> _Node:
     if not part.startswith("{"):
         return node.words.setdefault(part, _Node())
     if part == "{module_name}":
@@ -116,9 +116,9 @@ def _walk(
         node.wild,
         node.module if part.startswith("cm_") else None,
     )
-    for below in named:
-        if below is not None:
-            found = _walk(below, method, parts, at + 1, (*ids, part))
+    for child in named:
+        if child is not None:
+            found = _walk(child, method, parts, at + 1, (*ids, part))
             if found is not None:
                 return found
     return None

@@ -1,9 +1,8 @@
-"""What the body of a create or update may hold, and in which types the store keeps it.
+"""Check the body of a create or update for the hand-written modules of Books.
 
-A field that neither the record nor the description has is dropped without a word, as Zoho drops
-it. One that the record has
-must be of the kind that the description names or, failing that, of the kind that the record holds;
-anything else is refused with code 4. ``null`` is a blank. Amounts are exact decimals.
+A field that neither the record nor the specification has is dropped silently, as Zoho does. Any
+other field must have the type in the specification or, without one, the type in the record. A wrong
+type is refused with code 4. ``null`` is a blank. Amounts are exact decimals.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ _OBJECT_LISTS: Final = frozenset({"line_items", "custom_fields", "contact_person
 _LINE_AMOUNTS: Final = ("quantity", "rate", "discount_amount")
 
 
-def accepted(body: Record, facts: OperationFacts, state: Record, *, whole: bool) -> Record:
-    """The fields of a body that are kept; ``state`` is the record before it.
+def accept_fields(body: Record, facts: OperationFacts, state: Record, *, whole: bool) -> Record:
+    """Return the fields of a body to keep. ``state`` is the present record.
 
-    ``whole`` asks for everything that is required. Raises `ApiRefusal` for what cannot be.
+    If ``whole`` is true, required fields must be there. Raises `ApiRefusal` for a missing or wrong
+    field.
     """
     known = {field.name: field for field in facts.body}
     for field in facts.body:
@@ -45,14 +45,14 @@ def accepted(body: Record, facts: OperationFacts, state: Record, *, whole: bool)
     return kept
 
 
-#: What only the server sets, whatever a caller sends.
+#: Fields that only the server sets.
 _SERVERS_OWN: Final = frozenset(
     {"contact_id", "item_id", "invoice_id", "project_id", "created_time", "last_modified_time"}
 )
 
 
 def missing_field(name: str) -> ApiRefusal:
-    """The refusal for a required field that is not there."""
+    """Return the error for a missing required field."""
     if name == "contact_name":
         return ApiRefusal(400, 3013, "Enter a valid Contact Name.")
     return invalid_field(name)
@@ -104,7 +104,7 @@ def _text(name: str, value: str, field: Field | None) -> str:
 
 
 def _of_shape(name: str, value: Any, state: Record) -> Any:
-    """Lines and custom fields are lists of objects, addresses are objects; nothing else will do."""
+    """Return lines and custom fields as lists of objects, and addresses as objects."""
     try:
         if name in _OBJECTS:
             blanked = msgspec.convert(value or {}, dict[str, str | int | None])

@@ -1,8 +1,8 @@
-"""What the last words of a path do to a record: ``/bills/{bill_id}/status/void`` and its like.
+"""The effect of the last words of a path, as in ``/bills/{bill_id}/status/void``.
 
-A verb is a change of fields. Most set the status to a word; which word is the one that the
-description allows for that resource where it allows one that is spelt alike, and the plain one
-otherwise. A few switch something on or off. All others change nothing but what their body names.
+A verb changes fields. Most verbs set the status: to the word that the specification of the resource
+allows if one is spelled alike, else to the plain word. A few switch a field on or off. All others
+change only the fields in the body.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-#: A verb, and the status after it: the first that the description allows, or the first of all.
+#: The status after a verb: the first that the specification allows, else the first.
 _STATUS: Final[Mapping[str, tuple[str, ...]]] = {
     verb: tuple(words.split(","))
     for verb, words in {
@@ -58,16 +58,16 @@ _SWITCHES: Final[Mapping[str, tuple[str, Any]]] = {
     "addtoportal": ("show_in_storefront", True),
     "removefromportal": ("show_in_storefront", False),
 }
-#: Documents whose writing off is no status but an amount: the rules of the module know better.
+#: Verbs that change an amount and not the status. `rules` applies them.
 _NO_STATUS: Final = frozenset({"writeoff"})
-#: What a body under these words says is about a message, not about the record.
+#: Words whose body describes a message, not the record.
 _MESSAGES: Final = frozenset({"email", "sms", "paymentreminder", "statements", "dsign", "mailpdf"})
 
 
 def changes(
     words: Sequence[str], body: Mapping[str, Any], statuses: Sequence[str], known: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The fields that a verb sets in a record whose fields are ``known``."""
+    """Return the fields that a verb sets in a record with the fields ``known``."""
     if words[:1] == ["address"] and len(words) == 2:
         return {f"{words[1]}_address": dict(body)} if f"{words[1]}_address" in known else {}
     changed = {} if _MESSAGES & set(words) else {k: v for k, v in body.items() if k in known}
@@ -87,7 +87,7 @@ def changes(
 
 
 def status_after(words: Sequence[str], statuses: Sequence[str]) -> str:
-    """The status that a record has after a verb, "" where the verb leaves it."""
+    """Return the status of a record after a verb, or "" if the verb does not change it."""
     named = words[0] == "status" and len(words) == 2
     last = words[-1].removeprefix("markas")
     spelt = _STATUS.get(last, (last,) if named or last != words[-1] else ())

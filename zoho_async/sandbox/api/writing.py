@@ -1,9 +1,9 @@
-"""Records that callers make and change: what is kept of a body, and what is refused.
+"""Create and change records from the body of a call.
 
-What the description names of a body is checked by it: required fields, kinds, allowed values,
-lengths. What it does not name is kept if the records have such a field, and dropped without a word
-otherwise. Ids of seeded or written records must be there; numbers, and the names that Zoho wants
-unique, must not be there yet. ``null`` and ``""`` are blanks.
+The specification of the body decides about required fields, types, allowed values and lengths. A
+field that it does not name is kept if the records have it, and dropped silently otherwise. Ids must
+be those of existing records. Numbers and names that must be unique are checked. ``null`` and ``""``
+are blanks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from zoho_async import description
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api.context import Ask, Found, missing
+from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing
 from zoho_async.sandbox.api.validation import missing_field
 from zoho_async.sandbox.data.resources import Home
 from zoho_async.sandbox.data.store import Collection
@@ -23,37 +23,37 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.rules import bookkeeping
 
-#: Required in some editions or in place of one another: no body has all of them.
+#: Required in some editions, or alternatives: no body has all of them.
 _ALTERNATIVES: Final = frozenset(
     {"customer", "card_id", "account_id", "paypal_id", "tax_authority_id", "tax_authority_name"}
 )
-#: Required of a payment, unless it pays a retainer.
+#: Required for a payment, unless it pays a retainer.
 _OF_INVOICES: Final = frozenset({"invoices", "invoice_id", "amount_applied"})
-_INSTEAD: Final = {"customer_id": "customer", "customer": "customer_id"}
+_EQUIVALENT: Final = {"customer_id": "customer", "customer": "customer_id"}
 _SERVERS_OWN: Final = frozenset({"created_time", "last_modified_time", "code", "message"})
 _UNIQUE_NAMES: Final = frozenset({"contact_name", "display_name"})
-#: What is missing has these codes in every resource.
+#: Codes for missing records, the same in every resource.
 _MISSING: Final = {2006: "no such item", 9004: "no such currency"}
 _TAKEN_OF_VENDOR: Final = 13011
 
 
-def accepted(
+def accept_fields(
     facts: OperationFacts,
     body: Mapping[str, Any],
     *,
     whole: bool,
     form: Described | None = None,
 ) -> Record:
-    """The fields of a body that are kept. Raises `ApiRefusal` for what cannot be.
+    """Return the fields of a body to keep. Raises `ApiRefusal` for a missing or wrong field.
 
-    ``whole`` asks for everything that is required (pages have headings among it, which are not
-    spelt as fields are); ``form`` says what else the records have.
+    If ``whole`` is true, required fields must be there. (Specifications mark some headings as
+    required; they are not in lower case.) ``form`` has the other fields of the records.
     """
     described = {field.name: field for field in facts.body}
     given_by_us = form.number_field if form is not None and form.single != "bill" else ""
     if whole:
         for required in (f.name for f in facts.body if f.required and f.name.islower()):
-            if required != given_by_us and not _is_given(facts, body, required):
+            if required != given_by_us and not _has_field(facts, body, required):
                 raise missing_field(required)
     own = form.id_field if form is not None and form.has_numbers_for_ids else ""
     kept: Record = {}
@@ -71,100 +71,109 @@ def accepted(
 
 
 def create(
-    ask: Ask, home: Home, collection: Collection, body: Mapping[str, Any], *, checked: bool = True
-) -> Found:
-    """Make a record of a body; ``checked`` is False for what the sandbox itself puts together."""
+    context: RequestContext,
+    home: Home,
+    collection: Collection,
+    body: Mapping[str, Any],
+    *,
+    checked: bool = True,
+) -> RecordRef:
+    """Create a record. ``checked`` is False for a body that the sandbox built itself."""
     resource = collection.resource
     if not isinstance(resource, Described):
         fresh = resource.fresh(collection.world, collection.next_index)
         kept = {name: value for name, value in body.items() if name in fresh}
         if "invoice_number" in fresh:
             kept.setdefault("invoice_number", next_number(collection))
-        plan = bookkeeping.check(ask, home, collection, kept, None)
-        made = Found(home, collection, collection.add(kept))
-        bookkeeping.written(ask, made, plan)
+        plan = bookkeeping.check(context, home, collection, kept, None)
+        made = RecordRef(home, collection, collection.add(kept))
+        bookkeeping.written(context, made, plan)
         return made
-    fields = accepted(ask.facts, body, whole=checked, form=resource) if checked else dict(body)
+    fields = (
+        accept_fields(context.facts, body, whole=checked, form=resource) if checked else dict(body)
+    )
     number = resource.number_field
     if not fields.get(number):
-        if ask.call.params.get("ignore_auto_number_generation") == "true" and number:
+        if context.call.params.get("ignore_auto_number_generation") == "true" and number:
             raise invalid_field(number)
         fields.pop(number, None)
-    _check(ask, collection, fields, None)
-    plan = bookkeeping.check(ask, home, collection, fields, None)
-    found = Found(home, collection, collection.add(fields))
-    bookkeeping.written(ask, found, plan)
+    _check(context, collection, fields, None)
+    plan = bookkeeping.check(context, home, collection, fields, None)
+    found = RecordRef(home, collection, collection.add(fields))
+    bookkeeping.written(context, found, plan)
     return found
 
 
 def next_number(collection: Collection) -> str:
-    """The number that an invoice of Books gets where nobody gives it one."""
+    """Return the number for a Books invoice without one."""
     return f"INV-{collection.next_index + 1:06d}"
 
 
-def update(ask: Ask, found: Found) -> None:
-    """Change a record by the body of a call; what the body does not name stays."""
+def update(context: RequestContext, found: RecordRef) -> None:
+    """Change the fields of a record that the body of a call names."""
     collection = found.collection
     form = collection.resource if isinstance(collection.resource, Described) else None
-    fields = accepted(ask.facts, ask.call.body, whole=False, form=form)
-    _check(ask, collection, fields, found.index)
-    plan = bookkeeping.check(ask, found.home, collection, fields, found.index)
+    fields = accept_fields(context.facts, context.call.body, whole=False, form=form)
+    _check(context, collection, fields, found.index)
+    plan = bookkeeping.check(context, found.home, collection, fields, found.index)
     state = collection.state(found.index)
     for name, value in fields.items():
         before = state.get(name)
         if isinstance(value, dict) and isinstance(before, dict):
             fields[name] = before | value
     collection.change(found.index, fields)
-    bookkeeping.written(ask, found, plan)
+    bookkeeping.written(context, found, plan)
 
 
-def upsert(ask: Ask, home: Home, collection: Collection) -> Found | None:
-    """The record whose unique field has the value that the headers name, changed by the body.
+def upsert(context: RequestContext, home: Home, collection: Collection) -> RecordRef | None:
+    """Update the record whose unique field has the value in the headers, and return it.
 
-    None where there is none and it shall be made.
+    Returns None if no record matches and the headers ask to create one.
     """
-    field = ask.call.headers.get("X-Unique-Identifier-Key", "")
-    value = ask.call.headers.get("X-Unique-Identifier-Value", "")
+    field = context.call.headers.get("X-Unique-Identifier-Key", "")
+    value = context.call.headers.get("X-Unique-Identifier-Value", "")
     if not field or not value:
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.state(index).get(field, "")) == value:
-            found = Found(home, collection, index)
-            update(ask, found)
+            found = RecordRef(home, collection, index)
+            update(context, found)
             return found
-    if ask.call.headers.get("X-Upsert", "").lower() != "true":
+    if context.call.headers.get("X-Upsert", "").lower() != "true":
         raise missing(collection, home)
     return None
 
 
-def _is_given(facts: OperationFacts, body: Mapping[str, Any], name: str) -> bool:
-    """Whether a body has a field, at its top or inside: some descriptions tell them at the top."""
+def _has_field(facts: OperationFacts, body: Mapping[str, Any], name: str) -> bool:
+    """Return whether a body has a field, at any depth: some specifications list it at the top."""
     if name in _OF_INVOICES and body.get("retainerinvoice_id"):
         return True
     if facts.product == "billing" and name in _ALTERNATIVES:
-        return name not in _INSTEAD or _is_given(facts, body, _INSTEAD[name])
-    if any(value not in (None, "", []) for value in _named(body, name)):
+        return name not in _EQUIVALENT or _has_field(facts, body, _EQUIVALENT[name])
+    if any(value not in (None, "", []) for value in _values_named(body, name)):
         return True
-    other = _INSTEAD.get(name) if facts.product == "billing" else None
-    return other is not None and any(value for value in _named(body, other))
+    other = _EQUIVALENT.get(name) if facts.product == "billing" else None
+    return other is not None and any(value for value in _values_named(body, other))
 
 
-def _named(value: Any, name: str) -> Iterator[Any]:
+def _values_named(value: Any, name: str) -> Iterator[Any]:
     if is_object(value):
         if name in value:
             yield value[name]
         for each in value.values():
-            yield from _named(each, name)
+            yield from _values_named(each, name)
     elif is_list(value):
         for each in value:
-            yield from _named(each, name)
+            yield from _values_named(each, name)
 
 
-# -- what is there already, and what is not ------------------------------------------------------
+# -- uniqueness and references -------------------------------------------------------------------
 
 
-def _check(ask: Ask, collection: Collection, fields: Record, index: int | None) -> None:
-    _check_references(ask, fields, collection.resource.id_field)
+def _check(
+    context: RequestContext, collection: Collection, fields: Record, index: int | None
+) -> None:
+    _check_references(context, fields, collection.resource.id_field)
     form = collection.resource
     if not isinstance(form, Described):
         return
@@ -176,17 +185,17 @@ def _check(ask: Ask, collection: Collection, fields: Record, index: int | None) 
         if name == form.number_field or is_name or is_code:
             for other in collection.with_value(name, fields[name]):
                 if other != index and _same_vendor(collection, fields, other):
-                    raise _taken_already(form, name)
+                    raise _duplicate(form, name)
 
 
 def _same_vendor(collection: Collection, fields: Record, other: int) -> bool:
-    """Whether a number counts: those of bills are their vendors', and unique for each."""
+    """Return whether a number must be unique: bill numbers are unique per vendor."""
     if collection.resource.single != "bill" or not fields.get("vendor_id"):
         return True
     return bool(collection.state(other).get("vendor_id") == fields["vendor_id"])
 
 
-def _taken_already(form: Described, name: str) -> ApiRefusal:
+def _duplicate(form: Described, name: str) -> ApiRefusal:
     kind = "number" if name == form.number_field else "name"
     documented = description.load(form.home.product).errors.get(form.home.resource, {})
     if form.single == "bill":
@@ -199,50 +208,54 @@ def _taken_already(form: Described, name: str) -> ApiRefusal:
     return ApiRefusal(400, codes[0] if codes else usual, f"The {name} already exists.")
 
 
-def _check_references(ask: Ask, fields: Record, own: str) -> None:
-    """Ids must be those of records that are there; the names beside them are filled in."""
+def _check_references(context: RequestContext, fields: Record, own: str) -> None:
+    """Check that ids are those of existing records, and fill in their names."""
     for name, value in list(fields.items()):
         if name.endswith("_id") and name != own and value:
-            found = _inside(ask, name, str(value), fields) or _referred(ask, name, str(value))
+            found = _find_child(context, name, str(value), fields) or _find_referenced(
+                context, name, str(value)
+            )
             if found is not None:
                 _fill_name(fields, name, found)
         elif is_list(value):
             pairs = (pair for each in value if is_object(each) for pair in each.items())
             for inner, each in pairs:
                 if inner.endswith("_id") and each and inner != own:
-                    _referred(ask, inner, str(each))
+                    _find_referenced(context, inner, str(each))
 
 
-def _inside(ask: Ask, name: str, record_id: str, fields: Record) -> Found | None:
-    """The record with that id below another that the fields name, as the task of a project."""
-    for home in ask.homes.by_path.values():
+def _find_child(
+    context: RequestContext, name: str, record_id: str, fields: Record
+) -> RecordRef | None:
+    """Find a child record of another record in the fields, such as the task of a project."""
+    for home in context.homes.by_path.values():
         if home.parents == 1 and home.id_field == name:
-            above = fields.get(ask.store.names_above(home)[0])
-            inside = ask.store.at(home, (str(above),)) if above else None
+            above = fields.get(context.store.names_above(home)[0])
+            inside = context.store.at(home, (str(above),)) if above else None
             index = inside.find(record_id) if inside is not None else None
             if inside is not None and index is not None:
-                return Found(home, inside, index)
+                return RecordRef(home, inside, index)
     return None
 
 
-def _referred(ask: Ask, name: str, record_id: str) -> Found | None:
-    candidates = ask.homes.for_name(name)
+def _find_referenced(context: RequestContext, name: str, record_id: str) -> RecordRef | None:
+    candidates = context.homes.for_name(name)
     for home in candidates:
-        collection = ask.store.at(home, ())
+        collection = context.store.at(home, ())
         index = collection.find(record_id)
         if index is not None:
-            return Found(home, collection, index)
-    if not candidates or record_id == ask.store.world_of(ask.facts.product).currency_id:
+            return RecordRef(home, collection, index)
+    if not candidates or record_id == context.store.world_of(context.facts.product).currency_id:
         return None
     noun = name.removesuffix("_id")
-    documented = description.load(ask.facts.product).errors.get(ask.facts.resource, {})
+    documented = description.load(context.facts.product).errors.get(context.facts.resource, {})
     for code, meaning in (*documented.items(), *_MISSING.items()):
         if meaning == f"no such {noun}":
             raise ApiRefusal(400, code, f"The {noun} does not exist.")
-    raise missing(ask.store.at(candidates[0], ()), candidates[0])
+    raise missing(context.store.at(candidates[0], ()), candidates[0])
 
 
-def _fill_name(fields: Record, name: str, found: Found) -> None:
+def _fill_name(fields: Record, name: str, found: RecordRef) -> None:
     row = found.collection.row(found.index)
     words = name.removesuffix("_id")
     for label in (f"{words}_name", f"{found.home.noun}_name", "display_name", "name"):

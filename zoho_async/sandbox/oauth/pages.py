@@ -1,8 +1,8 @@
-"""The pages of the accounts server that a person sees: consent, and the console's Self Client.
+"""The pages of the accounts server: consent, and the console's Self Client.
 
-The consent page answers a redirect with a code, the user's data center and the state it was given;
-what is wrong with the question itself is shown, never redirected. Agreement is two plain buttons,
-so that a person, a browser that is driven and a test without one all can press them.
+The consent page redirects with a code, the user's data center, and the state of the request. If the
+request itself is wrong, the page shows the error and does not redirect. The user accepts or rejects
+with two plain buttons, so that a person, an automated browser or a plain HTTP client can use them.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ SELF_CLIENT: Final = "/self-client"
 
 _HTML: Final = "text/html;charset=UTF-8"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-_KEPT: Final = ("client_id", "scope", "redirect_uri", "state", "access_type", "prompt")
+_HIDDEN: Final = ("client_id", "scope", "redirect_uri", "state", "access_type", "prompt")
 
 
 def page(
     accounts: Accounts, path: str, values: Mapping[str, str], *, posted: bool, now: float, url: str
 ) -> ApiReply:
-    """Answer one of the pages above; ``url`` is the accounts server's own."""
+    """Answer a request for a page. ``url`` is the URL of the accounts server."""
     if path == SELF_CLIENT:
-        return _made(accounts, values, now) if posted else _self_client()
-    wrong = _wrong(accounts, values)
-    if wrong:
-        return _html(f"<h1>An error occurred</h1><p id=error>{escape(wrong)}</p>", status=400)
+        return _create_code(accounts, values, now) if posted else _self_client()
+    problem = _problem(accounts, values)
+    if problem:
+        return _html(f"<h1>An error occurred</h1><p id=error>{escape(problem)}</p>", status=400)
     if path == CONSENT and posted:
-        return _answered(accounts, values, now, url)
-    return _asked(values)
+        return _redirect(accounts, values, now, url)
+    return _consent_page(values)
 
 
-def _wrong(accounts: Accounts, values: Mapping[str, str]) -> str:
-    """What is wrong with a question to the authorization page, as it says it; "" for nothing."""
+def _problem(accounts: Accounts, values: Mapping[str, str]) -> str:
+    """Return the error of an authorization request as the page shows it, or ""."""
     if values.get("client_id") != accounts.client_id:
         return "Invalid Client: the client id passed does not exist"
     address = values.get("redirect_uri", "")
@@ -55,14 +55,15 @@ def _wrong(accounts: Accounts, values: Mapping[str, str]) -> str:
 
 
 def _scopes(values: Mapping[str, str]) -> list[str]:
-    """The scopes asked for, none where one of them cannot be."""
+    """Return the requested scopes, or [] if one of them is invalid."""
     scopes = [scope.strip() for scope in values.get("scope", "").split(",")]
     return scopes if all(scope.count(".") == 2 for scope in scopes) else []
 
 
-def _asked(values: Mapping[str, str]) -> ApiReply:
+def _consent_page(values: Mapping[str, str]) -> ApiReply:
     hidden = "".join(
-        f'<input type=hidden name={name} value="{escape(values.get(name, ""))}">' for name in _KEPT
+        f'<input type=hidden name={name} value="{escape(values.get(name, ""))}">'
+        for name in _HIDDEN
     )
     wanted = "".join(f"<li>{escape(scope)}</li>" for scope in _scopes(values))
     return _html(
@@ -73,7 +74,7 @@ def _asked(values: Mapping[str, str]) -> ApiReply:
     )
 
 
-def _answered(accounts: Accounts, values: Mapping[str, str], now: float, url: str) -> ApiReply:
+def _redirect(accounts: Accounts, values: Mapping[str, str], now: float, url: str) -> ApiReply:
     state = {"state": values["state"]} if values.get("state") else {}
     if values.get("answer") != "accept":
         answer = {**state, "error": "access_denied"}
@@ -90,7 +91,7 @@ def _answered(accounts: Accounts, values: Mapping[str, str], now: float, url: st
     return ApiReply(status=302, code=None, content_type=_HTML, headers=headers)
 
 
-def _made(accounts: Accounts, values: Mapping[str, str], now: float) -> ApiReply:
+def _create_code(accounts: Accounts, values: Mapping[str, str], now: float) -> ApiReply:
     scopes = _scopes(values)
     minutes = values.get("minutes", "3")
     if not scopes or minutes not in {"3", "5", "7", "10"}:

@@ -1,9 +1,12 @@
-"""The accounts server: who may have an access token, and which tokens are still good.
+"""The accounts server: issues access tokens and knows which are valid.
 
-It answers as Zoho's does, oddities included: wrong credentials come as HTTP 200 with an ``error``,
-and too many tokens as HTTP 400 "Access Denied", which is not a revoked token. Access tokens belong
-to the refresh token (or, without a user, to the client) that they were given for; one live token
-too many silently ends the oldest, and so does one refresh token too many.
+Model
+    Access tokens belong to the refresh token that they were issued for, or to the client if there
+    is no user. Each refresh token has at most ``live`` access tokens, and the user has at most
+    ``refresh_tokens`` refresh tokens. One more silently ends the oldest.
+
+Zoho's oddities are kept. Wrong credentials are answered with HTTP 200 and an ``error``. Too many
+token requests are answered with HTTP 400 "Access Denied"; the refresh token stays valid.
 """
 
 from __future__ import annotations
@@ -20,13 +23,18 @@ TokenState: TypeAlias = Literal["good", "dead", "unknown"]
 
 
 class TokenRules(msgspec.Struct, kw_only=True):
-    """How tokens are given; lengths are in seconds.
+    """The rules for tokens. Durations are in seconds.
 
-    ``life`` is how long an access token works; ``expires_in`` is what the answer says of it (None:
-    the truth). ``per_window`` tokens may be asked for in ``window`` with one refresh token.
-    ``live`` is how many work at a time: one more silently ends the oldest; ``refresh_tokens`` are
-    how many a user has, likewise. ``code_life`` is that of codes from the authorization page.
-    ``redirects`` are the addresses registered for the client; none: any on loopback.
+    Attributes:
+        life: how long an access token is valid.
+        expires_in: the lifetime that replies state; None states the real one.
+        per_window: token requests that one refresh token may make in ``window``.
+        window: length of that window.
+        live: valid access tokens per refresh token; one more ends the oldest.
+        refresh_tokens: valid refresh tokens per user; one more ends the oldest.
+        code_life: how long a code from the authorization page is valid.
+        redirects: redirect URIs registered for the client; if empty, any loopback URI is accepted.
+        scope: scopes of the first refresh token.
     """
 
     life: float = 3600.0
@@ -41,7 +49,7 @@ class TokenRules(msgspec.Struct, kw_only=True):
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
-    """A code not used yet. ``redirect_uri`` is "" for one from the Self Client page."""
+    """An unused code. ``redirect_uri`` is "" for a code from the Self Client page."""
 
     scope: str
     ends: float
@@ -49,18 +57,18 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     offline: bool = True
 
 
-class Holder(msgspec.Struct, kw_only=True):
-    """What access tokens are given for. ``scope`` None is whatever the rules say."""
+class TokenHolder(msgspec.Struct, kw_only=True):
+    """A refresh token or client, and its access tokens. The rules set a missing ``scope``."""
 
     scope: str | None = None
-    asked: deque[float] = msgspec.field(default_factory=deque[float])
+    requested: deque[float] = msgspec.field(default_factory=deque[float])
     live: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
 
 class Accounts:
     """One user's client, refresh tokens and access tokens.
 
-    ``speed`` is how many of its seconds pass in one of a client's, who is told ``expires_in``.
+    ``speed`` is the number of sandbox seconds per real second. ``expires_in`` is in real seconds.
     """
 
     def __init__(
@@ -78,17 +86,17 @@ class Accounts:
         self.client_id = client_id
         self.client_secret = client_secret
         self.requests = 0
-        self.given = 0
+        self._issued = 0
         self._seed = seed
-        self._refresh: dict[str, Holder] = {refresh_token: Holder()}
-        self._clients: dict[str, Holder] = {}
+        self._refresh: dict[str, TokenHolder] = {refresh_token: TokenHolder()}
+        self._clients: dict[str, TokenHolder] = {}
         self._codes: dict[str, Code] = {}
         self._dead: set[str] = set()
 
     # -- access tokens ----------------------------------------------------------------------
 
     def state(self, token: str, now: float) -> TokenState:
-        """Whether ``token`` works now, worked once, or was never given."""
+        """Return whether ``token`` is valid, has ended, or was never issued."""
         for holder in self._holders():
             end = holder.live.get(token)
             if end is not None:
@@ -96,36 +104,36 @@ class Accounts:
         return "dead" if token in self._dead else "unknown"
 
     def scope(self, token: str) -> str:
-        """The scopes of a live ``token``."""
+        """Return the scopes of a valid ``token``."""
         for holder in self._holders():
             if token in holder.live and holder.scope is not None:
                 return holder.scope
         return self.rules.scope
 
     def revoke_tokens(self) -> None:
-        """End every access token at once; the refresh tokens stay good."""
+        """End every access token. The refresh tokens stay valid."""
         for holder in self._holders():
             self._end(holder)
 
     def revoke_grants(self) -> None:
-        """End every refresh token, and every access token with them."""
+        """End every refresh token and every access token."""
         self.revoke_tokens()
         self._refresh.clear()
 
     def end(self, token: str) -> None:
-        """End one access token before its time."""
+        """End one access token early."""
         for holder in self._holders():
             if holder.live.pop(token, None) is not None:
                 self._dead.add(token)
 
     @property
     def live_tokens(self) -> list[str]:
-        """The access tokens that were given and not ended, whether or not their time is over."""
+        """The access tokens that were issued and not ended, including expired ones."""
         return [token for holder in self._holders() for token in holder.live]
 
     @property
     def refresh_tokens(self) -> list[str]:
-        """Those that work, the oldest first."""
+        """The valid refresh tokens, oldest first."""
         return list(self._refresh)
 
     # -- requests ---------------------------------------------------------------------------
@@ -133,8 +141,8 @@ class Accounts:
     def new_code(
         self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
     ) -> str:
-        """A code for ``scope`` that works once within ``life`` seconds."""
-        code = self._word()
+        """Return a code for ``scope`` that is valid once, within ``life`` seconds."""
+        code = self._new_token()
         self._codes[code] = Code(
             scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
         )
@@ -155,25 +163,25 @@ class Accounts:
             case "client_credentials":
                 if not form.get("scope"):
                     return denied("invalid_scope")
-                holder = self._clients.setdefault(form["scope"], Holder(scope=form["scope"]))
+                holder = self._clients.setdefault(form["scope"], TokenHolder(scope=form["scope"]))
             case "authorization_code":
                 code = self._codes.pop(form.get("code", ""), None)
                 if code is None or now >= code.ends:
                     return denied("invalid_code")
                 if form.get("redirect_uri", "") != code.redirect_uri:
                     return denied("invalid_redirect_uri")
-                holder = Holder(scope=code.scope)
+                holder = TokenHolder(scope=code.scope)
                 if code.offline:
-                    new_token = self._keep(holder)
+                    new_token = self._add_refresh_token(holder)
                 else:
-                    self._clients[self._word()] = holder
+                    self._clients[self._new_token()] = holder
             case grant_type:
                 return denied("unsupported_grant_type" if grant_type else "invalid_request")
         if self._throttled(holder, now):
             return throttled()
         expires_in = self.rules.expires_in
         answer = {
-            "access_token": self._give(holder, now),
+            "access_token": self._issue(holder, now),
             "scope": holder.scope or self.rules.scope,
             "api_domain": api_domain,
             "token_type": "Bearer",
@@ -181,47 +189,47 @@ class Accounts:
         }
         if new_token:
             answer["refresh_token"] = new_token
-        return _oauth(200, answer)
+        return _json(200, answer)
 
     def revoke(self, token: str) -> ApiReply:
-        """Answer ``POST /oauth/v2/token/revoke``: a refresh token goes with its access tokens."""
+        """Answer ``POST /oauth/v2/token/revoke``. A refresh token's access tokens end with it."""
         holder = self._refresh.pop(token, None)
         if holder is not None:
             self._end(holder)
-            return _oauth(200, {"status": "success"})
+            return _json(200, {"status": "success"})
         for holder in self._holders():
             if holder.live.pop(token, None) is not None:
                 self._dead.add(token)
-                return _oauth(200, {"status": "success"})
-        return _oauth(400, {"error": "invalid_code"})
+                return _json(200, {"status": "success"})
+        return _json(400, {"error": "invalid_code"})
 
-    # -- what is kept -----------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------
 
-    def _holders(self) -> list[Holder]:
+    def _holders(self) -> list[TokenHolder]:
         return [*self._refresh.values(), *self._clients.values()]
 
-    def _keep(self, holder: Holder) -> str:
+    def _add_refresh_token(self, holder: TokenHolder) -> str:
         while len(self._refresh) >= self.rules.refresh_tokens:
             self._end(self._refresh.pop(next(iter(self._refresh))))
-        token = self._word()
+        token = self._new_token()
         self._refresh[token] = holder
         return token
 
-    def _end(self, holder: Holder) -> None:
+    def _end(self, holder: TokenHolder) -> None:
         self._dead.update(holder.live)
         holder.live.clear()
 
-    def _throttled(self, holder: Holder, now: float) -> bool:
-        asked = holder.asked
-        while asked and asked[0] <= now - self.rules.window:
-            asked.popleft()
-        if len(asked) >= self.rules.per_window:
+    def _throttled(self, holder: TokenHolder, now: float) -> bool:
+        requested = holder.requested
+        while requested and requested[0] <= now - self.rules.window:
+            requested.popleft()
+        if len(requested) >= self.rules.per_window:
             return True
-        asked.append(now)
+        requested.append(now)
         return False
 
-    def _give(self, holder: Holder, now: float) -> str:
-        token = self._word()
+    def _issue(self, holder: TokenHolder, now: float) -> str:
+        token = self._new_token()
         while len(holder.live) >= self.rules.live:
             oldest = next(iter(holder.live))
             del holder.live[oldest]
@@ -229,24 +237,24 @@ class Accounts:
         holder.live[token] = now + self.rules.life
         return token
 
-    def _word(self) -> str:
-        """Another token or code; they look alike."""
-        self.given += 1
-        return f"1000.{self._seed:08x}{self.given:024x}.{self.given * 2_654_435_761:032x}"
+    def _new_token(self) -> str:
+        """Return a new token or code. Both have the same form."""
+        self._issued += 1
+        return f"1000.{self._seed:08x}{self._issued:024x}.{self._issued * 2_654_435_761:032x}"
 
 
-def _oauth(status: int, values: dict[str, Any]) -> ApiReply:
+def _json(status: int, values: dict[str, Any]) -> ApiReply:
     return ApiReply(status=status, code=None, body=ENCODER.encode(values))
 
 
 def denied(name: str) -> ApiReply:
-    """No token: HTTP 200 with an ``error``, as the accounts server has it."""
-    return _oauth(200, {"error": name})
+    """Return the refusal of a token: HTTP 200 with an ``error``."""
+    return _json(200, {"error": name})
 
 
 def throttled() -> ApiReply:
-    """Too many tokens were asked for; the refresh token stays good."""
-    return _oauth(
+    """Return the refusal for too many token requests. The refresh token stays valid."""
+    return _json(
         400,
         {
             "error": "Access Denied",

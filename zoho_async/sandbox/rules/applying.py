@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import Ask, Found
-from zoho_async.sandbox.api.render import told_state
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.render import reply_values
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules.amounts import exact
@@ -35,13 +35,13 @@ _TARGETS: Final[Mapping[str, tuple[str, str]]] = {
 RETAINER: Final = "retainerinvoices"
 
 
-def answer(ask: Ask, kind: Kind, end: End) -> ApiReply | None:
+def answer(ask: RequestContext, kind: Kind, end: End) -> ApiReply | None:
     """The answer to what is applied to or of this document, else None. Raises `ApiRefusal`."""
     ledger = ApplicationLedger(ask.store, ask.facts.product)
     words = "/".join(ask.tail)
     if len(ask.ids) == 2 and not ask.tail and ask.call.method == "DELETE":
         row = _row(ledger, end, ask.ids[1])
-        if row is None and _is_invoice(ask.found[1]):
+        if row is None and _is_invoice(ask.records[1]):
             raise ApiRefusal(404, 1002, "Nothing of this retainer was applied to that invoice.")
         if row is None:
             return None
@@ -56,7 +56,7 @@ def answer(ask: Ask, kind: Kind, end: End) -> ApiReply | None:
     return None
 
 
-def _is_invoice(found: Found | None) -> bool:
+def _is_invoice(found: RecordRef | None) -> bool:
     return found is not None and found.home.path == ("invoices",)
 
 
@@ -67,7 +67,7 @@ def _row(ledger: ApplicationLedger, end: End, shown: str) -> Application | None:
     return drawn[-1] if drawn else None
 
 
-def _credited(ask: Ask, ledger: ApplicationLedger, target: End) -> ApiReply:
+def _credited(ask: RequestContext, ledger: ApplicationLedger, target: End) -> ApiReply:
     """Sources that the body names are applied to the debt that the path names."""
     wanted: list[tuple[End, Decimal]] = []
     for name, (words, id_field) in _SOURCES.items():
@@ -102,7 +102,7 @@ def _within(ledger: ApplicationLedger, target: End, amount: Decimal) -> None:
         raise ApiRefusal(400, 24016, text)
 
 
-def _applied(ask: Ask, ledger: ApplicationLedger, source: End) -> ApiReply:
+def _applied(ask: RequestContext, ledger: ApplicationLedger, source: End) -> ApiReply:
     """The source that the path names is applied to the debts that the body names."""
     asked = list(wanted(ask.call.body, source[0]))
     ledger.check(source, asked)
@@ -115,9 +115,9 @@ def _applied(ask: Ask, ledger: ApplicationLedger, source: End) -> ApiReply:
     return _done(ask, "Credits have been applied.", {ask.tail[0]: told})
 
 
-def _done(ask: Ask, message: str, state: dict[str, Any]) -> ApiReply:
+def _done(ask: RequestContext, message: str, state: dict[str, Any]) -> ApiReply:
     facts = ask.facts
-    values = told_state(facts, None, None, state) if facts.answer != "done" else {}
+    values = reply_values(facts, None, None, state) if facts.answer != "done" else {}
     return success(message, values, status=facts.status if facts.status == 201 else 200)
 
 

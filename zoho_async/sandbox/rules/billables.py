@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from zoho_async.sandbox.api.context import Found
+from zoho_async.sandbox.api.context import RecordRef
 from zoho_async.sandbox.data.resources import Home, homes
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.data.values import is_list, is_object
@@ -155,7 +155,7 @@ def prepare(
             fields[name] = told.get(name, "")
 
 
-def check_removal(store: Store, found: Found) -> None:
+def check_removal(store: Store, found: RecordRef) -> None:
     """Refuse to remove an expense that was invoiced. Raises `ApiRefusal`."""
     path = found.home.path
     if path == EXPENSES and _billed_by(store, found.home.product, (path, found.id)):

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.data.resources import Home
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.records.described import Described
@@ -62,9 +62,9 @@ class RulePlan(msgspec.Struct, frozen=True):
     parents: list[End] = []
 
 
-def answer(ask: Ask) -> ApiReply | None:
+def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to what moves money between documents, else None. Raises `ApiRefusal`."""
-    found = ask.found[0] if ask.found else None
+    found = ask.records[0] if ask.records else None
     document = end_of(found) if found is not None else None
     if found is None or document is None:
         return None
@@ -74,7 +74,7 @@ def answer(ask: Ask) -> ApiReply | None:
     return reply
 
 
-def verb(store: Store, found: Found, words: Sequence[str]) -> None:
+def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:
     """What must happen before a verb does its work. Raises `ApiRefusal` for one that may not."""
     document = end_of(found)
     if document is None:
@@ -101,7 +101,7 @@ def verb(store: Store, found: Found, words: Sequence[str]) -> None:
         found.collection.change(found.index, {"write_off_amount": Decimal("0.0")})
 
 
-def followed(store: Store, found: Found) -> None:
+def followed(store: Store, found: RecordRef) -> None:
     """Bring the parents of a document up to date, after a verb or its removal."""
     if kind_at(found.home.path) is not None:
         end = (found.home.path[0], found.id)
@@ -124,7 +124,11 @@ def kept(home: Home, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(
-    ask: Ask, home: Home, collection: Collection, fields: dict[str, Any], index: int | None
+    ask: RequestContext,
+    home: Home,
+    collection: Collection,
+    fields: dict[str, Any],
+    index: int | None,
 ) -> RulePlan:
     """Whether these fields may be written, and what is to be done then. Raises `ApiRefusal`."""
     kind = kind_at(home.path)
@@ -157,7 +161,7 @@ def check(
     return RulePlan(parents=parents)
 
 
-def written(ask: Ask, found: Found, plan: RulePlan) -> None:
+def written(ask: RequestContext, found: RecordRef, plan: RulePlan) -> None:
     """Do what follows from a write that was checked."""
     kind = kind_at(found.home.path)
     if ask.facts.name == "billing.subscriptions.create" and unbilled.is_wanted(ask):
@@ -189,7 +193,7 @@ def _names_no_draft(collection: Collection) -> bool:
     return isinstance(collection.resource, Described) and not collection.resource.statuses
 
 
-def _fill_taxes(ask: Ask, fields: Mapping[str, Any]) -> None:
+def _fill_taxes(ask: RequestContext, fields: Mapping[str, Any]) -> None:
     """Give lines that name a tax its percentage."""
     for line in lines_of(fields)[1]:
         tax_id = line.get("tax_id")
@@ -234,7 +238,7 @@ def _used(state: Mapping[str, Any]) -> Decimal:
 # -- removals ------------------------------------------------------------------------------------
 
 
-def check_removal(store: Store, found: Found) -> None:
+def check_removal(store: Store, found: RecordRef) -> None:
     """Refuse to remove what documents say must stay; free what was applied of what may go.
 
     Raises `ApiRefusal`.

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.sandbox.api.context import Ask, Found, missing, texts
-from zoho_async.sandbox.api.render import statuses
+from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing, texts
+from zoho_async.sandbox.api.render import allowed_statuses
 from zoho_async.sandbox.data.resources import Home, homes
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.data.values import is_list
@@ -68,7 +68,7 @@ _BY_PAIR: Final = {(each.parent, each.child): each for each in CONVERSIONS}
 _TELLING: Final = {each.parent: each for each in CONVERSIONS if each.whole}
 
 
-def prepare(ask: Ask, home: Home, fields: Mapping[str, Any]) -> list[End]:
+def prepare(ask: RequestContext, home: Home, fields: Mapping[str, Any]) -> list[End]:
     """The parents of a child that is about to be written.
 
     Raises `ApiRefusal` for a parent that is not there, or that stands void or cancelled.
@@ -80,7 +80,7 @@ def prepare(ask: Ask, home: Home, fields: Mapping[str, Any]) -> list[End]:
     return found
 
 
-def follow(store: Store, child: Found, parents: Sequence[End]) -> None:
+def follow(store: Store, child: RecordRef, parents: Sequence[End]) -> None:
     """Note that a child was made of these parents, and bring them up to date."""
     product = child.home.product
     end = (child.home.path[0], child.id)
@@ -119,7 +119,7 @@ def show(store: Store, product: str, parent: End) -> None:
     state = collection.state(index)
     stands = orders.standing(store, product, parent, state)
     changed, taken = _after(store, product, conversion, parent, state)
-    words = statuses(collection)
+    words = allowed_statuses(collection)
     if taken in words or not taken:
         changed["status"] = orders.shown(stands, conversion.whole, taken)
     collection.change(index, changed)
@@ -237,7 +237,7 @@ def _summary(state: Mapping[str, Any]) -> dict[str, Any]:
 # -- who is whose ---------------------------------------------------------------------------------
 
 
-def _parents(ask: Ask, home: Home, fields: Mapping[str, Any]) -> Iterator[End]:
+def _parents(ask: RequestContext, home: Home, fields: Mapping[str, Any]) -> Iterator[End]:
     described = {field.name for field in ask.facts.body}
     for conversion in CONVERSIONS:
         if (conversion.child,) != home.path or (conversion.parent,) not in ask.homes.by_path:
@@ -251,7 +251,9 @@ def _parents(ask: Ask, home: Home, fields: Mapping[str, Any]) -> Iterator[End]:
             yield from _by_lines(ask, conversion, fields)
 
 
-def _by_lines(ask: Ask, conversion: Conversion, fields: Mapping[str, Any]) -> Iterator[End]:
+def _by_lines(
+    ask: RequestContext, conversion: Conversion, fields: Mapping[str, Any]
+) -> Iterator[End]:
     """The parents whose lines a child's lines name."""
     lines = {str(line.get(conversion.line) or "") for line in lines_of(fields)[1]} - {""}
     parents = ask.store.at(ask.homes.by_path[conversion.parent,], ())

@@ -31,8 +31,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import Found
-from zoho_async.sandbox.api.render import statuses
+from zoho_async.sandbox.api.context import RecordRef
+from zoho_async.sandbox.api.render import allowed_statuses
 from zoho_async.sandbox.api.verbs import status_after
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.store import Collection, Store
@@ -89,9 +89,9 @@ def check(
         raise ApiRefusal(400, _NO_PERCENTAGE, text)
 
 
-def verb(store: Store, found: Found, word: str, words: Sequence[str]) -> None:
+def verb(store: Store, found: RecordRef, word: str, words: Sequence[str]) -> None:
     """What must happen before a verb of an order does its work. Raises `ApiRefusal`."""
-    status = status_after(words, statuses(found.collection)) if words else ""
+    status = status_after(words, allowed_statuses(found.collection)) if words else ""
     if not status:
         return
     state, end = found.collection.state(found.index), (word, found.id)
@@ -105,7 +105,7 @@ def verb(store: Store, found: Found, word: str, words: Sequence[str]) -> None:
         found.collection.change(found.index, {dated: today()})
 
 
-def _retain(store: Store, found: Found, end: End, state: Mapping[str, Any]) -> None:
+def _retain(store: Store, found: RecordRef, end: End, state: Mapping[str, Any]) -> None:
     """Make the retainer invoice that an estimate asks for once it is accepted."""
     product = found.home.product
     home = homes(product).by_path.get(("retainerinvoices",))

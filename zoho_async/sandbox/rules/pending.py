@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import Ask, Found
-from zoho_async.sandbox.api.render import told_record
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.render import record_reply
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.data.values import is_list, is_object
@@ -23,7 +23,7 @@ from zoho_async.sandbox.rules.settlement import FORBIDDEN
 _PRODUCT: Final = "billing"
 
 
-def answer(ask: Ask) -> ApiReply | None:
+def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to a line that is added or taken out, else None. Raises `ApiRefusal`."""
     match ask.call.method, ask.facts.path:
         case "POST", "/invoices/{invoice_id}/lineitems":
@@ -34,8 +34,8 @@ def answer(ask: Ask) -> ApiReply | None:
             return None
 
 
-def _added(ask: Ask) -> ApiReply:
-    found = ask.found[0]
+def _added(ask: RequestContext) -> ApiReply:
+    found = ask.records[0]
     assert found is not None
     state = found.collection.state(found.index)
     name, lines = lines_of(state)
@@ -43,10 +43,10 @@ def _added(ask: Ask) -> ApiReply:
     sent = [dict(row) for row in rows if is_object(row)] if is_list(rows) else []
     found.collection.change(found.index, {name or "invoice_items": [*lines, *sent]})
     name_lines(ask.store, found)
-    return told_record(ask.facts, found, "The items have been added.")
+    return record_reply(ask.facts, found, "The items have been added.")
 
 
-def name_lines(store: Store, invoice: Found) -> None:
+def name_lines(store: Store, invoice: RecordRef) -> None:
     """Give every line of an invoice an id under which it can be taken out."""
     inside = homes(_PRODUCT).by_path["invoices", "{}", "lineitems"]
     if invoice.home.product != _PRODUCT:
@@ -63,8 +63,8 @@ def _id(rows: Collection) -> str:
     return rows.id(rows.add({}))
 
 
-def _taken_out(ask: Ask) -> ApiReply | None:
-    found, row = ask.found[0], ask.found[1]
+def _taken_out(ask: RequestContext) -> ApiReply | None:
+    found, row = ask.records[0], ask.records[1]
     assert found is not None
     state = found.collection.state(found.index)
     name, lines = lines_of(state)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.data.store import Collection, Store
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact
@@ -17,15 +17,17 @@ from zoho_async.sandbox.rules.documents import KINDS, Kind
 from zoho_async.sandbox.rules.settlement import ApplicationLedger, End, end_of
 
 
-def _refund_of(ask: Ask) -> tuple[Kind, End] | None:
+def _refund_of(ask: RequestContext) -> tuple[Kind, End] | None:
     """The source whose refund a call writes."""
     shape = [part for part in ask.facts.path.split("/") if part]
-    source = ask.found[0] if ask.found else None
+    source = ask.records[0] if ask.records else None
     document = end_of(source) if source is not None and "refunds" in shape[2:3] else None
     return document if document is not None and document[0].role != "debt" else None
 
 
-def check(ask: Ask, collection: Collection, fields: Mapping[str, Any], index: int | None) -> None:
+def check(
+    ask: RequestContext, collection: Collection, fields: Mapping[str, Any], index: int | None
+) -> None:
     """Refuse a refund of more than is left. Raises `ApiRefusal`."""
     document = _refund_of(ask)
     if document is None or "amount" not in fields:
@@ -39,7 +41,7 @@ def check(ask: Ask, collection: Collection, fields: Mapping[str, Any], index: in
         raise ApiRefusal(400, 4, "Invalid value passed for amount: more than is left")
 
 
-def written(ask: Ask, found: Found, before: Decimal) -> None:
+def written(ask: RequestContext, found: RecordRef, before: Decimal) -> None:
     """Take off the source what a refund gives back; it gave back ``before`` until now."""
     document = _refund_of(ask)
     if document is None or not _is_made(found.collection, found.index):
@@ -56,7 +58,7 @@ def _is_made(collection: Collection, index: int) -> bool:
     return index >= collection.world.size(resource.name, resource.default_rows)
 
 
-def removed(store: Store, found: Found, state: Mapping[str, Any]) -> None:
+def removed(store: Store, found: RecordRef, state: Mapping[str, Any]) -> None:
     """Give the source of a refund back what the refund took off."""
     path, above = found.home.path, getattr(found.collection.resource, "parents", {})
     kind = KINDS.get(path[0]) if path[1:] == ("{}", "refunds") else None

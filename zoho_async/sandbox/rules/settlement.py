@@ -25,7 +25,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.sandbox.api.context import Found, missing
+from zoho_async.sandbox.api.context import RecordRef, missing
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.store import Collection, Store
@@ -287,7 +287,7 @@ def left_of(kind: Kind, state: Mapping[str, Any]) -> Decimal:
     return exact(state.get("payment_made")) - exact(state.get("payment_drawn"))
 
 
-def end_of(found: Found) -> tuple[Kind, End] | None:
+def end_of(found: RecordRef) -> tuple[Kind, End] | None:
     """The family and name of a record, if it is a document of one."""
     path = found.home.path
     kind = KINDS.get(path[0]) if len(path) == 1 else None

@@ -22,8 +22,8 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import Ask
-from zoho_async.sandbox.api.render import told_record
+from zoho_async.sandbox.api.context import RequestContext
+from zoho_async.sandbox.api.render import record_reply
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.store import Store
@@ -41,12 +41,12 @@ _MONTHS: Final = {"months": 1, "month": 1, "years": 12, "year": 12}
 _DAYS: Final = {"weeks": 7, "week": 7, "days": 1, "day": 1}
 
 
-def answer(ask: Ask) -> ApiReply | None:
+def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to a verb of a subscription, else None. Raises `ApiRefusal`."""
     by_charge = unbilled.answer(ask)
     if by_charge is not None:
         return by_charge
-    found = ask.found[0] if ask.found else None
+    found = ask.records[0] if ask.records else None
     if found is None or found.home.path != HOME or found.home.product != _PRODUCT:
         return None
     state = found.collection.state(found.index)
@@ -69,10 +69,10 @@ def answer(ask: Ask) -> ApiReply | None:
         case _:
             return None
     found.collection.change(found.index, changed)
-    return told_record(ask.facts, found, "The subscription has been updated.")
+    return record_reply(ask.facts, found, "The subscription has been updated.")
 
 
-def prepare(ask: Ask, fields: dict[str, Any], before: Mapping[str, Any]) -> None:
+def prepare(ask: RequestContext, fields: dict[str, Any], before: Mapping[str, Any]) -> None:
     """Fill in what follows from the plan and the start. Raises `ApiRefusal` for an unknown plan."""
     named = fields.get("plan")
     wanted: dict[str, Any] = named if is_object(named) else {}
@@ -165,7 +165,7 @@ def _later(since: date, fields: Mapping[str, Any], terms: int) -> date:
     return date(year, month + 1, min(since.day, last))
 
 
-def _postponed(ask: Ask, state: Mapping[str, Any]) -> dict[str, Any]:
+def _postponed(ask: RequestContext, state: Mapping[str, Any]) -> dict[str, Any]:
     wanted, now = _day(ask.call.body.get("renewal_at")), _day(state.get("next_billing_at"))
     if wanted is None or (now is not None and wanted <= now):
         raise invalid_field("renewal_at")

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import Ask, Found
-from zoho_async.sandbox.api.render import told_state
+from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.render import reply_values
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
@@ -33,9 +33,9 @@ _NO_ADDON: Final = 102001
 LINES: Final = "unbilled_charge_items"
 
 
-def answer(ask: Ask) -> ApiReply | None:
+def answer(ask: RequestContext) -> ApiReply | None:
     """The answer to a charge that is put as unbilled, else None. Raises `ApiRefusal`."""
-    found = ask.found[0] if ask.found else None
+    found = ask.records[0] if ask.records else None
     if found is None or not is_wanted(ask) or ask.tail not in (["charge"], ["buyonetimeaddon"]):
         return None
     lines = charged(ask)
@@ -45,15 +45,15 @@ def answer(ask: Ask) -> ApiReply | None:
     told: dict[str, Any] = {name: subscription.get(name, "") for name in ("customer_name", "email")}
     told |= {"status": "open", "invoice_items": lines, "total": plain(total)}
     told["customer_id"] = customer(subscription)
-    return success("The charges have been added.", told_state(ask.facts, None, None, told))
+    return success("The charges have been added.", reply_values(ask.facts, None, None, told))
 
 
-def is_wanted(ask: Ask) -> bool:
+def is_wanted(ask: RequestContext) -> bool:
     """Whether a body wants what it charges to be put as unbilled."""
     return ask.call.body.get("add_to_unbilled_charges") in (True, "true")
 
 
-def charged(ask: Ask) -> list[dict[str, Any]]:
+def charged(ask: RequestContext) -> list[dict[str, Any]]:
     """The lines of a one-time charge, or of addons that are bought once. Raises `ApiRefusal`."""
     body = ask.call.body
     if ask.tail == ["charge"]:
@@ -70,7 +70,7 @@ def charged(ask: Ask) -> list[dict[str, Any]]:
     return lines
 
 
-def add(store: Store, subscription: Found, lines: list[dict[str, Any]]) -> None:
+def add(store: Store, subscription: RecordRef, lines: list[dict[str, Any]]) -> None:
     """Add lines to a subscription's unbilled charge."""
     collection, state = subscription.collection, subscription.collection.state(subscription.index)
     charges = store.at(homes(_PRODUCT).by_path["unbilledcharges",], ())
@@ -91,7 +91,7 @@ def add(store: Store, subscription: Found, lines: list[dict[str, Any]]) -> None:
     collection.change(subscription.index, {"unbilled_charge_id": charges.id(made)})
 
 
-def first_term(store: Store, subscription: Found) -> None:
+def first_term(store: Store, subscription: RecordRef) -> None:
     """Put the first term of a new subscription as unbilled."""
     state = subscription.collection.state(subscription.index)
     plan: Any = state.get("plan")

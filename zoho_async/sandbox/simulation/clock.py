@@ -1,10 +1,13 @@
-"""The sandbox's clock: Zoho's seconds, as fast as one likes, or held in one's hand.
+"""The sandbox's clock: real time at any speed, or time that the test moves.
 
-Every length in the sandbox (the minute, blocks, latencies, the life of tokens) is in Zoho's own
-seconds. Real time moves them on, ``speed`` of them a second; while the clock is held nothing does
-but `SandboxClock.advance`. What the sandbox *tells* its clients (``Retry-After``, ``expires_in``,
-the day's reset) is in the clients' seconds, because theirs is an ordinary clock:
-`SandboxClock.told`.
+Model
+    Every duration in the sandbox (the minute, blocks, latencies, token lifetimes) is in sandbox
+    seconds. ``speed`` sandbox seconds pass per real second. While the clock is held, only
+    `SandboxClock.advance` moves it.
+
+Invariant
+    Durations in replies (``Retry-After``, ``expires_in``, the day's reset) are in real seconds,
+    because clients use an ordinary clock. `SandboxClock.client_seconds` converts them.
 """
 
 from __future__ import annotations
@@ -17,15 +20,16 @@ from typing import Final
 
 from zoho_async.errors import ConfigurationError
 
-#: A hundred years, the most that can be let pass in all; and the most seconds in one.
+#: The most that the clock can be moved in total (100 years), and the highest speed.
 _LONGEST: Final = 100 * 366 * 86_400.0
 _FASTEST: Final = 1e6
 
 
 class SandboxClock:
-    """Zoho's time, in seconds from an arbitrary start; ``real`` reads the time that moves it.
+    """The sandbox's time, in seconds from an arbitrary start.
 
-    Raises `ConfigurationError` for a speed that is none.
+    ``real`` reads the real clock. Raises `ConfigurationError` for a speed that is not above 0 and
+    at most 1,000,000.
     """
 
     def __init__(self, speed: float = 1.0, real: Callable[[], float] = time.monotonic) -> None:
@@ -39,46 +43,48 @@ class SandboxClock:
 
     @property
     def held(self) -> bool:
-        """Whether only `advance` moves it."""
+        """Whether the clock is held, so that only `advance` moves it."""
         return self._held
 
     def now(self) -> float:
-        """Zoho's seconds."""
+        """Return the time in sandbox seconds."""
         if self._held:
             return self._reading
         return self._reading + (self._real() - self._since) * self.speed
 
-    def told(self, seconds: float) -> float:
-        """A length of Zoho's time as a client's clock shows it."""
+    def client_seconds(self, seconds: float) -> float:
+        """Convert sandbox seconds to real seconds."""
         return seconds / self.speed
 
     def hold(self) -> None:
-        """Stop; time moves by `advance` alone."""
+        """Stop the clock. Only `advance` moves it until `release`."""
         self._set(self.now(), held=True)
 
     def release(self) -> None:
-        """Go on from where it stands."""
+        """Start the clock again from its present time."""
         self._set(self.now(), held=False)
 
     def advance(self, seconds: float) -> None:
-        """Let ``seconds`` of Zoho's time pass at once.
+        """Move the clock forward by ``seconds`` sandbox seconds.
 
-        Raises `ValueError` for a negative number, and beyond a hundred years in all.
+        Raises `ValueError` for a negative number, and for more than 100 years in total.
         """
         if seconds < 0:
-            raise ValueError(f"time does not go back: {seconds}")
+            raise ValueError(f"the clock cannot go back: seconds must be at least 0, got {seconds}")
         reading = self.now() + seconds
         if not (math.isfinite(reading) and reading - self._began <= _LONGEST):
-            raise ValueError(f"the clock can be moved by at most 100 years in all, got {seconds} s")
+            raise ValueError(
+                f"the clock can be moved by at most 100 years in total, got {seconds} s"
+            )
         self._set(reading, held=self._held)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until ``seconds`` of Zoho's time have passed."""
+        """Wait until ``seconds`` sandbox seconds have passed."""
         end = self.now() + seconds
         while (left := end - self.now()) > 0:
             changed = self._changed
             try:
-                async with asyncio.timeout(None if self._held else self.told(left)):
+                async with asyncio.timeout(None if self._held else self.client_seconds(left)):
                     await changed.wait()
             except TimeoutError:
                 continue

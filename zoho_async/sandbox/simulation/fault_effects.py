@@ -1,4 +1,4 @@
-"""What faults make of answers: other ones instead of the work, or finished ones spoilt."""
+"""How faults change replies: replies instead of the work, and changed replies after it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HTML: Final = (
 )
 _HTML_TYPE: Final = "text/html;charset=UTF-8"
 _EXACT: Final = decoder_of(dict[str, Any], float_hook=Decimal)
-_BESIDE: Final = frozenset({"code", "message", "page_context"})
+_ENVELOPE: Final = frozenset({"code", "message", "page_context"})
 
-#: Values that were seen where the documents say something else; for `Fault(kind="odd")`.
+#: Values that Zoho was seen to send against its documentation, for `Fault(kind="odd")`.
 ODD_VALUES: Final[dict[str, Any]] = {
     "a blank": "",
     "a space": " ",
@@ -45,8 +45,8 @@ ODD_VALUES: Final[dict[str, Any]] = {
 }
 
 
-def instead(fault: Fault, *, of_accounts: bool) -> ApiReply:
-    """The answer of a fault that does not let the work be done."""
+def replacement(fault: Fault, *, of_accounts: bool) -> ApiReply:
+    """Return the reply of a fault that replaces the work."""
     match fault.kind:
         case "redirect":
             return ApiReply(status=302, code=None, headers={"Location": fault.location})
@@ -83,12 +83,12 @@ def instead(fault: Fault, *, of_accounts: bool) -> ApiReply:
             return _refusal(fault.status or 200, fault, fault.message or "Internal error", {})
 
 
-def spoil(fault: Fault, reply: ApiReply) -> ApiReply:
-    """What a fault makes of a finished answer (how it is sent is `exchange`'s)."""
+def alter(fault: Fault, reply: ApiReply) -> ApiReply:
+    """Change a finished reply as the fault requires. `http` changes how it is sent."""
     page = reply.page
     match fault.kind:
         case "status_done" | "status_html_done":
-            return instead(fault, of_accounts=False)
+            return replacement(fault, of_accounts=False)
         case "empty":
             return _with_body(reply, b"")
         case "no_content" if reply.status < 300:
@@ -106,7 +106,7 @@ def spoil(fault: Fault, reply: ApiReply) -> ApiReply:
         case "html":
             return ApiReply(code=None, body=_HTML, content_type=_HTML_TYPE)
         case "wrong_type":
-            return _with_body(reply, _of_wrong_type(fault, reply.content()))
+            return _with_body(reply, _with_wrong_type(fault, reply.content()))
         case "wrong_content_type":
             whole = _with_body(reply, reply.content())
             return msgspec.structs.replace(whole, content_type=fault.content_type)
@@ -127,11 +127,11 @@ def spoil(fault: Fault, reply: ApiReply) -> ApiReply:
     return reply
 
 
-def shifted(fault: Fault, page: ReplyPage, before: ReplyPage) -> None:
-    """What a list is when ``rows`` records were put before the page that was read last.
+def shift_rows(fault: Fault, page: ReplyPage, before: ReplyPage) -> None:
+    """Change a page as if ``rows`` records were inserted after the previous page was read.
 
-    Every row after that moves down: a page begins with rows of the one before it and ends that
-    much earlier; the last one keeps its own, for nothing follows it.
+    Every later row moves down. The page begins with the last rows of the previous page and loses as
+    many at its end. The last page keeps its end.
     """
     moved = before.rows[-fault.rows :]
     kept = page.rows[: -fault.rows] if page.context.get("has_more_page") else page.rows
@@ -158,18 +158,18 @@ def _retry_after(fault: Fault) -> dict[str, str]:
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:
-    """The answer's JSON object, or None for a document."""
+    """Return the reply's JSON object, or None for a document."""
     try:
         return _EXACT.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _of_wrong_type(fault: Fault, body: bytes) -> bytes:
+def _with_wrong_type(fault: Fault, body: bytes) -> bytes:
     envelope = _envelope(body)
     if envelope is None or fault.field == "*":
         return ENCODER.encode(fault.value)
-    names = [fault.field] if fault.field else [name for name in envelope if name not in _BESIDE]
+    names = [fault.field] if fault.field else [name for name in envelope if name not in _ENVELOPE]
     return ENCODER.encode(envelope | dict.fromkeys(names, fault.value))
 
 

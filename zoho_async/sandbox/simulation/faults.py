@@ -1,12 +1,13 @@
-"""Faults on request: what goes wrong, for which calls, how often.
+"""Rules for what goes wrong, for which requests, and how often.
 
-A rule watches the requests that its method and path match. It lets ``after`` of them pass, spoils
-the next ``times`` (None: all that follow) with its ``probability``, and is done, at the latest
-``lasts`` seconds after the first that it watched. The first rule that wants a request has it.
+Model
+    A rule applies to requests whose method and path match. It lets ``after`` of them pass, then
+    affects the next ``times`` (None: all that follow), each with ``probability``. It ends
+    ``lasts`` seconds after its first match. The first rule that affects a request is the only one.
 
-What matters most is *when* a fault acts, because that decides what a client may do about it:
-before the request counts, instead of the work (it certainly did not happen), or after it (it
-happened, and nobody can tell): `FAULTS` says it for each. How they spoil answers is in `spoiling`.
+A fault acts at one of three moments, which decides what a client may conclude: before the request
+counts, instead of the work (it did not happen), or after the work (it happened, but the client
+cannot know). `FAULTS` has the moment of each kind. `fault_effects` changes the replies.
 """
 
 from __future__ import annotations
@@ -67,71 +68,92 @@ _ACCOUNTS: Final = ("/oauth/", "/self-client")
 When: TypeAlias = Literal["before", "instead", "after"]
 
 
-class About(msgspec.Struct, frozen=True):
-    """What a kind of fault does, and when it acts."""
+class FaultInfo(msgspec.Struct, frozen=True):
+    """When a kind of fault acts, and its effect."""
 
     when: When
-    does: str
+    effect: str
 
 
-FAULTS: Final[dict[FaultKind, About]] = {
-    "drop_unread": About("before", "the connection closes before the request counts"),
-    "drop_undone": About("instead", "the connection closes, nothing was done"),
-    "drop": About("after", "the connection closes without an answer"),
-    "reset_undone": About("instead", "the connection is reset, nothing was done"),
-    "reset": About("after", "the connection is reset without an answer"),
-    "broken_body": About("after", "half of the body comes, then the connection closes"),
-    "silent": About("after", "no answer for `seconds`, then the connection closes"),
-    "slow": About("after", "the body takes `seconds` to arrive"),
-    "endless": About("after", "the body never ends"),
-    "status": About(
+FAULTS: Final[dict[FaultKind, FaultInfo]] = {
+    "drop_unread": FaultInfo("before", "the connection closes before the request counts"),
+    "drop_undone": FaultInfo("instead", "the connection closes, no work was done"),
+    "drop": FaultInfo("after", "the connection closes without a reply"),
+    "reset_undone": FaultInfo("instead", "the connection is reset, no work was done"),
+    "reset": FaultInfo("after", "the connection is reset without a reply"),
+    "broken_body": FaultInfo("after", "half of the body arrives, then the connection closes"),
+    "silent": FaultInfo("after", "no reply for `seconds`, then the connection closes"),
+    "slow": FaultInfo("after", "the body takes `seconds` to arrive"),
+    "endless": FaultInfo("after", "the body never ends"),
+    "status": FaultInfo(
         "instead", "HTTP `status` (500) with code 1000 in JSON and, if set, `retry_after`"
     ),
-    "status_html": About("instead", "HTTP `status` (502) with a page of HTML"),
-    "status_done": About("after", "as `status`, after the work"),
-    "status_html_done": About("after", "as `status_html`, after the work"),
-    "code": About("instead", "HTTP `status` (200) with Zoho's `code` and `message`"),
-    "refuse": About("instead", "HTTP `status` (429) with `code` and, where set, `retry_after`"),
-    "redirect": About("instead", "HTTP 302 to `location`"),
-    "empty": About("after", "HTTP 200 without a body"),
-    "cut": About("after", "HTTP 200 with the first half of the body"),
-    "html": About("after", "HTTP 200 with a page of HTML"),
-    "wrong_type": About("after", "what the answer holds is `value` (`field` `*`: all of it is)"),
-    "wrong_content_type": About("after", "the right body as `content_type` (text/plain)"),
-    "bad_gzip": About("after", "a body that claims to be gzip and is not"),
-    "cut_gzip": About("after", "two thirds of the body, in gzip, which ends there"),
-    "byte_order_mark": About("after", "the right body after a byte order mark"),
-    "no_content": About("after", "HTTP 204 without a body"),
-    "stray": About("after", "the right answer, and then one that was not asked for"),
-    "odd": About("after", "`field` holds `value` in every row or record of the answer"),
-    "last_page": About("after", "`has_more_page` is false"),
-    "always_more": About("after", "`has_more_page` is true"),
-    "repeat_rows": About("after", "the page's first `rows` rows come again at its end"),
-    "shifted_rows": About("after", "the page begins with the last `rows` rows of the one before"),
-    "dead_token": About("instead", "the access token ends before its time (401, code 57)"),
-    "unknown_token": About("instead", "the access token is not known (401, code 14)"),
-    "revoked_grant": About("instead", "the refresh token and its access tokens are revoked"),
-    "wrong_region": About("instead", "as another data center: HTML, or `invalid_client`"),
-    "denied_grant": About("instead", "HTTP 200 with the error `message` (invalid_code)"),
-    "throttled_grant": About("instead", "HTTP 400 Access Denied: too many tokens asked for"),
+    "status_html": FaultInfo("instead", "HTTP `status` (502) with an HTML page"),
+    "status_done": FaultInfo("after", "as `status`, after the work"),
+    "status_html_done": FaultInfo("after", "as `status_html`, after the work"),
+    "code": FaultInfo("instead", "HTTP `status` (200) with Zoho's `code` and `message`"),
+    "refuse": FaultInfo("instead", "HTTP `status` (429) with `code` and, if set, `retry_after`"),
+    "redirect": FaultInfo("instead", "HTTP 302 to `location`"),
+    "empty": FaultInfo("after", "HTTP 200 without a body"),
+    "cut": FaultInfo("after", "HTTP 200 with the first half of the body"),
+    "html": FaultInfo("after", "HTTP 200 with an HTML page"),
+    "wrong_type": FaultInfo(
+        "after", "the reply's content is `value` (`field` `*`: the whole reply)"
+    ),
+    "wrong_content_type": FaultInfo("after", "the correct body as `content_type` (text/plain)"),
+    "bad_gzip": FaultInfo("after", "a body that is declared as gzip but is not"),
+    "cut_gzip": FaultInfo("after", "the first two thirds of the body in gzip"),
+    "byte_order_mark": FaultInfo("after", "the correct body after a byte order mark"),
+    "no_content": FaultInfo("after", "HTTP 204 without a body"),
+    "stray": FaultInfo("after", "the correct reply, then a second reply without a request"),
+    "odd": FaultInfo("after", "`field` is `value` in every row or record of the reply"),
+    "last_page": FaultInfo("after", "`has_more_page` is false"),
+    "always_more": FaultInfo("after", "`has_more_page` is true"),
+    "repeat_rows": FaultInfo("after", "the first `rows` rows of the page repeat at its end"),
+    "shifted_rows": FaultInfo(
+        "after", "the page begins with the last `rows` rows of the previous one"
+    ),
+    "dead_token": FaultInfo("instead", "the access token ends early (401, code 57)"),
+    "unknown_token": FaultInfo("instead", "the access token is unknown (401, code 14)"),
+    "revoked_grant": FaultInfo("instead", "the refresh token and its access tokens are revoked"),
+    "wrong_region": FaultInfo("instead", "reply of another data center: HTML, or `invalid_client`"),
+    "denied_grant": FaultInfo("instead", "HTTP 200 with the error `message` (invalid_code)"),
+    "throttled_grant": FaultInfo("instead", "HTTP 400 Access Denied: too many token requests"),
 }
 
-#: Faults that answer (or hang up) instead of doing the work.
+#: Kinds that reply or close the connection instead of doing the work.
 INSTEAD: Final[frozenset[str]] = frozenset(
     kind for kind, about in FAULTS.items() if about.when == "instead"
 )
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One rule. ``path`` is a glob over the path below the host, ``method`` a method or ``*``.
+    """A rule for what goes wrong. Raises `ValueError` for an unknown kind.
 
-    The path ``*`` is all of the API; the accounts server is spoilt where it is named, by
-    ``/oauth/*``.
+    `FAULTS` says which fields each ``kind`` uses.
 
-    `FAULTS` says what each ``kind`` does with the other fields; ``seconds``, ``lasts`` and
-    ``retry_after`` are in seconds.  ``status`` 0 and ``message`` "" are the kind's own. ``seen``
-    and ``hits`` count the requests that matched and those that were spoilt. Raises `ValueError` for
-    a kind that there is not.
+    Attributes:
+        kind: what goes wrong.
+        path: glob for the URL's path. ``*`` matches the API only; ``/oauth/*`` matches the
+            accounts server.
+        method: HTTP method, or ``*``.
+        after: matching requests that pass first.
+        times: requests to affect after those; None affects all.
+        probability: chance that a request is affected.
+        lasts: seconds from the first match until the rule ends; None: it does not end.
+        status: HTTP status; 0 is the kind's default.
+        code: Zoho's code in the reply.
+        message: Zoho's message in the reply; "" is the kind's default.
+        retry_after: seconds in the ``Retry-After`` header; None sends no header.
+        location: target of a redirect.
+        rows: number of rows that repeat or move.
+        seconds: duration of a delay.
+        field: name of the field to change.
+        value: value to put there.
+        content_type: content type to send.
+        seen: requests that matched.
+        hits: requests that were affected.
+        began: time of the first match, by the sandbox's clock.
     """
 
     kind: FaultKind
@@ -153,15 +175,14 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     content_type: str = "text/plain"
     seen: int = 0
     hits: int = 0
-    #: When the first request matched, by the sandbox's clock.
     began: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in FAULTS:
-            raise ValueError(f"kind {self.kind!r} is none of {', '.join(FAULTS)}")
+            raise ValueError(f"kind must be one of {', '.join(FAULTS)}, got {self.kind!r}")
 
     def wants(self, method: str, path: str, now: float, chance: random.Random) -> bool:
-        """Whether this request is one to spoil; counts it."""
+        """Return whether the rule affects this request, and count it."""
         if self.method not in ("*", method) or not fnmatch.fnmatchcase(path, self.path):
             return False
         if self.path == "*" and path.startswith(_ACCOUNTS):
@@ -177,19 +198,19 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return True
 
     def known_code(self) -> int | None:
-        """``code`` as a number, for the books; it goes out as it was given."""
+        """Return ``code`` as a number for `Arrival.code`, or None if it is a word."""
         return int(self.code) if str(self.code).isdecimal() else None
 
 
 class Faults:
-    """The rules in force, and the seeded chance they share."""
+    """The active rules, and the seeded random source that they share."""
 
     def __init__(self, rules: list[Fault], seed: int) -> None:
         self.rules = rules
         self._chance = random.Random(seed)
 
     def pick(self, method: str, path: str, now: float) -> Fault | None:
-        """The rule that spoils this request, or None. Call once a request."""
+        """Return the rule that affects this request, or None. Call once per request."""
         for rule in self.rules:
             if rule.wants(method, path, now, self._chance):
                 return rule
@@ -197,28 +218,28 @@ class Faults:
 
 
 def read_rules(toml: str) -> list[Fault]:
-    """The rules of a TOML text: ``[[fault]]`` tables with the fields of `Fault`.
+    """Parse ``[[fault]]`` tables with the fields of `Fault`. ``times = "always"`` means None.
 
-    ``times = "always"`` stands for None. Raises `ConfigurationError` with what is wrong.
+    Raises `ConfigurationError` if the text is not valid TOML or a rule is wrong.
     """
     import tomllib
 
     try:
         tables = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"the faults are no TOML: {error}") from None
+        raise ConfigurationError(f"fault rules are not valid TOML: {error}") from None
     if set(tables) - {"fault"} or not isinstance(tables.get("fault", []), list):
-        raise ConfigurationError("faults are [[fault]] tables, and nothing else is read")
+        raise ConfigurationError("fault rules must be [[fault]] tables and nothing else")
     return [_rule(number, table) for number, table in enumerate(tables.get("fault", []), 1)]
 
 
 def _rule(number: int, found: Any) -> Fault:
     if not isinstance(found, dict):
-        raise ConfigurationError(f"fault {number} is no table")
-    table = cast(dict[str, Any], found)  # TOML's keys are texts
+        raise ConfigurationError(f"fault {number} must be a table, got {found!r}")
+    table = cast(dict[str, Any], found)  # TOML keys are strings
     if table.get("kind") not in get_args(FaultKind):
         raise ConfigurationError(
-            f"fault {number}: kind {table.get('kind')!r} is none of {', '.join(FAULTS)}"
+            f"fault {number}: kind must be one of {', '.join(FAULTS)}, got {table.get('kind')!r}"
         )
     if table.get("times") == "always":
         table["times"] = None
@@ -229,15 +250,15 @@ def _rule(number: int, found: Any) -> Fault:
         raise ConfigurationError(f"fault {number}: {error}") from None
 
 
-def told(rules: Sequence[Fault]) -> list[dict[str, Any]]:
-    """Rules as ``/__sandbox__/faults`` tells them: what is not as usual, and the counts."""
-    usual = msgspec.structs.asdict(Fault(kind="drop"))
-    said = ("kind", "path", "method", "times", "seen", "hits")
+def describe_rules(rules: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Return rules as ``/__sandbox__/faults`` shows them, without fields at their default."""
+    defaults = msgspec.structs.asdict(Fault(kind="drop"))
+    always = ("kind", "path", "method", "times", "seen", "hits")
     return [
         {
             name: value
             for name, value in msgspec.structs.asdict(rule).items()
-            if name != "began" and (name in said or value != usual[name])
+            if name != "began" and (name in always or value != defaults[name])
         }
         for rule in rules
     ]

@@ -1,8 +1,8 @@
-"""How long a request or a reply is on its way: a fixed time, an even spread, or a long tail.
+"""Delays of requests and replies: fixed, evenly distributed, or with a long tail.
 
-Measured services have a long tail: most answers take about the median, a few take many times that.
-A lognormal has that shape with two figures. A latency may differ by path: the first glob that
-matches wins, as ``{"*/invoices": LongTail(0.4), "*": 0.05}``.
+Measured services have a long tail: most replies take about the median, and a few take many times
+that. A lognormal distribution has that shape with two parameters. A latency may differ by path; the
+first glob that matches wins, as in ``{"*/invoices": LongTail(0.4), "*": 0.05}``.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from zoho_async.errors import ConfigurationError
 
 
 class LongTail(msgspec.Struct, frozen=True):
-    """A lognormal: half of the draws are below ``median`` seconds.
+    """A lognormal distribution with a ``median`` in seconds.
 
-    ``spread`` is the deviation of the logarithm: with 1.0 one draw in a hundred is above ten
-    medians, with 0.5 above three.
+    ``spread`` is the standard deviation of the logarithm. With 1.0, one draw in a hundred is above
+    ten medians; with 0.5, above three.
     """
 
     median: float
     spread: float = 1.0
 
     def draw(self, chance: random.Random) -> float:
-        """One time, in seconds."""
+        """Draw one delay, in seconds."""
         if self.median <= 0:
             return 0.0
         return chance.lognormvariate(math.log(self.median), self.spread)
 
 
-#: Seconds: always the same, evenly between two figures, or with a long tail.
+#: Seconds: a fixed delay, a range (evenly distributed), or a long tail.
 Lag: TypeAlias = float | tuple[float, float] | LongTail
-#: One for all paths, or by glob over the path below the host.
+#: One delay for all paths, or delays by glob of the path.
 Latency: TypeAlias = Lag | Mapping[str, Lag]
 
 
-def drawn(latency: Latency, path: str, chance: random.Random) -> float:
-    """The seconds for one request to ``path``; 0 where no glob matches."""
+def draw_seconds(latency: Latency, path: str, chance: random.Random) -> float:
+    """Draw the delay of a request to ``path``, in seconds; 0 if no glob matches."""
     if isinstance(latency, Mapping):
         for pattern, lag in latency.items():
             if fnmatch.fnmatchcase(path, pattern):
-                return _drawn(lag, chance)
+                return _draw(lag, chance)
         return 0.0
-    return _drawn(latency, chance)
+    return _draw(latency, chance)
 
 
-def _drawn(lag: Lag, chance: random.Random) -> float:
+def _draw(lag: Lag, chance: random.Random) -> float:
     if isinstance(lag, LongTail):
         return lag.draw(chance)
     if isinstance(lag, tuple):
@@ -60,7 +60,7 @@ def _drawn(lag: Lag, chance: random.Random) -> float:
 
 
 def parse_lag(text: str) -> Lag:
-    """``0.3``, ``0.1:0.5`` (evenly between), ``tail:0.3`` or ``tail:0.3:0.8`` (median, spread).
+    """Parse ``0.3``, ``0.1:0.5`` (a range) or ``tail:0.3:0.8`` (median and optional spread).
 
     Raises `ConfigurationError` for anything else.
     """
@@ -71,7 +71,8 @@ def parse_lag(text: str) -> Lag:
         numbers = []
     if len(numbers) not in (1, 2) or not all(0 <= number < math.inf for number in numbers):
         raise ConfigurationError(
-            f"a latency is seconds (0.3), a range (0.1:0.5) or a long tail (tail:0.3), got {text!r}"
+            f"latency must be seconds (0.3), a range (0.1:0.5) or a long tail (tail:0.3), "
+            f"got {text!r}"
         )
     if kind:
         return LongTail(*numbers)

@@ -1,13 +1,20 @@
-"""The judge of the limits: what Zoho counts, and what it answers when too much came.
+"""The rate limits as Zoho counts them, and the refusals of calls over them.
 
-The judge sees arrivals only. It keeps, for every organization (and for the account, for calls that
-name none), the times of what arrived in the last minute, the calls of the day, and those that are
-being answered now. It is deliberately naive: a list of times and comparisons. Nothing here is
-shared with the scheduler that it judges, so that one mistake cannot hide in both.
+Model
+    The limiter sees only arrivals. For each organization, and for the account if a call names no
+    organization, it keeps the times of the last minute's calls, the calls of the day, and the
+    concurrent calls. A call over the minute's limit is refused and starts a block. During the block
+    every call is refused, and each try makes the block longer.
 
-Whether Zoho's minute is rolling or fixed is not known, so both can be played. What is over the
-minute's limit is refused and starts a block; while it lasts everything is refused, and trying
-makes it longer. Refused calls count neither for the minute nor for the day.
+Invariant
+    Refused calls count neither for the minute nor for the day.
+
+Why it is simple
+    It is a list of times and comparisons. It shares no code with the scheduler that it checks, so
+    that one mistake cannot hide in both.
+
+Unknown
+    Whether Zoho's minute is rolling or fixed. Both are available.
 """
 
 from __future__ import annotations
@@ -24,13 +31,24 @@ Window: TypeAlias = Literal["rolling", "fixed"]
 
 
 class LimitRules(msgspec.Struct, kw_only=True):
-    """The limits that are played; lengths are in seconds.
+    """The limits. Durations are in seconds.
 
-    ``minute_code`` is 44 (blocks its organization) or 43 (blocks every organization of the
-    account). A try during a block moves its end ``block_growth`` blocks further, up to
-    ``longest_block`` from then. ``phase`` is how much of a fixed minute is over at the start,
-    ``day_left`` how long the first day lasts (None: a whole one). Raises `ConfigurationError` for a
-    minute or day without a length.
+    Raises `ConfigurationError` for a ``minute`` or ``day`` that is not above 0.
+
+    Attributes:
+        per_minute: calls per minute and organization.
+        minute: length of the minute.
+        window: whether the minute is rolling or fixed.
+        phase: how much of a fixed minute is over at the start.
+        per_day: calls per day and organization.
+        day: length of a day.
+        day_left: length of the first day; None is a whole day.
+        in_flight: concurrent calls per organization.
+        block: length of a block.
+        block_growth: how many blocks a try during a block adds to it.
+        longest_block: the most that a block can last from the last try.
+        minute_code: 44 blocks the organization, 43 blocks every organization of the account.
+        retry_after: whether refusals have a ``Retry-After`` header.
     """
 
     per_minute: int = 100
@@ -50,11 +68,13 @@ class LimitRules(msgspec.Struct, kw_only=True):
     def __post_init__(self) -> None:
         for name, length in (("minute", self.minute), ("day", self.day)):
             if not (math.isfinite(length) and length > 0):
-                raise ConfigurationError(f"{name} must be seconds above 0, got {length}")
+                raise ConfigurationError(
+                    f"{name} must be a number of seconds above 0, got {length}"
+                )
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """A refusal: its code, message and, where known, the seconds until it ends."""
+class LimitRefusal(msgspec.Struct, frozen=True):
+    """A refusal: its code, message and, if known, the seconds until the limit ends."""
 
     code: int
     message: str
@@ -62,7 +82,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class UsageCounter(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an organization's limits are used now; ``blocked_for`` is in seconds."""
+    """The current usage of an organization's limits. ``blocked_for`` is in seconds."""
 
     minute: int
     day: int
@@ -71,7 +91,7 @@ class UsageCounter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountUsage:
-    """What one organization (or the account itself) has used."""
+    """The calls of one organization, or of the account."""
 
     def __init__(self) -> None:
         self.times: deque[float] = deque()
@@ -79,16 +99,16 @@ class AccountUsage:
         self.fixed_count = 0
         self.day_number = 0
         self.day_count = 0
-        self.flying = 0
+        self.in_flight = 0
         self.blocked_until = float("-inf")
-        #: The most that ever was in flight, in one minute as played, and refused.
+        #: Highest concurrency, most calls in a minute, and refused calls.
         self.most_in_flight = 0
         self.most_in_minute = 0
         self.refused = 0
 
 
-class Judge:
-    """Counts arrivals and says which to refuse. ``started`` is when its first day began."""
+class RateLimiter:
+    """Counts calls and refuses those over the limits. The first day begins at ``started``."""
 
     def __init__(self, rules: LimitRules, started: float) -> None:
         self.rules = rules
@@ -102,35 +122,35 @@ class Judge:
             found = self.accounts[name] = AccountUsage()
         return found
 
-    def arrive(self, name: str, now: float) -> Verdict | None:
-        """Judge an arrival: None counts it and lets it in (call `leave` when it is answered)."""
+    def arrive(self, name: str, now: float) -> LimitRefusal | None:
+        """Count an arrival, or return its refusal. Call `leave` when a counted call is answered."""
         account = self.account(name)
-        verdict = self._refusal(account, now)
-        if verdict is not None:
+        refused = self._refusal(account, now)
+        if refused is not None:
             account.refused += 1
-            return verdict
+            return refused
         account.times.append(now)
         account.fixed_count += 1
         account.day_count += 1
-        account.flying += 1
+        account.in_flight += 1
         used = len(account.times) if self.rules.window == "rolling" else account.fixed_count
         account.most_in_minute = max(account.most_in_minute, used)
-        account.most_in_flight = max(account.most_in_flight, account.flying)
+        account.most_in_flight = max(account.most_in_flight, account.in_flight)
         return None
 
     def leave(self, name: str) -> None:
-        """The call that was let in has its answer."""
-        self.account(name).flying -= 1
+        """Record that an accepted call has its reply."""
+        self.account(name).in_flight -= 1
 
     def quota(self, name: str, now: float) -> tuple[int, int, float]:
-        """The day's limit, what remains of it, and the seconds until the next day."""
+        """Return the daily limit, the calls left, and the seconds until the next day."""
         account = self.account(name)
         self._turn_day(account, now)
         remaining = max(0, self.rules.per_day - account.day_count)
         return self.rules.per_day, remaining, self._day_end(account.day_number) - now
 
     def usage(self, name: str, now: float) -> UsageCounter:
-        """What is used of the limits at this moment."""
+        """Return the usage at this moment."""
         account = self.account(name)
         self._turn_minute(account, now)
         self._turn_day(account, now)
@@ -139,11 +159,11 @@ class Judge:
         return UsageCounter(
             minute=len(account.times) if rolling else account.fixed_count,
             day=account.day_count,
-            in_flight=account.flying,
+            in_flight=account.in_flight,
             blocked_for=max(0.0, until - now),
         )
 
-    def _refusal(self, account: AccountUsage, now: float) -> Verdict | None:
+    def _refusal(self, account: AccountUsage, now: float) -> LimitRefusal | None:
         rules = self.rules
         blocked_until = max(account.blocked_until, self.everyone_blocked_until)
         if now < blocked_until:
@@ -156,12 +176,12 @@ class Judge:
             return self._block(account, now + rules.block, now)
         if account.day_count >= rules.per_day:
             text = f"You have exceeded the maximum call rate limit of {rules.per_day:,} for a day."
-            return Verdict(45, text)
-        if account.flying >= rules.in_flight:
-            return Verdict(1070, "You have exceeded the maximum number of concurrent calls.")
+            return LimitRefusal(45, text)
+        if account.in_flight >= rules.in_flight:
+            return LimitRefusal(1070, "You have exceeded the maximum number of concurrent calls.")
         return None
 
-    def _block(self, account: AccountUsage, until: float, now: float) -> Verdict:
+    def _block(self, account: AccountUsage, until: float, now: float) -> LimitRefusal:
         if self.rules.minute_code == 43:
             self.everyone_blocked_until = until
             text = "You have been blocked for some time, as too many calls came within a minute."
@@ -169,7 +189,7 @@ class Judge:
             account.blocked_until = until
             text = "The maximum number of calls per minute for this organization was exceeded."
         wait = until - now if self.rules.retry_after else None
-        return Verdict(self.rules.minute_code, text, wait)
+        return LimitRefusal(self.rules.minute_code, text, wait)
 
     def _turn_minute(self, account: AccountUsage, now: float) -> None:
         while account.times and account.times[0] <= now - self.rules.minute:
