@@ -123,7 +123,7 @@ def _outcomes(ask: Ask, home: Home, collection: Collection, rows: list[Record]) 
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)
         states = [collection.state(index) for index in indexes if index is not None]
-        told = [resource.tell(holder.fields, state) for state in states]
+        told = [resource.render(holder.fields, state) for state in states]
         return success(message, {holder.name: told}, status=status_of(ask))
     sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {

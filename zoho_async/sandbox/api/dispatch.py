@@ -123,7 +123,7 @@ def _several(ask: Ask) -> ApiReply | None:
         collection = ask.store.at(known[0], ())
         form = Described(ask.homes.at(facts.path) or known[0], ask.homes, ())
         found = (collection.find(each) for each in ids)
-        rows = [form.tell(facts.reply, collection.whole(i)) for i in found if i is not None]
+        rows = [form.render(facts.reply, collection.whole(i)) for i in found if i is not None]
         return success("success", {facts.key: rows})
     return None
 

@@ -1,4 +1,4 @@
-"""Lists that show the records of another home in a form of their own."""
+"""Lists that show the records of another collection in a different form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class View:
-    """The records of another home, as a list with a form of its own shows them."""
+    """A list that shows the records of another collection in another form."""
 
     def __init__(self, shown: Collection, facts: OperationFacts, resource: Described) -> None:
         self.world: Final = shown.world
@@ -37,7 +37,7 @@ class View:
         return self._shown.indexes()
 
     def row(self, index: int) -> Record:
-        return self.resource.tell(self._facts.reply, self._shown.whole(index))
+        return self.resource.render(self._facts.reply, self._shown.whole(index))
 
     def encoded_row(self, index: int) -> bytes:
         return ENCODER.encode(self.row(index))

@@ -1,4 +1,4 @@
-"""Items: goods and services with prices, some of them too exact for a binary float."""
+"""Items: goods and services. Some prices are too exact for a binary float."""
 
 from __future__ import annotations
 

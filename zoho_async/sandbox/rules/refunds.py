@@ -1,6 +1,6 @@
-"""Refunds of credits and payments: no more than is left, and given back when they go.
+"""Refunds of credits and payments, limited to the amount left.
 
-Refunds that the seed put there moved no money: they may be changed and removed freely.
+Seeded refunds moved no money, so they can be changed and removed freely.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _refund_of(ask: Ask) -> tuple[Kind, End] | None:
 
 
 def check(ask: Ask, collection: Collection, fields: Mapping[str, Any], index: int | None) -> None:
-    """Refuse a refund of more than is left. Raises `ApiRefusal`."""
+    """Refuse a refund of more than the amount left. Raises `ApiRefusal`."""
     document = _refund_of(ask)
     if document is None or "amount" not in fields:
         return
@@ -36,11 +36,11 @@ def check(ask: Ask, collection: Collection, fields: Mapping[str, Any], index: in
     amount = exact(fields.get("amount"))
     left = ApplicationLedger(ask.store, ask.facts.product).left(document[1])
     if amount <= 0 or amount - before > left:
-        raise ApiRefusal(400, 4, "Invalid value passed for amount: more than is left")
+        raise ApiRefusal(400, 4, "Invalid value passed for amount: more than the amount left")
 
 
 def written(ask: Ask, found: Found, before: Decimal) -> None:
-    """Take off the source what a refund gives back; it gave back ``before`` until now."""
+    """Subtract a refund from its source; ``before`` is the refund's earlier amount."""
     document = _refund_of(ask)
     if document is None or not _is_made(found.collection, found.index):
         return
@@ -51,13 +51,13 @@ def written(ask: Ask, found: Found, before: Decimal) -> None:
 
 
 def _is_made(collection: Collection, index: int) -> bool:
-    """Whether a caller made a record, and not the seed."""
+    """Whether a caller created the record."""
     resource = collection.resource
     return index >= collection.world.size(resource.name, resource.default_rows)
 
 
 def removed(store: Store, found: Found, state: Mapping[str, Any]) -> None:
-    """Give the source of a refund back what the refund took off."""
+    """Return the amount of a removed refund to its source."""
     path, above = found.home.path, getattr(found.collection.resource, "parents", {})
     kind = KINDS.get(path[0]) if path[1:] == ("{}", "refunds") else None
     if kind is not None and above and _is_made(found.collection, found.index):
