@@ -72,7 +72,7 @@ def test_a_change_filter_is_a_parameter_that_is_not_ignored() -> None:
         if each.changes:
             assert each.changes in {parameter.name for parameter in each.query}
             assert not {"*", each.changes} & set(each.ignored)
-            assert "selects what changed since a moment" in docstring(each.name)
+            assert "returns only records changed since then" in docstring(each.name)
 
 
 def test_the_filter_of_journals_finds_no_changes() -> None:
@@ -213,7 +213,7 @@ def test_lists_that_come_at_once_are_not_paged() -> None:
     assert {"books.items.list_details", "inventory.items.list_details"} < at_once
     others = {name.rpartition(".")[2] for name in at_once}
     assert others == {"list", "list_details", "list_for_user", "list_templates"}
-    assert all("All rows come in one reply." in docstring(name) for name in at_once)
+    assert all("One reply holds all rows." in docstring(name) for name in at_once)
 
 
 def test_every_list_says_the_same_as_its_operation() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from zoho_async.codegen import check, coverage, generate, model, spec
+from zoho_async.codegen import check, generate, model, spec
 from zoho_async.codegen.__main__ import main
 from zoho_async.codegen.model import Model, ModelError
 from zoho_async.codegen.overrides import Overrides
@@ -91,7 +91,7 @@ def test_a_changed_and_a_foreign_file_are_named(built: list[Model], tmp_path: Pa
     (tmp_path / "books" / "own.py").write_text("by hand", encoding="utf-8")
     assert generate.differences(files, tmp_path) == [
         "books/items.py",
-        "books/own.py (nothing generates it)",
+        "books/own.py (not generated)",
     ]
 
 
@@ -482,8 +482,8 @@ def test_the_other_path_of_a_page_is_recorded(built: list[Model]) -> None:
 
 
 def test_the_readme_counts_what_is_generated(built: list[Model]) -> None:
-    text = coverage.README.read_text(encoding="utf-8")
-    assert text == coverage.readme(text, built)
+    text = generate.README.read_text(encoding="utf-8")
+    assert text == generate.readme(text, built)
     assert "| Books v3 | 838 |" in text
 
 
