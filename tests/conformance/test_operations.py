@@ -1,4 +1,4 @@
-"""Every operation that is described, carried out over loopback and judged by its description."""
+"""Every described operation is called over loopback and checked against its description."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoho_async import Credentials, Session
 _FILES = files()
 
 pytestmark = pytest.mark.skipif(
-    not _FILES, reason="Zoho's descriptions are not beside this clone (../shared/reference)"
+    not _FILES, reason="Zoho's descriptions do not exist in ../shared/reference"
 )
 
 
@@ -32,7 +32,7 @@ async def test_every_operation_is_as_described(
     described = operations(product, stem)
     known = by_call(product)
     if not any(each.call in known for each in described):
-        pytest.skip(f"no function of {product} stands for {stem} yet")
+        pytest.skip(f"{product} has no function for {stem} yet")
     tally = Tally()
     async with Server() as server, session(credentials, server) as zoho:
         for each in described:
@@ -43,7 +43,7 @@ async def test_every_operation_is_as_described(
 async def _proofs(
     described: Described, candidates: tuple[Function, ...], zoho: Session, server: Server
 ) -> list[Proof]:
-    """The proofs of the functions of one module: the one that is most as described."""
+    """The proof of the function in a module that fits the description best."""
     others = frozenset(
         word
         for product, stem in _FILES

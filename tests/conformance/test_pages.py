@@ -1,6 +1,6 @@
-"""The documentation pages' own examples: sent and answered as they stand, and decoded without loss.
+"""The examples of the documentation pages are sent, answered and decoded without loss.
 
-They are what the pages show, integer ids, blanks and percentages as text included.
+They are used unchanged, with integer ids, blanks and percentages as text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from zoho_async import Credentials
 
 pytestmark = pytest.mark.skipif(
     not INVOICE.exists() or not BILLING.exists(),
-    reason="Zoho's documentation pages are not beside this clone (../shared/reference)",
+    reason="Zoho's documentation pages do not exist in ../shared/reference",
 )
 
 #: The resources of Invoice that no page describes, by their files in Books.
@@ -45,13 +45,13 @@ _BEHIND = {
     "time-entries",
     "users",
 }
-#: Where Books describes them today, if that is another file.
+#: The current Books file of some of them, if it has another name.
 _IN_BOOKS = {"tasks": ("projects",)}
 _PAGES = {"invoice": invoice_page, "billing": billing_page}
 
 
 def resources() -> list[tuple[str, str]]:
-    """Each page's operations by the first name in their paths."""
+    """The operations of each page by the first word of their paths."""
     if not INVOICE.exists() or not BILLING.exists():
         return [("invoice", ""), ("billing", "")]
     found = {(product, _resource(each)) for product, page in _PAGES.items() for each in page()}
@@ -85,7 +85,7 @@ async def test_what_a_page_shows_is_sent_and_decoded(
 
 
 def behind() -> list[str]:
-    """The files of Books whose operations the Invoice page is cut off before."""
+    """The Books files of operations after the end of the Invoice page."""
     names = {each.file for each in surface()} if SURFACE.exists() else set()
     return sorted(names & _BEHIND)
 
@@ -116,7 +116,7 @@ def test_no_function_of_invoice_calls_what_no_material_names() -> None:
 
 
 def _described(shared: Shared) -> Described:
-    """What Books says of an operation, with the parameters that Invoice shares."""
+    """The Books description of an operation, with the parameters that Invoice shares."""
     for file in (shared.file, *_IN_BOOKS.get(shared.file, ())):
         for each in operations("books", file):
             if each.call == shared.call:
@@ -133,7 +133,7 @@ def _described(shared: Shared) -> Described:
 
 
 def _names(function: Function) -> set[str]:
-    """Zoho's names of everything that a function takes; "" where it takes anything."""
+    """Zoho's names of all parameters of a function; "" if it takes any."""
     names: set[str] = set()
     for name, place in function.places.items():
         names.add(place.name)

@@ -1,4 +1,4 @@
-"""The proof itself: it passes what is as described, and says of anything else what is wrong."""
+"""The proof accepts what matches the description and reports every other case."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ LIST: ListOperation[Bill] = ListOperation(
 
 
 class OnePage(Pager[Bill]):
-    """A pager that forgets the other pages."""
+    """A pager that loses the other pages."""
 
     def __aiter__(self) -> Any:
         return self._first()
@@ -227,7 +227,7 @@ class OnePage(Pager[Bill]):
 
 
 class Twice(Pager[Bill]):
-    """A pager that begins anew."""
+    """A pager that starts again at the first page."""
 
     def __aiter__(self) -> Any:
         return self._again()

@@ -1,4 +1,4 @@
-"""What lists can do beyond their pages, as the notes on Zoho's behaviour have it."""
+"""Features of lists apart from paging."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def test_purchase_orders_have_no_steady_order(product: str) -> None:
 # -- totals and sizes of pages ------------------------------------------------------------------
 
 
-#: Lists with pages that Zoho's documents do not call lists: searches, reports and settings. Nobody
-#: has been seen to count these.
+#: Paged lists that Zoho does not document as lists: searches, reports and settings. Whether they
+#: can be counted has not been observed.
 UNCOUNTED = {
     "books.fixed_assets.list_types",
     "books.reporting_tags.list",

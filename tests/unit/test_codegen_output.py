@@ -1,4 +1,4 @@
-"""What stands in the tree is what the generator makes, complete, and fit to be used."""
+"""The generated files match the generator, are complete, and work."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def structs() -> list[type[msgspec.Struct]]:
     ]
 
 
-# -- what stands in the tree ------------------------------------------------------------------
+# -- the generated files ----------------------------------------------------------------------
 
 
 def test_the_tree_holds_what_the_generator_makes(built: list[Model]) -> None:
@@ -237,7 +237,7 @@ def test_money_is_exact_and_never_a_float() -> None:
 
 
 class Wire:
-    """Takes the place of a session and keeps what the functions hand over."""
+    """Takes the place of a session and stores what the functions pass to it."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Operation[Any] | ListOperation[Any], dict[str, Any]]] = []
@@ -263,7 +263,7 @@ def argument(name: str, annotation: object) -> object:
 async def handed_over(
     monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any]
 ) -> tuple[Operation[Any] | ListOperation[Any], dict[str, Any]]:
-    """What a function gives to the session when every argument is given."""
+    """The arguments that a function passes to the session if every argument is given."""
     wire = Wire()
 
     def remember(
@@ -405,7 +405,7 @@ def test_an_answer_that_only_the_second_file_describes_is_taken_from_there(books
         assert function.key == "contact_person"
 
 
-# -- facts beside the operations --------------------------------------------------------------
+# -- other facts of operations ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("product", generate.PRODUCTS)

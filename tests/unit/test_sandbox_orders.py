@@ -1,4 +1,4 @@
-"""What orders, projects and charges refuse, with which codes, and what they make of each other."""
+"""Refusals of orders, projects and charges with their codes, and the documents they create."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def customer(api: Api) -> str:
 
 
 def order(api: Api, word: str, key: str, **fields: Any) -> dict[str, Any]:
-    """An estimate or order of one line: 10 each, five of them."""
+    """An estimate or order of one line: quantity 5, rate 10."""
     item = api.call("POST", "/items", {"name": f"Bolt {word}", "rate": 1})["item"]["item_id"]
     line = {"item_id": item, "name": "x", "rate": 10, "purchase_rate": 10, "quantity": 5}
     party = customer(api)

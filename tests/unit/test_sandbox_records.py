@@ -1,4 +1,4 @@
-"""What the seed makes holds together, and nothing that is sent can break the store."""
+"""Seeded records are consistent, and no input can corrupt the store."""
 
 from __future__ import annotations
 

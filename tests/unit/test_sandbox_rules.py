@@ -1,4 +1,4 @@
-"""What becomes of documents: totals, orders that are invoiced, retainers, subscriptions."""
+"""Rules of documents: totals, invoiced orders, retainers, subscriptions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def customer(api: Api) -> str:
 
 
 def order(api: Api, word: str, key: str, *quantities: int) -> dict[str, Any]:
-    """An order of one item in several lines, 10 each."""
+    """An order of one item in several lines, at rate 10."""
     lines = [{"item_id": item(api), "name": "x", "rate": 10, "quantity": q} for q in quantities]
     body = {"customer_id": customer(api), "vendor_id": customer(api), "line_items": lines}
     body["date"] = "2026-01-01"

@@ -169,7 +169,7 @@ class Answers:
 def own_id(shape: StructShape, nouns: Sequence[str]) -> str:
     """The id field of a record (``invoice_id`` of an invoice), or "" if it has none.
 
-    If in doubt there is none, because rows with the wrong id would look like repeated rows.
+    If in doubt it has none, because rows with the wrong id would look like repeated rows.
     """
     fields = [name for name, member in shape.members.items() if member.kind in {"id", "text"}]
     wanted = [words.singular(words.snake(noun)).replace("_", "") for noun in nouns]

@@ -2,8 +2,8 @@
 
 Zoho sends no ``null``. An absent value is ``""``, even for numbers, dates and objects. Amounts
 have a decimal point, counts have none, ids are text. A record stores what a caller sent, and each
-reply renders it in the kinds of its own description. A number in the request is text in the reply
-if the reply describes it as text.
+reply renders it as that reply is described: a number in the request is text in the reply if the
+reply describes it as text.
 """
 
 from __future__ import annotations

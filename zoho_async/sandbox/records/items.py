@@ -14,7 +14,7 @@ from zoho_async.sandbox.records.resource import (
     settle_custom_fields,
 )
 
-_THINGS: Final = ("Desk", "Lamp", "Cable", "Bolt", "Sensor", "Café crème", "Audit hour", "Coat")
+_THINGS: Final = ("Chair", "Lamp", "Cable", "Bolt", "Sensor", "Café crème", "Audit hour", "Coat")
 _COLOURS: Final = ("red", "blue", "plain", '5" black', "grün")
 
 

@@ -41,7 +41,7 @@ class Conversion(msgspec.Struct, frozen=True):
 
     ``names`` are the fields with the parent's id. ``line`` names the parent's line in a line of the
     child, ``taken`` is the parent's figure for the quantity, and ``whole`` and ``part`` are its
-    statuses; "" if there is none. ``shown`` is the list of children in the parent.
+    statuses; "" without such a field. ``shown`` is the list of children in the parent.
     """
 
     parent: str
