@@ -10,8 +10,8 @@ from zoho_async.sandbox.api.context import ROWS, Ask, Found, missing, texts
 from zoho_async.sandbox.api.render import message_of, status_of, statuses, told_state
 from zoho_async.sandbox.api.verbs import changes
 from zoho_async.sandbox.api.writing import accepted
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record

@@ -23,10 +23,10 @@ from zoho_async.sandbox.api.files import UPLOADS, by_id, document, forgotten, wa
 from zoho_async.sandbox.api.render import told_record
 from zoho_async.sandbox.api.router import route
 from zoho_async.sandbox.api.writing import accepted, create, update, upsert
+from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_object
-from zoho_async.sandbox.data.view import View
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, success

@@ -9,8 +9,8 @@ from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api.context import Ask, Found
 from zoho_async.sandbox.api.envelopes import key_of
 from zoho_async.sandbox.api.verbs import status_after
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.data.values import blank, render, render_fields
 from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record

@@ -15,8 +15,8 @@ from zoho_async import description
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api.context import Ask, Found, missing
 from zoho_async.sandbox.api.validation import missing_field
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.data.values import is_list, is_object, parse
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record

@@ -62,7 +62,7 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.rules.documents import kind_at
 
 if TYPE_CHECKING:
-    from zoho_async.sandbox.data.store import Collection
+    from zoho_async.sandbox.data.collection import Collection
 
 _COMMENTS: Final = "comments"
 

@@ -39,8 +39,9 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from zoho_async.sandbox.api.context import Found
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home, homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, lines_of, money, plain

@@ -28,8 +28,9 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.sandbox.api.context import Ask, Found
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply
 from zoho_async.sandbox.rules import (

@@ -27,8 +27,9 @@ import msgspec
 
 from zoho_async.sandbox.api.context import Ask, Found, missing, texts
 from zoho_async.sandbox.api.render import statuses
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home, homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules import orders, unbilled

@@ -45,8 +45,9 @@ from typing import Any, Final
 from zoho_async.sandbox.api.context import Found
 from zoho_async.sandbox.api.render import statuses
 from zoho_async.sandbox.api.verbs import status_after
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, money
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, today

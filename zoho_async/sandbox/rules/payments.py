@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from zoho_async.sandbox.data.store import Collection
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.applying import RETAINER, wanted

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from zoho_async.sandbox.api.context import Ask, Found
 from zoho_async.sandbox.api.render import told_record
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import statuses

@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from zoho_async.sandbox.api.context import Ask, Found
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.collection import Collection
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.documents import KINDS, Kind

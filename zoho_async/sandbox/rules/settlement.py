@@ -34,9 +34,10 @@ import msgspec
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.api.context import Found, missing
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.seed import day
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, money
