@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(("product", "stem"), _FILES)
-async def test_every_operation_is_as_described(
+async def test_every_operation_matches_its_description(
     product: str,
     stem: str,
     credentials: Credentials,
@@ -81,7 +81,7 @@ def test_every_module_can_be_imported(product: str) -> None:
 
 
 @pytest.mark.parametrize("product", products())
-def test_no_function_calls_what_is_in_no_description(product: str) -> None:
+def test_every_function_has_a_description(product: str) -> None:
     stems = [stem for of, stem in _FILES if of == product]
     if not stems or not functions(product):
         pytest.skip(f"{product} has no description in YAML: its pages are proven elsewhere")

@@ -63,7 +63,7 @@ def _resource(operation: PageOperation) -> str:
 
 
 @pytest.mark.parametrize(("product", "resource"), resources())
-async def test_what_a_page_shows_is_sent_and_decoded(
+async def test_examples_of_a_page_are_sent_and_decoded(
     product: str,
     resource: str,
     credentials: Credentials,
@@ -91,7 +91,7 @@ def behind() -> list[str]:
 
 
 @pytest.mark.parametrize("stem", behind())
-async def test_what_stands_behind_the_end_of_the_page_is_as_books_describes_it(
+async def test_operations_after_the_end_of_the_page_match_books(
     stem: str, credentials: Credentials, record_property: Callable[[str, object], None]
 ) -> None:
     if not functions("invoice"):
@@ -109,7 +109,7 @@ async def test_what_stands_behind_the_end_of_the_page_is_as_books_describes_it(
 
 
 @pytest.mark.skipif(not SURFACE.exists(), reason="the list of shared operations is not there")
-def test_no_function_of_invoice_calls_what_no_material_names() -> None:
+def test_every_function_of_invoice_is_documented() -> None:
     known = {each.call for each in surface()} | {each.described.call for each in invoice_page()}
     strangers = [each.name for each in functions("invoice") if each.key not in known]
     assert not strangers, ", ".join(strangers)

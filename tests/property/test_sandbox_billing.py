@@ -357,11 +357,11 @@ class Billing(Machine):
         return (of * percent / 100).quantize(Decimal("0.01")) or Decimal("0.01")
 
 
-def test_the_money_of_billing_is_kept() -> None:
+def test_amounts_of_billing_balance() -> None:
     prove(Billing, 100, 30)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
-def test_the_money_of_billing_is_kept_whatever_happens() -> None:
+def test_amounts_of_billing_balance_after_long_histories() -> None:
     prove(Billing, 300, 50)

@@ -200,9 +200,9 @@ class Subscriptions(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("orders", [SalesOrders, PurchaseOrders, InventoryOrders])
-def test_an_order_counts_what_its_children_took(orders: type[SalesOrders]) -> None:
+def test_an_order_counts_the_quantities_of_its_children(orders: type[SalesOrders]) -> None:
     run_state_machine_as_test(orders, settings=_SETTINGS)
 
 
-def test_a_subscription_is_billed_next_when_its_state_says_so() -> None:
+def test_the_next_billing_date_matches_the_subscription_status() -> None:
     run_state_machine_as_test(Subscriptions, settings=_SETTINGS)

@@ -107,7 +107,7 @@ def places() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("home", list(places()))
-async def test_what_is_made_is_there_until_it_is_removed(home: Home) -> None:
+async def test_a_created_record_exists_until_it_is_removed(home: Home) -> None:
     store = Store(SampleData(3, "10234695", SIZES))
     open_documents(store, home.product, party=1)
     place = Place(store, home)

@@ -254,7 +254,7 @@ def test_a_contact_and_the_paths_of_its_persons_agree_after_any_history(
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_every_seeded_contact_has_persons_and_one_that_is_primary(product: str) -> None:
+def test_every_seeded_contact_has_one_primary_person(product: str) -> None:
     there = Persons(product)
     for row in there.api.rows(f"/{there.contacts}", there.contacts):
         there.learn(row[there.id_name])
@@ -263,7 +263,7 @@ def test_every_seeded_contact_has_persons_and_one_that_is_primary(product: str) 
     there.check()
 
 
-def test_persons_are_there_again_when_the_file_is_opened_again(tmp_path: Path) -> None:
+def test_persons_survive_reopening_the_file(tmp_path: Path) -> None:
     def told(store: Store) -> list[Any]:
         contacts = store.collection("contacts")
         return [ENCODER.encode(contacts.detail(index)) for index in contacts.indexes()]
@@ -301,9 +301,7 @@ def _nests() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("home", "inner", "name"), list(_nests()))
-def test_a_list_inside_a_record_is_what_its_own_paths_tell(
-    home: Home, inner: Home, name: str
-) -> None:
+def test_a_nested_list_matches_its_collection(home: Home, inner: Home, name: str) -> None:
     store = Store(SampleData(3, "10234695", {"contacts": 4}))
     outer = store.at(home, ())
 

@@ -393,19 +393,19 @@ ORDERS = (Orders, PurchaseOrders, InventoryOrders, InventoryPurchaseOrders)
 
 
 @pytest.mark.parametrize("machine", ESTIMATES)
-def test_an_estimate_is_what_its_verbs_say_until_it_is_invoiced(machine: type[Machine]) -> None:
+def test_an_estimate_shows_its_last_verb_until_it_is_invoiced(machine: type[Machine]) -> None:
     prove(machine, 80)
 
 
 @pytest.mark.parametrize("machine", ORDERS)
-def test_an_order_shows_what_was_taken_and_else_where_it_stands(machine: type[Machine]) -> None:
+def test_an_order_shows_conversions_or_its_own_status(machine: type[Machine]) -> None:
     prove(machine, 80)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
 @pytest.mark.parametrize("machine", [*ESTIMATES, *ORDERS])
-def test_orders_are_what_their_verbs_and_children_say_whatever_happens(
+def test_order_statuses_are_right_after_long_histories(
     machine: type[Machine],
 ) -> None:
     prove(machine, 250, 40)

@@ -252,5 +252,7 @@ def test_a_retainer_is_paid_in_full_and_drawn_once(side: type[Retainers]) -> Non
 @pytest.mark.long
 @pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
 @pytest.mark.parametrize("side", SIDES)
-def test_a_retainer_is_paid_in_full_and_drawn_once_whatever_happens(side: type[Retainers]) -> None:
+def test_a_retainer_is_paid_in_full_and_drawn_once_after_long_histories(
+    side: type[Retainers],
+) -> None:
     prove(side, 250, 40)

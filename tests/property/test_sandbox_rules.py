@@ -290,5 +290,5 @@ class Inventory(Books):
 
 
 @pytest.mark.parametrize("side", [Books, Bills, Inventory])
-def test_the_sum_of_balances_is_kept_whatever_is_applied_and_taken_back(side: type[Books]) -> None:
+def test_the_sum_of_balances_is_invariant(side: type[Books]) -> None:
     prove(side, 40, 30)

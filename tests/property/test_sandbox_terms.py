@@ -28,7 +28,7 @@ ASKED: Final = {
 
 @_PLAIN
 @given(**ASKED)
-def test_a_term_has_today_in_it_and_lasts_an_interval(
+def test_a_term_contains_today_and_lasts_an_interval(
     days_ago: int, interval: int, unit: str, trial: int, cycles: int
 ) -> None:
     check(days_ago, interval, unit, trial, cycles)
@@ -38,7 +38,7 @@ def test_a_term_has_today_in_it_and_lasts_an_interval(
 @pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
 @_LONG
 @given(**ASKED)
-def test_a_term_has_today_in_it_and_lasts_an_interval_whatever_was_asked(
+def test_a_term_contains_today_for_arbitrary_plans(
     days_ago: int, interval: int, unit: str, trial: int, cycles: int
 ) -> None:
     check(days_ago, interval, unit, trial, cycles)
