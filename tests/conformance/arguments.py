@@ -1,7 +1,7 @@
-"""From a described value to what a function takes, by the function's own annotations.
+"""Make a function's arguments from described values, by the function's annotations.
 
-What comes back is the argument and the value that must then be on the wire. They are made from the
-same example, so that a field the function's input does not have is missed on the wire.
+Returns the argument and the value that must then be sent. Both are made from the same example, so a
+field that the function's input lacks is missing in the request and is found.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _STAND_INS: Final[dict[Any, tuple[Any, Json]]] = {
 
 
 class Arguments:
-    """Makes arguments, and notes what cannot be said with them."""
+    """Makes arguments and records the values that they cannot express."""
 
     def __init__(self, patches: Patches, problems: list[str], prose: Mapping[str, str]) -> None:
         self._patches: Final = patches
@@ -56,7 +56,7 @@ class Arguments:
         self._prose: Final = prose
 
     def of(self, annotation: Any, value: Json, where: str, named: str = "") -> Made:
-        """The argument for ``value``, and what must be sent for it."""
+        """The argument for ``value``, and the value that must be sent for it."""
         members = members_of(annotation)
         if isinstance(value, dict):
             for member in members:
@@ -71,7 +71,7 @@ class Arguments:
         return self._otherwise(members, value, where, named)
 
     def _sent(self, fitted: Any, value: Json) -> Json:
-        """What must be sent for an argument that ``value`` was turned into."""
+        """The value that must be sent for an argument made from ``value``."""
         if isinstance(fitted, dt.datetime):
             return f"{fitted:%Y-%m-%dT%H:%M:%S%z}"
         if isinstance(value, str) and isinstance(fitted, (Decimal, int)):
@@ -104,7 +104,7 @@ class Arguments:
         return [part.strip() for part in text_of(value).strip("[]").split(",")]
 
     def _otherwise(self, members: list[Any], value: Json, where: str, named: str) -> Made:
-        """What to send for an example that the annotation does not take as it stands."""
+        """A replacement for an example that the annotation does not accept."""
         kind = next((each for each in members if each in _STAND_INS), None)
         allowed = [each for each in members if get_origin(each) is Literal]
         if value is None or is_blank(value):
@@ -169,7 +169,7 @@ def _stand_in(kind: Any, allowed: list[Any], where: str) -> Made:
 
 
 def members_of(annotation: Any) -> list[Any]:
-    """The types that an annotation is a union of, without None and UNSET."""
+    """The members of a union annotation, without None and UNSET."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return members_of(get_args(annotation)[0])
@@ -186,7 +186,7 @@ def _element(members: list[Any]) -> Any:
 
 
 def _fitted(value: Json, annotation: Any) -> Any:
-    """``value`` as the annotation takes it without any doubt, or None."""
+    """``value`` in the type of the annotation if the conversion is unambiguous, else None."""
     if value is None:
         return None
     if annotation is Any or get_origin(annotation) in (Mapping, dict):
@@ -196,7 +196,7 @@ def _fitted(value: Json, annotation: Any) -> Any:
     except (msgspec.ValidationError, TypeError):
         return None
     if isinstance(fitted, dt.datetime) and fitted.tzinfo is None:
-        return None  # no moment without its offset
+        return None  # a time needs its offset
     return fitted
 
 

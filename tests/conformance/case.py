@@ -1,4 +1,4 @@
-"""One function held against one described operation: what every part of its proof works on."""
+"""One function and the described operation that it is checked against."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ORGANIZATION: Final = "10234695"
 
 
 class Case:
-    """``others`` are words of other descriptions of the same operation: for parameters and answers.
+    """The pair under test. ``others`` are other descriptions of the same operation.
 
-    ``problems`` and ``patches`` gather the differences: those that no patch explains, and the rest.
+    ``problems`` are the differences that no patch explains; ``patches`` are the others.
     """
 
     def __init__(self, described: Described, function: Function, others: frozenset[str]) -> None:
@@ -35,26 +35,26 @@ class Case:
 
     @property
     def accept(self) -> str:
-        """The media type that the function asks for."""
+        """The media type that the function requests."""
         operation = self.function.operation
         return JSON if isinstance(operation, ListOperation) else operation.accept
 
     @property
     def has_forms(self) -> bool:
-        """Whether the caller of the described operation chooses the form of its answer."""
+        """Whether callers of the described operation choose the form of its reply."""
         accept = self.parameter("accept")
         return accept is not None and "pdf" in f"{accept.text} {accept.example}"
 
     def goes_with_a_file(self, name: str) -> bool:
-        """Whether ``name`` is described as a field of the form or body that a file comes in."""
+        """Whether ``name`` is described as a field of a file upload's form or body."""
         forms = (self.properties(self.described.form), self.properties(self.described.body))
         return any(name in form and _FILES & form.keys() for form in forms)
 
     def parameter(self, name: str) -> Parameter | None:
-        """The described parameter of the query called ``name``."""
+        """The described query parameter called ``name``."""
         return self.described.placed("query").get(name)
 
     def properties(self, schema: Schema | None) -> Schema:
-        """What ``schema`` says of the properties of an object."""
+        """The described properties of an object."""
         properties: Schema = self.described.document.follow(schema).get("properties") or {}
         return properties

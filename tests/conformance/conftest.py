@@ -1,4 +1,4 @@
-"""The report: what was proven for each product, and with which patches."""
+"""The report of the run: what was proven for each product, and with which patches."""
 
 from __future__ import annotations
 

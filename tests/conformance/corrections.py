@@ -1,7 +1,7 @@
-"""The project's own corrections of the description, read as data.
+"""The project's corrections of the description, read as data.
 
-They are part of what is proven: a difference that they explain is no fault, and each is named in
-the report. Only the file is shared with the generator, not what reads it.
+A difference that a correction explains is not a fault, and the report names it. Only the file is
+shared with the generator, not the code that reads it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _tables() -> tuple[tuple[dict[str, Any], ...], dict[str, frozenset[str]]]:
 
 
 class Correction:
-    """What is corrected of one operation."""
+    """The corrections of one operation."""
 
     def __init__(self, described: Described) -> None:
         self._fixes = [
@@ -54,7 +54,7 @@ class Correction:
 
     @property
     def fixed(self) -> dict[str, str]:
-        """Parameters that a function or its twin always sends."""
+        """The parameters that a function or its twin always sends."""
         fixed: dict[str, str] = {}
         for fix in self._fixes:
             for each in (fix, *fix.get("twins", ())):
@@ -67,7 +67,7 @@ class Correction:
 
     @property
     def form(self) -> str:
-        """The field of a form in which the body goes as JSON, or ""."""
+        """The form field with the JSON body, or ""."""
         return next(iter(self._all("form")), "")
 
     @property
@@ -76,17 +76,17 @@ class Correction:
 
     @property
     def answer(self) -> bool:
-        """Whether the answer is another than the described one."""
+        """Whether a correction changes the described reply."""
         return any(self._all(key) for key in ("answer", "key", "record", "accept", "twins"))
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The scopes that are right."""
+        """The corrected scopes."""
         return frozenset(self._all("scope"))
 
     @property
     def keys(self) -> frozenset[str]:
-        """The envelope keys that the answer really has."""
+        """The corrected envelope keys."""
         return frozenset(self._all("key"))
 
     @property
@@ -95,12 +95,12 @@ class Correction:
 
 
 def corrected(struct: str, field: str) -> bool:
-    """Whether a field of a struct was added or given another type."""
+    """Whether a correction added a field of a struct or changed its type."""
     return field in _tables()[1].get(struct, frozenset())
 
 
 def _matches(of: str | list[str], product: str, name: str) -> bool:
-    """Whether a correction is for an operation, whatever its file is called."""
+    """Whether a correction applies to an operation, whatever its file is called."""
     for pattern in [of] if isinstance(of, str) else of:
         wanted, _, rest = pattern.partition(".")
         last = rest.rpartition(".")[2]

@@ -1,7 +1,7 @@
-"""The functions of a product, and where on the wire each of their parameters goes.
+"""The functions of a product, and the place in the request of each parameter.
 
-Neither is read from their text. A function is called with a mark for each parameter and a session
-that only looks where the marks turn up: in the path, the query, the headers, the body or a file.
+Neither is read from source text. A function is called with a marker per parameter and a session
+that looks for the markers in the path, the query, the headers, the body and the files.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ AnyOperation: TypeAlias = Operation[Any] | ListOperation[Any]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a parameter goes: ``where`` is path, query, header, body, form or file.
+    """The place of a parameter: ``where`` is path, query, header, body, form or file.
 
-    ``name`` is Zoho's name for it; the number of the id for a path, "" for a whole body.
+    ``name`` is Zoho's name for it, the number of a path id, or "" for a whole body.
     """
 
     where: str
@@ -34,9 +34,9 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True):
-    """A function with its operation, and where its parameters go.
+    """A function with its operation and the places of its parameters.
 
-    ``fixed`` is what it sends in the query or headers by itself.
+    ``fixed`` are the query parameters and headers that it always sends.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def struct(self) -> str:
-        """The name of what it answers."""
+        """The name of its result type."""
         kind: Any = (
             self.operation.row
             if isinstance(self.operation, ListOperation)
@@ -72,7 +72,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
 @functools.cache
 def functions(product: str) -> tuple[Function, ...]:
-    """Every function of a product that exists so far."""
+    """Every function of a product."""
     return tuple(
         each
         for name in modules(product)
@@ -83,7 +83,7 @@ def functions(product: str) -> tuple[Function, ...]:
 
 @functools.cache
 def broken(product: str) -> Mapping[str, str]:
-    """The modules of a product that cannot be imported, and why."""
+    """The modules of a product that cannot be imported, with the reason."""
     problems: dict[str, str] = {}
     for name in modules(product):
         try:
@@ -95,7 +95,7 @@ def broken(product: str) -> Mapping[str, str]:
 
 @functools.cache
 def by_call(product: str) -> Mapping[tuple[str, str], tuple[Function, ...]]:
-    """The functions by their method and nameless path."""
+    """The functions by method and path without names."""
     found: dict[tuple[str, str], tuple[Function, ...]] = {}
     for each in functions(product):
         found[each.key] = (*found.get(each.key, ()), each)
@@ -103,7 +103,7 @@ def by_call(product: str) -> Mapping[tuple[str, str], tuple[Function, ...]]:
 
 
 def modules(product: str) -> list[str]:
-    """The modules of a product's package, which may be missing as a whole."""
+    """The modules of a product's package, which may not exist."""
     try:
         package = importlib.import_module(f"zoho_async.{product}")
     except ModuleNotFoundError:
@@ -130,7 +130,7 @@ class _Mark:
 
 
 class _Sent(BaseException):
-    """What a function asked of its session; it ends the function."""
+    """The request that a function made; raising it ends the function."""
 
     def __init__(self, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
         self.positional: Final = positional
@@ -151,7 +151,7 @@ class _Watch:
 
 
 def bound(name: str, function: Callable[..., Any], parameters: list[str]) -> Function:
-    """``function``, with the places of its parameters."""
+    """``function`` with the places of its parameters."""
     own = [each for each in parameters if not each.startswith("extra_")]
     marks = {each: _Mark(each) for each in own}
     sent = _ask(function, marks)

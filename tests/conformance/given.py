@@ -1,4 +1,4 @@
-"""What a function is given, and what must be on the wire for it: both from the same examples."""
+"""The arguments of a function and the request that they must make, from the same examples."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Given:
 
     @property
     def path(self) -> str:
-        """The described path with the ids in it."""
+        """The described path with its ids filled in."""
         parts: list[str] = []
         number = 0
         for part in self._described.path.split("/"):
@@ -106,7 +106,7 @@ class Given:
             self._problems.extend(validator.query(parameter, text))
 
     def _undeclared(self, wire: str, placed: dict[str, Parameter]) -> Parameter:
-        """What is known of a parameter that the operation does not declare."""
+        """The description of a parameter that the operation does not declare."""
         base = [each for each in placed.values() if wire in each.text]
         if wire in self._case.correction.added:
             self._patches.use("correction: parameter added")
@@ -118,7 +118,7 @@ class Given:
         elif wire in self._case.others:
             self._patches.use("declared in another file")
         elif self._case.goes_with_a_file(wire):
-            self._patches.use("beside a file in the query")
+            self._patches.use("form field in the query")
         elif self._described.is_page:
             self._patches.use("filled in from Books")
         else:
@@ -141,7 +141,7 @@ class Given:
             self._problems.append(f"file {wire} is in no description")
 
     def _give_field(self, name: str, wire: str) -> None:
-        """A field of a multipart form, which must be described there."""
+        """Check a field of a multipart form against the description."""
         described = self._case.properties(self._described.form).get(wire)
         if described is None:
             self._problems.append(f"form field {wire} is in no description")
@@ -182,7 +182,7 @@ class Given:
                 self._problems.append("the body is not described")
         return {}
 
-    # -- what is sent by itself, and what is missing ---------------------------------------------
+    # -- fixed parameters and missing ones --------------------------------------------------------
 
     def _fix(self, name: str, value: str) -> None:
         is_header = name in self._described.placed("header")

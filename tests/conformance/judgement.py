@@ -1,4 +1,4 @@
-"""The server's side of a proof: the request is compared with what it must be, and answered."""
+"""The server's side of a proof: compare the request with the expected one and answer it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE: Final = b"%PDF-1.4 the content of a document"
 
 
 class Judgement:
-    """Judges one request and answers it; ``reply`` is what was answered as JSON."""
+    """Judges one request and answers it. ``reply`` is the answer as JSON."""
 
     def __init__(self, case: Case, given: Given) -> None:
         self._case: Final = case
@@ -39,7 +39,7 @@ class Judgement:
         self.reply: Json = None
 
     def __call__(self, received: Received) -> Answer:
-        """The answer to ``received``; what is wrong with it is among the problems then."""
+        """Answer ``received`` and add the faults of the request to the problems."""
         self._problems.extend(self._target(received))
         self._problems.extend(self._headers(received))
         if self._given.files:
@@ -94,10 +94,10 @@ class Judgement:
         fields = dict(received.fields)
         text = fields.pop("JSONString", None)
         if text is not None:
-            self._patches.use("form beside a file")
+            self._patches.use("JSON in a form with a file")
             yield from self._body(JSON, msgspec.structs.replace(received, body=text.encode()))
         elif self._given.body is not msgspec.UNSET:
-            yield "the body beside the file is not sent"
+            yield "the body with the file is not sent"
         for name in sorted(fields.keys() | self._given.fields.keys()):
             if fields.get(name) != self._given.fields.get(name):
                 was, given = fields.get(name), self._given.fields.get(name)
@@ -125,7 +125,7 @@ class Judgement:
                     yield problem
 
     def _is_corrected(self, problem: str) -> bool:
-        """Whether a field of the body has another type by the corrections."""
+        """Whether the corrections change the type of a body field."""
         field = re.match(r"body\.(\w+)", problem)
         inputs = [getattr(each, "__name__", "") for each in self._case.function.types.values()]
         return field is not None and any(corrected(name, field[1]) for name in inputs)
@@ -170,7 +170,7 @@ class Judgement:
         return reply
 
     def _name(self, reply: dict[str, Json]) -> None:
-        """Give the record in the example the id that the request asks for by the same name."""
+        """Copy the ids of the request into the example record."""
         key, path = self._operation.key, self._operation.path
         record = reply.get(key) if key else reply
         asked = self._given.path.rpartition("/")[2]
@@ -183,7 +183,7 @@ class Judgement:
                 reply.update({key: {**record, field: asked}} if key else {field: asked})
 
     def _shape(self, reply: dict[str, Json]) -> None:
-        """Put what stands under the operation's key into the shape that it has on the wire."""
+        """Give the value under the operation's key the structure that Zoho really sends."""
         key = self._operation.key
         if not key:
             return
@@ -199,7 +199,7 @@ class Judgement:
             reply[key] = value[0]
 
     def _rename(self, key: str, reply: dict[str, Json]) -> bool:
-        """Put the value where the corrections have it; whether they say so."""
+        """Move the value to its corrected place. Returns whether there is a correction."""
         rest = {name: reply.pop(name) for name in reply.keys() - _ENVELOPE}
         if key in self._case.correction.keys or (rest and self._case.correction.answer):
             self._patches.use("correction: answer")
@@ -245,6 +245,6 @@ def _differences(sent: Json, expected: Json, path: str) -> Iterator[str]:
 
 
 def short(value: Json) -> str:
-    """A value as a message shows it."""
+    """Shorten a value for a message."""
     text = repr(value)
     return text if len(text) < 200 else text[:200] + "..."

@@ -1,4 +1,4 @@
-"""Where each value of a reply is in the result: in a typed field, in ``extra``, or nowhere."""
+"""Find each value of a reply in the result: in a typed field, in ``extra``, or lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Losses:
-    """Compares results with what was sent; counts where the values are.
+    """Compares results with the sent values and counts where they are.
 
     ``typed`` counts the values in typed fields, ``beyond`` those in ``extra``.
     """
@@ -35,7 +35,7 @@ class Losses:
     def of(
         self, sent: Json, shown: Any, beyond: Any, schema: Schema, path: str, struct: str = ""
     ) -> Iterator[str]:
-        """What of ``sent`` is lost between the value that is ``shown`` and what is ``beyond``."""
+        """The part of ``sent`` that is neither ``shown`` by a field nor in ``beyond``."""
         whole = self._document.follow(schema)
         if is_blank(sent):
             if sent is not None and shown in (None, ""):
@@ -80,7 +80,7 @@ class Losses:
     def _drifted(
         self, sent: Json, shown: Any, whole: Schema, path: str, struct: str
     ) -> Iterator[str]:
-        """A value in ``extra`` though it has a field: the field is typed otherwise."""
+        """Explain a value in ``extra`` that has a field of another type."""
         name, _, field = struct.partition(".")
         if corrected(name, field):
             self._patches.use("correction: type")
@@ -94,7 +94,7 @@ class Losses:
             yield f"{path}: {sent!r} is as described, and {struct} does not take it"
 
     def _shown(self, sent: Json, shown: Any, path: str) -> bool:
-        """Whether a field shows the value that was sent."""
+        """Whether a field shows the sent value."""
         if isinstance(shown, bool) or isinstance(sent, bool):
             if isinstance(shown, bool) and isinstance(sent, str):
                 self._patches.use("reply: truth as text")
@@ -139,7 +139,7 @@ def _equal(sent: Json, held: Any) -> bool:
 
 
 def _is(value: Json, schema: Schema) -> bool:
-    """Whether a value is of the JSON type that its schema describes."""
+    """Whether a value has the JSON type of its schema."""
     kind = kind_of(schema)
     if not kind:
         return False
@@ -172,7 +172,7 @@ def _moment(text: str) -> dt.datetime | None:
 
 
 def _is_no_moment(text: str, path: str) -> bool:
-    """Whether ``text`` looks like a moment and is none, or is a day where a time must be."""
+    """Whether ``text`` looks like a time but is invalid, or is a date in place of a time."""
     if not _DATED.match(text):
         return False
     try:

@@ -1,8 +1,8 @@
-"""Zoho's own description, read for the proof alone.
+"""Zoho's own description, parsed for the proof only.
 
-Nothing here is shared with the generator, so that what the generator misreads is not misread
-twice. The files are YAML 1.1 to PyYAML, which would turn dates into moments, ``yes`` into true and
-``12:06`` into 726; they were written as YAML 1.2, and are read so. Numbers stay exact.
+No code is shared with the generator, so a misreading of the generator is not repeated here. PyYAML
+reads YAML 1.1, which turns dates into times, ``yes`` into true and ``12:06`` into 726. The files
+are YAML 1.2 and are read as such. Numbers stay exact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import yaml
 
-Json: TypeAlias = Any  # plain values, as JSON has them
+Json: TypeAlias = Any  # scalars as in JSON
 Schema: TypeAlias = Mapping[str, Any]
 
 REFERENCE: Final = Path(__file__).parents[3] / "shared" / "reference"
@@ -30,7 +30,7 @@ _NO_SCHEMA: Final[Schema] = {}
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML 1.2's plain values."""
+    """A loader with the scalars of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -68,7 +68,7 @@ class Document:
         self.content: Final = content
 
     def follow(self, schema: Any) -> Schema:
-        """``schema`` itself: references followed, ``allOf`` and ``oneOf`` joined."""
+        """Resolve ``schema``: follow references, merge ``allOf`` and ``oneOf``."""
         if not isinstance(schema, Mapping):
             return _NO_SCHEMA
         if "$ref" in schema:
@@ -102,7 +102,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 
     product: str
     file: str
-    #: What corrections call it: its own name, and on a page that of Books as well.
+    #: The names that corrections use: the operation's, and on a page also that of Books.
     names: tuple[str, ...]
     method: str
     path: str
@@ -114,15 +114,15 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     answers: Mapping[str, Schema]
     document: Document
-    #: A page's own examples, where there is no schema that has them.
+    #: The examples of a page, which has no schema.
     body_example: Json = msgspec.UNSET
     reply_example: Json = msgspec.UNSET
-    #: Whether the page has described the same call before.
+    #: Whether the page described the same call earlier.
     is_repeated: bool = False
 
     @property
     def call(self) -> tuple[str, str]:
-        """What matches it to a function: the method, and the path without its names."""
+        """The key that matches an operation to a function: method and path without names."""
         return self.method, nameless(self.path)
 
     @property
@@ -131,11 +131,11 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_page(self) -> bool:
-        """Whether a page of documentation describes it, by examples and a list of names."""
+        """Whether a documentation page describes it, by examples and a list of names."""
         return self.reply_example is not msgspec.UNSET
 
     def prose(self) -> dict[str, str]:
-        """What is said of each parameter and each property of the body, by name."""
+        """The description of each parameter and body property, by name."""
         said = {each.name: each.text for each in self.parameters}
         if self.body is not None:
             self._said(self.body, said, 0)

@@ -1,8 +1,7 @@
-"""The documentation pages of Zoho Invoice and Zoho Billing, read as descriptions.
+"""The documentation pages of Zoho Invoice and Zoho Billing, parsed into descriptions.
 
-A page gives an operation by a title, its method and path, an example of the request as a curl
-command, an example of the reply, and lists of names with a word on each. What it has no schema for
-is held against its examples alone.
+A page gives an operation by title, method and path, an example of the request as a curl command, an
+example of the reply, and lists of names. Without a schema, only the examples are compared.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _HEADINGS: Final = re.compile(
     r"^(Request Example|Response Example|Arguments|Query Parameters)$", re.M
 )
 
-#: Paths of the pages that are typing errors, or that the OpenAPI files have otherwise.
+#: Paths with typing errors, or that differ from the OpenAPI files.
 REPAIRED: Final = {
     "/contact/{contact_id}/active": "/contacts/{contact_id}/active",
     "/invoices/{id}/status/void": "/invoices/{id}/void",
@@ -75,7 +74,7 @@ def invoice_page() -> tuple[PageOperation, ...]:
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """An operation that Invoice shares with Books, and the parameters that it has there."""
+    """An operation that Invoice shares with Books, with its parameters there."""
 
     file: str
     call: tuple[str, str]
@@ -84,7 +83,7 @@ class Shared(msgspec.Struct, frozen=True):
 
 @functools.cache
 def surface() -> tuple[Shared, ...]:
-    """The operations that Invoice shares with Books, the pages' own among them."""
+    """The operations that Invoice shares with Books, including those of the page."""
     with SURFACE.open(encoding="utf-8", newline="") as lines:
         return tuple(
             Shared(
@@ -209,7 +208,7 @@ def _described(
 
 @functools.cache
 def _books() -> dict[tuple[str, str], tuple[str, ...]]:
-    """What Books calls its operations, by method and nameless path."""
+    """The operations of Books, by method and path without names."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for product, stem in files():
         if product == "books":
@@ -226,7 +225,7 @@ def _sections(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _names(text: str) -> Iterator[tuple[str, str]]:
-    """The names of a list, each with the lines that follow it up to the next one."""
+    """The names of a list, each with the lines up to the next name."""
     lines = text.split("\n\n", 2)[1].splitlines() if "\n\n" in text else []
     starts = [
         number
@@ -239,7 +238,7 @@ def _names(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_marked(after: list[str]) -> bool:
-    """Whether the lines after a name say that it is one."""
+    """Whether the following lines show that a line is a name."""
     return any(line in ("Required", "Optional") for line in after)
 
 
@@ -252,7 +251,7 @@ def _body(request: str) -> Json:
 
 
 def _objects(text: str) -> Iterator[dict[str, Json]]:
-    """The JSON objects that begin on a line of their own, one after the other."""
+    """The JSON objects that start on a separate line, in order."""
     repaired = _LEFT_OUT.sub("", text)
     decoder = json.JSONDecoder(parse_float=Decimal, strict=False)
     end = 0
@@ -263,7 +262,7 @@ def _objects(text: str) -> Iterator[dict[str, Json]]:
 
 
 def first_object(text: str) -> Json:
-    """The first JSON object in ``text``, what was left out of its lists left out of them."""
+    """The first JSON object in ``text``, without the parts that the page omits."""
     repaired = _LEFT_OUT.sub("", text)
     start = repaired.find("{")
     if start < 0:

@@ -1,8 +1,8 @@
-"""The proof of one function: called with the description's examples, judged by the description.
+"""The proof of one function: it is called with the described examples and checked.
 
-The server compares the request with what the examples make of it and with the schemas; the reply is
-the description's example, and every value of it must be found in the result. What differs is either
-a patch with a name or a problem.
+The server compares the request with the examples and the schemas. The reply is the described
+example, and every value of it must be in the result. A difference is either a patch with a name or
+a problem.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zoho_async.wire import Record
 
 
 def session(credentials: Credentials, server: Server) -> Session:
-    """A session with ``server``, which the limits never hold up."""
+    """A session with ``server`` that never waits for limits."""
     return Session(
         credentials,
         organization=ORGANIZATION,
@@ -44,7 +44,7 @@ def session(credentials: Credentials, server: Server) -> Session:
 
 
 class Proof:
-    """One function held against one described operation."""
+    """One function checked against one described operation."""
 
     def __init__(
         self, described: Described, function: Function, others: frozenset[str] = frozenset()
@@ -60,7 +60,7 @@ class Proof:
 
     @property
     def is_list(self) -> bool:
-        """Whether the function answers a list."""
+        """Whether the function returns a list."""
         return self._case.is_list
 
     @property
@@ -74,7 +74,7 @@ class Proof:
         return self._case.patches
 
     async def run(self, zoho: Session, server: Server) -> None:
-        """Call the function; what is wrong is among the problems then."""
+        """Call the function and collect the problems."""
         for name in self._case.function.unbound:
             self.problems.append(f"parameter {name} goes nowhere")
         self.problems.extend(self._scope())
@@ -100,7 +100,7 @@ class Proof:
         await self._walk(given, judgement.reply, zoho, server)
 
     async def _walk(self, given: Given, reply: Json, zoho: Session, server: Server) -> None:
-        """Iterate over a list, where the description shows a row to make pages of."""
+        """Iterate over a list if the description has a row from which to make pages."""
         operation = self._case.function.operation
         rows = reply.get(operation.key) if isinstance(reply, dict) else None
         if not isinstance(operation, ListOperation) or self.problems or not rows:
@@ -121,7 +121,7 @@ class Proof:
             yield f"the scope is {scope!r}, described as {', '.join(case.described.scopes)}"
 
     def _look(self, result: Any, reply: Json) -> Iterator[str]:
-        """What of ``reply`` is not in ``result``."""
+        """The values of ``reply`` that are missing in ``result``."""
         if isinstance(result, bytes):
             if result != FILE:
                 yield "the document is not what was sent"
@@ -147,7 +147,7 @@ class Proof:
         value = rest.pop(key, None)
         rest.pop("message", None)
         if isinstance(result, msgspec.Struct) and rest.pop("page_context", None):
-            self.patches.use("page_context beside one record")
+            self.patches.use("page_context with one record")
         for name, each in rest.items():
             if not samples.is_blank(each) and each not in ([], {}):
                 yield f"{name} of the reply is dropped: {short(each)}"
@@ -170,7 +170,7 @@ class Proof:
                 yield f"{name} of the reply is dropped: {short(each)}"
 
     def _inner(self, whole: Schema, key: str) -> Schema:
-        """The schema of what stands under ``key``, in the shape that it really has."""
+        """The schema of the value under ``key``, with its real structure."""
         schema = self._case.described.document.follow((whole.get("properties") or {}).get(key))
         is_rows = samples.kind_of(schema) == "array"
         if key == "page_context":

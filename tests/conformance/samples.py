@@ -1,7 +1,7 @@
-"""Values made from the description's own examples: what a reply shows, and what a request holds.
+"""Values from the description's examples, for replies and for requests.
 
-A reply is taken as its examples stand, wrong types and all: that is what decoding must bear. A
-request is repaired to its own schema first, because a caller would write it so.
+A reply keeps its examples as they are, including wrong types, because decoding must handle them. A
+request is first repaired to match its schema, as a caller would write it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def is_id(name: str) -> bool:
 
 
 def kind_of(schema: Schema) -> str:
-    """The JSON type that a schema describes, or "" where it describes none."""
+    """The JSON type of a schema, or "" if it has none."""
     kind = schema.get("type", "")
     if schema.get("properties"):
         return "object"
@@ -42,7 +42,7 @@ def is_blank(value: Json) -> bool:
 
 
 def reply(document: Document, schema: Schema, name: str = "", depth: int = 0) -> Json:
-    """A reply, as its examples have it."""
+    """A reply made of its examples."""
     whole = document.follow(schema)
     kind = kind_of(whole)
     if whole.get("properties") and depth < _DEEPEST:
@@ -58,7 +58,7 @@ def reply(document: Document, schema: Schema, name: str = "", depth: int = 0) ->
 
 
 class Requests:
-    """Bodies of requests, repaired where an example is none of its own type."""
+    """Makes bodies of requests; examples of the wrong type are repaired."""
 
     def __init__(self, document: Document, patches: Patches) -> None:
         self._document: Final = document
@@ -82,7 +82,7 @@ class Requests:
         )
 
     def parameter(self, example: Any) -> Json:
-        """A parameter's example; all of them are text on the wire."""
+        """A parameter's example, as text."""
         value = plain(example)
         return self._day(value) if isinstance(value, str) else value
 
@@ -103,14 +103,14 @@ class Requests:
         return stand_in(whole, name)
 
     def _day(self, text: str) -> str:
-        """A day that the description's own tools turned into a moment."""
+        """A date that Zoho's tools turned into a time."""
         if not MIDNIGHT.fullmatch(text):
             return text
         self._patches.use("example: day as a moment")
         return text[:10]
 
     def repaired(self, value: Json, schema: Schema, name: str) -> Json:
-        """``value`` as its own schema takes it."""
+        """``value`` in the type of its schema."""
         kind = kind_of(schema)
         if kind == "string" and value is not None:
             if isinstance(value, str):
@@ -138,7 +138,7 @@ class Requests:
 
 
 def stand_in(schema: Schema, name: str) -> Json:
-    """A value for what has no example."""
+    """A value for a schema without an example."""
     if schema.get("enum"):
         return plain(schema["enum"][0])
     kind = kind_of(schema)
@@ -159,17 +159,17 @@ def stand_in(schema: Schema, name: str) -> Json:
 
 
 def stand_in_text(name: str) -> str:
-    """A text for what has no example."""
+    """A text for a schema without an example."""
     return f"any {name}".strip()
 
 
 def _says_more(items: Schema) -> bool:
-    """Whether the elements of a list are described by more than a type."""
+    """Whether a schema describes more of a list's elements than their type."""
     return bool(items.keys() & {"properties", "example", "enum", "items"})
 
 
 def number_in(text: str) -> Decimal | None:
-    """The number that ``text`` is, with or without a sign for percent."""
+    """The number in ``text``, with or without a percent sign."""
     try:
         return Decimal(text.strip().removesuffix("%").replace(",", ""))
     except InvalidOperation:
@@ -184,7 +184,7 @@ def text_of(value: Json) -> str:
 
 
 def plain(value: Any) -> Json:
-    """A value of YAML as JSON has it."""
+    """A YAML value in the types of JSON."""
     if isinstance(value, Mapping):
         return {text_of(key): plain(each) for key, each in value.items()}
     return [plain(each) for each in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""A server on loopback that answers one expected call at a time, and says what is wrong with it."""
+"""A loopback server that answers one expected call at a time and reports its faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKEN: Final = "1000.conformance"
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it came. ``files`` are names and contents, ``fields`` the rest of a form."""
+    """A received request. ``files`` are names and contents, ``fields`` the other form fields."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What is answered."""
+    """The answer to a request."""
 
     status: int
     content_type: str
@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Server:
-    """Serves until it is left; ``expect`` says what the next request is judged and answered by."""
+    """Runs as a context manager; ``expect`` sets how the next request is judged and answered."""
 
     def __init__(self) -> None:
         self._judge: Callable[[Received], Answer] | None = None
@@ -60,7 +60,7 @@ class Server:
             await self._runner.cleanup()
 
     def expect(self, judge: Callable[[Received], Answer], *, repeatedly: bool = False) -> None:
-        """Let ``judge`` answer the next request, or all to come."""
+        """Let ``judge`` answer the next request, or all further ones."""
         self._judge, self._repeatedly = judge, repeatedly
 
     async def _token(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What a test has proven, for the report at the end of the run."""
+"""Results of a test, for the report at the end of the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conformance.proof import Proof
 
 
 class Tally:
-    """Counts operations, the values of their replies and the patches; gathers what is wrong."""
+    """Counts operations, reply values and patches, and collects problems."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -18,7 +18,7 @@ class Tally:
         self._faults: list[str] = []
 
     def add(self, where: str, proofs: Sequence[Proof], problems: Sequence[str] = ()) -> None:
-        """Take note of an operation, which needs one proof at least and no ``problems``."""
+        """Count an operation. It needs at least one proof and no ``problems``."""
         found = [
             *problems,
             *(f"({proof.name}): {each}" for proof in proofs for each in proof.problems),
@@ -36,6 +36,6 @@ class Tally:
         self._faults += [f"{where} {each}" for each in found]
 
     def report(self, name: str, record_property: Callable[[str, object], None]) -> None:
-        """Hand over to the report of the run, and fail if anything is wrong."""
+        """Add the results to the report of the run, and fail if there are problems."""
         record_property("conformance", (name, dict(self._counts), dict(self._patches.used)))
         assert not self._faults, f"{len(self._faults)} differences\n" + "\n".join(self._faults)

@@ -1,4 +1,4 @@
-"""Every operation that is described, carried out over loopback and judged by its description."""
+"""Every described operation is called over loopback and checked against its description."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zoho_async import Credentials, Session
 _FILES = files()
 
 pytestmark = pytest.mark.skipif(
-    not _FILES, reason="Zoho's descriptions are not beside this clone (../shared/reference)"
+    not _FILES, reason="Zoho's descriptions do not exist in ../shared/reference"
 )
 
 
 @pytest.mark.parametrize(("product", "stem"), _FILES)
-async def test_every_operation_is_as_described(
+async def test_every_operation_matches_its_description(
     product: str,
     stem: str,
     credentials: Credentials,
@@ -32,7 +32,7 @@ async def test_every_operation_is_as_described(
     described = operations(product, stem)
     known = by_call(product)
     if not any(each.call in known for each in described):
-        pytest.skip(f"no function of {product} stands for {stem} yet")
+        pytest.skip(f"{product} has no function for {stem} yet")
     tally = Tally()
     async with Server() as server, session(credentials, server) as zoho:
         for each in described:
@@ -43,7 +43,7 @@ async def test_every_operation_is_as_described(
 async def _proofs(
     described: Described, candidates: tuple[Function, ...], zoho: Session, server: Server
 ) -> list[Proof]:
-    """The proofs of the functions of one module: the one that is most as described."""
+    """The proof of the function in a module that fits the description best."""
     others = frozenset(
         word
         for product, stem in _FILES
@@ -81,7 +81,7 @@ def test_every_module_can_be_imported(product: str) -> None:
 
 
 @pytest.mark.parametrize("product", products())
-def test_no_function_calls_what_is_in_no_description(product: str) -> None:
+def test_every_function_has_a_description(product: str) -> None:
     stems = [stem for of, stem in _FILES if of == product]
     if not stems or not functions(product):
         pytest.skip(f"{product} has no description in YAML: its pages are proven elsewhere")

@@ -1,6 +1,6 @@
-"""The documentation pages' own examples: sent and answered as they stand, and decoded without loss.
+"""The examples of the documentation pages are sent, answered and decoded without loss.
 
-They are what the pages show, integer ids, blanks and percentages as text included.
+They are used unchanged, with integer ids, blanks and percentages as text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from zoho_async import Credentials
 
 pytestmark = pytest.mark.skipif(
     not INVOICE.exists() or not BILLING.exists(),
-    reason="Zoho's documentation pages are not beside this clone (../shared/reference)",
+    reason="Zoho's documentation pages do not exist in ../shared/reference",
 )
 
 #: The resources of Invoice that no page describes, by their files in Books.
@@ -45,13 +45,13 @@ _BEHIND = {
     "time-entries",
     "users",
 }
-#: Where Books describes them today, if that is another file.
+#: The current Books file of some of them, if it has another name.
 _IN_BOOKS = {"tasks": ("projects",)}
 _PAGES = {"invoice": invoice_page, "billing": billing_page}
 
 
 def resources() -> list[tuple[str, str]]:
-    """Each page's operations by the first name in their paths."""
+    """The operations of each page by the first word of their paths."""
     if not INVOICE.exists() or not BILLING.exists():
         return [("invoice", ""), ("billing", "")]
     found = {(product, _resource(each)) for product, page in _PAGES.items() for each in page()}
@@ -63,7 +63,7 @@ def _resource(operation: PageOperation) -> str:
 
 
 @pytest.mark.parametrize(("product", "resource"), resources())
-async def test_what_a_page_shows_is_sent_and_decoded(
+async def test_examples_of_a_page_are_sent_and_decoded(
     product: str,
     resource: str,
     credentials: Credentials,
@@ -85,13 +85,13 @@ async def test_what_a_page_shows_is_sent_and_decoded(
 
 
 def behind() -> list[str]:
-    """The files of Books whose operations the Invoice page is cut off before."""
+    """The Books files of operations after the end of the Invoice page."""
     names = {each.file for each in surface()} if SURFACE.exists() else set()
     return sorted(names & _BEHIND)
 
 
 @pytest.mark.parametrize("stem", behind())
-async def test_what_stands_behind_the_end_of_the_page_is_as_books_describes_it(
+async def test_operations_after_the_end_of_the_page_match_books(
     stem: str, credentials: Credentials, record_property: Callable[[str, object], None]
 ) -> None:
     if not functions("invoice"):
@@ -109,14 +109,14 @@ async def test_what_stands_behind_the_end_of_the_page_is_as_books_describes_it(
 
 
 @pytest.mark.skipif(not SURFACE.exists(), reason="the list of shared operations is not there")
-def test_no_function_of_invoice_calls_what_no_material_names() -> None:
+def test_every_function_of_invoice_is_documented() -> None:
     known = {each.call for each in surface()} | {each.described.call for each in invoice_page()}
     strangers = [each.name for each in functions("invoice") if each.key not in known]
     assert not strangers, ", ".join(strangers)
 
 
 def _described(shared: Shared) -> Described:
-    """What Books says of an operation, with the parameters that Invoice shares."""
+    """The Books description of an operation, with the parameters that Invoice shares."""
     for file in (shared.file, *_IN_BOOKS.get(shared.file, ())):
         for each in operations("books", file):
             if each.call == shared.call:
@@ -133,7 +133,7 @@ def _described(shared: Shared) -> Described:
 
 
 def _names(function: Function) -> set[str]:
-    """Zoho's names of everything that a function takes; "" where it takes anything."""
+    """Zoho's names of all parameters of a function; "" if it takes any."""
     names: set[str] = set()
     for name, place in function.places.items():
         names.add(place.name)

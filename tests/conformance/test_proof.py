@@ -1,4 +1,4 @@
-"""The proof itself: it passes what is as described, and says of anything else what is wrong."""
+"""The proof accepts what matches the description and reports every other case."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def problems(
     return proof.problems
 
 
-async def test_what_is_as_described_has_no_problems(credentials: Credentials) -> None:
+async def test_a_matching_function_has_no_problems(credentials: Credentials) -> None:
     assert await problems(update, credentials) == []
 
 
@@ -163,7 +163,7 @@ async def test_what_is_as_described_has_no_problems(credentials: Credentials) ->
         (forgetful, "'a name' is lost"),
     ],
 )
-async def test_what_is_not_as_described_is_a_problem(
+async def test_a_deviation_is_a_problem(
     function: Callable[..., Any], said: str, credentials: Credentials
 ) -> None:
     assert said in " | ".join(await problems(function, credentials))
@@ -216,7 +216,7 @@ LIST: ListOperation[Bill] = ListOperation(
 
 
 class OnePage(Pager[Bill]):
-    """A pager that forgets the other pages."""
+    """A pager that loses the other pages."""
 
     def __aiter__(self) -> Any:
         return self._first()
@@ -227,7 +227,7 @@ class OnePage(Pager[Bill]):
 
 
 class Twice(Pager[Bill]):
-    """A pager that begins anew."""
+    """A pager that starts again at the first page."""
 
     def __aiter__(self) -> Any:
         return self._again()
@@ -259,7 +259,7 @@ def without_ids(zoho: Session) -> Pager[Bill]:
 
 
 @pytest.mark.parametrize("function", [whole, unnumbered, without_ids])
-async def test_a_list_that_gives_every_page_has_no_problems(
+async def test_a_complete_list_has_no_problems(
     function: Callable[..., Any], credentials: Credentials
 ) -> None:
     assert await problems(function, credentials, LISTED) == []

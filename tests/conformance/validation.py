@@ -1,4 +1,4 @@
-"""What was sent, held against the schema that describes it."""
+"""Validate a request against its schema."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEXTS: Final = {
 
 
 class Validator:
-    """Validates one request; yields what is wrong."""
+    """Validates one request and yields its faults."""
 
     def __init__(self, document: Document, patches: Patches) -> None:
         self._document: Final = document
@@ -71,7 +71,7 @@ class Validator:
             yield from self._text(whole, value, path)
 
     def query(self, parameter: Parameter, text: str) -> Iterator[str]:
-        """A parameter of the query, which is text on the wire."""
+        """A query parameter, which is sent as text."""
         kind = kind_of(parameter.schema)
         pattern = _TEXTS.get(kind)
         path = f"query {parameter.name}"
@@ -109,7 +109,7 @@ def _patch(kind: str, found: str, path: str) -> str | None:
 
 
 def json_kind(value: Json) -> str:
-    """The type of a value as JSON Schema calls it."""
+    """The JSON Schema type of a value."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):

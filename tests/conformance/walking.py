@@ -1,8 +1,8 @@
-"""The proof that a list pages: iterated, it asks for one page after the other and gives every row.
+"""The proof that a list pages: iteration requests each page once and yields every row.
 
-The server makes the pages from the row that the description shows: one row, then two, then none.
-Where rows have an id, each has its own. A list that comes at once is asked for once; of any other
-two pages past the end may be asked for, one to see that it is the end and one looking ahead.
+The server makes the pages from the described row: one row, then two, then none. Rows with an id
+have distinct ids. A list without pages is requested once. For other lists two requests past the
+end are allowed: one finds the end, one is lookahead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PAGES: Final = ((1,), (2, 3))
 
 
 class Walking:
-    """Serves the pages of one list, and says what is wrong with how they are asked for."""
+    """Serves the pages of one list and reports faulty requests."""
 
     def __init__(self, case: Case, given: Given, row: dict[str, Json]) -> None:
         operation = case.function.operation
@@ -36,7 +36,7 @@ class Walking:
         self.problems: Final[list[str]] = []
 
     async def run(self, zoho: Session, server: Server) -> None:
-        """Iterate over the list with what it needs and nothing else."""
+        """Iterate over the list with its required arguments only."""
         signature = inspect.signature(self._case.function.call)
         needed = {
             name: value
@@ -52,7 +52,7 @@ class Walking:
         self.problems.extend(self._look(rows))
 
     def __call__(self, received: Received) -> Answer:
-        """The page that is asked for."""
+        """The requested page."""
         query = dict(received.query)
         page = query.get("page", "")
         self.asked.append(page)

@@ -1,4 +1,4 @@
-"""The money of Billing is kept: subscriptions, charges, invoices, payments, credits, refunds."""
+"""Amounts of Billing balance across subscriptions, charges, invoices, payments and refunds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ADDON = Decimal("2.50")
 
 
 class Billing(Machine):
-    """Two customers, a subscription of each and more, and what they owe and pay."""
+    """Two customers with subscriptions, their invoices and payments."""
 
     product = "billing"
     expected: ClassVar[tuple[str, ...]] = (
@@ -42,9 +42,9 @@ class Billing(Machine):
     def __init__(self) -> None:
         super().__init__()
         self.subscriptions: dict[str, str] = {}
-        #: Each unbilled charge: what was put on it, and the live invoice that it became.
+        #: The lines of each unbilled charge, and the live invoice made from it.
         self.charges: dict[str, tuple[Decimal, str]] = {}
-        #: The charge that each subscription adds to.
+        #: The current charge of each subscription.
         self.adding: dict[str, str] = {}
         self.invoices: list[str] = []
         self.credits: list[str] = []
@@ -71,7 +71,7 @@ class Billing(Machine):
         self.credit(0, 0, 50)
         self.refund(0, 104, False)
         for word in ("payments", "creditnotes", "invoices"):
-            self.remove(0, word)  # of all three something was used
+            self.remove(0, word)  # a part of all three was used
         self.change_lines(0, first, 4)
         self.change_lines(1, first, 0)
         self.change_payment(0, 0, 100, Decimal("0.01"))
@@ -124,7 +124,7 @@ class Billing(Machine):
             self.invoices.append(invoice["invoice_id"])
 
     def put_aside(self, subscription: str, amount: Decimal) -> None:
-        """The amount stands on the charge that the subscription adds to, or on a new one."""
+        """The amount is added to the subscription's current charge, or to a new one."""
         named = self.state("subscriptions", subscription)["unbilled_charge_id"]
         before = self.adding.get(subscription)
         if before is None:
@@ -243,7 +243,7 @@ class Billing(Machine):
         path = f"/invoices/{one}/{words.get(verb, 'cancelwriteoff')}"
         void = bool(self.invoices) and self.state("invoices", one)["status"] == "void"
         if verb == "open" and void:
-            return  # whether what is void can be opened is not known
+            return  # whether a void document can be opened is unknown
         if self.tried(verb, "POST", path) is not None and verb == "void":
             self.give_back(one)
 
@@ -276,12 +276,12 @@ class Billing(Machine):
             self.give_back(one)
 
     def give_back(self, invoice: str) -> None:
-        """A charge whose invoice went can be converted again; its subscription names it no more."""
+        """A charge can be converted again once its invoice is gone."""
         self.charges = {
             one: (amount, "" if of == invoice else of) for one, (amount, of) in self.charges.items()
         }
 
-    # -- what holds always ----------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     @invariant()
     def sums_are_kept(self) -> None:
@@ -357,11 +357,11 @@ class Billing(Machine):
         return (of * percent / 100).quantize(Decimal("0.01")) or Decimal("0.01")
 
 
-def test_the_money_of_billing_is_kept() -> None:
+def test_amounts_of_billing_balance() -> None:
     prove(Billing, 100, 30)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)  # less than a minute alone; other programs share the machine
-def test_the_money_of_billing_is_kept_whatever_happens() -> None:
+@pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
+def test_amounts_of_billing_balance_after_long_histories() -> None:
     prove(Billing, 300, 50)

@@ -1,4 +1,4 @@
-"""What was taken of an order is what its children hold; a subscription's dates follow its state."""
+"""Quantities taken of an order match its children; subscription dates match the status."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SalesOrders(RuleBasedStateMachine):
         self.id: str = made[self.order_id]
         self.lines: list[dict[str, Any]] = made["line_items"]
         self.count = 0
-        #: What each child that was made holds of either line; void ones hold nothing.
+        #: The quantity of either line in each child; void children have none.
         self.held: dict[str, list[Decimal]] = {}
 
     def _item(self, name: str) -> str:
@@ -120,7 +120,7 @@ class SalesOrders(RuleBasedStateMachine):
 
 
 class PurchaseOrders(SalesOrders):
-    """What is billed of a purchase order."""
+    """The quantities billed of a purchase order."""
 
     orders, order, order_id = "purchaseorders", "purchase_orders", "purchaseorder_id"
     made, child_line = "purchaseorder", "purchaseorder_item_id"
@@ -129,13 +129,13 @@ class PurchaseOrders(SalesOrders):
 
 
 class InventoryOrders(SalesOrders):
-    """Another product, whose description names no statuses of orders."""
+    """A product whose description names no statuses of orders."""
 
     product, made = "inventory", "salesorder"
 
 
 class Subscriptions(RuleBasedStateMachine):
-    """One subscription of a plan, whatever is done to it."""
+    """One subscription of a plan under arbitrary operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,9 +200,9 @@ class Subscriptions(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("orders", [SalesOrders, PurchaseOrders, InventoryOrders])
-def test_an_order_counts_what_its_children_took(orders: type[SalesOrders]) -> None:
+def test_an_order_counts_the_quantities_of_its_children(orders: type[SalesOrders]) -> None:
     run_state_machine_as_test(orders, settings=_SETTINGS)
 
 
-def test_a_subscription_is_billed_next_when_its_state_says_so() -> None:
+def test_the_next_billing_date_matches_the_subscription_status() -> None:
     run_state_machine_as_test(Subscriptions, settings=_SETTINGS)

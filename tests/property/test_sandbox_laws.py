@@ -1,7 +1,7 @@
-"""What holds for every kind of record that the sandbox keeps, whichever fields are sent.
+"""Laws that hold for every kind of record in the sandbox, whichever fields are sent.
 
-Homes are those that the description has operations for to make, read and list, and most of them to
-change and remove. Bodies are made from the description by chance.
+The homes are those whose described operations create, read and list records; most also update and
+remove them. Bodies are drawn from the description.
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply
 
 _CHANCE: Final = random.Random(7)
 _BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
-#: Kept by rules of their own: the sandbox's organizations are not made by a call.
-#: Fields of hand-written records that follow from others, whatever is sent.
+#: Excluded: calls do not create the sandbox's organizations.
 _WORKED_OUT: Final = ("payment_terms_label",)
 SIZES: Final = {"contacts": 20, "items": 20, "invoices": 20, "projects": 20}
 _APART: Final = frozenset({"organizations"})
 
 
 class Place:
-    """A home below seeded parents, and the calls that work there."""
+    """A home below seeded parents, and its operations."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self.store: Final = store
@@ -90,7 +89,7 @@ class Place:
         raise AssertionError("a list without an end")
 
     def _asked(self) -> dict[str, str]:
-        """What the list must be asked, if anything: answered by every row of this home."""
+        """The required query of the list, with values that every row of this home passes."""
         assert self.home.listed is not None
         required = [field for field in self.home.listed.query if field.required]
         row = self.collection.state(0)
@@ -108,7 +107,7 @@ def places() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("home", list(places()))
-async def test_what_is_made_is_there_until_it_is_removed(home: Home) -> None:
+async def test_a_created_record_exists_until_it_is_removed(home: Home) -> None:
     store = Store(SampleData(3, "10234695", SIZES))
     open_documents(store, home.product, party=1)
     place = Place(store, home)
@@ -161,7 +160,7 @@ def _record(reply: ApiReply, facts: OperationFacts) -> dict[str, Any]:
 def _lost(
     sent: Mapping[str, Any], shown: Mapping[str, Any], facts: OperationFacts, place: Place
 ) -> list[str]:
-    """The plain fields that were sent and are not shown as they were sent."""
+    """The plain fields that are not shown as they were sent."""
     fields = {field.name: field for field in facts.reply}
     return [
         f"{name}: sent {value!r}, shown {shown.get(name)!r}"
@@ -185,14 +184,14 @@ def _plain(value: Any) -> str:
 def _body(
     store: Store, facts: OperationFacts, chance: random.Random, *, whole: bool
 ) -> dict[str, Any]:
-    """Some of the fields that an operation describes; everything required if ``whole``."""
+    """Some described fields of an operation; all required ones if ``whole``."""
     plain = [field for field in facts.body if field.kind not in ("any", "object")]
     wanted = [field for field in plain if (whole and field.required) or chance.random() < 0.4]
     found = {field.name: _made(store, facts, field, chance) for field in wanted}
     for field in facts.body:
         if whole and field.required and field.name not in found:
             found[field.name] = {"name": "x"}
-    found.pop("retainerinvoice_id", None)  # one is paid in full, by a payment of its own
+    found.pop("retainerinvoice_id", None)  # a retainer is paid in full, by a separate payment
     return found
 
 

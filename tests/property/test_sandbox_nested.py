@@ -1,4 +1,4 @@
-"""A list inside a record and the paths of its elements tell the same, whatever happened before."""
+"""A nested list and the paths of its elements always agree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
 
-#: What a contact and its primary person share, and both always have.
+#: Fields that a contact and its primary person share.
 _SHARED: Final = ("first_name", "last_name", "email", "phone", "mobile")
 _ACTIONS: Final = (
     *("new contact", "new contact", "by person", "by person", "by contact", "by contact"),
@@ -27,7 +27,7 @@ _ACTIONS: Final = (
     "primary by id",
     *("remove", "remove contact"),
 )
-#: An action, which contact, which person, and a name.
+#: An action, the number of a contact, the number of a person, and a name.
 Step = tuple[str, int, int, str]
 _STEPS: Final = st.lists(
     st.tuples(
@@ -41,10 +41,10 @@ _STEPS: Final = st.lists(
 
 
 class Persons:
-    """Contacts of one product with persons, and what a simple model says of them.
+    """Contacts of one product with persons, and a simple model of them.
 
-    The model knows names only: of each contact its persons in the order of their making, and the
-    id of the primary one.
+    The model knows names only: the persons of each contact in order of creation, and the id of the
+    primary one.
     """
 
     def __init__(self, product: str) -> None:
@@ -61,7 +61,7 @@ class Persons:
         self.gone: Final[list[tuple[str, str]]] = []
         self.made = 0
         seeded = self.api.rows(f"/{self.contacts}", self.contacts, sort_column="created_time")
-        for row in seeded[-2:]:  # those that no document names, which may be removed
+        for row in seeded[-2:]:  # undocumented, so they can be removed
             self.learn(row[self.id_name])
 
     # -- the two views ------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class Persons:
         return self.api.rows(path, "contact_persons", sort_column="created_time", sort_order="A")
 
     def learn(self, contact_id: str) -> None:
-        """Take a contact as it is: the model follows from here."""
+        """Add a contact to the model in its current state."""
         rows = self.persons(contact_id)
         self.known[contact_id] = {row[self.person_id]: row["first_name"] for row in rows}
         self.primary[contact_id] = self.contact(contact_id)[self.primary_id]
@@ -85,7 +85,7 @@ class Persons:
         inside = f"/{self.contacts}/{contact_id}/contactpersons/{person_id}"
         return f"/contacts/contactpersons/{person_id}" if self.flat else inside
 
-    # -- what is done ---------------------------------------------------------------------------
+    # -- actions --------------------------------------------------------------------------------
 
     def do(self, step: Step) -> None:
         action, which, nth, name = step
@@ -115,7 +115,7 @@ class Persons:
             self.api.call("POST", f"{self.person(contact_id, person_id)}/primary")
             self.primary[contact_id] = person_id
         elif action == "primary by person" and self.product in ("books", "invoice"):
-            # not to be primary is not among the allowed values: that changes nothing
+            # false is not an allowed value, so it changes nothing
             marked: dict[str, Any] = {"first_name": name, "is_primary_contact": name > "b"}
             path = self.person(contact_id, person_id)
             self.api.call("PUT", path, {self.id_name: contact_id, **marked})
@@ -128,7 +128,7 @@ class Persons:
             self.api.call("PUT", f"/contacts/{contact_id}", body)
             self.primary[contact_id] = person_id
         elif action == "primary by id" and self.product in ("books", "billing"):
-            # the id of nobody's person changes nothing
+            # the id of an unknown person changes nothing
             body = {"display_name": f"C {contact_id}", "email": "e@example.com"}
             own = self.contact(contact_id)
             body = {name: own[name] for name in body if name in own}
@@ -169,7 +169,7 @@ class Persons:
             self.primary[contact_id] = person[self.person_id]
 
     def _by_contact(self, contact_id: str, ids: list[str], name: str, *, flagged: int) -> None:
-        """Some stay, the first of them with another name; one is new; the rest is left out."""
+        """Keep some persons, rename the first, add one and leave out the rest."""
         rows: list[dict[str, Any]] = [{self.person_id: each} for each in ids]
         rows[0]["first_name"] = name
         rows.append({"first_name": f"{name}!"})
@@ -192,7 +192,7 @@ class Persons:
         if self.flat:
             body = {"contact_name": f"C {contact_id}", "first_name": name}
         if self.product in ("invoice", "inventory"):
-            return  # their contacts have no names of their own to be written
+            return  # these contacts have no name fields to write
         self.api.call("PUT", f"/{self.contacts}/{contact_id}", body)
         if not self.known[contact_id]:
             self.learn(contact_id)
@@ -209,7 +209,7 @@ class Persons:
         for person_id in list(self.known.pop(contact_id)):
             self.gone.append((contact_id, person_id))
 
-    # -- what must hold -------------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     def check(self) -> None:
         for contact_id, known in self.known.items():
@@ -254,7 +254,7 @@ def test_a_contact_and_the_paths_of_its_persons_agree_after_any_history(
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_every_seeded_contact_has_persons_and_one_that_is_primary(product: str) -> None:
+def test_every_seeded_contact_has_one_primary_person(product: str) -> None:
     there = Persons(product)
     for row in there.api.rows(f"/{there.contacts}", there.contacts):
         there.learn(row[there.id_name])
@@ -263,7 +263,7 @@ def test_every_seeded_contact_has_persons_and_one_that_is_primary(product: str) 
     there.check()
 
 
-def test_persons_are_there_again_when_the_file_is_opened_again(tmp_path: Path) -> None:
+def test_persons_survive_reopening_the_file(tmp_path: Path) -> None:
     def told(store: Store) -> list[Any]:
         contacts = store.collection("contacts")
         return [ENCODER.encode(contacts.detail(index)) for index in contacts.indexes()]
@@ -301,9 +301,7 @@ def _nests() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("home", "inner", "name"), list(_nests()))
-def test_a_list_inside_a_record_is_what_its_own_paths_tell(
-    home: Home, inner: Home, name: str
-) -> None:
+def test_a_nested_list_matches_its_collection(home: Home, inner: Home, name: str) -> None:
     store = Store(SampleData(3, "10234695", {"contacts": 4}))
     outer = store.at(home, ())
 

@@ -1,4 +1,4 @@
-"""Estimates and orders: totals follow from lines, statuses from verbs and from what was taken."""
+"""Totals of estimates and orders match lines; statuses match verbs and conversions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINES = st.lists(LINE, min_size=1, max_size=3)
 
 
 class Estimates(Machine):
-    """Estimates of Books, and the invoices and retainers that come of them."""
+    """Estimates of Books with their invoices and retainers."""
 
     product = "books"
     verbs: tuple[str, ...] = ("sent", "accept", "decline", "submit", "approve")
@@ -37,12 +37,12 @@ class Estimates(Machine):
         super().__init__()
         self.item = self.api.call("POST", "/items", {"name": "x", "rate": 1})["item"]["item_id"]
         self.ids: list[str] = []
-        #: Where each stands by its verbs, which are out of date, and what each had of retainers.
+        #: The own status of each, whether it has expired, and its retainers.
         self.stands: dict[str, str] = {}
         self.late: dict[str, bool] = {}
         self.percentages: dict[str, int] = {}
         self.retained: dict[str, Decimal] = {}
-        #: The estimates of the invoices that are there and not void, and of those that are void.
+        #: The estimates of live invoices, and of void ones.
         self.invoices: dict[str, str] = {}
         self.void: set[str] = set()
 
@@ -55,13 +55,13 @@ class Estimates(Machine):
         for verb in ("accept", "decline", "accept"):
             self.verb(2, verb)
 
-    # -- what may happen ------------------------------------------------------------------------
+    # -- actions --------------------------------------------------------------------------------
 
     @rule(lines=LINES, late=st.booleans(), off=st.integers(0, 20), percentage=st.integers(0, 100))
     def make(self, lines: list[Any], late: bool, off: int, percentage: int) -> None:
         body = {"customer_id": self.parties[0], "date": "2024-01-01"} | self.lines(lines, off)
         body |= {"expiry_date": "2024-02-01" if late else "2999-01-01", "status": "invoiced"}
-        body |= {"total": 1}  # both are the sandbox's
+        body |= {"total": 1}  # the sandbox sets both
         if percentage:
             body |= {"accept_retainer": True, "retainer_percentage": percentage}
         made = self.api.call("POST", "/estimates", body)["estimate"]
@@ -73,7 +73,7 @@ class Estimates(Machine):
     @rule(number=PICKED, lines=LINES, off=st.integers(0, 20))
     def change(self, number: int, lines: list[Any], off: int) -> None:
         one = picked(self.ids, number)
-        body = self.lines(lines, off) | {"status": "accepted"}  # that is for the verbs
+        body = self.lines(lines, off) | {"status": "accepted"}  # only verbs set this
         if self.tried("change", "PUT", f"/estimates/{one}", body) is not None:
             self.agrees_with(self.state("estimates", one), lines, off)
 
@@ -91,7 +91,7 @@ class Estimates(Machine):
         return {"line_items": rows, "discount": f"{off}%", "discount_type": "entity_level"}
 
     def agrees_with(self, state: dict[str, Any], lines: list[Any], off: int) -> None:
-        """The total is that of the lines, to a cent for each rounding."""
+        """The total is the sum of the lines, within a cent per rounding."""
         whole = sum((rate * quantity for rate, quantity, _ in lines), NOTHING)
         taxed = sum((rate * quantity * (100 + tax) for rate, quantity, tax in lines), NOTHING)
         assert exact(state, "sub_total") == whole
@@ -176,7 +176,7 @@ class Estimates(Machine):
         self.ids.remove(one)
         self.invoices = {i: of for i, of in self.invoices.items() if of != one}
 
-    # -- what holds always ----------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     @invariant()
     def the_status_is_that_of_the_verbs_and_the_invoices(self) -> None:
@@ -208,7 +208,7 @@ class Estimates(Machine):
 
 
 class InvoiceEstimates(Estimates):
-    """Those of Invoice, which are not approved, and not converted many at a time."""
+    """Estimates of Invoice, without approval and bulk conversion."""
 
     product = "invoice"
     verbs = ("sent", "accept", "decline")
@@ -224,17 +224,17 @@ class InvoiceEstimates(Estimates):
 
 
 class Quotes(InvoiceEstimates):
-    """Those of Billing, which asks for no retainer."""
+    """Estimates of Billing, which have no retainers."""
 
     product = "billing"
     forbidden: ClassVar[tuple[str, ...]] = ("accept", "to draft", "remove")
 
     def ask_for_another_retainer(self, number: int, percentage: int) -> None:
-        """Billing knows no such field."""
+        """Billing has no such field."""
 
 
 class Orders(Machine):
-    """Three orders of two lines, their verbs, and what is taken of them."""
+    """Three orders of two lines, their verbs and conversions."""
 
     product = "books"
     word, key, order_id = "salesorders", "salesorder", "salesorder_id"
@@ -258,7 +258,7 @@ class Orders(Machine):
         self.ids: list[str] = []
         self.stands: dict[str, str] = {}
         self.lines: dict[str, list[dict[str, Any]]] = {}
-        #: What each child holds of the lines of an order; void ones hold nothing.
+        #: The quantity of each line in each child; void children have none.
         self.held: dict[str, tuple[str, list[int]]] = {}
 
     @initialize()
@@ -294,7 +294,7 @@ class Orders(Machine):
 
     @rule(number=PICKED, line=st.booleans(), quantity=st.integers(1, 3), named=st.booleans())
     def take(self, number: int, line: bool, quantity: int, named: bool) -> None:
-        """A child takes of a line: of an order that is named, or that only the line names."""
+        """A child takes a quantity of an order that the body names, or only its lines."""
         one = picked(self.ids, number)
         body = self.body([quantity]) | {"bill_number": self.numbered("bill")}
         row = self.lines[one][line]
@@ -351,7 +351,7 @@ class Orders(Machine):
 
 
 class PurchaseOrders(Orders):
-    """What is billed of purchase orders; they can be marked so by hand."""
+    """Bills of purchase orders, which a verb can also mark as billed."""
 
     word, key, order_id = "purchaseorders", "purchaseorder", "purchaseorder_id"
     children, child, child_line = "bills", "bill", "purchaseorder_item_id"
@@ -366,7 +366,7 @@ class PurchaseOrders(Orders):
 
 
 class InventoryOrders(Orders):
-    """Another product, whose description names no statuses of orders."""
+    """A product whose description names no statuses of orders."""
 
     product, key, tells = "inventory", "salesorder", False
     verbs = {
@@ -393,19 +393,19 @@ ORDERS = (Orders, PurchaseOrders, InventoryOrders, InventoryPurchaseOrders)
 
 
 @pytest.mark.parametrize("machine", ESTIMATES)
-def test_an_estimate_is_what_its_verbs_say_until_it_is_invoiced(machine: type[Machine]) -> None:
+def test_an_estimate_shows_its_last_verb_until_it_is_invoiced(machine: type[Machine]) -> None:
     prove(machine, 80)
 
 
 @pytest.mark.parametrize("machine", ORDERS)
-def test_an_order_shows_what_was_taken_and_else_where_it_stands(machine: type[Machine]) -> None:
+def test_an_order_shows_conversions_or_its_own_status(machine: type[Machine]) -> None:
     prove(machine, 80)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)  # less than a minute alone; other programs share the machine
+@pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
 @pytest.mark.parametrize("machine", [*ESTIMATES, *ORDERS])
-def test_orders_are_what_their_verbs_and_children_say_whatever_happens(
+def test_order_statuses_are_right_after_long_histories(
     machine: type[Machine],
 ) -> None:
     prove(machine, 250, 40)

@@ -1,4 +1,4 @@
-"""Time and expenses are billed once, at the rates of the project, and unbilled with the invoice."""
+"""Time and expenses are billed once at the project's rates, and released with the invoice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TASK_RATES: Final = (Decimal("33.33"), NOTHING)
 
 
 class Entry:
-    """Some minutes of work, and the live invoice that bills them."""
+    """A time entry in minutes, and the live invoice that bills it."""
 
     def __init__(self, project: int, task: int, minutes: int, billable: bool) -> None:
         self.project, self.task, self.minutes, self.billable = project, task, minutes, billable
@@ -28,7 +28,7 @@ class Entry:
 
 
 class Projects(Machine):
-    """A project of each billing type, of Books."""
+    """A project of each billing type, in Books."""
 
     product = "books"
     lines, void = "line_items", "status/void"
@@ -45,9 +45,9 @@ class Projects(Machine):
         self.projects: list[str] = []
         self.tasks: list[list[str]] = []
         self.entries: dict[str, Entry] = {}
-        #: The project, the amount, whether it is billable, and the live invoice of each expense.
+        #: The project, amount, billable flag and live invoice of each expense.
         self.expenses: dict[str, tuple[int, Decimal, bool, str]] = {}
-        #: What live invoices bill of the project of a fixed cost.
+        #: The amounts of the fixed-cost project that live invoices bill.
         self.fixed: dict[str, Decimal] = {}
         self.invoices: list[str] = []
         item = {"name": "x", "rate": 1}
@@ -55,7 +55,7 @@ class Projects(Machine):
         self.account, self.user = self.some("account_id"), self.some("user_id")
 
     def some(self, name: str) -> str:
-        """An id that a field of that name may hold."""
+        """An id that a field of that name can hold."""
         known = self.api.homes.for_name(name)
         return self.api.store.at(known[0], ()).id(0) if known else "1"
 
@@ -83,7 +83,7 @@ class Projects(Machine):
             self.touch_expense(0, what)
         self.touch_expense(1, 2)
 
-    # -- what may happen ------------------------------------------------------------------------
+    # -- actions --------------------------------------------------------------------------------
 
     @rule(
         project=st.integers(0, 3),
@@ -166,7 +166,7 @@ class Projects(Machine):
 
     @rule(number=PICKED)
     def take_all_lines_out(self, number: int) -> None:
-        """An invoice that does not name what it billed any more does not bill it any more."""
+        """An invoice releases the entries that it no longer names."""
         one = picked(self.invoices, number)
         body = {self.lines: [{"item_id": self.item, "name": "x", "rate": 1, "quantity": 1}]}
         if self.tried("change invoice", "PUT", f"/invoices/{one}", body) is not None:
@@ -210,7 +210,7 @@ class Projects(Machine):
                 del self.expenses[one]
         assert (done is None) == bool(billed)
 
-    # -- what holds always ----------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     @invariant()
     def what_is_billed_says_by_which_invoice(self) -> None:
@@ -247,7 +247,7 @@ class Projects(Machine):
     # -- figures --------------------------------------------------------------------------------
 
     def open_entries(self, number: int) -> list[Entry]:
-        """The entries of a project that an invoice for all of it bills."""
+        """The entries that an invoice of the whole project bills."""
         found = [
             entry
             for entry in self.entries.values()
@@ -259,7 +259,7 @@ class Projects(Machine):
         return [entry for entry in found if entry.task in worked]
 
     def unbilled(self, number: int) -> Decimal:
-        """What a project has unbilled: each line of the invoice in cents."""
+        """The unbilled amounts of a project: each line of the invoice in cents."""
         spent = sum(
             (
                 amount
@@ -281,7 +281,7 @@ class Projects(Machine):
 
 
 class InvoiceProjects(Projects):
-    """Those of Invoice, which has no operation that bills a project."""
+    """Projects of Invoice, which has no operation that bills a project."""
 
     product = "invoice"
     expected: ClassVar[tuple[str, ...]] = tuple(
@@ -290,7 +290,7 @@ class InvoiceProjects(Projects):
 
 
 class BillingProjects(InvoiceProjects):
-    """Those of Billing, whose invoices have lines of another name."""
+    """Projects of Billing, whose invoices name their lines differently."""
 
     product = "billing"
     lines, void = "invoice_items", "void"
@@ -302,7 +302,7 @@ def test_time_and_expenses_are_billed_once(machine: type[Machine]) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)  # less than a minute alone; other programs share the machine
+@pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
 @pytest.mark.parametrize("machine", [Projects, InvoiceProjects, BillingProjects])
-def test_time_and_expenses_are_billed_once_whatever_happens(machine: type[Machine]) -> None:
+def test_time_and_expenses_are_billed_once_after_long_histories(machine: type[Machine]) -> None:
     prove(machine, 250, 40)

@@ -1,4 +1,4 @@
-"""Retainer invoices: paid in full, drawn onto invoices, nothing drawn twice, the sum kept."""
+"""Retainers are paid in full, drawn at most once, and balance with their invoices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.sandbox_machine import (
 
 
 class Retainers(Machine):
-    """Retainers of two customers, their payments, and the invoices that they are drawn onto."""
+    """Retainers of two customers, their payments, and the invoices onto which they are drawn."""
 
     product = "books"
     expected: ClassVar[tuple[str, ...]] = (
@@ -39,7 +39,7 @@ class Retainers(Machine):
         super().__init__()
         self.retainers: list[str] = []
         self.invoices: list[str] = []
-        #: For each payment: the retainer that it pays ("": none), and what came back of it.
+        #: The retainer ("" if none) and the refunded amount of each payment.
         self.payments: dict[str, str] = {}
         self.refunded: dict[str, Decimal] = {}
         self.drawn: list[tuple[str, str, Decimal]] = []
@@ -54,7 +54,7 @@ class Retainers(Machine):
         self.pay_invoice(0, 0, 50, second)
         self.draw(0, 1, 60)
 
-    # -- what may happen ------------------------------------------------------------------------
+    # -- actions --------------------------------------------------------------------------------
 
     @rule(party=PICKED, rate=CENTS)
     def make_retainer(self, party: int, rate: Decimal) -> None:
@@ -174,7 +174,7 @@ class Retainers(Machine):
         elif self.tried("remove invoice", "DELETE", f"/invoices/{one}") is not None:
             self.invoices.remove(one)
 
-    # -- what holds always ----------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     @invariant()
     def a_retainer_is_paid_in_full_or_not_and_drawn_no_further(self) -> None:
@@ -230,7 +230,7 @@ class Retainers(Machine):
 
 
 class InvoiceRetainers(Retainers):
-    """Another product, which has no operation that draws; Inventory has none that pays either."""
+    """A product without an operation that draws; Inventory has none that pays, either."""
 
     product = "invoice"
     expected: ClassVar[tuple[str, ...]] = tuple(
@@ -250,7 +250,9 @@ def test_a_retainer_is_paid_in_full_and_drawn_once(side: type[Retainers]) -> Non
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)  # less than a minute alone; other programs share the machine
+@pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
 @pytest.mark.parametrize("side", SIDES)
-def test_a_retainer_is_paid_in_full_and_drawn_once_whatever_happens(side: type[Retainers]) -> None:
+def test_a_retainer_is_paid_in_full_and_drawn_once_after_long_histories(
+    side: type[Retainers],
+) -> None:
     prove(side, 250, 40)

@@ -1,7 +1,7 @@
-"""Money is kept: whatever is written, applied, taken back, refunded, voided or removed.
+"""Amounts balance after any write, application, refund, void or removal.
 
-Stateful: calls by chance on a store without HTTP. The model keeps only what was asked for and
-granted; all sums are read from what the sandbox answers, and held against one another.
+The tests draw calls on a store without HTTP. The model contains only what was requested and
+granted. All sums are read from the sandbox's replies and compared with each other.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Books(Machine):
         return {"line_items": [{**line, "item_id": ""}, {"name": "y", "rate": 1, "quantity": 1}]}
 
     def share(self, debt: str, percent: int, most: Decimal | None = None) -> Decimal:
-        """A part of a debt's balance, now and then more than that, or than there is."""
+        """A part of a debt's balance, sometimes more than the balance or the source."""
         balance = exact(self.state(self.debts, debt), "balance") if self.debt_ids else NOTHING
         base = balance if most is None or percent > 100 else min(balance, most)
         return (base * percent / 100).quantize(Decimal("0.01")) or Decimal("0.01")
@@ -76,7 +76,7 @@ class Books(Machine):
             self.make_credit(number, rate + 1)
             self.pay(number, rate + 9, number, 50)
 
-    # -- what may happen ------------------------------------------------------------------------
+    # -- actions --------------------------------------------------------------------------------
 
     @rule(party=PICKED, rate=CENTS, quantity=st.integers(1, 3), late=st.booleans())
     def make_debt(self, party: int, rate: Decimal, quantity: int, late: bool) -> None:
@@ -84,7 +84,7 @@ class Books(Machine):
         body: dict[str, Any] = {self.party_field: owner, **self.lines(rate, quantity)}
         body |= {f"{self.debt}_number": self.numbered(self.debt), "date": "2024-01-01"}
         body |= {"due_date": "2024-02-01" if late else "2999-01-01", "status": "paid"}
-        body |= {"balance": 0, "payment_made": 5}  # figures are the sandbox's: dropped
+        body |= {"balance": 0, "payment_made": 5}  # derived figures are ignored
         body["line_items"][0]["item_id"] = ""
         made = self.api.call("POST", f"/{self.debts}", body)[self.debt]
         assert Decimal(made["total"]) == rate * quantity + 1 == Decimal(made["balance"])
@@ -210,7 +210,7 @@ class Books(Machine):
                 ids.remove(one)
                 return
 
-    # -- what holds always ----------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     @invariant()
     def sums_are_kept(self) -> None:
@@ -268,7 +268,7 @@ class Books(Machine):
 
 
 class Bills(Books):
-    """What is owed to vendors."""
+    """The payable side: bills, vendor credits and vendor payments."""
 
     party_field = "vendor_id"
     debts, debt, debt_id = "bills", "bill", "bill_id"
@@ -284,11 +284,11 @@ class Bills(Books):
 
 
 class Inventory(Books):
-    """Invoices of another product, which are not written by hand."""
+    """Invoices of a product that is not written by hand."""
 
     product = "inventory"
 
 
 @pytest.mark.parametrize("side", [Books, Bills, Inventory])
-def test_the_sum_of_balances_is_kept_whatever_is_applied_and_taken_back(side: type[Books]) -> None:
+def test_the_sum_of_balances_is_invariant(side: type[Books]) -> None:
     prove(side, 40, 30)

@@ -1,4 +1,4 @@
-"""The terms of a subscription follow from its start, its plan and the day, whatever those are."""
+"""The terms of a subscription follow from its start, its plan and the date."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ ASKED: Final = {
 
 @_PLAIN
 @given(**ASKED)
-def test_a_term_has_today_in_it_and_lasts_an_interval(
+def test_a_term_contains_today_and_lasts_an_interval(
     days_ago: int, interval: int, unit: str, trial: int, cycles: int
 ) -> None:
     check(days_ago, interval, unit, trial, cycles)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)  # less than a minute alone; other programs share the machine
+@pytest.mark.timeout(300)  # under a minute alone; other programs share the machine
 @_LONG
 @given(**ASKED)
-def test_a_term_has_today_in_it_and_lasts_an_interval_whatever_was_asked(
+def test_a_term_contains_today_for_arbitrary_plans(
     days_ago: int, interval: int, unit: str, trial: int, cycles: int
 ) -> None:
     check(days_ago, interval, unit, trial, cycles)
@@ -95,7 +95,7 @@ def parsed(text: str) -> date | None:
 
 
 def terms(since: date, until: date, interval: int, unit: str) -> int:
-    """How many whole terms lie between two days, which must be at the ends of terms."""
+    """The number of whole terms between two dates at the ends of terms."""
     if unit in _DAYS:
         count, rest = divmod((until - since).days, _DAYS[unit] * interval)
     else:

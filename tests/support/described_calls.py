@@ -1,7 +1,7 @@
-"""Valid arguments for every function: Zoho's own examples, with the ids of records that are there.
+"""Valid arguments for every function: Zoho's examples with ids of existing records.
 
-The examples are those of the official files and pages, made into arguments as the proof of the
-functions makes them; nothing here reads what the sandbox checks by. Only the ids are the sandbox's.
+The examples come from the official files and pages and become arguments as in the proof of the
+functions. Nothing here uses the sandbox's own checks; only the ids are the sandbox's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.conformance.official import Described, files, operations
 from tests.conformance.pages import INVOICE, SURFACE, billing_page, invoice_page, surface
 from zoho_async.wire import Input
 
-#: Given the name of a field, the id of a record that it may mean, or None.
+#: Maps a field name to the id of a record that it can mean, or None.
 IdOf = Callable[[str], str | None]
 
 _ALIKE: Final = {"ids": "id"}
@@ -27,7 +27,7 @@ _ALIKE: Final = {"ids": "id"}
 
 @functools.cache
 def described(product: str) -> Mapping[tuple[str, str], Described]:
-    """What Zoho's files and pages say of a product's operations, by method and path."""
+    """The official descriptions of a product's operations, by method and path."""
     found: dict[tuple[str, str], Described] = {}
     for of, stem in files():
         if of == product or (product == "invoice" and of == "books"):
@@ -53,7 +53,7 @@ def known(product: str) -> list[Function]:
 
 
 def arguments(function: Function, product: str, id_of: IdOf) -> dict[str, Any]:
-    """Arguments by name, the ids of the path left out."""
+    """Arguments by name, without the path ids."""
     case = Case(described(product)[function.key], function, frozenset())
     given = Given(case)
     return {
@@ -83,6 +83,6 @@ def _with_ids(value: Any, name: str, id_of: IdOf) -> Any:
 
 
 def path_ids(function: Function) -> Iterator[str]:
-    """The names of the parameters that go into the path, in order."""
+    """The names of the path parameters, in order."""
     placed = [(int(p.name), name) for name, p in function.places.items() if p.where == "path"]
     return (name for _, name in sorted(placed))

@@ -1,15 +1,14 @@
-"""What the sandbox answers, held against Zoho's OpenAPI files themselves.
+"""Check the sandbox's replies against Zoho's OpenAPI files.
 
-The packed description, by which the sandbox answers, is not asked. A reply is valid as OpenAPI has
-it: each value of the described type and among the described values, what is required there, and
-the keys of the envelope those of the file. What is known to be otherwise on the wire is forgiven
-by its name alone.
+The packed description, which the sandbox uses, is not consulted. A reply is valid if each value has
+the described type and is one of the described values, if required fields are present, and if the
+envelope has the described keys. Known differences are forgiven by name.
 
-Zoho Invoice has no file. Its resources are those of Books under another path, so a reply of Invoice
-is held against Books' file for the same call (for two calls, Inventory's), and against the page
-of Invoice by `page_replies`. That proves that it is what the same call answers in Books, as far as
-both have the field. It cannot prove that Invoice has every field of Books, nor that it has none
-beside: where Invoice itself differs and its page does not show it, nobody outside Zoho knows.
+Zoho Invoice has no file. Its resources are those of Books under other paths. A reply of Invoice is
+checked against the Books file of the same call (Inventory's for two calls), and against Invoice's
+page by `page_replies`. That proves that the reply matches Books as far as both have the field. It
+cannot prove that Invoice has every field of Books and no others; without documentation that
+remains unknown.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from tests.conformance.validation import json_kind
 from tests.support import page_replies
 from zoho_async.sandbox.replies import ApiReply
 
-#: By the described kind and the one that was sent.
+#: Patches by the described kind and the sent kind.
 _PATCHES: Final = {
     ("string", "integer"): "number described as text",
     ("string", "number"): "number described as text",
@@ -42,11 +41,11 @@ _PATCHES: Final = {
     ("object", "array"): "rows as one object",
     ("array", "object"): "a record as a list",
 }
-#: What stands in the envelope beside what is described.
+#: Envelope keys that need no description.
 _BESIDE: Final = {"page_context": "paging not declared", "data": "reply: outcomes"}
-#: Whose files describe the calls of a product, the first that has the call.
+#: The products whose files describe the calls of a product, in order of priority.
 _FILES_OF: Final = {"invoice": ("books", "inventory")}
-#: Values of the requests' own examples, which the reply's description refuses.
+#: Example values that the description of the reply refuses.
 _ECHOED: Final = {
     "invoice.custom_fields[]": "example: of another type",
     "tag.entities[].entity_name": "example: not of the allowed values",
@@ -58,7 +57,7 @@ _DECODER: Final = msgspec.json.Decoder[Any](float_hook=Decimal)
 
 @functools.cache
 def described(product: str) -> Mapping[tuple[str, str], Sequence[Described]]:
-    """What the files of a product say of each call, which may stand in several."""
+    """The descriptions of each call of a product; several files can describe one."""
     found: dict[tuple[str, str], list[Described]] = {}
     for of, stem in files():
         if of == product:
@@ -68,14 +67,14 @@ def described(product: str) -> Mapping[tuple[str, str], Sequence[Described]]:
 
 
 def describing(function: Function) -> Sequence[Described]:
-    """What the files say of a function's call."""
+    """The descriptions of a function's call."""
     product = function.name.partition(".")[0]
     found = (described(each).get(function.key) for each in _FILES_OF.get(product, (product,)))
     return next((each for each in found if each), ())
 
 
 def problems(function: Function, replies: Sequence[ApiReply], patches: Patches) -> list[str]:
-    """What is wrong with replies to a function by the file that says most like them."""
+    """The faults of replies to a function, by the description that fits best."""
     files = describing(function)
     judged = [_Judged(function, each, replies) for each in files]
     best = min(judged, key=lambda each: (len(each.found), each.patches.used.total()), default=None)
@@ -86,7 +85,7 @@ def problems(function: Function, replies: Sequence[ApiReply], patches: Patches) 
 
 
 class _Judged:
-    """Replies held against one description."""
+    """Checks replies against one description."""
 
     def __init__(
         self, function: Function, described: Described, replies: Sequence[ApiReply]
@@ -111,7 +110,7 @@ class _Judged:
         value = _DECODER.decode(reply.content())
         properties = self._document.follow(schema).get("properties") or {}
         for name in properties.keys() - value.keys():
-            patch = "page_context beside one record" if name == "page_context" else None
+            patch = "page_context with one record" if name == "page_context" else None
             yield from self._forgiven(patch, f"{name} is described and not sent")
         for name in value.keys() - properties.keys() - {"code", "message"}:
             on_page = "reply: as on the page" if page_replies.has(self._function, name) else None
@@ -148,7 +147,7 @@ class _Judged:
                 self.patches.use("reply: beyond the fields")
 
     def _forgiven(self, patch: str | None, problem: str) -> Iterator[str]:
-        """A difference in the envelope, which a correction explains where no patch does."""
+        """Report a difference in the envelope, unless a correction or a patch explains it."""
         if patch is None and self._correction.answer:
             patch = "correction: answer"
         yield from _used(self.patches, patch, problem)
@@ -173,7 +172,7 @@ def _used(patches: Patches, patch: str | None, problem: str) -> Iterator[str]:
 
 
 def _is_whole(kind: str, value: Json) -> bool:
-    """Whether a number is an integer to JSON Schema, as 7.0 is, or any number."""
+    """Whether a number is an integer in JSON Schema (7.0 is), or any number."""
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         return False
     return kind == "number" or (kind == "integer" and value == int(value))

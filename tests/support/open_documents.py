@@ -1,4 +1,4 @@
-"""Documents of the seed that are open, large and of one party, so that any example fits them."""
+"""Open, large documents of one party in the seed, so that any example fits them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGE = 10**6
 
 
 def open_documents(store: Store, product: str, party: int = 0) -> None:
-    """Open the first two and the last document of every family, for the contact of a number."""
+    """Open the first two and the last document of every family, for one contact."""
     parties = store.collection(store.world_of(product).parties)
     for kind in KINDS.values():
         home = homes(product).by_path.get((kind.word,))

@@ -1,11 +1,12 @@
-"""What the sandbox answers, held against the examples of Zoho Invoice's own documentation page.
+"""Check the sandbox's replies against the examples of Zoho Invoice's documentation page.
 
-The page has no schemas: of a call it shows one reply. What the example has, the reply must have,
-under the same names and as values of the same kind; what the reply has beside is not judged. The
-page's own habits are forgiven by their names: ids as numbers, ``" "`` for nothing, amounts and
-truths as text; and so are the few places where Books' file, which the sandbox follows, has it
-otherwise. That proves that the sandbox leaves out nothing that the page shows. It cannot prove
-that a value means what it means on the page, nor judge what the page does not show.
+The page has no schemas and shows one reply per call. The sandbox's reply must have every field of
+the example, with a value of the same kind. Further fields are not judged. Habits of the page are
+forgiven by name: ids as numbers, ``" "`` for nothing, amounts and booleans as text. So are the few
+places where the Books file, which the sandbox follows, differs.
+
+That proves that the sandbox omits nothing that the page shows. It cannot prove that a value means
+the same, or judge what the page does not show.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.conformance.validation import json_kind
 from zoho_async.sandbox.replies import ApiReply
 
 _DECODER: Final = msgspec.json.Decoder[Any](float_hook=Decimal)
-#: By the kind of the example and that of the reply.
+#: Patches by the kind of the example and that of the reply.
 _PATCHES: Final = {
     ("string", "integer"): "number described as text",
     ("string", "number"): "number described as text",
@@ -37,7 +38,7 @@ _PATCHES: Final = {
     ("object", "array"): "rows as one object",
     ("array", "object"): "a record as a list",
 }
-#: Where Books' file has another name or type than the page, by function and field.
+#: Fields for which the Books file has another name or type than the page.
 _DIFFER: Final = frozenset(
     {
         *(f"invoice.recurring_invoices.{verb} recurring_invoice.payment_options"
@@ -53,7 +54,7 @@ _NUMBERS: Final = frozenset({"integer", "number"})
 
 @functools.cache
 def shown() -> Mapping[tuple[str, str], Sequence[Described]]:
-    """What the page shows of each call, which it may show more than once."""
+    """The examples of each call; the page can show more than one."""
     found: dict[tuple[str, str], list[Described]] = {}
     for each in invoice_page() if INVOICE.exists() else ():
         if each.described.reply_example:
@@ -62,14 +63,14 @@ def shown() -> Mapping[tuple[str, str], Sequence[Described]]:
 
 
 def has(function: Function, name: str) -> bool:
-    """Whether the page shows a field at the top of a reply to a function."""
+    """Whether the page shows a field at the top level of a reply to a function."""
     if not function.name.startswith("invoice."):
         return False
     return any(name in each.reply_example for each in shown().get(function.key, ()))
 
 
 def problems(function: Function, reply: ApiReply, patches: Patches) -> list[str]:
-    """What the page's example has and a reply has not, by the example that is most like it."""
+    """The parts of the most similar example that a reply lacks."""
     if not function.name.startswith("invoice.") or not reply.content().startswith(b"{"):
         return []
     value = _DECODER.decode(reply.content())
@@ -87,7 +88,7 @@ def problems(function: Function, reply: ApiReply, patches: Patches) -> list[str]
 
 
 class _Judged:
-    """A reply held against one example."""
+    """Compares a reply with one example."""
 
     def __init__(self, function: str, patches: Patches) -> None:
         self._function: Final = function

@@ -20,7 +20,7 @@ _BODY: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run work that never waits, without an event loop."""
+    """Run a coroutine that never waits, without an event loop."""
     try:
         work.send(None)
     except StopIteration as done:
@@ -29,7 +29,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 class Api:
-    """Calls to one product on a store of its own."""
+    """Calls to one product on a new store."""
 
     def __init__(self, product: str) -> None:
         sizes = {f"{product}.contacts": 6, "contacts": 6, "invoices": 0, "items": 0, "projects": 0}
@@ -40,14 +40,14 @@ class Api:
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, **params: str
     ) -> dict[str, Any]:
-        """The answer's body. Raises `ApiRefusal`."""
+        """The body of the reply. Raises `ApiRefusal`."""
         sent = _BODY.decode(ENCODER.encode(body or {}))
         parts = tuple(path.strip("/").split("/"))
         call = ApiCall(method, parts, params, {}, sent, self.product)
         return _BODY.decode(run(answer(call, self.store, [self.store])).content())
 
     def rows(self, path: str, key: str, **params: str) -> list[dict[str, Any]]:
-        """A whole list: the answer is a page that yields to others between its rows."""
+        """A whole list. The list handler yields to the event loop between rows."""
         parts = tuple(path.strip("/").split("/"))
         call = ApiCall("GET", parts, params, {}, {}, self.product)
         reply = asyncio.run(answer(call, self.store, [self.store]))

@@ -1,4 +1,4 @@
-"""Machines that call the sandbox by chance, without HTTP, and keep count of what came of it."""
+"""Hypothesis state machines that call the sandbox without HTTP and compare it with a model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from zoho_async.sandbox.replies import ApiRefusal
 NOTHING: Final = Decimal(0)
 PICKED: Final = st.integers(0, 7)
 CENTS: Final = st.integers(1, 60_000).map(lambda cents: Decimal(cents) / 100)
-#: A share of something in percent: often all of it, now and then more.
+#: A share in percent: often everything, sometimes more.
 SHARE: Final = st.integers(1, 104).map(lambda n: 100 if 80 < n <= 100 else n)
-#: The most runs of one machine.
+#: The maximum number of runs of one machine.
 _RUNS: Final = 5
 
 
 class Machine(RuleBasedStateMachine):
-    """Calls to one product; the model keeps only what was asked for and granted."""
+    """Calls to one product. The model contains only what was requested and granted."""
 
     product: ClassVar[str]
-    #: What must have been granted, and refused, for the run to have shown anything.
+    #: Events that a run must contain to be meaningful.
     expected: ClassVar[tuple[str, ...]] = ()
     forbidden: ClassVar[tuple[str, ...]] = ()
     granted: ClassVar[Counter[str]]
@@ -43,7 +43,7 @@ class Machine(RuleBasedStateMachine):
     def tried(
         self, what: str, method: str, path: str, body: dict[str, Any] | None = None, **params: str
     ) -> dict[str, Any] | None:
-        """The answer to a call that may be refused, or None."""
+        """The reply to a call, or None if it was refused."""
         try:
             done = self.api.call(method, path, body, **params)
         except ApiRefusal:
@@ -53,14 +53,14 @@ class Machine(RuleBasedStateMachine):
         return done
 
     def state(self, word: str, record_id: str) -> dict[str, Any]:
-        """A record as the sandbox has it."""
+        """A record as the sandbox returns it."""
         collection = self.api.store.at(homes(self.product).by_path[word,], ())
         index = collection.find(record_id)
         assert index is not None
         return collection.state(index)
 
     def states(self, word: str) -> list[dict[str, Any]]:
-        """The records that were made; none is seeded where the machine says so."""
+        """The created records; excludes seeded ones if the machine starts empty."""
         collection = self.api.store.at(homes(self.product).by_path[word,], ())
         return list(collection.written())
 
@@ -78,10 +78,10 @@ def picked(ids: list[str], number: int) -> str:
 
 
 def prove(machine: type[Machine], examples: int, steps: int = 25) -> None:
-    """Run a machine, and see that it did what it is there for.
+    """Run a machine and check that the run was meaningful.
 
-    What hypothesis draws depends on the modules that happen to be loaded too, so a run may miss
-    something rare. Then another one follows, from another seed.
+    What hypothesis draws also depends on the loaded modules, so a run can miss rare events. Then
+    the machine runs again with another seed.
     """
     machine.granted, machine.refused = Counter(), Counter()
     chosen = settings(

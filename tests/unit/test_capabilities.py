@@ -1,4 +1,4 @@
-"""What lists can do beyond their pages, as the notes on Zoho's behaviour have it."""
+"""Features of lists apart from paging."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CHANGED = {
 }
 
 
-def test_the_lists_that_can_be_asked_for_changes_are_known() -> None:
+def test_lists_with_a_change_filter_are_known() -> None:
     assert {each.name for each in EVERY if each.changes} == CHANGED
     assert {each.changes for each in EVERY} == {"", "last_modified_time"}
 
@@ -72,7 +72,7 @@ def test_a_change_filter_is_a_parameter_that_is_not_ignored() -> None:
         if each.changes:
             assert each.changes in {parameter.name for parameter in each.query}
             assert not {"*", each.changes} & set(each.ignored)
-            assert "selects what changed since a moment" in docstring(each.name)
+            assert "returns only records changed since then" in docstring(each.name)
 
 
 def test_the_filter_of_journals_finds_no_changes() -> None:
@@ -83,7 +83,7 @@ def test_the_filter_of_journals_finds_no_changes() -> None:
 # -- order --------------------------------------------------------------------------------------
 
 
-def test_a_steady_order_is_one_that_may_be_asked_for() -> None:
+def test_the_stable_order_can_be_requested() -> None:
     for each in EVERY:
         if each.order:
             column = next(field for field in each.query if field.name == "sort_column")
@@ -95,7 +95,7 @@ def test_a_steady_order_is_one_that_may_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("product", ["books", "inventory"])
-def test_purchase_orders_have_no_steady_order(product: str) -> None:
+def test_purchase_orders_have_no_stable_order(product: str) -> None:
     name = f"{product}.purchase_orders.list"
     assert lists(product)[name].order == ""
     assert lists(product)[name].ignored == ("sort_order",)
@@ -105,8 +105,8 @@ def test_purchase_orders_have_no_steady_order(product: str) -> None:
 # -- totals and sizes of pages ------------------------------------------------------------------
 
 
-#: Lists with pages that Zoho's documents do not call lists: searches, reports and settings. Nobody
-#: has been seen to count these.
+#: Paged lists that Zoho does not document as lists: searches, reports and settings. Whether they
+#: can be counted has not been observed.
 UNCOUNTED = {
     "books.fixed_assets.list_types",
     "books.reporting_tags.list",
@@ -122,7 +122,7 @@ UNCOUNTED = {
 }
 
 
-def test_lists_below_no_record_are_counted_where_they_have_pages() -> None:
+def test_top_level_lists_with_pages_have_totals() -> None:
     top = [each for each in EVERY if "{" not in each.path and each.paged]
     ours = [each for each in top if each.name.startswith(("books.", "inventory."))]
     assert {each.name for each in ours if not each.totals} == UNCOUNTED
@@ -130,7 +130,7 @@ def test_lists_below_no_record_are_counted_where_they_have_pages() -> None:
     assert not any(each.totals for each in lists("billing").values())
 
 
-def test_a_page_holds_two_hundred_rows_but_for_those_that_are_known_otherwise() -> None:
+def test_a_page_holds_200_rows_with_known_exceptions() -> None:
     assert {each.name: each.per_page for each in EVERY if each.per_page != 200} == {
         "books.chart_of_accounts.list": 5000,
         "books.registers.list_bulk_action_history": 10,
@@ -155,7 +155,7 @@ def test_a_page_holds_two_hundred_rows_but_for_those_that_are_known_otherwise() 
         ("inventory.landed_costs.list_bills", "bill_ids", 200),
     ],
 )
-def test_reads_of_many_records_know_their_number(name: str, parameter: str, most: int) -> None:
+def test_bulk_reads_have_their_limits(name: str, parameter: str, most: int) -> None:
     batch = operation(name).batch
     assert batch is not None
     assert (batch.parameter, batch.most) == (parameter, most)
@@ -172,7 +172,9 @@ def test_reads_of_many_records_know_their_number(name: str, parameter: str, most
         ("inventory.sales_orders.list", "inventory.sales_orders.list", 200),
     ],
 )
-def test_a_list_names_what_reads_its_records_in_full(name: str, details: str, batch: int) -> None:
+def test_a_list_names_the_function_that_reads_full_records(
+    name: str, details: str, batch: int
+) -> None:
     facts = lists(name.partition(".")[0])[name]
     assert (facts.details, facts.batch) == (details, batch)
 
@@ -180,7 +182,7 @@ def test_a_list_names_what_reads_its_records_in_full(name: str, details: str, ba
 DOCUMENTS = {"invoices": 25, "estimates": 25, "sales_orders": 25}
 
 
-def test_documents_of_many_records_and_emails_know_their_number() -> None:
+def test_bulk_documents_and_emails_have_their_limits() -> None:
     books = {each.name: each for each in load().operations}
     for resource, most in DOCUMENTS.items():
         for verb in ("export_pdf", "print_pdf"):
@@ -207,13 +209,13 @@ def test_filters_without_effect_are_named() -> None:
             assert re.search("Zoho accepts .* here but ignores them", docstring(each.name))
 
 
-def test_lists_that_come_at_once_are_not_paged() -> None:
+def test_lists_in_one_reply_are_not_paged() -> None:
     at_once = {each.name for each in EVERY if not each.paged}
     assert {"books.organizations.list", "inventory.organizations.list"} < at_once
     assert {"books.items.list_details", "inventory.items.list_details"} < at_once
     others = {name.rpartition(".")[2] for name in at_once}
     assert others == {"list", "list_details", "list_for_user", "list_templates"}
-    assert all("All rows come in one reply." in docstring(name) for name in at_once)
+    assert all("One reply holds all rows." in docstring(name) for name in at_once)
 
 
 def test_every_list_says_the_same_as_its_operation() -> None:

@@ -1,4 +1,4 @@
-"""What stands in the tree is what the generator makes, complete, and fit to be used."""
+"""The generated files match the generator, are complete, and work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from zoho_async.codegen import check, coverage, generate, model, spec
+from zoho_async.codegen import check, generate, model, spec
 from zoho_async.codegen.__main__ import main
 from zoho_async.codegen.model import Model, ModelError
 from zoho_async.codegen.overrides import Overrides
@@ -72,10 +72,10 @@ def structs() -> list[type[msgspec.Struct]]:
     ]
 
 
-# -- what stands in the tree ------------------------------------------------------------------
+# -- the generated files ----------------------------------------------------------------------
 
 
-def test_the_tree_holds_what_the_generator_makes(built: list[Model]) -> None:
+def test_the_generated_files_are_up_to_date(built: list[Model]) -> None:
     assert generate.differences(generate.texts(built)) == []
 
 
@@ -83,7 +83,7 @@ def test_generating_twice_gives_the_same(built: list[Model]) -> None:
     assert generate.texts(built) == generate.texts(generate.models())
 
 
-def test_a_changed_and_a_foreign_file_are_named(built: list[Model], tmp_path: Path) -> None:
+def test_changed_and_foreign_files_are_reported(built: list[Model], tmp_path: Path) -> None:
     files = generate.texts(built)
     generate.write(files, tmp_path)
     assert generate.differences(files, tmp_path) == []
@@ -91,7 +91,7 @@ def test_a_changed_and_a_foreign_file_are_named(built: list[Model], tmp_path: Pa
     (tmp_path / "books" / "own.py").write_text("by hand", encoding="utf-8")
     assert generate.differences(files, tmp_path) == [
         "books/items.py",
-        "books/own.py (nothing generates it)",
+        "books/own.py (not generated)",
     ]
 
 
@@ -117,7 +117,7 @@ def test_a_missing_operation_is_found(books: Model) -> None:
         books.resources[0].functions = whole
 
 
-def test_the_check_says_what_was_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_reports_corrections(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check", "--reference", "/nowhere"]) == 0
     said = capsys.readouterr().out
     assert "books.invoices: 112 operations" in said
@@ -135,7 +135,7 @@ def build(overrides: str) -> tuple[Model, Overrides]:
     return model.build("books", items, read), read
 
 
-def test_a_correction_of_nothing_is_told() -> None:
+def test_a_correction_without_effect_is_reported() -> None:
     _, overrides = build(
         """
         [[calls]]
@@ -175,7 +175,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
         )
 
 
-def test_fields_stand_as_lists_send_them_and_recorded_rows_before_all(built: list[Model]) -> None:
+def test_fields_follow_lists_and_recorded_rows_first(built: list[Model]) -> None:
     for product in built:
         lists = [each for each in product.functions() if each.name == "list" and each.reply]
         assert lists
@@ -211,7 +211,7 @@ def test_every_struct_can_be_decoded() -> None:
         assert struct.__doc__
 
 
-def test_a_record_without_fields_has_an_id_that_is_text_and_nothing_else() -> None:
+def test_a_record_without_fields_has_only_a_text_id() -> None:
     records = [struct for struct in structs() if issubclass(struct, Record)]
     assert records
     for record in records:
@@ -237,7 +237,7 @@ def test_money_is_exact_and_never_a_float() -> None:
 
 
 class Wire:
-    """Takes the place of a session and keeps what the functions hand over."""
+    """Takes the place of a session and stores what the functions pass to it."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Operation[Any] | ListOperation[Any], dict[str, Any]]] = []
@@ -263,7 +263,7 @@ def argument(name: str, annotation: object) -> object:
 async def handed_over(
     monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any]
 ) -> tuple[Operation[Any] | ListOperation[Any], dict[str, Any]]:
-    """What a function gives to the session when every argument is given."""
+    """The arguments that a function passes to the session if every argument is given."""
     wire = Wire()
 
     def remember(
@@ -298,7 +298,7 @@ def known(fields: Sequence[Field]) -> set[str]:
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-async def test_every_function_hands_all_its_arguments_to_its_operation(
+async def test_every_function_passes_all_its_arguments(
     resource: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts_of = load(resource.partition(".")[0]).operations
@@ -323,7 +323,7 @@ async def test_every_function_hands_all_its_arguments_to_its_operation(
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-def test_every_function_says_what_it_does_and_which_scope_it_needs(resource: str) -> None:
+def test_every_function_documents_its_purpose_and_scope(resource: str) -> None:
     for name, function in functions(resource).items():
         said = inspect.getdoc(function) or ""
         assert said[0].isupper(), name
@@ -331,7 +331,7 @@ def test_every_function_says_what_it_does_and_which_scope_it_needs(resource: str
         assert not any(letter.isdigit() for letter in name), name
 
 
-def test_lists_and_documents_are_asked_for_later_and_everything_else_is_awaited() -> None:
+def test_only_lists_and_documents_are_lazy() -> None:
     for resource in RESOURCES:
         for name, function in functions(resource).items():
             answer = str(inspect.signature(function).return_annotation)
@@ -341,7 +341,7 @@ def test_lists_and_documents_are_asked_for_later_and_everything_else_is_awaited(
             assert is_later != inspect.iscoroutinefunction(function), (resource, name)
 
 
-def test_an_upsert_names_its_field_and_may_be_repeated() -> None:
+def test_an_upsert_names_its_field_and_is_repeatable() -> None:
     found = vars(module("books.contacts"))["_UPSERT"]
     assert found.repeatable
     assert not vars(module("books.contacts"))["_UPDATE"].repeatable
@@ -354,7 +354,7 @@ def test_the_packed_description_has_every_operation_once() -> None:
         assert len({(each.method, each.path) for each in operations}) == count
 
 
-def test_the_top_level_lists_say_how_they_page() -> None:
+def test_top_level_lists_declare_their_paging() -> None:
     lists = {each.name: each for each in load().operations if each.top_level}
     assert lists["books.contacts.list"].order == "created_time"
     assert lists["books.contacts.list"].totals
@@ -382,7 +382,7 @@ def test_no_described_field_is_lost_in_the_structs(built: list[Model], number: i
     assert count > 6000
 
 
-def test_no_described_answer_is_left_unread(built: list[Model]) -> None:
+def test_every_described_result_is_used(built: list[Model]) -> None:
     assert [check.unanswered(each) for each in built] == [[], [], [], []]
     invoices = next(each for each in built[3].functions() if each.name == "get")
     answer, invoices.answer = invoices.answer, "done"
@@ -390,14 +390,14 @@ def test_no_described_answer_is_left_unread(built: list[Model]) -> None:
     invoices.answer = answer
 
 
-def test_a_field_that_no_struct_has_is_found() -> None:
+def test_a_field_missing_in_every_struct_is_found() -> None:
     inventory = generate.models()[3]
     del inventory.replies.shapes["SalesOrderLineItem"].members["quantity"]
     _, lost = check.held(inventory)
     assert any(each.endswith("SalesOrderLineItem has no quantity") for each in lost)
 
 
-def test_an_answer_that_only_the_second_file_describes_is_taken_from_there(books: Model) -> None:
+def test_a_result_described_only_by_the_second_file_is_used(books: Model) -> None:
     named = {each.full_name: each for each in books.functions()}
     for verb in ("create", "update"):
         function = named[f"books.contacts.{verb}_contact_person"]
@@ -405,7 +405,7 @@ def test_an_answer_that_only_the_second_file_describes_is_taken_from_there(books
         assert function.key == "contact_person"
 
 
-# -- facts beside the operations --------------------------------------------------------------
+# -- other facts of operations ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("product", generate.PRODUCTS)
@@ -418,7 +418,7 @@ def test_every_operation_can_be_looked_up_with_its_module(product: str) -> None:
         assert each.path.startswith("/")
 
 
-def test_a_list_says_what_else_it_can_do() -> None:
+def test_a_list_declares_its_features() -> None:
     books, inventory = load("books"), load("inventory")
     assert books.named("books.invoices.list").changes == "last_modified_time"
     assert books.named("books.journals.list").changes == ""
@@ -428,7 +428,7 @@ def test_a_list_says_what_else_it_can_do() -> None:
     assert inventory.named("inventory.bills.list").ignored == ("*",)
 
 
-def test_rows_that_may_repeat_an_id_have_none() -> None:
+def test_rows_that_can_repeat_an_id_have_no_id() -> None:
     books, inventory = load("books"), load("inventory")
     assert books.named("books.chart_of_accounts.list_transactions").row_id == ""
     assert inventory.named("inventory.items.list_invoices").row_id == ""
@@ -442,7 +442,7 @@ def test_top_level_rows_have_an_id() -> None:
                 assert each.row_id, each.name
 
 
-def test_error_codes_stand_with_their_resource() -> None:
+def test_error_codes_belong_to_their_resource() -> None:
     assert load("books").errors["books.items"][2006] == "no such item"
     assert load("billing").errors["billing.plans"][101002] == "no such plan"
     assert "2006 no such item" in (module("invoice.items").__doc__ or "")
@@ -463,7 +463,7 @@ def test_operations_carry_the_codes_and_batches_of_their_resource(name: str) -> 
             assert batches[0].most == known[each.name]
 
 
-def test_what_only_books_describes_is_marked_in_invoice() -> None:
+def test_operations_described_only_by_books_are_marked_in_invoice() -> None:
     facts = load("invoice")
     assert facts.named("invoice.projects.list").unconfirmed
     assert not facts.named("invoice.invoices.list").unconfirmed
@@ -473,7 +473,7 @@ def test_what_only_books_describes_is_marked_in_invoice() -> None:
 
 
 @needs_reference
-def test_the_other_path_of_a_page_is_recorded(built: list[Model]) -> None:
+def test_the_alternative_path_of_a_page_is_recorded(built: list[Model]) -> None:
     billing = load("billing")
     assert billing.named("billing.invoices.void").alternatives == (
         "/invoices/{invoice_id}/status/void",
@@ -481,9 +481,9 @@ def test_the_other_path_of_a_page_is_recorded(built: list[Model]) -> None:
     assert check.missing(built[2], REFERENCE) == []
 
 
-def test_the_readme_counts_what_is_generated(built: list[Model]) -> None:
-    text = coverage.README.read_text(encoding="utf-8")
-    assert text == coverage.readme(text, built)
+def test_the_readme_counts_generated_operations(built: list[Model]) -> None:
+    text = generate.README.read_text(encoding="utf-8")
+    assert text == generate.readme(text, built)
     assert "| Books v3 | 838 |" in text
 
 

@@ -1,4 +1,4 @@
-"""What orders, projects and charges refuse, with which codes, and what they make of each other."""
+"""Refusals of orders, projects and charges with their codes, and the documents they create."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def customer(api: Api) -> str:
 
 
 def order(api: Api, word: str, key: str, **fields: Any) -> dict[str, Any]:
-    """An estimate or order of one line: 10 each, five of them."""
+    """An estimate or order of one line: quantity 5, rate 10."""
     item = api.call("POST", "/items", {"name": f"Bolt {word}", "rate": 1})["item"]["item_id"]
     line = {"item_id": item, "name": "x", "rate": 10, "purchase_rate": 10, "quantity": 5}
     party = customer(api)
@@ -37,7 +37,7 @@ def refusal(api: Api, method: str, path: str, body: dict[str, Any] | None = None
     return refused.value.code
 
 
-def test_an_estimate_never_becomes_a_draft_again_and_its_retainer_is_a_percentage(
+def test_an_estimate_cannot_become_a_draft_again_and_its_retainer_is_a_percentage(
     books: Api,
 ) -> None:
     made = order(books, "estimates", "estimate")
@@ -48,7 +48,7 @@ def test_an_estimate_never_becomes_a_draft_again_and_its_retainer_is_a_percentag
     assert refusal(books, "PUT", path, {"retainer_percentage": 101}) == 9526
 
 
-def test_an_estimate_that_expired_can_be_declined_and_prolonged_and_not_accepted(
+def test_an_expired_estimate_can_be_declined_or_extended_but_not_accepted(
     books: Api,
 ) -> None:
     made = order(books, "estimates", "estimate", expiry_date="2024-02-01")
@@ -70,7 +70,7 @@ def test_an_estimate_that_expired_can_be_declined_and_prolonged_and_not_accepted
         ("inventory", "purchaseorders", "purchaseorder", "cancelled", "bills"),
     ],
 )
-def test_nothing_is_made_of_an_order_that_was_given_up(
+def test_a_void_or_cancelled_order_cannot_be_converted(
     product: str, word: str, key: str, closing: str, child: str
 ) -> None:
     api = Api(product)
@@ -84,7 +84,7 @@ def test_nothing_is_made_of_an_order_that_was_given_up(
     assert "cannot be linked" in refused.value.message
 
 
-def test_a_void_order_that_is_opened_again_is_what_was_invoiced_of_it(books: Api) -> None:
+def test_a_reopened_order_shows_what_was_invoiced(books: Api) -> None:
     made = order(books, "salesorders", "salesorder")
     number = made["salesorder_id"]
     books.call("POST", "/invoices/fromsalesorder", {}, salesorder_id=number)
@@ -96,7 +96,7 @@ def test_a_void_order_that_is_opened_again_is_what_was_invoiced_of_it(books: Api
     assert seen == ["void", "invoiced"]
 
 
-def test_many_orders_are_confirmed_at_once() -> None:
+def test_orders_are_confirmed_in_bulk() -> None:
     inventory = Api("inventory")
     made = order(inventory, "salesorders", "salesorder")
     number = made["salesorder_id"]
@@ -108,7 +108,7 @@ def test_many_orders_are_confirmed_at_once() -> None:
     assert inventory.call("GET", f"/salesorders/{number}")["salesorder"]["status"] == "confirmed"
 
 
-def test_estimates_are_invoiced_once_and_one_refusal_spares_the_others(books: Api) -> None:
+def test_estimates_are_invoiced_once_and_a_refusal_affects_one_only(books: Api) -> None:
     number = order(books, "estimates", "estimate", discount="10%")["estimate_id"]
     done = books.call("POST", "/invoices/fromestimates", {}, estimate_ids=f"{number},1")
     assert [(row["code"], row["ids"]) for row in done["data"]] == [(0, [number]), (1002, ["1"])]
@@ -120,7 +120,7 @@ def test_estimates_are_invoiced_once_and_one_refusal_spares_the_others(books: Ap
     assert invoice["invoice_number"] == "INV-000001"
 
 
-def test_an_invoiced_expense_stays_with_its_contact_and_billable(books: Api) -> None:
+def test_an_invoiced_expense_keeps_its_contact_and_stays_billable(books: Api) -> None:
     account = books.store.at(books.homes.by_path["chartofaccounts",], ()).id(0)
     body = {"account_id": account, "date": "2026-01-01", "amount": 7, "is_billable": True}
     body |= {"customer_id": customer(books), "paid_through_account_id": account}
@@ -142,7 +142,7 @@ def test_an_invoiced_expense_stays_with_its_contact_and_billable(books: Api) -> 
     assert books.call("DELETE", f"/expenses/{number}")["code"] == 0
 
 
-def test_a_seeded_charge_is_invoiced_whole_and_once() -> None:
+def test_a_seeded_charge_is_invoiced_in_full_and_once() -> None:
     billing = Api("billing")
     charges = billing.store.at(billing.homes.by_path["unbilledcharges",], ())
     path = f"/unbilledcharges/{charges.id(0)}"
@@ -153,7 +153,7 @@ def test_a_seeded_charge_is_invoiced_whole_and_once() -> None:
     assert refusal(billing, "POST", f"{path}/createinvoice") == 1000
 
 
-def test_an_addon_that_is_not_there_is_not_bought() -> None:
+def test_an_unknown_addon_is_refused() -> None:
     billing = Api("billing")
     number = billing.store.at(billing.homes.by_path["subscriptions",], ()).id(0)
     body = {"addons": [{"addon_code": "no such addon"}]}

@@ -1,4 +1,4 @@
-"""What the seed makes holds together, and nothing that is sent can break the store."""
+"""Seeded records are consistent, and no input can corrupt the store."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_balances_agree_with_statuses(store: Store) -> None:
     assert seen == {"draft", "sent", "overdue", "partially_paid", "paid", "void"}
 
 
-def test_documents_name_contacts_and_items_that_are_there(store: Store) -> None:
+def test_documents_name_existing_contacts_and_items(store: Store) -> None:
     for name in ("invoices", "projects"):
         for index in store.collection(name).indexes():
             record = store.collection(name).detail(index)
@@ -62,9 +62,7 @@ def test_documents_name_contacts_and_items_that_are_there(store: Store) -> None:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.key)
-def test_rewriting_a_record_changes_nothing_but_when_it_was_modified(
-    store: Store, resource: Any
-) -> None:
+def test_rewriting_a_record_changes_only_its_modification_time(store: Store, resource: Any) -> None:
     collection = store.collection(resource.name)
     encode = ENCODER.encode
     before = [(collection.row(index), collection.detail(index)) for index in range(8)]

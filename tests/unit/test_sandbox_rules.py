@@ -1,4 +1,4 @@
-"""What becomes of documents: totals, orders that are invoiced, retainers, subscriptions."""
+"""Rules of documents: totals, invoiced orders, retainers, subscriptions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def customer(api: Api) -> str:
 
 
 def order(api: Api, word: str, key: str, *quantities: int) -> dict[str, Any]:
-    """An order of one item in several lines, 10 each."""
+    """An order of one item in several lines, at rate 10."""
     lines = [{"item_id": item(api), "name": "x", "rate": 10, "quantity": q} for q in quantities]
     body = {"customer_id": customer(api), "vendor_id": customer(api), "line_items": lines}
     body["date"] = "2026-01-01"
@@ -83,7 +83,7 @@ def test_a_total_follows_from_lines_discount_tax_and_charges(
     assert shown == [Decimal(sub_total), Decimal(tax_total), Decimal(total)]
 
 
-def test_a_line_has_a_discount_of_its_own_where_discounts_are_of_lines(books: Api) -> None:
+def test_a_line_discount_applies_at_item_level(books: Api) -> None:
     line = {"name": "a", "rate": 100, "quantity": 1, "item_id": item(books), "discount": "25%"}
     body = {"customer_id": customer(books), "discount_type": "item_level", "line_items": [line]}
     made = books.call("POST", "/estimates", body)["estimate"]
@@ -104,7 +104,7 @@ def test_a_line_that_names_a_tax_is_taxed_by_its_percentage(books: Api) -> None:
 # -- conversions ----------------------------------------------------------------------------------
 
 
-def test_an_estimate_that_was_invoiced_says_so_until_the_invoice_goes(books: Api) -> None:
+def test_an_invoiced_estimate_shows_it_until_the_invoice_is_removed(books: Api) -> None:
     estimate = order(books, "estimates", "estimate", 1)
     path = f"/estimates/{estimate['estimate_id']}"
     books.call("POST", f"{path}/status/sent")
@@ -128,7 +128,7 @@ def item_of(document: dict[str, Any]) -> str:
     ("product", "statuses"),
     [("books", ("partially_invoiced", "invoiced", "partially_invoiced")), ("inventory", None)],
 )
-def test_an_order_counts_what_was_invoiced_of_it(
+def test_an_order_counts_its_invoiced_quantities(
     product: str, statuses: tuple[str, ...] | None
 ) -> None:
     api = Api(product)
@@ -159,7 +159,7 @@ def test_an_order_counts_what_was_invoiced_of_it(
     assert refused.value.status == 400
 
 
-def test_an_instant_invoice_takes_what_is_left_of_an_order_and_never_more(books: Api) -> None:
+def test_an_instant_invoice_takes_the_remaining_quantity(books: Api) -> None:
     sales = order(books, "salesorders", "salesorder", 5, 1)
     number, first = sales["salesorder_id"], sales["line_items"][0]
     line = {"item_id": first["item_id"], "rate": 10, "quantity": 2}
@@ -174,7 +174,7 @@ def test_an_instant_invoice_takes_what_is_left_of_an_order_and_never_more(books:
         books.call("POST", "/invoices/fromsalesorder", {}, salesorder_id=number)
 
 
-def test_a_purchase_order_is_billed_in_parts_and_a_lost_parent_is_refused(books: Api) -> None:
+def test_a_purchase_order_is_billed_in_parts_and_an_unknown_one_is_refused(books: Api) -> None:
     bought = order(books, "purchaseorders", "purchaseorder", 4)
     line = {"item_id": item_of(bought), "rate": 10, "quantity": 3}
     line["purchaseorder_item_id"] = bought["line_items"][0]["line_item_id"]
@@ -197,7 +197,7 @@ def test_a_purchase_order_is_billed_in_parts_and_a_lost_parent_is_refused(books:
 # -- retainers ------------------------------------------------------------------------------------
 
 
-def test_a_retainer_is_paid_in_full_drawn_by_invoices_and_stays(books: Api) -> None:
+def test_a_retainer_is_paid_in_full_drawn_and_cannot_be_deleted(books: Api) -> None:
     lines = {"line_items": [{"description": "ahead", "rate": 100}]}
     body = {"customer_id": customer(books), **lines}
     made = books.call("POST", "/retainerinvoices", body)["retainerinvoice"]
@@ -234,7 +234,7 @@ def refusal(api: Api, method: str, path: str, body: dict[str, Any] | None = None
     return refused.value.code
 
 
-def test_what_is_applied_is_refused_with_the_codes_of_the_documents(books: Api) -> None:
+def test_refused_applications_have_the_documented_codes(books: Api) -> None:
     line = {"item_id": item(books), "rate": 50, "quantity": 1}
     body = {"customer_id": customer(books), "date": "2026-01-01", "line_items": [line]}
     note = books.call("POST", "/creditnotes", body | {"creditnote_number": "N-1"})["creditnote"]
@@ -267,7 +267,7 @@ def test_what_is_applied_is_refused_with_the_codes_of_the_documents(books: Api) 
 
 
 @pytest.mark.parametrize("product", ["books", "invoice", "inventory", "billing"])
-def test_seeded_documents_agree_with_themselves(product: str) -> None:
+def test_seeded_documents_are_consistent(product: str) -> None:
     api = Api(product)
     words = {"debt": ("paid",), "credit": ("closed",)}
     seen = 0
@@ -328,7 +328,7 @@ def subscribe(api: Api, starts: date, /, **plan: Any) -> dict[str, Any]:
         (200, {}, "live"),
     ],
 )
-def test_a_subscription_has_the_status_and_the_terms_of_its_start(
+def test_status_and_term_of_a_subscription_follow_from_its_start(
     billing: Api, days_ago: int, plan: dict[str, Any], status: str
 ) -> None:
     made = subscribe(billing, TODAY - timedelta(days=days_ago), quantity=3, **plan)
@@ -348,7 +348,7 @@ def test_a_subscription_has_the_status_and_the_terms_of_its_start(
         assert made["last_billing_at"] == str(begins)
 
 
-def test_a_subscription_ends_at_once_or_with_its_term_and_comes_back_only_from_that(
+def test_only_a_subscription_cancelled_at_term_end_can_be_reactivated(
     billing: Api,
 ) -> None:
     made = subscribe(billing, TODAY)
@@ -363,7 +363,7 @@ def test_a_subscription_ends_at_once_or_with_its_term_and_comes_back_only_from_t
     assert refusal(billing, "POST", f"{path}/reactivate") == 1000
 
 
-def test_a_renewal_is_postponed_and_never_brought_forward(billing: Api) -> None:
+def test_a_renewal_can_only_be_postponed(billing: Api) -> None:
     made = subscribe(billing, TODAY)
     path = f"/subscriptions/{made['subscription_id']}/postpone"
     assert refusal(billing, "POST", path, {"renewal_at": str(TODAY)}) == 4
@@ -372,7 +372,7 @@ def test_a_renewal_is_postponed_and_never_brought_forward(billing: Api) -> None:
     assert moved["next_billing_at"] == later == moved["current_term_ends_at"]
 
 
-def test_a_change_of_plan_counts_at_once_unless_it_is_for_the_end_of_the_term(
+def test_a_plan_change_applies_at_once_or_at_the_end_of_the_term(
     billing: Api,
 ) -> None:
     made = subscribe(billing, TODAY)
@@ -387,7 +387,7 @@ def test_a_change_of_plan_counts_at_once_unless_it_is_for_the_end_of_the_term(
     assert refusal(billing, "PUT", path, lost) == 101002
 
 
-def test_a_charge_makes_an_invoice_of_its_amount(billing: Api) -> None:
+def test_a_charge_creates_an_invoice_of_its_amount(billing: Api) -> None:
     path = f"/subscriptions/{subscribe(billing, TODAY)['subscription_id']}/charge"
     invoice = billing.call("POST", path, {"amount": "7.25", "description": "Setup"})["invoice"]
     assert (invoice["total"], invoice["balance"]) == (Decimal("7.25"), Decimal("7.25"))
@@ -420,7 +420,7 @@ def test_billing_pays_credits_and_refunds_invoices(billing: Api) -> None:
 # -- views of days --------------------------------------------------------------------------------
 
 
-def test_a_view_of_a_day_or_a_month_shows_its_rows_and_one_of_a_week_all(books: Api) -> None:
+def test_day_and_month_filters_apply_and_week_filters_do_not(books: Api) -> None:
     entries = books.store.collection("time_entries")
     seeded = len(entries.indexes())
     dates = {
@@ -443,7 +443,7 @@ def test_a_view_of_a_day_or_a_month_shows_its_rows_and_one_of_a_week_all(books: 
 # -- tiers ----------------------------------------------------------------------------------------
 
 
-def test_what_is_said_to_have_rules_are_operations() -> None:
+def test_operations_with_rules_exist() -> None:
     known = {each.name for product in PRODUCTS for each in operations(product).values()}
     assert known >= WITH_RULES
     assert len(WITH_RULES) > 250

@@ -182,12 +182,12 @@ def test_terms_of_a_subscription_are_counted_by_division() -> None:
         while ends <= today and (not cycles or done < cycles):
             done += 1
             begins, ends = ends, later(today - timedelta(age), fields, done)
-        told = subscriptions._started(fields, {"billing_cycles": cycles}, {}, today)
+        told = subscriptions._first_dates(fields, {"billing_cycles": cycles}, {}, today)
         assert told["last_billing_at"] == str(begins), (unit, cycles, age)
         assert told["current_term_ends_at"] == str(ends)
     began = time.process_time()
     ancient = {"interval": 1, "interval_unit": "days", "starts_at": "0001-01-01"}
-    subscriptions._started(ancient, {"billing_cycles": 10**30}, {}, today)
+    subscriptions._first_dates(ancient, {"billing_cycles": 10**30}, {}, today)
     assert time.process_time() - began < 0.2
 
 

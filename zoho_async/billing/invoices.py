@@ -339,7 +339,7 @@ async def void(
 ) -> Done:
     """Void an invoice.
 
-    Other documents name it ``/invoices/{invoice_id}/status/void``.
+    Other Zoho pages give the path ``/invoices/{invoice_id}/status/void``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
@@ -644,7 +644,7 @@ async def cancel_write_off(
 ) -> Done:
     """Cancel the write-off of an invoice.
 
-    Other documents name it ``/invoices/{invoice_id}/writeoff/cancel``.
+    Other Zoho pages give the path ``/invoices/{invoice_id}/writeoff/cancel``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
     """

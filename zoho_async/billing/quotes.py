@@ -522,7 +522,7 @@ def list_templates(
 ) -> Pager[QuoteTemplate]:
     """List the templates of quotes.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoSubscriptions.quotes.READ.
     """

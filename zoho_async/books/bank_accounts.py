@@ -345,7 +345,7 @@ async def get_bank_reconciliations(
 ) -> Done:
     """Get the bank reconciliations of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -402,7 +402,7 @@ async def get_bank_reconciliation(
 ) -> Done:
     """Get a bank reconciliation of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -608,7 +608,7 @@ async def get_all_balances(
 ) -> Done:
     """Get the balances of all bank accounts.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -630,7 +630,7 @@ async def bulk_get_overview(
 ) -> Done:
     """Get the overview of several bank accounts.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -652,7 +652,7 @@ async def get_balance(
 ) -> Done:
     """Get the balance of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -674,7 +674,7 @@ async def get_balances(
 ) -> Done:
     """Get the balances of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -696,7 +696,7 @@ async def get_insights(
 ) -> Done:
     """Get the insights of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -718,7 +718,7 @@ async def get_overview(
 ) -> Done:
     """Get the overview of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -740,7 +740,7 @@ async def get_statement_summary(
 ) -> Done:
     """Get the statement summary of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -762,7 +762,7 @@ async def get_subaccounts(
 ) -> Done:
     """Get the subaccounts of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -784,7 +784,7 @@ async def get_statements(
 ) -> Done:
     """Get the statements of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -806,7 +806,7 @@ async def get_unreviewed_bank_statements(
 ) -> Done:
     """Get the unreviewed bank statements of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -828,7 +828,7 @@ async def get_transactions(
 ) -> Done:
     """Get the transactions of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -850,7 +850,7 @@ async def get_preferences(
 ) -> Done:
     """Get the preferences of a bank account.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """
@@ -892,7 +892,7 @@ async def get_bank_statement_import_encryption_key(
 ) -> Done:
     """Get the key that encrypts imported bank statements.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """

@@ -261,7 +261,7 @@ async def get_match_filters(
 ) -> Done:
     """Get the match filters of bank rules.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
     """

@@ -109,7 +109,7 @@ def list(
 ) -> Pager[BaseCurrencyAdjustment]:
     """List base currency adjustments.
 
-    ``last_modified_time`` selects what changed since a moment.
+    ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.accountants.READ.
     """

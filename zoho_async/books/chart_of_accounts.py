@@ -142,9 +142,9 @@ def list(
 ) -> Pager[ChartOfAccount]:
     """List chart of accounts.
 
-    ``last_modified_time`` selects what changed since a moment. A page holds 5000 rows by default.
-    Zoho has been seen to claim the end too early here, so that iterating always asks for one page
-    more.
+    ``last_modified_time`` returns only records changed since then. A page holds 5000 rows by
+    default. Zoho can report the end of this list too early, so iteration always requests one more
+    page.
 
     Scope: ZohoBooks.accountants.READ.
     """

@@ -288,7 +288,7 @@ def list(
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
     iteration can be missed. Zoho accepts ``contact_type`` here but ignores them.
-    ``last_modified_time`` selects what changed since a moment.
+    ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -545,7 +545,7 @@ async def verify_address(
 ) -> Done:
     """Check an address that is not saved.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1261,7 +1261,7 @@ async def get_bank_account(
 ) -> Done:
     """Get a bank account of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1398,7 +1398,7 @@ async def get_bank_accounts(
 ) -> Done:
     """Get the bank accounts of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1421,7 +1421,7 @@ async def get_all_bank_accounts(
 ) -> Done:
     """Get the bank accounts of all contacts.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1476,7 +1476,7 @@ async def get_card(
 ) -> Done:
     """Get a card of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1553,7 +1553,7 @@ async def get_cards(
 ) -> Done:
     """Get the cards of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1574,7 +1574,7 @@ _GET_CARD_COUNT = Operation(
 async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Get the number of saved cards.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -1597,7 +1597,7 @@ async def get_all_contact_persons(
 ) -> Done:
     """Get the contact persons of all contacts.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2074,7 +2074,7 @@ async def get_tax_info(
 ) -> Done:
     """Get the tax information of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2183,7 +2183,7 @@ async def get_all_addresses(
 ) -> Done:
     """Get the addresses of all contacts.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2375,7 +2375,7 @@ _BULK_GET_SMS = Operation(
 async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Get the text message that Zoho proposes for several contacts.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2417,7 +2417,7 @@ async def get_sms(
 ) -> Done:
     """Get the text message that Zoho proposes for a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2461,7 +2461,7 @@ async def get_by_reference(
 ) -> Done:
     """Get a contact by its reference number.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2484,7 +2484,7 @@ async def get_statement(
 ) -> Done:
     """Get the statement of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2507,7 +2507,7 @@ async def get_unpaid_invoices(
 ) -> Done:
     """Get the unpaid invoices of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2530,7 +2530,7 @@ async def get_unused_credits(
 ) -> Done:
     """Get the unused credits of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2553,7 +2553,7 @@ async def get_payment_refunds(
 ) -> Done:
     """Get the payment refunds of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2576,7 +2576,7 @@ async def get_income_and_expense(
 ) -> Done:
     """Get the income and expense of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2599,7 +2599,7 @@ async def get_profit_and_loss(
 ) -> Done:
     """Get the profit and loss of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2622,7 +2622,7 @@ async def get_inventory_summary(
 ) -> Done:
     """Get the inventory summary of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
     """
@@ -2645,7 +2645,7 @@ async def get_opening_balances(
 ) -> Done:
     """Get the opening balances of a contact.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

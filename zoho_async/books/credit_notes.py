@@ -323,7 +323,7 @@ def list(
     """List credit notes.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
+    iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -827,7 +827,7 @@ def list_templates(
 ) -> Pager[CreditNoteTemplate]:
     """List the templates of credit notes.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1351,7 +1351,7 @@ async def get_signature_template(
 ) -> Done:
     """Get the signature template of a credit note.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1569,7 +1569,7 @@ async def get_mail_content(
 ) -> Done:
     """Get the email that Zoho proposes for a credit note.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1716,7 +1716,7 @@ _GET_EINVOICES = Operation(
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Get the e-invoices of credit notes.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """
@@ -1781,7 +1781,7 @@ async def get_einvoice(
 ) -> Done:
     """Get the e-invoice of a credit note.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
     """

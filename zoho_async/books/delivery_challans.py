@@ -473,7 +473,7 @@ def list_templates(
 ) -> Pager[DeliveryChallanTemplate]:
     """List the templates of delivery challans.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.deliverychallans.READ.
     """

@@ -241,7 +241,7 @@ def list(
     """List estimates.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
+    iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.estimates.READ.
     """
@@ -838,7 +838,7 @@ def list_templates(
 ) -> Pager[EstimateTemplate]:
     """List the templates of estimates.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.estimates.READ.
     """

@@ -2,9 +2,9 @@
 """Invoices of Zoho Books.
 
 Error codes of this resource: 1001 the number is taken; 1002 no such invoice, or no such contact
-person; 3009 credits were applied: the contact's details stay; 3010 payments were recorded: the
-customer stays; 4001 payments were recorded: the invoice stays; 12008 credits were applied: the
-invoice stays.
+person; 3009 credits were applied: the contact's details cannot be changed; 3010 payments were
+recorded: the customer cannot be changed; 4001 payments were recorded: the invoice cannot be
+deleted; 12008 credits were applied: the invoice cannot be deleted.
 """
 
 import datetime as dt
@@ -239,10 +239,10 @@ ListSortColumn: TypeAlias = Literal[
 _CODES = {
     1001: "the number is taken",
     1002: "no such invoice, or no such contact person",
-    3009: "credits were applied: the contact's details stay",
-    3010: "payments were recorded: the customer stays",
-    4001: "payments were recorded: the invoice stays",
-    12008: "credits were applied: the invoice stays",
+    3009: "credits were applied: the contact's details cannot be changed",
+    3010: "payments were recorded: the customer cannot be changed",
+    4001: "payments were recorded: the invoice cannot be deleted",
+    12008: "credits were applied: the invoice cannot be deleted",
 }
 
 
@@ -357,7 +357,7 @@ def list(
     """List invoices.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
+    iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -1191,7 +1191,7 @@ def list_templates(
 ) -> Pager[InvoiceTemplate]:
     """List the templates of invoices.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2305,7 +2305,7 @@ async def get_dashboard(
 ) -> Done:
     """Get figures about all invoices.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2330,7 +2330,7 @@ async def get_by_reference(
 ) -> Done:
     """Get an invoice by its reference number.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2353,7 +2353,7 @@ async def get_custom_fields(
 ) -> Done:
     """Get the custom fields of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2376,7 +2376,7 @@ async def get_advanced_tracking_details(
 ) -> Done:
     """Get the advanced tracking details of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2475,7 +2475,7 @@ async def get_qr_code(
 ) -> Done:
     """Get the QR code of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2498,7 +2498,7 @@ async def get_sms(
 ) -> Done:
     """Get the text message that Zoho proposes for an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2542,7 +2542,7 @@ async def get_signature_template(
 ) -> Done:
     """Get the signature template of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2948,7 +2948,7 @@ async def get_payment_qr(
 ) -> Done:
     """Get the payment QR code of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -2971,7 +2971,7 @@ async def get_payment_qr_status(
 ) -> Done:
     """Get the status of the payment QR code of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -3040,7 +3040,7 @@ async def get_metadata(
 ) -> Done:
     """Get the metadata of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -3086,7 +3086,7 @@ _GET_EINVOICES = Operation(
 async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Get the e-invoices of invoices.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """
@@ -3151,7 +3151,7 @@ async def get_einvoice(
 ) -> Done:
     """Get the e-invoice of an invoice.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
     """

@@ -205,8 +205,8 @@ def list(
 ) -> Pager[Journal]:
     """List journals.
 
-    More than 200 ids in ``journal_ids`` are read by several calls. ``last_modified_time`` gives the
-    journals of exactly that moment; ``date_after`` those of later days.
+    More than 200 ids in ``journal_ids`` are split over several calls. ``last_modified_time``
+    returns the journals of exactly that time; ``date_after`` those of later dates.
 
     Scope: ZohoBooks.accountants.READ.
     """

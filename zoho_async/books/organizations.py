@@ -80,7 +80,7 @@ _LIST = ListOperation(
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
     """List organizations.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -164,7 +164,7 @@ def list_for_user(
 ) -> Pager[Organization]:
     """List the organizations of the current user, or of another user.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -196,7 +196,7 @@ _GET_ADDRESS = Operation(
 async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Get the address of an organization.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

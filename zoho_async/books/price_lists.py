@@ -215,7 +215,7 @@ async def bulk_get(
 ) -> Done:
     """Get several price lists by their ids.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """
@@ -262,7 +262,7 @@ async def get_items(
 ) -> Done:
     """Get the items of price lists.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
     """

@@ -250,8 +250,8 @@ def list(
 ) -> Pager[PurchaseOrder]:
     """List purchase orders.
 
-    Zoho accepts ``sort_order`` here but ignores them. ``last_modified_time`` selects what changed
-    since a moment.
+    Zoho accepts ``sort_order`` here but ignores them. ``last_modified_time`` returns only records
+    changed since then.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """
@@ -716,7 +716,7 @@ def list_templates(
 ) -> Pager[PurchaseOrderTemplate]:
     """List the templates of purchase orders.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.purchaseorders.READ.
     """

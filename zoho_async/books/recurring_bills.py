@@ -143,7 +143,7 @@ def list(
 ) -> Pager[RecurringBill]:
     """List recurring bills.
 
-    ``last_modified_time`` selects what changed since a moment.
+    ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.bills.READ.
     """
@@ -379,7 +379,7 @@ async def get_history(
 ) -> Done:
     """Get the history of a recurring bill.
 
-    The reply is not described: find it in ``extra``.
+    Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.bills.READ.
     """

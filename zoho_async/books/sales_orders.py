@@ -305,8 +305,8 @@ def list(
     """List sales orders.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. ``last_modified_time`` selects what changed since a moment. More than
-    200 ids in ``salesorder_ids`` are read by several calls.
+    iteration can be missed. ``last_modified_time`` returns only records changed since then. More
+    than 200 ids in ``salesorder_ids`` are split over several calls.
 
     Scope: ZohoBooks.salesorders.READ.
     """
@@ -896,7 +896,7 @@ def list_templates(
 ) -> Pager[SalesOrderTemplate]:
     """List the templates of sales orders.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoBooks.salesorders.READ.
     """

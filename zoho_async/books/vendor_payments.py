@@ -159,7 +159,7 @@ def list(
 ) -> Pager[VendorPayment]:
     """List vendor payments.
 
-    ``last_modified_time`` selects what changed since a moment.
+    ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.vendorpayments.READ.
     """

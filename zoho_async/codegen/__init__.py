@@ -1,7 +1,7 @@
-"""The generator of the product modules; left out of the wheel.
+"""The generator of the product modules. It is not part of the wheel.
 
-`distill` reads Zoho's OpenAPI files once and keeps their facts (`spec/`); everything after that
-works from those facts and from one file of corrections (`overrides.toml`)::
+`distill` reads Zoho's OpenAPI files once and stores their facts in ``spec/``. Later steps use only
+those facts and one file of corrections (`overrides.toml`)::
 
     openapi/*.yml --distill--> spec/<product>/<resource>.json
     spec + overrides.toml --model--> functions and structs --render--> books/*.py, description.json

@@ -8,28 +8,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from zoho_async.codegen import check, coverage, distill, generate, spec
+from zoho_async.codegen import check, distill, generate, spec
 from zoho_async.codegen.model import Model, ModelError
 
 _HELP: Final = """\
-Without a word it writes zoho_async/<product>/ and the README's table from codegen/spec/ and
-codegen/overrides.toml.
+Without arguments it writes zoho_async/<product>/ and the README's table from codegen/spec/
+and codegen/overrides.toml.
 
-To change what is generated: correct codegen/overrides.toml (each table is explained in
-codegen/overrides.py), run it, and look at the difference. To take in a new edition of
-Zoho's files: `distill`, then the same.
+To change the generated code, edit codegen/overrides.toml (codegen/overrides.py explains its
+tables), run this command and review the diff. To update from new files of Zoho, run
+`distill` first.
 
 examples:
-  python -m zoho_async.codegen                                 write what differs
-  python -m zoho_async.codegen --check                         compare only; exit 1 if it differs
-  python -m zoho_async.codegen distill                         read the files that spec/ holds anew
-  python -m zoho_async.codegen distill --resource books/bills  take in another one
+  python -m zoho_async.codegen                                 write the files that differ
+  python -m zoho_async.codegen --check                         compare only; exit 1 if files differ
+  python -m zoho_async.codegen distill                         read Zoho's files of spec/ again
+  python -m zoho_async.codegen distill --resource books/bills  add another file
 """
 _REFERENCE: Final = Path("../shared/reference")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 1 what is on disk differs, 2 the input is wrong."""
+    """Run a step. Returns 0 if it succeeded, 1 if files differ, 2 if the input is wrong."""
     given = _parser().parse_args(arguments)
     reference: Path = given.reference
     try:
@@ -46,25 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m zoho_async.codegen",
-        description="The generator of zoho_async's product modules.",
+        description="Generate the product modules of zoho_async.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("step", nargs="?", choices=["generate", "distill"], default="generate")
-    parser.add_argument("--check", action="store_true", help="write nothing; say what differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; list the differences")
     parser.add_argument(
         "--reference",
         type=Path,
         default=_REFERENCE,
         metavar="DIR",
-        help="where Zoho's files are, in openapi/<product>/*.yml (default: %(default)s)",
+        help="directory of Zoho's files, openapi/<product>/*.yml (default: %(default)s)",
     )
     parser.add_argument(
         "--resource",
         action="append",
         default=[],
         metavar="PRODUCT/FILE",
-        help="a file to distil, again and again if need be (default: those that spec/ holds)",
+        help="file to distill; can be repeated (default: every file in spec/)",
     )
     return parser
 
@@ -77,7 +77,7 @@ def _distill(reference: Path, wanted: Sequence[str]) -> int:
         try:
             source = distill.read(reference, product, resource)
         except FileNotFoundError as error:
-            print(f"error: {error.filename} is not there; see --reference", file=sys.stderr)
+            print(f"error: {error.filename} does not exist; see --reference", file=sys.stderr)
             return 2
         target = spec.SPEC / product / f"{resource}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,9 +89,9 @@ def _distill(reference: Path, wanted: Sequence[str]) -> int:
 def _generate() -> int:
     built = generate.models()
     changed = generate.write(generate.texts(built))
-    text = coverage.README.read_text(encoding="utf-8")
-    if text != coverage.readme(text, built):
-        coverage.README.write_text(coverage.readme(text, built), encoding="utf-8")
+    text = generate.README.read_text(encoding="utf-8")
+    if text != generate.readme(text, built):
+        generate.README.write_text(generate.readme(text, built), encoding="utf-8")
         changed.append("../README.md")
     for path in changed:
         print(f"wrote {path}")
@@ -102,8 +102,8 @@ def _generate() -> int:
 def _check(reference: Path) -> int:
     built = generate.models()
     faults = [f"differs: {path}" for path in generate.differences(generate.texts(built))]
-    text = coverage.README.read_text(encoding="utf-8")
-    if text != coverage.readme(text, built):
+    text = generate.README.read_text(encoding="utf-8")
+    if text != generate.readme(text, built):
         faults.append("differs: the table of README.md")
     there = (reference / "openapi").is_dir()
     for model in built:
@@ -112,17 +112,17 @@ def _check(reference: Path) -> int:
         count, lost = check.held(model)
         print(f"{model.product}: {count - len(lost)} of {count} described fields in structs")
         faults += [f"lost: {each}" for each in lost]
-        faults += [f"answers nothing: {each}" for each in check.unanswered(model)]
+        faults += [f"result not used: {each}" for each in check.unanswered(model)]
         if there:
             faults += [f"missing: {each}" for each in check.missing(model, reference)]
-            faults += [f"distil again: {each}" for each in check.stale(model, reference)]
+            faults += [f"distill again: {each}" for each in check.stale(model, reference)]
     if there:
         print(f"compared with {reference}/openapi")
     else:
-        print(f"not compared with Zoho's files: {reference}/openapi is not there")
+        print(f"not compared with Zoho's files: {reference}/openapi does not exist")
     for fault in faults:
         print(fault, file=sys.stderr)
-    print(f"{len(faults)} faults" if faults else f"as generated: {_summary(built)}")
+    print(f"{len(faults)} faults" if faults else f"up to date: {_summary(built)}")
     return 1 if faults else 0
 
 

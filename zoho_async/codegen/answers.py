@@ -1,7 +1,8 @@
-"""What a function answers, and which struct that is, read off the envelope.
+"""The result of a function and its struct, derived from the reply's envelope.
 
-Beside code and message it may hold one object (a *record*), rows (a *list*, when the call is a
-GET), several values (a struct of them), nothing (*done*), or it is a document (*file*).
+Apart from code and message, a reply can hold one object (a *record*), rows (a *list*, if the call
+is a GET), several values (a struct of them) or nothing (*done*). It can also be a document
+(*file*).
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from zoho_async.codegen.spec import Node
 from zoho_async.codegen.structs import Family, StructShape, alike
 from zoho_async.description import Answer
 
-#: The keys beside the value of a reply.
+#: The keys of an envelope other than its value.
 ENVELOPE: Final = frozenset({"code", "message", "page_context", "error", "status_code"})
 _VAGUE: Final = frozenset({"data", "info", "results", "result", "response", "details"})
 _PAGING: Final = frozenset({"page", "per_page"})
-#: What corrections say about answers, once those have been read.
+#: The corrections of a result, which apply after it was derived.
 _OF_THE_ANSWER: Final = (
     *("answer", "key", "order", "paged", "totals", "max_per_page"),
     *("changes", "per_page", "details"),
 )
-#: Functions that answer the record that their module is about, whatever the key says.
+#: Functions whose result is the record of their module, whatever the key is.
 _OF_THE_RECORD: Final = frozenset({"create", "get", "list", "update", "upsert"})
 _CHANGES: Final = "last_modified_time"
 
 
 class Answers:
-    """Reads what functions answer; the structs go into ``replies``."""
+    """Derives the results of functions. Their structs go into ``replies``."""
 
     def __init__(self, subject: Subject, replies: Family) -> None:
         self._subject = subject
@@ -45,7 +46,7 @@ class Answers:
         envelope = self._objects.get(shapes[0].object, ()) if shapes else ()
         record = next((fix.record for fix in reversed(fixes) if fix.record), None)
         held = {node.name: node for node in envelope if node.name not in ENVELOPE}
-        if function.key in held:  # a correction chose one of several keys
+        if function.key in held:  # a correction selected one of several keys
             held = {function.key: held[function.key]}
         if function.answer == "file" or (files and not held):
             self._answers_file(function, files)
@@ -71,7 +72,7 @@ class Answers:
             function.accept = ", ".join(files) or "*/*"
 
     def _answers_known(self, function: Function, record: str) -> None:
-        """An answer that no description details, but whose struct the overrides know."""
+        """Use a struct from the overrides for a reply that is not described."""
         shape = self._replies.shapes.get(record)
         if shape is None:
             raise LookupError(f"{function.full_name}: no struct {record!r} is known at this point")
@@ -80,7 +81,7 @@ class Answers:
         self._top_level(function, shape)
 
     def _answers_bare(self, function: Function, fields: tuple[Node, ...]) -> None:
-        """A record whose fields are described without the envelope that they come in."""
+        """Use a record whose fields are described without their envelope."""
         function.answer, function.reply = "record", fields
         shape = self._record(function, function.key, "", fields)
         function.result = shape.name
@@ -112,7 +113,7 @@ class Answers:
         function.result = shape.name
 
     def _answers_one_kind(self, function: Function, answer: Answer, node: Node) -> bool:
-        """Take one envelope key's object, or its rows', for the answer; False where it has none."""
+        """Use the object (or the rows) of one envelope key; False if it has no fields."""
         origin = (node.items or node).object
         fields = self._objects.get(origin, ())
         if not fields:
@@ -166,9 +167,9 @@ class Answers:
 
 
 def own_id(shape: StructShape, nouns: Sequence[str]) -> str:
-    """The field that names a record: ``invoice_id`` of an invoice; "" where it has none.
+    """The id field of a record (``invoice_id`` of an invoice), or "" if it has none.
 
-    In doubt a record has none: rows with the wrong id would be taken for repetitions.
+    If in doubt it has none, because rows with the wrong id would look like repeated rows.
     """
     fields = [name for name, member in shape.members.items() if member.kind in {"id", "text"}]
     wanted = [words.singular(words.snake(noun)).replace("_", "") for noun in nouns]
@@ -194,7 +195,7 @@ def _reads_many(function: Function) -> bool:
 
 
 def _holds_one(function: Function, node: Node) -> bool:
-    """Whether an array in a reply stands for one record, as its key or its path tells."""
+    """Whether an array in a reply holds one record, judged by its key or path."""
     if node.type != "array":
         return False
     is_read = function.call.method == "GET" and function.path.endswith("}")

@@ -1,4 +1,4 @@
-"""What a function takes: ids of the path, batches, filters, files and a body."""
+"""The arguments of a function: path ids, batches, filters, files and the body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoho_async.description import Kind
 
 
 class Arguments:
-    """Reads what functions take; the structs of their bodies go into ``inputs``."""
+    """Derives the arguments of functions. The structs of their bodies go into ``inputs``."""
 
     def __init__(self, subject: Subject, inputs: Family) -> None:
         self._subject = subject
@@ -30,7 +30,7 @@ class Arguments:
             argument = words.identifier(name)
             function.ids.append(Parameter(node.name, argument, kind, required=True))
         dropped = {name for fix in fixes for name in fix.drop}
-        dropped |= {each.name for each in function.ids}  # the path says it already
+        dropped |= {each.name for each in function.ids}  # already in the path
         nodes = [node for node in call.query if node.name not in dropped | function.fixed.keys()]
         for node in nodes:
             if not any(node.name in other.variants for other in nodes if other is not node):
@@ -60,7 +60,7 @@ class Arguments:
         self._limit(function)
 
     def _limit(self, function: Function) -> None:
-        """Join the number that stands with an operation to the ids that it is about."""
+        """Join an operation's batch limit to the ids that it applies to."""
         known = [each for each in (*function.batches, *function.query) if each.kind == "list"]
         own = [each for each in known if each.name.replace("_", "") == self._own_ids]
         first = [*own, *(each for each in known if each.most), *function.batches][:1]
@@ -73,12 +73,12 @@ class Arguments:
         return f"{self._subject.noun}_ids".replace("_", "")
 
     def _form_fields(self, call: CallSpec) -> tuple[Node, ...]:
-        """The fields of a multipart form, its files among them."""
+        """The fields and files of a multipart form."""
         forms = [each for each in call.body if each.media == "multipart/form-data"]
         return tuple(n for each in forms for n in self._objects.get(each.node.object, ()))
 
     def _parameter(self, function: Function, node: Node, others: list[Parameter]) -> None:
-        """Take up a parameter: a file, many ids, or one of ``others``."""
+        """Add a parameter as a file, as a list of ids, or to ``others``."""
         kind = kind_of(node, "query")
         parameter = Parameter(
             name=node.name,
@@ -101,7 +101,7 @@ class Arguments:
             others.append(parameter)
 
     def _is_batch(self, function: Function, node: Node) -> bool:
-        """Whether a function works on the records that a parameter names, rather than filters."""
+        """Whether a parameter names the records that a function acts on, instead of filtering."""
         return node.name == f"{self._subject.noun}_ids" and function.name != "list"
 
     def read_body(self, function: Function, fixes: list[CallFix]) -> None:

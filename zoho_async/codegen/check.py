@@ -1,4 +1,4 @@
-"""Proofs that what is generated is complete, and a report of what was changed on the way."""
+"""Checks that the generated code is complete, and a report of the applied changes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zoho_async.codegen.structs import Family, Objects
 
 
 def missing(model: Model, reference: Path) -> list[str]:
-    """The operations of the official files of a product's resources that have no function.
+    """The operations in Zoho's files of a product that have no function.
 
-    An operation that the overrides moved to another path is found under its own id.
+    An operation whose path the overrides changed is found by its id.
     """
     functions = model.functions()
     served = {same_request(each.call.method, each.call.path) for each in functions}
@@ -41,7 +41,7 @@ def missing(model: Model, reference: Path) -> list[str]:
 
 
 def stale(model: Model, reference: Path) -> list[str]:
-    """The distilled files that the official files no longer give."""
+    """The distilled files that differ from Zoho's files."""
     found: list[str] = []
     for name in distill.resources(reference, model.product):
         source = distill.read(reference, model.product, name)
@@ -52,9 +52,9 @@ def stale(model: Model, reference: Path) -> list[str]:
 
 
 def held(model: Model) -> tuple[int, list[str]]:
-    """How many fields the requests and replies of a product describe, and those that are lost.
+    """The number of described fields in requests and replies, and the fields that have no struct.
 
-    Each is looked for in the function's own struct, at the place that the description gives it.
+    Each field is looked up in the function's struct, at the described place.
     """
     found = _Fields()
     for each in model.functions():
@@ -66,7 +66,7 @@ def held(model: Model) -> tuple[int, list[str]]:
 
 
 def unanswered(model: Model) -> list[str]:
-    """The functions that answer `Done` though a value is described beside code and message."""
+    """The functions that return `Done` although a value is described."""
     found: list[str] = []
     for each in model.functions():
         replies = [content.node for content in each.call.reply if content.media == JSON]
@@ -107,7 +107,7 @@ class _Fields:
 
 
 def report(model: Model) -> Iterator[str]:
-    """What was merged and what was corrected, a line each."""
+    """One line per merged operation and per correction."""
     for resource in model.resources:
         corrected = [each for each in resource.functions if each.corrected]
         yield (

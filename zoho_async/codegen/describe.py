@@ -1,4 +1,4 @@
-"""Writes ``description.json``: what `zoho_async.description` tells the sandbox and the export."""
+"""Write ``description.json``, the facts that `zoho_async.description` provides at run time."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _facts(model: Model, function: Function) -> OperationFacts:
 
 
 def _known(shape: StructShape | None, family: Family, depth: int = 0) -> tuple[Field, ...]:
-    """The fields of an answer that no description details, by its struct."""
+    """The fields of a reply that is not described, taken from its struct."""
     if shape is None or depth > 6:
         return ()
     return tuple(
@@ -108,7 +108,7 @@ def _fields(
     place: Place,
     depth: int = 0,
 ) -> tuple[Field, ...]:
-    """The fields that one call describes, with the kinds that their struct gives them."""
+    """The fields that one call describes, with the kinds of their struct."""
     fields: list[Field] = []
     for node in nodes:
         known = shape.members.get(node.name) if shape else None

@@ -1,10 +1,9 @@
-"""OpenAPI files in, facts out. The only step that reads YAML, and the only one to need PyYAML.
+"""Distill OpenAPI files into facts. Only this step reads YAML and needs PyYAML.
 
-The files are uneven: properties that are references to one-line schemas, examples of another type
-than the field's, organization ids declared or not, parameters named twice, operations without an
-id. Everything is resolved here into the plain tree of `spec`, in the order of the file, so that
-the same file always gives the same facts. References that lead back into themselves end as
-objects without fields.
+The files are uneven: properties that refer to one-line schemas, examples of a type other than the
+field's, undeclared organization ids, parameters named twice, operations without an id. This step
+resolves all of it into the plain tree of `spec`, in the order of the file, so the same file always
+gives the same facts. Circular references end as objects without fields.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ _ARTICLES: Final = frozenset({"a", "an", "the"})
 
 
 def read(reference: Path, product: str, resource: str) -> Source:
-    """Distil one file of ``reference``/openapi. Raises `FileNotFoundError` where it is absent."""
+    """Distill one file of ``reference``/openapi. Raises `FileNotFoundError` if it is missing."""
     found = document(reference, product, resource)
     return distill(found, product=product, resource=resource)
 
 
 def document(reference: Path, product: str, resource: str) -> dict[str, Any]:
-    """One parsed file of ``reference``/openapi, or what stands for it in Invoice."""
+    """One parsed file of ``reference``/openapi, or its substitute for Invoice."""
     if product == "invoice":
         return pages.document(
             reference, resource, lambda name: _parsed(reference, "books", name), _reader
@@ -41,7 +40,7 @@ def document(reference: Path, product: str, resource: str) -> dict[str, Any]:
 
 
 def _reader(parsed: dict[str, Any]) -> Callable[[Any], dict[str, Any]]:
-    """What a reference or a composed schema of a document comes to."""
+    """Resolves the references and composed schemas of a document."""
     file = _File(parsed)
 
     def read(value: Any) -> dict[str, Any]:
@@ -172,7 +171,7 @@ class _File:
     def _object(
         self, properties: Mapping[str, Any], required: Any, where: str, seen: tuple[str, ...]
     ) -> str:
-        """The name in `objects` of an object with these properties; "" where it has none."""
+        """The name in `objects` of an object with these properties; "" if it has none."""
         if not properties:
             return ""
         needed = frozenset(_words(required))
@@ -188,7 +187,7 @@ class _File:
         return self._known[fields]
 
     def joined(self, schema: Mapping[str, Any], seen: tuple[str, ...]) -> Mapping[str, Any]:
-        """A schema with the properties of its alternatives (allOf, oneOf, anyOf) laid together."""
+        """Merge a schema with the properties of its alternatives (allOf, oneOf, anyOf)."""
         parts = [part for key in ("allOf", "oneOf", "anyOf") for part in _list(schema.get(key))]
         if not parts:
             return schema
@@ -205,7 +204,7 @@ class _File:
         return {**joined, "properties": properties}
 
     def resolve(self, value: Any, seen: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """What a reference stands for; nothing where it leads back into itself or nowhere."""
+        """Resolve a reference; circular and unknown references give an empty schema."""
         while "$ref" in _dict(value):
             target = str(value["$ref"])
             if target in seen:
@@ -219,7 +218,7 @@ class _File:
 def looks(example: Any) -> Looks:
     """The form of an example."""
     if isinstance(example, datetime.datetime) and example.time() == datetime.time():
-        return "date"  # a day that stands without quotes in the file
+        return "date"  # a date without quotes in the file
     forms: tuple[tuple[type, Looks], ...] = (
         (bool, "boolean"),
         (float, "decimal"),
@@ -252,7 +251,7 @@ def looks(example: Any) -> Looks:
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    """The entries of a list as text, each once; nothing where there is no list."""
+    """The entries of a list as text, without repetitions; empty if it is not a list."""
     words = [
         str(each).lower() if each is True or each is False else str(each).strip()
         for each in _list(value)
@@ -261,12 +260,12 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _dict(value: Any) -> dict[str, Any]:
-    """An object of the document; an empty one where there is none."""
+    """An object of the document; empty if the value has another type."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> list[Any]:
-    """An array of the document; an empty one where there is none."""
+    """An array of the document; empty if the value has another type."""
     return [*cast(Iterable[Any], value)] if isinstance(value, list) else []
 
 
@@ -275,6 +274,6 @@ def _whole(value: Any) -> int | None:
 
 
 def _slug(summary: str) -> str:
-    """An operation's name from its title, for files that give no operationId."""
+    """An operation's name from its title, for files without operationIds."""
     words = re.findall(r"[a-z0-9]+", summary.lower().replace("'s", ""))
     return "_".join(word for word in words if word not in _ARTICLES)

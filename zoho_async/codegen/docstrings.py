@@ -1,12 +1,52 @@
-"""Docstrings of generated modules and functions: a written summary, then facts and the scope."""
+"""Docstrings of generated modules and functions: a summary, then facts and the scope."""
 
 from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Final
 
 from zoho_async.codegen import words
 from zoho_async.codegen.functions import Function
 from zoho_async.codegen.model import ResourceModel
 from zoho_async.codegen.naming import plural
 from zoho_async.operation import FILE_SIZE
+
+FILE: Final = Path(__file__).parent / "summaries.toml"
+
+
+class Summaries:
+    """The written first lines: one per function name, or per function if it needs others."""
+
+    def __init__(self, names: dict[str, str], resources: dict[str, str]) -> None:
+        self._names: Final = names
+        self._resources: Final = resources
+        self._used: Final[set[str]] = set()
+
+    @classmethod
+    def read(cls, path: Path = FILE) -> Summaries:
+        """Read ``summaries.toml``."""
+        tables = tomllib.loads(path.read_text("utf-8"))
+        return cls(tables["names"], tables["resources"])
+
+    def of(self, full_name: str, noun: str) -> str:
+        """The summary of a function such as ``books.invoices.void``; ``noun`` is its record.
+
+        Raises `KeyError` if the function has no summary.
+        """
+        name = full_name.rpartition(".")[2]
+        key = full_name if full_name in self._resources else name
+        sentence = self._resources.get(full_name) or self._names[name]
+        self._used.add(key)
+        return sentence.format(
+            one=words.article(words.phrase(noun)),
+            noun=words.phrase(noun),
+            many=words.phrase(plural(noun)),
+        )
+
+    def unused(self) -> list[str]:
+        """The summaries that no function uses."""
+        return sorted({*self._names, *self._resources} - self._used)
 
 
 def of_module(product: str, resource: ResourceModel) -> str:
@@ -20,14 +60,14 @@ def of_module(product: str, resource: ResourceModel) -> str:
 
 
 def of_function(function: Function, summary: str, *, is_twin: bool = False) -> str:
-    """The docstring of a function, or of its twin that answers a document."""
+    """The docstring of a function, or of its twin that returns a document."""
     notes = [*_notes(function), *([] if is_twin else _files(function))]
     scope = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (summary, " ".join(notes), scope) if part)
 
 
 def _notes(function: Function) -> list[str]:
-    """What a caller must know besides the purpose."""
+    """Facts that a caller needs, apart from the purpose."""
     required = [node.name for node in function.body_nodes if node.required]
     notes: list[str] = []
     if required and function.body != "raw" and not function.body_many:
@@ -36,21 +76,21 @@ def _notes(function: Function) -> list[str]:
         notes += _list_notes(function)
     notes += _id_limits(function)
     if function.answer == "done" and function.call.method == "GET":
-        notes.append("The reply is not described: find it in ``extra``.")
+        notes.append("Zoho does not describe the reply; its fields are in ``extra``.")
     if function.note:
         notes.append(function.note)
     if function.alternatives:
-        notes.append(f"Other documents name it {_listed(list(function.alternatives))}.")
+        notes.append(f"Other Zoho pages give the path {_listed(list(function.alternatives))}.")
     if function.call.unconfirmed:
-        notes.append("Unconfirmed: taken from Books; no document of this product describes it.")
+        notes.append("Unconfirmed: derived from Zoho Books; this product's documentation lacks it.")
     return notes
 
 
 def _list_notes(function: Function) -> list[str]:
-    """What a list can do, and what it cannot do."""
+    """The abilities and limits of a list."""
     notes: list[str] = []
     if not function.paged:
-        notes.append("All rows come in one reply.")
+        notes.append("One reply holds all rows.")
     if function.paged and function.order:
         notes.append(
             f"Iteration sorts by ``{function.order}``. With another ``sort_column``, a row that "
@@ -60,23 +100,23 @@ def _list_notes(function: Function) -> list[str]:
         which = "all filters" if "*" in function.ignored else _listed(list(function.ignored))
         notes.append(f"Zoho accepts {which} here but ignores them.")
     if function.changes:
-        notes.append(f"``{function.changes}`` selects what changed since a moment.")
+        notes.append(f"``{function.changes}`` returns only records changed since then.")
     if function.per_page != 200:
         notes.append(f"A page holds {function.per_page} rows by default.")
     if function.details and function.details != function.full_name:
         reader = function.details.rpartition(".")[2]
-        notes.append(f"``{reader}`` reads many of them in full, by their ids.")
+        notes.append(f"``{reader}`` returns records in full by id, many per call.")
     return notes
 
 
 def _id_limits(function: Function) -> list[str]:
-    """How many ids one call takes, and what happens to more."""
+    """The number of ids that one call takes, and the effect of more."""
     limited = function.limited
     if function.answer == "list":
         rows = [each for each in limited if function.names_rows(each)]
         where = "" if function.batches else " in ``{}``"
         return [
-            f"More than {each.most} ids{where.format(each.argument)} are read by several calls."
+            f"More than {each.most} ids{where.format(each.argument)} are split over several calls."
             for each in rows
         ]
     if not limited:
@@ -89,7 +129,7 @@ def _id_limits(function: Function) -> list[str]:
 
 
 def _files(function: Function) -> list[str]:
-    """Which files a function takes."""
+    """The files that a function accepts."""
     if not function.uploads or function.answer == "file":
         return []
     which = _listed([each.argument for each in function.uploads])

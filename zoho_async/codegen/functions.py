@@ -1,4 +1,4 @@
-"""A function to be: what one operation takes and answers, as far as the description says it."""
+"""The model of a function: the arguments and the result of one operation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True)
 class Subject:
-    """What the functions of one source are about.
+    """The subject of one source's functions.
 
-    ``resource`` is their module and ``record`` its record, whose struct is ``main``; ``noun`` is
-    what their names leave out, ``also`` what else the record is called.
+    ``resource`` is their module, ``record`` its record and ``main`` the record's struct. ``noun``
+    is the word that function names leave out; ``also`` are other words for the record.
     """
 
     source: Source
@@ -37,7 +37,7 @@ class Subject:
 class Parameter:
     """An argument: ``name`` as Zoho writes it, ``argument`` as Python does.
 
-    ``most`` is how many ids one call takes of a list of them.
+    ``most`` is the number of ids that one call takes.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Parameter:
 
 @dataclass
 class Function:
-    """One operation as a function of ours, and what the corrections made of it."""
+    """One operation as a function, with its corrections applied."""
 
     name: str
     call: CallSpec
@@ -109,10 +109,10 @@ class Function:
 
     @property
     def limited(self) -> list[Parameter]:
-        """The lists of ids of which one call takes only so many."""
+        """The lists of ids for which a call has a limit."""
         return [each for each in (*self.batches, *self.query) if each.most]
 
     def names_rows(self, parameter: Parameter) -> bool:
-        """Whether a list of ids names the rows of the answer: each id has one row at most."""
+        """Whether the ids name the rows of the reply, so that each id has at most one row."""
         row_id = self.row_id.replace("_", "")
         return bool(row_id) and parameter.name.replace("_", "") == f"{row_id}s"

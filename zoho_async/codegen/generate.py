@@ -1,18 +1,20 @@
-"""Everything the generator writes, as texts by path: nothing here touches the disk but to read."""
+"""Render every generated file as text by path. Only `write` changes the disk."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from zoho_async.codegen import describe, spec
+from zoho_async.codegen.docstrings import Summaries
 from zoho_async.codegen.lines import docstring
 from zoho_async.codegen.model import Model, ModelError, build
 from zoho_async.codegen.overrides import Overrides
 from zoho_async.codegen.structs import SHARED
-from zoho_async.codegen.summaries import Summaries
 from zoho_async.codegen.write_functions import functions_module
 from zoho_async.codegen.write_types import types_module
+from zoho_async.operation import PRODUCTS as API_PRODUCTS
 
 #: The products that are generated.
 PRODUCTS: Final = ("books", "invoice", "billing", "inventory")
@@ -26,29 +28,32 @@ def operations() -> tuple[Endpoint, ...]:
     return description.operations("{product}")
 '''
 PACKAGE: Final = Path(__file__).parent.parent
+README: Final = PACKAGE.parent / "README.md"
+_BEGIN: Final = "<!-- coverage: written by python -m zoho_async.codegen -->\n"
+_END: Final = "<!-- end of coverage -->\n"
 
 
 def models() -> list[Model]:
-    """Every product, from the distilled files and the overrides.
+    """Build every product from the distilled files and the overrides.
 
-    Raises `ModelError` where they do not fit each other, also for corrections of nothing.
+    Raises `ModelError` if they do not fit each other, or if a correction has no effect.
     """
     overrides = Overrides.read()
     built = [build(product, spec.load(product), overrides) for product in PRODUCTS]
     unused = overrides.unused(PRODUCTS)
     if unused:
-        raise ModelError("these overrides correct nothing:\n  " + "\n  ".join(unused))
+        raise ModelError("these overrides have no effect:\n  " + "\n  ".join(unused))
     return built
 
 
 def texts(built: list[Model]) -> dict[Path, str]:
-    """What each generated file holds, by its path below the package."""
+    """The text of each generated file, by its path in the package."""
     summaries = Summaries.read()
     files: dict[Path, str] = {}
     for model in built:
         files |= _product(model, summaries)
     if summaries.unused():
-        raise ModelError("no function needs these summaries: " + ", ".join(summaries.unused()))
+        raise ModelError("these summaries have no function: " + ", ".join(summaries.unused()))
     return files
 
 
@@ -83,7 +88,7 @@ def _init(product: str, about: str, names: list[str]) -> str:
 
 
 def differences(files: dict[Path, str], package: Path = PACKAGE) -> list[str]:
-    """The paths whose file is absent, differs, or is there without being generated."""
+    """The paths that are missing, differ, or exist without being generated."""
     found = [
         str(path)
         for path, text in files.items()
@@ -91,7 +96,7 @@ def differences(files: dict[Path, str], package: Path = PACKAGE) -> list[str]:
     ]
     for product in PRODUCTS:
         there = (path.relative_to(package) for path in (package / product).rglob("*.py"))
-        found += [f"{path} (nothing generates it)" for path in there if path not in files]
+        found += [f"{path} (not generated)" for path in there if path not in files]
     return sorted(found)
 
 
@@ -103,3 +108,23 @@ def write(files: dict[Path, str], package: Path = PACKAGE) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(files[Path(path)], encoding="utf-8")
     return changed
+
+
+def readme(text: str, models: Sequence[Model]) -> str:
+    """The README with an updated table. Raises `ValueError` if its markers are missing."""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"README.md needs the lines {_BEGIN.strip()!r} and {_END.strip()!r}")
+    return f"{before}{_BEGIN}\n{_table(models)}\n{_END}{after}"
+
+
+def _table(models: Sequence[Model]) -> str:
+    """One row per product: its resources with the number of their operations."""
+    rows = ["| product | operations | resources |", "|---|---|---|"]
+    for model in models:
+        version = API_PRODUCTS[model.product].base_path.rpartition("/")[2]
+        counted = ", ".join(f"{each.name} {len(each.functions)}" for each in model.resources)
+        title = f"{model.product.capitalize()} {version}"
+        rows.append(f"| {title} | {len(model.functions())} | {counted} |")
+    return "\n".join(rows) + "\n"

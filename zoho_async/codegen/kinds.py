@@ -1,16 +1,15 @@
-"""What kind of value a field really holds.
+"""Decide the kind of value that a field really holds.
 
-The description's own types cannot be believed alone: 63 ids are integers in it, 11 are booleans,
-money is a string here and an integer there, dates are strings. A name and the form of its example
-say more. The rules below are read from the top; the first that fits decides. What they get wrong
-stands in the overrides.
+The described types alone are unreliable: 63 ids are integers, 11 are booleans, money is sometimes
+a string and sometimes an integer, dates are strings. The name and the form of the example help.
+The first rule that applies decides. The overrides correct its mistakes.
 
-- ``*_id`` is an id, ``*_formatted`` and ``*_number`` a text, whatever the type.
-- Dates and times need both the name and an example (or format) that reads like one.
-- Numbers are decimals unless the name counts something; whole numbers are integers unless the name
-  speaks of money or quantities; text that speaks of money and looks like a number is a decimal.
-- A discount is a decimal that may come as a share, with a sign for percent.
-- ``true`` and ``false`` are booleans, also where they stand in quotes.
+- ``*_id`` is an id; ``*_formatted`` and ``*_number`` are text, whatever the type.
+- Dates and times need both a name and an example (or format) of that form.
+- Numbers are decimals unless the name is a count. Whole numbers are integers unless the name is an
+  amount or a quantity. Text with the name of an amount and the form of a number is a decimal.
+- A discount is a decimal that can also be a percentage, with a percent sign.
+- ``true`` and ``false`` are booleans, even in quotes.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ _RANK: Final[tuple[Kind, ...]] = (
 
 
 def kind_of(node: Node, place: Place = "reply") -> Kind:
-    """The kind of a described value; ``place`` is where it stands."""
+    """The kind of a described value, which is part of ``place``."""
     name, last = node.name.lower(), node.name.lower().rpartition("_")[2]
     if node.type == "array":
         return "list"
@@ -127,7 +126,7 @@ def kind_of(node: Node, place: Place = "reply") -> Kind:
 
 
 def takes_percent(node: Node) -> bool:
-    """Whether a number may come with a sign for percent, and then means a share."""
+    """Whether a number can be a percentage, written with a percent sign."""
     return node.name.lower().rpartition("_")[2] == _SHARED
 
 

@@ -1,4 +1,4 @@
-"""Pieces of Python source, laid out as the project's formatter lays them out."""
+"""Python source text in the layout of the project's formatter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDTH: Final = 100
 
 
 def docstring(text: str, indent: str = "") -> list[str]:
-    """A docstring; paragraphs are set apart by empty lines and wrapped."""
+    """A docstring with wrapped paragraphs."""
     paragraphs = [part for part in text.split("\n\n") if part.strip()]
     only = f'{indent}"""{paragraphs[0]}"""'
     if len(paragraphs) == 1 and len(only) <= WIDTH:
@@ -26,7 +26,7 @@ def docstring(text: str, indent: str = "") -> list[str]:
 
 
 def imported(module: str, names: Iterable[str]) -> list[str]:
-    """``from module import names``, in the order that the linter asks for."""
+    """``from module import names``, sorted as the linter requires."""
     ordered = sorted(in_order(set(names)), key=lambda name: (_rank(name), name.lower()))
     if not ordered:
         return []
@@ -37,7 +37,7 @@ def imported(module: str, names: Iterable[str]) -> list[str]:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names as sorted imports have them: constants, classes, then the rest."""
+    """Sort names as imports do: constants, classes, then the rest."""
 
     return sorted(names, key=lambda name: (_rank(name), name))
 
@@ -52,7 +52,7 @@ def literal(values: Sequence[str]) -> str:
 
 
 def alias(name: str, values: Sequence[str]) -> list[str]:
-    """A name for a ``Literal`` too long to stand where it is used."""
+    """A name for a ``Literal`` that is too long for its place."""
     line = f"{name}: TypeAlias = {literal(values)}"
     if len(line) <= WIDTH:
         return [line]
@@ -83,9 +83,9 @@ def mapping(pairs: Sequence[tuple[str, str]], spread: str = "") -> tuple[str, li
 def called(
     head: str, arguments: Sequence[tuple[str, list[str]]], indent: str, tail: str = ")"
 ) -> list[str]:
-    """``head(arguments)``: each argument as one line and, where it may be broken, as many.
+    """``head(arguments)``; each argument is given as one line and, if it can be broken, as several.
 
-    The call stands in one line when that fits, with one argument a line when not.
+    The call takes one line if it fits, else one line per argument.
     """
     flat = f"{indent}{head}({', '.join(short for short, _ in arguments)}{tail}"
     if len(flat) <= WIDTH:

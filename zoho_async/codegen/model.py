@@ -1,4 +1,4 @@
-"""A product as it will be written: its functions and structs, with the corrections applied."""
+"""The model of a product: its functions and structs, with the corrections applied."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from zoho_async.description import Kind
 
 @dataclass
 class ResourceModel:
-    """One module: ``name`` as a module's, ``main`` the struct of its records.
+    """One module. ``name`` is the module's name and ``main`` the struct of its records.
 
-    ``source`` is the file that it stands for, ``guests`` are further files that it took in,
-    ``also`` what else its record is called, ``errors`` the codes that have a meaning of their own
-    in it.
+    ``source`` is the file that it is made from, and ``guests`` are further files in the same
+    module. ``also`` are other words for its record. ``errors`` are error codes with a specific
+    meaning here.
     """
 
     name: str
@@ -43,8 +43,8 @@ class ResourceModel:
 class Model:
     """A product.
 
-    ``merged`` names operations that stand for another one with the same request; ``corrections``
-    says what the overrides made of structs.
+    ``merged`` maps dropped operations to the one with the same request. ``corrections`` describes
+    the changes that the overrides made to structs.
     """
 
     product: str
@@ -55,7 +55,7 @@ class Model:
     corrections: list[str]
 
     def shapes(self, home: str) -> list[StructShape]:
-        """The structs of a module of types, those that others hold first."""
+        """The structs of a types module, ordered so that inner structs come first."""
         return [*self.replies.in_order(home), *self.inputs.in_order(home)]
 
     def functions(self) -> list[Function]:
@@ -63,11 +63,11 @@ class Model:
 
 
 class ModelError(Exception):
-    """The description and the overrides do not make a product together."""
+    """The description and the overrides do not fit each other."""
 
 
 def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Model:
-    """A product from its distilled files. Raises `ModelError` for what cannot be written."""
+    """Build a product from its distilled files. Raises `ModelError` if it cannot be written."""
     replies = Family(product, overrides, "reply")
     inputs = Family(product, overrides, "body")
     for fix in overrides.fields:
@@ -97,12 +97,12 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
 
 
 def same_request(method: str, path: str) -> tuple[str, str]:
-    """What makes two operations one: the method and the path, whatever its ids are called."""
+    """The identity of a request: its method and its path without the names of ids."""
     return method, re.sub(r"{[^}]*}", "{}", path)
 
 
 def _resources(readers: Sequence[SpecReader]) -> list[ResourceModel]:
-    """The modules of a product; guests are read after their hosts and stand in their modules."""
+    """The modules of a product. Guests are read after their hosts and join their modules."""
     found: dict[str, ResourceModel] = {}
     for reader in sorted(readers, key=lambda reader: reader.is_guest):
         host = found.get(reader.subject.resource)
@@ -130,7 +130,7 @@ def _tell_errors(product: str, resources: Sequence[ResourceModel], overrides: Ov
 
 
 def _find_details(resources: Sequence[ResourceModel]) -> None:
-    """Let lists name the function that reads their records in full, rather than its call."""
+    """Replace the call that reads a list's records in full by its function's name."""
     for resource in resources:
         known = {function.call.id: function for function in resource.functions}
         for function in resource.functions:
@@ -140,7 +140,7 @@ def _find_details(resources: Sequence[ResourceModel]) -> None:
 
 
 def _name_rows(resources: Sequence[ResourceModel], replies: Family) -> None:
-    """Say which field names a record, now that all fields are known."""
+    """Set the id field of each struct, after all fields are known."""
     for shape in replies.shapes.values():
         if shape.called and not shape.row_id:
             shape.row_id = own_id(shape, shape.called)
@@ -153,7 +153,7 @@ def _name_rows(resources: Sequence[ResourceModel], replies: Family) -> None:
 
 
 def _name_records(resources: Sequence[ResourceModel], replies: Family) -> None:
-    """Say which field names the record that a function answers, and what a new one is called."""
+    """Set the id field of each function's result, and the other names of a new record."""
     for resource in resources:
         for function in resource.functions:
             shape = replies.shapes.get(function.result)
@@ -181,7 +181,7 @@ def _order(
 
 
 def _prune(resources: Sequence[ResourceModel], replies: Family, inputs: Family) -> None:
-    """Leave out structs that no function takes or answers: those of operations that were merged."""
+    """Remove structs without a function: those of merged operations."""
     functions = [function for resource in resources for function in resource.functions]
     for family, roots in (
         (replies, {function.result for function in functions}),
@@ -200,9 +200,9 @@ def _prune(resources: Sequence[ResourceModel], replies: Family, inputs: Family) 
 
 
 def _merge(resources: Sequence[ResourceModel]) -> dict[str, str]:
-    """Drop operations that two files describe; a host's stay, and guests' go.
+    """Drop an operation that two files describe. The host's stays, the guest's goes.
 
-    Where only the one that goes says what is answered, the one that stays takes that over.
+    If only the dropped one describes a result, the other one takes it over.
     """
     best: dict[tuple[str, str], Function] = {}
     for resource in resources:
@@ -229,7 +229,7 @@ def _merge(resources: Sequence[ResourceModel]) -> dict[str, str]:
 
 
 def _announce(fix: FieldFix, replies: Family) -> None:
-    """Make a struct that only the overrides know."""
+    """Add a struct that only the overrides describe."""
     _, home, name = fix.of.split(".")
     if fix.new:
         shape = replies.shapes[name] = StructShape(name=name, home=home, base="Part")
@@ -245,7 +245,7 @@ def _take_answer(kept: Function, other: Function) -> None:
 def _correct(
     fix: FieldFix, replies: Family, inputs: Family, overrides: Overrides, *, inherited: bool
 ) -> None:
-    """Apply a correction; one that is ``inherited`` may name structs that this product lacks."""
+    """Apply a correction. An ``inherited`` one can name structs that this product lacks."""
     _, home, name = fix.of.split(".")
     family = inputs if name.endswith("Input") else replies
     shape = family.shapes.get(name)
@@ -282,13 +282,13 @@ def _correct(
 
 
 def _is_known(text: str, family: Family) -> bool:
-    """Whether a kind as the overrides write it is one, or a struct of ``family``."""
+    """Whether a kind in the overrides is valid: a `Kind`, or a struct of ``family``."""
     what = text.removeprefix("list:")
     return what in family.shapes or what in get_args(Kind)
 
 
 def member_of(name: str, text: str, family: Family) -> Member:
-    """A field by its kind as the overrides write it: ``decimal``, ``list:id``, ``Address``."""
+    """A field by its kind in the overrides: ``decimal``, ``list:id``, ``Address``."""
     outer, _, inner = text.partition(":")
     what = inner if outer == "list" and inner else outer
     struct = what if what in family.shapes else ""

@@ -1,9 +1,9 @@
-"""Names of functions: the documents' verbs, without the noun that the module already says.
+"""Names of functions: Zoho's verbs, without the noun that the module's name says.
 
 ``list_invoices`` in ``invoices`` becomes ``list``, ``mark_invoice_sent`` becomes ``mark_as_sent``.
-An operation on many records whose name then meets the one for a single record is the ``bulk_`` one
-(Zoho's own word). Where that does not settle it the whole operationId stays, until the overrides
-say better.
+If an operation on many records would get the name of the one for a single record, it gets the
+prefix ``bulk_``, as Zoho calls it. If that does not help, the operationId stays until the
+overrides give a name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from zoho_async.codegen import words
 from zoho_async.codegen.spec import CallSpec
 
-#: Words before or after a noun that make it the name of something else.
+#: Words before or after a noun that make it a different noun.
 _BEFORE: Final = frozenset({"recurring", "retainer", "sales", "purchase", "credit", "delivery"})
 _AFTER: Final = frozenset({"person", "persons", "entry", "entries"})
 _FILLERS: Final = frozenset({"to", "of", "for", "from", "in", "on", "with", "an", "a", "the"})
@@ -32,7 +32,7 @@ _ONE_WAY: Final = {
     "update_custom_field": "update_custom_fields",
     "update_customfields": "update_custom_fields",
 }
-#: The words that a name begins with before what it is about.
+#: Verbs at the start of a name.
 _LEADING: Final = frozenset(
     [
         *("list", "get", "create", "update", "upsert", "delete", "configure", "add", "remove"),
@@ -45,9 +45,9 @@ _KEYED: Final = ("_using_custom_field", "_using_a_custom_field")
 def names(
     calls: Sequence[CallSpec], nouns: Sequence[str], given: Callable[[CallSpec], str | None]
 ) -> dict[str, str]:
-    """The name of each call's function by the call's id; ``given`` looks into the overrides.
+    """The function name of each call, by the call's id. ``given`` looks a name up in the overrides.
 
-    The first of ``nouns`` is what the module's records are called, the others are further words.
+    The first of ``nouns`` is the word for the module's records; the others are further words.
     """
     noun = nouns[0]
     fixed = {call.id: given(call) for call in calls}
@@ -92,7 +92,7 @@ def _short(call: CallSpec, nouns: Sequence[str]) -> str:
 
 
 def _settled(tokens: list[str]) -> str:
-    """The one way in which we write what the operations write in several."""
+    """Normalize the different spellings of operationIds."""
     if "mark" in tokens[:2]:
         at = tokens.index("mark")
         if len(tokens) == at + 2:
@@ -113,7 +113,7 @@ def _without_noun(tokens: list[str], noun: str) -> list[str]:
 
 
 def _forms(noun: str) -> list[list[str]]:
-    """The noun's ways to be written, longest first: plural and singular, apart and joined."""
+    """The spellings of a noun, longest first: plural and singular, joined and separate."""
     parts = noun.split("_")
     apart = [*parts[:-1], plural(parts[-1])]
     return [apart, parts, ["".join(apart)], ["".join(parts)]]
@@ -142,7 +142,7 @@ def _windows(name: str) -> list[str]:
 
 
 def noun_of(name: str) -> str:
-    """What a function is about, without its verb: ``add_comment`` -> ``comment``."""
+    """The object of a function's name, without the verb: ``add_comment`` gives ``comment``."""
     tokens = name.split("_")
     many = tokens[0] == "bulk"
     while tokens and tokens[0] in _LEADING:

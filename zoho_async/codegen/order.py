@@ -1,13 +1,17 @@
-"""The order of a struct's fields: that in which the wire sends them.
+"""The order of a struct's fields, which follows the order of the JSON.
 
-msgspec looks for each key of an object from the field after the one that it found last, and goes
-round. A key that comes in its turn costs one comparison, one out of its turn as many as the struct
-has fields, and a page of invoices has 14,000 keys. What is read in bulk are lists, so a struct's
-fields stand as a list sends them, and those that no list has come after these.
+Model
+-----
+msgspec looks for each key of an object from the field after the last match, and wraps around. A
+key in the expected position costs one comparison. Any other key costs up to as many comparisons as
+the struct has fields, and a page of invoices has 14,000 keys. Bulk reads are lists, so a struct's
+fields have the order of lists. Fields that no list sends come last.
 
-The description of a list names its fields in the wire's order: so it was for all fields of the
-recorded lists of contacts (18 described of 43 sent) and projects (12 of 18). Where the whole of a
-recorded row is known, the overrides give its ``order``, which wins.
+Evidence
+--------
+The description of a list names its fields in the order of the JSON. That was true of all described
+fields in the recorded lists of contacts (18 of 43) and projects (12 of 18). If a whole recorded
+row is known, the overrides give its ``order``, which takes priority.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from zoho_async.codegen.structs import Family, Objects, StructShape
 
 
 def follow_lists(functions: Iterable[Function], replies: Family) -> None:
-    """Put the fields of listed records, and of what they hold, in the order of their lists."""
+    """Sort the fields of listed records, and of the objects in them, by their lists."""
     done: set[str] = set()
     for function in sorted(functions, key=lambda function: function.name != "list"):
         shape = replies.shapes.get(function.result)
@@ -30,14 +34,14 @@ def follow_lists(functions: Iterable[Function], replies: Family) -> None:
 
 
 def follow_recorded(fix: FieldFix, shape: StructShape) -> bool:
-    """Put the fields that were recorded first; whether that changes anything."""
+    """Move the recorded fields to the front. Returns whether that changed anything."""
     before = list(shape.members)
     lead(shape, fix.order)
     return list(shape.members) != before
 
 
 def lead(shape: StructShape, names: Iterable[str]) -> None:
-    """Let the fields called ``names`` stand first, in their order."""
+    """Move the fields called ``names`` to the front, in that order."""
     known = shape.members
     shape.members = {name: known[name] for name in names if name in known} | known
 

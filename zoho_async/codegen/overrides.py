@@ -1,10 +1,10 @@
-"""Corrections to the description, from one file, each with its reason and its evidence.
+"""Corrections of the description, from one file, each with reason and evidence.
 
-`Overrides` hands them out and remembers which were asked for; `unused` names those that changed
-nothing, because the description moved on or a name was mistyped. Both are errors: a correction
-that no longer corrects hides what it once meant.
+`Overrides` serves the corrections and records which ones took effect. `unused` names those that
+changed nothing, because the description changed or a name was mistyped. That is an error: such a
+correction would only hide its old purpose.
 
-The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
+The file (TOML) has these tables. All take ``reason`` and ``evidence``:
 
 ``[[calls]]``
     ``of`` names operations (``books.invoices.get_invoice``) or a pattern of them; every other key
@@ -12,19 +12,19 @@ The file (TOML) knows these tables; all take ``reason`` and ``evidence``:
 ``[[names]]``
     ``to`` maps operations to the names of their functions.
 ``[[fields]]``
-    ``of`` names a struct (``books.contacts.Contact``); ``add`` gives fields that no description
-    has, ``kinds`` corrects kinds, ``order`` says how the wire orders them. A kind is one of
+    ``of`` names a struct (``books.contacts.Contact``); ``add`` adds fields that are not described,
+    ``kinds`` corrects kinds, ``order`` gives the order in the JSON. A kind is one of
     `description.Kind`, ``list:KIND``, or the name of a struct, alone or after ``list:``.
 ``[[shared]]``
-    Objects that are one struct: the names of the fields that hold them, and the fields that all
-    of them have. ``home`` keeps it to one resource, ``product`` to one product.
+    Objects that share one struct: the names of the fields that hold them, and the fields that all
+    of them have. ``home`` restricts it to one resource, ``product`` to one product.
 ``[[errors]]``
-    What error codes mean in some modules (``*.invoices``).
+    The meaning of error codes in some modules (``*.invoices``).
 ``[[resources]]``
-    Names of modules and of their records, where a file's name does not say.
+    Names of modules and of their records, if the file's name does not give them.
 
-The patterns of ``of`` may leave the product open (``*.list_*_templates``). What is said of Books
-holds for Invoice too, where both have the operation, the file or the struct.
+The patterns of ``of`` can leave the product open (``*.list_*_templates``). A correction of Books
+also applies to Invoice if both have the operation, the file or the struct.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ FILE: Final = Path(__file__).parent / "overrides.toml"
 
 
 class Because(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why a correction is made, and where that can be seen."""
+    """The reason for a correction, and its evidence."""
 
     reason: str
     evidence: str
 
 
 class Extra(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A query parameter that the description lacks."""
+    """A query parameter that is not described."""
 
     name: str
     kind: Kind = "text"
@@ -62,7 +62,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Twin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A second function for the same operation, which answers a document."""
+    """A second function for the same operation, which returns a document."""
 
     name: str
     accept: str
@@ -70,17 +70,15 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be changed of some operations; what is left out stays as described.
+    """The corrections of some operations. A key that is left out stays as described.
 
-    ``key`` and ``record`` give an undescribed answer the envelope key and the struct that it
-    holds; ``bare`` says that the description has the fields of the record under ``key`` beside code
-    and message, without their envelope; ``drop`` takes query parameters away, ``query`` adds some;
-    ``fixed`` are parameters that are always sent; ``upload`` names the multipart field of a file.
-    ``form``, ``file_types`` and ``file_size`` have the meaning they have in `operation.Operation`.
-    ``totals`` holds for lists that stand below no record; ``details`` is the call of the same file
-    that reads records in full.
-    ``note`` is a sentence for the docstring. What else there is has the meaning it has in
-    `description.OperationFacts`.
+    ``key`` and ``record`` give an undescribed reply its envelope key and its struct. ``bare`` says
+    that the description has the fields of the record under ``key`` without their envelope. ``drop``
+    removes query parameters and ``query`` adds some; ``fixed`` are parameters that are always sent.
+    ``upload`` names the multipart field of a file. ``form``, ``file_types`` and ``file_size`` are
+    those of `operation.Operation`. ``totals`` applies to top-level lists. ``details`` is the call
+    of the same file that reads records in full. ``note`` is a sentence for the docstring. All other
+    keys are those of `description.OperationFacts`.
     """
 
     of: str | tuple[str, ...]
@@ -126,10 +124,10 @@ class NameFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be changed of a struct; ``new`` makes one that no description has.
+    """The corrections of a struct; ``new`` adds one that is not described.
 
-    ``free`` are fields that take more values than the description lists; ``order`` is that of the
-    wire in lists (see `zoho_async.codegen.order`).
+    ``free`` are fields with more values than the description lists. ``order`` is the order in the
+    JSON of lists (see `zoho_async.codegen.order`).
     """
 
     of: str
@@ -140,7 +138,7 @@ class FieldFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order: tuple[str, ...] = ()
 
     def names(self, product: str) -> bool:
-        """Whether it is for this very product."""
+        """Whether the correction names this product."""
         return self.of.partition(".")[0] == product
 
     def concerns(self, product: str) -> bool:
@@ -158,11 +156,11 @@ class SharedFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ResourceFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a file is about. ``of`` is ``product.file``.
+    """The subject of a file. ``of`` is ``product.file``.
 
-    ``module`` names its module. A ``guest`` stands in the module of another file, and its functions
-    are named in that one's terms. ``noun`` is the singular of the records, ``also`` are other words
-    that the file's operations have for them.
+    ``module`` names its module. A ``guest`` joins the module of another file, and its functions are
+    named in the terms of that file. ``noun`` is the singular of the records; ``also`` are other
+    words for them in the file's operations.
     """
 
     of: str
@@ -173,7 +171,7 @@ class ResourceFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ErrorFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What codes mean in a resource: ``of`` is ``product.module``, or a pattern of them."""
+    """The meaning of codes in a resource: ``of`` is ``product.module``, or a pattern."""
 
     of: tuple[str, ...]
     codes: dict[str, str]
@@ -189,13 +187,13 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def _and_of_books(name: str) -> tuple[str, ...]:
-    """A name and, for what Invoice shares with Books, what it is called there."""
+    """A name and, for the part of Books that Invoice shares, the same name in Invoice."""
     product, dot, rest = name.partition(".")
     return (name, f"books{dot}{rest}") if product == "invoice" else (name,)
 
 
 class Overrides:
-    """The corrections, and which of them have found what they correct."""
+    """All corrections, and which of them took effect."""
 
     def __init__(self, text: str) -> None:
         file = msgspec.convert(tomllib.loads(text), _File)
@@ -209,7 +207,7 @@ class Overrides:
 
     @classmethod
     def read(cls, path: Path = FILE) -> Overrides:
-        """Raises `msgspec.ValidationError` or `tomllib.TOMLDecodeError` for other contents."""
+        """Read ``path``. Raises `msgspec.ValidationError` or `tomllib.TOMLDecodeError`."""
         return cls(path.read_text(encoding="utf-8"))
 
     def of_call(self, name: str) -> list[CallFix]:
@@ -225,17 +223,17 @@ class Overrides:
         return found
 
     def name_of(self, name: str) -> str | None:
-        """The function's name for an operation, if one was given."""
+        """The given function name of an operation, or None."""
         return self._first(self._names, "names", name)
 
     def of_resource(self, resource: str) -> ResourceFix | None:
-        """The names of a file's module and records, if any were given."""
+        """The given names of a file's module and records, or None."""
         return self._first(self._resources, "resources", resource)
 
     def shared_of(
         self, product: str, home: str, field: str, members: Iterable[str]
     ) -> tuple[str, str] | None:
-        """The name and home of the shared struct that an object under ``field`` is, if any."""
+        """The name and home of the shared struct of an object under ``field``, or None."""
         present = frozenset(members)
         for fix in self._shared:
             fits = fix.product in _and_of_books(product) or fix.product == "*"
@@ -253,11 +251,11 @@ class Overrides:
         return None
 
     def use(self, mark: str) -> None:
-        """Take note that a correction of a field changed something."""
+        """Record that a correction of a field took effect."""
         self._used.add(mark)
 
     def unused(self, products: Iterable[str]) -> list[str]:
-        """The corrections for these products that changed nothing."""
+        """The corrections of these products that had no effect."""
         known = frozenset({*products, "*"})
         marks = [f"calls: {pattern}" for fix in self.calls for pattern in fix.names()]
         marks += [f"names: {name}" for name in self._names]

@@ -1,12 +1,12 @@
-"""The documentation page of Zoho Invoice as descriptions that `distill` can read.
+"""Convert the documentation page of Zoho Invoice into descriptions that `distill` reads.
 
-There is no OpenAPI file of Invoice. Its page gives each operation as prose: a title, a sentence,
-the scope, method and path, an example of the request and of the reply, and lists of arguments. What
-the page says is laid over what the Books file says of the same operation, so that the surface and
-the scopes are the page's and the types are those of Books, with the page's own fields beside them.
+Invoice has no OpenAPI file. Its page gives each operation as text: a title, a sentence, the scope,
+method and path, examples of request and reply, and lists of arguments. The facts of the page are
+merged with those of the same operation in the Books file. Operations and scopes come from the page,
+types from Books, and fields from both.
 
-The page is cut off in its Expenses. For the resources behind that the operations of
-``invoice-surface.csv`` are taken, which stem from a smaller Books: they are marked as unconfirmed.
+The page ends within Expenses. Later resources take the operations of ``invoice-surface.csv``, which
+come from an older Books. They are marked as unconfirmed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoho_async.wire.text import is_array
 
 Json: TypeAlias = dict[str, Any]
 
-#: Which Books file describes what stands below a path.
+#: The Books file that describes the operations below a path.
 FILES: Final = {
     "clientreviews": "contacts",
     "contact": "contacts",
@@ -39,7 +39,7 @@ FILES: Final = {
     "recurringinvoices": "recurring-invoices",
     "retainerinvoices": "retainer-invoices",
 }
-#: The files of the surface that stand behind the cut.
+#: The files of ``invoice-surface.csv`` after the end of the page.
 UNCONFIRMED: Final = (
     "currency",
     "expenses",
@@ -50,7 +50,7 @@ UNCONFIRMED: Final = (
     "time-entries",
     "users",
 )
-#: Files of the surface whose operations Books describes in another file now.
+#: Files of ``invoice-surface.csv`` whose operations Books describes in another file now.
 _ELSEWHERE: Final = {"tasks": "projects"}
 _PAGE: Final = "docs/zoho-invoice-v3.txt"
 _BILLING_PAGE: Final = "docs/zoho-billing-v1-invoices.txt"
@@ -86,7 +86,7 @@ class PageOperation:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the page ends before it says what is sent and answered."""
+        """Whether the page ends before the request and reply of this operation."""
         return self.replied is None
 
     @property
@@ -129,7 +129,7 @@ def _scope(line: str) -> str:
 
 
 def _title(lines: Sequence[str], at: int) -> int:
-    """The line of the title: the first of the paragraph before the one with the scope."""
+    """The title: the first line of the paragraph before the scope."""
     at -= 2
     while lines[at].strip():
         at -= 1
@@ -167,7 +167,7 @@ def _read_reply(operation: PageOperation, text: str) -> None:
 
 
 def example(text: str) -> Any:
-    """An example of the page as JSON, without its ``{...}``; nothing where it cannot be read."""
+    """Parse an example of the page as JSON, without its ``{...}``; None if it is invalid."""
     text = re.sub(r",?\s*\{\s*\.\.\.\s*\}", "", text)
     text = re.sub(r",\s*\.\.\.", "", text).replace("\u201c", '"').replace("\u201d", '"')
     text = re.sub(r",(\s*[}\]])", r"\1", text)
@@ -178,9 +178,9 @@ def example(text: str) -> Any:
 
 
 def _arguments(lines: Sequence[str]) -> list[Argument]:
-    """Names with what is said of them; between a name and its need may stand editions.
+    """Argument names with their texts. Editions may come between a name and its need.
 
-    The headings of nested tables have a need and no name: before them stands another's need.
+    Headings of nested tables have a need but no name: the need before them is another argument's.
     """
     found: list[Argument] = []
     for at, line in enumerate(lines):
@@ -203,7 +203,7 @@ def billing_requests(reference: Path) -> list[tuple[str, str]]:
     return [(method, re.sub(r"/\d{6,}", "/{id}", path)) for path, method in found]
 
 
-# -- what the page says, laid over what Books says --------------------------------------------
+# -- merge of the page with Books -------------------------------------------------------------
 
 
 def resources(reference: Path) -> list[str]:
@@ -214,9 +214,9 @@ def resources(reference: Path) -> list[str]:
 def document(
     reference: Path, resource: str, books: Callable[[str], Json], resolver: Callable[[Json], Any]
 ) -> Json:
-    """What an OpenAPI file of a resource of Invoice would say.
+    """The OpenAPI file that a resource of Invoice would have.
 
-    ``books`` gives a Books file, ``resolver`` what reads its references.
+    ``books`` returns a Books file, and ``resolver`` makes the resolver of its references.
     """
     described = books(_ELSEWHERE.get(resource, resource))
     twins: dict[tuple[str, str], tuple[str, Json]] = {
@@ -242,7 +242,7 @@ def document(
             entry = paths.setdefault(each.path, {})
             entry[each.method.lower()] = _confirmed(each, twin, parameters, read)
             row = _row_of(reference, request) if each.is_cut_off else None
-            if row is not None:  # what the page would have said is taken from Books
+            if row is not None:  # Books supplies what the page lacks
                 known = _unconfirmed(row, twin, parameters, read)
                 entry[each.method.lower()] = {**known, "x-unconfirmed": False}
     confirmed = {_request(method, path) for path, entry in paths.items() for method in entry}
@@ -277,7 +277,7 @@ def _row_of(reference: Path, request: tuple[str, str]) -> dict[str, str] | None:
 
 
 def _request(method: str, path: str) -> tuple[str, str]:
-    """Method and path, whatever its ids are called and whether its record stands in the plural."""
+    """The identity of a request, without the names of ids and with singular words."""
     plain = re.sub(r"{[^}]*}", "{}", path)
     return method.upper(), re.sub(r"^/contact/", "/contacts/", plain)
 
@@ -378,7 +378,7 @@ def _responses(each: PageOperation, twin: Json, read: Any) -> Json:
 
 
 def overlay(schema: Any, value: Any, read: Any, depth: int = 0) -> Json:
-    """A schema that also describes an example; where both know a field, the schema's type stays."""
+    """Extend a schema by an example. The schema's type wins for fields that both have."""
     known: Json = dict(read(schema)) if depth < 8 else {}
     if isinstance(value, dict):
         if known.get("type") == "array":

@@ -1,8 +1,8 @@
-"""Facts that the description keeps in its sentences: allowed values, lengths, variants, batches.
+"""Facts from the sentences of the description: allowed values, lengths, variants, batches.
 
-Most of Zoho's enumerations stand in prose ("Allowed Values: <code>a</code>, <code>b</code>").
-Each function here takes such a text and gives back the fact alone, or nothing when in doubt: a
-value list that is too short would refuse what Zoho takes.
+Most of Zoho's enumerations are in sentences ("Allowed Values: <code>a</code>, <code>b</code>").
+Each function here extracts one fact from a text, or nothing if in doubt: a list with missing
+values would refuse a value that Zoho accepts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SUFFIXES: Final = (
 
 
 def allowed_values(text: str) -> tuple[str, ...]:
-    """The values that a text enumerates after "Allowed values" and its like, in its order."""
+    """The values that a text lists after "Allowed values" or a similar phrase, in order."""
     found: dict[str, None] = {}
     for start in _ALLOWED.finditer(text):
         at = start.end()
@@ -62,27 +62,27 @@ def allowed_values(text: str) -> tuple[str, ...]:
 
 
 def max_length(text: str) -> int | None:
-    """The greatest number of characters that a text allows."""
+    """The maximum number of characters that a text states."""
     found = _LENGTH.search(text)
     return int(found.group(1)) if found else None
 
 
 def batch_limit(text: str) -> int | None:
-    """The greatest number of records that a text allows in one call."""
+    """The maximum number of records per call that a text states."""
     found = _BATCH.search(text)
     return int(found.group(1)) if found else None
 
 
 def most_ids(name: str, text: str) -> int | None:
-    """The greatest number of ids that the text of a parameter of ids allows."""
+    """The maximum number of ids that the text of an id parameter states."""
     found = _MOST_IDS.search(text) if re.search(r"_ids(_in)?$", name) else None
     return int(found.group(1)) if found else None
 
 
 def widened(allowed: tuple[str, ...], example: object) -> tuple[str, ...]:
-    """The values that a field takes, with its own example: what the description shows is taken.
+    """The values of a field, including its example, which the API evidently accepts.
 
-    Examples that are no single word (a remark, several values, a stand-in) widen nothing.
+    An example that is not a single word (a remark, several values, a placeholder) is ignored.
     """
     if not allowed or isinstance(example, bool) or not isinstance(example, str | int):
         return allowed
@@ -93,6 +93,6 @@ def widened(allowed: tuple[str, ...], example: object) -> tuple[str, ...]:
 
 
 def variants(name: str, text: str) -> tuple[str, ...]:
-    """The suffixed parameters of a filter (``date_after``) that its text names, in its order."""
+    """The suffixed parameters of a filter (``date_after``) that its text names, in order."""
     found = re.findall(rf"\b{re.escape(name)}_(?:{_SUFFIXES})\b", text)
     return tuple(dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""From the described calls of one source to its functions."""
+"""Turn the described calls of one source into functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoho_async.codegen.structs import Family
 
 
 class SpecReader:
-    """Reads the calls of one source; its structs go into the two families."""
+    """Reads the calls of one source. Its structs go into the two families."""
 
     def __init__(
         self, source: Source, overrides: Overrides, replies: Family, inputs: Family
@@ -45,7 +45,7 @@ class SpecReader:
         return functions
 
     def _unlist(self, function: Function, taken: set[str]) -> None:
-        """A ``list`` function gives a `Pager`, and only that does: others are a ``get``."""
+        """Keep ``list`` for functions that return a `Pager`; others become a ``get``."""
         verb, _, rest = function.name.partition("_")
         if verb == "list" and function.answer != "list":
             shorter = f"get_{rest}" if rest else "get_all"
@@ -89,12 +89,12 @@ class SpecReader:
 
 
 def _can_send(call: CallSpec, fix: CallFix) -> bool:
-    """Whether a call knows the parameters that a correction always sends."""
+    """Whether a call has the parameters that a correction always sends."""
     return fix.fixed.keys() <= {node.name for node in call.query}
 
 
 def _apply(function: Function, fix: CallFix) -> None:
-    """Take over the plain facts of a correction."""
+    """Copy the plain facts of a correction."""
     plain = ("answer", "key", "per_user", "accept", "status", "batch", "scope", "path", "note")
     for name in (*plain, "form", "file_types", "file_size"):
         value = getattr(fix, name)

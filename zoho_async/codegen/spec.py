@@ -1,10 +1,9 @@
-"""The distilled description: what one OpenAPI file says, as facts and without its sentences.
+"""The distilled description: the facts of one OpenAPI file, without its sentences.
 
-A file becomes a `Source`: its calls, and a table of the objects that requests and replies are made
-of. Objects with the same fields stand there once, so that a record that five replies repeat is
-written down once. Nothing is interpreted here that another reader could see differently: types are
-the file's own words, and an example leaves only its form behind (`Node.looks`). What the types
-*should* be is decided later, by `kinds` and by the overrides.
+A file becomes a `Source`: its calls, and a table of the objects in requests and replies. Objects
+with the same fields are stored once, even if five replies repeat a record. This step interprets
+nothing: types are the file's words, and an example is reduced to its form (`Node.looks`). `kinds`
+and the overrides decide on the real types later.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 
-#: The form of an example. ``digits`` is a whole number of ten digits or more (an id), ``truth`` the
-#: words true and false as text, ``clock`` an HH:mm, ``percent`` a number with its sign, ``blank``
-#: nothing but spaces.
+#: The form of an example. ``digits`` is a whole number of ten digits or more (an id), ``truth`` is
+#: true or false as text, ``clock`` is HH:mm, ``percent`` a number with a percent sign, ``blank``
+#: only spaces.
 Looks: TypeAlias = Literal[
     "",
     "blank",
@@ -40,9 +39,9 @@ Looks: TypeAlias = Literal[
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A field, a parameter or an array's element, as described.
 
-    ``object`` names an entry of `Source.objects`. ``regions`` are the editions that know the field;
+    ``object`` names an entry of `Source.objects`. ``regions`` are the editions that have the field;
     none means all of them. ``variants`` are suffixed parameters that the text names. ``max_items``
-    is the greatest number of values, for a parameter of ids as its text has it.
+    is the maximum number of values; for an id parameter, the one in its text.
     """
 
     name: str = ""
@@ -70,9 +69,9 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 class CallSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One operation.
 
-    ``batch`` is the greatest number of ids that the text allows in a call; ``organization`` says
-    that the call declares the parameter that names the organization. ``unconfirmed`` marks calls
-    that no document of the product names.
+    ``batch`` is the maximum number of ids per call that the text states. ``organization`` says that
+    the call declares the organization parameter. ``unconfirmed`` marks calls that no document of
+    the product names.
     """
 
     id: str
@@ -110,7 +109,7 @@ def load(product: str, folder: Path = SPEC) -> list[Source]:
 
 
 def dump(source: Source) -> str:
-    """A source as JSON with one fact a line, so that a change of the description reads well."""
+    """A source as JSON with one fact per line, so that diffs of the description are readable."""
     return _lines(msgspec.to_builtins(source), "") + "\n"
 
 

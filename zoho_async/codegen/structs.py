@@ -1,14 +1,17 @@
-"""One struct for each of Zoho's objects, from the many replies that show a part of it.
+"""Merge the many descriptions of Zoho's objects into one struct per object.
 
-Every reply describes its own copy of a record: an invoice stands in five of them, each time with
-other fields. A `Family` lays the copies together. An object is named after its resource and the
-field that holds it (``InvoiceLineItem``); two objects under one name are the same object when they
-have more than half of the smaller one's fields in common, otherwise the later one takes the name
-of its parent as well (``InvoiceLineItemTag``). What stands in a field that already holds an object
-is that object, however little the two have in common: a field has one type. Objects that stand in
-many resources, such as addresses, are named in the overrides and stand in ``types/shared.py``.
+Every reply describes its objects separately: five replies describe an invoice, each with other
+fields. A `Family` merges them by these rules:
 
-Replies and inputs are two families: what is sent has fewer fields, and none of the read-only ones.
+- An object is named after its resource and the field that holds it (``InvoiceLineItem``).
+- Two objects of one name are the same if they share more than half of the smaller one's fields.
+  Otherwise the later one adds the name of its parent (``InvoiceLineItemTag``).
+- An object in a field that already has a struct is that struct, even if they share few fields: a
+  field has one type.
+- Objects of many resources, such as addresses, are named in the overrides and live in
+  ``types/shared.py``.
+
+Replies and inputs are two families. Inputs have fewer fields and none of the read-only ones.
 """
 
 from __future__ import annotations

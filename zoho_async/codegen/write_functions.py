@@ -1,7 +1,7 @@
-"""Writes ``<resource>.py``: a function for each operation, which binds its arguments and calls.
+"""Write ``<resource>.py``: one function per operation, which binds its arguments and calls.
 
-Whatever two functions would both do belongs in the session, the pager or the wire; what stands
-here is names, types and words.
+Shared behavior belongs in the session, the pager or the wire. Generated functions only hold names,
+types and docstrings.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from zoho_async.codegen import docstrings, words
+from zoho_async.codegen.docstrings import Summaries
 from zoho_async.codegen.functions import Function, Parameter
 from zoho_async.codegen.lines import (
     alias,
@@ -23,7 +24,6 @@ from zoho_async.codegen.lines import (
 )
 from zoho_async.codegen.model import Model, ResourceModel
 from zoho_async.codegen.overrides import Twin
-from zoho_async.codegen.summaries import Summaries
 from zoho_async.description import Kind
 
 _ARGUMENTS: Final[dict[Kind, str]] = {
@@ -319,12 +319,12 @@ class _Module:
 
 
 def _has_extra_body(function: Function) -> bool:
-    """Whether a function sends a JSON object, to which keys may be added."""
+    """Whether a function sends a JSON object, so that a caller can add keys."""
     return bool(function.body) and not function.body_many and function.answer != "file"
 
 
 def _body_facts(function: Function) -> list[tuple[str, list[str]]]:
-    """What an `Operation` says of the body beside its type."""
+    """The facts of an `Operation` about the body, apart from its type."""
     facts: list[tuple[str, list[str]]] = []
     if function.form:
         facts.append((f"form={quoted(function.form)}", _NONE))
@@ -407,10 +407,10 @@ def _batch(parameter: Parameter) -> str:
 
 
 def _plain(path: str) -> str:
-    """A path whose ids have plain names: ``{:contact_id}`` -> ``{contact_id}``."""
+    """A path with plain id names: ``{:contact_id}`` becomes ``{contact_id}``."""
     return path.replace("{:", "{")
 
 
 def _words(each: tuple[str, ...]) -> str:
-    """A tuple of texts as Python writes it."""
+    """A tuple of texts as Python source."""
     return f"({', '.join(map(quoted, each))}{',' if len(each) == 1 else ''})"

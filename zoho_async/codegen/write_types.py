@@ -1,4 +1,4 @@
-"""Writes ``types/<resource>.py``: the structs of a resource, and nothing that does anything."""
+"""Write ``types/<resource>.py``: the structs of a resource."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REPLY: Final[dict[Kind, str]] = {
     "list": "list[Any]",
     "any": "Any",
 }
-#: The most characters of what a struct is called in its docstring, which is one line.
+#: The maximum length of a struct's phrase in its one-line docstring.
 _LONGEST: Final = 66
 _INPUT: Final[dict[Kind, str]] = {
     **_REPLY,
@@ -36,7 +36,7 @@ _INPUT: Final[dict[Kind, str]] = {
 
 
 class _Module:
-    """A module of structs as it grows: its aliases, its classes, and the names they use."""
+    """A module of structs while it is built: aliases, classes and used names."""
 
     def __init__(self, model: Model, home: str) -> None:
         self.model = model
@@ -57,7 +57,7 @@ class _Module:
         return [*lines, "", *body] if body else lines
 
     def _about(self, shape: StructShape) -> str:
-        """One line about a struct: the record that it is, or the field that holds it."""
+        """One line about a struct: its record, or the field that holds it."""
         is_input = shape.base == "Input"
         holders = self._holders(shape)
         if holders and not shape.row_id:
@@ -84,7 +84,7 @@ class _Module:
                 if each.struct == shape.name]  # fmt: skip
 
     def _owner(self, shape: StructShape) -> str:
-        """The struct that another one is named after: ``Invoice`` of ``InvoiceLineItem``."""
+        """The struct that another one is named after: ``Invoice`` for ``InvoiceLineItem``."""
         name = shape.name.removesuffix("Input")
         others = [
             each.name.removesuffix("Input")
@@ -142,7 +142,7 @@ class _Module:
         return member.kind == "list"
 
     def _values(self, shape: StructShape, member: Member) -> str:
-        """The type of a field whose values the description names."""
+        """The type of a field whose allowed values are described."""
         if not member.allowed or (member.element or member.kind) != "text":
             return ""
         self.used.add("Literal")
@@ -192,7 +192,7 @@ def types_module(model: Model, home: str, resource: ResourceModel | None) -> str
 
 
 def _one(noun: str) -> str:
-    """A noun with its article, where it is not in the plural."""
+    """A noun with its article, unless it is plural."""
     last = noun.rpartition(" ")[2]
     is_many = last.endswith("s") and not last.endswith(("ss", "us", "is"))
     return noun if is_many else words.article(noun)
@@ -203,7 +203,7 @@ def _share(member: Member) -> str:
 
 
 def _laid_out(name: str, declared: str, value: str) -> list[str]:
-    """A field as the formatter writes it, broken where it does not fit a line."""
+    """A field in the formatter's layout, broken if it does not fit a line."""
     if len(f"    {name}: {declared} = {value}") <= WIDTH:
         return [f"    {name}: {declared} = {value}"]
     if len(f"    {name}: {declared} = (") <= WIDTH:
@@ -237,7 +237,7 @@ def _imports(module: _Module, model: Model, home: str) -> list[str]:
 
 
 def _note(member: Member) -> str:
-    """What the description says of an input's field beyond its type."""
+    """A comment with the described facts of an input field that its type does not show."""
     notes: list[str] = []
     if member.max_length:
         notes.append(f"at most {member.max_length} characters")

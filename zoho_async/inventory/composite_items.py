@@ -191,7 +191,7 @@ def list(
     """List composite items.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
+    iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInventory.compositeitems.READ.
     """

@@ -686,7 +686,7 @@ def list_templates(
 ) -> Pager[CreditNoteTemplate]:
     """List the templates of credit notes.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoInventory.creditnotes.READ.
     """

@@ -2,9 +2,9 @@
 """Invoices of Zoho Inventory.
 
 Error codes of this resource: 1001 the number is taken; 1002 no such invoice, or no such contact
-person; 3009 credits were applied: the contact's details stay; 3010 payments were recorded: the
-customer stays; 4001 payments were recorded: the invoice stays; 12008 credits were applied: the
-invoice stays.
+person; 3009 credits were applied: the contact's details cannot be changed; 3010 payments were
+recorded: the customer cannot be changed; 4001 payments were recorded: the invoice cannot be
+deleted; 12008 credits were applied: the invoice cannot be deleted.
 """
 
 import datetime as dt
@@ -169,10 +169,10 @@ ListSortColumn: TypeAlias = Literal[
 _CODES = {
     1001: "the number is taken",
     1002: "no such invoice, or no such contact person",
-    3009: "credits were applied: the contact's details stay",
-    3010: "payments were recorded: the customer stays",
-    4001: "payments were recorded: the invoice stays",
-    12008: "credits were applied: the invoice stays",
+    3009: "credits were applied: the contact's details cannot be changed",
+    3010: "payments were recorded: the customer cannot be changed",
+    4001: "payments were recorded: the invoice cannot be deleted",
+    12008: "credits were applied: the invoice cannot be deleted",
 }
 
 
@@ -882,7 +882,7 @@ def list_templates(
 ) -> Pager[InvoiceTemplate]:
     """List the templates of invoices.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoInventory.invoices.READ.
     """

@@ -203,7 +203,7 @@ def list_bills(
 ) -> Pager[LandedCostBill]:
     """List bills of landed costs.
 
-    More than 200 ids are read by several calls.
+    More than 200 ids are split over several calls.
 
     Scope: ZohoInventory.bills.READ.
     """

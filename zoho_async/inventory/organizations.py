@@ -68,7 +68,7 @@ _LIST = ListOperation(
 def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[Organization]:
     """List organizations.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoInventory.settings.READ.
     """

@@ -131,7 +131,7 @@ def list(
 ) -> Pager[SalesOrder]:
     """List sales orders.
 
-    More than 200 ids in ``salesorder_ids`` are read by several calls.
+    More than 200 ids in ``salesorder_ids`` are split over several calls.
 
     Scope: ZohoInventory.salesorders.READ.
     """

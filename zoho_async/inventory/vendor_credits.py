@@ -201,7 +201,7 @@ def list(
     """List vendor credits.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
+    iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInventory.debitnotes.READ.
     """
@@ -729,7 +729,7 @@ def list_all_refunds(
     """List the refunds of all vendor credits.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. ``last_modified_time`` selects what changed since a moment.
+    iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInventory.debitnotes.READ.
     """

@@ -210,7 +210,7 @@ def list(
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
     iteration can be missed. Zoho accepts ``contact_type`` here but ignores them.
-    ``last_modified_time`` selects what changed since a moment.
+    ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInvoice.contacts.READ.
     """

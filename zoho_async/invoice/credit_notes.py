@@ -631,7 +631,7 @@ def list_templates(
 ) -> Pager[CreditNoteTemplate]:
     """List the templates of credit notes.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoInvoice.creditnotes.READ.
     """

@@ -55,8 +55,8 @@ async def create(
 ) -> Currency:
     """Create a currency.
 
-    Requires ``currency_code`` and ``currency_format``. Unconfirmed: taken from Books; no document
-    of this product describes it.
+    Requires ``currency_code`` and ``currency_format``. Unconfirmed: derived from Zoho Books; this
+    product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -85,7 +85,7 @@ def list(
 ) -> Pager[Currency]:
     """List currencies.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -118,8 +118,8 @@ async def update(
 ) -> Currency:
     """Update a currency; fields that are not sent stay as they are.
 
-    Requires ``currency_code`` and ``currency_format``. Unconfirmed: taken from Books; no document
-    of this product describes it.
+    Requires ``currency_code`` and ``currency_format``. Unconfirmed: derived from Zoho Books; this
+    product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -145,7 +145,7 @@ async def get(
 ) -> Currency:
     """Get one currency with all its fields.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -167,7 +167,7 @@ async def delete(
 ) -> Done:
     """Delete a currency.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -199,7 +199,7 @@ def list_exchange_rates(
 ) -> Pager[CurrencyExchangeRate]:
     """List the exchange rates of a currency.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -241,7 +241,7 @@ async def create_exchange_rate(
 ) -> CurrencyExchangeRate:
     """Create an exchange rate of a currency.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -274,7 +274,7 @@ async def get_exchange_rate(
 ) -> CurrencyExchangeRate:
     """Get an exchange rate of a currency.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -304,7 +304,7 @@ async def update_exchange_rate(
 ) -> Done:
     """Update an exchange rate of a currency.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -336,7 +336,7 @@ async def delete_exchange_rate(
 ) -> Done:
     """Delete an exchange rate from a currency.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """

@@ -589,7 +589,7 @@ def list_templates(
 ) -> Pager[EstimateTemplate]:
     """List the templates of estimates.
 
-    All rows come in one reply.
+    One reply holds all rows.
 
     Scope: ZohoInvoice.estimates.READ.
     """

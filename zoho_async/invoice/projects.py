@@ -91,8 +91,8 @@ async def create(
 ) -> Project:
     """Create a project.
 
-    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
-    from Books; no document of this product describes it.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed:
+    derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -126,8 +126,8 @@ def list(
     """List projects.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
-    it.
+    iteration can be missed. Unconfirmed: derived from Zoho Books; this product's documentation
+    lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -171,8 +171,8 @@ async def upsert(
     """Update the project whose unique custom field ``key`` has ``value``, or create it if there is
     none. Repeating the call does no harm.
 
-    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
-    from Books; no document of this product describes it.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed:
+    derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -211,8 +211,8 @@ async def update(
 ) -> Project:
     """Update a project; fields that are not sent stay as they are.
 
-    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed: taken
-    from Books; no document of this product describes it.
+    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed:
+    derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -238,7 +238,7 @@ async def get(
 ) -> Project:
     """Get one project with all its fields.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -260,7 +260,7 @@ async def delete(
 ) -> Done:
     """Delete a project.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -282,7 +282,7 @@ async def mark_as_active(
 ) -> Done:
     """Mark a project as active.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -304,7 +304,7 @@ async def mark_as_inactive(
 ) -> Done:
     """Mark a project as inactive.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -333,8 +333,8 @@ async def clone(
 ) -> Project:
     """Clone a project.
 
-    Requires ``project_name``. Unconfirmed: taken from Books; no document of this product describes
-    it.
+    Requires ``project_name``. Unconfirmed: derived from Zoho Books; this product's documentation
+    lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -363,7 +363,8 @@ async def add_user(
 ) -> ProjectUsers:
     """Add a user to a project.
 
-    Requires ``cost_rate``. Unconfirmed: taken from Books; no document of this product describes it.
+    Requires ``cost_rate``. Unconfirmed: derived from Zoho Books; this product's documentation lacks
+    it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -393,7 +394,7 @@ def list_users(
 ) -> Pager[ProjectUser]:
     """List the users of a project.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -425,8 +426,8 @@ async def invite_user(
 ) -> ProjectUsers:
     """Invite a user to a project.
 
-    Requires ``user_name`` and ``email``. Unconfirmed: taken from Books; no document of this product
-    describes it.
+    Requires ``user_name`` and ``email``. Unconfirmed: derived from Zoho Books; this product's
+    documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -456,7 +457,7 @@ async def update_user(
 ) -> ProjectUsers:
     """Update a user of a project.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -486,7 +487,7 @@ async def get_user(
 ) -> ProjectUser:
     """Get a user of a project.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -512,7 +513,7 @@ async def delete_user(
 ) -> Done:
     """Delete a user from a project.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -539,8 +540,8 @@ async def add_comment(
 ) -> ProjectComments:
     """Add a comment to a project.
 
-    Requires ``description``. Unconfirmed: taken from Books; no document of this product describes
-    it.
+    Requires ``description``. Unconfirmed: derived from Zoho Books; this product's documentation
+    lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -570,7 +571,7 @@ def list_comments(
 ) -> Pager[ProjectComment]:
     """List the comments of a project.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -601,7 +602,7 @@ async def delete_comment(
 ) -> Done:
     """Delete a comment from a project.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -633,8 +634,8 @@ def list_invoices(
     """List the invoices of a project.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
-    it.
+    iteration can be missed. Unconfirmed: derived from Zoho Books; this product's documentation
+    lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """

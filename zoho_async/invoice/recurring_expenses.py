@@ -79,8 +79,8 @@ async def create(
     """Create a recurring expense.
 
     Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``. Unconfirmed: taken from Books; no document of this product
-    describes it.
+    ``repeat_every`` and ``amount``. Unconfirmed: derived from Zoho Books; this product's
+    documentation lacks it.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -143,8 +143,8 @@ def list(
     """List recurring expenses.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
-    it.
+    iteration can be missed. Unconfirmed: derived from Zoho Books; this product's documentation
+    lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -216,8 +216,8 @@ async def upsert(
     there is none. Repeating the call does no harm.
 
     Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``. Unconfirmed: taken from Books; no document of this product
-    describes it.
+    ``repeat_every`` and ``amount``. Unconfirmed: derived from Zoho Books; this product's
+    documentation lacks it.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -257,8 +257,8 @@ async def update(
     """Update a recurring expense; fields that are not sent stay as they are.
 
     Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``. Unconfirmed: taken from Books; no document of this product
-    describes it.
+    ``repeat_every`` and ``amount``. Unconfirmed: derived from Zoho Books; this product's
+    documentation lacks it.
 
     Scope: ZohoInvoice.expenses.UPDATE.
     """
@@ -291,7 +291,7 @@ async def get(
 ) -> RecurringExpense:
     """Get one recurring expense with all its fields.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -316,7 +316,7 @@ async def delete(
 ) -> Done:
     """Delete a recurring expense.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.DELETE.
     """
@@ -341,7 +341,7 @@ async def stop(
 ) -> Done:
     """Stop a recurring expense.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -366,7 +366,7 @@ async def resume(
 ) -> Done:
     """Resume a recurring expense.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.CREATE.
     """
@@ -398,8 +398,8 @@ def list_child_expenses(
     """List the child expenses of a recurring expense.
 
     Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
-    iteration can be missed. Unconfirmed: taken from Books; no document of this product describes
-    it.
+    iteration can be missed. Unconfirmed: derived from Zoho Books; this product's documentation
+    lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
     """
@@ -438,7 +438,7 @@ def list_history(
 ) -> Pager[RecurringExpenseComment]:
     """List the history of a recurring expense.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
     """

@@ -42,7 +42,8 @@ async def create(
 ) -> Task:
     """Create a task.
 
-    Requires ``task_name``. Unconfirmed: taken from Books; no document of this product describes it.
+    Requires ``task_name``. Unconfirmed: derived from Zoho Books; this product's documentation lacks
+    it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -72,7 +73,7 @@ def list(
 ) -> Pager[Task]:
     """List tasks.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -107,7 +108,8 @@ async def update(
 ) -> Task:
     """Update a task; fields that are not sent stay as they are.
 
-    Requires ``task_name``. Unconfirmed: taken from Books; no document of this product describes it.
+    Requires ``task_name``. Unconfirmed: derived from Zoho Books; this product's documentation lacks
+    it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -137,7 +139,7 @@ async def get(
 ) -> Task:
     """Get one task with all its fields.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -163,7 +165,7 @@ async def delete(
 ) -> Done:
     """Delete a task.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """

@@ -72,7 +72,7 @@ async def create(
 ) -> Tax:
     """Create a tax.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -100,7 +100,7 @@ def list(
 ) -> Pager[Tax]:
     """List taxes.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -129,7 +129,7 @@ async def update(
 ) -> Tax:
     """Update a tax; fields that are not sent stay as they are.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -155,7 +155,7 @@ async def get(
 ) -> Tax:
     """Get one tax with all its fields.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -177,7 +177,7 @@ async def delete(
 ) -> Done:
     """Delete a tax.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -201,7 +201,7 @@ async def get_group(
 ) -> TaxGroup:
     """Get a tax group.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -230,7 +230,7 @@ async def update_group(
 ) -> TaxGroup:
     """Update a tax group.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -254,7 +254,7 @@ async def delete_group(
 ) -> Done:
     """Delete a tax group.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -282,7 +282,7 @@ async def create_group(
 ) -> TaxGroup:
     """Create a tax group.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -310,8 +310,8 @@ async def create_authority(
 ) -> TaxAuthority:
     """Create a tax authority.
 
-    Requires ``tax_authority_name``. Unconfirmed: taken from Books; no document of this product
-    describes it.
+    Requires ``tax_authority_name``. Unconfirmed: derived from Zoho Books; this product's
+    documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -341,7 +341,7 @@ def list_authorities(
 ) -> Pager[TaxAuthority]:
     """List tax authorities.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -372,7 +372,7 @@ async def update_authority(
 ) -> TaxAuthority:
     """Update a tax authority.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -402,7 +402,7 @@ async def get_authority(
 ) -> TaxAuthority:
     """Get a tax authority.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -424,7 +424,7 @@ async def delete_authority(
 ) -> Done:
     """Delete a tax authority.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -452,8 +452,8 @@ async def create_exemption(
 ) -> TaxExemption:
     """Create a tax exemption.
 
-    Requires ``tax_exemption_code`` and ``type``. Unconfirmed: taken from Books; no document of this
-    product describes it.
+    Requires ``tax_exemption_code`` and ``type``. Unconfirmed: derived from Zoho Books; this
+    product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -483,7 +483,7 @@ def list_exemptions(
 ) -> Pager[TaxExemption]:
     """List tax exemptions.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -514,8 +514,8 @@ async def update_exemption(
 ) -> TaxExemption:
     """Update a tax exemption.
 
-    Requires ``tax_exemption_code`` and ``type``. Unconfirmed: taken from Books; no document of this
-    product describes it.
+    Requires ``tax_exemption_code`` and ``type``. Unconfirmed: derived from Zoho Books; this
+    product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -545,7 +545,7 @@ async def get_exemption(
 ) -> TaxExemption:
     """Get a tax exemption.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -567,7 +567,7 @@ async def delete_exemption(
 ) -> Done:
     """Delete a tax exemption.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """

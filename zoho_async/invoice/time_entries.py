@@ -68,8 +68,8 @@ async def create(
 ) -> TimeEntry:
     """Create a time entry.
 
-    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: taken from
-    Books; no document of this product describes it.
+    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: derived from
+    Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -104,7 +104,7 @@ def list(
 ) -> Pager[TimeEntry]:
     """List time entries.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -139,7 +139,7 @@ _BULK_DELETE = Operation(
 async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Done:
     """Delete several time entries.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -168,8 +168,8 @@ async def update(
 ) -> TimeEntry:
     """Update a time entry; fields that are not sent stay as they are.
 
-    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: taken from
-    Books; no document of this product describes it.
+    Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``. Unconfirmed: derived from
+    Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
     """
@@ -195,7 +195,7 @@ async def get(
 ) -> TimeEntry:
     """Get one time entry with all its fields.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """
@@ -217,7 +217,7 @@ async def delete(
 ) -> Done:
     """Delete a time entry.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
     """
@@ -241,7 +241,7 @@ async def start_timer(
 ) -> TimeEntry:
     """Start a timer for a time entry.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -265,7 +265,7 @@ async def stop_timer(
 ) -> TimeEntry:
     """Stop the timer.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
     """
@@ -289,7 +289,7 @@ async def get_running_timer(
 ) -> TimeEntry:
     """Get the timer that is running.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
     """

@@ -49,8 +49,8 @@ async def create(
 ) -> Done:
     """Create a user.
 
-    Requires ``name`` and ``email``. Unconfirmed: taken from Books; no document of this product
-    describes it.
+    Requires ``name`` and ``email``. Unconfirmed: derived from Zoho Books; this product's
+    documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -81,7 +81,7 @@ def list(
 ) -> Pager[User]:
     """List users.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -119,8 +119,8 @@ async def update(
 ) -> Done:
     """Update a user; fields that are not sent stay as they are.
 
-    Requires ``name`` and ``email``. Unconfirmed: taken from Books; no document of this product
-    describes it.
+    Requires ``name`` and ``email``. Unconfirmed: derived from Zoho Books; this product's
+    documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
     """
@@ -146,7 +146,7 @@ async def get(
 ) -> User:
     """Get one user with all its fields.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -168,7 +168,7 @@ async def delete(
 ) -> Done:
     """Delete a user.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
     """
@@ -190,7 +190,7 @@ _GET_CURRENT = Operation(
 async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> User:
     """Get the user that the access token belongs to.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
     """
@@ -212,7 +212,7 @@ async def invite(
 ) -> Done:
     """Invite a user.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -234,7 +234,7 @@ async def mark_as_active(
 ) -> Done:
     """Mark a user as active.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """
@@ -256,7 +256,7 @@ async def mark_as_inactive(
 ) -> Done:
     """Mark a user as inactive.
 
-    Unconfirmed: taken from Books; no document of this product describes it.
+    Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
     """

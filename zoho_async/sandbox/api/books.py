@@ -12,7 +12,8 @@ from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.router import operations
 from zoho_async.sandbox.api.validation import accept_fields, missing_field
 from zoho_async.sandbox.api.writing import next_number
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.collection import Collection
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, invalid_field, success

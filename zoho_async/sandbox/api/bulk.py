@@ -15,8 +15,8 @@ from zoho_async.sandbox.api.render import (
 )
 from zoho_async.sandbox.api.verbs import changes
 from zoho_async.sandbox.api.writing import accept_fields
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
@@ -138,7 +138,7 @@ def _outcomes(
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)
         states = [collection.state(index) for index in indexes if index is not None]
-        shown = [resource.tell(holder.fields, state) for state in states]
+        shown = [resource.render(holder.fields, state) for state in states]
         return success(message, {holder.name: shown}, status=reply_status(context))
     sent = {field.name: field.kind for field in facts.reply}.get("email_success_info")
     state: Record = {

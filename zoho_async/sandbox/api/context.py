@@ -10,9 +10,10 @@ import msgspec
 from zoho_async import description
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api.router import Route
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.files import UploadedForm
 from zoho_async.sandbox.data.resources import Home, Homes, homes, shape_of
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal

@@ -31,10 +31,10 @@ from zoho_async.sandbox.api.files import (
 from zoho_async.sandbox.api.render import record_reply
 from zoho_async.sandbox.api.router import route
 from zoho_async.sandbox.api.writing import accept_fields, create, update, upsert
+from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_object
-from zoho_async.sandbox.data.view import View
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, success
@@ -130,7 +130,7 @@ def _answer_by_ids(context: RequestContext) -> ApiReply | None:
         collection = context.store.at(known[0], ())
         form = Described(context.homes.at(facts.path) or known[0], context.homes, ())
         found = (collection.find(each) for each in ids)
-        rows = [form.tell(facts.reply, collection.whole(i)) for i in found if i is not None]
+        rows = [form.render(facts.reply, collection.whole(i)) for i in found if i is not None]
         return success("success", {facts.key: rows})
     return None
 

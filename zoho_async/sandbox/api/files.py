@@ -166,8 +166,8 @@ def document_reply(context: RequestContext, record: RecordRef | None) -> ApiRepl
     call = context.call
     rows = _documents(context) if context.tail == ["attachment"] else []
     if len(rows) > 1 and call.parts[0] in _LISTS_ATTACHMENTS:
-        shown = [{name: row[name] for name in ("document_id", "file_name")} for row in rows]
-        return success("success", {"documents": shown})
+        names = [{name: row[name] for name in ("document_id", "file_name")} for row in rows]
+        return success("success", {"documents": names})
     kept = context.store.file(call.product, call.path)
     if kept is not None:
         return _file_reply(kept.content_type, kept.name, kept.content)

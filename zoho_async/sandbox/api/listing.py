@@ -18,10 +18,9 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from zoho_async.description import Field, OperationFacts
+from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.seed import day
-from zoho_async.sandbox.data.store import Collection
 from zoho_async.sandbox.data.values import is_object
-from zoho_async.sandbox.data.view import View
 from zoho_async.sandbox.records.invoices import has_status
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.records.spans import is_relative

@@ -35,7 +35,7 @@ from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.seed import SampleData, day, stamp
 from zoho_async.sandbox.data.store import Store
-from zoho_async.sandbox.data.values import blank, told_fields
+from zoho_async.sandbox.data.values import blank, render_fields
 from zoho_async.sandbox.records import organizations
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply, invalid_field, success
@@ -173,4 +173,4 @@ def _fit(record: Record, facts: OperationFacts) -> Record:
         return record
     blanks = {field.name: blank(field) for field in facts.reply}
     shown = {name: value for name, value in record.items() if name in blanks}
-    return blanks | told_fields(facts.reply, shown)
+    return blanks | render_fields(facts.reply, shown)

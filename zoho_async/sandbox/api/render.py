@@ -9,9 +9,9 @@ from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.envelopes import key_of
 from zoho_async.sandbox.api.verbs import status_after
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection
-from zoho_async.sandbox.data.values import blank, told, told_fields
+from zoho_async.sandbox.data.values import blank, render, render_fields
 from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiReply, success
@@ -55,19 +55,19 @@ def reply_values(
     if facts.answer == "record" or holder is not None:
         fields = facts.reply if holder is None else holder.fields
         if form is not None:
-            record = form.tell(fields, state)
+            record = form.render(fields, state)
         else:
             known = {field.name: field for field in fields}
             sent = {name: value for name, value in state.items() if name in known}
             record = {name: blank(field) for name, field in known.items()}
-            record |= told_fields(fields, sent)
+            record |= render_fields(fields, sent)
         if holder is None:
             key = key_of(facts)
             return {key: record} if key else record
         rest = {each.name: blank(each) for each in facts.reply if each is not holder}
         return rest | {holder.name: [record] if holder.kind == "list" else record}
     return {
-        field.name: told(field, state[field.name]) if field.name in state else blank(field)
+        field.name: render(field, state[field.name]) if field.name in state else blank(field)
         for field in facts.reply
         if field.name not in ("code", "message")
     }

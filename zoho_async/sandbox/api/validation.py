@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.sandbox.data.values import amount, is_share, taken, whole
+from zoho_async.sandbox.data.values import amount, is_share, parse, whole
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
 
@@ -41,7 +41,7 @@ def accept_fields(body: Record, facts: OperationFacts, state: Record, *, whole: 
         if name in state:
             kept[name] = _taken(name, value, known.get(name), state)
         elif name in known and name in answered:
-            kept[name] = taken(known[name], value)
+            kept[name] = parse(known[name], value)
     return kept
 
 
@@ -61,7 +61,7 @@ def missing_field(name: str) -> ApiRefusal:
 def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
     before = state[name]
     if name == "contact_persons" and "line_items" not in state and field is not None:
-        return taken(field, value or [])
+        return parse(field, value or [])
     if name in _OBJECTS or name in _OBJECT_LISTS:
         return _of_shape(name, value, state)
     if isinstance(before, list):
@@ -75,7 +75,7 @@ def _taken(name: str, value: Any, field: Field | None, state: Record) -> Any:
     if isinstance(value, list | dict):
         if field is None or field.kind not in ("list", "object"):
             raise invalid_field(name)
-        return taken(field, value)
+        return parse(field, value)
     if isinstance(before, bool):
         return _boolean(name, value)
     if field is not None and is_share(field, value):

@@ -15,9 +15,9 @@ from zoho_async import description
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing
 from zoho_async.sandbox.api.validation import missing_field
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection
-from zoho_async.sandbox.data.values import is_list, is_object, taken
+from zoho_async.sandbox.data.values import is_list, is_object, parse
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
@@ -64,7 +64,7 @@ def accept_fields(
         if name in _SERVERS_OWN or name == own:
             continue
         if field is not None:
-            kept[name] = taken(field, value)
+            kept[name] = parse(field, value)
         elif not described and form is None:
             kept[name] = value
     return kept

@@ -1,4 +1,4 @@
-"""Documents: what was uploaded is given back; what Zoho would print is a small, valid file."""
+"""Uploaded files, and the small valid documents that stand in for Zoho's printed ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from zoho_async.sandbox.replies import ApiRefusal
 
-#: Zoho takes these and no others, up to 10 MB.
+#: The file types that Zoho accepts, up to 10 MB each.
 _TYPES: Final = {
     "gif": "image/gif",
     "png": "image/png",
@@ -35,16 +35,16 @@ class File(msgspec.Struct, frozen=True):
 
 
 class UploadedForm(msgspec.Struct, frozen=True):
-    """A multipart form: its files and its plain fields."""
+    """The files and plain fields of a multipart form."""
 
     files: tuple[File, ...] = ()
     fields: dict[str, str] = {}
 
 
 def form_of(content_type: str, body: bytes) -> UploadedForm:
-    """What a multipart body holds; of any other body, nothing.
+    """Parse a multipart body; any other body gives an empty form.
 
-    Raises `ApiRefusal` for a file that Zoho does not take.
+    Raises `ApiRefusal` for a file of a type or size that Zoho does not accept.
     """
     if not content_type.startswith("multipart/"):
         return UploadedForm()
@@ -71,7 +71,7 @@ def _taken(field: str, name: str, content: bytes) -> File:
 
 
 def printed(path: str, accept: str, lines: Sequence[str]) -> tuple[str, str, bytes]:
-    """The media type, file name and bytes of what Zoho would print for a path."""
+    """Make a document for a path: its media type, file name and bytes."""
     name = _UNSAFE.sub("-", path.strip("/").replace("/", "-")) or "document"
     if "html" in accept and "pdf" not in accept:
         items = "".join(f"<p>{_escaped(line)}</p>" for line in lines)
@@ -88,7 +88,7 @@ def printed(path: str, accept: str, lines: Sequence[str]) -> tuple[str, str, byt
 
 
 def pdf(lines: Sequence[str]) -> bytes:
-    """A one-page PDF with these lines; characters beyond ASCII are replaced."""
+    """Make a one-page PDF of these lines; characters outside ASCII are replaced."""
     shown = [re.sub(r"([\\()])", r"\\\1", line).encode("ascii", "replace") for line in lines]
     text = b"BT /F1 11 Tf 50 800 Td 14 TL " + b" ".join(b"(%b) ' " % line for line in shown) + b"ET"
     objects = (

@@ -1,31 +1,49 @@
-"""Lists inside records whose elements have paths of their own: a contact's persons and the like.
+"""Lists inside records whose elements have paths too, such as a contact's persons.
 
-``comments`` in a task and ``/tasks/{}/comments`` are one thing told twice. The records of the inner
-home are the truth: the list inside is made of them whenever its record is shown and is kept nowhere
-else, so the two cannot differ. A body that holds the list is a list of writes to the inner home:
-an element with the id of one that is there changes it (fields that it does not name stay), any
-other makes one, and one that the list leaves out is removed, as the description of contacts says
-of a PUT. A body that does not hold the list leaves it as it is. Removing a record removes what it
-nests.
+Model
+-----
+``comments`` in a task and ``/tasks/{}/comments`` are the same records. Only the inner collection
+stores them. The list inside the record is made from it each time the record is shown, so the two
+cannot differ.
 
-A list is nested if its elements carry the id of the home below, or it is called like that home's
-paths, and that id names no record that lives elsewhere (the tasks of a project are records of
-``/tasks``). Apart stay the lists of applied payments, credits and refunds in documents, which a
-ledger tells (see `rules`), and homes whose own operations list or make no records with ids
-(documents, which are files; the notes of subscriptions), and the tasks of Books' own projects,
-which is written by hand. So do ``billing_address`` and ``shipping_address`` of a contact, which are
-two objects beside the list of ``/contacts/{}/address``: nothing says that they stand in it.
+- A body with the list writes to the inner collection. An element with a known id changes that
+  record, and fields that it does not name stay. Any other element creates a record. Records that
+  the list leaves out are removed, as Zoho documents for a PUT of a contact.
+- A body without the list leaves the records as they are.
+- Removing a record removes its nested records.
 
-A contact has more in common with its persons, see `Persons` in `records.persons`: one of them is
-its primary contact, and the contact's own name, email and phones are that person's, whichever of
-the two is written. Known from descriptions: that there is such a person, that it can be marked and
-never unmarked (the allowed value is ``true`` only), and that Billing's ``primary_contactperson_id``
-names one of the customer's persons. Not known, and chosen: the first person is primary by itself;
-of several that claim to be, the last written is; when the primary is removed the oldest that is
-left follows; the names in a contact's own body go to its primary person, and make one where there
-is none; writing an element changes the ``last_modified_time`` of the record around it; an id in
-the list that is none of its elements' makes a new one; a primary contact that is none of the
-contact's persons changes nothing.
+What counts as nested
+---------------------
+A list is nested if its elements carry the id of the inner collection, or if it has the same name
+as the inner path. The id must not name a record of a top-level collection: the tasks of a project
+are records of ``/tasks``.
+
+Not nested are:
+
+- the payments, credits and refunds that documents list (`rules` keeps them in a ledger),
+- collections whose operations neither list nor create records with ids (documents, which are
+  files, and the notes of subscriptions),
+- the tasks of projects in Books, which are written by hand,
+- ``billing_address`` and ``shipping_address`` of a contact, which are objects outside the list of
+  ``/contacts/{}/address``. Zoho does not say that the list contains them.
+
+Persons of a contact
+--------------------
+One person is the primary contact. The contact's name, email and phones are that person's, however
+they were written. See `Persons` in `records.persons`.
+
+Documented: a primary person exists; a person can be marked as primary but not unmarked (``true``
+is the only allowed value); Billing's ``primary_contactperson_id`` names one of the customer's
+persons.
+
+Assumed:
+
+- The first person is primary by default. If several claim to be, the last one written is.
+- If the primary person is removed, the oldest remaining person becomes primary.
+- Names in a contact's body go to its primary person. If it has none, one is created.
+- Writing an element changes the ``last_modified_time`` of its record.
+- An unknown id in the list creates a new element.
+- A primary contact that is not one of the contact's persons changes nothing.
 """
 
 from __future__ import annotations
@@ -37,22 +55,22 @@ from typing import TYPE_CHECKING, Any, Final
 from zoho_async.description import Field
 from zoho_async.sandbox.data.resources import Home, Shape, homes
 from zoho_async.sandbox.data.seed import PRIMARY_IDS
-from zoho_async.sandbox.data.values import blank, is_list, is_object, told_fields
+from zoho_async.sandbox.data.values import blank, is_list, is_object, render_fields
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.persons import IS_PRIMARY, SHARED, is_home_of_persons
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.rules.documents import kind_at
 
 if TYPE_CHECKING:
-    from zoho_async.sandbox.data.store import Collection
+    from zoho_async.sandbox.data.collection import Collection
 
 _COMMENTS: Final = "comments"
 
 
 class Nest:
-    """What records of one collection nest of one inner home.
+    """The nested list of one collection's records.
 
-    ``field`` is the list in which they show it, None where they show none. ``at`` finds the
+    ``field`` is the list in which the records show it, or None if they do not. ``at`` finds the
     elements of the record with an id.
     """
 
@@ -65,27 +83,27 @@ class Nest:
         self._at: Final = at
 
     def elements(self, record_id: str) -> list[Record]:
-        """The list as its record shows it; each element with its id, described there or not."""
+        """The list as its record shows it. Each element has its id, described or not."""
         inner = self._at(record_id)
         blanks = {field.name: blank(field) for field in self._fields}
         states = [inner.state(index) for index in inner.indexes()]
         return [
             {self.inner.id_field: state[self.inner.id_field]}
-            | told_fields(self._fields, {name: state.get(name, blanks[name]) for name in blanks})
+            | render_fields(self._fields, {name: state.get(name, blanks[name]) for name in blanks})
             for state in states
         ]
 
     def write(self, outer: Collection, index: int, fields: Mapping[str, Any]) -> None:
-        """Carry out what a body of the record says about its elements."""
+        """Write the elements that a body of the record holds."""
         if self.name in fields:
             self._replace(self._at(outer.id(index)), fields[self.name])
 
-    def written(self, outer: Collection, index: int, element: int | None) -> None:
-        """Bring a record up to date after a write to its ``element``, or a removal."""
+    def element_written(self, outer: Collection, index: int, element: int | None) -> None:
+        """Update a record after its ``element`` was written (None: removed)."""
         outer.follow(index, {})
 
     def clear(self, record_id: str) -> None:
-        """Remove every element of a record that is gone."""
+        """Remove every element of a removed record."""
         inner = self._at(record_id)
         for index in list(inner.indexes()):
             inner.remove(index)
@@ -107,7 +125,7 @@ class Nest:
 
 
 class PersonsOf(Nest):
-    """The persons of a contact, or of Billing's customer, one of which is primary."""
+    """The persons of a contact or of Billing's customer. One of them is primary."""
 
     def __init__(self, inner: Home, field: Field | None, at: Callable[[str], Collection]) -> None:
         super().__init__(inner, field, at)
@@ -130,14 +148,14 @@ class PersonsOf(Nest):
             primary = persons.add(own)
         self._settle(outer, index, primary)
 
-    def written(self, outer: Collection, index: int, element: int | None) -> None:
+    def element_written(self, outer: Collection, index: int, element: int | None) -> None:
         persons = self._at(outer.id(index))
         claims = element is not None and persons.state(element).get(IS_PRIMARY) is True
         primary = element if claims else self._named(persons, outer.state(index))
         self._settle(outer, index, primary)
 
     def _settle(self, outer: Collection, index: int, primary: int | None) -> None:
-        """Make one person primary, the oldest where none is named, and the contact's names its."""
+        """Make one person primary (the oldest by default) and copy its names to the contact."""
         persons, state = self._at(outer.id(index)), outer.state(index)
         there = persons.indexes()
         if primary is None and there:
@@ -152,7 +170,7 @@ class PersonsOf(Nest):
         outer.follow(index, {name: each for name, each in follows.items() if name in state})
 
     def _named(self, persons: Collection, fields: Mapping[str, Any]) -> int | None:
-        """The person whose id stands among a contact's fields, if it is one of its own."""
+        """The person that a contact's fields name as primary, if the contact has that person."""
         found = (persons.find(str(fields.get(name) or "")) for name in PRIMARY_IDS)
         return next((index for index in found if index is not None), None)
 
@@ -161,19 +179,19 @@ class PersonsOf(Nest):
         return [pair for pair in SHARED if isinstance(form, Described) and pair[1] in form.fields]
 
 
-def teller(nest: Nest, around: Collection, record_id: str) -> Callable[[int | None], None]:
-    """Tells a record of writes to what it nests, while it is there."""
+def updater(nest: Nest, around: Collection, record_id: str) -> Callable[[int | None], None]:
+    """A callback that updates a record, while it exists, after writes to its nested records."""
 
-    def tell(element: int | None) -> None:
+    def update(element: int | None) -> None:
         index = around.find(record_id)
         if index is not None:
-            nest.written(around, index, element)
+            nest.element_written(around, index, element)
 
-    return tell
+    return update
 
 
 def nested(home: Home) -> Sequence[tuple[Home, Field | None]]:
-    """The homes whose records stand in lists of a home's records, and those lists."""
+    """The collections nested in a home's records, each with the list that shows it."""
     return _nested(home.product, home.path)
 
 

@@ -1,9 +1,9 @@
-"""Where written records stay when the sandbox ends: a SQLite file, or nowhere.
+"""Persistence of written records: in a SQLite file, or not at all.
 
-Whatever is written is a text or some bytes under a place (an organization's collection) and an
-item (a record's number). Everything is read once, when the file is opened; what is written later
-goes to a thread of its own, in order, so that no request waits for a disk. `close` returns when
-all of it is on the disk; a process that is killed loses at most the last moments.
+A value (text or bytes) has a place (a collection of an organization) and an item (a record's
+number). The file is read once, when it is opened. Later writes go in order through a background
+thread, so that no request waits for the disk. `close` returns after the last write is on disk. A
+process that is killed loses at most the writes of its last moments.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _TABLE: Final = """create table if not exists kept (
 
 
 class Persistence:
-    """Written things by place and item, in memory; with a file, on the disk too.
+    """Written values by place and item: in memory and, if there is a file, on disk.
 
-    Raises `sqlite3.Error` where ``file`` cannot be opened or is no such file.
+    Raises `sqlite3.Error` if ``file`` cannot be opened or is not a database.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -36,11 +36,11 @@ class Persistence:
             self._read(file)
 
     def place(self, place: str) -> Mapping[str, bytes]:
-        """What was kept at a place when the file was opened."""
+        """The values of a place when the file was opened."""
         return self._known.get(place, {})
 
     def put(self, place: str, item: str, value: bytes) -> None:
-        """Keep a value; the newest of an item counts."""
+        """Store a value; it replaces an earlier one of the same item."""
         if self._file is None:
             return
         if self._thread is None:
@@ -49,7 +49,7 @@ class Persistence:
         self._waiting.put((place, item, value))
 
     def close(self) -> None:
-        """Wait until everything is on the disk. It may be used again afterwards."""
+        """Wait until every write is on disk. The object can be used again afterwards."""
         if self._thread is not None:
             self._waiting.put(None)
             self._thread.join()

@@ -1,20 +1,20 @@
-"""Where records live: read from the paths of a product's operations, once.
+"""The paths under which records live, read once from a product's operations.
 
-A *home* is a place that holds records: ``/bills``, or ``/bills/{}/comments`` below each bill. A
-path is one if something is listed there or a single record is read there. Every name in a path
-stands for a record of some home:
+A *home* is a path that holds records: ``/bills``, or ``/bills/{}/comments`` below each bill. A
+path is a home if an operation lists it or reads a single record there. Every name in a path
+identifies a record of a home. The first rule that applies decides which one:
 
-1. that of the words before it (``/bills/{bill_id}``),
-2. the one that is spelt a little differently (``/bill/{bill_id}/customfields``,
+1. the home of the words before the name (``/bills/{bill_id}``),
+2. a home with a slightly different spelling (``/bill/{bill_id}/customfields``,
    ``/recurring_bills/{recurring_bill_id}``),
-3. the one with the same words and more or fewer records between them
+3. a home with the same words and more or fewer records between them
    (``/contacts/contactpersons/{}`` is one of ``/contacts/{}/contactpersons``, and the template in
    ``/invoices/{}/templates/{}`` is one of ``/invoices/templates``),
-4. the one whose records are known by that very name, if its word is in the path
+4. the home whose records have an id of that name, if its word is in the path
    (``/invoices/expenses/{expense_id}``).
 
-A name for which none of these holds is *free*: no operation tells which values it may have, so
-every value is good.
+If no rule applies the name is *free*: the operations do not restrict its values, so every value is
+accepted.
 """
 
 from __future__ import annotations
@@ -30,27 +30,28 @@ from zoho_async.sandbox.api.router import operations
 
 Shape: TypeAlias = tuple[str, ...]
 
-#: Numbers of the homes that the seed knew before there were others; ids are made of them.
+#: Numbers of the four hand-written homes. Ids contain the number, so these must not change.
 _FIRST_NUMBERS: Final = {"contacts": 1, "items": 2, "invoices": 3, "projects": 4}
-#: Names that documents use for the records of another home.
+#: Fields that name records of a home by another name.
 _ALSO: Final = {"customer_id": ("contact_id",), "vendor_id": ("contact_id",)}
-#: Words that stand for the records of another home.
+#: Paths that refer to the records of another home.
 _STANDS_FOR: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("registers",): ("chartofaccounts",),
     ("banktransactions", "uncategorized"): ("banktransactions",),
 }
-#: A name that others gave a record, not Zoho.
+#: A name that callers choose, not Zoho.
 _FOREIGN: Final = "reference_id"
-#: What documents of every kind are called in lists of them; no single home's records.
+#: The id of rows of mixed kinds; it belongs to no single home.
 _ANYTHINGS: Final = "transaction_id"
 _ID_KINDS: Final = ("id", "text")
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
-    """A place of records. ``number`` tells the ids of top-level homes apart.
+    """A path that holds records. ``number`` makes the ids of top-level homes distinct.
 
-    ``id_field`` names a record, "" where records have no name. ``noun`` is what one is called.
-    ``listed``, ``read`` and ``made`` are the operations that list, read and create them.
+    ``id_field`` is the field with a record's id, or "" if records have none. ``noun`` is the word
+    for one record. ``listed``, ``read`` and ``made`` are the operations that list, read and create
+    records.
     """
 
     name: str
@@ -66,12 +67,12 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parents(self) -> int:
-        """How many records stand between the product and this home."""
+        """The number of records in the path above this home."""
         return self.path.count("{}")
 
     @property
     def resource(self) -> str:
-        """``product.resource`` of the operations that are at home here."""
+        """``product.resource`` of this home's operations."""
         facts = self.listed or self.read or self.made
         return facts.resource if facts is not None else self.name
 
@@ -94,7 +95,7 @@ class Homes:
                 self.known_as.setdefault(home.id_field, []).append(home)
 
     def viewed(self, home: Home) -> Home | None:
-        """The home whose records a list shows that has none of its own."""
+        """The home whose records a list shows, if the list has no records that it stores itself."""
         if home.listed is None or home.made is not None or home.read is not None:
             return None
         if not home.id_field and len(home.path) > 1:
@@ -103,7 +104,7 @@ class Homes:
         return main[0] if len(main) == 1 and main[0] is not home else None
 
     def for_name(self, name: str) -> list[Home]:
-        """The top-level homes whose records a field called ``name`` may mean."""
+        """The top-level homes whose records a field called ``name`` may identify."""
         found = self.known_as.get(name)
         if found is None:
             also = _ALSO.get(name, ())
@@ -112,13 +113,13 @@ class Homes:
 
     @functools.cache  # noqa: B019 - there is one Homes for each product, for good
     def along(self, path: str) -> tuple[Home | None, ...]:
-        """The home of each name in an operation's path; None for a free one."""
+        """The home of each name in an operation's path, or None for a free name."""
         shape, names = shape_of(path), _names(path)
         ends = [number for number, part in enumerate(shape) if part == "{}"]
         return tuple(self._home(shape[:end], name) for end, name in zip(ends, names, strict=True))
 
     def at(self, path: str) -> Home | None:
-        """The home that a path without a name at its end is."""
+        """The home of a path that does not end in a name."""
         shape = shape_of(path)
         home = self.by_path.get(shape)
         if home is None and (not shape or shape[-1] == "{}"):
@@ -226,7 +227,7 @@ def _home(
 
 
 def _id_field(parameter: str, own: Iterable[OperationFacts | None]) -> str:
-    """The field that names a record: the list's, or the one that is called as in the path."""
+    """The field that identifies a record: the list's, or the one named as in the path."""
     wanted = parameter.replace("_", "")
     for facts in own:
         if facts is None:

@@ -1,9 +1,9 @@
-"""One organization's made-up facts: everything follows from a seed and a row's number.
+"""Sample data of one organization, derived from a seed.
 
-Row ``i`` of a resource is a function of (seed, organization, resource, ``i``), so a list of any
-length costs nothing until it is read, and a test knows the truth without asking the server. Ids
-are 18 or 19 digits and ascend with ``created_time``; two neighbours share one second, as records
-made by an import do.
+Row ``i`` of a resource is a function of (seed, organization, resource, ``i``). A list of any
+length costs nothing until it is read, and a test can compute the expected rows without a request.
+Ids have 18 or 19 digits and ascend with ``created_time``. Two neighboring rows share one second,
+as records of an import do.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 
-#: The organization's time zone, without summer time: three hours behind UTC.
+#: The organization's time zone: three hours behind UTC, without summer time.
 _OFFSET: Final = -3 * 3600
 _OFFSET_TEXT: Final = "-0300"
 _EPOCH: Final = date(1970, 1, 1)
 
-#: The rows that an organization has where nobody says otherwise.
+#: The default number of rows of a resource.
 SIZES: Final[dict[str, int]] = {
     "books.contacts": 1_500,
     "books.items": 600,
@@ -40,15 +40,15 @@ _ID_STEP: Final = 1_000
 _INNER: Final = 99 * 10_000_000_000
 _INNER_PLACES: Final = 9_000_000
 _TOP_ROWS: Final = 25
-#: The rows that the seed puts below each record, in every list that there is below one.
+#: The number of seeded rows in every list below a record.
 INSIDE: Final = 2
 
-#: What the contacts of the four products call the id of their primary person.
+#: Names that the four products use for the id of a contact's primary person.
 PRIMARY_IDS: Final = ("primary_contact_id", "primary_contactperson_id")
-#: Of the numbers between the ids of two contacts, those of the first's persons.
+#: How many of the numbers between two contacts' ids are for the first contact's persons.
 _PERSONS: Final = range(9, 990)
 
-#: Of the currencies that are written so; others are written by their codes.
+#: Currency symbols. Currencies that are not listed are shown by their code.
 _SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥", "BRL": "R$"}
 #: First names of people.
 GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise")
@@ -65,10 +65,11 @@ _REGIONS: Final = ("North", "South", "East", "West", "")
 
 
 class SampleData:
-    """The fixed part of one organization in one product: how ids, times and draws come out.
+    """The fixed data of one organization in one product: its ids, times and random draws.
 
-    ``numbers`` tell the ids of top-level resources apart; whoever knows more resources adds them.
-    ``currency`` is the code of its base currency. One that is not ``seeded`` begins empty.
+    ``numbers`` make the ids of top-level resources distinct; `Store` adds the numbers of further
+    resources. ``currency`` is the code of the base currency. If not ``seeded``, the organization
+    starts empty.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class SampleData:
         self._custom_fields: dict[tuple[int, int], dict[str, Any]] = {}
 
     def draw(self, resource: str, index: int) -> bytes:
-        """32 bytes that decide everything about a row."""
+        """Draw the 32 bytes that decide everything about a row."""
         return blake2b(f"{self._key}{resource}/{index}".encode(), digest_size=32).digest()
 
     def of(self, product: str) -> SampleData:
@@ -114,22 +115,22 @@ class SampleData:
         )
 
     def size(self, resource: str, default: int | None = None) -> int:
-        """How many rows the seed makes of ``product.resource``."""
+        """The number of seeded rows of ``product.resource``."""
         if not self.seeded:
             return 0
         return self.sizes.get(resource, _TOP_ROWS if default is None else default)
 
     def id(self, resource: str, index: int, part: int = 1) -> str:
-        """The id of row ``index``; a ``part`` from 2 to 999 names a thing inside it."""
+        """The id of row ``index``, or of an object inside it (``part`` from 2 to 999)."""
         tail = self.numbers[resource] * 10_000_000_000 + index * _ID_STEP + part
         return f"{self.prefix}{tail:012d}"
 
     def inner_id(self, place: str, index: int) -> str:
-        """The id of thing ``index`` in a place that is inside a record."""
+        """The id of row ``index`` of a list inside a record."""
         return f"{self.prefix}{_INNER + self._inner(place) + index + 1:012d}"
 
     def inner_index(self, place: str, record_id: str) -> int | None:
-        """The number of the thing with this id in a place inside a record."""
+        """The row number of an id in a list inside a record."""
         tail = self._tail(record_id)
         index = tail - _INNER - self._inner(place) - 1 if tail is not None else -1
         return index if index >= 0 else None
@@ -138,12 +139,12 @@ class SampleData:
         return int.from_bytes(self.draw(place, -1)[:8], "big") % _INNER_PLACES * _ID_STEP
 
     def reference(self, resource: str, draw: bytes, salt: int) -> str:
-        """The id of a seeded row of another resource, "" where it has none."""
+        """The id of a seeded row of another resource, or "" if that has no rows."""
         size = self.size(resource)
         return self.id(resource, (int.from_bytes(draw[2:5], "big") ^ salt) % size) if size else ""
 
     def index(self, resource: str, record_id: str) -> int | None:
-        """The row number behind an id, or None where no row can have it."""
+        """The row number of an id, or None if no row can have the id."""
         tail = self._tail(record_id)
         if tail is None:
             return None
@@ -157,26 +158,26 @@ class SampleData:
         return int(tail) if tail.isascii() and tail.isdigit() else None
 
     def fixed_id(self, number: int) -> str:
-        """The id of a thing that every organization has (its currency, its user)."""
+        """The id of an object that every organization has (its currency, its user)."""
         return f"{self.prefix}{88_000 + number:012d}"
 
     def created(self, index: int) -> int:
-        """When row ``index`` was made, in seconds since 1970."""
+        """The creation time of row ``index``, in seconds since 1970."""
         pair = index // 2
         return _FIRST_MOMENT + pair * _PAIR_SECONDS + pair * 2_654_435_761 % _PAIR_SECONDS
 
     def modified(self, index: int, draw: bytes) -> int:
-        """When row ``index`` was last changed: three of ten were, some time after."""
+        """The last change of row ``index``. Three of ten rows changed some time after creation."""
         if draw[28] % 10 >= 3:
             return self.created(index)
         return self.created(index) + int.from_bytes(draw[29:32], "big") % 5_000_000
 
     def party(self, index: int, draw: bytes) -> str:
-        """The name of a company, different for every row."""
+        """A company name, different for every row."""
         return f"{_FIRST[draw[0] % 24]} {_SECOND[draw[1] % 16]} {index}"
 
     def customer(self, draw: bytes) -> tuple[str, str]:
-        """The id and name of the contact that a document is for; ("", "") where there is none.
+        """The id and name of the contact of a document, or ("", "") if there are no contacts.
 
         The last fifth of the contacts has no documents, so that some can be deleted.
         """
@@ -191,9 +192,9 @@ class SampleData:
         return known
 
     def custom_fields(self, draw: bytes) -> dict[str, Any]:
-        """A record's custom fields, in all three ways at once; half of the records have none.
+        """A record's custom fields in all three forms. Half of the records have none.
 
-        Records with the same values share the objects inside: replace them, never change them.
+        Records with the same values share the inner objects: replace them, never change them.
         """
         if draw[24] % 2:
             return {"custom_fields": [], "custom_field_hash": {}}
@@ -216,12 +217,12 @@ class SampleData:
 
 
 def person_id(contact_id: str, index: int) -> str:
-    """The id of a contact's person; "" for one of more than there are numbers between contacts."""
+    """The id of a contact's person, or "" if ``index`` exceeds the numbers between contacts."""
     return str(int(contact_id) + _PERSONS[index]) if index < len(_PERSONS) else ""
 
 
 def person_index(contact_id: str, record_id: str) -> int | None:
-    """The number of the person with this id, or None where it is none of this contact's."""
+    """The number of a contact's person with this id, or None if the contact has no such person."""
     if not (record_id.isascii() and record_id.isdigit()):
         return None
     part = int(record_id) - int(contact_id)
@@ -229,14 +230,14 @@ def person_index(contact_id: str, record_id: str) -> int | None:
 
 
 def stamp(moment: int) -> str:
-    """``2026-06-09T09:45:19-0400``, as the wire has it."""
+    """Format a time as Zoho sends it: ``2026-06-09T09:45:19-0400``."""
     number, second = divmod(moment + _OFFSET, 86_400)
     clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
     return f"{_iso(number)}T{clock}{_OFFSET_TEXT}"
 
 
 def day(moment: int) -> str:
-    """``2026-06-09``."""
+    """Format a date as Zoho sends it: ``2026-06-09``."""
     return _iso((moment + _OFFSET) // 86_400)
 
 
@@ -247,7 +248,7 @@ def _iso(number: int) -> str:
 
 
 def day_formatted(day: str) -> str:
-    """``09/06/2026``: how this organization's people read a date."""
+    """Format a date as the organization displays it: ``09/06/2026``."""
     return f"{day[8:10]}/{day[5:7]}/{day[:4]}" if day else ""
 
 

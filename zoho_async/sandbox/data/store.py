@@ -1,32 +1,24 @@
-"""Where one organization's records are: made from the seed until somebody writes them.
+"""The collections, settings and files of one organization.
 
-Rows are encoded when they are first read and kept as bytes, so a page is a join. A record that was
-written is kept whole; a deleted one leaves a gap. Row numbers ascend with ``created_time``, so
-"in the order of creation" is simply the order of numbers.
-
-The four resources that are written by hand come first; every other home of the description gets a
-collection when somebody first asks for it, one for each parent. Lists inside records whose elements
-have a home of their own are not kept here: see `nested`.
+The four hand-written resources exist from the start. Every other home of the description gets a
+collection when it is first used, one per parent record. Lists inside records whose elements have
+paths are not stored here: see `nested`.
 """
 
 from __future__ import annotations
 
 import functools
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from zoho_async._msgspec import decoder_of
+from zoho_async.sandbox.data.collection import DELETED, STATE, Collection, View
 from zoho_async.sandbox.data.files import File
-from zoho_async.sandbox.data.nested import Nest, PersonsOf, nested, teller
+from zoho_async.sandbox.data.nested import Nest, PersonsOf, nested, updater
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.resources import Home, Homes, homes
-from zoho_async.sandbox.data.seed import SampleData, day_formatted, person_index, stamp
-from zoho_async.sandbox.data.view import View
+from zoho_async.sandbox.data.seed import SampleData, person_index
 from zoho_async.sandbox.records import currencies
 from zoho_async.sandbox.records.contacts import Contacts
 from zoho_async.sandbox.records.described import Described
@@ -39,219 +31,18 @@ from zoho_async.sandbox.replies import ENCODER
 
 RESOURCES: Final[tuple[ResourceRules, ...]] = (Contacts(), Items(), Invoices(), Projects())
 
-
-_LAST_NUMBER: Final = re.compile(r"[0-9]{1,9}$")
-_STATE: Final = decoder_of(dict[str, Any], float_hook=Decimal)
-_GONE: Final = b""
-_MOST_INSIDE: Final = 256
+_MAX_NESTED: Final = 256
 _FIRST_DOCUMENT: Final = 7001
 
 
-class Collection:
-    """The records of one resource in one organization."""
-
-    def __init__(
-        self, world: SampleData, resource: ResourceRules, keep: Persistence, place: str
-    ) -> None:
-        self.world: Final = world
-        self.resource: Final = resource
-        self.next_index = world.size(resource.name, resource.default_rows)
-        self._keep: Final = keep
-        self._place: Final = place
-        #: Grows with every write; whoever remembers an order checks it.
-        self.version = 0
-        #: Orders worked out for this version, by what was asked.
-        self.orders: dict[object, list[int]] = {}
-        self._written: dict[int, Record] = {}
-        self._gone: set[int] = set()
-        self._rows: list[bytes | None] = [None] * self.next_index
-        self._row_keys: tuple[str, ...] | None = None
-        #: The lists inside the records whose elements have a home of their own.
-        self.nests: Sequence[Nest] = ()
-        #: Told of each write, with the record's number, and of each removal, with None.
-        self.around: Callable[[int | None], None] | None = None
-        self._recall()
-
-    def _recall(self) -> None:
-        """Take up what was written before this process."""
-        for item, value in sorted(self._keep.place(self._place).items()):
-            index = int(item)
-            self.next_index = max(self.next_index, index + 1)
-            if value == _GONE:
-                self._gone.add(index)
-            else:
-                self._written[index] = _STATE.decode(value)
-        self._rows.extend([None] * (self.next_index - len(self._rows)))
-
-    def id(self, index: int) -> str:
-        """The id of a record."""
-        if self.resource.has_numbers_for_ids:
-            return self.resource.id_of(self.world, index)
-        return str(self.row(index).get(self.resource.id_field, ""))
-
-    def indexes(self) -> Sequence[int]:
-        """The numbers of the records that are there, in the order of their creation."""
-        if not self._gone:
-            return range(self.next_index)
-        return [index for index in range(self.next_index) if index not in self._gone]
-
-    def find(self, record_id: str) -> int | None:
-        """The number of the record with this id, if it is there."""
-        if not self.resource.has_numbers_for_ids:
-            return next(self.with_value(self.resource.id_field, record_id), None)
-        index = self.resource.index_of(self.world, record_id)
-        if index is None or index >= self.next_index or index in self._gone:
-            return None
-        return index
-
-    def row(self, index: int) -> Record:
-        """The list form of a record."""
-        state = self._written.get(index)
-        if state is None:
-            return self._filled(index, self.resource.row(self.world, index))
-        if isinstance(self.resource, Described):
-            return self._filled(index, self.resource.tell(self.resource.row_fields, state))
-        names = self._names_of_rows()
-        row = {name: value for name, value in state.items() if name in names or name[:3] == "cf_"}
-        return row | self.resource.row_differs
-
-    def encoded_row(self, index: int) -> bytes:
-        """The list form as the wire has it."""
-        encoded = self._rows[index]
-        if encoded is None:
-            encoded = self._rows[index] = ENCODER.encode(self.row(index))
-        return encoded
-
-    def detail(self, index: int) -> Record:
-        """The form that get, create and update answer."""
-        state = self._written.get(index)
-        if state is None:
-            row = self.resource.row(self.world, index)
-            return self._filled(index, self.resource.detail(self.world, index, row))
-        if isinstance(self.resource, Described):
-            return self._filled(index, self.resource.tell(self.resource.detail_fields, state))
-        names, elsewhere = self._names_of_details(), self._names_of_rows()
-        shown = {
-            name: value
-            for name, value in state.items()
-            if name in names or name[:3] == "cf_" or name not in elsewhere
-        }
-        return self._filled(index, shown)
-
-    def whole(self, index: int) -> Record:
-        """Every field of both forms, and the lists whose elements have homes of their own."""
-        return self._filled(index, self.state(index))
-
-    def _filled(self, index: int, shown: Record) -> Record:
-        for nest in self.nests:
-            if nest.name in shown:
-                shown[nest.name] = nest.elements(self.id(index))
-        return shown
-
-    def state(self, index: int) -> Record:
-        """Every field of both forms but nested lists; a copy, to be changed and written back."""
-        state = self._written.get(index)
-        if state is None:
-            row = self.resource.row(self.world, index)
-            return row | self.resource.detail(self.world, index, row)
-        return dict(state)
-
-    def with_value(self, name: str, value: object) -> Iterator[int]:
-        """The records whose ``name`` is ``value``, for fields that differ in every row.
-
-        Seeded values of those end in the row's number, so no list needs to be looked through.
-        """
-        number = _LAST_NUMBER.search(str(value))
-        guess = int(number[0]) if number else -2
-        for index in {guess - 1, guess, *self._written}:
-            there = 0 <= index < self.next_index and index not in self._gone
-            if there and self.row(index).get(name) == value:
-                yield index
-
-    def written(self) -> Iterator[Record]:
-        """The records that somebody made or changed."""
-        yield from self._written.values()
-
-    def add(self, fields: Mapping[str, Any]) -> int:
-        """Make a record now; returns its number."""
-        index = self.next_index
-        now = stamp(int(time.time()))
-        state = self.resource.fresh(self.world, index)
-        state["created_time"] = now
-        if "created_time_formatted" in state:
-            state["created_time_formatted"] = day_formatted(now)
-        state.update(self._own(fields))
-        self.next_index += 1
-        self._rows.append(None)
-        self._write(index, state, now)
-        self._tell(index, fields)
-        return index
-
-    def change(self, index: int, fields: Mapping[str, Any]) -> None:
-        """Set fields of a record; the rest stays."""
-        self.follow(index, self._own(fields))
-        self._tell(index, fields)
-
-    def follow(self, index: int, fields: Mapping[str, Any]) -> None:
-        """Set fields that follow from other records: as `change`, and nobody is told."""
-        self._write(index, self.state(index) | dict(fields), stamp(int(time.time())))
-
-    def _own(self, fields: Mapping[str, Any]) -> Record:
-        """Of what is written, what does not follow from the records inside."""
-        follows = frozenset[str]().union(*(nest.follows for nest in self.nests))
-        return {name: value for name, value in fields.items() if name not in follows}
-
-    def _tell(self, index: int, fields: Mapping[str, Any]) -> None:
-        """Carry a write on to the records inside this one and to the one around it."""
-        for nest in self.nests:
-            nest.write(self, index, fields)
-        if self.around is not None:
-            self.around(index)
-
-    def remove(self, index: int) -> None:
-        record_id = self.id(index)
-        self._gone.add(index)
-        self._keep.put(self._place, str(index), _GONE)
-        self._written.pop(index, None)
-        self._rows[index] = None
-        self._forget_orders()
-        for nest in self.nests:
-            nest.clear(record_id)
-        if self.around is not None:
-            self.around(None)
-
-    def _write(self, index: int, state: Record, now: str) -> None:
-        state["last_modified_time"] = now
-        if "last_modified_time_formatted" in state:
-            state["last_modified_time_formatted"] = day_formatted(now)
-        self.resource.settle(self.world, state)
-        self._written[index] = state
-        self._keep.put(self._place, str(index), ENCODER.encode(state))
-        self._rows[index] = None
-        self._forget_orders()
-
-    def _forget_orders(self) -> None:
-        self.version += 1
-        self.orders.clear()
-
-    def _names_of_rows(self) -> tuple[str, ...]:
-        if self._row_keys is None:
-            self._row_keys = tuple(self.resource.row(self.world, 0))
-        return self._row_keys
-
-    def _names_of_details(self) -> frozenset[str]:
-        row = self.resource.row(self.world, 0)
-        return frozenset(self.resource.detail(self.world, 0, row))
-
-
 class Store:
-    """Everything one organization has."""
+    """All records, settings and files of one organization."""
 
     def __init__(self, world: SampleData, keep: Persistence | None = None) -> None:
         self.world: Final = world
         self.keep: Final = keep or Persistence()
         self._worlds: Final = {"books": world}
-        self._inside: Final[dict[tuple[str, tuple[str, ...]], Collection]] = {}
+        self._nested: Final[dict[tuple[str, tuple[str, ...]], Collection]] = {}
         self._views: Final[dict[str, View]] = {}
         self._things: Final[dict[tuple[str, str], Record]] = {}
         self._files: Final[dict[tuple[str, str], File | None]] = {}
@@ -263,9 +54,9 @@ class Store:
             self._nest(homes("books").by_name[resource.name], ())
 
     def collection(self, name: str) -> Collection:
-        """By ``product.resource``, or the name of the operation that lists a home's records.
+        """A collection by ``product.resource``, or by the operation that lists its records.
 
-        ``books.`` may be left out. Raises `KeyError`.
+        ``books.`` may be left out. Raises `KeyError` if there is no such top-level collection.
         """
         name = name if "." in name else f"books.{name}"
         known = self.collections.get(name)
@@ -277,14 +68,14 @@ class Store:
         return self.at(home, ())
 
     def rows(self, name: str) -> Collection | View:
-        """What the list of that name shows: a collection, or another's records in its form."""
+        """The rows of a list by name: a collection, or a view of another one."""
         name = name if "." in name else f"books.{name}"
         if name in self.collections:
             return self.collections[name]
         return self.shown(self._homes(name.partition(".")[0]).by_name[name])
 
     def shown(self, home: Home, parents: tuple[str, ...] = ()) -> Collection | View:
-        """What the list at a home shows."""
+        """The rows that the list of a home shows."""
         known = homes(home.product)
         main = known.viewed(home) if not home.parents else None
         if main is None or home.listed is None:
@@ -296,22 +87,22 @@ class Store:
         return view
 
     def at(self, home: Home, parents: tuple[str, ...]) -> Collection:
-        """The records at a home, below the records with these ids."""
+        """The collection of a home below the records with these ids."""
         if not home.parents:
             known = self.collections.get(home.name)
             if known is not None:
                 return known
-        inside = self._inside.get((home.name, parents))
+        inside = self._nested.get((home.name, parents))
         if inside is not None:
             return inside
         resource = self._form(home, parents)
-        if home.parents and self._made(home, parents):
+        if home.parents and self._is_written_parent(home, parents):
             resource.default_rows = 0
         place = self._place("/".join((home.name, *parents)))
         made = Collection(self.world_of(home.product), resource, self.keep, place)
         if home.parents:
             self._make_room()
-            self._inside[home.name, parents] = made
+            self._nested[home.name, parents] = made
         else:
             self.collections[home.name] = made
         self._nest(home, parents)
@@ -333,7 +124,7 @@ class Store:
         return Persons(home, known, named[0], contact)
 
     def _nest(self, home: Home, parents: tuple[str, ...]) -> None:
-        """Tie a new collection to those of the homes inside its records, and to its parent's."""
+        """Connect a new collection to its nested collections and to its parent."""
         outer, known = self.at(home, parents), homes(home.product)
         outer.nests = [
             (PersonsOf if is_home_of_persons(inner) else Nest)(
@@ -347,13 +138,13 @@ class Store:
         around = self.at(above, parents[:-1])
         for nest in around.nests:
             if nest.inner is home:
-                outer.around = teller(nest, around, parents[-1])
+                outer.on_write = updater(nest, around, parents[-1])
 
     def _inner(self, home: Home, above: tuple[str, ...], record_id: str) -> Collection:
         return self.at(home, (*above, record_id))
 
-    def _made(self, home: Home, parents: tuple[str, ...]) -> bool:
-        """Whether a caller made the innermost parent: then there is nothing below it yet."""
+    def _is_written_parent(self, home: Home, parents: tuple[str, ...]) -> bool:
+        """Whether a caller created the innermost parent. Such a parent starts without children."""
         above = homes(home.product).along(self.template(home))[: home.parents][-1]
         if above is None or above.parents >= home.parents:
             return False
@@ -363,17 +154,17 @@ class Store:
         return index is not None and index >= rows
 
     def _make_room(self) -> None:
-        """Forget collections that nobody wrote to, once there are many; the seed remakes them."""
-        if len(self._inside) >= _MOST_INSIDE:
-            for key in [key for key, inside in self._inside.items() if not inside.version]:
-                del self._inside[key]
+        """Drop unwritten collections once there are many. The seed can make them again."""
+        if len(self._nested) >= _MAX_NESTED:
+            for key in [key for key, inside in self._nested.items() if not inside.version]:
+                del self._nested[key]
 
     def holding(self, home: Home, above: tuple[str, ...], record_id: str) -> Collection | None:
-        """The collection of a home that has the record, where not all its parents are named.
+        """The collection of a home that has the record, if the path does not name all its parents.
 
-        Those that were asked for come first; then every parent that there is.
+        Collections that are already in use are searched first, then every parent.
         """
-        for (name, _), inside in list(self._inside.items()):
+        for (name, _), inside in list(self._nested.items()):
             if name == home.name and inside.find(record_id) is not None:
                 return inside
         first = homes(home.product).along(self.template(home))[0]
@@ -391,7 +182,7 @@ class Store:
         return None
 
     def world_of(self, product: str) -> SampleData:
-        """The organization's facts in a product."""
+        """The organization's sample data in a product."""
         world = self._worlds.get(product)
         if world is None:
             world = self._worlds[product] = self.world.of(product)
@@ -400,47 +191,47 @@ class Store:
             world.numbers |= {home.name: home.number for home in known.by_path.values()}
         return world
 
-    # -- things that are no records ---------------------------------------------------------
+    # -- values that are not records ---------------------------------------------------------
 
     def thing(self, product: str, path: str) -> Record:
-        """What was kept under a path that is no record: a setting, an address, a preference."""
+        """The value of a path that is not a record: a setting, an address, a preference."""
         known = self._things.get((product, path))
         if known is None:
-            kept = self.keep.place(self._place("things")).get(f"{product}{path}", _GONE)
-            known = self._things[product, path] = _STATE.decode(kept) if kept else {}
+            kept = self.keep.place(self._place("things")).get(f"{product}{path}", DELETED)
+            known = self._things[product, path] = STATE.decode(kept) if kept else {}
         return known
 
     def keep_thing(self, product: str, path: str, fields: Mapping[str, Any]) -> None:
-        """Set fields of what is kept under a path; the rest stays."""
+        """Set fields of a path's value; other fields stay."""
         self._set_thing(product, path, {**self.thing(product, path), **fields})
 
     def forget(self, product: str, path: str) -> None:
-        """Remove what is kept under a path."""
+        """Remove a path's value and file."""
         self._set_thing(product, path, {})
         if self.file(product, path) is not None:
             self._files[product, path] = None
-            self.keep.put(self._place("files"), f"{product}{path}", _GONE)
+            self.keep.put(self._place("files"), f"{product}{path}", DELETED)
 
     def _set_thing(self, product: str, path: str, fields: Record) -> None:
         self._things[product, path] = fields
-        value = ENCODER.encode(fields) if fields else _GONE
+        value = ENCODER.encode(fields) if fields else DELETED
         self.keep.put(self._place("things"), f"{product}{path}", value)
 
     def file(self, product: str, path: str) -> File | None:
-        """The document that was uploaded under a path."""
+        """The file that was uploaded to a path."""
         if (product, path) not in self._files:
-            kept = self.keep.place(self._place("files")).get(f"{product}{path}", _GONE)
+            kept = self.keep.place(self._place("files")).get(f"{product}{path}", DELETED)
             found = msgspec.msgpack.decode(kept, type=File) if kept else None
             self._files[product, path] = found
         return self._files[product, path]
 
     def keep_file(self, product: str, path: str, file: File) -> None:
-        """Keep a document under a path; the one before is gone."""
+        """Store a file under a path; it replaces an earlier one."""
         self._files[product, path] = file
         self.keep.put(self._place("files"), f"{product}{path}", msgspec.msgpack.encode(file))
 
     def new_document(self, product: str) -> str:
-        """An id that no document of this organization has or had."""
+        """A document id that this organization has not used yet."""
         start = f"{product}/documents/"
         kept = {path for path in self.keep.place(self._place("files")) if path.startswith(start)}
         here = {f"{of}{path}" for of, path in self._files if f"{of}{path}".startswith(start)}
@@ -456,7 +247,7 @@ class Store:
             raise KeyError(product) from None
 
     def names_above(self, home: Home) -> list[str]:
-        """What the ids of the records above a home are called in its paths."""
+        """The names of the ids above a home in its paths."""
         facts = home.listed or home.read or home.made
         if facts is None:
             return []
@@ -464,7 +255,7 @@ class Store:
         return parts[: home.parents]
 
     def template(self, home: Home) -> str:
-        """The path of an operation that is at home there."""
+        """The path template of one of the home's operations."""
         facts = home.listed or home.read or home.made
         return facts.path if facts is not None else ""
 

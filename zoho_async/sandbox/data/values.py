@@ -1,9 +1,9 @@
-"""Values by their description: read from a caller, told on the wire, and made by the seed.
+"""Convert values by their description: parse what callers send, render what replies hold.
 
-Zoho writes no ``null``: what is absent is ``""``, in numbers, dates and objects too. Amounts carry
-a decimal point, counts none, ids are text. A record keeps what a caller sent; each reply tells it
-in the kinds that this reply is described with, so that one that is a number in the request and a
-text in the answer comes out as a text.
+Zoho sends no ``null``. An absent value is ``""``, even for numbers, dates and objects. Amounts
+have a decimal point, counts have none, ids are text. A record stores what a caller sent, and each
+reply renders it as that reply is described: a number in the request is text in the reply if the
+reply describes it as text.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from zoho_async.sandbox.replies import ApiRefusal, invalid_field, pointed
 DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,20})?")
-_SHARE: Final = re.compile(r"\s*-?[0-9]{1,30}(\.[0-9]{1,20})?\s*%\s*")
+_PERCENTAGE: Final = re.compile(r"\s*-?[0-9]{1,30}(\.[0-9]{1,20})?\s*%\s*")
 _ID: Final = re.compile(r"-?[0-9]{1,30}")
-_TRUTH: Final = {"true": True, "false": False}
+_BOOLEANS: Final = {"true": True, "false": False}
 _MOST_DIGITS: Final = 30
 
 
@@ -37,7 +37,7 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 
 
 def blank(field: Field) -> Any:
-    """What a field holds where nothing is known: an empty list, ``false``, 0 or ``""``."""
+    """The empty value of a field: an empty list, ``false``, 0 or ``""``."""
     match field.kind:
         case "list":
             return []
@@ -53,55 +53,56 @@ def blank(field: Field) -> Any:
             return ""
 
 
-def told(field: Field, value: Any) -> Any:
-    """``value`` in the kind that ``field`` is described with; ``""`` where it cannot be."""
+def render(field: Field, value: Any) -> Any:
+    """Render ``value`` in the described kind of ``field``; "" if it does not fit."""
     match field.kind:
         case "any":
             return value
         case "list":
-            return _told_list(field, value)
+            return _render_list(field, value)
         case "object":
             if not is_object(value):
                 return blank(field) if value in ("", None) else ""
-            return _told_whole(field, value)
+            return _render_object(field, value)
         case _:
-            return value if is_share(field, value) else _told_plain(field.kind, value)
+            return value if is_share(field, value) else _render_scalar(field.kind, value)
 
 
 def is_share(field: Field, value: Any) -> bool:
-    """Whether ``value`` is a share with its sign, where the field takes an amount or a share."""
-    return field.percent and isinstance(value, str) and _SHARE.fullmatch(value) is not None
+    """Whether ``value`` is a percentage and the field takes an amount or a percentage."""
+    return field.percent and isinstance(value, str) and _PERCENTAGE.fullmatch(value) is not None
 
 
-def told_fields(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    """An object's values in their described kinds; those that are not described stay."""
+def render_fields(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Render an object's values in their described kinds; other values stay as they are."""
     known = {field.name: field for field in fields}
     return {
-        name: told(known[name], value) if name in known else value for name, value in values.items()
+        name: render(known[name], value) if name in known else value
+        for name, value in values.items()
     }
 
 
-def _told_whole(field: Field, value: Mapping[str, Any]) -> dict[str, Any]:
-    """An object inside a record: all that is described of it, blank where nothing is known."""
+def _render_object(field: Field, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Render an object inside a record with all its described fields, empty if unknown."""
     blanks = {each.name: blank(each) for each in field.fields if each.name not in value}
-    return blanks | told_fields(field.fields, value)
+    return blanks | render_fields(field.fields, value)
 
 
-def _told_list(field: Field, value: Any) -> Any:
+def _render_list(field: Field, value: Any) -> Any:
     if not is_list(value):
         return []
     elements = value
     if field.fields:
-        return [_told_whole(field, each) for each in elements if is_object(each)]
+        return [_render_object(field, each) for each in elements if is_object(each)]
     if field.element in (None, "any", "list"):
         return elements
     if field.element == "object":
         return [each for each in elements if is_object(each)]
-    plain = [_told_plain(field.element, each) for each in elements]
+    plain = [_render_scalar(field.element, each) for each in elements]
     return [each for each in plain if each != ""]
 
 
-def _told_plain(kind: str | None, value: Any) -> Any:
+def _render_scalar(kind: str | None, value: Any) -> Any:
     if isinstance(value, list | Mapping) or value is None or value == "":
         return ""
     text = _text_of(value)
@@ -114,7 +115,7 @@ def _told_plain(kind: str | None, value: Any) -> Any:
             whole = Decimal(text) if _NUMBER.fullmatch(text) else None
             return int(whole) if whole is not None and whole == int(whole) else ""
         case "boolean":
-            return _TRUTH.get(text.lower(), "")
+            return _BOOLEANS.get(text.lower(), "")
         case "date":
             return text[:10] if DAY.match(text) else ""
         case "time":
@@ -134,58 +135,58 @@ def _text_of(value: Any) -> str:
 # -- from a caller ------------------------------------------------------------------------------
 
 
-def taken(field: Field, value: Any) -> Any:
-    """A value that a caller sent, as it is kept. Raises `ApiRefusal` for what cannot be."""
+def parse(field: Field, value: Any) -> Any:
+    """Parse a value that a caller sent. Raises `ApiRefusal` if the field cannot take it."""
     blank_text = isinstance(value, str) and not value.strip()
     if value is None or value == "" or (blank_text and field.kind != "text"):
         return ""
     if field.kind == "list":
-        return _taken_list(field, value)
+        return _parse_list(field, value)
     if field.kind == "object":
         if not is_object(value):
             raise invalid_field(field.name)
         known = {each.name: each for each in field.fields}
         return {
-            name: taken(known[name], each) if name in known else each
+            name: parse(known[name], each) if name in known else each
             for name, each in value.items()
         }
     if field.kind == "any":
         return value
     if isinstance(value, list | Mapping):
         raise invalid_field(field.name)
-    return _taken_plain(field, field.kind, value)
+    return _parse_scalar(field, field.kind, value)
 
 
-def _taken_list(field: Field, value: Any) -> Any:
+def _parse_list(field: Field, value: Any) -> Any:
     if not is_list(value):
         raise invalid_field(field.name)
     elements = value
     if field.fields:
         one = Field(name=field.name, kind="object", fields=field.fields)
-        return [taken(one, each) for each in elements]
+        return [parse(one, each) for each in elements]
     if field.element in (None, "any", "object", "list"):
         return elements
     if any(isinstance(each, list | Mapping) for each in elements):
         raise invalid_field(field.name)
-    return [_taken_plain(field, field.element, each) for each in elements]
+    return [_parse_scalar(field, field.element, each) for each in elements]
 
 
-def _taken_plain(field: Field, kind: str, value: Any) -> Any:
+def _parse_scalar(field: Field, kind: str, value: Any) -> Any:
     match kind:
         case "decimal":
             return value if is_share(field, value) else pointed(amount(field.name, value))
         case "integer":
             return whole(field.name, value)
         case "boolean":
-            truth = _TRUTH.get(_text_of(value).lower())
-            if truth is None:
+            boolean = _BOOLEANS.get(_text_of(value).lower())
+            if boolean is None:
                 raise invalid_field(field.name)
-            return truth
+            return boolean
         case _:
-            return _taken_text(field, kind, _text_of(value))
+            return _parse_text(field, kind, _text_of(value))
 
 
-def _taken_text(field: Field, kind: str, text: str) -> str:
+def _parse_text(field: Field, kind: str, text: str) -> str:
     if field.allowed and text not in field.allowed:
         raise invalid_field(field.name)
     if field.max_length is not None and len(text) > field.max_length:
@@ -205,7 +206,7 @@ def _taken_text(field: Field, kind: str, text: str) -> str:
 
 
 def amount(name: str, value: Any) -> Decimal:
-    """An exact amount. Raises `ApiRefusal` for what is no number, or absurdly large."""
+    """Parse an exact amount. Raises `ApiRefusal` if it is not a number or is absurdly large."""
     try:
         number = Decimal(str(value)) if value not in (None, "") else Decimal(0)
     except InvalidOperation:
@@ -216,7 +217,7 @@ def amount(name: str, value: Any) -> Decimal:
 
 
 def whole(name: str, value: Any) -> int:
-    """A count. Raises `ApiRefusal` for what is none."""
+    """Parse a count. Raises `ApiRefusal` if it is not a whole number."""
     number = amount(name, value)
     if number != int(number):
         raise invalid_field(name)

@@ -1,1 +1,1 @@
-"""What the sandbox knows of each resource: its rows, its records, its rules and its messages."""
+"""Rows, records, rules and messages of each resource in the sandbox."""

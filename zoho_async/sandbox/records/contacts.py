@@ -1,4 +1,4 @@
-"""Contacts: keys as in recorded lists and details, and the custom fields beside them."""
+"""Contacts, with the keys and custom fields of recorded lists and details."""
 
 from __future__ import annotations
 

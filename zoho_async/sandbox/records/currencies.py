@@ -1,6 +1,6 @@
-"""Currencies: the organization's own first, by the id that every document names, then others.
+"""Currencies: the organization's base currency first, then others, each code once.
 
-Each code stands once. Exchange rates are made up.
+Exchange rates are made up.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Currencies(Described):
         return super().index_of(world, record_id)
 
     def row(self, world: SampleData, index: int) -> Record:
-        return _told(world, index, super().row(world, index))
+        return _with_facts(world, index, super().row(world, index))
 
     def detail(self, world: SampleData, index: int, row: Record) -> Record:
-        return _told(world, index, super().detail(world, index, row))
+        return _with_facts(world, index, super().detail(world, index, row))
 
 
-def _told(world: SampleData, index: int, made: Record) -> Record:
+def _with_facts(world: SampleData, index: int, made: Record) -> Record:
     base = index == 0
     code = _code(world.currency_code, index)
     name, symbol = _KNOWN.get(code, (code, code))
@@ -69,7 +69,7 @@ def _told(world: SampleData, index: int, made: Record) -> Record:
 
 
 def _code(own: str, index: int) -> str:
-    """The code of a currency; past those that are known ``XAA``, ``XAB`` and so on."""
+    """The code of a currency. After the known codes come ``XAA``, ``XAB`` and so on."""
     codes = [own, *(code for code in _KNOWN if code != own)]
     if index < len(codes):
         return codes[index]

@@ -1,9 +1,12 @@
-"""A resource as the description has it: rows and records made of the fields that replies name.
+"""Resources made from the API description: rows and records of the fields that replies name.
 
-Row ``index`` is a function of (seed, organization, home, ``index``), as those of the resources that
-are written by hand: every field of the description gets a maker once, a row is what the makers
-say. Ids point at records that are there (``customer_id`` at a seeded contact), names at the same
-ones; statuses are words that the description allows; what nobody can know is blank.
+Row ``index`` is a function of (seed, organization, home, ``index``), as in the hand-written
+resources. Every described field gets a maker once, and a row is the makers' values.
+
+- Ids refer to records that exist (``customer_id`` to a seeded contact), and names to the same
+  records.
+- Statuses are values that the description allows.
+- Values that cannot be derived are empty.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from zoho_async.sandbox.data.seed import (
     person_id,
     stamp,
 )
-from zoho_async.sandbox.data.values import blank, is_list, is_object, told_fields
+from zoho_async.sandbox.data.values import blank, is_list, is_object, render_fields
 from zoho_async.sandbox.records.resource import Record, ResourceRules, settle_custom_fields
 from zoho_async.sandbox.records.spans import within
 from zoho_async.sandbox.rules import statuses
@@ -51,7 +54,7 @@ _CONSTANTS: Final[dict[str, Any]] = {
 
 
 class Described(ResourceRules):
-    """The records of one home; below a parent, those of that parent.
+    """The records of one home, or of one parent if the home is below other records.
 
     ``parents`` are the names and ids of the records between the product and this home.
     """
@@ -94,7 +97,7 @@ class Described(ResourceRules):
             self.ignored = frozenset(home.listed.ignored)
         self.missing = (1002, f"The {words} does not exist.")
         inside = "/".join(self.parents.values())
-        self._drawn: Final = f"{self.name}/{inside}" if inside else self.name
+        self._draw_name: Final = f"{self.name}/{inside}" if inside else self.name
         self._makers: list[tuple[str, Maker]] | None = None
         self._detail_makers: list[tuple[str, Maker]] | None = None
 
@@ -108,12 +111,12 @@ class Described(ResourceRules):
         if not self.has_numbers_for_ids:
             return f"{self.single}-{index + 1}"
         if self.home.parents:
-            return world.inner_id(self._drawn, index)
+            return world.inner_id(self._draw_name, index)
         return world.id(self.name, index)
 
     def index_of(self, world: SampleData, record_id: str) -> int | None:
         if self.home.parents:
-            return world.inner_index(self._drawn, record_id)
+            return world.inner_index(self._draw_name, record_id)
         return world.index(self.name, record_id)
 
     # -- forms ----------------------------------------------------------------------------------
@@ -121,7 +124,7 @@ class Described(ResourceRules):
     def row(self, world: SampleData, index: int) -> Record:
         if self._makers is None:
             self._makers = [(f.name, self._maker(world, f)) for f in self.row_fields]
-        draw = world.draw(self._drawn, index)
+        draw = world.draw(self._draw_name, index)
         made = {name: make(index, draw) for name, make in self._makers}
         made["created_time"] = stamp(world.created(index))
         made["last_modified_time"] = stamp(world.modified(index, draw))
@@ -134,7 +137,7 @@ class Described(ResourceRules):
             fields = [*self.detail_fields, *self.row_fields]
             once = {field.name: field for field in reversed(fields)}
             self._detail_makers = [(name, self._maker(world, f)) for name, f in once.items()]
-        draw = world.draw(self._drawn, index)
+        draw = world.draw(self._draw_name, index)
         made = {name: make(index, draw) for name, make in self._detail_makers}
         times = ("created_time", "last_modified_time")
         made |= {name: row[name] for name in times}
@@ -162,7 +165,7 @@ class Described(ResourceRules):
         return state | {"created_time": "", "last_modified_time": ""}
 
     def number(self, index: int) -> str:
-        """The number that a document gets where nobody gives it one."""
+        """The default number of a document."""
         prefix = _PREFIXES.get(self.single, self.single.replace("_", "")[:3].upper())
         return f"{prefix}-{index + 1:06d}"
 
@@ -179,14 +182,14 @@ class Described(ResourceRules):
             statuses.settle(self.kind, state, seeded=seeded, today=day(int(time.time())))
 
     def _name_elements(self, world: SampleData, state: Record, field: Field) -> None:
-        """Give ids to the lines, persons and so on that a caller sent without."""
+        """Give ids to elements (lines, persons) that a caller sent without one."""
         elements: Any = state.get(field.name)
         own = next((f"{_one(field.name)}_id" for f in field.fields if f.kind == "id"), "")
         if not is_list(elements) or own not in {each.name for each in field.fields}:
             return
         if self._homes.for_name(own):
-            return  # that names another record, not the element
-        inside = f"{self._drawn}/{state.get(self.id_field, '')}/{field.name}"
+            return  # the id of another record, not of the element
+        inside = f"{self._draw_name}/{state.get(self.id_field, '')}/{field.name}"
         taken = {str(element.get(own)) for element in elements if is_object(element)}
         fresh = (
             one
@@ -200,14 +203,14 @@ class Described(ResourceRules):
             for element in elements
         ]
 
-    def tell(self, fields: Sequence[Field], state: Record) -> Record:
-        """A record's state in the form that one reply is described with."""
+    def render(self, fields: Sequence[Field], state: Record) -> Record:
+        """Render a record's state in the form of one reply."""
         known = {field.name for field in fields}
         blanks = {field.name: blank(field) for field in fields if field.name not in state}
         shown = {
             name: value for name, value in state.items() if name in known or name not in self.fields
         }
-        return blanks | told_fields(fields, shown)
+        return blanks | render_fields(fields, shown)
 
     def knows(self, field: str) -> bool:
         return field in self.fields or field in ("created_date", "created_time", "custom_field")
@@ -227,7 +230,7 @@ class Described(ResourceRules):
             return inside
         field = "status" if kind in ("Status", "TaskStatus") else _snake(kind)
         if field not in self.fields or self.fields[field].kind not in ("text", "id"):
-            return True  # a span of days that only an organization's settings tell
+            return True  # a span of days that depends on settings of the organization
         found = str(record[field]).lower()
         return found.replace("_", "") == wanted or found.endswith(f"_{wanted}")
 
@@ -275,8 +278,8 @@ class Described(ResourceRules):
             return _always(world.currency_id)
         if name.endswith(("created_by_id", "modified_by_id", "commented_by_id")):
             return _always(world.user_id)
-        if name == f"{_one_line(self.single)}_id":
-            return lambda index, _: world.inner_id(f"{self._drawn}/lines", index)
+        if name == f"{_line_noun(self.single)}_id":
+            return lambda index, _: world.inner_id(f"{self._draw_name}/lines", index)
         return _always("")
 
     def _text_maker(self, world: SampleData, field: Field, salt: int) -> Maker:
@@ -315,20 +318,20 @@ class Described(ResourceRules):
         if field.name == self.id_field or field.name in self.parents:
             return self._maker(world, field)
         if field.name == "line_item_id":
-            return lambda index, _: world.inner_id(f"{self._drawn}/lines", index)
+            return lambda index, _: world.inner_id(f"{self._draw_name}/lines", index)
         if field.kind == "text" and field.name in (self.number_field, self.name_field, "status"):
             return _always(field.allowed[0] if field.allowed else "")
         return self._maker(world, field)
 
 
 def record_fields(facts: OperationFacts, home: Home | None) -> tuple[Field, ...]:
-    """The fields of the record in a reply, which may be the reply itself or stand inside it."""
+    """The fields of a reply's record, which is the reply or one of its fields."""
     holder = holder_of(facts, home)
     return facts.reply if holder is None else holder.fields
 
 
 def holder_of(facts: OperationFacts, home: Home | None) -> Field | None:
-    """The field of an answer of several values that holds the record, where one does."""
+    """The field of a reply with several values that holds the record, if there is one."""
     if facts.answer != "values" or home is None:
         return None
     if any(field.name == home.id_field for field in facts.reply):
@@ -357,7 +360,7 @@ def _detail_fields(home: Home) -> tuple[Field, ...]:
 
 
 def _statuses(home: Home, fields: Mapping[str, Field]) -> tuple[str, ...]:
-    """The words that a status may be, as far as the description tells."""
+    """The allowed values of a status, as far as the description names them."""
     if "status" not in fields:
         return ()
     found = list(fields["status"].allowed)
@@ -378,12 +381,12 @@ def _one(name: str) -> str:
     return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
 
 
-def _one_line(single: str) -> str:
+def _line_noun(single: str) -> str:
     return f"{single}_line"
 
 
 def _always(value: Any) -> Maker:
-    """Always the same; lists and objects are shared by all rows, which never change them."""
+    """A maker of one value. All rows share lists and objects, so these must not be changed."""
 
     def make(index: int, draw: bytes) -> Any:
         return value

@@ -1,4 +1,4 @@
-"""Invoices: totals that are the sum of their lines, statuses that agree with their balances."""
+"""Invoices whose totals are the sum of their lines and whose statuses match their balances."""
 
 from __future__ import annotations
 
@@ -242,13 +242,13 @@ class Invoices(ResourceRules):
 
 
 def has_status(record: Record, wanted: str) -> bool:
-    """``unpaid`` covers everything that was sent and not wholly paid."""
+    """``unpaid`` covers every invoice that was sent and is not fully paid."""
     status: str = record["status"]
     return status in _UNPAID if wanted == "unpaid" else status == wanted
 
 
 def _lines(draw: bytes) -> list[tuple[int, int]]:
-    """(quantity, price in cents) of each seeded line."""
+    """The (quantity, price in cents) of each seeded line."""
     count = 1 + draw[16] % 4
     return [
         (1 + draw[17 + line] % 9, 100 + int.from_bytes(draw[20 + line : 22 + line], "big") * 7)
@@ -316,7 +316,7 @@ def _line(
 
 
 def _settled_line(world: SampleData, line: Record, order: int, line_item_id: str) -> Record:
-    """A line that a caller sent, with what follows from it; what it sent stays."""
+    """Complete a line that a caller sent with derived fields; sent values stay."""
     quantity = exact(line.get("quantity", 1))
     rate = exact(line.get("rate", 0))
     made = _line(

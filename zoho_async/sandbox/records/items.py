@@ -1,4 +1,4 @@
-"""Items: goods and services with prices, some of them too exact for a binary float."""
+"""Items: goods and services. Some prices are too exact for a binary float."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoho_async.sandbox.records.resource import (
     settle_custom_fields,
 )
 
-_THINGS: Final = ("Desk", "Lamp", "Cable", "Bolt", "Sensor", "Café crème", "Audit hour", "Coat")
+_THINGS: Final = ("Chair", "Lamp", "Cable", "Bolt", "Sensor", "Café crème", "Audit hour", "Coat")
 _COLOURS: Final = ("red", "blue", "plain", '5" black', "grün")
 
 

@@ -1,4 +1,4 @@
-"""Organizations: one row for each that the user belongs to; the list is not paged."""
+"""Organizations of the user, one row each. The list is not paged."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 from zoho_async.sandbox.data.seed import SampleData, day_formatted
 from zoho_async.sandbox.records.resource import Record
 
-#: The one user of the sandbox.
+#: The only user of the sandbox.
 USER: Final = "Sam Sandbox"
 EMAIL: Final = "sam@example.com"
-#: As a record of an organization's users.
+#: The user as a record of an organization's users.
 THE_USER: Final[Record] = {
     "name": USER,
     "email": EMAIL,
@@ -27,7 +27,7 @@ _MONTHS: Final = (
 
 
 def row(world: SampleData, is_default: bool) -> Record:
-    """What ``GET /organizations`` says of one organization."""
+    """One row of ``GET /organizations``."""
     name = world.party(0, world.draw("organization", 1)).rsplit(" ", 1)[0]
     return {
         "organization_id": world.organization,
@@ -63,7 +63,7 @@ def row(world: SampleData, is_default: bool) -> Record:
 
 
 def detail(world: SampleData, is_default: bool) -> Record:
-    """What ``GET /organizations/{organization_id}`` adds, in other types here and there."""
+    """The reply of ``GET /organizations/{organization_id}``: more fields, some of other types."""
     return {
         **row(world, is_default),
         FISCAL: "april",
@@ -86,7 +86,7 @@ def detail(world: SampleData, is_default: bool) -> Record:
 
 
 def settled(record: Record) -> Record:
-    """With the fields that follow from others."""
+    """Set the fields that follow from others."""
     record["account_created_date_formatted"] = day_formatted(record["account_created_date"])
     if record["time_zone"] != _TIME_ZONE:
         record["time_zone_formatted"] = record["time_zone"]
@@ -94,5 +94,5 @@ def settled(record: Record) -> Record:
 
 
 def month(name: str, as_number: bool) -> str | int:
-    """The month in which the fiscal year begins, by its name or counted from 0."""
+    """The first month of the fiscal year, as its name or counted from 0."""
     return _MONTHS.index(name) if as_number and name in _MONTHS else name

@@ -1,8 +1,7 @@
-"""Persons of a contact: records below it whose names are the contact's own where one is primary.
+"""Persons of a contact. The primary person shares its names with the contact.
 
-The seed gives every contact some; the first is primary, and what it shares with the contact is
-the contact's. Their ids are the contact's with the last digits changed, so that a person tells
-its contact.
+The seed gives every contact some persons. The first is primary and has the contact's names. A
+person's id is the contact's id with other last digits, so the contact follows from the id.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 
 IS_PRIMARY: Final = "is_primary_contact"
-#: A contact's fields that are its primary person's, and how the person calls them.
+#: The contact's fields that its primary person shares, with the person's names for them.
 SHARED: Final = (
     *((name, name) for name in ("first_name", "last_name", "email", "phone", "mobile")),
     *((name, name) for name in ("salutation", "designation", "department")),
@@ -33,7 +32,7 @@ def is_home_of_persons(home: Home) -> bool:
 
 
 class Persons(Described):
-    """The persons of one contact; ``contact`` gives its row as the seed has it."""
+    """The persons of one contact. ``contact`` returns the contact's seeded row."""
 
     def __init__(
         self, home: Home, homes: Homes, contact_id: tuple[str, str], contact: Callable[[], Record]

@@ -1,4 +1,4 @@
-"""Projects: keys as in recorded lists and details, amounts that come as text included."""
+"""Projects, with the keys of recorded lists and details; some amounts are text."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What every resource of the sandbox tells about itself.
+"""The interface of a resource in the sandbox.
 
-A record has a *row* (what lists send) and a *detail* (what get, create and update send); they
-share most fields and each has some of its own. The seed makes rows; details are made from rows.
-A record that somebody wrote is kept as its *state*: the fields of both forms.
+A record has a *row* (sent by lists) and a *detail* (sent by get, create and update). The two share
+most fields, and each has some that the other lacks. The seed makes rows; details are made from
+rows. A written record is stored as its *state*: the fields of both forms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Record: TypeAlias = dict[str, Any]
 
 
 class ResourceRules(ABC):
-    """One resource: names, forms, rules. Holds no records."""
+    """One resource: its names, forms and rules. It holds no records."""
 
     #: ``product.resource``, as in the names of operations.
     name: str
@@ -28,22 +28,22 @@ class ResourceRules(ABC):
     default_sort: tuple[str, str]
     searched: tuple[str, ...]
     blanks: Record
-    #: Fields that both forms have and rows hold in another type.
+    #: Fields of both forms that have another type in rows, with their values there.
     row_differs: Record = {}
     added: str
     saved: str
     deleted: str
     missing: tuple[int, str]
-    #: What a POST to ``/{id}/<verb>`` sets, and what it answers.
+    #: The field and value that a POST to ``/{id}/<verb>`` sets, and its message.
     verbs: dict[str, tuple[str, str, str]]
-    #: Filters that Zoho takes and does not apply.
+    #: Filters that Zoho accepts but does not apply.
     ignored: frozenset[str] = frozenset()
-    #: The rows that the seed makes where nobody says how many; None: as of a top-level list.
+    #: The default number of seeded rows; None means the default of a top-level list.
     default_rows: int | None = None
 
     @property
     def has_numbers_for_ids(self) -> bool:
-        """Whether a record's id tells its number (a code that people chose does not)."""
+        """Whether a record's id contains its number; a code that callers choose does not."""
         return True
 
     def id_of(self, world: SampleData, index: int) -> str:
@@ -51,11 +51,11 @@ class ResourceRules(ABC):
         return world.id(self.name, index)
 
     def index_of(self, world: SampleData, record_id: str) -> int | None:
-        """The row number behind an id, or None where no row can have it."""
+        """The row number of an id, or None if no row can have the id."""
         return world.index(self.name, record_id)
 
     def knows(self, field: str) -> bool:
-        """Whether a filter on ``field`` can be applied; else it is ignored."""
+        """Whether a filter on ``field`` can be applied; other filters are ignored."""
         return True
 
     @abstractmethod
@@ -67,7 +67,7 @@ class ResourceRules(ABC):
         """The full form of row ``index``."""
 
     def fresh(self, world: SampleData, index: int) -> Record:
-        """The state of a record that somebody makes now, before anything is filled in."""
+        """The state of a new record before the caller's values are set."""
         row = self.row(world, index)
         state = row | self.detail(world, index, row) | self.blanks
         for name in [name for name in state if name.startswith("cf_")]:
@@ -76,16 +76,16 @@ class ResourceRules(ABC):
 
     @abstractmethod
     def settle(self, world: SampleData, state: Record) -> None:
-        """Work out the fields that follow from others."""
+        """Derive the fields that follow from others."""
 
     def matches(self, record: Record, filter_by: str) -> bool:
-        """Whether ``filter_by`` lets a record through."""
+        """Whether a record passes the filter ``filter_by``."""
         kind, _, wanted = filter_by.partition(".")
         return wanted == "All" or (kind == "Status" and record.get("status") == wanted.lower())
 
 
 def settle_custom_fields(world: SampleData, state: Record) -> None:
-    """Bring ``custom_fields`` that a caller sent into all three forms."""
+    """Bring the ``custom_fields`` that a caller sent into all three forms."""
     sent: list[Record] = state.get("custom_fields") or []
     for name in [name for name in state if name.startswith("cf_")]:
         del state[name]

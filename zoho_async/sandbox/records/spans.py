@@ -1,7 +1,7 @@
-"""Views of a span of days, as ``Date.Today``: those that mean the same in every organization.
+"""Filters by a span of days that is the same for every organization, such as ``Date.Today``.
 
-Weeks and quarters begin where an organization's settings say, and years with its fiscal year: what
-those views hold is not known here, and they let every row through.
+Weeks, quarters and years depend on an organization's settings and fiscal year. The sandbox cannot
+evaluate those filters and lets every row pass.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _DAY: Final = 86_400
 
 
 def within(shown: str, word: str) -> bool | None:
-    """Whether a date (``2026-06-09``) is in the span of that name now; None where nobody knows."""
+    """Whether a date (``2026-06-09``) is in the named span now; None if the span is unknown."""
     now = int(time.time())
     today = day(now)
     match word.lower():
@@ -32,7 +32,7 @@ def within(shown: str, word: str) -> bool | None:
 
 
 def is_relative(filter_by: str) -> bool:
-    """Whether a view means other rows tomorrow."""
+    """Whether the rows of a filter change from day to day."""
     return within("", filter_by.rpartition(".")[2]) is not None
 
 

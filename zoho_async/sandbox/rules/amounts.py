@@ -1,16 +1,17 @@
-"""Exact money of documents: what follows from their lines, and nothing else.
+"""Exact amounts of documents, derived from their lines.
 
     item_total = quantity x rate - discount of the line
     sub_total  = sum of item_total
     total      = sub_total - discount of the document + tax + shipping + adjustment
 
-A discount is an amount or a percentage ("5%"); that of a document counts unless ``discount_type``
-is ``item_level``. It lessens what is taxed if it stands before the tax, each line by its share.
-Rates that include their tax add none. Taxes are summed for each name and percentage, and rounded
-then: half a cent goes up.
+- A discount is an amount or a percentage ("5%"). The discount of a document applies unless
+  ``discount_type`` is ``item_level``. If it applies before tax, it reduces each line's taxable
+  amount in proportion.
+- Rates that include tax add none.
+- Taxes are summed by name and percentage, then rounded half up to cents.
 
-Not known, and so left out: the tax on shipping, taxes withheld, taxes made of others, and how Zoho
-rounds (a total may differ by a cent).
+Unknown, and left out: tax on shipping, withheld taxes, compound taxes, and how Zoho rounds. A
+total may differ by a cent.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LINES: Final = ("line_items", "creditnote_items", "invoice_items", "unbilled_cha
 
 
 def exact(value: Any) -> Decimal:
-    """An amount, without passing through a float's binary form; what is none counts as nothing."""
+    """Convert to an exact decimal without a binary float. Other values than numbers count as 0."""
     if value is None or isinstance(value, bool | list | dict):
         return _NOTHING
     try:
@@ -40,14 +41,14 @@ def exact(value: Any) -> Decimal:
 
 
 def money(value: Decimal) -> Decimal:
-    """In cents, and as short as the wire has it: ``46.0``, ``46.5``, ``46.25``."""
+    """Round to cents, in the shortest form that Zoho sends: ``46.0``, ``46.5``, ``46.25``."""
     cents = value.quantize(_CENT, rounding=ROUND_HALF_UP)
     text = f"{cents:f}"
     return Decimal(text[:-1] if text.endswith("0") else text)
 
 
 def part(discount: Any, of: Decimal) -> Decimal:
-    """What a discount, an amount or a percentage, takes off an amount."""
+    """The amount that a discount (an amount or a percentage) takes off."""
     text = str(discount).strip()
     if text.endswith("%"):
         return of * exact(text[:-1].strip()) / 100
@@ -55,7 +56,7 @@ def part(discount: Any, of: Decimal) -> Decimal:
 
 
 def lines_of(state: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """The field that a document's lines stand in, and the lines; "" where it has none."""
+    """The field with a document's lines, and the lines; "" if it has none."""
     name = ""
     for each in LINES:
         rows: Any = state.get(each)
@@ -68,7 +69,7 @@ def lines_of(state: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def line_total(line: Mapping[str, Any], *, by_line: bool) -> Decimal:
-    """What a line comes to; its own discount counts if ``by_line``, a told amount always."""
+    """The total of a line. Its percentage discount counts only if ``by_line``."""
     if line.get("line_item_category") in _NO_MONEY:
         return _NOTHING
     quantity = line.get("quantity")
@@ -81,7 +82,7 @@ def line_total(line: Mapping[str, Any], *, by_line: bool) -> Decimal:
 
 
 def work_out(state: dict[str, Any]) -> None:
-    """Set the totals of a document that has lines; one that cannot have any keeps its own."""
+    """Set the totals of a document with lines. A document without lines keeps its totals."""
     name, lines = lines_of(state)
     if not name:
         return
@@ -130,5 +131,5 @@ def _taxes(
 
 
 def plain(value: Any) -> Decimal:
-    """An amount with a decimal point, as every amount on the wire."""
+    """An amount with a decimal point, as Zoho sends amounts."""
     return pointed(exact(value))

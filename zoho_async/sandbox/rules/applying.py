@@ -1,8 +1,8 @@
-"""The operations that apply credits and payments to debts, from either end, and take that back.
+"""Operations that apply credits and payments to debts, and undo that.
 
-A body names sources for the debt of its path, or debts for the source of its path; all of it is
-granted or nothing (see `settlement`). A row below a document names one application, by the id that
-the list shows; what was drawn of a retainer is named by the invoice.
+A body names sources for the debt of its path, or debts for the source of its path. Either every
+application of a request is made or none (see `settlement`). A DELETE names one application by the
+id that the list shows. The amount drawn from a retainer is named by the invoice.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.documents import LINKS, Kind
 from zoho_async.sandbox.rules.settlement import Application, ApplicationLedger, End
 
-#: The lists of a body that names sources: the family, and the field with the id.
+#: Lists of a body that name sources: the families, and the field with the id.
 _SOURCES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "invoice_payments": (("customerpayments", "payments"), "payment_id"),
     "apply_creditnotes": (("creditnotes",), "creditnote_id"),
     "bill_payments": (("vendorpayments",), "payment_id"),
     "apply_vendor_credits": (("vendorcredits",), "vendor_credit_id"),
 }
-#: The lists of a body that names targets.
+#: Lists of a body that name targets: the family, and the field with the id.
 _TARGETS: Final[Mapping[str, tuple[str, str]]] = {
     "invoices": ("invoices", "invoice_id"),
     "invoice_payments": ("invoices", "invoice_id"),
@@ -36,23 +36,23 @@ RETAINER: Final = "retainerinvoices"
 
 
 def answer(ask: RequestContext, kind: Kind, end: End) -> ApiReply | None:
-    """The answer to what is applied to or of this document, else None. Raises `ApiRefusal`."""
+    """Answer an application or its removal; None for other calls. Raises `ApiRefusal`."""
     ledger = ApplicationLedger(ask.store, ask.facts.product)
     words = "/".join(ask.tail)
     if len(ask.ids) == 2 and not ask.tail and ask.call.method == "DELETE":
         row = _row(ledger, end, ask.ids[1])
         if row is None and _is_invoice(ask.records[1]):
-            raise ApiRefusal(404, 1002, "Nothing of this retainer was applied to that invoice.")
+            raise ApiRefusal(404, 1002, "The retainer was not applied to this invoice.")
         if row is None:
             return None
-        ledger.strike(row)
+        ledger.undo(row)
         return success("The application has been deleted.")
     if len(ask.ids) != 1 or ask.call.method != "POST":
         return None
     if kind.role == "debt" and words == "credits":
-        return _credited(ask, ledger, end)
+        return _apply_sources(ask, ledger, end)
     if words in _TARGETS and (kind.word, words) in LINKS:
-        return _applied(ask, ledger, end)
+        return _apply_source(ask, ledger, end)
     return None
 
 
@@ -67,16 +67,16 @@ def _row(ledger: ApplicationLedger, end: End, shown: str) -> Application | None:
     return drawn[-1] if drawn else None
 
 
-def _credited(ask: RequestContext, ledger: ApplicationLedger, target: End) -> ApiReply:
-    """Sources that the body names are applied to the debt that the path names."""
+def _apply_sources(ask: RequestContext, ledger: ApplicationLedger, target: End) -> ApiReply:
+    """Apply the sources of the body to the debt of the path."""
     wanted: list[tuple[End, Decimal]] = []
     for name, (words, id_field) in _SOURCES.items():
-        rows = ask.call.body.get(name)
-        for each in _objects(rows):
-            words_here = [word for word in words if ledger.collection(word) is not None]
-            if (words_here[:1] or [""])[0] and (words_here[0], target[0]) in LINKS:
-                source = (words_here[0], str(each.get(id_field, "")))
-                wanted.append((source, exact(each.get("amount_applied"))))
+        word = next((each for each in words if ledger.collection(each) is not None), "")
+        if (word, target[0]) in LINKS:
+            wanted += [
+                ((word, str(row.get(id_field, ""))), exact(row.get("amount_applied")))
+                for row in _objects(ask.call.body.get(name))
+            ]
     sums: dict[End, Decimal] = {}
     for source, amount in wanted:
         sums[source] = sums.get(source, Decimal(0)) + amount
@@ -84,7 +84,7 @@ def _credited(ask: RequestContext, ledger: ApplicationLedger, target: End) -> Ap
         ledger.check(source, [(target, amount)])
     _within(ledger, target, sum(sums.values(), Decimal(0)))
     made = [ledger.apply(source, target, amount) for source, amount in sums.items()]
-    rows_told: list[dict[str, Any]] = [
+    shown: list[dict[str, Any]] = [
         {
             "creditnotes_invoice_id": row.at_target,
             "creditnote_id": row.source[1],
@@ -93,7 +93,7 @@ def _credited(ask: RequestContext, ledger: ApplicationLedger, target: End) -> Ap
         }
         for row in made
     ]
-    return _done(ask, "Credits have been applied.", {"apply_creditnotes": rows_told})
+    return _done(ask, "Credits have been applied.", {"apply_creditnotes": shown})
 
 
 def _within(ledger: ApplicationLedger, target: End, amount: Decimal) -> None:
@@ -102,17 +102,17 @@ def _within(ledger: ApplicationLedger, target: End, amount: Decimal) -> None:
         raise ApiRefusal(400, 24016, text)
 
 
-def _applied(ask: RequestContext, ledger: ApplicationLedger, source: End) -> ApiReply:
-    """The source that the path names is applied to the debts that the body names."""
+def _apply_source(ask: RequestContext, ledger: ApplicationLedger, source: End) -> ApiReply:
+    """Apply the source of the path to the debts of the body."""
     asked = list(wanted(ask.call.body, source[0]))
     ledger.check(source, asked)
     for target, amount in asked:
         ledger.apply(source, target, amount)
-    told = [
+    applied = [
         {f"{target[0].removesuffix('s')}_id": target[1], "amount_applied": amount}
         for target, amount in asked
     ]
-    return _done(ask, "Credits have been applied.", {ask.tail[0]: told})
+    return _done(ask, "Credits have been applied.", {ask.tail[0]: applied})
 
 
 def _done(ask: RequestContext, message: str, state: dict[str, Any]) -> ApiReply:
@@ -122,7 +122,7 @@ def _done(ask: RequestContext, message: str, state: dict[str, Any]) -> ApiReply:
 
 
 def wanted(body: Mapping[str, Any], source: str) -> Iterator[tuple[End, Decimal]]:
-    """The debts that a body wants a source applied to; rows of nothing are left out."""
+    """The debts and amounts to which a body applies a source; zero amounts are left out."""
     for name, (target, id_field) in _TARGETS.items():
         if (source, target) not in LINKS:
             continue

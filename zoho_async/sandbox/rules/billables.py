@@ -1,27 +1,35 @@
-"""Time and expenses that customers are to pay, and the invoices that bill them.
+"""Billable time and expenses, and the invoices that bill them.
 
-A line of an invoice says what it bills: ``time_entry_ids``, ``expense_id``, and the ``project_id``
-that both are of. What a live invoice bills is ``invoiced`` and names that invoice; once the invoice
-is void, gone, or does not name it any more, it is unbilled again. What another invoice bills is
-refused.
+Model
+-----
+A line of an invoice names what it bills: ``time_entry_ids`` or ``expense_id``, and their
+``project_id``. A billed entry is ``invoiced`` and names its invoice. It is unbilled again if the
+invoice is void, deleted, or no longer names it. An entry that another invoice bills is refused.
 
-An invoice that is made of a project bills all of it that is unbilled: its hours by its billing
-type, and its billable expenses, each a line of its own.
+An invoice made from a project bills everything unbilled: the hours by the project's billing type,
+and each billable expense as one line.
 
-    fixed_cost_for_project    what no live invoice billed yet of the project's rate
+    fixed_cost_for_project    the project's rate, less what live invoices billed of it
     based_on_project_hours    unbilled hours x the project's rate
     based_on_task_hours       for each task, its unbilled hours x its rate
     based_on_staff_hours      for each user, their unbilled hours x their rate
 
-Known from documents: the billing types; that time and expenses of a project that are unbilled are
-billed so; that an invoiced expense can neither be deleted (5001), nor given to another contact
-(5019), nor made non-billable (5032).
+Documented
+----------
+The billing types, and that unbilled time and expenses of a project are billed this way. An
+invoiced expense cannot be deleted (5001), moved to another contact (5019) or made non-billable
+(5032).
 
-Not known, and chosen: the lines above, in number and in words; that a task or user without a rate
-counts with the project's; that billing twice is refused, and with which code; that a project of
-which nothing is unbilled gives no invoice. Hours are exact to a millionth. Seeded entries and
-expenses were billed by nobody, whatever their status says. The sums of hours and amounts that a
-project itself shows are not played.
+Assumed
+-------
+- The number and texts of the lines above.
+- A task or user without a rate has the project's rate.
+- Billing an entry twice is refused, with the code used here.
+- A project with nothing unbilled gives no invoice.
+- Hours are exact to a millionth.
+- Seeded entries and expenses are unbilled, whatever their status says.
+
+The totals of hours and amounts that a project shows are not simulated.
 """
 
 from __future__ import annotations
@@ -31,15 +39,16 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from zoho_async.sandbox.api.context import RecordRef
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home, homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, lines_of, money, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End
 
-#: A path of homes and the id of what is billed there.
-Thing: TypeAlias = tuple[tuple[str, ...], str]
+#: The path of a collection and the id of a billable record in it.
+Billable: TypeAlias = tuple[tuple[str, ...], str]
 
 ENTRIES: Final = ("projects", "timeentries")
 EXPENSES: Final = ("expenses",)
@@ -56,14 +65,14 @@ _MILLIONTH: Final = Decimal("0.000001")
 
 
 def check(store: Store, product: str, fields: Mapping[str, Any], invoice: str) -> None:
-    """Whether an invoice ("" if it is new) may have these lines. Raises `ApiRefusal`."""
-    for thing in _named(lines_of(fields)[1]):
-        if _billed_by(store, product, thing) not in ("", invoice):
-            raise ApiRefusal(400, FORBIDDEN, f"{thing[1]} has been invoiced already.")
+    """Refuse lines that another invoice bills; ``invoice`` is "" if new. Raises `ApiRefusal`."""
+    for billable in _named(lines_of(fields)[1]):
+        if _billed_by(store, product, billable) not in ("", invoice):
+            raise ApiRefusal(400, FORBIDDEN, f"{billable[1]} is already invoiced.")
 
 
 def renew(store: Store, product: str, end: End) -> None:
-    """Bring what an invoice bills up to date, after it was written, became void, or went."""
+    """Update the entries of an invoice after it was written, voided or deleted."""
     collection = store.at(homes(product).by_path[_INVOICES], ())
     index = collection.find(end[1])
     state = collection.state(index) if index is not None else {}
@@ -73,11 +82,11 @@ def renew(store: Store, product: str, end: End) -> None:
     before = store.thing(product, _place(_INVOICES, end[1]))
     rows: Any = before.get("things", [])
     for path, record_id in rows:
-        thing = (tuple(path), str(record_id))
-        if thing not in now:
-            _mark(store, product, thing, None)
-    for thing in now:
-        _mark(store, product, thing, state)
+        billable = (tuple(path), str(record_id))
+        if billable not in now:
+            _mark(store, product, billable, None)
+    for billable in now:
+        _mark(store, product, billable, state)
     projects = {str(line.get("project_id") or "") for line in lines} - {""}
     for project in projects | set(before.get("projects", [])):
         place = _place(_PROJECTS, project)
@@ -89,7 +98,7 @@ def renew(store: Store, product: str, end: End) -> None:
         store.keep_thing(product, _place(_INVOICES, end[1]), kept)
 
 
-def _named(lines: Iterable[Mapping[str, Any]]) -> Iterator[Thing]:
+def _named(lines: Iterable[Mapping[str, Any]]) -> Iterator[Billable]:
     for line in lines:
         entries = line.get("time_entry_ids")
         if isinstance(entries, str):
@@ -100,35 +109,37 @@ def _named(lines: Iterable[Mapping[str, Any]]) -> Iterator[Thing]:
             yield EXPENSES, str(line["expense_id"])
 
 
-def _mark(store: Store, product: str, thing: Thing, invoice: Mapping[str, Any] | None) -> None:
-    found = _find(store, product, thing)
+def _mark(
+    store: Store, product: str, billable: Billable, invoice: Mapping[str, Any] | None
+) -> None:
+    found = _find(store, product, billable)
     if found is None:
         return
     collection, index = found
     number = "" if invoice is None else str(invoice.get("invoice_number", ""))
     billed = "" if invoice is None else str(invoice["invoice_id"])
     state = collection.state(index)
-    open_word = _open_word(thing[0], state.get("is_billable"))
+    open_word = _open_word(billable[0], state.get("is_billable"))
     changed = {
-        _STATUS[thing[0]]: "invoiced" if billed else open_word,
+        _STATUS[billable[0]]: "invoiced" if billed else open_word,
         "invoice_id": billed,
         "invoice_number": number,
     }
     collection.change(index, {name: each for name, each in changed.items() if name in state})
-    store.keep_thing(product, _place(*thing), {"invoice": billed})
+    store.keep_thing(product, _place(*billable), {"invoice": billed})
 
 
 def _open_word(path: tuple[str, ...], billable: Any) -> str:
     return "unbilled" if billable is True or path == ENTRIES else "non-billable"
 
 
-# -- around the writes of what is billed -----------------------------------------------------------
+# -- writes of billable records -----------------------------------------------------------
 
 
 def prepare(
     store: Store, home: Home, collection: Collection, fields: dict[str, Any], index: int | None
 ) -> None:
-    """What may be written of a time entry or an expense, and what follows. Raises `ApiRefusal`."""
+    """Check and complete a write of a time entry or an expense. Raises `ApiRefusal`."""
     word = _STATUS.get(home.path)
     if word is None:
         return
@@ -143,16 +154,16 @@ def prepare(
         if customer and str(customer) != str(state.get("customer_id")):
             raise ApiRefusal(400, 5019, "Contact cannot be changed for an invoiced expense.")
         if billable is False:
-            text = "You cannot make this expense non-billable: it has been invoiced already."
+            text = "You cannot make this expense non-billable: it is already invoiced."
             raise ApiRefusal(400, 5032, text)
     if not billed and (index is None or "is_billable" in fields):
         fields[word] = _open_word(home.path, billable)
     project = fields.get("project_id") if index is None and home.path == ENTRIES else ""
     of = _find(store, home.product, (_PROJECTS, str(project))) if project else None
     if of is not None:
-        told = of[0].state(of[1])
+        parent = of[0].state(of[1])
         for name in ("project_name", "customer_id", "customer_name"):
-            fields[name] = told.get(name, "")
+            fields[name] = parent.get(name, "")
 
 
 def check_removal(store: Store, found: RecordRef) -> None:
@@ -166,9 +177,9 @@ def check_removal(store: Store, found: RecordRef) -> None:
 
 
 def unbilled(store: Store, product: str, project_id: str) -> tuple[dict[str, Any], list[Any]]:
-    """A project, and the lines of an invoice for all of it that is unbilled.
+    """A project, and the lines of an invoice for everything unbilled in it.
 
-    Raises `ApiRefusal` for a project that is not there, or of which nothing is unbilled.
+    Raises `ApiRefusal` if the project does not exist or has nothing unbilled.
     """
     found = _find(store, product, (_PROJECTS, project_id))
     if found is None:
@@ -180,7 +191,7 @@ def unbilled(store: Store, product: str, project_id: str) -> tuple[dict[str, Any
         rows = list(_hourly(store, product, project_id, project))
     rows += _expensed(store, product, project_id)
     if not rows:
-        raise ApiRefusal(400, FORBIDDEN, "Nothing of this project is unbilled.")
+        raise ApiRefusal(400, FORBIDDEN, "The project has nothing unbilled.")
     return project, [{"project_id": project_id, **row} for row in rows]
 
 
@@ -202,7 +213,7 @@ def _fixed(
 def _hourly(
     store: Store, product: str, project_id: str, project: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """A line for each task, user, or the whole project, with the entries that it bills."""
+    """One line per task, per user, or for the whole project, with the entries that it bills."""
     kind = project.get("billing_type")
     by = {"based_on_task_hours": "task", "based_on_staff_hours": "user"}.get(str(kind), "project")
     groups: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
@@ -236,7 +247,7 @@ def _expensed(store: Store, product: str, project_id: str) -> Iterator[dict[str,
 def _open(
     store: Store, product: str, path: tuple[str, ...], project_id: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What of a project is billable and billed by nobody."""
+    """The billable records of a project that no invoice bills."""
     home = homes(product).by_path.get(path)
     collection = store.at(home, ()) if home is not None else None
     for index in collection.indexes() if collection is not None else ():
@@ -277,19 +288,19 @@ def _rate(
     return next((rate for rate in rates if rate), exact(project.get("rate")))
 
 
-# -- who bills what --------------------------------------------------------------------------------
+# -- invoices of billable records -----------------------------------------------------------
 
 
-def _find(store: Store, product: str, thing: Thing) -> tuple[Collection, int] | None:
-    home = homes(product).by_path.get(thing[0])
+def _find(store: Store, product: str, billable: Billable) -> tuple[Collection, int] | None:
+    home = homes(product).by_path.get(billable[0])
     collection = store.at(home, ()) if home is not None else None
-    index = collection.find(thing[1]) if collection is not None else None
+    index = collection.find(billable[1]) if collection is not None else None
     return (collection, index) if collection is not None and index is not None else None
 
 
-def _billed_by(store: Store, product: str, thing: Thing) -> str:
-    """The invoice that bills a thing, or ""."""
-    return str(store.thing(product, _place(*thing)).get("invoice", ""))
+def _billed_by(store: Store, product: str, billable: Billable) -> str:
+    """The invoice that bills a record, or ""."""
+    return str(store.thing(product, _place(*billable)).get("invoice", ""))
 
 
 def _place(path: tuple[str, ...], record_id: str) -> str:

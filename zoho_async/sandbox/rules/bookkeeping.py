@@ -1,17 +1,22 @@
-"""Where the rules meet the calls: what a write may not do, and what follows from it.
+"""Apply the accounting rules to API calls: before a write, after it, and for verbs.
 
-`answer` plays the operations that move money between documents. `check` and `written` stand around
-every create and update, `check_removal` before every removal, `verb` before a verb does its work,
-and `followed` after both. What documents forbid has the code of the resource's own table where it
-has one, and 1000 else.
+`answer` handles operations that move money between documents. `check` runs before every create and
+update and `written` after it; `check_removal` runs before every removal, `verb` before a verb, and
+`followed` after verbs and removals. A documented refusal has the code of the resource's table if
+there is one, else 1000.
 
-Known from documents: which invoices, retainers and bills may not be deleted; that voiding an
-invoice or a retainer frees what was applied; that a retainer is paid in full. Not known, and
-chosen: voiding a bill frees what was applied too; credits that were used can be neither voided nor
-deleted; a total cannot fall below what is settled; removing a payment from an invoice leaves the
-payment there, unused; deleting a payment that was partly refunded is refused, and so is deleting
-that of a retainer which was drawn; bills of Inventory begin open and invoices of Billing sent, the
-only words for an unpaid one that are told there.
+Documented: which invoices, retainers and bills cannot be deleted; voiding an invoice or a retainer
+releases what was applied; a retainer is paid in full.
+
+Assumed:
+
+- Voiding a bill releases what was applied, too.
+- Credits that were used cannot be voided or deleted.
+- A total cannot fall below the settled amount.
+- Removing a payment from an invoice leaves the payment, unused.
+- A payment that was partly refunded, or that paid a retainer which was drawn, cannot be deleted.
+- Bills of Inventory start as open and invoices of Billing as sent, the only documented statuses
+  for an unpaid document there.
 """
 
 from __future__ import annotations
@@ -23,8 +28,9 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply
 from zoho_async.sandbox.rules import (
@@ -41,7 +47,7 @@ from zoho_async.sandbox.rules import (
 )
 from zoho_async.sandbox.rules.amounts import exact, lines_of
 from zoho_async.sandbox.rules.applying import RETAINER
-from zoho_async.sandbox.rules.documents import SETTLING, WORKED_OUT, Kind, kind_at
+from zoho_async.sandbox.rules.documents import DERIVED, SETTLING, Kind, kind_at
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, ApplicationLedger, End, end_of
 
 _VOIDS: Final = frozenset({"status/void", "void"})
@@ -51,10 +57,11 @@ _BY_STATE: Final = frozenset({"debt", "credit"})
 
 
 class RulePlan(msgspec.Struct, frozen=True):
-    """What a checked write does then: apply a payment anew, where ``applied`` is not None.
+    """The follow-up of a checked write.
 
-    ``refunded`` is the amount of a refund before its change, ``parents`` are what a document is
-    made of.
+    ``applied`` are the new applications of a payment, or None to keep them. ``refunded`` is the
+    amount of a refund before its change. ``parents`` are the documents from which this one is
+    made.
     """
 
     applied: Sequence[tuple[End, Decimal]] | None = None
@@ -63,7 +70,10 @@ class RulePlan(msgspec.Struct, frozen=True):
 
 
 def answer(ask: RequestContext) -> ApiReply | None:
-    """The answer to what moves money between documents, else None. Raises `ApiRefusal`."""
+    """Answer a call that moves money between documents; None for other calls.
+
+    Raises `ApiRefusal`.
+    """
     found = ask.records[0] if ask.records else None
     document = end_of(found) if found is not None else None
     if found is None or document is None:
@@ -75,7 +85,7 @@ def answer(ask: RequestContext) -> ApiReply | None:
 
 
 def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:
-    """What must happen before a verb does its work. Raises `ApiRefusal` for one that may not."""
+    """Check and prepare a verb of a document. Raises `ApiRefusal` if it is not allowed."""
     document = end_of(found)
     if document is None:
         return
@@ -86,12 +96,16 @@ def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:
     ledger, state, word = ApplicationLedger(store, found.home.product), None, "/".join(words)
     if word in _VOIDS and kind.role in _BY_STATE:
         state = found.collection.state(found.index)
-        if kind.role == "credit" and _used(state) > 0:
-            raise ApiRefusal(400, FORBIDDEN, "Credits of this note were used: it stays.")
+        if kind.role == "credit" and _used_amount(state) > 0:
+            raise ApiRefusal(
+                400, FORBIDDEN, "The credits were used: the note cannot be voided or deleted."
+            )
         if exact(state.get("payment_drawn")) > 0:
-            raise ApiRefusal(400, 9520, "The payment of this retainer was drawn: it stays.")
+            raise ApiRefusal(
+                400, 9520, "The payment of this retainer was used: it cannot be voided."
+            )
         if kind.role == "debt":
-            ledger.strike_all(end)
+            ledger.undo_all(end)
             found.collection.change(found.index, {"write_off_amount": Decimal("0.0")})
     elif word == _WRITE_OFF and kind.role == "debt":
         state = found.collection.state(found.index)
@@ -102,7 +116,7 @@ def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:
 
 
 def followed(store: Store, found: RecordRef) -> None:
-    """Bring the parents of a document up to date, after a verb or its removal."""
+    """Update the parents of a document after a verb or a removal."""
     if kind_at(found.home.path) is not None:
         end = (found.home.path[0], found.id)
         conversions.renew(store, found.home.product, end)
@@ -111,15 +125,15 @@ def followed(store: Store, found: RecordRef) -> None:
             billables.renew(store, found.home.product, end)
 
 
-# -- around every write --------------------------------------------------------------------------
+# -- writes --------------------------------------------------------------------------------------
 
 
 def kept(home: Home, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a body may set of a document: not what follows from other fields."""
+    """The fields of a body that a caller may set; derived fields are dropped."""
     kind = kind_at(home.path)
     if kind is None:
         return dict(body)
-    by_rules = WORKED_OUT if kind.role == "payment" else WORKED_OUT | {"status"}
+    by_rules = DERIVED if kind.role == "payment" else DERIVED | {"status"}
     return {name: value for name, value in body.items() if name not in by_rules}
 
 
@@ -130,7 +144,7 @@ def check(
     fields: dict[str, Any],
     index: int | None,
 ) -> RulePlan:
-    """Whether these fields may be written, and what is to be done then. Raises `ApiRefusal`."""
+    """Check the fields of a write and plan its follow-up. Raises `ApiRefusal`."""
     kind = kind_at(home.path)
     if home.path == subscriptions.HOME:
         subscriptions.prepare(ask, fields, collection.state(index) if index is not None else {})
@@ -144,7 +158,7 @@ def check(
         del fields[name]
     if kind.word == "creditnotes" and index is None:
         fields["status"] = "draft" if fields.get("is_draft") is True else "open"
-    if kind.role == "debt" and index is None and _names_no_draft(collection):
+    if kind.role == "debt" and index is None and _has_no_statuses(collection):
         fields["status"] = kind.opened
     if kind.role == "order":
         orders.check(kind.word, collection, fields, asked, index)
@@ -162,7 +176,7 @@ def check(
 
 
 def written(ask: RequestContext, found: RecordRef, plan: RulePlan) -> None:
-    """Do what follows from a write that was checked."""
+    """Carry out the plan of a checked write."""
     kind = kind_at(found.home.path)
     if ask.facts.name == "billing.subscriptions.create" and unbilled.is_wanted(ask):
         unbilled.first_term(ask.store, found)
@@ -183,18 +197,18 @@ def written(ask: RequestContext, found: RecordRef, plan: RulePlan) -> None:
     ledger = ApplicationLedger(ask.store, found.home.product)
     for row in ledger.rows(end):
         if row.target[0] != RETAINER:
-            ledger.strike(row)
+            ledger.undo(row)
     for target, amount in plan.applied:
         ledger.apply(end, target, amount)
 
 
-def _names_no_draft(collection: Collection) -> bool:
-    """Whether the description names no status, and so none that a new debt begins with."""
+def _has_no_statuses(collection: Collection) -> bool:
+    """Whether the description names no status, so that it has no draft status either."""
     return isinstance(collection.resource, Described) and not collection.resource.statuses
 
 
 def _fill_taxes(ask: RequestContext, fields: Mapping[str, Any]) -> None:
-    """Give lines that name a tax its percentage."""
+    """Copy the percentage of each line's tax into the line."""
     for line in lines_of(fields)[1]:
         tax_id = line.get("tax_id")
         if not tax_id or line.get("tax_percentage") not in (None, ""):
@@ -210,28 +224,28 @@ def _fill_taxes(ask: RequestContext, fields: Mapping[str, Any]) -> None:
 
 
 def _check_change(kind: Kind, collection: Collection, fields: dict[str, Any], index: int) -> None:
-    """A document of which something is settled or used keeps its party, and enough of its total."""
+    """Refuse another party, or a total below the settled amount, after money has moved."""
     state = collection.state(index)
-    moved = _used(state) if kind.role == "credit" else _settled(state)
+    moved = _used_amount(state) if kind.role == "credit" else _settled_amount(state)
     if moved <= 0:
         return
     party = fields.get(kind.party)
     if party and str(party) != str(state.get(kind.party)):
         code = 3010 if kind.word == "invoices" else FORBIDDEN
-        raise ApiRefusal(400, code, "It cannot be another's: payments or credits were recorded.")
+        raise ApiRefusal(400, code, "The party cannot change: payments or credits were recorded.")
     after = state | fields
     statuses.settle(kind, after, seeded=True, today="")
     if kind.word == "retainerinvoices" and exact(after.get("total")) != exact(state.get("total")):
-        raise ApiRefusal(400, 9533, "The amount cannot change once a payment is recorded.")
+        raise ApiRefusal(400, 9533, "The amount cannot change after a payment was recorded.")
     if exact(after.get("balance")) < 0:
-        raise ApiRefusal(400, FORBIDDEN, "The total cannot be less than what is settled.")
+        raise ApiRefusal(400, FORBIDDEN, "The total cannot be less than the settled amount.")
 
 
-def _settled(state: Mapping[str, Any]) -> Decimal:
+def _settled_amount(state: Mapping[str, Any]) -> Decimal:
     return sum((exact(state.get(name)) for name in SETTLING), Decimal(0))
 
 
-def _used(state: Mapping[str, Any]) -> Decimal:
+def _used_amount(state: Mapping[str, Any]) -> Decimal:
     return exact(state.get("total_credits_used")) + exact(state.get("total_refunded_amount"))
 
 
@@ -239,7 +253,7 @@ def _used(state: Mapping[str, Any]) -> Decimal:
 
 
 def check_removal(store: Store, found: RecordRef) -> None:
-    """Refuse to remove what documents say must stay; free what was applied of what may go.
+    """Refuse a removal that Zoho forbids; otherwise release what was applied.
 
     Raises `ApiRefusal`.
     """
@@ -260,15 +274,19 @@ def check_removal(store: Store, found: RecordRef) -> None:
         raise ApiRefusal(400, FORBIDDEN, "It has been invoiced or billed: it cannot be deleted.")
     if kind.word == "unbilledcharges":
         unbilled.forget(store, end[1])
-    if kind.role == "debt" and _settled(state) > exact(state.get("write_off_amount")):
+    if kind.role == "debt" and _settled_amount(state) > exact(state.get("write_off_amount")):
         raise ApiRefusal(400, FORBIDDEN, "It has payments or credits: it cannot be deleted.")
-    if kind.role == "credit" and _used(state) > 0:
-        raise ApiRefusal(400, FORBIDDEN, "Credits of this note were used: it stays.")
+    if kind.role == "credit" and _used_amount(state) > 0:
+        raise ApiRefusal(
+            400, FORBIDDEN, "The credits were used: the note cannot be voided or deleted."
+        )
     if kind.role == "payment":
         if exact(state.get("amount_refunded")) > 0:
-            raise ApiRefusal(400, FORBIDDEN, "The payment was refunded: it stays.")
+            raise ApiRefusal(400, FORBIDDEN, "The payment was refunded: it cannot be deleted.")
         ledger = ApplicationLedger(store, found.home.product)
         for row in ledger.rows(end):
             if exact(ledger.state(row.target).get("payment_drawn")) > 0:
-                raise ApiRefusal(400, FORBIDDEN, "The retainer that it pays was drawn: it stays.")
-        ledger.strike_all(end)
+                raise ApiRefusal(
+                    400, FORBIDDEN, "The retainer was used: its payment cannot be deleted."
+                )
+        ledger.undo_all(end)

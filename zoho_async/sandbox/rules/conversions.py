@@ -1,15 +1,20 @@
-"""Documents that are made of others: estimates, orders, and what became of them.
+"""Documents that are made from other documents: estimates, orders and their children.
 
-A parent is named in the query (``POST /invoices?salesorder_id=``), or in the body where the
-description has a field for it. Each child says how much of each line of its parent it took: by the
-line's id (``salesorder_item_id``), or by the item where it names none. What was taken of an order
-is the sum over its children that are there and not void, so that voiding or removing one gives it
-back; the order's status follows (see `orders`). What the sandbox itself makes of an order takes
-what is left of it (see `rest`).
+Model
+-----
+The parent is named in the query (``POST /invoices?salesorder_id=``), or in the body if the
+description has a field for it. Each line of a child takes a quantity of a line of its parent. The
+line is found by id (``salesorder_item_id``), or by item if there is no id.
 
-Zoho's documents do not say that more than what was ordered is refused, so it is not; only `rest`
-never is more. Packages, receipts and shipments count for nothing here. A status is set only where
-the description of the resource allows that word.
+The quantity taken from an order is the sum over its children that exist and are not void. Voiding
+or deleting a child therefore gives its quantity back, and the order's status follows (see
+`orders`). Children that the sandbox creates take the remaining quantity (see `rest`).
+
+Unknown
+-------
+Zoho does not document that more than the ordered quantity is refused, so it is not refused. Only
+`rest` never exceeds it. Packages, receipts and shipments do not count here. A status is set only
+if the description of the resource allows it.
 """
 
 from __future__ import annotations
@@ -22,8 +27,9 @@ import msgspec
 
 from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing, texts
 from zoho_async.sandbox.api.render import allowed_statuses
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home, homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules import orders, unbilled
@@ -34,9 +40,9 @@ from zoho_async.sandbox.rules.settlement import FORBIDDEN, End
 class Conversion(msgspec.Struct, frozen=True):
     """A parent that becomes a child.
 
-    ``names`` are what the parent's id is called. ``line`` names the parent's line in one of the
-    child, ``taken`` is the parent's figure of it, and ``whole`` and ``part`` are its statuses; ""
-    where there is none. ``shown`` is the list of children that a parent may have.
+    ``names`` are the fields with the parent's id. ``line`` names the parent's line in a line of the
+    child, ``taken`` is the parent's figure for the quantity, and ``whole`` and ``part`` are its
+    statuses; "" without such a field. ``shown`` is the list of children in the parent.
     """
 
     parent: str
@@ -64,14 +70,14 @@ CONVERSIONS: Final = (
     ),
 )
 _BY_PAIR: Final = {(each.parent, each.child): each for each in CONVERSIONS}
-#: For each parent, the conversion that its status tells of.
-_TELLING: Final = {each.parent: each for each in CONVERSIONS if each.whole}
+#: For each parent, the conversion that decides its status.
+_DECIDING: Final = {each.parent: each for each in CONVERSIONS if each.whole}
 
 
 def prepare(ask: RequestContext, home: Home, fields: Mapping[str, Any]) -> list[End]:
     """The parents of a child that is about to be written.
 
-    Raises `ApiRefusal` for a parent that is not there, or that stands void or cancelled.
+    Raises `ApiRefusal` if a parent does not exist, is void or is cancelled.
     """
     found = list(dict.fromkeys(_parents(ask, home, fields)))
     for parent in found:
@@ -81,7 +87,7 @@ def prepare(ask: RequestContext, home: Home, fields: Mapping[str, Any]) -> list[
 
 
 def follow(store: Store, child: RecordRef, parents: Sequence[End]) -> None:
-    """Note that a child was made of these parents, and bring them up to date."""
+    """Record the parents of a child, and update them."""
     product = child.home.product
     end = (child.home.path[0], child.id)
     if parents:
@@ -90,8 +96,8 @@ def follow(store: Store, child: RecordRef, parents: Sequence[End]) -> None:
     for parent in parents:
         children = dict.fromkeys([*_ends(store, product, parent, "children"), end])
         collection, index = _document(store, product, parent)
-        stands = orders.standing(store, product, parent, collection.state(index))
-        orders.stand(store, product, parent, stands)
+        own_status = orders.own_status(store, product, parent, collection.state(index))
+        orders.set_own_status(store, product, parent, own_status)
         store.keep_thing(product, _place(parent), {"children": [list(each) for each in children]})
         state = child.collection.state(child.index)
         names = [name for name in _BY_PAIR[parent[0], end[0]].names[:1] if name in state]
@@ -101,14 +107,14 @@ def follow(store: Store, child: RecordRef, parents: Sequence[End]) -> None:
 
 
 def renew(store: Store, product: str, child: End) -> None:
-    """Bring the parents of a child up to date, after it changed, became void, or went."""
+    """Update the parents of a child after it changed, became void or was deleted."""
     for parent in _ends(store, product, child, "parents"):
         show(store, product, parent)
 
 
 def show(store: Store, product: str, parent: End) -> None:
-    """Bring a parent up to date: how much was taken of each line, and the status."""
-    conversion = _TELLING.get(parent[0])
+    """Update a parent: the quantity taken of each line, and the status."""
+    conversion = _DECIDING.get(parent[0])
     home = homes(product).by_path.get((parent[0],))
     if conversion is None or home is None or not store.thing(product, _place(parent)):
         return
@@ -117,27 +123,27 @@ def show(store: Store, product: str, parent: End) -> None:
     if index is None:
         return
     state = collection.state(index)
-    stands = orders.standing(store, product, parent, state)
+    own_status = orders.own_status(store, product, parent, state)
     changed, taken = _after(store, product, conversion, parent, state)
     words = allowed_statuses(collection)
     if taken in words or not taken:
-        changed["status"] = orders.shown(stands, conversion.whole, taken)
+        changed["status"] = orders.shown_status(own_status, conversion.whole, taken)
     collection.change(index, changed)
 
 
 def is_taken(store: Store, product: str, parent: End) -> bool:
-    """Whether something was invoiced or billed of a document."""
+    """Whether an invoice or a bill was made from a document."""
     pairs = ((each, _BY_PAIR[parent[0], each[0]]) for each in _live(store, product, parent))
     return any(conversion.whole for _, conversion in pairs)
 
 
-# -- what a parent is afterwards ------------------------------------------------------------------
+# -- the state of a parent ------------------------------------------------------------------------
 
 
 def _after(
     store: Store, product: str, conversion: Conversion, parent: End, state: dict[str, Any]
 ) -> tuple[dict[str, Any], str]:
-    """The figures of a parent, and the status that tells how much of it was taken ("": nothing)."""
+    """A parent's derived fields, and the status for the quantity taken ("": nothing)."""
     children = [
         (end, _document(store, product, end))
         for end in _live(store, product, parent)
@@ -170,7 +176,7 @@ def _after(
 
 
 def _taken(lines: list[dict[str, Any]], children: list[dict[str, Any]], name: str) -> list[Decimal]:
-    """How much of each line the children took."""
+    """The quantity that the children took of each line."""
     taken = [Decimal(0)] * len(lines)
     ids = {str(line.get("line_item_id")): number for number, line in enumerate(lines)}
     for child in children:
@@ -186,7 +192,7 @@ def _taken(lines: list[dict[str, Any]], children: list[dict[str, Any]], name: st
 def _of_item(
     lines: list[dict[str, Any]], line: Mapping[str, Any], taken: list[Decimal]
 ) -> int | None:
-    """The line of the same item: the first of which something is left, or the first."""
+    """The line of the same item: the first with a quantity left, else the first."""
     same = [
         number
         for number, each in enumerate(lines)
@@ -197,12 +203,12 @@ def _of_item(
 
 
 def rest(store: Store, product: str, parent: End) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A parent, and its lines as a child takes what is left of them.
+    """A parent, and the lines of a child that takes the remaining quantities.
 
-    Raises `ApiRefusal` for a parent that is not there, or of which nothing is left.
+    Raises `ApiRefusal` if the parent does not exist or nothing is left.
     """
     collection, index = _document(store, product, parent)
-    state, conversion = collection.state(index), _TELLING[parent[0]]
+    state, conversion = collection.state(index), _DECIDING[parent[0]]
     orders.check_open(store, product, parent, state)
     children = [
         found.state(number)
@@ -224,7 +230,7 @@ def rest(store: Store, product: str, parent: End) -> tuple[dict[str, Any], list[
             kept = {name: value for name, value in line.items() if name not in own}
             left.append({**kept, "quantity": plain(quantity), **named})
     if not left:
-        text = f"Nothing is left of this {parent[0].removesuffix('s')}."
+        text = f"No quantity is left in this {parent[0].removesuffix('s')}."
         raise ApiRefusal(400, FORBIDDEN, text)
     return state, left
 
@@ -234,7 +240,7 @@ def _summary(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: state[name] for name in names if name in state}
 
 
-# -- who is whose ---------------------------------------------------------------------------------
+# -- parents and children ----------------------------------------------------------------------
 
 
 def _parents(ask: RequestContext, home: Home, fields: Mapping[str, Any]) -> Iterator[End]:
@@ -273,7 +279,7 @@ def _document(store: Store, product: str, end: End) -> tuple[Collection, int]:
 
 
 def _live(store: Store, product: str, parent: End) -> Iterator[End]:
-    """The children that are there and not void."""
+    """The children that exist and are not void."""
     for end in _ends(store, product, parent, "children"):
         collection = store.at(homes(product).by_path[end[0],], ())
         index = collection.find(end[1])

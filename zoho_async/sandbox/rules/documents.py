@@ -1,8 +1,8 @@
-"""The families of documents, as tables: what each is, and what may be applied to what.
+"""Document families as tables: what each family is, and what can be applied to what.
 
-A *debt* is to be paid (an invoice, a bill, a retainer), a *credit* is what a party may use up (a
-credit note, a vendor credit), a *payment* is money that came in or went out, an *order* is owed
-nothing yet. The same words stand for the same things in all four products.
+A *debt* is to be paid (an invoice, a bill, a retainer). A *credit* is an amount that a party can
+use (a credit note, a vendor credit). A *payment* is money received or sent. An *order* has no
+balance yet. The four products use the same words.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Role: TypeAlias = Literal["debt", "credit", "payment", "order"]
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One family: the word that its paths begin with, its role, and whose documents they are.
+    """One family: the first word of its paths, its role, and the field of its party.
 
-    ``opened`` is the status of one of which nothing is settled; ``listed`` the field in which a
-    source names what it was applied to.
+    ``opened`` is the status of a document with nothing settled. ``listed`` is the field in which a
+    source lists its applications.
     """
 
     word: str
@@ -30,10 +30,10 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class DocumentLink(msgspec.Struct, frozen=True):
-    """What may be applied to what.
+    """A pair of families that can be applied to each other.
 
-    ``figure`` is the field of the target that grows. ``at_target`` and ``at_source`` are the words
-    of the lists below either that show it, where the product has them.
+    ``figure`` is the field of the target that grows. ``at_target`` and ``at_source`` are the lists
+    below either document that show the application, if the product has them.
     """
 
     source: str
@@ -74,10 +74,10 @@ LINKS: Final[Mapping[tuple[str, str], DocumentLink]] = {
     )
 }
 
-#: What is taken off the total of a debt.
+#: Amounts that are subtracted from the total of a debt.
 SETTLING: Final = ("payment_made", "credits_applied", "vendor_credits_applied", "write_off_amount")
-#: Figures that follow from others or from what was applied: no body sets them.
-WORKED_OUT: Final = frozenset(
+#: Derived figures, which no body can set.
+DERIVED: Final = frozenset(
     {
         *SETTLING,
         *("total", "sub_total", "tax_total", "balance", "payment_drawn", "unused_amount"),
@@ -87,5 +87,5 @@ WORKED_OUT: Final = frozenset(
 
 
 def kind_at(path: tuple[str, ...]) -> Kind | None:
-    """The family whose records stand at a path like ``("bills",)``."""
+    """The family of the records at a path like ``("bills",)``."""
     return KINDS.get(path[0]) if len(path) == 1 else None

@@ -1,29 +1,40 @@
-"""Where estimates and orders stand, and what they show once something was taken of them.
+"""Estimates and orders: their own status, and the status that they show.
 
-An order *stands* where its last verb put it: draft, sent, accepted, declined, open, confirmed,
-issued, billed, void, cancelled, or at a step of its approval. What it shows is
+Model
+-----
+The *own status* of an order is the one that its last verb set: draft, sent, accepted, declined,
+open, confirmed, issued, billed, void, cancelled, or a step of its approval. The order shows
 
-    where it stands         if it is void, cancelled or was marked as wholly taken,
-    invoiced, billed        else while children that are there took something of it (see
-    (or partly so)              `conversions`),
-    expired                 an estimate that was sent, after its last day,
-    where it stands         else.
+    its own status          if it is void, cancelled or was marked as fully converted,
+    invoiced, billed        while existing children took a quantity of it (or the partial
+                            status; see `conversions`),
+    expired                 for a sent estimate after its last day,
+    its own status          otherwise.
 
-So no verb hides that an order was invoiced, and once the last child is void or gone the order is
-again what the last verb said.
+Why it holds
+------------
+No verb hides that an order was invoiced. After the last child is void or deleted, the order shows
+what the last verb set.
 
-Known from documents: which words there are; that an estimate cannot become a draft again (4041);
-that after its last day it is no longer valid for acceptance; that accepting one can make a retainer
-invoice of a percentage, above 0 and at most 100 (9526); the days of acceptance and refusal; that a
-void sales order takes no invoices; that an invoiced sales order cannot be deleted.
+Documented
+----------
+The statuses. An estimate cannot become a draft again (4041). After its last day it cannot be
+accepted. Accepting an estimate can create a retainer invoice of a percentage, above 0 and at most
+100 (9526). The dates of acceptance and refusal are stored. A void sales order takes no invoices,
+and an invoiced one cannot be deleted.
 
-Not known, and chosen: documents name what a verb is meant for ("mark a draft as open") without
-saying that anything else is refused, so nothing else is. A cancelled purchase order is not billed,
-as a void sales order is not invoiced; what was taken of either before stays with its children. An
-order that was not given to anybody yet, or is not approved, can be invoiced. An estimate's retainer
-is made by the first acceptance alone, and is a draft. Orders of Inventory begin as drafts and never
-show what was taken of them in their status: no document there names such words. Substatuses are not
-played: no reply has a field for the one that an order is in.
+Assumed
+-------
+- Zoho says what a verb is for ("mark a draft as open") but not that it fails otherwise, so it
+  never does.
+- A cancelled purchase order is not billed, as a void sales order is not invoiced. Earlier children
+  of either stay.
+- An order that was not sent or not approved can be invoiced.
+- Only the first acceptance of an estimate creates the retainer, as a draft.
+- Orders of Inventory start as drafts and never show in their status what was converted, because
+  no such status is documented there.
+
+Substatuses are not simulated: no reply has a field for the current one.
 """
 
 from __future__ import annotations
@@ -34,8 +45,9 @@ from typing import Any, Final
 from zoho_async.sandbox.api.context import RecordRef
 from zoho_async.sandbox.api.render import allowed_statuses
 from zoho_async.sandbox.api.verbs import status_after
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, money
 from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, today
@@ -47,33 +59,33 @@ _NO_PERCENTAGE: Final = 9526
 _DATED: Final = {"accepted": "accepted_date", "declined": "declined_date"}
 
 
-def standing(store: Store, product: str, end: End, state: Mapping[str, Any]) -> str:
-    """Where an order stands: as its last verb put it, or as it was found."""
+def own_status(store: Store, product: str, end: End, state: Mapping[str, Any]) -> str:
+    """An order's own status: the one that its last verb set, or the seeded one."""
     kept = store.thing(product, _place(end)).get("status")
     return str(state.get("status", "") if kept is None else kept)
 
 
-def stand(store: Store, product: str, end: End, status: str) -> None:
-    """Keep where an order stands."""
+def set_own_status(store: Store, product: str, end: End, status: str) -> None:
+    """Store an order's own status."""
     store.keep_thing(product, _place(end), {"status": status})
 
 
-def shown(stands: str, whole: str, taken: str) -> str:
-    """The status of an order that stands there, of which so much (a status, or "") was taken."""
-    return stands if stands in _CLOSED or stands == whole or not taken else taken
+def shown_status(own: str, whole: str, taken: str) -> str:
+    """The status to show for an own status and the status of the quantity taken (or "")."""
+    return own if own in _CLOSED or own == whole or not taken else taken
 
 
 def check_open(store: Store, product: str, end: End, state: Mapping[str, Any]) -> None:
-    """Refuse to make anything of what is void or cancelled. Raises `ApiRefusal`."""
-    stands = standing(store, product, end, state)
-    if stands in _CLOSED:
-        raise ApiRefusal(400, FORBIDDEN, f"It is in {stands} status and cannot be linked.")
+    """Refuse a child of a void or cancelled order. Raises `ApiRefusal`."""
+    status = own_status(store, product, end, state)
+    if status in _CLOSED:
+        raise ApiRefusal(400, FORBIDDEN, f"It is in {status} status and cannot be linked.")
 
 
 def check(
     word: str, collection: Collection, fields: dict[str, Any], asked: Any, index: int | None
 ) -> None:
-    """Whether an order may be written so; ``asked`` is the status that the body wants.
+    """Check a write of an order; ``asked`` is the status in the body.
 
     Raises `ApiRefusal`.
     """
@@ -85,28 +97,28 @@ def check(
         raise ApiRefusal(400, _NO_DRAFT, "Estimate status cannot be changed to Draft.")
     percentage = fields.get("retainer_percentage")
     if percentage not in (None, "") and not 0 < exact(percentage) <= 100:
-        text = "Please enter a valid retainer percentage: above 0, and at most 100."
+        text = "Please enter a valid retainer percentage: above 0 and at most 100."
         raise ApiRefusal(400, _NO_PERCENTAGE, text)
 
 
 def verb(store: Store, found: RecordRef, word: str, words: Sequence[str]) -> None:
-    """What must happen before a verb of an order does its work. Raises `ApiRefusal`."""
+    """Do what precedes a verb of an order. Raises `ApiRefusal` if it is not allowed."""
     status = status_after(words, allowed_statuses(found.collection)) if words else ""
     if not status:
         return
     state, end = found.collection.state(found.index), (word, found.id)
     if word == "estimates" and status == "accepted":
         if has_expired(state, today()):
-            raise ApiRefusal(400, FORBIDDEN, "The estimate has expired: it cannot be accepted.")
-        _retain(store, found, end, state)
-    stand(store, found.home.product, end, status)
+            raise ApiRefusal(400, FORBIDDEN, "The estimate is expired and cannot be accepted.")
+        _create_retainer(store, found, end, state)
+    set_own_status(store, found.home.product, end, status)
     dated = _DATED.get(status)
     if dated in state:
         found.collection.change(found.index, {dated: today()})
 
 
-def _retain(store: Store, found: RecordRef, end: End, state: Mapping[str, Any]) -> None:
-    """Make the retainer invoice that an estimate asks for once it is accepted."""
+def _create_retainer(store: Store, found: RecordRef, end: End, state: Mapping[str, Any]) -> None:
+    """Create the retainer invoice that an estimate requires on acceptance."""
     product = found.home.product
     home = homes(product).by_path.get(("retainerinvoices",))
     percentage = exact(state.get("retainer_percentage"))

@@ -1,8 +1,9 @@
-"""What a payment may be: what it is applied to, and how much of it.
+"""Checks of a payment: the debts that it pays, and the amounts.
 
-A payment of a retainer is paid in full, and its amount stays (9521, 9523), as does whose it is; any
-other names the debts that it pays, and what it does not name it frees. Rows of nothing count for
-nothing. Inventory describes no payment of a retainer: those stay unpaid there.
+A payment of a retainer pays it in full. Its amount (9521, 9523) and its party cannot change. Any
+other payment names the debts that it pays and releases those that it no longer names. Rows with a
+zero amount are ignored. Inventory describes no payment of a retainer, so retainers stay unpaid
+there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from zoho_async.sandbox.data.store import Collection
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.replies import ApiRefusal, invalid_field
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.applying import RETAINER, wanted
@@ -26,7 +27,7 @@ def check(
     fields: dict[str, Any],
     index: int | None,
 ) -> Sequence[tuple[End, Decimal]] | None:
-    """What a payment is to be applied to anew, or None where nothing changes.
+    """The new applications of a payment, or None to keep the current ones.
 
     Raises `ApiRefusal`.
     """
@@ -39,7 +40,7 @@ def check(
         raise ApiRefusal(400, 9523, "The amount of a retainer's payment cannot be changed.")
     party = str(fields.get(kind.party) or state.get(kind.party) or "")
     if drawn and party != str(state.get(kind.party)):
-        raise ApiRefusal(400, FORBIDDEN, "The payment of a retainer cannot be another's.")
+        raise ApiRefusal(400, FORBIDDEN, "The party of a retainer's payment cannot be changed.")
     if amount < 0:
         raise invalid_field("amount")
     named = kind.listed in fields

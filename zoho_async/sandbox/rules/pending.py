@@ -1,8 +1,9 @@
-"""The lines of an invoice of Billing, one by one: added while it is pending, and taken out again.
+"""Single lines of an invoice in Billing: added while it is pending, and removed.
 
-Known from documents: that usage is charged so before an invoice is open. Not known, and chosen:
-that an invoice in any other status takes lines too, as nothing says that it does not; that no line
-goes whose amount was paid already.
+Documented: usage is charged this way before an invoice is open.
+
+Assumed: an invoice in any other status takes lines, too, because nothing forbids it. A line whose
+amount was paid cannot be removed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any, Final
 
 from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.render import record_reply
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import homes
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import statuses
@@ -24,17 +26,17 @@ _PRODUCT: Final = "billing"
 
 
 def answer(ask: RequestContext) -> ApiReply | None:
-    """The answer to a line that is added or taken out, else None. Raises `ApiRefusal`."""
+    """Answer the addition or removal of a line; None for other calls. Raises `ApiRefusal`."""
     match ask.call.method, ask.facts.path:
         case "POST", "/invoices/{invoice_id}/lineitems":
-            return _added(ask)
+            return _add(ask)
         case "DELETE", "/invoices/{invoice_id}/lineitems/{item_id}":
-            return _taken_out(ask)
+            return _remove(ask)
         case _:
             return None
 
 
-def _added(ask: RequestContext) -> ApiReply:
+def _add(ask: RequestContext) -> ApiReply:
     found = ask.records[0]
     assert found is not None
     state = found.collection.state(found.index)
@@ -47,7 +49,7 @@ def _added(ask: RequestContext) -> ApiReply:
 
 
 def name_lines(store: Store, invoice: RecordRef) -> None:
-    """Give every line of an invoice an id under which it can be taken out."""
+    """Give every line of an invoice an id by which it can be removed."""
     inside = homes(_PRODUCT).by_path["invoices", "{}", "lineitems"]
     if invoice.home.product != _PRODUCT:
         return
@@ -63,18 +65,18 @@ def _id(rows: Collection) -> str:
     return rows.id(rows.add({}))
 
 
-def _taken_out(ask: RequestContext) -> ApiReply | None:
+def _remove(ask: RequestContext) -> ApiReply | None:
     found, row = ask.records[0], ask.records[1]
     assert found is not None
     state = found.collection.state(found.index)
     name, lines = lines_of(state)
     kept = [line for line in lines if str(line.get("item_id")) != ask.ids[1]]
     if len(kept) == len(lines):
-        return None  # a row that the seed put there, which is no line of the invoice
+        return None  # a seeded row, which is not a line of the invoice
     after: dict[str, Any] = state | {name: kept}
     statuses.settle(KINDS["invoices"], after, seeded=True, today="")
     if exact(after.get("balance")) < 0:
-        raise ApiRefusal(400, FORBIDDEN, "The total cannot be less than what is settled.")
+        raise ApiRefusal(400, FORBIDDEN, "The total cannot be less than the settled amount.")
     found.collection.change(found.index, {name: kept})
     if row is not None:
         row.collection.remove(row.index)

@@ -1,6 +1,6 @@
-"""Refunds of credits and payments: no more than is left, and given back when they go.
+"""Refunds of credits and payments, limited to the amount left.
 
-Refunds that the seed put there moved no money: they may be changed and removed freely.
+Seeded refunds moved no money, so they can be changed and removed freely.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from zoho_async.sandbox.api.context import RecordRef, RequestContext
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.collection import Collection
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.documents import KINDS, Kind
@@ -28,7 +29,7 @@ def _refund_of(ask: RequestContext) -> tuple[Kind, End] | None:
 def check(
     ask: RequestContext, collection: Collection, fields: Mapping[str, Any], index: int | None
 ) -> None:
-    """Refuse a refund of more than is left. Raises `ApiRefusal`."""
+    """Refuse a refund of more than the amount left. Raises `ApiRefusal`."""
     document = _refund_of(ask)
     if document is None or "amount" not in fields:
         return
@@ -38,11 +39,11 @@ def check(
     amount = exact(fields.get("amount"))
     left = ApplicationLedger(ask.store, ask.facts.product).left(document[1])
     if amount <= 0 or amount - before > left:
-        raise ApiRefusal(400, 4, "Invalid value passed for amount: more than is left")
+        raise ApiRefusal(400, 4, "Invalid value passed for amount: more than the amount left")
 
 
 def written(ask: RequestContext, found: RecordRef, before: Decimal) -> None:
-    """Take off the source what a refund gives back; it gave back ``before`` until now."""
+    """Subtract a refund from its source; ``before`` is the refund's earlier amount."""
     document = _refund_of(ask)
     if document is None or not _is_made(found.collection, found.index):
         return
@@ -53,13 +54,13 @@ def written(ask: RequestContext, found: RecordRef, before: Decimal) -> None:
 
 
 def _is_made(collection: Collection, index: int) -> bool:
-    """Whether a caller made a record, and not the seed."""
+    """Whether a caller created the record."""
     resource = collection.resource
     return index >= collection.world.size(resource.name, resource.default_rows)
 
 
 def removed(store: Store, found: RecordRef, state: Mapping[str, Any]) -> None:
-    """Give the source of a refund back what the refund took off."""
+    """Return the amount of a removed refund to its source."""
     path, above = found.home.path, getattr(found.collection.resource, "parents", {})
     kind = KINDS.get(path[0]) if path[1:] == ("{}", "refunds") else None
     if kind is not None and above and _is_made(found.collection, found.index):

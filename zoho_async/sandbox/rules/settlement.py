@@ -1,17 +1,25 @@
 """Credits and payments as a ledger of applications.
 
-An *application* says that so much of one document (a credit note, a payment, a retainer) stands
-against another (an invoice, a bill). It is written at both ends, and every figure that it changes
-is changed with it, so for each party
+Model
+-----
+An *application* settles part of a target (an invoice, a bill) with part of a source (a credit
+note, a payment, a retainer). It is stored with both documents, and every figure that it changes is
+updated with it.
+
+Invariant
+---------
+For each party
 
     sum(totals of debts) = sum(balances) + sum(applied) + sum(written off)
 
-and a source is never used beyond what it has, nor a debt settled beyond its balance. The lists
-below a document (its payments, its credits) have a row for each application, where the product has
-such lists; each list has ids of its own.
+A source is never used beyond its amount, and a debt never settled beyond its balance. The lists
+below a document (its payments, its credits) have a row per application if the product has such
+lists. Each list has separate ids.
 
-What was applied to seeded documents before anything was written is in no ledger: their figures
-start from what the seed says, and the rows that the seed puts into their lists move no money.
+Seeded documents
+----------------
+Applications of the seed are not in the ledger. The figures of seeded documents start from the
+seed's values, and seeded rows of their lists move no money.
 """
 
 from __future__ import annotations
@@ -26,24 +34,25 @@ import msgspec
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.api.context import RecordRef, missing
+from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.seed import day
-from zoho_async.sandbox.data.store import Collection, Store
+from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, money
 from zoho_async.sandbox.rules.documents import KINDS, LINKS, Kind
 
-#: The word of a family and the id of one of its documents.
+#: The family of a document and its id.
 End: TypeAlias = tuple[str, str]
 
-#: The code for what documents forbid without naming a code for it.
+#: The code of a documented refusal for which no code is documented.
 FORBIDDEN: Final = 1000
 _EXCEEDS: Final = 24016
 
 
 class Application(msgspec.Struct, frozen=True):
-    """So much of a source stands against a target; the ids are those of its rows in lists."""
+    """An amount of a source that settles a target, with the ids of its rows in lists."""
 
     source: End
     target: End
@@ -65,12 +74,12 @@ class ApplicationLedger:
     # -- documents ------------------------------------------------------------------------------
 
     def collection(self, word: str) -> Collection | None:
-        """The documents of a family, where the product has them."""
+        """The documents of a family, or None if the product has none."""
         home = homes(self._product).by_path.get((word,))
         return self._store.at(home, ()) if home is not None else None
 
     def find(self, end: End) -> tuple[Collection, int]:
-        """A document. Raises `ApiRefusal` where there is none."""
+        """Find a document. Raises `ApiRefusal` if it does not exist."""
         home = homes(self._product).by_path.get((end[0],))
         if home is None:
             raise ApiRefusal(400, 5, "Invalid URL Passed")
@@ -81,7 +90,7 @@ class ApplicationLedger:
         return collection, index
 
     def state(self, end: End) -> dict[str, Any]:
-        """A document's fields. Raises `ApiRefusal` where there is none."""
+        """A document's fields. Raises `ApiRefusal` if it does not exist."""
         collection, index = self.find(end)
         return collection.state(index)
 
@@ -92,10 +101,10 @@ class ApplicationLedger:
         state: Mapping[str, Any] | None = None,
         given_back: Mapping[End, Decimal] = MappingProxyType({}),
     ) -> None:
-        """Whether all of this may be applied at once. Raises `ApiRefusal` for what may not be.
+        """Check applications that are to be made together. Raises `ApiRefusal`.
 
-        ``state`` are the fields of a source that is not there yet, or is about to change;
-        ``given_back`` is what comes free at the targets before.
+        ``state`` are the fields of a source that does not exist yet or is about to change.
+        ``given_back`` is the amount that each target gets back first.
         """
         of = self.state(source) if state is None else state
         party = KINDS[source[0]].party
@@ -105,7 +114,7 @@ class ApplicationLedger:
             back = given_back.get(target, Decimal(0))
             _check_statuses(source, of, to, reopened=back > 0)
             if of.get(party) and to.get(party) and str(of[party]) != str(to[party]):
-                raise ApiRefusal(400, 1002, f"The {_one(target[0])} belongs to somebody else.")
+                raise ApiRefusal(400, 1002, f"The {_one(target[0])} belongs to another party.")
             if amount <= 0:
                 raise ApiRefusal(400, 4, "Invalid value passed for amount_applied")
             sums[target] = sums.get(target, Decimal(0)) + amount
@@ -114,7 +123,9 @@ class ApplicationLedger:
                 raise ApiRefusal(400, _EXCEEDS, text)
         left = left_of(KINDS[source[0]], of)
         if sum(sums.values(), Decimal(0)) > left:
-            raise ApiRefusal(400, 4, "Invalid value passed for amount_applied: more than is left")
+            raise ApiRefusal(
+                400, 4, "Invalid value passed for amount_applied: more than the amount left"
+            )
 
     # -- applications ---------------------------------------------------------------------------
 
@@ -124,11 +135,11 @@ class ApplicationLedger:
         return _ROWS.decode(ENCODER.encode(kept))
 
     def left(self, end: End) -> Decimal:
-        """What a source has left to be applied or refunded."""
+        """The amount of a source that can still be applied or refunded."""
         return left_of(KINDS[end[0]], self.state(end))
 
     def apply(self, source: End, target: End, amount: Decimal) -> Application:
-        """Apply so much of a source to a debt. Raises `ApiRefusal` for what cannot be."""
+        """Apply an amount of a source to a debt. Raises `ApiRefusal` if that is not allowed."""
         self.check(source, [(target, amount)])
         link = LINKS[source[0], target[0]]
         row = self._row(source, target, amount)
@@ -142,11 +153,11 @@ class ApplicationLedger:
         for end in (source, target):
             self._keep(end, [*self.rows(end), made])
         self._grow(target, link.figure, amount)
-        self._retell(source)
+        self._update_source(source)
         return made
 
-    def strike(self, row: Application) -> None:
-        """Take an application back."""
+    def undo(self, row: Application) -> None:
+        """Undo an application."""
         link = LINKS[row.source[0], row.target[0]]
         for end in (row.source, row.target):
             rows = self.rows(end)
@@ -155,33 +166,33 @@ class ApplicationLedger:
         self._hide(row.source, link.at_source, row.at_source)
         self._hide(row.target, link.at_target, row.at_target)
         self._grow(row.target, link.figure, -row.amount)
-        self._retell(row.source)
+        self._update_source(row.source)
 
-    def strike_all(self, end: End) -> None:
-        """Take back every application of a document."""
+    def undo_all(self, end: End) -> None:
+        """Undo every application of a document."""
         for row in self.rows(end):
-            self.strike(row)
+            self.undo(row)
 
     def with_id(self, end: End, shown: str) -> Application | None:
-        """The application that a list below a document shows under an id."""
+        """The application with this id in a list below a document."""
         at = [row for row in self.rows(end) if shown in (row.at_source, row.at_target)]
         return at[0] if at else None
 
     def refund(self, end: End, amount: Decimal) -> None:
-        """Give money of a source back (a negative amount: take that back)."""
+        """Refund an amount of a source; a negative amount undoes a refund."""
         kind = KINDS[end[0]]
         figure = "amount_refunded" if kind.role == "payment" else "total_refunded_amount"
         self._grow(end, figure, amount)
 
-    # -- what follows ---------------------------------------------------------------------------
+    # -- derived figures ------------------------------------------------------------------------
 
     def _grow(self, end: End, figure: str, amount: Decimal) -> None:
         collection, index = self.find(end)
         figures = exact(collection.state(index).get(figure)) + amount
         collection.change(index, {figure: money(figures)})
 
-    def _retell(self, source: End) -> None:
-        """Tell a source what it was applied to; figures of seeded ones start from the seed's."""
+    def _update_source(self, source: End) -> None:
+        """Update a source's list of applications; seeded figures stay included."""
         collection, index = self.find(source)
         kind, state = KINDS[source[0]], collection.state(index)
         rows = [row for row in self.rows(source) if row.source == source]
@@ -189,8 +200,8 @@ class ApplicationLedger:
         if kind.role == "debt":
             collection.change(index, {"payment_drawn": money(total)})
             return
-        told = [self._told(row) for row in rows if row.target[0] != "retainerinvoices"]
-        changed: dict[str, Any] = {kind.listed: told}
+        listed_rows = [self._listed_row(row) for row in rows if row.target[0] != "retainerinvoices"]
+        changed: dict[str, Any] = {kind.listed: listed_rows}
         if kind.role == "payment":
             retained = [row.amount for row in rows if row.target[0] == "retainerinvoices"]
             if retained or state.get("retainer_amount"):
@@ -205,10 +216,10 @@ class ApplicationLedger:
             changed["total_credits_used"] = money(before - known + total)
         collection.change(index, changed)
 
-    def _told(self, row: Application) -> dict[str, Any]:
+    def _listed_row(self, row: Application) -> dict[str, Any]:
         state = self.state(row.target)
         one = row.target[0].removesuffix("s")
-        told: dict[str, Any] = {
+        row_fields: dict[str, Any] = {
             f"{one}_id": row.target[1],
             f"{one}_number": _number(row.target[0], state),
             "date": state.get("date", ""),
@@ -217,17 +228,20 @@ class ApplicationLedger:
         }
         if one == "bill":
             shown = row.at_source or row.at_target
-            told |= {"balance": state.get("balance"), "total": state.get("total")}
-            told |= {"due_date": state.get("due_date", "")}
-            told["vendor_credit_bill_id" if row.at_source else "bill_payment_id"] = shown
+            row_fields |= {"balance": state.get("balance"), "total": state.get("total")}
+            row_fields |= {"due_date": state.get("due_date", "")}
+            row_fields["vendor_credit_bill_id" if row.at_source else "bill_payment_id"] = shown
         else:
-            told |= {"invoice_amount": state.get("total"), "balance_amount": state.get("balance")}
-        return told
+            row_fields |= {
+                "invoice_amount": state.get("total"),
+                "balance_amount": state.get("balance"),
+            }
+        return row_fields
 
     # -- lists ----------------------------------------------------------------------------------
 
     def _row(self, source: End, target: End, amount: Decimal) -> dict[str, Any]:
-        """What any list may show of an application."""
+        """The row of an application, with the fields of every list that may show it."""
         of, to = self.state(source), self.state(target)
         source_id, target_id = _id_fields(source[0]), _id_fields(target[0])
         now = today()
@@ -274,12 +288,12 @@ class ApplicationLedger:
 
 
 def today() -> str:
-    """The day on which what is written now is written."""
+    """Today's date, in the organization's time zone."""
     return day(int(time.time()))
 
 
 def left_of(kind: Kind, state: Mapping[str, Any]) -> Decimal:
-    """What a source in this state has left to be applied or refunded."""
+    """The amount of a source in this state that can still be applied or refunded."""
     if kind.role == "payment":
         return exact(state.get("unused_amount", state.get("amount")))
     if kind.role == "credit":
@@ -288,7 +302,7 @@ def left_of(kind: Kind, state: Mapping[str, Any]) -> Decimal:
 
 
 def end_of(found: RecordRef) -> tuple[Kind, End] | None:
-    """The family and name of a record, if it is a document of one."""
+    """The family and end of a record, or None if it is not a document."""
     path = found.home.path
     kind = KINDS.get(path[0]) if len(path) == 1 else None
     return (kind, (kind.word, found.id)) if kind is not None else None
@@ -297,7 +311,7 @@ def end_of(found: RecordRef) -> tuple[Kind, End] | None:
 def _check_statuses(
     source: End, of: Mapping[str, Any], to: Mapping[str, Any], *, reopened: bool
 ) -> None:
-    """What the tables of codes say may not be applied. Raises `ApiRefusal`."""
+    """Refuse an application by the statuses of its ends. Raises `ApiRefusal`."""
     status, target = of.get("status"), to.get("status")
     if source[0] == "creditnotes":
         if status == "closed":
@@ -305,7 +319,7 @@ def _check_statuses(
         if status == "void":
             raise ApiRefusal(400, 12004, "Credit notes that are void cannot be applied")
         if target == "draft":
-            raise ApiRefusal(400, 12005, "Credits cannot be applied to drafts of invoices")
+            raise ApiRefusal(400, 12005, "Credits cannot be applied to draft invoices")
         if target == "paid" and not reopened:
             raise ApiRefusal(400, 12006, "Credits cannot be applied to closed invoices")
         if target == "void":

@@ -1,16 +1,19 @@
-"""Balances and the statuses that agree with them.
+"""Balances of documents and the statuses that follow from them.
 
-    balance of a debt    = total - payments - credits - written off;  void: nothing
-    balance of a credit  = total - used - refunded;                   void: nothing
+    balance of a debt    = total - payments - credits - written off;  void: 0
+    balance of a credit  = total - used - refunded;                   void: 0
     unused of a payment  = amount - applied - refunded
 
-A debt of which something is settled is ``partially_paid``, and ``paid`` once nothing is left; one
-of which nothing is settled any more is open again. It is ``overdue`` after its due date if it was
-sent and nothing is settled: the documents put ``partially_paid`` first. An estimate that was sent
-is ``expired`` after its last day. Seeded documents keep the status that they were seeded with until
-something is applied; nothing becomes overdue or expires by itself between two writes. A credit is
-``closed`` once it is used up. What Zoho does with the other statuses (approvals, signatures) is not
-known: they stay.
+- A debt is ``partially_paid`` if part of it is settled and ``paid`` if nothing is left. If nothing
+  is settled any more it is open again.
+- A debt is ``overdue`` after its due date if it was sent and nothing is settled: Zoho gives
+  ``partially_paid`` priority.
+- A sent estimate is ``expired`` after its last day.
+- A credit is ``closed`` once it is used up.
+- Seeded documents keep their status until something is applied.
+- No status changes between two writes: nothing becomes overdue or expires by itself.
+
+Unknown: the effect of the other statuses (approvals, signatures). They stay.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ _SETTLED: Final = frozenset({"paid", "partially_paid"})
 
 
 def settle(kind: Kind, state: dict[str, Any], *, seeded: bool, today: str) -> None:
-    """Work out what follows from a document's other fields."""
+    """Derive a document's amounts and status from its other fields."""
     match kind.role:
         case "debt":
             work_out(state)
@@ -67,7 +70,7 @@ def _settle_estimate(state: dict[str, Any], today: str) -> None:
 
 
 def has_expired(state: dict[str, Any], today: str) -> bool:
-    """Whether the last day of an estimate that somebody sent is over."""
+    """Whether a sent estimate is past its last day."""
     late = "" < str(state.get("expiry_date", "")) < today
     return state.get("status") == "expired" or (state.get("status") == "sent" and late)
 
@@ -93,7 +96,7 @@ def _settle_payment(kind: Kind, state: dict[str, Any]) -> None:
 
 
 def applied(kind: Kind, state: dict[str, Any]) -> Decimal:
-    """How much of a payment stands against debts."""
+    """The amount of a payment that is applied to debts."""
     rows: Any = state.get(kind.listed)
     listed = rows if is_list(rows) else []
     named = (exact(each.get("amount_applied")) for each in listed if is_object(each))
@@ -105,8 +108,10 @@ def _total(state: dict[str, Any]) -> Any:
 
 
 def seeded(kind: Kind, record: dict[str, Any]) -> None:
-    """Make a record that the seed drew agree with itself: its total is one line's, its balance
-    follows from its status. Seeded payments are wholly unused."""
+    """Make a seeded document consistent: its total is one line's, its balance fits its status.
+
+    Seeded payments are fully unused.
+    """
     if kind.role == "payment":
         whole = record.get("amount", 0.0)
         _put(record, unused_amount=whole, balance=whole, amount_refunded=0.0)

@@ -1,16 +1,24 @@
-"""Subscriptions: what they cost, what state they are in, and when they are billed next.
+"""Subscriptions: their price, their status and their next billing date.
 
-A subscription is of a plan, which says its price, its interval and its trial; the body may say
-otherwise. It is ``future`` until it starts, ``trial`` for the days of its trial, ``live`` then, and
-``expired`` after the last of its billing cycles, if those are counted. A term lasts one interval;
-``next_billing_at`` is the day on which it ends and the next begins. Cancelled at the end of its
-term it is ``non_renewing``, else ``cancelled``: neither is billed again. Only what is
-``non_renewing`` can be reactivated. A renewal can be postponed, never brought forward. A change
-for the end of the term is kept among the scheduled changes and changes nothing yet.
+Model
+-----
+A subscription belongs to a plan, which sets its price, interval and trial. The body can override
+these. Statuses:
 
-Time does not pass here: states are those of the moment of the write. Prorating, taxes, coupons,
-tiers of prices and the invoices that terms make are not played: no document says how they come
-about; dates stay when the plan changes. Pausing and resuming are no operations of the description.
+- ``future`` until it starts, ``trial`` during its trial, then ``live``,
+- ``expired`` after the last billing cycle, if cycles are limited,
+- ``non_renewing`` if it was cancelled at the end of its term, else ``cancelled``. Neither is
+  billed again. Only ``non_renewing`` can be reactivated.
+
+A term lasts one interval. ``next_billing_at`` is the day on which it ends and the next one starts.
+A renewal can be postponed but not moved forward. A change for the end of the term is stored as a
+scheduled change and has no effect yet.
+
+Not simulated
+-------------
+Time does not advance: statuses are those at the time of the write. Prorating, taxes, coupons,
+price tiers and the invoices of terms are not simulated, because Zoho does not document their
+rules. Dates stay when the plan changes. The description has no operations to pause or resume.
 """
 
 from __future__ import annotations
@@ -42,7 +50,7 @@ _DAYS: Final = {"weeks": 7, "week": 7, "days": 1, "day": 1}
 
 
 def answer(ask: RequestContext) -> ApiReply | None:
-    """The answer to a verb of a subscription, else None. Raises `ApiRefusal`."""
+    """Answer a verb of a subscription; None for other calls. Raises `ApiRefusal`."""
     by_charge = unbilled.answer(ask)
     if by_charge is not None:
         return by_charge
@@ -57,12 +65,12 @@ def answer(ask: RequestContext) -> ApiReply | None:
             changed = {"status": "non_renewing" if at_end else "cancelled", "next_billing_at": ""}
         case "POST", ["reactivate"]:
             if state.get("status") != "non_renewing":
-                text = "Only a subscription that is non_renewing can be reactivated."
+                text = "Only a non_renewing subscription can be reactivated."
                 raise ApiRefusal(400, FORBIDDEN, text)
             ends = state.get("current_term_ends_at", "")
             changed = {"status": "live", "next_billing_at": ends}
         case "POST", ["postpone"]:
-            changed = _postponed(ask, state)
+            changed = _postpone(ask, state)
         case "PUT", [] if ask.call.body.get("end_of_term") in (True, "true"):
             ask.store.keep_thing(_PRODUCT, f"{ask.call.path}/scheduledchanges", ask.call.body)
             changed = {"end_of_term": True}
@@ -97,7 +105,7 @@ def prepare(ask: RequestContext, fields: dict[str, Any], before: Mapping[str, An
     fields["interval"] = str(plan.get("interval") or 1)
     fields["interval_unit"] = str(plan.get("interval_unit") or "months")
     if not before:
-        fields |= _started(fields, wanted, plan, date.fromisoformat(day(int(time.time()))))
+        fields |= _first_dates(fields, wanted, plan, date.fromisoformat(day(int(time.time()))))
 
 
 def _plan(store: Store, code: str) -> dict[str, Any]:
@@ -108,7 +116,7 @@ def _plan(store: Store, code: str) -> dict[str, Any]:
     return plans.state(index)
 
 
-def _started(
+def _first_dates(
     fields: Mapping[str, Any], wanted: Mapping[str, Any], plan: Mapping[str, Any], today: date
 ) -> dict[str, Any]:
     starts = _day(fields.get("starts_at")) or today
@@ -119,18 +127,18 @@ def _started(
     billed_from = starts + timedelta(days=days)
     if days and billed_from > today:
         return _dates("trial", starts, billed_from, billed_from)
-    most = (today - billed_from).days + 2  # an interval is a day at least
+    most = (today - billed_from).days + 2  # an interval lasts at least one day
     over = range(1, min(cycles, most) if cycles > 0 else 1 if cycles else most)
     done = bisect_right(over, today, key=lambda terms: _later(billed_from, fields, terms))
     begins = _later(billed_from, fields, done) if done else billed_from
     ends = _later(billed_from, fields, done + 1)
     expires = _later(billed_from, fields, cycles) if cycles > 0 else None
     if expires is not None and expires <= today:
-        told = _dates("expired", begins, ends, None)
+        dates = _dates("expired", begins, ends, None)
     else:
-        told = _dates("live", begins, ends, ends)
-    told |= {"activated_at": str(billed_from), "last_billing_at": str(begins)}
-    return told | ({"expires_at": str(expires)} if expires is not None else {})
+        dates = _dates("live", begins, ends, ends)
+    dates |= {"activated_at": str(billed_from), "last_billing_at": str(begins)}
+    return dates | ({"expires_at": str(expires)} if expires is not None else {})
 
 
 def _dates(status: str, begins: date, ends: date | None, billed: date | None) -> dict[str, Any]:
@@ -143,7 +151,7 @@ def _dates(status: str, begins: date, ends: date | None, billed: date | None) ->
 
 
 def _trial_days(wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> int:
-    """Days that the body gives count even where it excludes the plan's own trial."""
+    """Trial days in the body count even if the body excludes the plan's trial."""
     days = wanted.get("trial_days")
     if days in (None, ""):
         days = 0 if wanted.get("exclude_trial") is True else plan.get("trial_period")
@@ -151,9 +159,9 @@ def _trial_days(wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> int:
 
 
 def _later(since: date, fields: Mapping[str, Any], terms: int) -> date:
-    """The day so many intervals later: the same day of its month, or that month's last.
+    """The day ``terms`` intervals later: the same day of its month, or the month's last.
 
-    Never more than a thousand years: a plan's interval may be absurd.
+    At most a thousand years later, because the interval of a plan can be absurd.
     """
     length = max(1, int(exact(fields["interval"]))) * terms
     unit = fields["interval_unit"]
@@ -165,7 +173,7 @@ def _later(since: date, fields: Mapping[str, Any], terms: int) -> date:
     return date(year, month + 1, min(since.day, last))
 
 
-def _postponed(ask: RequestContext, state: Mapping[str, Any]) -> dict[str, Any]:
+def _postpone(ask: RequestContext, state: Mapping[str, Any]) -> dict[str, Any]:
     wanted, now = _day(ask.call.body.get("renewal_at")), _day(state.get("next_billing_at"))
     if wanted is None or (now is not None and wanted <= now):
         raise invalid_field("renewal_at")

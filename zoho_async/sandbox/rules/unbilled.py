@@ -1,16 +1,22 @@
 """Charges of a subscription that are invoiced later.
 
-A one-time charge, a one-time addon, or the first term of a subscription that asks for it
-(``add_to_unbilled_charges``) makes no invoice but a line of the subscription's unbilled charge: of
-the one that it has, or of a new one, which the subscription then names. Converted, it is an order
-that was invoiced (see `orders` and `conversions`): ``invoiced`` while its invoice is there and not
-void, ``open`` else, and its total follows from its lines.
+A one-time charge, a one-time addon, or the first term of a subscription can ask for this
+(``add_to_unbilled_charges``). It then adds a line to the subscription's unbilled charge instead of
+making an invoice. If there is no such charge a new one is created, and the subscription names it.
 
-Known from documents: all of that but what follows. Not known, and chosen: a charge is converted
-once, stays as long as its invoice does, and is open again when that is void or gone, though the
-subscription does not name it again; what the answer to such a charge holds, which is described as
-an invoice: the lines and the total, and neither an id nor a number. Renewals, which convert charges
-too, are not played.
+A converted charge behaves as an invoiced order (see `orders` and `conversions`): ``invoiced``
+while its invoice exists and is not void, ``open`` otherwise. Its total follows from its lines.
+
+Documented: everything above, except for the following.
+
+Assumed:
+
+- A charge is converted once and stays while its invoice does. It is open again after the invoice
+  is void or deleted, but the subscription does not name it again.
+- The reply to such a charge is described as an invoice. It holds the lines and the total, but
+  neither an id nor a number.
+
+Not simulated: renewals, which convert charges too.
 """
 
 from __future__ import annotations
@@ -34,7 +40,7 @@ LINES: Final = "unbilled_charge_items"
 
 
 def answer(ask: RequestContext) -> ApiReply | None:
-    """The answer to a charge that is put as unbilled, else None. Raises `ApiRefusal`."""
+    """Answer a charge that is to stay unbilled; None for other calls. Raises `ApiRefusal`."""
     found = ask.records[0] if ask.records else None
     if found is None or not is_wanted(ask) or ask.tail not in (["charge"], ["buyonetimeaddon"]):
         return None
@@ -42,14 +48,16 @@ def answer(ask: RequestContext) -> ApiReply | None:
     add(ask.store, found, lines)
     subscription = found.collection.state(found.index)
     total = sum((exact(line["price"]) * exact(line["quantity"]) for line in lines), Decimal(0))
-    told: dict[str, Any] = {name: subscription.get(name, "") for name in ("customer_name", "email")}
-    told |= {"status": "open", "invoice_items": lines, "total": plain(total)}
-    told["customer_id"] = customer(subscription)
-    return success("The charges have been added.", reply_values(ask.facts, None, None, told))
+    reply: dict[str, Any] = {
+        name: subscription.get(name, "") for name in ("customer_name", "email")
+    }
+    reply |= {"status": "open", "invoice_items": lines, "total": plain(total)}
+    reply["customer_id"] = customer(subscription)
+    return success("The charges have been added.", reply_values(ask.facts, None, None, reply))
 
 
 def is_wanted(ask: RequestContext) -> bool:
-    """Whether a body wants what it charges to be put as unbilled."""
+    """Whether a body asks to leave its charges unbilled."""
     return ask.call.body.get("add_to_unbilled_charges") in (True, "true")
 
 
@@ -92,7 +100,7 @@ def add(store: Store, subscription: RecordRef, lines: list[dict[str, Any]]) -> N
 
 
 def first_term(store: Store, subscription: RecordRef) -> None:
-    """Put the first term of a new subscription as unbilled."""
+    """Charge the first term of a new subscription as unbilled."""
     state = subscription.collection.state(subscription.index)
     plan: Any = state.get("plan")
     if not is_object(plan) or state.get("status") != "live":
@@ -114,7 +122,7 @@ def first_term(store: Store, subscription: RecordRef) -> None:
 
 
 def forget(store: Store, charge: str) -> None:
-    """Make subscriptions name a charge no more, once it was converted or removed."""
+    """Remove a converted or deleted charge from the subscriptions that name it."""
     subscriptions = store.at(homes(_PRODUCT).by_path["subscriptions",], ())
     for index in subscriptions.indexes():
         if str(subscriptions.state(index).get("unbilled_charge_id")) == charge:
@@ -122,7 +130,7 @@ def forget(store: Store, charge: str) -> None:
 
 
 def lines_left(charge: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a charge; those of a seeded one, which has none, are one line of its total."""
+    """The lines of a charge. A seeded charge has none: it gives one line of its total."""
     lines = lines_of(charge)[1]
     total = exact(charge.get("total"))
     return lines if lines or not total else [_line("Charges", "", total, 1)]

@@ -1,4 +1,4 @@
-"""Nothing that is sent to any operation makes the sandbox fail: it answers, or refuses."""
+"""No request makes the sandbox fail: it answers or refuses every operation."""
 
 from __future__ import annotations
 
