@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import formatdate
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from zoho_async.errors import NotFound, Request
+from zoho_async.export import Export, Summary
+from zoho_async.export.catalog import exportable
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Snapshot
 from zoho_async.operation import ListOperation
+from zoho_async.session import Session
 
 T = TypeVar("T")
 
@@ -153,3 +157,21 @@ class FakeZoho:
             "created_time": written(row.created),
             "last_modified_time": written(row.modified),
         }
+
+
+def export(zoho: FakeZoho, to: Path, resource: str, **asked: Any) -> Summary:
+    async def run() -> Summary:
+        job = Export(cast("Session", zoho), [resource], to=to, clock=zoho, **asked)
+        async with job:
+            return await job.wait()
+
+    return asyncio.run(run())
+
+
+def a_list(resource: str, rows: int) -> FakeZoho:
+    zoho = FakeZoho(exportable()[f"books.{resource}"].row_id)
+    for name in range(rows):
+        zoho.insert(name)
+        zoho.now += 1
+    zoho.now += 10_000
+    return zoho

@@ -11,11 +11,10 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from tests.property.test_export_killed import Place, Server
 from tests.support import export_databases
+from tests.support.export_databases import assert_current, export, sandbox, session
+from tests.support.killed_exports import Place, Server
 from tests.support.postgresql_server import PostgresqlServer
-from tests.wire.test_export_changes import session
-from tests.wire.test_export_places import assert_current, export, sandbox
 from zoho_async.cli.export import place
 from zoho_async.cli.merging import merge_into_one
 from zoho_async.errors import ConfigurationError

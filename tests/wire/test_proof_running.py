@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.wire.test_sandbox_process import started
+from tests.support.sandbox_process import started
 from zoho_async import Credentials, Limits, Session
 from zoho_async.books import contacts, invoices
 from zoho_async.books.contacts import ContactInput
