@@ -1,8 +1,13 @@
-"""The command: ``python -m benchmarks``."""
+"""The command: ``python -m benchmarks``.
+
+``--guard`` fails a change that makes the client clearly slower. Contenders take turns and the best
+round of each counts, because noise only adds. See `guard`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -10,11 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.guard import guard
-from benchmarks.machine import about
-from benchmarks.report import Table, printed
+from benchmarks.contenders import FLOOR, OURS, Spec, Task
+from benchmarks.report import Reach, Table, about, printed
 from benchmarks.server import Served, served
 from benchmarks.suites import SUITES, Run
+from benchmarks.suites.replies import compare
+from benchmarks.timing import race
 
 _ABOUT = """\
 Measure zoho_async beside the floor (aiohttp with plain msgspec) and beside its peers.
@@ -94,7 +100,7 @@ def _measure(name: str, run: Run) -> Table:
 
 def _strength(server: Served) -> str:
     """What the server can do, asked by a client that only reads."""
-    from benchmarks.strength import strength
+    from benchmarks.server import strength
 
     return strength(server)
 
@@ -118,6 +124,69 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="since", type=Path, metavar="FILE", help="take the figures from a --json")
     add("--guard", action="store_true", help="a minute of ratios against generous bounds, for CI")
     return parser
+
+
+# -- the guard -------------------------------------------------------------------------------------
+
+_JSON = "httpx + json"
+_ONLY = frozenset({FLOOR, OURS, _JSON})
+
+
+def guard(server: Served) -> int:
+    """Print each ratio and its bound; 1 where one was passed."""
+    found = [*_http(server), *_drift(server), *asyncio.run(_slot())]
+    for each in found:
+        print(each)
+    return 0 if all(each.reached for each in found) else 1
+
+
+def _http(server: Served) -> list[Reach]:
+    bounds: dict[Task, tuple[float, float]] = {
+        "page": (2.4, 1.4),
+        "lines": (2.4, 0.4),
+        "calls": (3.0, 0.4),
+    }
+    found = []
+    for task, (floor, json) in bounds.items():
+        figures = compare(server.url, task, rounds=7, times=10, only=_ONLY)
+        ours = figures[OURS].best
+        found.append(Reach(f"{task}, to the floor", ours / figures[FLOOR].best, floor, "x"))
+        found.append(Reach(f"{task}, to {_JSON}", ours / figures[_JSON].best, json, "x"))
+    return found
+
+
+def _drift(server: Served) -> list[Reach]:
+    specs = [Spec(name=OURS, task="page", url=server.url, kind=k) for k in ("typed", "drifted")]
+    fits, drifts = race(specs, rounds=5, times=5)
+    return [Reach("page with drift, to the page without", drifts.best / fits.best, 6.0, "x")]
+
+
+async def _slot() -> list[Reach]:
+    """A slot against a fixed piece of Python, and against itself with many waiting."""
+    from benchmarks.suites.overhead import crowd_of, limiter_of, once_of, repeated
+    from benchmarks.timing import in_turns
+
+    figures = await in_turns(
+        [
+            ("python", _python),
+            ("slot", repeated(once_of(limiter_of(10**6, 10**6), "interactive"), 2_000)),
+            ("a thousand", crowd_of(once_of(limiter_of(100, 100), "interactive"), 1_000)),
+            ("ten thousand", crowd_of(once_of(limiter_of(100, 100), "interactive"), 10_000)),
+        ],
+        rounds=3,
+    )
+    python, slot, few, many = (min(each.cpu) for each in figures)
+    return [
+        Reach("a free slot, to 100 turns of an empty loop", slot / python, 14.0, "x"),
+        Reach("a slot with 10,000 waiting, to 1,000", many / few, 1.8, "x"),
+    ]
+
+
+async def _python() -> int:
+    for _ in range(2_000):
+        for _ in range(100):
+            pass
+    return 2_000
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Any, Final, cast
 import msgspec
 from redis import Redis
 
-from benchmarks.machine import about
+from benchmarks.report import about
 from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.clock import LoopClock
 from zoho_async.limits import Limits, RedisLedger, Scheduler

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias
 
 import msgspec
 
-from benchmarks.pages import Kind, organization
+from benchmarks.server import Kind, organization
 
 #: ``page``: one page as records. ``lines``: its rows as lines of a file. ``calls``: ten small ones.
 Task: TypeAlias = Literal["page", "lines", "calls"]
@@ -66,13 +66,16 @@ class Contender:
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """Where a contender is found: ``module:class``."""
+    """Where a contender is found (``module:class``) and the library that it needs."""
 
     where: str
+    needs: str = ""
     uvloop: bool = False
 
     def load(self) -> type[Contender]:
-        """The class. Raises `ImportError` where its library is not installed."""
+        """The class. Raises `ImportError` if its library is not installed."""
+        if self.needs:
+            importlib.import_module(self.needs)
         module, _, name = self.where.partition(":")
         found: type[Contender] = getattr(
             importlib.import_module(f"benchmarks.contenders.{module}"), name
@@ -85,17 +88,17 @@ OURS: Final = "zoho_async"
 
 CONTENDERS: Final[dict[str, Entry]] = {
     FLOOR: Entry("floor:Floor"),
-    "raw sockets + msgspec": Entry("sockets:Sockets"),
+    "raw sockets + msgspec": Entry("floor:Sockets"),
     OURS: Entry("ours:Ours"),
     "zoho_async on uvloop": Entry("ours:Ours", uvloop=True),
     "aiohttp + orjson": Entry("floor:Orjson"),
-    "httpx + json": Entry("by_httpx:Json"),
-    "httpx + json, made exact": Entry("by_httpx:ExactJson"),
-    "httpx + pydantic": Entry("by_httpx:Pydantic"),
-    "httpx + pydantic, exact": Entry("by_httpx:ExactPydantic"),
-    "requests + json": Entry("by_requests:Json"),
-    "zohopy": Entry("by_zohopy:Zohopy"),
-    "pyzohoapi": Entry("by_pyzohoapi:Pyzohoapi"),
+    "httpx + json": Entry("peers:HttpxJson", needs="httpx"),
+    "httpx + json, made exact": Entry("peers:ExactJson", needs="httpx"),
+    "httpx + pydantic": Entry("peers:Pydantic", needs="httpx"),
+    "httpx + pydantic, exact": Entry("peers:ExactPydantic", needs="httpx"),
+    "requests + json": Entry("peers:RequestsJson", needs="requests"),
+    "zohopy": Entry("peers:Zohopy", needs="zohopy"),
+    "pyzohoapi": Entry("peers:Pyzohoapi", needs="pyzohoapi"),
 }
 
 #: Ratios of what was not measured.

@@ -18,17 +18,20 @@ from __future__ import annotations
 
 import importlib
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from benchmarks.worker import memory
+from benchmarks.timing import memory
 from zoho_async.description import load
 from zoho_async.export.columns.schema import shape_of
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.base import Origin, Table
+from zoho_async.export.destinations.engine import listed
 
 PLACE: Final = Origin("10234695", "www.zohoapis.com")
 TABLE: Final = Table(
@@ -49,6 +52,7 @@ COMPRESSED: Final = ("gzip", "zstd")
 COLUMNS: Final = ("CSV", "Parquet", "Parquet, flattened", "SQLite", "DuckDB", "PostgreSQL")
 
 Who: TypeAlias = Literal["ours", "engines", "by_hand", "by_duckdb"]
+_MODULES: Final = {"by_duckdb": "engines"}
 
 
 class Clock:
@@ -72,7 +76,8 @@ Work: TypeAlias = Callable[[Path, Path, Clock], None]
 
 def bring(who: Who, name: str, spool: Path, folder: Path) -> Clock:
     """Bring ``spool`` into the destination called ``name``."""
-    works: dict[str, Work] = importlib.import_module(f"benchmarks.destinations.{who}").WORKS
+    module = importlib.import_module(f"benchmarks.destinations.{_MODULES.get(who, who)}")
+    works: dict[str, Work] = module.READERS if who == "by_duckdb" else module.WORKS
     if name == "PostgreSQL":
         _empty_server()
     clock = Clock()
@@ -107,3 +112,56 @@ def spool_of(rows: int, folder: str) -> str:
         for number in range(rows):
             file.write(invoices.encoded_row(number) + b"\n")
     return str(path)
+
+
+# -- the same values -------------------------------------------------------------------------------
+
+_WHO: Final[tuple[Who, ...]] = ("ours", "engines", "by_hand")
+
+
+def same(name: str, spool: str) -> int:
+    """How many rows are in the destination called ``name``; all three are brought there.
+
+    Raises `AssertionError` where one holds something else than the others.
+    """
+    held = {who: _held_after(who, name, Path(spool)) for who in _WHO}
+    for who, tables in held.items():
+        assert tables == held["ours"], f"{name}: {who} hold something else"
+    return len(held["ours"][0])
+
+
+def _held_after(who: Who, name: str, spool: Path) -> list[list[Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        bring(who, name, spool, Path(folder))
+        return _held(name, Path(folder))
+
+
+def _held(name: str, folder: Path) -> list[list[Any]]:
+    """The rows of each table; of CSV the lines."""
+    if name == "CSV":
+        return [(folder / "invoices.csv").read_bytes().split(b"\r\n")]
+    if name.startswith("Parquet"):
+        import pyarrow.parquet as pq
+
+        tables = FLAT.tables if name.endswith("flattened") else FLAT.tables[:1]
+        return [pq.read_table(folder / f"{each.name}.parquet").to_pylist() for each in tables]
+    with closing(_connected(name, folder)) as connection:
+        return [
+            connection.execute(
+                f"SELECT {listed([column.name for column in table.columns])} FROM {table.name}"
+                f" ORDER BY {listed(table.key)}"
+            ).fetchall()
+            for table in LAYOUT.tables
+        ]
+
+
+def _connected(name: str, folder: Path) -> Any:
+    if name == "SQLite":
+        return sqlite3.connect(folder / "invoices.sqlite")
+    if name == "DuckDB":
+        import duckdb
+
+        return duckdb.connect(str(folder / "invoices.duckdb"))
+    import psycopg
+
+    return psycopg.connect(os.environ["BENCHMARK_POSTGRESQL"])

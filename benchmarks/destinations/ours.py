@@ -92,7 +92,7 @@ def _pages(spool: Path) -> Iterator[list[bytes]]:
 
 def landed(to: str, spool: str, folder: str) -> tuple[float, float]:
     """CPU seconds and peak megabytes of `land`; to be called in a process of its own."""
-    from benchmarks.worker import memory
+    from benchmarks.timing import memory
 
     clock = Clock()
     with clock:

@@ -22,13 +22,12 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from benchmarks.apart import apart
 from benchmarks.contenders.ours import session
-from benchmarks.destinations import COLUMNS, COMPRESSED, Who, by_duckdb
-from benchmarks.pages import PER_PAGE, organization
+from benchmarks.destinations import COLUMNS, COMPRESSED, Who
 from benchmarks.report import Reach, Table
+from benchmarks.server import PER_PAGE, organization
 from benchmarks.suites import Run
-from benchmarks.worker import memory
+from benchmarks.timing import apart, memory
 from zoho_async.export import Export
 
 #: CPU and wall seconds and peak megabytes, as processes of their own tell them.
@@ -66,7 +65,7 @@ def destinations(run: Run) -> Table:
                 continue
             try:
                 if name in COLUMNS:
-                    apart("benchmarks.destinations.same", "same", name, few)
+                    apart("benchmarks.destinations", "same", name, few)
                     by_hand = _took("by_hand", name, some)[0] / hands
                 cpu, wall, peak = _took("engines", name, many)
                 engine = (cpu * rows / engines, wall * rows / engines, peak)
@@ -75,8 +74,8 @@ def destinations(run: Run) -> Table:
                 table.notes.append(f"{name}: failed, or its library is missing (see above)")
                 continue
             _add(table, name, rows, ours, engine, by_hand if name in COLUMNS else None)
-            if name in by_duckdb.WORKS:
-                apart("benchmarks.destinations.by_duckdb", "same_columns", name, few)
+            if name in engines.READERS:
+                apart("benchmarks.destinations.engines", "same_columns", name, few)
                 cpu = _took("by_duckdb", name, some)[0] / hands
                 table.notes.append(
                     f"{name} by DuckDB's own JSON reader, without _extra and lists:"

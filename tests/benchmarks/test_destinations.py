@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.apart import apart
-from benchmarks.destinations import COLUMNS, spool_of
-from benchmarks.destinations.same import same
+from benchmarks.destinations import COLUMNS, same, spool_of
+from benchmarks.timing import apart
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 PLACES = {"jsonl": "{folder}", "sqlite": "sqlite:{folder}/invoices.sqlite"}
