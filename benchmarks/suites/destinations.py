@@ -23,7 +23,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.contenders.ours import session
-from benchmarks.destinations import COLUMNS, COMPRESSED, Who
+from benchmarks.destinations import COLUMNS, COMPRESSED, Who, engines
 from benchmarks.report import Reach, Table
 from benchmarks.server import PER_PAGE, organization
 from benchmarks.suites import Run
@@ -56,9 +56,9 @@ def destinations(run: Run) -> Table:
     _add(table, "JSON Lines", rows, ours, floor, None)
     table.notes.append("JSON Lines: a whole export of rows of 0.5 kB, durable after every page")
     with tempfile.TemporaryDirectory() as folder, _postgresql(table) as postgresql:
-        hands, engines = min(rows, _BY_HAND), min(rows, _ENGINE)
+        hands, engine_rows = min(rows, _BY_HAND), min(rows, _ENGINE)
         few, some, many, all_rows = (
-            _spool(count, Path(folder)) for count in (_FEW, hands, engines, rows)
+            _spool(count, Path(folder)) for count in (_FEW, hands, engine_rows, rows)
         )
         for name in (*COMPRESSED, *COLUMNS):
             if name == "PostgreSQL" and not postgresql:
@@ -68,7 +68,7 @@ def destinations(run: Run) -> Table:
                     apart("benchmarks.destinations", "same", name, few)
                     by_hand = _took("by_hand", name, some)[0] / hands
                 cpu, wall, peak = _took("engines", name, many)
-                engine = (cpu * rows / engines, wall * rows / engines, peak)
+                engine = (cpu * rows / engine_rows, wall * rows / engine_rows, peak)
                 ours = _took("ours", name, all_rows)
             except subprocess.CalledProcessError:
                 table.notes.append(f"{name}: failed, or its library is missing (see above)")
@@ -82,7 +82,7 @@ def destinations(run: Run) -> Table:
                     f" {cpu * 1e6:.3g} us a row"
                 )
     table.notes.append("the others: rows of 2.4 kB from a spool; the engine's values were prepared")
-    table.notes.append(f"the engine alone: {engines:,} rows; by hand: {hands:,}")
+    table.notes.append(f"the engine alone: {engine_rows:,} rows; by hand: {hands:,}")
     table.notes.append("what the three bring was compared before, value by value")
     return table
 
