@@ -23,33 +23,33 @@ from benchmarks.suites.replies import compare
 from benchmarks.timing import race
 
 _ABOUT = """\
-Measure zoho_async beside the floor (aiohttp with plain msgspec) and beside its peers.
+Measure zoho_async against the floor (aiohttp with plain msgspec) and against its peers.
 
-Contenders are processes of their own that take turns; the figures are CPU time of one piece of
-work, medians with the smallest and largest round, and ratios within a round. Before anything is
-timed everybody's rows are compared with the floor's. Times depend on the machine, ratios less so:
-leave it alone while this runs.
+Each contender is a process, and they take turns. Figures are CPU time of one piece of work: the
+median, the smallest and the largest round, and ratios within a round. Before timing, the rows of
+each contender are compared with the floor's. Times depend on the machine, ratios less so: leave
+the machine idle during a run.
 """
 _EXAMPLES = """\
   python -m benchmarks                                all tables
-  python -m benchmarks --quick                        a look, for two minutes
+  python -m benchmarks --quick                        two minutes, few rounds
   python -m benchmarks --only page --only calls       some tables
-  python -m benchmarks --only page --json out.json    measure one again, keep the rest of the file
+  python -m benchmarks --only page --json out.json    measure one again, keep the others
   python -m benchmarks --json out.json --plots docs/benchmarks
-  python -m benchmarks --plots docs/benchmarks --from out.json     draw again, measure nothing
-  python -m benchmarks --quick --guard                fail where a ratio has become bad (for CI)
+  python -m benchmarks --plots docs/benchmarks --from out.json     draw without measuring
+  python -m benchmarks --quick --guard                fail if a ratio is too high (for CI)
 """
 
 
 class Results(msgspec.Struct):
-    """A run as ``--json`` writes it."""
+    """A run, as written by ``--json``."""
 
     about: dict[str, str]
     tables: list[Table]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 where ``--guard`` found a ratio that has become bad."""
+    """Measure, print and write. Return 1 if ``--guard`` found a ratio that is too high."""
     given = _parser().parse_args(argv)
     if given.since is not None:
         results = _read(given.since)
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _put(results: Results, table: Table) -> None:
-    """Add ``table``, or take the place of an older one; in the order of the list."""
+    """Add ``table`` or replace the older one, in the order of `SUITES`."""
     order = list(SUITES)
     kept = [each for each in results.tables if each.key != table.key]
     results.tables = sorted([*kept, table], key=lambda each: order.index(each.key))
@@ -87,7 +87,7 @@ def _read(path: Path) -> Results:
 
 
 def _write(results: Results, path: Path) -> None:
-    """After every table, so that a run that is broken off has not been for nothing."""
+    """Write after each table, so that an interrupted run keeps its results."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
@@ -99,7 +99,7 @@ def _measure(name: str, run: Run) -> Table:
 
 
 def _strength(server: Served) -> str:
-    """What the server can do, asked by a client that only reads."""
+    """The speed of the server, for a client that only reads."""
     from benchmarks.server import strength
 
     return strength(server)
@@ -117,12 +117,27 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="few rounds and small sizes, for a look")
-    add("--only", action="append", choices=list(SUITES), metavar="NAME", help="this table; again")
-    add("--json", type=Path, metavar="FILE", help="write all figures there; with --only, into it")
-    add("--plots", type=Path, metavar="FOLDER", help="draw what README shows, as SVG")
-    add("--from", dest="since", type=Path, metavar="FILE", help="take the figures from a --json")
-    add("--guard", action="store_true", help="a minute of ratios against generous bounds, for CI")
+    add("--quick", action="store_true", help="few rounds and small sizes")
+    add(
+        "--only",
+        action="append",
+        choices=list(SUITES),
+        metavar="NAME",
+        help="measure this table (repeatable)",
+    )
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all figures to FILE; with --only, update it",
+    )
+    add("--plots", type=Path, metavar="FOLDER", help="draw the plots of README as SVG")
+    add("--from", dest="since", type=Path, metavar="FILE", help="read figures from a --json file")
+    add(
+        "--guard",
+        action="store_true",
+        help="check ratios against generous bounds in a minute, for CI",
+    )
     return parser
 
 
@@ -133,7 +148,7 @@ _ONLY = frozenset({FLOOR, OURS, _JSON})
 
 
 def guard(server: Served) -> int:
-    """Print each ratio and its bound; 1 where one was passed."""
+    """Print each ratio and its bound. Return 1 if one is above its bound."""
     found = [*_http(server), *_drift(server), *asyncio.run(_slot())]
     for each in found:
         print(each)
@@ -162,16 +177,16 @@ def _drift(server: Served) -> list[Reach]:
 
 
 async def _slot() -> list[Reach]:
-    """A slot against a fixed piece of Python, and against itself with many waiting."""
-    from benchmarks.suites.overhead import crowd_of, limiter_of, once_of, repeated
+    """A slot against a fixed piece of Python, and against itself with many calls waiting."""
+    from benchmarks.suites.overhead import limiter_of, once_of, repeated, waiting_of
     from benchmarks.timing import in_turns
 
     figures = await in_turns(
         [
             ("python", _python),
             ("slot", repeated(once_of(limiter_of(10**6, 10**6), "interactive"), 2_000)),
-            ("a thousand", crowd_of(once_of(limiter_of(100, 100), "interactive"), 1_000)),
-            ("ten thousand", crowd_of(once_of(limiter_of(100, 100), "interactive"), 10_000)),
+            ("a thousand", waiting_of(once_of(limiter_of(100, 100), "interactive"), 1_000)),
+            ("ten thousand", waiting_of(once_of(limiter_of(100, 100), "interactive"), 10_000)),
         ],
         rounds=3,
     )

@@ -88,7 +88,7 @@ class _Connection(asyncio.Protocol):
         self._waiting = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self._transport = cast(asyncio.Transport, transport)  # not a subclass with uvloop
         self._transport.set_write_buffer_limits(high=1 << 24)
 
     def data_received(self, data: bytes) -> None:
@@ -116,14 +116,14 @@ class Served:
         host, _, port = self.url.removeprefix("http://").partition(":")
         wire = HTTPConnection(host, int(port))
         wire.request("GET", "/usage")
-        told: dict[str, Any] = json.loads(wire.getresponse().read())
+        counts: dict[str, Any] = json.loads(wire.getresponse().read())
         wire.close()
-        return told["answers"], told["cpu"]
+        return counts["answers"], counts["cpu"]
 
 
 @contextmanager
 def served() -> Iterator[Served]:
-    """A server in a process of its own, gone at the end."""
+    """Run a server in another process until the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server"],
         stdin=subprocess.PIPE,
@@ -159,7 +159,7 @@ Kind: TypeAlias = Literal["typed", "drifted", "plain"]
 _KINDS: Final[tuple[Kind, ...]] = ("typed", "drifted", "plain")
 _LISTS: Final = {"invoices": "invoice_id", "projects": "project_id"}
 _DRIFTS: Final = {"invoices": "balance", "projects": "rate"}
-_NUMBER: Final = b"PPPPPPPP"  # stands in a template where the page's number goes, eight digits
+_NUMBER: Final = b"PPPPPPPP"  # the place of the page number in a template, eight digits
 
 
 def organization(kind: Kind, rows: int) -> str:
@@ -232,9 +232,9 @@ def _drifted(row: bytes, field: str) -> bytes:
 
 
 def strength(server: Served) -> str:
-    """A line that tells the server's own rate and cost for small answers and for pages."""
+    """Describe the rate and cost of the server for small answers and for pages, in one line."""
     org = organization("typed", 200)
-    told = []
+    rates = []
     for what, path, times in (
         ("small answers", "contacts", 3000),
         ("pages", f"invoices?organization_id={org}&per_page=200", 200),
@@ -244,14 +244,14 @@ def strength(server: Served) -> str:
         size = _ask(server.url, path, times)
         seconds = time.perf_counter() - began
         cost = (server.usage()[1] - before) / times * 1e6
-        told.append(
+        rates.append(
             f"{times / seconds:,.0f} {what} a second ({size:,} bytes, {cost:.0f} us of CPU)"
         )
-    return f"{'the server':18} {', '.join(told)}"
+    return f"{'the server':18} {', '.join(rates)}"
 
 
 def _ask(url: str, path: str, times: int) -> int:
-    """Ask so often, one after the other; the size of one answer."""
+    """Request ``path`` that many times in sequence and return the size of one answer."""
     host, _, port = url.removeprefix("http://").partition(":")
     request = f"GET /books/v3/{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     buffer = memoryview(bytearray(1 << 20))

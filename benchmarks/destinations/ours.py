@@ -1,4 +1,4 @@
-"""What we do of an export after its rows have come."""
+"""The part of an export that follows the arrival of its rows."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _pages(spool: Path) -> Iterator[list[bytes]]:
 
 
 def landed(to: str, spool: str, folder: str) -> tuple[float, float]:
-    """CPU seconds and peak megabytes of `land`; to be called in a process of its own."""
+    """CPU seconds and peak megabytes of `land`; call it in a separate process."""
     from benchmarks.timing import memory
 
     clock = Clock()

@@ -1,6 +1,6 @@
-"""The tables: each a function of a `Run` that returns a `report.Table`.
+"""The tables: each is a function of a `Run` that returns a `report.Table`.
 
-`SUITES` is what ``--only`` chooses from. A new table is one line here.
+``--only`` chooses from `SUITES`. A new table is one line here.
 """
 
 from __future__ import annotations

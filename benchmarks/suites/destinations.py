@@ -1,10 +1,10 @@
-"""Rows into each destination, beside what nobody can save and what others would spend.
+"""The cost of destinations, against the engine alone and against a program by hand.
 
-Two measurements. JSON Lines are a whole export, from the socket to the durable file, beside the
-same pages read and written without us. The other destinations are what comes after that: from a
-spool of invoices, ours beside the engine alone and beside the same made by hand
-(`benchmarks.destinations`). Those two are measured with fewer rows, since a row costs them the same
-wherever it stands, and what prepares the engine's values takes longer than the engine.
+JSON Lines are a whole export, from the socket to the durable file, compared with the same pages
+read and written without this package. The other destinations start from a spool of invoices: ours,
+the engine alone, and by hand (`benchmarks.destinations`). The last two use fewer rows, because the
+cost of a row does not depend on their number and preparing the engine's values takes longer than
+the engine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks.suites import Run
 from benchmarks.timing import apart, memory
 from zoho_async.export import Export
 
-#: CPU and wall seconds and peak megabytes, as processes of their own tell them.
+#: CPU seconds, wall seconds and peak megabytes of one process.
 _Took = tuple[float, float, float]
 
 _FEW: Final = 1_000  # rows that are compared before anything is timed
@@ -39,11 +39,11 @@ _BY_HAND: Final = 50_000
 
 
 def destinations(run: Run) -> Table:
-    """Rows a second and peak memory into each destination, beside the engine's and by hand."""
+    """Rows per second and peak memory of each destination, of its engine and by hand."""
     rows = run.either(1_000_000, 5_000)
     table = Table(
         key="destinations",
-        title="Rows into each destination, beside its engine alone and the same made by hand",
+        title="Rows into each destination, against its engine alone and a program by hand",
         columns=[
             *("destination", "rows", "rows a second", "peak MB"),
             *("CPU us a row", "engine alone", "by hand", "x engine", "x by hand", "wall x engine"),

@@ -45,7 +45,7 @@ Once: TypeAlias = Callable[[], Awaitable[object]]
 
 
 def free(run: Run) -> Table:
-    """Admit and settle with nobody else there."""
+    """Admit and settle one call while no other waits."""
     return asyncio.run(_free(run))
 
 
@@ -62,7 +62,7 @@ async def _free(run: Run) -> Table:
         [(name, repeated(once, times)) for name, once in contenders.items()],
         rounds=run.either(15, 5),
     )
-    table = _table("slot", "A slot of the limits: admit and settle, nobody waits", figures)
+    table = _table("slot", "A slot of the limits: admit and settle, no call waits", figures)
     ours = next(each for each in figures if "interactive" in each.name)
     table.reach = [Reach("CPU of a slot", ours.median * 1e6, 5.0, " us")]
     return table
@@ -80,38 +80,38 @@ async def _waiting(run: Run) -> Table:
         columns=["who", "waiting", "CPU us", "low", "high", "less the task"],
     )
     found: dict[tuple[str, int], Times] = {}
-    crowds = (1_000, 10_000) if run.quick else (1_000, 10_000, 100_000)
-    for crowd in crowds:
+    counts = (1_000, 10_000) if run.quick else (1_000, 10_000, 100_000)
+    for count in counts:
         contenders: dict[str, Once] = {"tasks alone, no limiter": _nothing}
-        if crowd <= 10_000:  # theirs grow with the crowd: ten times this takes minutes
+        if count <= 10_000:  # their cost grows with the count: ten times this takes minutes
             contenders["aiolimiter"] = AsyncLimiter(_BUSY, _WINDOW).acquire
             contenders |= _pyrate(_BUSY, _WINDOW)
         contenders["zoho_async, interactive"] = once_of(limiter_of(_BUSY, _BUSY), "interactive")
         contenders["zoho_async, bulk"] = once_of(limiter_of(_BUSY, _BUSY // 10), "bulk")
         figures = await in_turns(
-            [(name, crowd_of(once, crowd)) for name, once in contenders.items()],
-            rounds=1 if crowd > 10_000 else run.either(3, 1),
+            [(name, waiting_of(once, count)) for name, once in contenders.items()],
+            rounds=1 if count > 10_000 else run.either(3, 1),
         )
         for each in figures:
-            found[each.name, crowd] = each
+            found[each.name, count] = each
             low, high = min(each.cpu) * 1e6, max(each.cpu) * 1e6
             rest = (each.median - figures[0].median) * 1e6
-            table.add(each.name, crowd, each.median * 1e6, low, high, rest)
+            table.add(each.name, count, each.median * 1e6, low, high, rest)
     table.series = {
         name: [
-            [crowd, found[name, crowd].median * 1e6] for crowd in crowds if (name, crowd) in found
+            [count, found[name, count].median * 1e6] for count in counts if (name, count) in found
         ]
         for name in dict.fromkeys(name for name, _ in found)
     }
 
-    def own(crowd: int) -> float:
-        tasks = found["tasks alone, no limiter", crowd].median
-        return found["zoho_async, interactive", crowd].median - tasks
+    def own(count: int) -> float:
+        tasks = found["tasks alone, no limiter", count].median
+        return found["zoho_async, interactive", count].median - tasks
 
-    growth = own(crowds[-1]) / own(1_000)
+    growth = own(counts[-1]) / own(1_000)
     table.reach = [
         Reach("CPU of a slot, 10,000 waiting, less the task", own(10_000) * 1e6, 15.0, " us"),
-        Reach(f"the same with {crowds[-1]:,} waiting, to 1,000", growth, 1.25, "x"),
+        Reach(f"the same with {counts[-1]:,} waiting, to 1,000", growth, 1.25, "x"),
     ]
     table.notes.append("the task that waits is in the figures; the first lines are that alone")
     return table
@@ -133,10 +133,10 @@ def repeated(once: Once, times: int) -> Callable[[], Awaitable[int]]:
     return work
 
 
-def crowd_of(once: Once, crowd: int) -> Callable[[], Awaitable[int]]:
+def waiting_of(once: Once, count: int) -> Callable[[], Awaitable[int]]:
     async def work() -> int:
-        await asyncio.gather(*(once() for _ in range(crowd)))
-        return crowd
+        await asyncio.gather(*(once() for _ in range(count)))
+        return count
 
     return work
 
@@ -229,7 +229,7 @@ async def _measured(organizations: int, each: int) -> dict[str, float]:
         calls = asyncio.gather(*(_chain(account, one, each) for one in ids))
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # once for the chains to begin, once for their calls
-        assert await _waiting_of(account, ids[-1]) == each
+        assert await _waiting_calls(account, ids[-1]) == each
         waiting = memory("VmRSS")
         collector = _Collector()
         holds = [0.0, 0.0]
@@ -279,7 +279,7 @@ async def _chain(account: Client, organization: str, each: int) -> None:
     await asyncio.gather(*(call() for _ in range(each)))
 
 
-async def _waiting_of(account: Client, organization: str) -> int:
+async def _waiting_calls(account: Client, organization: str) -> int:
     return sum((await account.scheduler(organization).snapshot()).waiting.values())
 
 
@@ -289,16 +289,16 @@ class _Collector:
     def __init__(self) -> None:
         self.seconds = 0.0
         self._began = 0.0
-        gc.callbacks.append(self._told)
+        gc.callbacks.append(self._notice)
 
-    def _told(self, phase: str, info: dict[str, int]) -> None:
+    def _notice(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
             self._began = time.thread_time()
         else:
             self.seconds += time.thread_time() - self._began
 
     def close(self) -> None:
-        gc.callbacks.remove(self._told)
+        gc.callbacks.remove(self._notice)
 
 
 async def _heart(holds: list[float] | None = None, collector: _Collector | None = None) -> None:

@@ -50,13 +50,13 @@ START: Final = 1_000_000.0
 
 
 class _Selector(selectors.DefaultSelector):
-    """Instead of sleeping it moves the hand."""
+    """Advances the clock instead of sleeping."""
 
     moved = START
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise RuntimeError("everybody waits, and for nothing that time brings")
+            raise RuntimeError("all tasks wait, and for nothing that time brings")
         self.moved += max(0.0, timeout)
         return super().select(0)
 
@@ -260,7 +260,7 @@ _MINUTE = 3.0
 _SCALE = 60.0 / _MINUTE
 _LATENCY = 0.3
 
-#: One of the ten calls in flight is left to whoever else calls.
+#: One of the ten calls in flight is left to other programs.
 _ALONE = Limits(burst=90, in_flight=9)
 
 #: Returns when one call may go.
@@ -374,7 +374,7 @@ async def _limiters(
     ]
     table.notes = [
         f"a minute is {_MINUTE:g} s here; replies after 0.3 s, requests on the way up to 0.2 s",
-        f"whoever was not done after {patience / _MINUTE:g} minutes was stopped",
+        f"a contender that was not done after {patience / _MINUTE:g} minutes was stopped",
     ]
     return table
 
@@ -463,7 +463,7 @@ async def _arrivals(box: Box) -> dict[str, list[float]]:
 
 
 def rows(run: Run) -> Table:
-    """20,000 rows, latency 0.3 s, beside T and beside peers."""
+    """Export 20,000 rows at a latency of 0.3 s, against the least time and against peers."""
     wanted = run.either(20_000, 2_000)
     works: dict[str, Callable[[Box, str, int], Awaitable[tuple[int, float, int]]]] = {
         "zoho_async, as it comes": lambda *at: _our_rows(Limits(), *at),

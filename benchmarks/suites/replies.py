@@ -65,7 +65,7 @@ def page(run: Run) -> Table:
 
 
 def drift(run: Run) -> Table:
-    """The page with one drifted field in every row beside the page without."""
+    """The page with one drifted field in each row, against the page without."""
     specs = [
         Spec(name=OURS, task="page", url=run.server.url, kind=kind) for kind in ("typed", "drifted")
     ]
@@ -97,12 +97,10 @@ def lines(run: Run) -> Table:
 def calls(run: Run) -> Table:
     """One small call through session, limits, token, retry and observer; ten at once.
 
-    What stands in the way of 1.3, in parts of the floor: aiohttp's timers for the server's silence
-    and for the whole call 0.12 (measured by doing without them); the limits, which count the call
-    in and out and heed the day's headers, about 0.2; what the answer means and the observer 0.1;
-    the rest is the call and its headers, its connection, the token and the retries' budget. In time
-    it is more than in instructions: between two system calls all of it runs in caches that the
-    other has filled.
+    The cost above the floor, in parts of the floor: 0.12 for aiohttp's timers (measured without
+    them), about 0.2 for the limits, 0.1 for interpreting the reply and for the observer. The rest
+    is the call and its headers, the connection, the token and the retry budget. It takes more time
+    than its instructions suggest, because system calls in between evict it from the caches.
     """
     table, figures = _table(run, "calls", "One small call, ten at once", times=20)
     table.reach = [Reach("CPU to aiohttp's", figures[OURS].ratio(figures[FLOOR]), 1.3, "x")]
@@ -112,7 +110,7 @@ def calls(run: Run) -> Table:
 def compare(
     url: str, task: Task, *, rounds: int, times: int, only: frozenset[str] = frozenset()
 ) -> dict[str, Figure]:
-    """The figures of everybody who has ``task`` (of ``only`` those, if it names any)."""
+    """Return the figures of the contenders with ``task``, or of those in ``only`` if given."""
     specs, figures = [], {}
     for name, entry in CONTENDERS.items():
         if only and name not in only:

@@ -23,7 +23,7 @@ from zoho_async.books.types.invoices import Invoice
 HERE = Path(__file__).parents[2]
 
 
-def test_a_peer_that_gives_floats_for_money_is_told_and_not_taken_for_equal() -> None:
+def test_a_peer_that_returns_floats_for_money_is_reported_and_not_equal() -> None:
     truth = [Invoice(invoice_id="1", total=Decimal("12.50"))]
     assert differences(truth, [{"invoice_id": "1", "total": 12.5}]) == ["float for Decimal"]
     assert differences(truth, [Invoice(invoice_id="1", total=Decimal("12.50"))]) == []
@@ -91,7 +91,7 @@ def test_a_quick_run_measures_writes_and_draws(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_client_has_not_become_slower_beside_the_floor() -> None:
+def test_the_client_has_not_become_slower_than_the_floor_permits() -> None:
     pytest.importorskip("httpx", reason="the extra `bench` is not installed")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--guard"],

@@ -1,4 +1,4 @@
-"""What `benchmarks.destinations` measures is the same work, and what it found stays true."""
+"""`benchmarks.destinations` measures the same work, and its findings stay true."""
 
 from __future__ import annotations
 

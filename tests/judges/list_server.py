@@ -85,7 +85,7 @@ class Manners:
 
 @dataclass(frozen=True)
 class Record:
-    """A record of the truth; ``died`` is None while it is alive. Times are the server's."""
+    """A record of the truth; ``died`` stays None while it lives. Times are the server's."""
 
     id: str
     created: float

@@ -1,9 +1,9 @@
 """The command, killed at random moments and started again: each destination ends with all rows.
 
-The runs of a place are a first export and then a full one over what is there, each killed as often
-as chance has it and repeated until it ends by itself. What is in the place then must be what two
-uninterrupted runs leave in another: for files the same files with the same bytes, for databases the
-same rows in the same tables. Beside it, JSON Lines are compared with what the server itself holds.
+Each destination gets a first export and then a full one. Both are killed at random and repeated
+until they end. The destination must then hold what two uninterrupted runs leave in another: the
+same files with the same bytes, or the same rows in the same tables. JSON Lines are also compared
+with the rows of the server.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def run(machine: type[Faults], examples: int) -> None:
 def test_a_redis_that_forgets_or_is_cut_off_never_lets_too_many_arrive(
     machine: type[Faults],
 ) -> None:
-    run(machine, 12)
+    run(machine, 5)
 
 
 @pytest.mark.long

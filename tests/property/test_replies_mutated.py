@@ -1,8 +1,8 @@
-"""Fuzz: replies that went through a shredder come to a value or to one of our own exceptions.
+"""Fuzz: replies that went through a shredder come to a value or to an exception of this package.
 
 Real replies of the sandbox are changed in their bytes, in the types of their values and in their
-structure, and given to everything that reads replies. Nothing hangs or crashes, no page that can
-be read loses a row, and no exception tells a secret.
+structure, and passed to each reader of replies. Nothing hangs or crashes, no page that can be read
+loses a row, and no exception contains a secret.
 """
 
 from __future__ import annotations

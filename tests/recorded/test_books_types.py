@@ -20,7 +20,7 @@ RECORDED = Path(__file__).parents[3] / "shared" / "reference" / "recorded" / "bo
 EXCHANGES = sorted(RECORDED.glob("*.json"))
 
 pytestmark = pytest.mark.skipif(
-    not EXCHANGES, reason=f"the recorded exchanges are not beside this clone ({RECORDED})"
+    not EXCHANGES, reason=f"the recorded exchanges are not next to this clone ({RECORDED})"
 )
 
 #: The share of values that must land in typed fields, in percent. Raise it, never lower it.

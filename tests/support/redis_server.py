@@ -25,7 +25,7 @@ def redis_8() -> str | None:
 
 
 class RedisServer:
-    """``program``, by default ``redis-server`` from PATH; skips the test where there is none.
+    """``program``, by default ``redis-server`` from PATH; skips the test if it is missing.
 
     It is known to be new, so ledgers need not wait, unless it is ``forgetful``: then each start is
     one of which ledgers know nothing.

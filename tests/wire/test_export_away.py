@@ -60,7 +60,7 @@ def command(server: Server, arguments: list[str], *, most: int = 0) -> tuple[int
     "kind",
     ["jsonl", "duckdb", *(pytest.param(k, marks=pytest.mark.long) for k in MORE)],
 )
-def test_a_full_disk_is_told_and_when_there_is_room_the_export_goes_on(
+def test_a_full_disk_is_reported_and_the_export_continues_once_there_is_room(
     kind: str, tmp_path: Path, away: Server
 ) -> None:
     broken = Place(kind, tmp_path / "broken", None)

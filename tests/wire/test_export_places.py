@@ -141,7 +141,7 @@ async def test_two_exports_into_one_database_are_one_too_many(target: Target) ->
             await export(one.for_organization("20345678"), target.to)
 
 
-async def test_each_organization_has_a_database_of_its_own(target: Target, tmp_path: Path) -> None:
+async def test_each_organization_has_a_separate_database(target: Target, tmp_path: Path) -> None:
     async with sandbox(organizations=["20345678"]) as zoho, session(zoho) as one:
         ids = [each.id for each in await one.organizations()]
         assert len(ids) == 2

@@ -1,4 +1,4 @@
-"""Programs of 2010 find what they had: authtokens, XML, all pages; and today's limits beside it."""
+"""Programs of 2010 find what they had: authtokens, XML, all pages. Today's limits apply too."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ async def test_any_method_can_be_called(sandbox: Sandbox) -> None:
                 await zoho.request(method, path)
 
 
-async def test_what_a_post_carries_stands_in_no_address(sandbox: Sandbox) -> None:
+async def test_the_fields_of_a_post_are_not_in_the_url(sandbox: Sandbox) -> None:
     async with legacy(sandbox) as zoho:
         with pytest.raises(NotFound):
             await zoho.request("POST", "/invoices/create", {"XMLString": "<Invoice/>"})
     assert sandbox.arrivals[-1].query == {}
 
 
-async def test_a_wrong_authtoken_is_told_once_and_nowhere_repeated(sandbox: Sandbox) -> None:
+async def test_a_wrong_authtoken_is_sent_once_and_not_repeated(sandbox: Sandbox) -> None:
     wrong = AuthToken("not-the-authtoken", APIKEY)
     async with legacy(sandbox, wrong) as zoho:
         with pytest.raises(InvalidToken) as raised:

@@ -33,7 +33,7 @@ EVERY: Final = {"books": 8, "inventory": 6, "billing": 3}
 
 @contextmanager
 def serving() -> Iterator[dict[str, str]]:
-    """A sandbox in a process of its own, with no limits to speak of."""
+    """A sandbox in another process, with limits too high to matter."""
     options = ("--per-minute", "1000000", "--per-day", "1000000", "--in-flight", "1000")
     command = (sys.executable, "-m", "zoho_async.sandbox", *options, "--size", "invoices=20")
     with subprocess.Popen(

@@ -85,7 +85,7 @@ class Load:
 async def test_an_hour_of_mixed_load_with_faults_stays_small_quiet_and_within_the_limits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A sandbox in a process of its own, whose hour is half a minute of ours."""
+    """A sandbox in another process, whose hour takes half a minute."""
     options = ("--speed", str(SPEED), "--size", "contacts=200", "--size", "invoices=100")
     more = ("--token-life", "360000", "--tokens", "1000", "--latency", "tail:1:0.5")
     async with started(*options, *more) as (_, said), aiohttp.ClientSession() as http:

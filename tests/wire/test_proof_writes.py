@@ -18,7 +18,7 @@ from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 
-#: Nobody but the server can tell whether a write that met one of these took effect; these did not.
+#: Only the server knows whether a write with one of these faults took effect. These did not.
 UNDONE = ("drop_unread", "drop_undone", "reset_undone", "status", "status_html")
 #: Of these it did.
 DONE = ("drop", "reset", "broken_body", "empty", "cut", "html", "bad_gzip")
