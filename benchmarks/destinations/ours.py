@@ -90,7 +90,7 @@ def _pages(spool: Path) -> Iterator[list[bytes]]:
             yield rows
 
 
-def landed(to: str, spool: str, folder: str) -> tuple[float, float]:
+def measured(to: str, spool: str, folder: str) -> tuple[float, float]:
     """CPU seconds and peak megabytes of `land`; call it in a separate process."""
     from benchmarks.timing import memory
 

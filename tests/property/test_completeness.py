@@ -1,4 +1,4 @@
-"""Whatever is claimed proven is complete, against a list whose server does its worst.
+"""A list that is claimed proven is complete, even against a hostile server.
 
 The oracle knows what was there at each page. A reading that is proven must hold every record that
 was there from its first page to its last. Excused are totals that are too low (one that is too

@@ -1,4 +1,4 @@
-"""A Zoho of one list, in memory: no network, its time held by the test, edited while it is read."""
+"""A Zoho with one list, in memory: no network, a held clock, edits during a read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def written(moment: float) -> str:
 
 
 class FakeZoho:
-    """What an export needs of a session. ``before_call`` is called before each page is made."""
+    """The part of a session that an export uses. ``before_call`` runs before each page."""
 
     organization = "1"
     api_url = "https://host/books/v3"
@@ -57,7 +57,7 @@ class FakeZoho:
         self.day_limit: int | None = None
         self.before_call: Callable[[], None] = lambda: None
 
-    # -- the clock that the export is given ---------------------------------------------------
+    # -- the clock of the export --------------------------------------------------------------
 
     def time(self) -> float:
         return self.now + self.skew
@@ -68,7 +68,7 @@ class FakeZoho:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    # -- what others do -----------------------------------------------------------------------
+    # -- edits by others ----------------------------------------------------------------------
 
     def insert(self, name: int) -> None:
         self.rows[self.next_id] = Row(self.next_id, name, self.now, self.now)

@@ -95,4 +95,4 @@ def _unprivileged() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam("postgres")
     except KeyError:
-        return pwd.getpwnam("nobody")
+        return pwd.getpwnam("daemon")

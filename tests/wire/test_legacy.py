@@ -111,7 +111,7 @@ async def test_faults_lose_no_row(sandbox: Sandbox) -> None:
     assert rows == [json.loads(row)["item_id"] for row in sandbox.truth("items")]
 
 
-async def test_the_limits_are_those_of_every_other_call(sandbox: Sandbox) -> None:
+async def test_legacy_calls_count_against_the_same_limits(sandbox: Sandbox) -> None:
     sandbox.limits.per_minute = 2
     async with legacy(sandbox, limits=Limits(limit=90, burst=90)) as zoho:
         await zoho.items()
@@ -120,13 +120,13 @@ async def test_the_limits_are_those_of_every_other_call(sandbox: Sandbox) -> Non
             await zoho.items()
 
 
-async def test_a_wrong_name_for_pages_is_no_short_list(sandbox: Sandbox) -> None:
+async def test_a_wrong_page_parameter_does_not_shorten_a_list(sandbox: Sandbox) -> None:
     async with legacy(sandbox, pages=PageNames("Page", "Per_Page")) as zoho:
         with pytest.raises(UnreadableReply, match="page 2 was asked for and page 1 came"):
             [item async for item in zoho.items()]
 
 
-async def test_an_authtoken_is_had_for_e_mail_and_password(sandbox: Sandbox) -> None:
+async def test_an_authtoken_is_fetched_with_e_mail_and_password(sandbox: Sandbox) -> None:
     async with AccountsServer(url=sandbox.url) as server:
         assert await create_authtoken(server, EMAIL, PASSWORD) == AUTHTOKEN
         with pytest.raises(AuthTokenRefused) as raised:

@@ -1,4 +1,4 @@
-"""What holds while a client runs for long: it stays small and quiet, and never blocks its loop."""
+"""A client that runs for long stays small and quiet, and never blocks its loop."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def resident() -> int:
 
 
 class Load:
-    """A mixed load: pages, records, writes and now and then a whole list."""
+    """A mixed load: pages, records, writes and sometimes a whole list."""
 
     def __init__(self, zoho: Session, known: list[str]) -> None:
         self.zoho = zoho
