@@ -1,8 +1,13 @@
-"""The command: ``python -m benchmarks``."""
+"""The command: ``python -m benchmarks``.
+
+``--guard`` fails a change that makes the client clearly slower. Contenders take turns and the best
+round of each counts, because noise only adds. See `guard`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -10,40 +15,41 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.guard import guard
-from benchmarks.machine import about
-from benchmarks.report import Table, printed
+from benchmarks.contenders import FLOOR, OURS, Spec, Task
+from benchmarks.report import Reach, Table, about, printed
 from benchmarks.server import Served, served
 from benchmarks.suites import SUITES, Run
+from benchmarks.suites.replies import compare
+from benchmarks.timing import race
 
 _ABOUT = """\
-Measure zoho_async beside the floor (aiohttp with plain msgspec) and beside its peers.
+Measure zoho_async against the floor (aiohttp with plain msgspec) and against its peers.
 
-Contenders are processes of their own that take turns; the figures are CPU time of one piece of
-work, medians with the smallest and largest round, and ratios within a round. Before anything is
-timed everybody's rows are compared with the floor's. Times depend on the machine, ratios less so:
-leave it alone while this runs.
+Each contender is a process, and they take turns. Figures are CPU time of one piece of work: the
+median, the smallest and the largest round, and ratios within a round. Before timing, the rows of
+each contender are compared with the floor's. Times depend on the machine, ratios less so: leave
+the machine idle during a run.
 """
 _EXAMPLES = """\
   python -m benchmarks                                all tables
-  python -m benchmarks --quick                        a look, for two minutes
+  python -m benchmarks --quick                        two minutes, few rounds
   python -m benchmarks --only page --only calls       some tables
-  python -m benchmarks --only page --json out.json    measure one again, keep the rest of the file
+  python -m benchmarks --only page --json out.json    measure one again, keep the others
   python -m benchmarks --json out.json --plots docs/benchmarks
-  python -m benchmarks --plots docs/benchmarks --from out.json     draw again, measure nothing
-  python -m benchmarks --quick --guard                fail where a ratio has become bad (for CI)
+  python -m benchmarks --plots docs/benchmarks --from out.json     draw without measuring
+  python -m benchmarks --quick --guard                fail if a ratio is too high (for CI)
 """
 
 
 class Results(msgspec.Struct):
-    """A run as ``--json`` writes it."""
+    """A run, as written by ``--json``."""
 
     about: dict[str, str]
     tables: list[Table]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 where ``--guard`` found a ratio that has become bad."""
+    """Measure, print and write. Return 1 if ``--guard`` found a ratio that is too high."""
     given = _parser().parse_args(argv)
     if given.since is not None:
         results = _read(given.since)
@@ -70,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _put(results: Results, table: Table) -> None:
-    """Add ``table``, or take the place of an older one; in the order of the list."""
+    """Add ``table`` or replace the older one, in the order of `SUITES`."""
     order = list(SUITES)
     kept = [each for each in results.tables if each.key != table.key]
     results.tables = sorted([*kept, table], key=lambda each: order.index(each.key))
@@ -81,7 +87,7 @@ def _read(path: Path) -> Results:
 
 
 def _write(results: Results, path: Path) -> None:
-    """After every table, so that a run that is broken off has not been for nothing."""
+    """Write after each table, so that an interrupted run keeps its results."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
@@ -93,8 +99,8 @@ def _measure(name: str, run: Run) -> Table:
 
 
 def _strength(server: Served) -> str:
-    """What the server can do, asked by a client that only reads."""
-    from benchmarks.strength import strength
+    """The speed of the server, for a client that only reads."""
+    from benchmarks.server import strength
 
     return strength(server)
 
@@ -111,13 +117,91 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="few rounds and small sizes, for a look")
-    add("--only", action="append", choices=list(SUITES), metavar="NAME", help="this table; again")
-    add("--json", type=Path, metavar="FILE", help="write all figures there; with --only, into it")
-    add("--plots", type=Path, metavar="FOLDER", help="draw what README shows, as SVG")
-    add("--from", dest="since", type=Path, metavar="FILE", help="take the figures from a --json")
-    add("--guard", action="store_true", help="a minute of ratios against generous bounds, for CI")
+    add("--quick", action="store_true", help="few rounds and small sizes")
+    add(
+        "--only",
+        action="append",
+        choices=list(SUITES),
+        metavar="NAME",
+        help="measure this table (repeatable)",
+    )
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all figures to FILE; with --only, update it",
+    )
+    add("--plots", type=Path, metavar="FOLDER", help="draw the plots of README as SVG")
+    add("--from", dest="since", type=Path, metavar="FILE", help="read figures from a --json file")
+    add(
+        "--guard",
+        action="store_true",
+        help="check ratios against generous bounds in a minute, for CI",
+    )
     return parser
+
+
+# -- the guard -------------------------------------------------------------------------------------
+
+_JSON = "httpx + json"
+_ONLY = frozenset({FLOOR, OURS, _JSON})
+
+
+def guard(server: Served) -> int:
+    """Print each ratio and its bound. Return 1 if one is above its bound."""
+    found = [*_http(server), *_drift(server), *asyncio.run(_slot())]
+    for each in found:
+        print(each)
+    return 0 if all(each.reached for each in found) else 1
+
+
+def _http(server: Served) -> list[Reach]:
+    bounds: dict[Task, tuple[float, float]] = {
+        "page": (2.4, 1.4),
+        "lines": (2.4, 0.4),
+        "calls": (3.0, 0.4),
+    }
+    found = []
+    for task, (floor, json) in bounds.items():
+        figures = compare(server.url, task, rounds=7, times=10, only=_ONLY)
+        ours = figures[OURS].best
+        found.append(Reach(f"{task}, to the floor", ours / figures[FLOOR].best, floor, "x"))
+        found.append(Reach(f"{task}, to {_JSON}", ours / figures[_JSON].best, json, "x"))
+    return found
+
+
+def _drift(server: Served) -> list[Reach]:
+    specs = [Spec(name=OURS, task="page", url=server.url, kind=k) for k in ("typed", "drifted")]
+    fits, drifts = race(specs, rounds=5, times=5)
+    return [Reach("page with drift, to the page without", drifts.best / fits.best, 6.0, "x")]
+
+
+async def _slot() -> list[Reach]:
+    """A slot against a fixed piece of Python, and against itself with many calls waiting."""
+    from benchmarks.suites.overhead import limiter_of, once_of, repeated, waiting_of
+    from benchmarks.timing import in_turns
+
+    figures = await in_turns(
+        [
+            ("python", _python),
+            ("slot", repeated(once_of(limiter_of(10**6, 10**6), "interactive"), 2_000)),
+            ("a thousand", waiting_of(once_of(limiter_of(100, 100), "interactive"), 1_000)),
+            ("ten thousand", waiting_of(once_of(limiter_of(100, 100), "interactive"), 10_000)),
+        ],
+        rounds=3,
+    )
+    python, slot, few, many = (min(each.cpu) for each in figures)
+    return [
+        Reach("a free slot, to 100 turns of an empty loop", slot / python, 14.0, "x"),
+        Reach("a slot with 10,000 waiting, to 1,000", many / few, 1.8, "x"),
+    ]
+
+
+async def _python() -> int:
+    for _ in range(2_000):
+        for _ in range(100):
+            pass
+    return 2_000
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""``python -m benchmarks.fleet``: what a fleet asks of the one Redis that it shares.
+"""``python -m benchmarks.fleet``: the load of a fleet on the Redis that it shares.
 
-Ten thousand organizations on a hundred workers, simulated: the workers' sessions, Zoho and the
-network are left out (a call is a wait of ``--latency``), and their clock is held, so that an hour
-takes as long as its Redis commands do. The ledger is the real one and so is the Redis; its own
-counters give the figures. Time does not pass while a command is under way, so Redis is asked for
-what the fleet would ask of it, in the same order, only at the speed of one simulating process.
+It simulates ten thousand organizations on a hundred workers. Sessions, Zoho and the network are
+left out: a call is a wait of ``--latency``. The clock is held, so an hour takes as long as its
+Redis commands. The ledger and the Redis are real, and the counters of Redis are the figures. Time
+does not pass during a command, so Redis gets the fleet's commands in the same order, at the speed
+of one simulating process.
 
-Two rounds, because they ask for different things:
+The two rounds have different loads:
 
-- *night*: each list of each organization is a task that makes one call (an incremental export in
-  which little changed). Each task has a ledger of its own, as `export_fleet` has it.
-- *long*: each worker reads one long list as fast as the limits of its organization let it.
+- *night*: each list of each organization is a task that makes one call (an incremental export with
+  few changes).
+- *long*: each worker reads one long list as fast as the limits of its organization allow.
 
-Each worker has one ledger for all its tasks, as with `export_fleet`.
+Each worker has one ledger for all its tasks, as in `export_fleet`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Final, cast
 import msgspec
 from redis import Redis
 
-from benchmarks.machine import about
+from benchmarks.report import about
 from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.clock import LoopClock
 from zoho_async.limits import Limits, RedisLedger, Scheduler
@@ -38,7 +38,7 @@ _START: Final = 1_000_000.0
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for sockets while commands are under way, and else moves the hand."""
+    """Waits for sockets during commands, and otherwise advances the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ async def night(fleet: _Fleet, organizations: int, workers: int, lists: int, thr
 
 
 async def long(fleet: _Fleet, workers: int, calls: int) -> None:
-    """Every worker reads a long list of an organization of its own, four pages at a time."""
+    """Each worker reads a long list of another organization, four pages at a time."""
 
     async def worker(one: int) -> None:
         ledger = fleet.ledger()
@@ -169,9 +169,9 @@ def run(
     work: Callable[[_Fleet], Coroutine[Any, Any, None]],
 ) -> Round:
     """One round on a Redis that is empty before."""
-    told = cast(Any, Redis).from_url(server.url)  # what the library says of types is partly nothing
+    counters = cast(Any, Redis).from_url(server.url)  # partly untyped
     server.flush()
-    before = told.info()
+    before = counters.info()
     fleet = _Fleet(server.url, latency)
     selector = _Selector()
     ask = RedisConnection.ask
@@ -189,8 +189,8 @@ def run(
             runner.run(work(fleet))
     finally:
         RedisConnection.ask = ask  # type: ignore[method-assign] # as it was
-    after = told.info()
-    told.close()
+    after = counters.info()
+    counters.close()
 
     def more(*names: str) -> Any:
         return sum(after[one] - before[one] for one in names)

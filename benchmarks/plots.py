@@ -137,7 +137,7 @@ def _day(table: Table) -> Figure:
     left.set_ylim(0, 125)
     left.set_xlabel("minute")
     left.set_ylabel("calls in the minute")
-    left.set_title("9,000 bulk calls beside people's")
+    left.set_title("9,000 bulk calls and people's calls")
     left.legend(loc="upper right", ncols=2)
     waits = series["waits"]
     share = [(at + 1) / len(waits) * 100 for at in range(len(waits))]

@@ -1,4 +1,4 @@
-"""A list in memory whose server does its worst, and an oracle that knows all that was ever there.
+"""A hostile list server in memory, and an oracle that knows each record that ever existed.
 
 Equal sort values come in another order with every page. Before each page the list is edited as the
 test says. Counts, the page asked for, and filters may be wrong or ignored.
@@ -28,7 +28,7 @@ Count: TypeAlias = Literal["right", "none", "refused", "high", "low", "wild"]
 
 
 class Manners(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server behaves; by default it is honest."""
+    """The behavior of the server, honest by default."""
 
     ties: Ties = "steady"
     count: Count = "right"
@@ -43,7 +43,7 @@ class Manners(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Adversary:
-    """What an export and a pager need of a session, over one list."""
+    """The part of a session that exports and pagers use, over one list."""
 
     organization = "1"
     api_url = "https://host/books/v3"
@@ -83,7 +83,7 @@ class Adversary:
     # -- the list -----------------------------------------------------------------------------
 
     def add(self, count: int, *, moments: int) -> None:
-        """Add rows whose creation falls on so many moments."""
+        """Add rows whose creation times fall on ``moments`` different seconds."""
         for place in range(count):
             if place % max(1, -(-count // moments)) == 0:
                 self.now += 1

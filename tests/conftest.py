@@ -1,4 +1,4 @@
-"""What several tests arrange: a mocked wire, and a session on a fresh sandbox."""
+"""Fixtures that most tests share: a mocked wire and credentials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yarl import URL
 
 from zoho_async.auth import Credentials
 
-# how long an example takes says something of the machine, and nothing of the code
+# the duration of an example depends on the machine, not on the code
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -23,7 +23,7 @@ settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
-    """Keep a plugin that asks for the event loop in a sync test from making one nobody closes."""
+    """Unset the event loop: a plugin that asks for one in a sync test would leave it open."""
     asyncio.set_event_loop(None)
 
 
@@ -36,14 +36,14 @@ class _Response(aiohttp.ClientResponse):
 
 @pytest.fixture(autouse=True)
 def no_profiles(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whoever runs the tests may be logged in; no test may know."""
-    folder = tmp_path_factory.getbasetemp() / "nobody"
+    """Hide the profiles of the user who runs the tests."""
+    folder = tmp_path_factory.getbasetemp() / "no-profiles"
     monkeypatch.setenv("ZOHO_ASYNC_PROFILES", str(folder / "profiles.json"))
 
 
 @pytest.fixture
 def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
-    """The wire, answering what the test says and nothing else."""
+    """A wire that answers only what the test says."""
     monkeypatch.setattr("aioresponses.core.ClientResponse", _Response)
     with aioresponses() as wire:
         yield wire

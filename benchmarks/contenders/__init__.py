@@ -1,7 +1,7 @@
-"""Whoever is measured over HTTP: one module a library, all doing the same work.
+"""The contenders that are measured over HTTP. All do the same work.
 
-`CONTENDERS` names them. A contender is a class whose instances live in a process of their own. What
-it does not offer it leaves as it is here, and is then not in that table.
+`CONTENDERS` names them. A contender is a class with one instance per process. A task that it does
+not offer keeps its definition here, and the table of that task leaves it out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias
 
 import msgspec
 
-from benchmarks.pages import Kind, organization
+from benchmarks.server import Kind, organization
 
 #: ``page``: one page as records. ``lines``: its rows as lines of a file. ``calls``: ten small ones.
 Task: TypeAlias = Literal["page", "lines", "calls"]
@@ -23,7 +23,7 @@ AT_ONCE: Final = 10
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is to do."""
+    """The job of a worker."""
 
     name: str
     task: Task
@@ -35,7 +35,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 class Contender:
     """A client of one server, opened by ``open`` in the event loop that uses it."""
 
-    #: Which of the tasks it has.
+    #: The tasks that it offers.
     tasks: tuple[Task, ...] = ("page", "calls")
 
     def __init__(self, spec: Spec) -> None:
@@ -50,29 +50,32 @@ class Contender:
         """Make the client."""
 
     async def page(self) -> Sequence[Any]:
-        """The rows of one page, as this library gives them."""
+        """Return the rows of one page, as this library returns them."""
         raise NotImplementedError
 
     async def lines(self, file: BinaryIO) -> None:
-        """The rows of one page, a line each."""
+        """Write the rows of one page, one per line."""
         raise NotImplementedError
 
     async def calls(self) -> object:
-        """`AT_ONCE` small calls together (one after the other where it cannot do otherwise)."""
+        """Make `AT_ONCE` small calls together, or one after the other if it is not asynchronous."""
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Let go of the sockets."""
+        """Close the sockets."""
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """Where a contender is found: ``module:class``."""
+    """Where a contender is found (``module:class``) and the library that it needs."""
 
     where: str
+    needs: str = ""
     uvloop: bool = False
 
     def load(self) -> type[Contender]:
-        """The class. Raises `ImportError` where its library is not installed."""
+        """The class. Raises `ImportError` if its library is not installed."""
+        if self.needs:
+            importlib.import_module(self.needs)
         module, _, name = self.where.partition(":")
         found: type[Contender] = getattr(
             importlib.import_module(f"benchmarks.contenders.{module}"), name
@@ -85,18 +88,18 @@ OURS: Final = "zoho_async"
 
 CONTENDERS: Final[dict[str, Entry]] = {
     FLOOR: Entry("floor:Floor"),
-    "raw sockets + msgspec": Entry("sockets:Sockets"),
+    "raw sockets + msgspec": Entry("floor:Sockets"),
     OURS: Entry("ours:Ours"),
     "zoho_async on uvloop": Entry("ours:Ours", uvloop=True),
     "aiohttp + orjson": Entry("floor:Orjson"),
-    "httpx + json": Entry("by_httpx:Json"),
-    "httpx + json, made exact": Entry("by_httpx:ExactJson"),
-    "httpx + pydantic": Entry("by_httpx:Pydantic"),
-    "httpx + pydantic, exact": Entry("by_httpx:ExactPydantic"),
-    "requests + json": Entry("by_requests:Json"),
-    "zohopy": Entry("by_zohopy:Zohopy"),
-    "pyzohoapi": Entry("by_pyzohoapi:Pyzohoapi"),
+    "httpx + json": Entry("peers:HttpxJson", needs="httpx"),
+    "httpx + json, made exact": Entry("peers:ExactJson", needs="httpx"),
+    "httpx + pydantic": Entry("peers:Pydantic", needs="httpx"),
+    "httpx + pydantic, exact": Entry("peers:ExactPydantic", needs="httpx"),
+    "requests + json": Entry("peers:RequestsJson", needs="requests"),
+    "zohopy": Entry("peers:Zohopy", needs="zohopy"),
+    "pyzohoapi": Entry("peers:Pyzohoapi", needs="pyzohoapi"),
 }
 
-#: Ratios of what was not measured.
+#: The ratio of something that was not measured.
 UNKNOWN: Final = math.nan

@@ -1,9 +1,9 @@
-"""What a careful program does without us, to the same values.
+"""A careful program without this package, with the same values as result.
 
-It decodes each row, with numbers as `Decimal`, converts its fields by the description, and keeps as
-JSON what that does not tell of. Each engine then gets rows in the way that its manual begins with.
-It is less careful than we are: a value that does not fit its column ends it, and an empty text
-beside one that is not JSON at all.
+It decodes each row, with numbers as `Decimal`, converts its fields by the description, and keeps
+other fields as JSON. Each engine then gets rows in the way that its manual starts with. It is less
+careful than we are: a value that does not fit its column ends it, and so does an empty text in a
+column of JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What we do of an export after its rows have come."""
+"""The part of an export that follows the arrival of its rows."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def _pages(spool: Path) -> Iterator[list[bytes]]:
             yield rows
 
 
-def landed(to: str, spool: str, folder: str) -> tuple[float, float]:
-    """CPU seconds and peak megabytes of `land`; to be called in a process of its own."""
-    from benchmarks.worker import memory
+def measured(to: str, spool: str, folder: str) -> tuple[float, float]:
+    """CPU seconds and peak megabytes of `land`; call it in a separate process."""
+    from benchmarks.timing import memory
 
     clock = Clock()
     with clock:

@@ -1,6 +1,6 @@
-"""The tables: each a function of a `Run` that returns a `report.Table`.
+"""The tables: each is a function of a `Run` that returns a `report.Table`.
 
-`SUITES` is what ``--only`` chooses from. A new table is one line here.
+``--only`` chooses from `SUITES`. A new table is one line here.
 """
 
 from __future__ import annotations
@@ -43,20 +43,18 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 SUITES: Final[dict[str, Entry]] = {
-    "page": Entry("over_http:page", "a page of 200 invoices, from the socket to records", 30),
-    "drift": Entry(
-        "over_http:drift", "the same page with a field that does not fit in each row", 6
-    ),
-    "lines": Entry("over_http:lines", "the same page as lines of a file", 30),
-    "calls": Entry("over_http:calls", "one small call, ten at a time", 15),
-    "slot": Entry("slots:free", "a slot of the limits that is free", 5),
-    "waiting": Entry("slots:waiting", "a slot with 1,000 to 100,000 calls waiting", 25),
-    "tenants": Entry("tenants:tenants", "10,000 organizations, 100,000 calls waiting", 40),
-    "imports": Entry("imports:imports", "what importing costs", 20),
-    "growth": Entry("growth:growth", "the cost of a row, from a thousand to a million of them", 90),
+    "page": Entry("replies:page", "a page of 200 invoices, from the socket to records", 30),
+    "drift": Entry("replies:drift", "the same page with a field that does not fit in each row", 6),
+    "lines": Entry("replies:lines", "the same page as lines of a file", 30),
+    "calls": Entry("replies:calls", "one small call, ten at a time", 15),
+    "slot": Entry("overhead:free", "a slot of the limits that is free", 5),
+    "waiting": Entry("overhead:waiting", "a slot with 1,000 to 100,000 calls waiting", 25),
+    "tenants": Entry("overhead:tenants", "10,000 organizations, 100,000 calls waiting", 40),
+    "imports": Entry("overhead:imports", "what importing costs", 20),
+    "growth": Entry("replies:growth", "the cost of a row in lists of a thousand to a million", 90),
     "destinations": Entry("destinations:destinations", "a million rows into each destination", 450),
-    "pace": Entry("simulated:pace", "how long the limits make 100 calls take, by simulation", 2),
-    "day": Entry("simulated:day", "a day of 10,000 calls: 50 bulk callers and people", 30),
-    "limiters": Entry("limiters:limiters", "1,000 calls by three limiters at the same server", 75),
-    "rows": Entry("limiters:rows", "20,000 rows under Zoho's real limits", 75),
+    "pace": Entry("rate:pace", "how long the limits make 100 calls take, by simulation", 2),
+    "day": Entry("rate:day", "a day of 10,000 calls: 50 bulk callers and people", 30),
+    "limiters": Entry("rate:limiters", "1,000 calls by three limiters at the same server", 75),
+    "rows": Entry("rate:rows", "20,000 rows under Zoho's real limits", 75),
 }

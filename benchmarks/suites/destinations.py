@@ -1,10 +1,10 @@
-"""Rows into each destination, beside what nobody can save and what others would spend.
+"""The cost of destinations, against the engine alone and against a program by hand.
 
-Two measurements. JSON Lines are a whole export, from the socket to the durable file, beside the
-same pages read and written without us. The other destinations are what comes after that: from a
-spool of invoices, ours beside the engine alone and beside the same made by hand
-(`benchmarks.destinations`). Those two are measured with fewer rows, since a row costs them the same
-wherever it stands, and what prepares the engine's values takes longer than the engine.
+JSON Lines are a whole export, from the socket to the durable file, compared with the same pages
+read and written without this package. The other destinations start from a spool of invoices: ours,
+the engine alone, and by hand (`benchmarks.destinations`). The last two use fewer rows, because the
+cost of a row does not depend on their number and preparing the engine's values takes longer than
+the engine.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from benchmarks.apart import apart
 from benchmarks.contenders.ours import session
-from benchmarks.destinations import COLUMNS, COMPRESSED, Who, by_duckdb
-from benchmarks.pages import PER_PAGE, organization
+from benchmarks.destinations import COLUMNS, COMPRESSED, Who, engines
 from benchmarks.report import Reach, Table
+from benchmarks.server import PER_PAGE, organization
 from benchmarks.suites import Run
-from benchmarks.worker import memory
+from benchmarks.timing import apart, memory
 from zoho_async.export import Export
 
-#: CPU and wall seconds and peak megabytes, as processes of their own tell them.
+#: CPU seconds, wall seconds and peak megabytes of one process.
 _Took = tuple[float, float, float]
 
 _FEW: Final = 1_000  # rows that are compared before anything is timed
@@ -40,11 +39,11 @@ _BY_HAND: Final = 50_000
 
 
 def destinations(run: Run) -> Table:
-    """Rows a second and peak memory into each destination, beside the engine's and by hand."""
+    """Rows per second and peak memory of each destination, of its engine and by hand."""
     rows = run.either(1_000_000, 5_000)
     table = Table(
         key="destinations",
-        title="Rows into each destination, beside its engine alone and the same made by hand",
+        title="Rows into each destination, against its engine alone and a program by hand",
         columns=[
             *("destination", "rows", "rows a second", "peak MB"),
             *("CPU us a row", "engine alone", "by hand", "x engine", "x by hand", "wall x engine"),
@@ -57,33 +56,33 @@ def destinations(run: Run) -> Table:
     _add(table, "JSON Lines", rows, ours, floor, None)
     table.notes.append("JSON Lines: a whole export of rows of 0.5 kB, durable after every page")
     with tempfile.TemporaryDirectory() as folder, _postgresql(table) as postgresql:
-        hands, engines = min(rows, _BY_HAND), min(rows, _ENGINE)
+        hands, engine_rows = min(rows, _BY_HAND), min(rows, _ENGINE)
         few, some, many, all_rows = (
-            _spool(count, Path(folder)) for count in (_FEW, hands, engines, rows)
+            _spool(count, Path(folder)) for count in (_FEW, hands, engine_rows, rows)
         )
         for name in (*COMPRESSED, *COLUMNS):
             if name == "PostgreSQL" and not postgresql:
                 continue
             try:
                 if name in COLUMNS:
-                    apart("benchmarks.destinations.same", "same", name, few)
+                    apart("benchmarks.destinations", "same", name, few)
                     by_hand = _took("by_hand", name, some)[0] / hands
                 cpu, wall, peak = _took("engines", name, many)
-                engine = (cpu * rows / engines, wall * rows / engines, peak)
+                engine = (cpu * rows / engine_rows, wall * rows / engine_rows, peak)
                 ours = _took("ours", name, all_rows)
             except subprocess.CalledProcessError:
                 table.notes.append(f"{name}: failed, or its library is missing (see above)")
                 continue
             _add(table, name, rows, ours, engine, by_hand if name in COLUMNS else None)
-            if name in by_duckdb.WORKS:
-                apart("benchmarks.destinations.by_duckdb", "same_columns", name, few)
+            if name in engines.READERS:
+                apart("benchmarks.destinations.engines", "same_columns", name, few)
                 cpu = _took("by_duckdb", name, some)[0] / hands
                 table.notes.append(
                     f"{name} by DuckDB's own JSON reader, without _extra and lists:"
                     f" {cpu * 1e6:.3g} us a row"
                 )
     table.notes.append("the others: rows of 2.4 kB from a spool; the engine's values were prepared")
-    table.notes.append(f"the engine alone: {engines:,} rows; by hand: {hands:,}")
+    table.notes.append(f"the engine alone: {engine_rows:,} rows; by hand: {hands:,}")
     table.notes.append("what the three bring was compared before, value by value")
     return table
 

@@ -1,7 +1,8 @@
 """The public face of the package as text, a line for each name: ``python -m tests.api.surface``.
 
-Hand-written rooms are told in full. A generated resource is one line: its functions, its structs
-and a digest of their signatures and fields, so that a change shows without half a million words.
+Hand-written modules are listed in full. A generated resource is one line: its functions, its
+structs and a digest of their signatures and fields, so that a change shows without half a million
+words.
 """
 
 from __future__ import annotations

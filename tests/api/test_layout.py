@@ -7,6 +7,7 @@ circle. Imports under ``TYPE_CHECKING`` do not count: they do not run.
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from functools import cache
 from itertools import pairwise
@@ -181,3 +182,36 @@ def test_floors_are_listed_once() -> None:
     parts = [part for floor in FLOORS for part in floor]
     assert sorted(parts) == sorted(set(parts))
     assert all(lower != higher for lower, higher in pairwise(FLOORS))
+
+
+TESTS = Path(__file__).parents[1]
+
+
+def imports_of_tests(text: str) -> list[str]:
+    """The test modules that a test file imports, also inside functions."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found += [name for name in names if re.match(r"tests\.(\w+\.)*test_", name)]
+    return found
+
+
+def test_no_test_imports_from_another_test_file() -> None:
+    """Shared parts of tests live in ``tests/support``."""
+    found = {
+        str(path.relative_to(TESTS)): names
+        for path in sorted(TESTS.rglob("*.py"))
+        if (names := imports_of_tests(path.read_text("utf-8")))
+    }
+    assert found == {}
+
+
+def test_an_import_from_a_test_file_would_be_found() -> None:
+    program = "from tests.wire import test_a\ndef f():\n    from tests.unit.test_b import c\n"
+    assert imports_of_tests(program) == ["tests.wire.test_a", "tests.unit.test_b.c"]
+    assert imports_of_tests("from tests.support.command import Command") == []

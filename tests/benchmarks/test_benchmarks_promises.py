@@ -13,18 +13,17 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import held
-from benchmarks.compare import differences
 from benchmarks.report import Reach, Table, printed
 from benchmarks.suites import SUITES
-from benchmarks.suites.simulated import seconds_for
+from benchmarks.suites.rate import START, run_held, seconds_for
+from benchmarks.timing import differences
 from zoho_async import Limits
 from zoho_async.books.types.invoices import Invoice
 
 HERE = Path(__file__).parents[2]
 
 
-def test_a_peer_that_gives_floats_for_money_is_told_and_not_taken_for_equal() -> None:
+def test_a_peer_that_returns_floats_for_money_is_reported_and_not_equal() -> None:
     truth = [Invoice(invoice_id="1", total=Decimal("12.50"))]
     assert differences(truth, [{"invoice_id": "1", "total": 12.5}]) == ["float for Decimal"]
     assert differences(truth, [Invoice(invoice_id="1", total=Decimal("12.50"))]) == []
@@ -41,9 +40,9 @@ def test_a_contender_that_does_other_work_is_found_out(rows: list[Any]) -> None:
 def test_a_day_in_held_time_takes_no_time_and_ends_when_it_should() -> None:
     async def day() -> float:
         await asyncio.sleep(86_400)
-        return asyncio.get_running_loop().time() - held.START
+        return asyncio.get_running_loop().time() - START
 
-    assert held.run(day()) == pytest.approx(86_400)
+    assert run_held(day()) == pytest.approx(86_400)
 
 
 def test_waiting_for_what_time_cannot_bring_is_an_error_in_held_time() -> None:
@@ -51,7 +50,7 @@ def test_waiting_for_what_time_cannot_bring_is_an_error_in_held_time() -> None:
         await asyncio.get_running_loop().create_future()
 
     with pytest.raises(RuntimeError, match="everybody waits"):
-        held.run(forever())
+        run_held(forever())
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_a_quick_run_measures_writes_and_draws(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_client_has_not_become_slower_beside_the_floor() -> None:
+def test_the_client_has_not_become_slower_than_the_floor_permits() -> None:
     pytest.importorskip("httpx", reason="the extra `bench` is not installed")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--guard"],

@@ -1,4 +1,4 @@
-"""What `benchmarks.destinations` measures is the same work, and what it found stays true."""
+"""`benchmarks.destinations` measures the same work, and its findings stay true."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.apart import apart
-from benchmarks.destinations import COLUMNS, spool_of
-from benchmarks.destinations.same import same
+from benchmarks.destinations import COLUMNS, same, spool_of
+from benchmarks.timing import apart
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 PLACES = {"jsonl": "{folder}", "sqlite": "sqlite:{folder}/invoices.sqlite"}
@@ -25,7 +24,7 @@ def test_the_memory_of_an_export_does_not_grow_with_the_rows(to: str, tmp_path: 
         folder = tmp_path / str(rows)
         folder.mkdir()
         spool = spool_of(rows, str(folder))
-        cpu, peak = apart("benchmarks.destinations.ours", "landed", to, spool, str(folder))
+        cpu, peak = apart("benchmarks.destinations.ours", "measured", to, spool, str(folder))
         assert cpu > 0
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 60

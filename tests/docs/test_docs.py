@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import html
 import importlib.util
 import re
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.doc_examples import DOCS, ROOT, blocks, compiled
 from tests.support.redis_server import RedisServer, redis_8
 from zoho_async import Session
 from zoho_async.books import contacts, invoices, items
@@ -28,8 +28,6 @@ from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
 from zoho_async.sandbox.legacy import APIKEY, AUTHTOKEN
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 SIZES = {"books.contacts": 120, "books.items": 20, "books.invoices": 220}
 #: Names in examples that no reader has here, and that a server of the tests' own stands for.
 REDIS = "redis://redis.internal/0"
@@ -39,16 +37,6 @@ FOR_PYTEST = "pytest.mark"
 PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 #: Pages that `test_schedulers` runs.
 ELSEWHERE = {"howto/schedulers.md", "howto/warehouse.md"}
-
-
-def blocks(page: Path, language: str = "python") -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-
-
-def compiled(block: str, name: str) -> CodeType:
-    """A block as a program; ``await`` may stand at its top level."""
-    code: CodeType = compile(block, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    return code
 
 
 async def run(block: CodeType, names: dict[str, Any]) -> None:

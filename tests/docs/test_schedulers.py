@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs.test_docs import DOCS, blocks, compiled
+from tests.support.doc_examples import DOCS, blocks, compiled
 
 ORGANIZATIONS = ("10234695", "10234696")
 COUNTS = {"contacts": 230, "invoices": 12}

@@ -1,4 +1,4 @@
-"""A judge of arrivals: what an organization was sent in its worst window.
+"""A judge of arrivals: the most calls that an organization got in one window.
 
 Run as a program it is a process that no client can kill, stop or fork::
 
@@ -50,7 +50,7 @@ def worst_window(moments: Iterable[float], window: float) -> int:
 
 
 def most_in_flight(calls: Iterable[tuple[float, float]]) -> int:
-    """The most calls at work at a time; a call that ends at a moment is over by then."""
+    """The most calls in flight at a time. A call that ends at a moment no longer counts then."""
     edges = sorted(edge for begin, end in calls for edge in ((begin, 1), (max(begin, end), -1)))
     most = now = 0
     for _, change in edges:
@@ -61,7 +61,7 @@ def most_in_flight(calls: Iterable[tuple[float, float]]) -> int:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one organization was sent. Moments are seconds of ``time.monotonic``."""
+    """The calls that one organization got. Moments are seconds of ``time.monotonic``."""
 
     first_bytes: tuple[float, ...]
     last_bytes: tuple[float, ...]
@@ -86,7 +86,7 @@ class Verdict:
 
 
 class Arrivals:
-    """The judge itself: answers requests and writes their moments down.
+    """The judge: answers requests and records their moments.
 
     ``organization`` is the one meant by requests that name none. ``rows`` is how many contacts
     each list holds.
@@ -215,7 +215,7 @@ class ArrivalJudge:
         }
 
     def report(self, organization: str, *, window: float) -> Verdict:
-        """What ``organization`` was sent so far, judged by windows of ``window`` seconds."""
+        """The calls of ``organization`` so far, judged by windows of ``window`` seconds."""
         found = self._ask(None).get(
             organization, {"first": [], "last": [], "refused": 0, "in_flight": 0}
         )

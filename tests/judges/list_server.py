@@ -1,4 +1,4 @@
-"""An adversarial list server, and the truth to judge its readers by.
+"""An adversarial list server, and the truth about its list.
 
 Model: a list is a set of records, each alive from its birth to its death. The server has its own
 clock, which moves only when a request arrives. Before each request is answered, a seeded adversary
@@ -30,7 +30,7 @@ STATUSES = ("draft", "sent", "overdue", "paid", "void")
 
 @dataclass(frozen=True)
 class Resource:
-    """A list of Zoho's as its readers know it."""
+    """A list of Zoho as its readers know it."""
 
     path: str = "/books/v3/invoices"
     key: str = "invoices"
@@ -85,7 +85,7 @@ class Manners:
 
 @dataclass(frozen=True)
 class Record:
-    """A record of the truth; ``died`` is None while it is alive. Times are the server's."""
+    """A record of the truth; ``died`` stays None while it lives. Times are the server's."""
 
     id: str
     created: float
@@ -96,7 +96,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer of the list: what was asked and said, and the ids that were alive then.
+    """One answer of the list: request, reply, and the ids that were alive then.
 
     ``shown`` are the ids of the whole list as it was asked for, filters applied. ``at`` is the
     server's time.
@@ -122,7 +122,7 @@ def records(count: int, *, moments: int, before: float = 86_400.0) -> list[Recor
 
 @dataclass
 class ListServer:
-    """Serves one list with ``manners``; ``seed`` decides what the adversary does.
+    """Serves one list with ``manners``. ``seed`` decides the moves of the adversary.
 
     ``manners`` and ``truth`` may be changed between readings. Use it as ``with ListServer(...)``.
     """
@@ -178,16 +178,16 @@ class ListServer:
         return frozenset(one.id for one in self.truth if one.died is None)
 
     def throughout(self, since: int) -> frozenset[str]:
-        """The ids that were alive at each answer since the mark: a reading must have them all."""
+        """The ids that were alive at each answer since the mark. A reading must have all."""
         found = [one.alive for one in self.log[since:]] or [self.alive()]
         return frozenset.intersection(*found)
 
     def sometime(self, since: int) -> frozenset[str]:
-        """The ids that were alive at one answer at least since the mark: nothing else may come."""
+        """The ids that were alive at some answer since the mark. A reading may have no others."""
         return frozenset().union(*(one.alive for one in self.log[since:]))
 
     def is_complete(self, ids: Iterable[str], since: int, *, shown: bool = False) -> bool:
-        """Whether ``ids`` hold all that were alive at some one moment since the mark.
+        """Whether ``ids`` hold all that were alive at one moment since the mark.
 
         With ``shown``: all of the list as it was asked for, which a filter may narrow.
         """
@@ -387,5 +387,5 @@ def _day(moment: float) -> str:
 
 
 def _written(moment: float) -> str:
-    """As Zoho writes a moment: whole seconds, cut off."""
+    """Format a moment as Zoho does, in whole seconds, rounded down."""
     return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")

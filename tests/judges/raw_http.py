@@ -1,4 +1,4 @@
-"""HTTP/1.1 on raw sockets, as little of it as a judge needs.
+"""The part of HTTP/1.1 that a judge needs, on raw sockets.
 
 Model: one connection carries one request after another. A request has two moments: its first byte
 and its last byte, both by ``time.monotonic``, which all processes of a machine share. Each lies

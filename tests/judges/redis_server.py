@@ -15,7 +15,7 @@ import pytest
 
 
 class ForgetfulRedis:
-    """``redis-server`` on a port of loopback; it saves only when it is told to."""
+    """``redis-server`` on a port of loopback; it saves only on command."""
 
     def __init__(self) -> None:
         if shutil.which("redis-server") is None:

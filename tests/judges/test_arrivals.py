@@ -31,7 +31,7 @@ LINGER = 1.0
 LIMIT = 8
 LATENCY = 0.15
 LEASE = 1.0
-#: The longest that a ledger which forgot or lost a worker may keep everybody waiting, in seconds.
+#: The longest wait after a ledger forgot or lost a worker, in seconds.
 PATIENCE = 30.0
 
 
@@ -122,7 +122,7 @@ class Worker:
         stdin.flush()
 
     def end(self) -> None:
-        """End it and its forks; print what it said."""
+        """End it and its forks, and print its output."""
         self.signal(signal.SIGKILL)
         said, _ = self._process.communicate()
         lines = said.decode().splitlines()
@@ -160,7 +160,7 @@ def test_a_worker_that_is_killed_does_no_harm(ledger: str) -> None:
         fleet.judge_now()
 
 
-def test_a_worker_that_stood_still_for_longer_than_the_window_does_no_harm(ledger: str) -> None:
+def test_a_worker_that_is_stopped_for_longer_than_the_window_does_no_harm(ledger: str) -> None:
     with workers() as fleet:
         stopped, _ = fleet.start(ledger), fleet.start(ledger)
         fleet.wait_for(LIMIT)
@@ -278,7 +278,7 @@ def test_a_worker_that_is_cut_off_with_a_share_does_no_harm() -> None:
 
 
 def test_an_outage_that_all_workers_share_does_no_harm() -> None:
-    """Each sends its share meanwhile; the first one back does not take the rest."""
+    """Each sends its share meanwhile. The first one back does not take the rest."""
     with (
         ForgetfulRedis() as server,
         Line(server.port) as first,

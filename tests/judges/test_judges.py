@@ -1,4 +1,4 @@
-"""The judges are right, and share nothing with what they judge."""
+"""The judges are right and share no code with the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JUDGES = ("raw_http.py", "arrivals.py", "list_server.py")
 
 
 def imports_of(source: Path) -> set[str]:
-    """The modules that ``source`` imports, wherever in it."""
+    """The modules that ``source`` imports, at any level."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
@@ -44,7 +44,7 @@ def refused(url: str) -> tuple[int, int]:
         return reply.code, json.load(reply)["code"]
 
 
-def test_judges_import_nothing_of_what_they_judge() -> None:
+def test_judges_import_nothing_from_the_package() -> None:
     folder = Path(__file__).parent
     allowed = {f"tests.judges.{name.removesuffix('.py')}" for name in JUDGES}
     for name in JUDGES:
@@ -95,7 +95,7 @@ def ids_of(reply: dict[str, Any]) -> list[str]:
     return [row["invoice_id"] for row in reply["invoices"]]
 
 
-def test_an_honest_list_server_tells_all_of_it() -> None:
+def test_an_honest_list_server_sends_its_whole_list() -> None:
     with ListServer(records(450, moments=450)) as server:
         replies = [
             page_of(server, page, sort_column="created_time", response_option=1)
@@ -110,14 +110,14 @@ def test_an_honest_list_server_tells_all_of_it() -> None:
         assert not server.is_complete(seen[1:], 0)
 
 
-def test_ties_at_a_page_border_can_hide_a_record_for_ever() -> None:
+def test_ties_at_a_page_border_can_hide_a_record_forever() -> None:
     with ListServer(records(450, moments=1), Manners(ties="flipped")) as server:
         asked = {"sort_column": "created_time", "response_option": 1}
         seen = {name for page in (1, 2, 3) for name in ids_of(page_of(server, page, **asked))}
         assert len(seen) < 450
 
 
-def test_the_oracle_knows_what_existed_throughout_and_sometime() -> None:
+def test_the_oracle_knows_what_existed_always_and_at_times() -> None:
     with ListServer(records(10, moments=10)) as server:
         page_of(server, 1)
         born = server.insert()

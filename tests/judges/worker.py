@@ -1,4 +1,4 @@
-"""One worker that calls as much as its limits let it, to be killed, stopped and forked.
+"""A worker that calls as often as its limits allow, until it is killed, stopped or forked.
 
 ``python -m tests.judges.worker JSON`` uses the public API only. It reads commands from stdin, one a
 line: ``idle`` and ``go``; ``full`` lets no file grow from now on, as a full disk does, and ``free``
@@ -21,7 +21,7 @@ from zoho_async.limits import Ledger, RedisLedger, SqliteLedger
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is to do.
+    """The job of a worker.
 
     It ``forks`` after so many seconds of calls, 0 for never. An ``idle`` one waits for ``go``.
     """

@@ -1,4 +1,4 @@
-"""Whatever is claimed proven is complete, against a list whose server does its worst.
+"""A list that is claimed proven is complete, even against a hostile server.
 
 The oracle knows what was there at each page. A reading that is proven must hold every record that
 was there from its first page to its last. Excused are totals that are too low (one that is too
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,8 +54,7 @@ def export(zoho: Adversary, to: Path, resource: str, **asked: Any) -> Summary:
     return asyncio.run(run())
 
 
-@settings(max_examples=60, deadline=None)
-@given(
+exporting = given(
     manners,
     st.sampled_from(["books.invoices", "books.items", "books.journals", "billing.projects"]),
     st.integers(0, 14),
@@ -62,7 +62,10 @@ def export(zoho: Adversary, to: Path, resource: str, **asked: Any) -> Summary:
     st.integers(0, 1000),
     st.lists(st.fixed_dictionaries({"full": st.booleans(), "sweep": st.booleans()}), max_size=2),
 )
-def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_replaced(
+reading = given(manners, st.integers(0, 14), st.integers(1, 4), st.integers(0, 1000))
+
+
+def judge_exporting(
     manners: Manners, resource: str, rows: int, moments: int, seed: int, runs: list[dict[str, bool]]
 ) -> None:
     row_id = exportable()[resource].row_id
@@ -98,11 +101,7 @@ def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_repl
             zoho.rest()
 
 
-@settings(max_examples=300, deadline=None)
-@given(manners, st.integers(0, 14), st.integers(1, 4), st.integers(0, 1000))
-def test_whatever_a_loop_claims_proven_is_complete(
-    manners: Manners, rows: int, moments: int, seed: int
-) -> None:
+def judge_reading(manners: Manners, rows: int, moments: int, seed: int) -> None:
     if manners.count == "refused":
         manners = msgspec.structs.replace(manners, count="none")
     if manners.count == "none":
@@ -116,14 +115,50 @@ def test_whatever_a_loop_claims_proven_is_complete(
         ids = [json.loads(row)[INVOICES.row_id] async for row in pager.raw()]
         return {int(one) for one in ids if one}
 
-    met = asyncio.run(read())
+    found = asyncio.run(read())
     assert pager.completeness is not None
     if pager.completeness == "proven":
-        assert zoho.there[0].intersection(*zoho.there[1:]) <= met
+        assert zoho.there[0].intersection(*zoho.there[1:]) <= found
+
+
+@settings(max_examples=20)
+@exporting
+def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_replaced(
+    manners: Manners, resource: str, rows: int, moments: int, seed: int, runs: list[dict[str, bool]]
+) -> None:
+    judge_exporting(manners, resource, rows, moments, seed, runs)
+
+
+@settings(max_examples=100)
+@reading
+def test_whatever_a_loop_claims_proven_is_complete(
+    manners: Manners, rows: int, moments: int, seed: int
+) -> None:
+    judge_reading(manners, rows, moments, seed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@settings(max_examples=300)
+@exporting
+def test_whatever_many_exports_claim_proven_is_complete(
+    manners: Manners, resource: str, rows: int, moments: int, seed: int, runs: list[dict[str, bool]]
+) -> None:
+    judge_exporting(manners, resource, rows, moments, seed, runs)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@settings(max_examples=1000)
+@reading
+def test_whatever_many_loops_claim_proven_is_complete(
+    manners: Manners, rows: int, moments: int, seed: int
+) -> None:
+    judge_reading(manners, rows, moments, seed)
 
 
 @given(st.integers(0, 14), st.integers(1, 4), st.sampled_from(["steady", "flipped", "shuffled"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15)
 def test_a_calm_list_with_a_total_is_proven_without_a_call_more(
     rows: int, per_page: int, ties: Any
 ) -> None:

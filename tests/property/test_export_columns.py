@@ -1,4 +1,4 @@
-"""Whatever Zoho sends stands in the columns and ``_extra``, to the last digit."""
+"""Columns and ``_extra`` hold all that Zoho sends, to the last digit."""
 
 from __future__ import annotations
 

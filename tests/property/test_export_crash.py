@@ -28,7 +28,7 @@ LAYOUT = Layout("books_invoices", "invoice_id", SHAPE)
 
 
 class Victims:
-    """Processes that do a command each, and die when told."""
+    """Processes that run one command each and die on request."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -176,7 +176,7 @@ def settle_killed(form: str, moments: int, folder: Path, victims: Victims) -> No
         victims.run(f"{form}\t{spool}", steps=chance.randrange(0, 14))
         named = [path for path in broken.iterdir() if path.suffix not in (".part", ".tmp")]
         assert all(path.read_bytes() == expected[path.name] for path in named)
-        if not spool.exists():  # it came to its end: begin anew
+        if not spool.exists():  # it ended: start again
             shutil.rmtree(broken)
             broken.mkdir()
             spool.write_bytes(rows)

@@ -1,8 +1,8 @@
-"""Fuzz: replies that went through a shredder come to a value or to one of our own exceptions.
+"""Fuzz: a mutated reply becomes a value or an exception of this package.
 
 Real replies of the sandbox are changed in their bytes, in the types of their values and in their
-structure, and given to everything that reads replies. Nothing hangs or crashes, no page that can
-be read loses a row, and no exception tells a secret.
+structure, and passed to each reader of replies. Nothing hangs or crashes, no page that can be read
+loses a row, and no exception contains a secret.
 """
 
 from __future__ import annotations
@@ -131,12 +131,12 @@ async def _bodies() -> tuple[bytes, bytes]:
 
 @pytest.fixture(scope="module")
 def replies() -> tuple[bytes, bytes]:
-    """A page of contacts and an invoice, as they come."""
+    """The bytes of a page of contacts and of an invoice."""
     return asyncio.run(_bodies())
 
 
 def rows_of(body: bytes) -> int | None:
-    """The rows of a page, as Python's own parser finds them; None where it finds no list."""
+    """The rows of a page by Python's JSON parser, or None if it finds no list."""
     try:
         found = json.loads(body)["contacts"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -149,7 +149,7 @@ def assert_quiet(problem: Exception) -> None:
 
 
 def is_read(body: bytes) -> bool:
-    """Whether a session goes on to read the values of an answer of HTTP 200."""
+    """Whether a session reads the values of this answer of HTTP 200."""
     return error_of(CALL, Answer(200, {}, body)) is None
 
 
@@ -171,7 +171,7 @@ def assert_page(body: bytes) -> None:
 
 
 def assert_read(body: bytes, status: int) -> None:
-    """Everything else that reads replies."""
+    """All other readers of replies."""
     if is_read(body):
         try:
             record = Decoder().value(invoices._GET, body)
@@ -201,7 +201,7 @@ def assert_read(body: bytes, status: int) -> None:
 @pytest.mark.timeout(300)
 @thorough
 @given(cuts=cuts, status=st.sampled_from([200, 201, 400, 401, 429, 500]))
-def test_bytes_that_changed_on_the_way_are_a_value_or_our_exception(
+def test_changed_bytes_are_a_value_or_our_exception(
     replies: tuple[bytes, bytes], cuts: list[Cut], status: int
 ) -> None:
     page, record = replies
@@ -214,7 +214,7 @@ def test_bytes_that_changed_on_the_way_are_a_value_or_our_exception(
 @pytest.mark.timeout(300)
 @thorough
 @given(changes=swaps, status=st.sampled_from([200, 201, 400, 401, 429, 500]))
-def test_values_and_structures_that_changed_lose_no_page_and_crash_nothing(
+def test_changed_values_and_structures_lose_no_page_and_crash_nothing(
     replies: tuple[bytes, bytes], changes: list[Swap], status: int
 ) -> None:
     page, record = replies
@@ -226,6 +226,6 @@ def test_values_and_structures_that_changed_lose_no_page_and_crash_nothing(
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b'{"contacts":' * 50_000, b"\x00" * 10, b"\xff\xfe", b" ", b"null"]
 )
-def test_bodies_that_are_made_to_hurt_are_our_exception(body: bytes) -> None:
+def test_hostile_bodies_are_our_exception(body: bytes) -> None:
     assert_page(body)
     assert_read(body, 200)

@@ -1,4 +1,4 @@
-"""Whatever a fleet does and whenever: never more than ten requests in Zoho's ten minutes."""
+"""A fleet never makes more than ten token requests in Zoho's ten minutes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ deeds = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(deeds)
-def test_ten_requests_in_ten_minutes_at_zohos_side_whatever_the_delays(
+def test_zoho_gets_at_most_ten_requests_in_ten_minutes_with_any_delays(
     history: list[tuple[float, str, Deed, float]],
 ) -> None:
     shared, now = Shared(), 1_000_000.0

@@ -1,4 +1,4 @@
-"""How much of what the live service sent lands in fields that have a type."""
+"""The share of values of the live service that typed fields hold."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RECORDED = Path(__file__).parents[3] / "shared" / "reference" / "recorded" / "bo
 EXCHANGES = sorted(RECORDED.glob("*.json"))
 
 pytestmark = pytest.mark.skipif(
-    not EXCHANGES, reason=f"the recorded exchanges are not beside this clone ({RECORDED})"
+    not EXCHANGES, reason=f"the recorded exchanges are not next to this clone ({RECORDED})"
 )
 
-#: The share of values that must land in typed fields, in percent. Raise it, never lower it.
+#: The least share of values in typed fields, in percent. Raise it, never lower it.
 LEAST = {"Contact": 100.0, "Project": 100.0}
 
 
@@ -42,7 +42,7 @@ def operation_of(method: str, path: str) -> Operation[Any] | ListOperation[Any]:
 
 
 def values(sent: object) -> int:
-    """How many values stand in a piece of JSON; blanks are none."""
+    """Count the values in a piece of JSON, without blanks."""
     if isinstance(sent, dict):
         return sum(values(each) for each in sent.values())
     if isinstance(sent, list):
@@ -63,7 +63,7 @@ def exchanges() -> list[tuple[Operation[Any] | ListOperation[Any], dict[str, Any
 def records(
     operation: Operation[Any] | ListOperation[Any], response: dict[str, Any], decoder: Decoder
 ) -> list[tuple[Record, Any]]:
-    """The records of a reply, each with what was sent of it."""
+    """The records of a reply, each with its JSON."""
     body = json.dumps(response).encode()
     if isinstance(operation, ListOperation):
         rows = decoder.page(operation, body).rows
@@ -102,7 +102,7 @@ def test_every_recorded_exchange_has_a_function() -> None:
     assert len(exchanges()) == len(EXCHANGES) - len(list(RECORDED.glob("*-00.json")))
 
 
-def test_fields_stand_in_the_order_in_which_lists_send_them() -> None:
+def test_fields_have_the_order_in_which_lists_send_them() -> None:
     rows = [
         (operation.row, row)
         for operation, reply in exchanges()

@@ -1,4 +1,4 @@
-"""Sixty exchanges with the live service: every value in them can be reached from the result."""
+"""Each value in sixty exchanges with the live service can be read from the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECORDED = Path(__file__).parents[3] / "shared" / "reference" / "recorded" / "bo
 EXCHANGES = sorted(RECORDED.glob("*.json"))
 
 pytestmark = pytest.mark.skipif(
-    not EXCHANGES, reason=f"the recorded exchanges are not beside this clone ({RECORDED})"
+    not EXCHANGES, reason=f"the recorded exchanges are not next to this clone ({RECORDED})"
 )
 
 
@@ -106,14 +106,14 @@ def _joined(value: Any, beyond: Any) -> Any:
 
 
 def without_blanks(sent: Any) -> Any:
-    """What was sent, without the keys that hold nothing."""
+    """The JSON that was sent, without blank keys."""
     if isinstance(sent, dict):
         return {k: without_blanks(v) for k, v in sent.items() if v not in ("", " ", None)}
     return [without_blanks(each) for each in sent] if isinstance(sent, list) else sent
 
 
 def comparable(value: Any) -> Any:
-    """Amounts that came as text are numbers now; everything else must be the same."""
+    """Amounts that came as text are numbers now. All else must be equal."""
     if isinstance(value, dict):
         return {key: comparable(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A server on loopback that takes anything, remembers it, and answers as the test says."""
+"""A server on loopback that records each request and answers as the test says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Part:
-    """A field of a form: files have a name."""
+    """A field of a form. Files have a name."""
 
     filename: str | None
     content_type: str
@@ -27,7 +27,7 @@ class Part:
 
 @dataclass
 class Taken:
-    """A request as it came."""
+    """A raw request."""
 
     method: str
     path: str
@@ -38,7 +38,7 @@ class Taken:
 
 
 class AnsweringServer:
-    """Answers tokens, and everything else by the first of ``answers`` (the last one stays)."""
+    """Answers token requests, and others with the next of ``answers`` (the last one repeats)."""
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
@@ -57,7 +57,7 @@ class AnsweringServer:
         self.url = str((await start(app)).make_url("")).rstrip("/")
 
     def session(self) -> Session:
-        """A session that tries again at once, and for which a minute is six seconds."""
+        """A session that retries at once, with a minute of six seconds."""
         return Session(
             Credentials("a", "b", "c"),
             organization=1,
@@ -97,10 +97,10 @@ async def _read(request: web.Request, taken: Taken) -> None:
 
 
 def done(**beside: object) -> web.Response:
-    """A success that says little."""
+    """A minimal success."""
     return web.json_response({"code": 0, "message": "done", **beside})
 
 
 def refused() -> web.Response:
-    """Too many calls at once: it did not run, and may be tried again."""
+    """Too many concurrent calls: this one did not run and may be retried."""
     return web.json_response({"code": 1070, "message": "too many"}, status=429)

@@ -26,7 +26,7 @@ class Browser:
 
     @contextmanager
     def opened(self, *options: str) -> Iterator[Any]:
-        """Its window, which talks to the sandbox and nobody else. Blocks: call it on a thread."""
+        """Open a window that talks only to the sandbox. Blocks, so call it on a thread."""
         chosen = self._selenium.ChromeOptions()
         chosen.binary_location = self._program
         for option in (

@@ -1,4 +1,4 @@
-"""The command in the tests' own process, and a sandbox that serves it from another thread."""
+"""The command in this process, and a sandbox that serves it from another thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoho_async.sandbox import Sandbox
 
 @contextmanager
 def serving(made: Sandbox) -> Generator[Sandbox]:
-    """``made``, serving from a thread of its own, as Zoho does."""
+    """Serve ``made`` from another thread."""
     told: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:

@@ -1,4 +1,4 @@
-"""A person at the sandbox's accounts pages, without a browser."""
+"""Use the sandbox's accounts pages as a person does, without a browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoho_async.sandbox import Sandbox
 
 
 async def agree(url: str, *, answer: str = "accept") -> dict[str, str]:
-    """Press a button of the consent page at ``url``; the query of the redirect that follows."""
+    """Press a button of the consent page at ``url`` and return the query of the redirect."""
     async with aiohttp.ClientSession() as http:
         async with http.get(url) as shown:
             page = await shown.text()
@@ -31,7 +31,7 @@ async def agree(url: str, *, answer: str = "accept") -> dict[str, str]:
 async def self_client_code(
     zoho: Sandbox, scope: str = "ZohoBooks.fullaccess.all", *, minutes: int = 10
 ) -> str:
-    """The code that the console's Self Client page makes."""
+    """Return a code from the Self Client page of the console."""
     async with (
         aiohttp.ClientSession() as http,
         http.post(

@@ -1,8 +1,8 @@
 """``python -m tests.support.export_command``: the command, started often, to be killed.
 
-It reads the arguments of a run from each line of its input (a JSON array) and carries the command
-out in a child of its own, so that a run costs no start of an interpreter and all of it is work that
-can be interrupted. It tells the child's process id, and how it ended.
+It reads the arguments of a run from each line of its input (a JSON array) and runs the
+command in a child process, so that a run needs no new interpreter and a kill can hit all of its
+work. It prints the process id of the child and its exit code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``python -m tests.support.export_crash``: a process that lands rows, to be killed while it does.
+"""``python -m tests.support.export_crash``: a process that writes rows until it is killed.
 
-It reads commands from its input and does each in a child of its own, which tells of every step in
-a line; so that a child costs no start of an interpreter.
+It reads commands from its input and runs each in a child process, which prints one line per step.
+A child needs no new interpreter.
 """
 
 from __future__ import annotations

@@ -1,27 +1,37 @@
-"""Databases to export into, and what is in them, read by their own clients."""
+"""Databases to export into. Their own clients read what is in them."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg
 
+from zoho_async.export import Destination, Export
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Origin, Table
 from zoho_async.export.destinations.engine import Engine
+from zoho_async.limits import Limits, MemoryLedger
+from zoho_async.sandbox import Sandbox
+from zoho_async.session import Session
 
 PLACE = Origin("10234695", "www.zohoapis.com")
 Rows = list[dict[str, Any]]
 
+NAMES = ("books.contacts", "books.invoices")
+IDS = {"books.contacts": "contact_id", "books.invoices": "invoice_id"}
+SIZES = {"books.contacts": 40, "books.invoices": 220}
+
 
 class Target:
-    """One database: ``make`` a destination of it as often as wanted, and `ask` it."""
+    """One database: ``make`` opens it as a destination, `ask` queries it."""
 
     def __init__(
         self, kind: str, make: Callable[[], Any], ask: Callable[[str], Rows], to: str
@@ -32,7 +42,7 @@ class Target:
         self.to = to
 
     def tables(self, layout: Layout) -> list[Rows]:
-        """What is in the tables of ``layout``, in its order."""
+        """The rows of each table of ``layout``, in its order."""
         return [self.ask(f'SELECT * FROM "{table.name}"') for table in layout.tables]
 
 
@@ -68,14 +78,14 @@ def postgresql_target(address: str) -> Target:
 
 
 def write(engine: Engine, sink: Any, rows: list[bytes], page: int = 200) -> None:
-    """Land ``rows`` page by page, each in a transaction of its own."""
+    """Write ``rows`` page by page, one transaction per page."""
     for start in range(0, len(rows), page):
         with engine.transaction():
             sink.write(rows[start : start + page])
 
 
 def load(target: Target, table: Table, *pages: list[bytes], part: str = "") -> None:
-    """A run that lands ``pages``."""
+    """One run that writes ``pages``."""
     destination = target.make()
     with closing(destination):
         engine = destination.open(PLACE)
@@ -88,7 +98,40 @@ def load(target: Target, table: Table, *pages: list[bytes], part: str = "") -> N
 
 
 def by_id(rows: Rows, name: str = "invoice_id") -> Mapping[str, dict[str, Any]]:
-    """``rows`` by their ids, of which each stands once."""
+    """``rows`` by id. Each id must occur once."""
     found = {row[name]: row for row in rows}
     assert len(found) == len(rows)
     return found
+
+
+@asynccontextmanager
+async def session(zoho: Sandbox) -> AsyncGenerator[Session]:
+    limits = Limits(window=zoho.limits.minute, linger=zoho.limits.minute / 2)
+    async with Session.from_env(zoho.environment(), limits=limits, ledger=MemoryLedger()) as one:
+        yield one
+
+
+def sandbox(**rules: object) -> Sandbox:
+    return Sandbox(**({"sizes": SIZES, "minute": 1.0} | rules))  # type: ignore[arg-type]  # passed on
+
+
+async def export(zoho: Session, to: str | Destination, **asked: Any) -> int:
+    async with Export(zoho, NAMES, to=to, **asked) as job:
+        return (await job.wait()).rows
+
+
+def table(target: Target, name: str) -> Rows:
+    return target.ask(f'SELECT * FROM "{name.replace(".", "_")}"')
+
+
+def assert_current(target: Target, zoho: Sandbox) -> None:
+    """Rows that are not marked deleted equal those of the server, to the cent."""
+    for name in NAMES:
+        said = [json.loads(row, parse_float=Decimal) for row in zoho.truth(name)]
+        held = [row for row in table(target, name) if row["_deleted_time"] is None]
+        assert {one[IDS[name]] for one in said} == {row[IDS[name]] for row in held}
+        assert len(said) == len(held)
+    totals = {one["invoice_id"]: Decimal(str(one["total"])) for one in said}
+    assert {row["invoice_id"]: Decimal(row["total"]) for row in held} == totals
+    references = {one["invoice_id"]: one["reference_number"] or None for one in said}
+    assert {row["invoice_id"]: row["reference_number"] for row in held} == references

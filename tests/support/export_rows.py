@@ -76,7 +76,7 @@ _USUAL: Final = {
 
 
 def rows(count: int, *, seed: int = 7, oddness: float = 0.02) -> list[bytes]:
-    """``count`` rows with ids of their own; ``oddness`` is the share of values that are odd."""
+    """``count`` rows with distinct ids; ``oddness`` is the share of values that are odd."""
     chance = random.Random(seed)
     found = []
     for number in range(count):

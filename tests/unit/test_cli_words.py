@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from tests.support.export_summaries import FILE, summary
 from zoho_async.cli import outcome, report
 from zoho_async.cli.export import day_note
 from zoho_async.cli.lines import Lines, plan_lines
@@ -35,13 +36,10 @@ from zoho_async.export import (
     Progress,
     ResourceDone,
     ResourceFailed,
-    ResourceSummary,
-    Summary,
 )
 from zoho_async.limits import Snapshot
 from zoho_async.runtime import ledger_path, state_directory
 
-FILE = "out/books/invoices.jsonl"
 CALLED = Called(
     method="GET",
     path="/invoices",
@@ -194,33 +192,6 @@ def test_the_exit_code_tells_what_can_be_done(error: BaseException, code: int) -
 
 def test_a_directory_that_cannot_be_written_from_the_start_is_bad_usage() -> None:
     assert outcome.exit_code(DestinationError(Path("x"), "Permission denied")) == 2
-
-
-def summary(*, rows: int, total: int | None, done: bool = True) -> Summary:
-    one = ResourceSummary(
-        resource="books.invoices",
-        file=FILE,
-        status="done" if done else "partial",
-        rows=rows,
-        rows_new=rows,
-        total=total,
-        bytes=1_234_567,
-        pages=30,
-        calls=30,
-        least_calls=30,
-    )
-    return Summary(
-        organization="10234695",
-        directory="out",
-        resources=(one,),
-        done=done,
-        rows=rows,
-        rows_new=rows,
-        calls=31,
-        least_calls=30,
-        refused=0,
-        seconds=15.04,
-    )
 
 
 def test_the_end_tells_rows_calls_the_least_possible_refusals_and_time() -> None:

@@ -9,82 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from zoho_async.description import OperationFacts
-from zoho_async.export.checkpoint.file import StateFile
+from tests.support.export_run import PLACE, WHEN, Run, rows, text
 from zoho_async.export.checkpoint.store import State
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.destinations.directory import FOLDER, Directory, Format, JsonLines, line
+from zoho_async.export.destinations.directory import FOLDER, Directory, JsonLines, line
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
-from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet, settle, writing
-
-PLACE = Origin("10234695", "www.zohoapis.com")
-LISTS = {
-    name: OperationFacts(
-        name=f"{name}.list",
-        method="GET",
-        path="/invoices",
-        answer="list",
-        row_id="invoice_id",
-        order="created_time",
-    )
-    for name in ("books.invoices", "books.estimates")
-}
-
-
-class Run:
-    """A directory that one run holds, as a job holds it."""
-
-    def __init__(
-        self,
-        path: Path,
-        run: str = "run",
-        stamp: str = "20261123T020000Z",
-        form: Format | None = None,
-    ) -> None:
-        self.path = path
-        self.directory = Directory(path, form)
-        with writing(str(path)):
-            database = self.directory.open(PLACE)
-        assert isinstance(database, StateFile)
-        self.database = database
-        self.state = State.open(database, PLACE, name=str(path))
-        settle(self.state, self.directory, LISTS)
-        self.state.enter(run, stamp)
-
-    def landing(
-        self, request: str = "all", *, identified: bool = True, asked: RunOptions | None = None
-    ) -> ResourceWriter:
-        facts = LISTS["books.invoices"]
-        if not identified:
-            facts = msgspec.structs.replace(facts, row_id="")
-        landing = ResourceWriter(self.state, self.directory, facts, request, asked or RunOptions())
-        landing.open()
-        return landing
-
-    def land(self, landing: ResourceWriter, page: int, rows: list[bytes], ids: list[str]) -> int:
-        """Land a page; how many rows it brought."""
-        before = landing.position.rows
-        with writing(str(self.path)), self.state.database.transaction():
-            landing.land([Sheet(number=page, rows=rows, ids=ids)])
-        return landing.position.rows - before
-
-    def close(self) -> None:
-        self.directory.close()
-
-    @property
-    def file(self) -> Path:
-        return self.path / "books/invoices.jsonl"
-
-    @property
-    def part(self) -> Path:
-        return self.path / "books/invoices.jsonl.part"
-
-    @property
-    def changes(self) -> list[Path]:
-        return sorted((self.path / "books/invoices.changes").glob("*"))
+from zoho_async.export.writer import RunOptions
 
 
 @pytest.fixture
@@ -98,17 +30,6 @@ def again(run: Run, name: str = "run") -> Run:
     """The next process: the old one's hold on the directory ended."""
     run.close()
     return Run(run.path, name)
-
-
-WHEN = "2026-11-23T02:00:00+0000"
-
-
-def rows(*ids: int) -> tuple[list[bytes], list[str]]:
-    return [b'{"invoice_id":"%d"}' % one for one in ids], [str(one) for one in ids]
-
-
-def text(*ids: int) -> bytes:
-    return b"".join(map(line, rows(*ids)[0]))
 
 
 def test_a_row_keeps_its_bytes_and_becomes_one_line() -> None:

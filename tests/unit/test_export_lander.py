@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.unit.test_export_disk import Run, rows, text
+from tests.support.export_run import Run, rows, text
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.events import ExportEvent, Progress
 from zoho_async.export.writer import MOST, Sheet, WriteQueue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_export_disk import WHEN, Run
+from tests.support.export_run import WHEN, Run
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.merge import merge
 from zoho_async.export.errors import CheckpointRefused, ExportRunning

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tests.unit import test_export_disk
-from tests.unit.test_export_disk import WHEN, Run
+from tests.support import export_run
+from tests.support.export_run import WHEN, Run
 from zoho_async.export.catalog import exportable
 from zoho_async.export.destinations.directory import Directory, Format
 from zoho_async.export.destinations.formats import Csv, Gzip, Parquet, Zstandard
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("described")
 @pytest.fixture
 def described(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lists that `Run` lands have the fields of the description."""
-    monkeypatch.setitem(test_export_disk.LISTS, "books.invoices", FACTS)
+    monkeypatch.setitem(export_run.LISTS, "books.invoices", FACTS)
 
 
 @pytest.fixture(params=list(FORMS))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from tests.support.list_in_memory import PER_PAGE, FakeZoho
-from zoho_async.export import Export, Margin, Summary
+from tests.support.list_in_memory import PER_PAGE, a_list, export
+from zoho_async.export import Margin
 from zoho_async.export.catalog import exportable
 from zoho_async.export.incremental import (
     Capabilities,
@@ -21,7 +19,6 @@ from zoho_async.export.incremental import (
     written,
 )
 from zoho_async.paging.times import moment, times_of
-from zoho_async.session import Session
 
 NOTHING = Capabilities()
 
@@ -87,24 +84,6 @@ def test_a_filter_is_asked_from_a_second_before_the_watermark() -> None:
     newest = query_of(facts, "newest", {}, low)
     assert newest == {"sort_column": "last_modified_time", "sort_order": "D"}
     assert query_of(facts, "full", {}, None) == {}
-
-
-def export(zoho: FakeZoho, to: Path, resource: str, **asked: Any) -> Summary:
-    async def run() -> Summary:
-        job = Export(cast("Session", zoho), [resource], to=to, clock=zoho, **asked)
-        async with job:
-            return await job.wait()
-
-    return asyncio.run(run())
-
-
-def a_list(resource: str, rows: int) -> FakeZoho:
-    zoho = FakeZoho(exportable()[f"books.{resource}"].row_id)
-    for name in range(rows):
-        zoho.insert(name)
-        zoho.now += 1
-    zoho.now += 10_000
-    return zoho
 
 
 @pytest.mark.parametrize("skew", [-7000.0, 0.0, 7000.0])

@@ -9,8 +9,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from tests.unit.test_cli_words import summary
-from tests.unit.test_export_modes import a_list, export
+from tests.support.export_summaries import summary
+from tests.support.list_in_memory import a_list, export
 from zoho_async.cli import report
 from zoho_async.cli.options import EXPORT_EPILOGUE
 from zoho_async.errors import Request, UnreadableReply, ZohoError, reply_error

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import redis
 
-from tests.property.test_limits_redis_faults import (
+from tests.support.redis_faults import (
     ACCOUNT,
     ALONE,
     KEY,

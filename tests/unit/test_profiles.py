@@ -10,7 +10,7 @@ import keyring
 import keyring.errors
 import pytest
 
-from tests.unit.test_token_stores import Ring
+from tests.support.keyring_in_memory import Ring
 from zoho_async import Session
 from zoho_async.auth import Profile, Profiles, profile_settings, profiles_path
 from zoho_async.auth.stores.keyring import KeyringVault, works

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import keyring
 import keyring.backend
 import msgspec
 import pytest
 
+from tests.support.keyring_in_memory import Ring
 from zoho_async.auth import (
     AccessToken,
     Credentials,
@@ -215,25 +216,6 @@ async def test_what_is_long_over_is_forgotten(tmp_path: Path) -> None:
 
 
 # -- keyrings -----------------------------------------------------------------------------------
-
-
-class Ring(keyring.backend.KeyringBackend):
-    """A keyring that lives as long as the test."""
-
-    priority: ClassVar[float] = 1
-    kept: dict[tuple[str, str], str]
-
-    def __init__(self) -> None:
-        self.kept = {}
-
-    def get_password(self, service: str, username: str) -> str | None:
-        return self.kept.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self.kept[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        del self.kept[service, username]
 
 
 async def test_a_keyring_shares_tokens_and_nothing_is_on_disk(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The generated functions at work: what is read can be sent back, and writes do what they say."""
+"""The generated functions against the sandbox: records can be sent back, writes take effect."""
 
 from __future__ import annotations
 

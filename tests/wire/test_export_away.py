@@ -11,11 +11,10 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from tests.property.test_export_killed import Place, Server
 from tests.support import export_databases
+from tests.support.export_databases import assert_current, export, sandbox, session
+from tests.support.killed_exports import Place, Server
 from tests.support.postgresql_server import PostgresqlServer
-from tests.wire.test_export_changes import session
-from tests.wire.test_export_places import assert_current, export, sandbox
 from zoho_async.cli.export import place
 from zoho_async.cli.merging import merge_into_one
 from zoho_async.errors import ConfigurationError
@@ -61,7 +60,7 @@ def command(server: Server, arguments: list[str], *, most: int = 0) -> tuple[int
     "kind",
     ["jsonl", "duckdb", *(pytest.param(k, marks=pytest.mark.long) for k in MORE)],
 )
-def test_a_full_disk_is_told_and_when_there_is_room_the_export_goes_on(
+def test_a_full_disk_is_reported_and_the_export_continues_once_there_is_room(
     kind: str, tmp_path: Path, away: Server
 ) -> None:
     broken = Place(kind, tmp_path / "broken", None)

@@ -46,7 +46,7 @@ def postgresql() -> Generator[PostgresqlServer]:
         yield made
 
 
-#: Every engine goes through each test; for two of them, only some are quick enough for each day.
+#: Each engine runs through each test. For two of them, most tests are too slow for a plain run.
 SLOW = [pytest.param(kind, marks=pytest.mark.long) for kind in ("duckdb", "postgresql")]
 
 
@@ -159,8 +159,8 @@ _TABLES = {
     "statement",
     [
         "DROP TABLE books_invoices__tags",
-        "ALTER TABLE books_invoices__tags RENAME TO tags",
-        "DELETE FROM books_invoices__tags",
+        pytest.param("ALTER TABLE books_invoices__tags RENAME TO tags", marks=pytest.mark.long),
+        pytest.param("DELETE FROM books_invoices__tags", marks=pytest.mark.long),
         "DELETE FROM books_invoices__tags WHERE _row_id IN"
         " (SELECT _row_id FROM books_invoices__tags ORDER BY _row_id LIMIT 3)",
         "DROP TABLE books_invoices",
@@ -211,15 +211,15 @@ def test_what_a_person_added_to_a_database_survives_a_full_read(
 
 
 def test_rows_marked_as_deleted_may_be_removed_from_a_database(
-    server: Sandbox, command: Command, target: Target
+    server: Sandbox, command: Command, one_target: Target
 ) -> None:
-    assert command(*job(target.to))[0] == 0
+    assert command(*job(one_target.to))[0] == 0
     server.store().collection("contacts").remove(3)
-    assert command(*job(target.to, "--sweep"))[0] == 0
-    sql(target, "DELETE FROM books_contacts WHERE _deleted_time IS NOT NULL")
-    told = command.json(*job(target.to))
+    assert command(*job(one_target.to, "--sweep"))[0] == 0
+    sql(one_target, "DELETE FROM books_contacts WHERE _deleted_time IS NOT NULL")
+    told = command.json(*job(one_target.to))
     assert (of(told)["mode"], of(told)["note"]) == ("changed", None)
-    assert ids_in(target) == ids_of(server)
+    assert ids_in(one_target) == ids_of(server)
 
 
 @pytest.mark.parametrize("how", ["renamed", "emptied"])
@@ -239,35 +239,35 @@ def test_a_table_that_is_taken_away_from_an_interrupted_run_is_read_from_the_sta
 
 
 def test_a_view_in_the_place_of_a_table_is_refused(
-    server: Sandbox, command: Command, target: Target
+    server: Sandbox, command: Command, one_target: Target
 ) -> None:
-    assert command(*job(target.to))[0] == 0
+    assert command(*job(one_target.to))[0] == 0
     sql(
-        target,
+        one_target,
         "ALTER TABLE books_contacts RENAME TO behind",
         "CREATE VIEW books_contacts AS SELECT * FROM behind",
     )
     calls = server.calls
     for options in ((), ("--full",), ("--fresh",)):
-        code, out, err = command(*job(target.to, *options))
+        code, out, err = command(*job(one_target.to, *options))
         assert (code, out) == (2, "")
         assert "books_contacts is a view" in err
     assert server.calls == calls
 
 
 def test_rows_without_their_checkpoint_are_not_mixed_with_others(
-    server: Sandbox, command: Command, target: Target
+    server: Sandbox, command: Command, one_target: Target
 ) -> None:
-    assert command(*job(target.to))[0] == 0
-    state = [one["name"] for one in target.ask(_TABLES[target.kind])]
-    sql(target, *(f"DROP TABLE {name}" for name in state if name.startswith("_zoho_")))
+    assert command(*job(one_target.to))[0] == 0
+    state = [one["name"] for one in one_target.ask(_TABLES[one_target.kind])]
+    sql(one_target, *(f"DROP TABLE {name}" for name in state if name.startswith("_zoho_")))
     calls = server.calls
-    code, _, err = command(*job(target.to))
+    code, _, err = command(*job(one_target.to))
     assert (code, server.calls) == (2, calls)
     assert "the checkpoint of its export is not there" in err
     assert "--fresh" in err
-    assert command(*job(target.to, "--fresh"))[0] == 0
-    assert ids_in(target) == ids_of(server)
+    assert command(*job(one_target.to, "--fresh"))[0] == 0
+    assert ids_in(one_target) == ids_of(server)
 
 
 # -- files ------------------------------------------------------------------------------------
@@ -286,8 +286,15 @@ FORMS: list[tuple[str, ...]] = [
 ]
 
 
-@pytest.mark.parametrize("options", FORMS, ids=" ".join)
-@pytest.mark.parametrize("how", ["deleted", "emptied"])
+#: Each format with a deleted file; an emptied file in a plain run only as JSON Lines.
+GONE = [
+    pytest.param(how, form, marks=[pytest.mark.long] if form and how == "emptied" else [])
+    for how in ("deleted", "emptied")
+    for form in FORMS
+]
+
+
+@pytest.mark.parametrize(("how", "options"), GONE)
 def test_a_file_that_is_gone_is_read_in_full(
     server: Sandbox, command: Command, tmp_path: Path, options: tuple[str, ...], how: str
 ) -> None:

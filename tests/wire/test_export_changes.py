@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.export_databases import session
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
@@ -28,7 +27,6 @@ from zoho_async.export import (
 )
 from zoho_async.export.capabilities import probe, remember
 from zoho_async.export.catalog import exportable
-from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
 
@@ -38,13 +36,6 @@ IDS = {name: exportable()[name].row_id for name in SIZES}
 
 def sandbox(**rules: object) -> Sandbox:
     return Sandbox(**({"sizes": SIZES, "minute": 1.0} | rules))  # type: ignore[arg-type]  # passed on
-
-
-@asynccontextmanager
-async def session(zoho: Sandbox) -> AsyncGenerator[Session]:
-    limits = Limits(window=zoho.limits.minute, linger=zoho.limits.minute / 2)
-    async with Session.from_env(zoho.environment(), limits=limits, ledger=MemoryLedger()) as one:
-        yield one
 
 
 async def export(zoho: Session, to: Path, *names: str, **asked: Any) -> Summary:

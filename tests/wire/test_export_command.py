@@ -146,7 +146,7 @@ async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
         (("--merge",), "holds no export"),
     ],
 )
-async def test_wrong_uses_are_told_in_one_sentence(
+async def test_wrong_usage_is_reported_in_one_sentence(
     tmp_path: Path, options: tuple[str, ...], words: str
 ) -> None:
     environ = {"ZOHO_BASE_URL": "http://127.0.0.1:9"}
@@ -216,7 +216,7 @@ async def test_killed_twenty_times_it_ends_with_the_same_rows(tmp_path: Path, se
         server.assert_whole()
 
 
-async def test_the_days_quota_has_an_exit_code_of_its_own_and_can_be_gone_on_from(
+async def test_the_daily_quota_has_its_exit_code_and_the_next_run_continues(
     tmp_path: Path,
 ) -> None:
     async with serving(tmp_path, "--per-day", "20", minute=1) as server:

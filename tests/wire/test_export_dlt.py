@@ -76,7 +76,7 @@ class Pipeline:
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """dlt tells nobody, and reads no settings of whoever runs the tests."""
+    """Switch telemetry of dlt off and hide the settings of the user who runs the tests."""
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.chdir(tmp_path)
@@ -112,7 +112,7 @@ async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_
 
 
 @pytest.mark.usefixtures("quiet")
-async def test_a_load_that_the_days_quota_ended_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_a_load_that_the_daily_quota_ended_continues_where_it_was(tmp_path: Path) -> None:
     async with Sandbox(sizes=SIZES, minute=1.0) as server:
         # What is in flight is taken off the figures: of two calls at once the last would be left.
         pipeline = Pipeline(tmp_path, server, in_flight=1)

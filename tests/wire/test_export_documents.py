@@ -18,6 +18,7 @@ from zoho_async.books import bills, invoices
 from zoho_async.errors import BudgetSpent
 from zoho_async.export import DocumentFailed, Export, ExportEvent, Summary
 from zoho_async.http.file_names import component
+from zoho_async.http.retry import Policy
 from zoho_async.http.target import quoted_id
 from zoho_async.http.upload import Upload
 from zoho_async.limits import Limits, MemoryLedger
@@ -151,15 +152,15 @@ async def test_documents_that_an_answer_names_in_the_place_of_a_file_are_followe
         ids = [row["document_id"] for row in answer["documents"]]
         assert [row["file_name"] for row in answer["documents"]] == ["a.pdf", "b.pdf"]
         expected = {f"{one}_{n}.pdf": n.encode() for one, n in zip(ids, "ab", strict=True)}
-        _, summary = await export(zoho, tmp_path / "told", "bills")
-        assert held(tmp_path / "told/books/bills.files" / bill) == expected
+        _, summary = await export(zoho, tmp_path / "named", "bills")
+        assert held(tmp_path / "named/books/bills.files" / bill) == expected
         assert summary.files == 2
         # the read of the record says nothing of documents
         server.faults.append(
             Fault(kind="odd", path=f"*/bills/{bill}", field="documents", value="", times=None)
         )
-        _, summary = await export(zoho, tmp_path / "untold", "bills")
-        assert held(tmp_path / "untold/books/bills.files" / bill) == expected
+        _, summary = await export(zoho, tmp_path / "unnamed", "bills")
+        assert held(tmp_path / "unnamed/books/bills.files" / bill) == expected
         assert summary.files == 2
 
 
@@ -176,9 +177,10 @@ async def test_the_last_attachment_is_what_get_attachment_answers(tmp_path: Path
 
 
 @pytest.mark.parametrize("fault", ["refused", "missing", "html", "broken"])
-async def test_one_bad_document_is_told_and_asked_for_again_and_stops_nothing(
-    tmp_path: Path, fault: str
+async def test_one_bad_document_is_reported_and_retried_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
+    monkeypatch.setattr(Policy, "delay", lambda *_: 0.001)
     faults = {
         "refused": {"kind": "code", "status": 400, "code": 1000},
         "missing": {"kind": "code", "status": 404, "code": 1002},
@@ -286,7 +288,7 @@ async def test_what_a_killed_run_had_begun_is_cleared_away(tmp_path: Path) -> No
         assert (victim / "kept").exists()
 
 
-async def test_a_record_folder_that_is_a_link_is_refused_and_told(tmp_path: Path) -> None:
+async def test_a_record_folder_that_is_a_link_is_refused_and_reported(tmp_path: Path) -> None:
     async with opened() as (server, zoho):
         invoice = ids_of(server, "books.invoices", "invoice_id")[0]
         one = await attach(zoho, invoice, "a.png", b"a")

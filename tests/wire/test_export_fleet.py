@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are kil
 
 
 class Zoho:
-    """A sandbox in a process of its own, and the organizations in it."""
+    """A sandbox in another process, and its organizations."""
 
     def __init__(
         self, organizations: Sequence[str], sizes: dict[str, int], latency: float = 0.0

@@ -282,7 +282,7 @@ async def test_a_parent_with_pages_of_children_is_gone_on_with_after_an_end_betw
         assert len({row[KEY] for row in told}) == len(told) == summary.rows > 205
 
 
-async def test_a_parent_whose_children_are_refused_is_passed_over_and_told(
+async def test_a_parent_whose_children_are_refused_is_skipped_and_reported(
     tmp_path: Path,
 ) -> None:
     async with sandbox() as server, session(server) as zoho:
@@ -427,7 +427,7 @@ def test_a_database_takes_no_files_unless_a_directory_is_named(tmp_path: Path) -
 ALL = ("invoices", "items", "invoices.comments", "contacts.contact_persons")
 
 
-async def test_a_run_makes_no_more_calls_than_its_budget_and_the_next_goes_on(
+async def test_a_run_makes_no_more_calls_than_its_budget_and_the_next_continues(
     tmp_path: Path,
 ) -> None:
     async with sandbox() as server, session(server) as zoho:
@@ -446,7 +446,7 @@ async def test_a_run_makes_no_more_calls_than_its_budget_and_the_next_goes_on(
         assert runs > whole / 17
         assert server.refused == 0
         assert held(tmp_path / "parts") == held(tmp_path / "whole")
-        # lists that were at their end, and records that had landed, were not asked for again
+        # finished lists and written records were not requested again
         assert server.calls - whole <= whole + runs * len(ALL) * 2
 
 

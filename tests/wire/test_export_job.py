@@ -137,7 +137,7 @@ async def test_a_large_export_fits_the_limits_at_every_distance(
 
 
 @pytest.mark.parametrize("pages", [0, 1, 3, 7, 9])
-async def test_an_export_left_early_goes_on_where_it_was(tmp_path: Path, pages: int) -> None:
+async def test_an_export_left_early_continues_where_it_was(tmp_path: Path, pages: int) -> None:
     async with sandbox() as server:
         left = pages
         async with session(server) as zoho, Export(zoho, to=tmp_path) as job:
@@ -274,7 +274,7 @@ async def test_a_server_that_repeats_rows_and_breaks_replies_still_gives_each_ro
         assert_whole(server, tmp_path)
 
 
-async def test_the_days_quota_ends_the_run_and_the_next_day_goes_on(tmp_path: Path) -> None:
+async def test_the_daily_quota_ends_the_run_and_the_next_day_continues(tmp_path: Path) -> None:
     async with sandbox(per_day=6) as server:
         async with session(server) as zoho:
             job = Export(zoho, ORDERED, to=tmp_path)
@@ -290,7 +290,7 @@ async def test_the_days_quota_ends_the_run_and_the_next_day_goes_on(tmp_path: Pa
             assert lines(tmp_path, resource) == server.truth(resource)
 
 
-async def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
+async def test_a_full_disk_ends_the_run_and_the_next_one_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = JsonLines.append

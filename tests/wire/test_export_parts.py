@@ -26,7 +26,7 @@ FIRST, SECOND, THIRD = "20261121T020000Z", "20261122T020000Z", "20261123T020000Z
 
 
 class Task:
-    """One list in a store of its own, and the sandbox that it is read from."""
+    """One list in a separate store, and the sandbox that serves it."""
 
     def __init__(self, server: Sandbox, zoho: Session, resource: str) -> None:
         self.server = server
@@ -135,7 +135,7 @@ async def test_parts_that_do_not_follow_each_other_have_the_list_read_whole_agai
         await one.run(FIRST)
         contacts.change(7, {"contact_name": "Changed"})
         await one.run(SECOND)
-        _replace(one, FIRST, since=42.0)  # as one who stood still might have
+        _replace(one, FIRST, since=42.0)  # as a stalled worker might have
         part, _ = await one.run(THIRD)
         assert (part.mode, part.rows) == ("full", 230)
         assert one.names() == [f"{THIRD}.parquet"]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from tests.support import export_databases
-from tests.support.export_databases import Rows, Target
+from tests.support.export_databases import (
+    IDS,
+    NAMES,
+    SIZES,
+    Rows,
+    Target,
+    assert_current,
+    export,
+    sandbox,
+    session,
+    table,
+)
 from tests.support.postgresql_server import PostgresqlServer
-from tests.wire import test_export_changes
-from tests.wire.test_export_changes import session
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
@@ -30,17 +36,9 @@ from zoho_async.export import (
     open_destination,
 )
 from zoho_async.export.capabilities import probe, remember
-from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
 
-NAMES = ("books.contacts", "books.invoices")
-IDS = {"books.contacts": "contact_id", "books.invoices": "invoice_id"}
-SIZES = {"books.contacts": 40, "books.invoices": 220}
 _numbers = itertools.count()
-
-
-def sandbox(**rules: object) -> Sandbox:
-    return test_export_changes.sandbox(sizes=SIZES, **rules)
 
 
 @pytest.fixture(scope="module")
@@ -57,28 +55,6 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
         return export_databases.duckdb_target(tmp_path)
     running: PostgresqlServer = request.getfixturevalue("server")
     return export_databases.postgresql_target(running.create(f"places_{next(_numbers)}"))
-
-
-async def export(zoho: Session, to: str | Destination, **asked: Any) -> int:
-    async with Export(zoho, NAMES, to=to, **asked) as job:
-        return (await job.wait()).rows
-
-
-def table(target: Target, name: str) -> Rows:
-    return target.ask(f'SELECT * FROM "{name.replace(".", "_")}"')
-
-
-def assert_current(target: Target, zoho: Sandbox) -> None:
-    """The rows that are not marked as deleted are those of the server, to the cent."""
-    for name in NAMES:
-        said = [json.loads(row, parse_float=Decimal) for row in zoho.truth(name)]
-        held = [row for row in table(target, name) if row["_deleted_time"] is None]
-        assert {one[IDS[name]] for one in said} == {row[IDS[name]] for row in held}
-        assert len(said) == len(held)
-    told = {one["invoice_id"]: Decimal(str(one["total"])) for one in said}
-    assert {row["invoice_id"]: Decimal(row["total"]) for row in held} == told
-    references = {one["invoice_id"]: one["reference_number"] or None for one in said}
-    assert {row["invoice_id"]: row["reference_number"] for row in held} == references
 
 
 def gone(target: Target) -> set[str]:
@@ -165,7 +141,7 @@ async def test_two_exports_into_one_database_are_one_too_many(target: Target) ->
             await export(one.for_organization("20345678"), target.to)
 
 
-async def test_each_organization_has_a_database_of_its_own(target: Target, tmp_path: Path) -> None:
+async def test_each_organization_has_a_separate_database(target: Target, tmp_path: Path) -> None:
     async with sandbox(organizations=["20345678"]) as zoho, session(zoho) as one:
         ids = [each.id for each in await one.organizations()]
         assert len(ids) == 2

@@ -1,4 +1,4 @@
-"""How the command ends for each state of a list, and what it says of it."""
+"""Exit codes and messages of the command for each state of a list."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def states(told: dict[str, Any]) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_a_refusal_is_said_once_and_again_if_it_is_another(
+def test_a_refusal_is_reported_once_and_again_if_it_changes(
     server: Sandbox, command: Command, job: tuple[str, ...]
 ) -> None:
     server.faults.append(refusing("items"))
@@ -104,14 +104,14 @@ def test_a_refused_list_keeps_neither_the_others_nor_the_next_run_from_going_on(
     assert states(second)["items"] == ("refused_before", 0)
 
 
-def test_a_named_list_that_the_token_has_no_scope_for_is_said_each_time(
+def test_a_named_list_without_a_scope_is_reported_each_time(
     server: Sandbox, command: Command, job: tuple[str, ...]
 ) -> None:
     server.faults.append(refusing("items", code=57, status=401))
     assert [command(*job)[0] for _ in range(3)] == [4, 4, 4]
 
 
-def test_lists_of_the_default_selection_without_a_scope_are_said_once(
+def test_lists_of_the_default_selection_without_a_scope_are_reported_once(
     server: Sandbox, command: Command, tmp_path: Path
 ) -> None:
     server.faults.append(refusing("items", code=57, status=401))

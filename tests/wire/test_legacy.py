@@ -1,4 +1,4 @@
-"""Programs of 2010 find what they had: authtokens, XML, all pages; and today's limits beside it."""
+"""Programs of 2010 find what they had: authtokens, XML, all pages. Today's limits apply too."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ async def test_any_method_can_be_called(sandbox: Sandbox) -> None:
                 await zoho.request(method, path)
 
 
-async def test_what_a_post_carries_stands_in_no_address(sandbox: Sandbox) -> None:
+async def test_the_fields_of_a_post_are_not_in_the_url(sandbox: Sandbox) -> None:
     async with legacy(sandbox) as zoho:
         with pytest.raises(NotFound):
             await zoho.request("POST", "/invoices/create", {"XMLString": "<Invoice/>"})
     assert sandbox.arrivals[-1].query == {}
 
 
-async def test_a_wrong_authtoken_is_told_once_and_nowhere_repeated(sandbox: Sandbox) -> None:
+async def test_a_wrong_authtoken_is_sent_once_and_not_repeated(sandbox: Sandbox) -> None:
     wrong = AuthToken("not-the-authtoken", APIKEY)
     async with legacy(sandbox, wrong) as zoho:
         with pytest.raises(InvalidToken) as raised:
@@ -111,7 +111,7 @@ async def test_faults_lose_no_row(sandbox: Sandbox) -> None:
     assert rows == [json.loads(row)["item_id"] for row in sandbox.truth("items")]
 
 
-async def test_the_limits_are_those_of_every_other_call(sandbox: Sandbox) -> None:
+async def test_legacy_calls_count_against_the_same_limits(sandbox: Sandbox) -> None:
     sandbox.limits.per_minute = 2
     async with legacy(sandbox, limits=Limits(limit=90, burst=90)) as zoho:
         await zoho.items()
@@ -120,13 +120,13 @@ async def test_the_limits_are_those_of_every_other_call(sandbox: Sandbox) -> Non
             await zoho.items()
 
 
-async def test_a_wrong_name_for_pages_is_no_short_list(sandbox: Sandbox) -> None:
+async def test_a_wrong_page_parameter_does_not_shorten_a_list(sandbox: Sandbox) -> None:
     async with legacy(sandbox, pages=PageNames("Page", "Per_Page")) as zoho:
         with pytest.raises(UnreadableReply, match="page 2 was asked for and page 1 came"):
             [item async for item in zoho.items()]
 
 
-async def test_an_authtoken_is_had_for_e_mail_and_password(sandbox: Sandbox) -> None:
+async def test_an_authtoken_is_fetched_with_e_mail_and_password(sandbox: Sandbox) -> None:
     async with AccountsServer(url=sandbox.url) as server:
         assert await create_authtoken(server, EMAIL, PASSWORD) == AUTHTOKEN
         with pytest.raises(AuthTokenRefused) as raised:

@@ -1,4 +1,4 @@
-"""The first promise, at the server: exports far beyond one minute's calls, none refused."""
+"""No call is refused in exports that need far more calls than one minute permits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoho_async.sandbox import Sandbox
 
 
 async def _exported(sandbox: Sandbox, to: Path, limits: Limits) -> float:
-    """Export all invoices; the rows are the sandbox's own, byte for byte. Returns seconds."""
+    """Export all invoices, compare their bytes with the sandbox's, and return the seconds."""
     began = time.monotonic()
     session = Session.from_env(sandbox.environment(), limits=limits, ledger=MemoryLedger())
     async with session as zoho, Export(zoho, ["invoices"], to=to) as job:
@@ -50,7 +50,9 @@ async def test_no_call_is_refused_over_many_minutes(
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-async def test_a_hundred_calls_in_a_real_minute_take_what_the_limits_ask(tmp_path: Path) -> None:
+async def test_a_hundred_calls_in_a_real_minute_take_as_long_as_the_limits_require(
+    tmp_path: Path,
+) -> None:
     """Limit 90 and burst 10 let 100 calls through in 67.5 s; a reply takes 0.3 s."""
     async with Sandbox(sizes={"books.invoices": 20_000}, latency=0.3) as sandbox:
         seconds = await _exported(sandbox, tmp_path, Limits())

@@ -3,49 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.support.counting_server import serving
 from zoho_async.errors import CallTimeout, ConnectionBroken, NotConnected, Request
 from zoho_async.http.transport import Transport, proxy_for
 
-Reply = Callable[[int, asyncio.StreamWriter], Awaitable[bool]]
-
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-
-
-class Server:
-    """Counts requests; ``reply(number, writer)`` answers one and says whether to keep on."""
-
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
-        self.requests: list[bytes] = []
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                for line in head.split(b"\r\n"):
-                    if line.lower().startswith(b"content-length:"):
-                        await reader.readexactly(int(line.partition(b":")[2]))
-                self.requests.append(head)
-                if not await self.reply(len(self.requests), writer):
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(reply: Reply) -> AsyncIterator[Server]:
-    server = Server(reply)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    async with listener:
-        yield server
 
 
 async def _drop(number: int, writer: asyncio.StreamWriter) -> bool:

@@ -1,4 +1,4 @@
-"""Lists read from a real server: equal to the truth, at the least cost, nothing left behind."""
+"""Lists read from a server equal the truth, cost the fewest calls and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoho_async.wire import Record
 
 SIZES = [0, 1, 199, 200, 201, 1000]
 
-#: The organization is ours alone, so that the calls of a test are not paced.
+#: No other program uses the organization, so calls of a test are not paced.
 ALONE = Limits(limit=100, burst=100, in_flight=10)
 
 QUICK = Policy(base=0.001)
@@ -181,7 +181,7 @@ async def test_an_error_that_stays_is_raised_after_the_rows_before_it() -> None:
 
 
 async def nothing_follows(sandbox: Sandbox, zoho: Session) -> None:
-    """While other calls take their time, no page arrives; and no task is there."""
+    """During other calls no page arrives and no task is left."""
     sent = len(pages_sent(sandbox))
     for _ in range(4):
         await zoho.request("GET", "/organizations")

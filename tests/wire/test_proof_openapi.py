@@ -1,4 +1,4 @@
-"""schemathesis against the official descriptions: whatever is asked, the sandbox fails at nothing.
+"""schemathesis against the official descriptions: the sandbox fails at no request.
 
 Requests are made up from the description; each is answered with success or with a refusal of
 Zoho's, in Zoho's envelope. The descriptions lie outside the repository; where they are not, this
@@ -24,16 +24,16 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 OFFICIAL: Final = Path(__file__).parents[3] / "shared" / "reference" / "openapi"
 BASES: Final = {"books": "/books/v3", "inventory": "/inventory/v1", "billing": "/billing/v1"}
-#: What the sandbox says of operations that it does not play.
+#: The reply of the sandbox to operations that it does not play.
 UNPLAYED: Final = 501
 EXAMPLES: Final = 2
-#: One operation in so many is tried, for time's sake; 1 tries all, in five minutes.
+#: Only each n-th operation is tried, to save time. 1 tries all, in five minutes.
 EVERY: Final = {"books": 8, "inventory": 6, "billing": 3}
 
 
 @contextmanager
 def serving() -> Iterator[dict[str, str]]:
-    """A sandbox in a process of its own, with no limits to speak of."""
+    """A sandbox in another process, with limits too high to matter."""
     options = ("--per-minute", "1000000", "--per-day", "1000000", "--in-flight", "1000")
     command = (sys.executable, "-m", "zoho_async.sandbox", *options, "--size", "invoices=20")
     with subprocess.Popen(
@@ -62,7 +62,7 @@ def token(environment: dict[str, str]) -> str:
 
 
 def known_ids(environment: dict[str, str]) -> dict[str, str]:
-    """An id of each kind that there is, by its name in paths."""
+    """One id of each kind, by its name in paths."""
     found = {}
     for single in ("contact", "invoice", "item", "project"):
         url = f"{environment['ZOHO_BASE_URL']}/__sandbox__/truth/{single}s"
@@ -72,7 +72,7 @@ def known_ids(environment: dict[str, str]) -> dict[str, str]:
 
 
 class Run:
-    """The calls of one product's descriptions, and what came of them."""
+    """The calls of one product's descriptions, and their outcomes."""
 
     def __init__(self, environment: dict[str, str], product: str) -> None:
         self.base = f"{environment['ZOHO_BASE_URL']}{BASES[product]}"
@@ -145,7 +145,7 @@ class Run:
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")  # of the descriptions, of which schemathesis has much to say
 @pytest.mark.parametrize("product", list(BASES))
-def test_whatever_is_asked_the_sandbox_answers_as_zoho_does(product: str) -> None:
+def test_the_sandbox_answers_any_request_as_zoho_does(product: str) -> None:
     pytest.importorskip("schemathesis", reason="the extra test brings schemathesis")
     if not OFFICIAL.is_dir():
         pytest.skip(f"the official descriptions are not at {OFFICIAL}")

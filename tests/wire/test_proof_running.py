@@ -1,4 +1,4 @@
-"""What holds while a client runs for long: it stays small and quiet, and never blocks its loop."""
+"""A client that runs for long stays small and quiet, and never blocks its loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.wire.test_sandbox_process import started
+from tests.support.sandbox_process import started
 from zoho_async import Credentials, Limits, Session
 from zoho_async.books import contacts, invoices
 from zoho_async.books.contacts import ContactInput
@@ -45,7 +45,7 @@ def resident() -> int:
 
 
 class Load:
-    """A mixed load: pages, records, writes and now and then a whole list."""
+    """A mixed load: pages, records, writes and sometimes a whole list."""
 
     def __init__(self, zoho: Session, known: list[str]) -> None:
         self.zoho = zoho
@@ -85,7 +85,7 @@ class Load:
 async def test_an_hour_of_mixed_load_with_faults_stays_small_quiet_and_within_the_limits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A sandbox in a process of its own, whose hour is half a minute of ours."""
+    """A sandbox in another process, whose hour takes half a minute."""
     options = ("--speed", str(SPEED), "--size", "contacts=200", "--size", "invoices=100")
     more = ("--token-life", "360000", "--tokens", "1000", "--latency", "tail:1:0.5")
     async with started(*options, *more) as (_, said), aiohttp.ClientSession() as http:

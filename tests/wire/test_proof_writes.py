@@ -1,4 +1,4 @@
-"""Nothing twice: ten thousand writes through every kind of fault, counted at the server."""
+"""No write happens twice: ten thousand writes under each kind of fault, counted at the server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 
-#: Nobody but the server can tell whether a write that met one of these took effect; these did not.
+#: Only the server knows whether a write with one of these faults took effect. These did not.
 UNDONE = ("drop_unread", "drop_undone", "reset_undone", "status", "status_html")
 #: Of these it did.
 DONE = ("drop", "reset", "broken_body", "empty", "cut", "html", "bad_gzip")
@@ -38,7 +38,7 @@ def rules() -> list[Fault]:
 
 
 async def written(zoho: Session, customer: str, names: Iterable[str]) -> dict[str, str]:
-    """What became of each write: "" or the name of its exception."""
+    """The outcome of each write: "" or the name of its exception."""
     told: dict[str, str] = {}
     left = iter(names)
 
@@ -96,8 +96,8 @@ async def test_of_ten_thousand_writes_under_faults_none_happens_twice_and_doubt_
     for fault in box.faults:
         hits[fault.kind] += fault.hits
     assert all(hits[kind] for kind in (*UNDONE, *DONE, *AGAIN))
-    # Each doubt goes back to one request whose outcome could not be seen, and each such request
-    # to one doubt: none was invented, none was kept quiet, none was sent again.
+    # Each AmbiguousWrite belongs to one request with an unknown outcome, and each such request to
+    # one AmbiguousWrite: none was invented, hidden or sent again.
     doubts = outcomes[AmbiguousWrite.__name__]
     assert doubts == sum(hits[kind] for kind in (*UNDONE, *DONE))
     done = sum(made[name] for name, outcome in told.items() if outcome == AmbiguousWrite.__name__)

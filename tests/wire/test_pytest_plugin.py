@@ -1,4 +1,4 @@
-"""The pytest plugin, in runs of its own."""
+"""The pytest plugin, in separate runs of pytest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_every_test_has_a_fresh_one(zoho, zoho_sandbox):
 @pytest.mark.zoho_sandbox(sizes={"contacts": 1}, speed=60)
 class TestMarks:
     @pytest.mark.zoho_sandbox(sizes={"contacts": 2})
-    async def test_the_nearest_mark_has_the_last_word(self, zoho, zoho_sandbox):
+    async def test_the_nearest_mark_wins(self, zoho, zoho_sandbox):
         assert len(zoho_sandbox.truth("contacts")) == 2
         assert zoho_sandbox.clock.speed == 60
         assert zoho.limits.window == 1.0

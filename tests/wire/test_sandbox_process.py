@@ -6,31 +6,13 @@ import asyncio
 import json
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from asyncio.subprocess import PIPE
 
 import aiohttp
 import pytest
 
+from tests.support.sandbox_process import started
 from zoho_async.sandbox import Sandbox
-
-
-@asynccontextmanager
-async def started(*options: str) -> AsyncIterator[tuple[Process, dict[str, Any]]]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-m", "zoho_async.sandbox", *options),
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        yield process, json.loads(await process.stdout.readline())
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

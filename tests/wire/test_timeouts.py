@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.wire.test_one_request import serving
+from tests.support.counting_server import serving
 from zoho_async.errors import CallTimeout, Request
 from zoho_async.http.transport import Transport
 

@@ -1,17 +1,33 @@
-"""What reading a reply costs: the contenders over HTTP, in turns."""
+"""The cost of the client against the floor: replies over HTTP, and long lists.
+
+`page`, `drift`, `lines` and `calls` time the contenders in turns. `growth` shows whether a row
+costs the same in a list of a thousand and of a million.
+
+What grows with a list is the read-ahead. Without limits, a long list is read twelve pages ahead and
+a list of five pages one page ahead. Rows that wait for their reader then outlive the collector's
+first passes and the processor's caches: of 25 us per row the collector takes 4.5 and the caches 3.
+Zoho's own pace (1.3 calls per second, answered in a third) needs two pages in lists of any length.
+So the records are read a second time at a pace that needs two pages and never makes a call wait.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import statistics
+import time
 from typing import cast
 
 import msgspec
 
 from benchmarks.contenders import CONTENDERS, FLOOR, OURS, Spec, Task
-from benchmarks.pages import Kind
+from benchmarks.contenders.ours import UNLIMITED, session
 from benchmarks.report import Reach, Table
+from benchmarks.server import Kind, organization
 from benchmarks.suites import Run
-from benchmarks.workers import Figure, race
+from benchmarks.timing import Figure, apart, memory, race
+from zoho_async import Limits, Session
+from zoho_async.books import invoices
 
 _COLUMNS = [
     "who",
@@ -49,7 +65,7 @@ def page(run: Run) -> Table:
 
 
 def drift(run: Run) -> Table:
-    """The page with one drifted field in every row beside the page without."""
+    """The page with one drifted field in each row, against the page without."""
     specs = [
         Spec(name=OURS, task="page", url=run.server.url, kind=kind) for kind in ("typed", "drifted")
     ]
@@ -81,12 +97,10 @@ def lines(run: Run) -> Table:
 def calls(run: Run) -> Table:
     """One small call through session, limits, token, retry and observer; ten at once.
 
-    What stands in the way of 1.3, in parts of the floor: aiohttp's timers for the server's silence
-    and for the whole call 0.12 (measured by doing without them); the limits, which count the call
-    in and out and heed the day's headers, about 0.2; what the answer means and the observer 0.1;
-    the rest is the call and its headers, its connection, the token and the retries' budget. In time
-    it is more than in instructions: between two system calls all of it runs in caches that the
-    other has filled.
+    The cost above the floor, in parts of the floor: 0.12 for aiohttp's timers (measured without
+    them), about 0.2 for the limits, 0.1 for interpreting the reply and for the observer. The rest
+    is the call and its headers, the connection, the token and the retry budget. It takes more time
+    than its instructions suggest, because system calls in between evict it from the caches.
     """
     table, figures = _table(run, "calls", "One small call, ten at once", times=20)
     table.reach = [Reach("CPU to aiohttp's", figures[OURS].ratio(figures[FLOOR]), 1.3, "x")]
@@ -96,7 +110,7 @@ def calls(run: Run) -> Table:
 def compare(
     url: str, task: Task, *, rounds: int, times: int, only: frozenset[str] = frozenset()
 ) -> dict[str, Figure]:
-    """The figures of everybody who has ``task`` (of ``only`` those, if it names any)."""
+    """Return the figures of the contenders with ``task``, or of those in ``only`` if given."""
     specs, figures = [], {}
     for name, entry in CONTENDERS.items():
         if only and name not in only:
@@ -149,3 +163,65 @@ def _peers(figures: dict[str, Figure]) -> list[Figure]:
     return [
         each for name, each in figures.items() if name not in (*_ALIKE, *ours) and not each.absent
     ]
+
+
+# -- long lists ------------------------------------------------------------------------------------
+
+_PACED = "records, two pages ahead"
+#: Fifty bulk calls a second, of which a hundred million may come at once.
+_PACE = Limits(limit=10**8, burst=10**8 - 1, in_flight=10**6, window=0.02, linger=0.02)
+
+
+def growth(run: Run) -> Table:
+    """CPU of a row and peak memory, by the number of rows."""
+    sizes = (1_000, 10_000, 100_000) if run.quick else (1_000, 10_000, 100_000, 1_000_000)
+    table = Table(
+        key="growth",
+        title="The cost of a row by the length of the list, rows thrown away",
+        columns=["rows as", "rows", "CPU us a row", "peak MB", "rows a second"],
+    )
+    for form in ("records", "bytes", _PACED):
+        points = []
+        for size in sizes:
+            # So that short lists are measured as long as longer ones.
+            times = max(1, min(100, 50_000 // size))
+            cpu, wall, peak = apart(
+                "benchmarks.suites.replies", "measured", run.server.url, form, size, times
+            )
+            table.add(form, size, cpu * 1e6, peak, 1 / wall)
+            points.append([size, cpu * 1e6, peak])
+        table.series[form] = points
+        low, high = min(p[1] for p in points), max(p[1] for p in points)
+        table.reach.append(Reach(f"{form}: dearest to cheapest row", high / low, 1.1, "x"))
+    return table
+
+
+def measured(url: str, form: str, size: int, times: int) -> tuple[float, float, float]:
+    """Seconds of CPU and wall for a row, and peak megabytes."""
+    return asyncio.run(_measured(url, form, size, times))
+
+
+async def _measured(url: str, form: str, size: int, times: int) -> tuple[float, float, float]:
+    cpus, walls = [], []
+    limits = _PACE if form == _PACED else UNLIMITED
+    async with session(url, organization("typed", size), limits) as zoho:
+        await _read(zoho.for_organization(organization("typed", 2_000)), form)
+        for _ in range(times):
+            gc.collect()
+            cpu, wall = time.process_time(), time.perf_counter()
+            came = await _read(zoho, form)
+            cpus.append((time.process_time() - cpu) / size)
+            walls.append((time.perf_counter() - wall) / size)
+            assert came == size, f"{came} rows of {size}"
+    return statistics.median(cpus), statistics.median(walls), memory("VmHWM")
+
+
+async def _read(zoho: Session, form: str) -> int:
+    came = 0
+    if form != "bytes":
+        async for _ in invoices.list(zoho):
+            came += 1
+    else:
+        async for page in invoices.list(zoho).raw_pages():
+            came += len(page.rows)
+    return came

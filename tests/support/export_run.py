@@ -1,0 +1,91 @@
+"""A directory that one run of an export holds, and rows to write into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from zoho_async.description import OperationFacts
+from zoho_async.export.checkpoint.file import StateFile
+from zoho_async.export.checkpoint.store import State
+from zoho_async.export.destinations.base import Origin
+from zoho_async.export.destinations.directory import Directory, Format, line
+from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet, settle, writing
+
+PLACE = Origin("10234695", "www.zohoapis.com")
+LISTS = {
+    name: OperationFacts(
+        name=f"{name}.list",
+        method="GET",
+        path="/invoices",
+        answer="list",
+        row_id="invoice_id",
+        order="created_time",
+    )
+    for name in ("books.invoices", "books.estimates")
+}
+
+
+class Run:
+    """A directory that one run has open, as a job does."""
+
+    def __init__(
+        self,
+        path: Path,
+        run: str = "run",
+        stamp: str = "20261123T020000Z",
+        form: Format | None = None,
+    ) -> None:
+        self.path = path
+        self.directory = Directory(path, form)
+        with writing(str(path)):
+            database = self.directory.open(PLACE)
+        assert isinstance(database, StateFile)
+        self.database = database
+        self.state = State.open(database, PLACE, name=str(path))
+        settle(self.state, self.directory, LISTS)
+        self.state.enter(run, stamp)
+
+    def landing(
+        self, request: str = "all", *, identified: bool = True, asked: RunOptions | None = None
+    ) -> ResourceWriter:
+        facts = LISTS["books.invoices"]
+        if not identified:
+            facts = msgspec.structs.replace(facts, row_id="")
+        landing = ResourceWriter(self.state, self.directory, facts, request, asked or RunOptions())
+        landing.open()
+        return landing
+
+    def land(self, landing: ResourceWriter, page: int, rows: list[bytes], ids: list[str]) -> int:
+        """Write a page and return the number of rows that it added."""
+        before = landing.position.rows
+        with writing(str(self.path)), self.state.database.transaction():
+            landing.land([Sheet(number=page, rows=rows, ids=ids)])
+        return landing.position.rows - before
+
+    def close(self) -> None:
+        self.directory.close()
+
+    @property
+    def file(self) -> Path:
+        return self.path / "books/invoices.jsonl"
+
+    @property
+    def part(self) -> Path:
+        return self.path / "books/invoices.jsonl.part"
+
+    @property
+    def changes(self) -> list[Path]:
+        return sorted((self.path / "books/invoices.changes").glob("*"))
+
+
+WHEN = "2026-11-23T02:00:00+0000"
+
+
+def rows(*ids: int) -> tuple[list[bytes], list[str]]:
+    return [b'{"invoice_id":"%d"}' % one for one in ids], [str(one) for one in ids]
+
+
+def text(*ids: int) -> bytes:
+    return b"".join(map(line, rows(*ids)[0]))
