@@ -247,24 +247,24 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         self.redis._time = self.clock.time
         self.limits = Limits(limit=4, burst=2, window=WINDOW, linger=3.0, in_flight=3, day=60)
         self.open: list[tuple[str, int, int]] = []
-        self.run(self.link().client.flushall())
+        self.run(self.connection().client.flushall())
         self.run(self.redis.initialize())
 
     def teardown(self) -> None:
         self.file.close()
         self.folder.cleanup()
-        self.link().mine.clear()
+        self.connection().open_places.clear()
         self.run(self.redis.close())
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)
 
-    def link(self) -> RedisConnection:
-        async def link() -> RedisConnection:
-            return self.redis._link()
+    def connection(self) -> RedisConnection:
+        async def connection() -> RedisConnection:
+            return self.redis._connection()
 
-        found = self.run(link())
-        found.known.clear()  # so that it reads the server's time
+        found = self.run(connection())
+        found.cache.clear()  # so that it reads the server's time
         return found
 
     @rule(key=st.sampled_from(["api/1", "api/2", ACCOUNT]), bulk=st.booleans())
@@ -273,7 +273,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         now, wall = self.clock.now, self.clock.time()
         in_file = self.file.take(key, ACCOUNT, lane, self.limits, now, wall)
         in_memory = finish(self.memory.take(key, ACCOUNT, lane, self.limits, self.clock))
-        self.link()
+        self.connection()
         on_redis = self.run(self.redis.take(key, ACCOUNT, lane, self.limits, self.clock))
         assert in_file == in_memory
         assert figures(on_redis) == pytest.approx(figures(in_memory), abs=1e-4)
@@ -311,7 +311,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         now, wall = self.clock.now, self.clock.time()
         in_file = self.file.settle(key, ACCOUNT, place, ending, self.limits, now, wall)
         in_memory = finish(self.memory.settle(key, ACCOUNT, place, ending, self.limits, self.clock))
-        self.link()
+        self.connection()
         on_redis = self.run(
             self.redis.settle(key, ACCOUNT, redis_place, ending, self.limits, self.clock)
         )
@@ -325,9 +325,9 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
     def the_views_agree(self) -> None:
         for key in ("api/1", "api/2", ACCOUNT):
             now, wall = self.clock.now, self.clock.time()
-            in_file = self.file.look(key, ACCOUNT, self.limits, now, wall)
-            in_memory = finish(self.memory.look(key, ACCOUNT, self.limits, self.clock))
-            on_redis = self.run(self.redis.look(key, ACCOUNT, self.limits, self.clock))
+            in_file = self.file.snapshot(key, ACCOUNT, self.limits, now, wall)
+            in_memory = finish(self.memory.snapshot(key, ACCOUNT, self.limits, self.clock))
+            on_redis = self.run(self.redis.snapshot(key, ACCOUNT, self.limits, self.clock))
             assert in_file == in_memory
             assert figures(on_redis) == pytest.approx(figures(in_memory), abs=1e-4)
             assert in_file.blocked_for >= 0

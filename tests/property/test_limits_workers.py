@@ -95,7 +95,7 @@ class Worker:
     def settle(self, key: str, place: int, ending: Ending) -> float: ...
 
     @abstractmethod
-    def look(self, key: str) -> Snapshot: ...
+    def snapshot(self, key: str) -> Snapshot: ...
 
     @abstractmethod
     def lease(self) -> float: ...
@@ -147,8 +147,8 @@ class InMemory(Worker):
     def settle(self, key: str, place: int, ending: Ending) -> float:
         return finish(self.ledger.settle(key, ACCOUNT, place, ending, LIMITS, self.clock))
 
-    def look(self, key: str) -> Snapshot:
-        return finish(self.ledger.look(key, ACCOUNT, LIMITS, self.clock))
+    def snapshot(self, key: str) -> Snapshot:
+        return finish(self.ledger.snapshot(key, ACCOUNT, LIMITS, self.clock))
 
     def lease(self) -> float:
         return self.ledger.lease(LIMITS)
@@ -176,8 +176,8 @@ class InFile(Worker):
         now, wall = self.clock.now, self.clock.time()
         return self.file.settle(key, ACCOUNT, place, ending, LIMITS, now, wall)
 
-    def look(self, key: str) -> Snapshot:
-        return self.file.look(key, ACCOUNT, LIMITS, self.clock.now, self.clock.time())
+    def snapshot(self, key: str) -> Snapshot:
+        return self.file.snapshot(key, ACCOUNT, LIMITS, self.clock.now, self.clock.time())
 
     def lease(self) -> float:
         return self.ledger.lease(LIMITS)
@@ -206,10 +206,10 @@ class OnRedis(Worker):
         self.ledger = RedisLedger(url, lease=1e9)
         self.ledger._time = clock.time
 
-        async def link() -> Any:
-            return self.ledger._link()
+        async def connection() -> Any:
+            return self.ledger._connection()
 
-        self.link = self.run(link())
+        self.connection = self.run(connection())
         self.ledger._lease = STANDS_STILL  # type: ignore[misc] # by the held clock
 
     def run(self, work: Awaitable[T]) -> T:
@@ -221,8 +221,8 @@ class OnRedis(Worker):
     def settle(self, key: str, place: int, ending: Ending) -> float:
         return self.run(self.ledger.settle(key, ACCOUNT, place, ending, LIMITS, self.clock))
 
-    def look(self, key: str) -> Snapshot:
-        return self.run(self.ledger.look(key, ACCOUNT, LIMITS, self.clock))
+    def snapshot(self, key: str) -> Snapshot:
+        return self.run(self.ledger.snapshot(key, ACCOUNT, LIMITS, self.clock))
 
     def lease(self) -> float:
         return self.ledger.lease(LIMITS)
@@ -230,8 +230,8 @@ class OnRedis(Worker):
     def lose_an_answer(self, key: str) -> None:
         answer = self.take(key, "interactive")
         if not isinstance(answer, Denial):
-            self.link.mine[key].discard(answer)
-            self.link.known.clear()  # as when the connection broke
+            self.connection.open_places[key].discard(answer)
+            self.connection.cache.clear()  # as when the connection broke
 
     def cancel(self, key: str, lane: Lane, steps: int) -> None:
         async def ask_and_give_up() -> None:
@@ -240,8 +240,8 @@ class OnRedis(Worker):
                 await asyncio.sleep(0)
             asking.cancel()
             answer = (await asyncio.gather(asking, return_exceptions=True))[0]
-            while self.link.tasks:
-                await asyncio.gather(*self.link.tasks)
+            while self.connection.tasks:
+                await asyncio.gather(*self.connection.tasks)
             if isinstance(answer, int):
                 await self.ledger.settle(key, ACCOUNT, answer, Ending("unsent"), LIMITS, self.clock)
 
@@ -252,10 +252,10 @@ class OnRedis(Worker):
         self.close()
 
     def stand_still(self) -> None:
-        self.run(self.link.client.zrem("zoho_async:1:workers", self.link.name))
+        self.run(self.connection.client.zrem("zoho_async:1:workers", self.connection.name))
 
     def close(self) -> None:
-        self.link.mine.clear()
+        self.connection.open_places.clear()
         self.run(self.ledger.close())
 
 
@@ -307,7 +307,7 @@ class Workers(RuleBasedStateMachine):
             answer = self.workers[1].take(key, "interactive")
             assert isinstance(answer, int)
             self.workers[1].settle(key, answer, Ending("unsent"))
-            seen = self.workers[1].look(key)
+            seen = self.workers[1].snapshot(key)
             assert seen.minute_used <= 1
             assert seen.in_flight <= 1
 
@@ -342,9 +342,9 @@ class Workers(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), key=st.sampled_from(KEYS), steps=st.integers(0, 12))
     def cancel(self, which: int, key: str, steps: int) -> None:
-        before = self.workers[which].look(key)
+        before = self.workers[which].snapshot(key)
         self.workers[which].cancel(key, "interactive", steps)
-        after = self.workers[which].look(key)
+        after = self.workers[which].snapshot(key)
         assert (after.minute_used, after.in_flight, after.day_used) == (
             before.minute_used,
             before.in_flight,
@@ -514,7 +514,7 @@ class WorkersOnRedis(Workers):
 
     def begin(self) -> None:
         first = OnRedis(self.url, self.loop, self.clock)
-        first.run(first.link.client.flushall())
+        first.run(first.connection.client.flushall())
         first.run(first.ledger.initialize())
         first.close()
 

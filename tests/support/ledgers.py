@@ -67,10 +67,10 @@ class BlockingRedis(RedisLedger):
         epoch["run_id"] = self.client.ordinary.info("server")["run_id"]
         self.client.ordinary.hset("zoho_async:1:epoch", mapping=epoch)
 
-    def _link(self, clock: Clock | None = None) -> Any:
-        link = super()._link(clock)
-        link.client = cast(Any, self.client)  # type: ignore[misc] # in its place
-        return link
+    def _connection(self, clock: Clock | None = None) -> Any:
+        connection = super()._connection(clock)
+        connection.client = cast(Any, self.client)  # type: ignore[misc] # in its place
+        return connection
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         return _nothing

@@ -47,7 +47,7 @@ class Held:
 
     def used(self) -> tuple[int, int]:
         """Places of the minute, and calls in flight."""
-        seen = self.file.look(KEY, ACCOUNT, LIMITS, self.now, WALL + self.now)
+        seen = self.file.snapshot(KEY, ACCOUNT, LIMITS, self.now, WALL + self.now)
         return seen.minute_used, seen.in_flight
 
 
@@ -151,7 +151,7 @@ async def test_a_ledger_that_cannot_be_written_keeps_endings_of_cancelled_calls(
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             await asyncio.to_thread(ledger._submit(int).result)  # what was begun has ended
-        seen = await ledger.look(*asked, LIMITS, SYSTEM_CLOCK)
+        seen = await ledger.snapshot(*asked, LIMITS, SYSTEM_CLOCK)
         assert (seen.minute_used, seen.in_flight) == (0, 0)
         await ledger.close()
 
@@ -178,7 +178,7 @@ def test_calls_of_a_loop_that_was_closed_do_not_keep_their_places(
 
     async def after() -> None:
         assert isinstance(await take(), int)
-        seen = await ledger.look(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
+        seen = await ledger.snapshot(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
         assert (seen.minute_used, seen.in_flight) == (11, 1)
         await ledger.close()
 

@@ -16,7 +16,7 @@ from zoho_async.errors import ConfigurationError, SessionClosed
 from zoho_async.events import Event
 from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger, SqliteLedger
-from zoho_async.limits.keys import Names, host_key, organization_key
+from zoho_async.limits.keys import OrganizationNames, host_key, organization_key
 
 pytestmark = pytest.mark.looptime
 
@@ -169,7 +169,7 @@ async def test_an_unnamed_call_among_several_organizations_is_refused(
 
 
 def test_whatever_is_named_after_an_unnamed_call_is_counted_with_it() -> None:
-    names = Names("api/@me")
+    names = OrganizationNames("api/@me")
     assert names.unnamed() == "api/@me"
     assert names.named("api/1") == names.named("api/2") == names.unnamed()
 

@@ -48,7 +48,7 @@ async def test_redis_7_and_8_are_both_tried(
     server: RedisServer, request: pytest.FixtureRequest
 ) -> None:
     ledger = RedisLedger(server.url)
-    version = (await ledger._link().client.info("server"))["redis_version"]
+    version = (await ledger._connection().client.info("server"))["redis_version"]
     await ledger.close()
     major = int(version.partition(".")[0])
     assert major == 8 if "[8]" in request.node.name else major >= 7
@@ -85,7 +85,7 @@ async def test_two_workers_share_one_minute(server: RedisServer, ledger: RedisLe
     answer = await ledger.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK)
     assert isinstance(answer, Denial)
     assert answer.reason == "minute"
-    seen = await other.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    seen = await other.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert (seen.minute_used, seen.in_flight, seen.day_used) == (4, 0, 4)
     await other.close()
 
@@ -96,16 +96,16 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
     other = RedisLedger(server.url, lease=0.05)
     for _ in range(4):
         await taken(other)
-    link = other._link()
-    assert link.keeper is not None
-    link.keeper.cancel()  # killed: nobody renews its lease
+    connection = other._connection()
+    assert connection.renewal is not None
+    connection.renewal.cancel()  # killed: nobody renews its lease
     await asyncio.sleep(0.1)
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.minute_used == 4  # they may be on their way
     async with asyncio.timeout(5):
         slot = await limiter_on(ledger).admit("bulk", max_wait=None)
     await slot.unsent()
-    link.mine.clear()
+    connection.open_places.clear()
     await other.close()
 
 
@@ -115,7 +115,7 @@ async def test_a_living_worker_keeps_its_lease_through_a_long_call(
     other = RedisLedger(server.url, lease=0.06)
     place = await taken(other)
     await asyncio.sleep(0.3)
-    seen = await ledger.look(KEY, ACCOUNT, Limits(), SYSTEM_CLOCK)
+    seen = await ledger.snapshot(KEY, ACCOUNT, Limits(), SYSTEM_CLOCK)
     assert seen.in_flight == 1
     await settled(other, place, Ending("replied", 0.3))
     await other.close()
@@ -129,9 +129,9 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        while ledger._link().tasks:
-            await asyncio.gather(*ledger._link().tasks)
-        seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+        while ledger._connection().tasks:
+            await asyncio.gather(*ledger._connection().tasks)
+        seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
         if not task.cancelled():
             await settled(ledger, task.result(), Ending("unsent"))
             continue
@@ -140,35 +140,35 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
 
 async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) -> None:
     place = await taken(ledger)
-    ledger._link().mine.clear()  # as if the script's answer had never come
+    ledger._connection().open_places.clear()  # as if the script's answer had never come
     again = await taken(ledger)
     assert again != place
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.in_flight == 1
 
 
 async def test_one_script_admits_and_one_settles(ledger: RedisLedger) -> None:
-    link = ledger._link()
+    connection = ledger._connection()
     limits = Limits()
     place = await taken(ledger, limits)  # the first reads what stands there
     await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
-    before = link.asked
+    before = connection.scripts_run
     for _ in range(10):
         place = await taken(ledger, limits)
         await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
-    assert link.asked - before == 20
+    assert connection.scripts_run - before == 20
 
 
 async def test_a_denial_costs_one_script_and_writes_nothing(ledger: RedisLedger) -> None:
-    link = ledger._link()
+    connection = ledger._connection()
     for _ in range(4):
         await settled(ledger, await taken(ledger), Ending("replied", 0.0))
-    link.known.clear()
-    stands = await link.client.get("zoho_async:1:usage:api/1")
-    before = link.asked
+    connection.cache.clear()
+    stands = await connection.client.get("zoho_async:1:usage:api/1")
+    before = connection.scripts_run
     assert isinstance(await ledger.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK), Denial)
-    assert link.asked - before == 1
-    assert await link.client.get("zoho_async:1:usage:api/1") == stands
+    assert connection.scripts_run - before == 1
+    assert await connection.client.get("zoho_async:1:usage:api/1") == stands
 
 
 async def test_what_another_worker_did_meanwhile_is_seen(
@@ -190,10 +190,10 @@ async def test_nobody_is_turned_away_for_what_is_over(
     other, limits = RedisLedger(server.url), Limits(in_flight=2)
     place = await taken(other, limits)
     await taken(ledger, limits)
-    assert KEY in ledger._link().known
+    assert KEY in ledger._connection().cache
     await other.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
     await taken(ledger, limits)
-    ledger._link().mine.clear()
+    ledger._connection().open_places.clear()
     await other.close()
 
 
@@ -202,7 +202,7 @@ async def test_a_block_of_the_account_is_seen_by_who_has_just_written_his_own(
 ) -> None:
     other, limits = RedisLedger(server.url), Limits()
     await settled(ledger, await taken(ledger, limits), Ending("replied", 0.0))
-    assert KEY in ledger._link().known
+    assert KEY in ledger._connection().cache
     place = await other.take("api/2", ACCOUNT, "bulk", limits, SYSTEM_CLOCK)
     assert not isinstance(place, Denial)
     ending = Ending("replied", 0.0, None, Refusal(43, 100.0))
@@ -221,7 +221,7 @@ async def test_a_reply_to_another_workers_call_wakes_who_waits_for_it(
     place = await taken(other, limits)
     ledger.poll = 3600.0  # it would not see it by itself
     waiting = asyncio.create_task(limiter_on(ledger, limits).admit(max_wait=None))
-    client = other._link().client
+    client = other._connection().client
     async with asyncio.timeout(10):
         while True:
             listeners = await client.pubsub_numsub("zoho_async:1:usage:api/1")
@@ -239,13 +239,13 @@ async def test_the_late_ending_of_a_worker_that_stood_still_frees_nobodys_place(
     still = RedisLedger(server.url)
     place = await taken(still)
     server.flush()
-    ledger._link().remembered.clear()
-    mine = await taken(ledger)
-    assert mine != place
+    ledger._connection().memories.clear()
+    open_places = await taken(ledger)
+    assert open_places != place
     await settled(still, place, Ending("replied", 20.0))
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert (seen.in_flight, seen.minute_used) == (1, 2)  # it counts, and nobody lost his place
-    await settled(ledger, mine, Ending("unsent"))
+    await settled(ledger, open_places, Ending("unsent"))
     await still.close()
 
 
@@ -276,15 +276,15 @@ async def test_a_block_of_the_account_closes_all_its_organizations(ledger: Redis
 async def test_a_server_that_forgot_the_day_is_told_again(ledger: RedisLedger) -> None:
     ending = Ending("replied", 0.0, Quota(1000, 500, 3600.0))
     await settled(ledger, await taken(ledger), ending)
-    await ledger._link().client.flushall()
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    await ledger._connection().client.flushall()
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert (seen.day_used, seen.day_remaining) == (1, 500)
     assert seen.starts_in > 0
 
 
 async def test_keys_name_the_organization_and_leave_in_time(ledger: RedisLedger) -> None:
     await settled(ledger, await taken(ledger), Ending("replied", 0.0))
-    client = ledger._link().client
+    client = ledger._connection().client
     keys = [key async for key in client.scan_iter()]
     names = ("epoch", "usage:api/1", "workers", "written")
     assert sorted(keys) == [f"zoho_async:1:{each}".encode() for each in names]
@@ -307,9 +307,9 @@ async def test_while_redis_is_away_nothing_is_sent_and_then_it_goes_on() -> None
         async with asyncio.timeout(10):
             slot = await limiter.admit(max_wait=None)
             await slot.unsent()
-            keeper = ledger._link().keeper
-            assert keeper is not None
-            await keeper  # it ends when nothing is owed and nothing open
+            renewal = ledger._connection().renewal
+            assert renewal is not None
+            await renewal  # it ends when nothing is owed and nothing open
         assert (await limiter.snapshot()).minute_used == 1
         await ledger.close()
 
@@ -334,7 +334,7 @@ async def test_with_a_share_it_sends_its_part_alone_and_enters_it_afterwards() -
         for at, start in enumerate(sent):
             assert bisect_left(sent, start + 0.5) - at <= 4
         server.start()
-        seen = await ledger.look(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
+        seen = await ledger.snapshot(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
         assert seen.minute_used >= 1
         await ledger.close()
 
@@ -343,8 +343,8 @@ async def test_what_cannot_be_is_said() -> None:
     for wrong in ("http://localhost", "localhost:6379"):
         with pytest.raises(ConfigurationError, match="redis://"):
             RedisLedger(wrong)
-    with pytest.raises(ConfigurationError, match="alone"):
-        RedisLedger("redis://localhost", alone=-1)
+    with pytest.raises(ConfigurationError, match="max_offline"):
+        RedisLedger("redis://localhost", max_offline=-1)
     with pytest.raises(ConfigurationError, match="share"):
         RedisLedger("redis://localhost", share=2)
     assert "secret" not in repr(RedisLedger("redis://:secret@localhost"))

@@ -27,12 +27,12 @@ from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, LedgerError, WaitTooLong
 from zoho_async.events import Event, LedgerStarted
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, scheduler
-from zoho_async.limits.redis.epoch import quiet, reach, settled
+from zoho_async.limits.redis.epoch import offline_wait, share_lifetime, startup_wait
 from zoho_async.limits.usage import Denial, Ending
 
-SETTLED = settled(LIMITS, LEASE)
-QUIET = quiet(LIMITS, LEASE)
-REACH = reach(LIMITS, LEASE, ALONE)
+SETTLED = startup_wait(LIMITS, LEASE)
+QUIET = offline_wait(LIMITS, LEASE)
+REACH = share_lifetime(LIMITS, LEASE, ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_blocks_and_the_day_are_entered_again_by_who_remembers_them(world: Fault
         denied(worker)
     denied(first)
     denied(second)  # twice: nothing is added up
-    seen = third.run(third.ledger.look(KEY, ACCOUNT, LIMITS, world.clock))
+    seen = third.run(third.ledger.snapshot(KEY, ACCOUNT, LIMITS, world.clock))
     assert (seen.day_used, seen.day_remaining) == (2, 401)
     assert seen.blocked_for == pytest.approx(500.0, abs=1.0)
     pass_time(world, SETTLED + 1)
@@ -172,7 +172,7 @@ def test_a_call_that_was_open_when_redis_forgot_is_open_in_the_new_epoch(world: 
     world.flush()
     denied(world.workers[0])
     pass_time(world, SETTLED + 1)
-    seen = world.workers[1].run(world.workers[1].ledger.look(KEY, ACCOUNT, LIMITS, world.clock))
+    seen = world.workers[1].run(world.workers[1].ledger.snapshot(KEY, ACCOUNT, LIMITS, world.clock))
     assert (seen.in_flight, seen.minute_used) == (1, 1)
     world.answer(0)
 
@@ -180,7 +180,7 @@ def test_a_call_that_was_open_when_redis_forgot_is_open_in_the_new_epoch(world: 
 async def test_the_wait_of_a_new_ledger_is_told_once(server: RedisServer) -> None:
     events: list[Event] = []
     ledger = RedisLedger(server.url)
-    await ledger._link().client.flushall()
+    await ledger._connection().client.flushall()
     limiter = scheduler(
         KEY,
         account=ACCOUNT,
@@ -202,7 +202,7 @@ async def test_the_wait_of_a_new_ledger_is_told_once(server: RedisServer) -> Non
 
 async def test_a_server_that_may_evict_usage_is_refused_or_warned_of(server: RedisServer) -> None:
     control = RedisLedger(server.url)
-    client = control._link().client
+    client = control._connection().client
     await client.config_set("maxmemory", "100mb")
     try:
         await client.config_set("maxmemory-policy", "allkeys-lru")
@@ -223,7 +223,7 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
     server: RedisServer,
 ) -> None:
     control = RedisLedger(server.url)
-    client = cast(Any, control._link().client)
+    client = cast(Any, control._connection().client)
     await client.execute_command(
         "ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-info"
     )
@@ -243,7 +243,7 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
 
 async def test_an_outage_is_a_ledger_error_whatever_redis_says(server: RedisServer) -> None:
     control = RedisLedger(server.url)
-    client = cast(Any, control._link().client)
+    client = cast(Any, control._connection().client)
     ledger = RedisLedger(server.url)
     await client.execute_command("REPLICAOF", "127.0.0.1", "1")  # as a master that was replaced
     try:
@@ -251,10 +251,10 @@ async def test_an_outage_is_a_ledger_error_whatever_redis_says(server: RedisServ
         assert isinstance(answer, Denial)
         assert answer.reason == "ledger"
         with pytest.raises(LedgerError):
-            await ledger.look(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
+            await ledger.snapshot(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
     finally:
         await client.execute_command("REPLICAOF", "NO", "ONE")
-    await ledger.look(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
+    await ledger.snapshot(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
     await ledger.close()
     await control.close()
 
@@ -284,9 +284,11 @@ def test_after_an_outage_the_first_worker_back_leaves_the_others_their_shares(
     shares.workers[1].beat()
     assert calls(shares, 0) + calls(shares, 1) == 0
     assert worst(shares) == LIMITS.limit
-    seen = shares.workers[0].run(shares.workers[0].ledger.look(KEY, ACCOUNT, LIMITS, shares.clock))
+    seen = shares.workers[0].run(
+        shares.workers[0].ledger.snapshot(KEY, ACCOUNT, LIMITS, shares.clock)
+    )
     assert (seen.minute_used, seen.day_used) == (8, 8)  # each call once
-    assert not any(shares.workers[0].link.alone.senders())  # and never again
+    assert not any(shares.workers[0].connection.offline.senders())  # and never again
     pass_time(shares, SETTLED)
     assert calls(shares, 0) == 8  # the third one's share is still its own
     shares.heal(2)
@@ -439,7 +441,7 @@ def test_an_answer_after_another_call_found_redis_away_renewed_the_lease(shares:
     lost = shares.clock.now
     worker.run(both())
     shares.break_the_way(0, "cut")
-    assert worker.link.away == lost
+    assert worker.connection.unreachable_since == lost
     pass_time(shares, QUIET - 1)
     assert denied(worker).reason == "ledger"
     pass_time(shares, 2)

@@ -24,7 +24,7 @@ from zoho_async.limits import (
     Slot,
     scheduler,
 )
-from zoho_async.limits.agreed import stricter
+from zoho_async.limits.shared_limits import stricter
 
 pytestmark = pytest.mark.looptime
 
@@ -111,9 +111,9 @@ async def test_interactive_calls_find_their_places_beside_a_long_bulk_job() -> N
     waits: list[float] = []
     for _ in range(30):
         await asyncio.sleep(9.0)
-        asked = now()
+        asked_at = now()
         slot = await limiter.admit()
-        waits.append(now() - asked)
+        waits.append(now() - asked_at)
         await slot.replied()
     await job
     assert max(waits) < 1.0
@@ -136,10 +136,10 @@ async def test_ten_thousand_waiting_calls_set_no_timer_each() -> None:
     loop = asyncio.get_running_loop()
     timers = loop._scheduled  # type: ignore[attr-defined]  # nothing public counts timers
     assert len(timers) < 10
-    head, *behind = tasks
-    for task in behind:
+    head, *waiters = tasks
+    for task in waiters:
         task.cancel()
-    await asyncio.gather(*behind, return_exceptions=True)
+    await asyncio.gather(*waiters, return_exceptions=True)
     assert (await limiter.snapshot()).waiting == {"interactive": 1, "bulk": 0}
     await slot.unsent()
     await (await head).unsent()
@@ -269,9 +269,9 @@ async def test_the_days_end_is_told_at_once_or_waited_for() -> None:
     assert raised.value.reset_at is not None
     assert raised.value.reset_at.timestamp() == pytest.approx(now() + 3601)
     patient = start(limiter.admit(max_wait=None, wait_for_reset=True))
-    behind = start(limiter.admit(max_wait=None))
+    waiters = start(limiter.admit(max_wait=None))
     with pytest.raises(DailyQuotaExceeded):
-        await behind
+        await waiters
     with pytest.raises(WaitTooLong):
         await limiter.admit(max_wait=60.0, wait_for_reset=True)
     slot = await patient
@@ -477,11 +477,11 @@ async def test_of_two_callers_limits_the_stricter_hold_until_it_leaves(strict_fi
     strict, loose = Limits(limit=20, burst=20, in_flight=99), Limits(limit=90, in_flight=99)
     one, other = (strict, loose) if strict_first else (loose, strict)
     limiter = make(one, ledger=ledger)
-    mine = make(loose, ledger=ledger)
+    open_places = make(loose, ledger=ledger)
     caller = Caller()
     limiter.join(caller, other)
     admitted = 0
-    while limiter is mine and admitted < 200:
+    while limiter is open_places and admitted < 200:
         try:
             await (await limiter.admit(max_wait=0.0)).replied()
         except WaitTooLong:

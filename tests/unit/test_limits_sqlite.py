@@ -86,9 +86,9 @@ def test_four_processes_together_keep_the_limit_and_use_it(tmp_path: Path) -> No
     limits = {"limit": 20, "burst": 20, "window": 0.5, "linger": 0.1, "in_flight": 8}
     workers = [worker(tmp_path / "limits.db", 30, **limits) for _ in range(4)]
     sent: list[float] = []
-    for one in workers:
-        output, _ = one.communicate(timeout=60)
-        assert one.returncode == 0
+    for pending in workers:
+        output, _ = pending.communicate(timeout=60)
+        assert pending.returncode == 0
         sent += moments(output)
     assert len(sent) == 120
     assert worst_window(sent, 0.5) <= 20
@@ -102,9 +102,9 @@ def test_sixteen_processes_on_one_file_meet_no_lock(tmp_path: Path) -> None:
     limits = {"limit": 200, "burst": 200, "window": 0.5, "linger": 0.1, "in_flight": 64}
     workers = [worker(tmp_path / "limits.db", 60, **limits) for _ in range(16)]
     sent: list[float] = []
-    for one in workers:
-        output, _ = one.communicate(timeout=100)
-        assert one.returncode == 0
+    for pending in workers:
+        output, _ = pending.communicate(timeout=100)
+        assert pending.returncode == 0
         sent += moments(output)
     assert len(sent) == 960
     assert worst_window(sent, 0.5) <= 200
@@ -115,14 +115,14 @@ def test_a_killed_processs_calls_count_for_the_next_one(tmp_path: Path) -> None:
     limits = {"limit": 15, "burst": 15, "window": 1.0, "linger": 0.2, "in_flight": 5}
     sent: list[float] = []
     for _ in range(6):
-        one = worker(tmp_path / "limits.db", 1000, **limits)
-        assert one.stdout is not None
-        output = one.stdout.readline()  # it is at work
+        pending = worker(tmp_path / "limits.db", 1000, **limits)
+        assert pending.stdout is not None
+        output = pending.stdout.readline()  # it is at work
         try:
-            rest, _ = one.communicate(timeout=dice.uniform(0.0, 0.4))
+            rest, _ = pending.communicate(timeout=dice.uniform(0.0, 0.4))
         except subprocess.TimeoutExpired:
-            one.send_signal(signal.SIGKILL)
-            rest, _ = one.communicate()
+            pending.send_signal(signal.SIGKILL)
+            rest, _ = pending.communicate()
         sent += moments(output + rest)
     assert worst_window(sent, 1.0) <= 15
 
@@ -134,14 +134,14 @@ async def test_a_restart_remembers_the_minute_the_day_and_the_block(tmp_path: Pa
     slot = await make(first).admit()
     await slot.replied(refusal=Refusal(44, 500.0))
     await first.close()
-    again = SqliteLedger(tmp_path / "limits.db")
-    seen = await make(again).snapshot()
+    updated = SqliteLedger(tmp_path / "limits.db")
+    seen = await make(updated).snapshot()
     assert (seen.minute_used, seen.day_used, seen.day_remaining) == (2, 2, 399)
     assert seen.blocked_for == pytest.approx(500.0, abs=5)
     assert seen.day_reset_in == pytest.approx(3601.0, abs=5)
     with pytest.raises(WaitTooLong):
-        await make(again).admit()
-    await again.close()
+        await make(updated).admit()
+    await updated.close()
 
 
 def test_calls_of_another_start_of_the_machine_count_as_a_full_minute(tmp_path: Path) -> None:
@@ -156,9 +156,9 @@ def test_calls_of_another_start_of_the_machine_count_as_a_full_minute(tmp_path: 
     after = SqliteFile(tmp_path / "limits.db", boot="two", owner="new")
     denial = after.take(KEY, ACCOUNT, "bulk", limits, 20.0, 1e9 + 40)
     assert denial == Denial("minute", pytest.approx(60.06))  # type: ignore[arg-type] # equal to floats
-    assert after.look(KEY, ACCOUNT, limits, 20.0, 1e9 + 40).minute_used == 3
-    assert after.look(KEY, ACCOUNT, limits, 81.0, 1e9 + 101).minute_used == 1
-    assert after.look(KEY, ACCOUNT, limits, 111.0, 1e9 + 131).minute_used == 0
+    assert after.snapshot(KEY, ACCOUNT, limits, 20.0, 1e9 + 40).minute_used == 3
+    assert after.snapshot(KEY, ACCOUNT, limits, 81.0, 1e9 + 101).minute_used == 1
+    assert after.snapshot(KEY, ACCOUNT, limits, 111.0, 1e9 + 131).minute_used == 0
     after.close()
 
 
@@ -169,7 +169,7 @@ def test_calls_of_yesterday_do_not_count_after_the_machine_was_off(tmp_path: Pat
     before.settle(KEY, ACCOUNT, place, Ending("replied"), LIMITS, 5000.0, 1e9)
     before.close()
     after = SqliteFile(tmp_path / "limits.db", boot="two", owner="new")
-    assert after.look(KEY, ACCOUNT, LIMITS, 20.0, 1e9 + 80_000).minute_used == 0
+    assert after.snapshot(KEY, ACCOUNT, LIMITS, 20.0, 1e9 + 80_000).minute_used == 0
     after.close()
 
 
@@ -220,9 +220,9 @@ async def test_closing_finishes_what_was_cancelled_and_can_be_repeated(tmp_path:
     await asyncio.gather(asking, return_exceptions=True)
     await ledger.close()
     await ledger.close()
-    again = SqliteLedger(tmp_path / "limits.db")
-    assert (await make(again).snapshot()).in_flight == 0
-    await again.close()
+    updated = SqliteLedger(tmp_path / "limits.db")
+    assert (await make(updated).snapshot()).in_flight == 0
+    await updated.close()
 
 
 async def test_a_place_that_another_process_frees_is_found(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ import pytest
 from tests.support.redis_server import RedisServer
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.limits import Limits, RedisLedger, scheduler
-from zoho_async.limits.redis.epoch import quiet, settled
+from zoho_async.limits.redis.epoch import offline_wait, startup_wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 LIMITS = Limits(limit=20, burst=20, window=3.0, linger=0.5, in_flight=20)
 LEASE = 2.0
-SETTLED = settled(LIMITS, LEASE)
-QUIET = quiet(LIMITS, LEASE)
+SETTLED = startup_wait(LIMITS, LEASE)
+QUIET = offline_wait(LIMITS, LEASE)
 
 
 class Arrivals:
@@ -104,7 +104,7 @@ class World:
         self.callers: list[asyncio.Task[None]] = []
 
     def worker(self, share: float | None = None, url: str | None = None) -> RedisLedger:
-        ledger = RedisLedger(url or self.server.url, share=share, lease=LEASE, alone=60.0)
+        ledger = RedisLedger(url or self.server.url, share=share, lease=LEASE, max_offline=60.0)
         self.ledgers.append(ledger)
         return ledger
 
@@ -205,11 +205,11 @@ async def test_one_worker_cut_off_with_a_share_and_the_others_keep_the_limit_tog
             proxy.break_off()
             await asyncio.sleep(QUIET + 1)
             await made.go_on(2 * LIMITS.limit)
-            link = alone._link()
-            assert link.away is not None
-            assert any(link.alone.senders())  # it sent without Redis
+            connection = alone._connection()
+            assert connection.unreachable_since is not None
+            assert any(connection.offline.senders())  # it sent without Redis
             proxy.cut = False
-            await until(lambda: link.away is None)
+            await until(lambda: connection.unreachable_since is None)
             await made.go_on(2 * LIMITS.limit)
             assert made.arrivals.worst <= LIMITS.limit
             for caller in made.callers:

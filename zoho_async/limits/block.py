@@ -35,27 +35,29 @@ class Block(msgspec.Struct):
     strikes: int = 0
 
 
-def close(gate: Block, retry_after: float | None, began: float, now: float, window: float) -> None:
+def start_block(
+    block: Block, retry_after: float | None, began: float, now: float, window: float
+) -> None:
     """A block was answered to a call admitted at ``began``: keep the gate shut while it lasts."""
     lasts = min(retry_after, LONGEST_RETRY_AFTER) if retry_after and retry_after > 0 else None
-    if began <= gate.closed:
+    if began <= block.closed:
         if lasts is not None:
-            gate.opens = max(gate.opens, now + lasts)
+            block.opens = max(block.opens, now + lasts)
         return
-    gate.strikes = gate.strikes + 1 if slow(gate, now, window) else 1
+    block.strikes = block.strikes + 1 if is_slow_start(block, now, window) else 1
     if lasts is None:
         # Few strikes reach the longest block, so the power stays small.
-        lasts = min(FIRST_BLOCK * 2.0 ** min(gate.strikes - 1, 8), LONGEST_BLOCK)
-    gate.closed = now
-    gate.opens = max(gate.opens, now + lasts)
+        lasts = min(FIRST_BLOCK * 2.0 ** min(block.strikes - 1, 8), LONGEST_BLOCK)
+    block.closed = now
+    block.opens = max(block.opens, now + lasts)
 
 
-def slow(gate: Block, now: float, window: float) -> bool:
+def is_slow_start(block: Block, now: float, window: float) -> bool:
     """Whether the rate is still held back after the last block."""
-    return now < gate.opens + (STEPS - 1) * window
+    return now < block.opens + (STEPS - 1) * window
 
 
-def spacing(gate: Block, now: float, limit: int, window: float) -> float:
+def slow_start_spacing(block: Block, now: float, limit: int, window: float) -> float:
     """Seconds that two calls must lie apart while the rate grows back."""
-    steps = 1 + (now - gate.opens) / window
+    steps = 1 + (now - block.opens) / window
     return window * STEPS / (limit * steps)

@@ -30,36 +30,36 @@ class Concurrency(msgspec.Struct):
     strikes: int = 0
 
 
-def cap(crowd: Concurrency, most: int, now: float) -> int:
+def current_cap(concurrency: Concurrency, most: int, now: float) -> int:
     """How many calls may be in flight at ``now``, of the ``most`` that the limits allow."""
-    if not crowd.cap:
+    if not concurrency.cap:
         return most
-    return min(most, crowd.cap + int((now - crowd.shrunk) / GROWS_EVERY))
+    return min(most, concurrency.cap + int((now - concurrency.shrunk) / GROWS_EVERY))
 
 
-def grows_in(crowd: Concurrency, most: int, now: float) -> float | None:
+def grows_in(concurrency: Concurrency, most: int, now: float) -> float | None:
     """Seconds until the cap grows by itself, or None where it is whole."""
-    if cap(crowd, most, now) >= most:
+    if current_cap(concurrency, most, now) >= most:
         return None
-    return GROWS_EVERY - (now - crowd.shrunk) % GROWS_EVERY
+    return GROWS_EVERY - (now - concurrency.shrunk) % GROWS_EVERY
 
 
 def shrink(
-    crowd: Concurrency, retry_after: float | None, began: float, now: float, most: int
+    concurrency: Concurrency, retry_after: float | None, began: float, now: float, most: int
 ) -> None:
     """A 1070 was answered to a call admitted at ``began``."""
-    if began <= crowd.shrunk:
+    if began <= concurrency.shrunk:
         return
-    crowd.cap = max(1, cap(crowd, most, now) * 3 // 4)
-    crowd.shrunk = now
-    pause = min(FIRST_PAUSE * 2.0 ** min(crowd.strikes, 16), LONGEST_PAUSE)
+    concurrency.cap = max(1, current_cap(concurrency, most, now) * 3 // 4)
+    concurrency.shrunk = now
+    pause = min(FIRST_PAUSE * 2.0 ** min(concurrency.strikes, 16), LONGEST_PAUSE)
     if retry_after and retry_after > 0:
         pause = min(retry_after, LONGEST_RETRY_AFTER)
-    crowd.strikes += 1
-    crowd.opens = now + pause
+    concurrency.strikes += 1
+    concurrency.opens = now + pause
 
 
-def forgive(crowd: Concurrency, began: float) -> None:
+def forgive(concurrency: Concurrency, began: float) -> None:
     """A call admitted after the last 1070 was answered: the next pause is short again."""
-    if began > crowd.shrunk:
-        crowd.strikes = 0
+    if began > concurrency.shrunk:
+        concurrency.strikes = 0

@@ -45,10 +45,10 @@ class Day(msgspec.Struct):
     probe: int = 0
 
 
-def turn(day: Day, now: float, wall: float, in_flight: int) -> None:
+def pass_time(day: Day, now: float, wall: float, in_flight: int) -> None:
     """Let the clock have its effect: a passed reset, and hours that are a day old."""
     if day.reset_at is not None and wall >= day.reset_at:
-        renew(day, now, wall, in_flight)
+        start_day(day, now, wall, in_flight)
     hour = int(wall // HOUR)
     if hour != day.hour:
         day.hour = hour
@@ -57,7 +57,7 @@ def turn(day: Day, now: float, wall: float, in_flight: int) -> None:
         day.used = sum(day.hours.values())
 
 
-def renew(day: Day, now: float, wall: float, in_flight: int) -> None:
+def start_day(day: Day, now: float, wall: float, in_flight: int) -> None:
     """A new day begins; calls in flight count for it."""
     day.hour = int(wall // HOUR)
     day.hours = {day.hour: in_flight} if in_flight else {}
@@ -94,7 +94,7 @@ def total(day: Day, limits: Limits) -> int | None:
     return min(known) if known else None
 
 
-def told(day: Day) -> int | None:
+def reported_left(day: Day) -> int | None:
     """Calls left by Zoho's figures, or None where there are none."""
     if day.left is not None or day.limit is None:
         return day.left
@@ -103,14 +103,14 @@ def told(day: Day) -> int | None:
 
 def left(day: Day, limits: Limits) -> int | None:
     """Calls left for the day by whichever count is smaller; None where neither knows."""
-    by_zoho = 0 if day.spent else told(day)
+    by_zoho = 0 if day.spent else reported_left(day)
     if limits.day is None:
         return by_zoho
     ours = limits.day - day.used
     return ours if by_zoho is None or ours < by_zoho else by_zoho
 
 
-def kept_from(lane: Lane, day: Day, limits: Limits) -> int:
+def reserved_from(lane: Lane, day: Day, limits: Limits) -> int:
     """Calls that ``lane`` must leave untouched."""
     if lane == "interactive" or limits.reserve == 0:
         return 0
@@ -130,14 +130,14 @@ def spacing(day: Day, limits: Limits, wall: float) -> float:
         calls, seconds = left(day, limits), day.reset_at - wall
     if calls is None:
         return 0.0
-    return max(0.0, seconds) / max(1, calls - kept_from("bulk", day, limits))
+    return max(0.0, seconds) / max(1, calls - reserved_from("bulk", day, limits))
 
 
 def opens_at(day: Day, kept: int) -> float | None:
     """When (wall clock) a day without calls left has some again; None where that needs a probe."""
     if day.reset_at is not None:
         return day.reset_at
-    by_zoho = told(day)
+    by_zoho = reported_left(day)
     if day.spent or (by_zoho is not None and by_zoho <= kept):
         return None
     # Our own count alone is used up: it is free as the oldest hour leaves the last 24.
@@ -145,7 +145,7 @@ def opens_at(day: Day, kept: int) -> float | None:
     return (oldest + 25.0) * HOUR
 
 
-def learn(
+def apply_quota(
     day: Day,
     quota: Quota,
     began: float,
@@ -167,7 +167,7 @@ def learn(
         if day.reset_at is not None and reset_at < day.reset_at - limits.window:
             return False
         if day.reset_at is not None and reset_at > day.reset_at + limits.window:
-            renew(day, now, wall, in_flight)
+            start_day(day, now, wall, in_flight)
         day.reset_at = max(reset_at, day.reset_at or 0.0)
     if quota.limit is not None and quota.limit > 0:
         day.limit = quota.limit
@@ -185,12 +185,12 @@ def learn(
         day.spent = False
         day.left = figure
         return True
-    known = told(day)
+    known = reported_left(day)
     day.left = figure if known is None else min(known, figure)
     return False
 
 
-def spend(
+def mark_spent(
     day: Day, refusal: Refusal, began: float, sent: float, wall: float, limits: Limits
 ) -> None:
     """A 45 was answered to a call admitted at ``began`` and sent at ``sent``.

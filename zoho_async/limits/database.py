@@ -58,7 +58,7 @@ class Replaced(Exception):
     """The path names another file than the connection."""
 
 
-class Database:
+class LedgerDatabase:
     """One connection to the ledger at ``path``. Used by one thread at a time, whichever it is.
 
     ``boot`` names this start of the machine.
@@ -69,7 +69,7 @@ class Database:
         self._companion: Final = path.with_name(f".{path.name}.used")
         self._boot: Final = boot
         self._lock = threading.Lock()
-        self._rests = False
+        self._held_for_fork = False
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._noted = float("-inf")
@@ -86,7 +86,7 @@ class Database:
         ``now`` and ``wall`` are the caller's clocks. Raises `LedgerError` for what may be over
         soon, else `ConfigurationError`.
         """
-        with self._lock, self._told():
+        with self._lock, self._translate_errors():
             connection = self._begin(now, wall)
             try:
                 yield connection
@@ -98,9 +98,9 @@ class Database:
 
     def version(self) -> int:
         """A number that changes when another connection, here or elsewhere, writes."""
-        with self._lock, self._told():
+        with self._lock, self._translate_errors():
             if self._connection is not None and self._replaced():
-                self._let_go()
+                self._drop_connection()
             connection = self._connection or self._open(time.monotonic(), time.time())
             changes = int(connection.execute("PRAGMA data_version").fetchone()[0])
             return (self.opened << 32) + changes
@@ -112,22 +112,22 @@ class Database:
 
     def abandon(self) -> None:
         """Give up everything that was inherited from another process."""
-        self._let_go()
+        self._drop_connection()
         self._lock = threading.Lock()
-        self._rests = False
+        self._held_for_fork = False
 
     # -- forks ----------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
         if self._lock.acquire(timeout=FORK_WAITS):
-            self._rests = True
+            self._held_for_fork = True
             self._close()
 
     def after_fork(self, *, child: bool) -> None:
         if child:
             self.abandon()
-        elif self._rests:
-            self._rests = False
+        elif self._held_for_fork:
+            self._held_for_fork = False
             self._lock.release()
 
     # -- the connection ---------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Database:
             finally:
                 _roll_back(connection)
             self.carried.update(rows)
-            self._let_go()
+            self._drop_connection()
 
     def _open(self, now: float, wall: float) -> sqlite3.Connection:
         """Connect, and bring what a file that is gone held into this one."""
@@ -185,16 +185,16 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("BEGIN IMMEDIATE")
-            self._lay_out(connection)
+            self._create_tables(connection)
             if other and recorded:
                 pause = (self._boot, now - unused, wall)
                 connection.execute("DELETE FROM pause")
                 connection.execute("INSERT INTO pause (boot, since, wall) VALUES (?, ?, ?)", pause)
             left = {
-                key: state
-                for key, state in self.carried.items()
+                key: packed
+                for key, packed in self.carried.items()
                 if not connection.execute(
-                    "INSERT OR IGNORE INTO usage (key, state) VALUES (?, ?)", (key, state)
+                    "INSERT OR IGNORE INTO usage (key, state) VALUES (?, ?)", (key, packed)
                 ).rowcount
             }
             connection.execute("COMMIT")
@@ -210,7 +210,7 @@ class Database:
             self._companion.write_text(str(after[1]), "ascii")
         return connection
 
-    def _lay_out(self, connection: sqlite3.Connection) -> None:
+    def _create_tables(self, connection: sqlite3.Connection) -> None:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, VERSION):
             raise OSError(f"another version of this program wrote it (layout {version})")
@@ -235,7 +235,7 @@ class Database:
         except (TokenStoreError, OSError):
             fork.keep(connection)
 
-    def _let_go(self) -> None:
+    def _drop_connection(self) -> None:
         """Forget the connection without closing it."""
         connection, self._connection = self._connection, None
         fork.keep(connection)
@@ -267,13 +267,13 @@ class Database:
     # -- what goes wrong --------------------------------------------------------------------------
 
     @contextmanager
-    def _told(self) -> Generator[None]:
+    def _translate_errors(self) -> Generator[None]:
         import sqlite3  # the memory ledger does without
 
         try:
             yield
         except sqlite3.Error as error:
-            kind = LedgerError if _passes(error) else ConfigurationError
+            kind = LedgerError if _is_temporary(error) else ConfigurationError
             raise kind(f"the limits kept in {self.path} cannot be read or written: {error}") from (
                 error
             )
@@ -283,11 +283,11 @@ class Database:
             ) from error
 
     def _refuse(self, error: Exception) -> NoReturn:
-        kind = LedgerError if _passes(error) else ConfigurationError
+        kind = LedgerError if _is_temporary(error) else ConfigurationError
         raise kind(f"the limits cannot be kept in {self.path}: {error}") from error
 
 
-def _passes(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
     """Whether ``error`` may be over soon."""
     if isinstance(error, OSError):
         return error.errno in _PASSING_ERRNO

@@ -60,7 +60,7 @@ class Waiter(asyncio.Future[Verdict]):
         return True
 
 
-class Turns:
+class FairQueue:
     """The waiters of one lane."""
 
     __slots__ = ("_callers", "_count")

@@ -63,7 +63,7 @@ def _plain(host: str) -> str:
     return "localhost" if is_loopback(host) else host
 
 
-class Names:
+class OrganizationNames:
     """The organizations that one user calls for at one API host, by name or without."""
 
     def __init__(self, user: str) -> None:
@@ -97,7 +97,7 @@ class Names:
         return self._unnamed or self._user
 
 
-class SharedNames(Names):
+class SharedOrganizationNames(OrganizationNames):
     """As `Names`, where other processes may have named the organization."""
 
     def named(self, key: str) -> str:
@@ -111,14 +111,14 @@ class SharedNames(Names):
         )
 
 
-_NAMES: Final[WeakKeyDictionary[Ledger, dict[str, Names]]] = WeakKeyDictionary()
+_NAMES: Final[WeakKeyDictionary[Ledger, dict[str, OrganizationNames]]] = WeakKeyDictionary()
 
 
-def names_of(ledger: Ledger, user: str) -> Names:
+def organization_names(ledger: Ledger, user: str) -> OrganizationNames:
     """What is known of the names of ``user`` (``host/@client``) where ``ledger`` counts."""
     known = _NAMES.setdefault(ledger, {})
     found = known.get(user)
     if found is None:
-        kind = Names if isinstance(ledger, MemoryLedger) else SharedNames
+        kind = OrganizationNames if isinstance(ledger, MemoryLedger) else SharedOrganizationNames
         found = known[user] = kind(user)
     return found

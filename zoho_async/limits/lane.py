@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from zoho_async.errors import DailyQuotaExceeded
-from zoho_async.limits.fair_queue import Turns, Waiter
+from zoho_async.limits.fair_queue import FairQueue, Waiter
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.usage import Denial, Reason
 
@@ -34,7 +34,6 @@ class LaneQueue:
     """One lane: its head, those behind it, and what the head waits for."""
 
     __slots__ = (
-        "behind",
         "changed",
         "denial",
         "head",
@@ -44,12 +43,13 @@ class LaneQueue:
         "pause",
         "token",
         "until",
+        "waiters",
     )
 
     def __init__(self, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
         self.lane: Final[Lane] = lane
         self.loop: Final = loop
-        self.behind: Final = Turns()
+        self.waiters: Final = FairQueue()
         self.head: Waiter | None = None
         self.pause: asyncio.Future[None] | None = None
         self.changed = False
@@ -64,7 +64,7 @@ class LaneQueue:
         if self.pause is not None and not self.pause.done():
             self.pause.set_result(None)
 
-    def told(self) -> None:
+    def wake_threadsafe(self) -> None:
         """As `wake`, from any thread."""
         try:
             running = asyncio.get_running_loop()
@@ -77,12 +77,12 @@ class LaneQueue:
                 self.loop.call_soon_threadsafe(self.wake)
 
     @property
-    def parked(self) -> bool:
+    def waits_for_reset(self) -> bool:
         """Whether the day holds the head up, which it may do to one lane alone."""
         return self.denial is not None and self.denial.reason == "day"
 
     @property
-    def aside(self) -> bool:
+    def blocks_one_lane(self) -> bool:
         """Whether what holds the head up does not hold up the other lane."""
         return self.denial is not None and self.denial.reason in ("day", "pace", "bulk")
 

@@ -20,10 +20,21 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import UsedAfterFork
-from zoho_async.limits import usage as state
+from zoho_async.limits import usage as usages
 from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.open_calls import Loop, ended, this_loop
 from zoho_async.limits.usage import Denial, Ending, Usage
+
+
+class PendingSettlement(msgspec.Struct, frozen=True):
+    """An ending that could not be written, and when it came (monotonic)."""
+
+    key: str
+    account: str
+    place: int
+    ending: Ending
+    limits: Limits
+    came: float
 
 
 class Ledger(Protocol):
@@ -61,7 +72,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+    async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         """The usage as it stands."""
         ...
 
@@ -83,7 +94,7 @@ _AFTER_FORK: Final = (
     "the child and open the session there (in gunicorn: the post_fork hook)"
 )
 #: Seconds between two looks for calls whose event loop was closed.
-_LOOK: Final = 1.0
+_CHECK_EVERY: Final = 1.0
 
 
 class _Entry:
@@ -134,7 +145,7 @@ class MemoryLedger:
         for _ in range(2):
             key = next(iter(self._entries))
             entry = self._entries[key]
-            blank = state.blank(entry.usage, clock.monotonic(), clock.time())
+            blank = usages.is_blank(entry.usage, clock.monotonic(), clock.time())
             if blank and not entry.watchers and key not in needed:
                 del self._entries[key]
             else:
@@ -156,22 +167,25 @@ class MemoryLedger:
             if own is None:
                 own = self._open(key)
                 self._forget_idle(clock, key, account)
-            whole = self._entries.get(account) or self._open(account)
+            account_entry = self._entries.get(account) or self._open(account)
             now, wall = clock.monotonic(), clock.time()
-            answer = state.take(own.usage, whole.usage, lane, limits, now, wall, "")
+            answer = usages.take(own.usage, account_entry.usage, lane, limits, now, wall, "")
             if isinstance(answer, Denial) and own.loops:
-                lost = [place for place, home in own.loops.items() if ended(home)]
+                lost = [place for place, owner in own.loops.items() if ended(owner)]
                 if lost:
                     for place in lost:
                         del own.loops[place]
-                    state.give_up(own.usage, lost, limits, now)
-                    answer = state.take(own.usage, whole.usage, lane, limits, now, wall, "")
+                    usages.abandon(own.usage, lost, limits, now)
+                    answer = usages.take(
+                        own.usage, account_entry.usage, lane, limits, now, wall, ""
+                    )
             if not isinstance(answer, Denial):
                 own.loops[answer] = loop
-            elif answer.wait is None and any(home is not loop for home in own.loops.values()):
+            elif answer.wait is None and any(owner is not loop for owner in own.loops.values()):
                 # The reply that it waits for may be of a loop that is closed meanwhile.
-                again = _LOOK if answer.again is None else min(_LOOK, answer.again)
-                answer = msgspec.structs.replace(answer, again=again)
+                again = answer.retry_after
+                retry_after = _CHECK_EVERY if again is None else min(_CHECK_EVERY, again)
+                answer = msgspec.structs.replace(answer, retry_after=retry_after)
             return answer
 
     async def settle(
@@ -187,20 +201,20 @@ class MemoryLedger:
         with self._lock:
             own = self._entries.get(key) or self._open(key)
             own.loops.pop(place, None)
-            whole = (self._entries.get(account) or self._open(account)).usage
+            account_usage = (self._entries.get(account) or self._open(account)).usage
             now, wall = clock.monotonic(), clock.time()
-            blocked_for = state.settle(own.usage, whole, place, ending, limits, now, wall)
+            blocked_for = usages.settle(own.usage, account_usage, place, ending, limits, now, wall)
             watchers = tuple(own.watchers) if own.watchers else ()
         for wake in watchers:
             wake()
         return blocked_for
 
-    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+    async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         self._check_process()
         with self._lock:
             usage = copy.deepcopy(self._open(key).usage)  # looking changes nothing
-            whole = self._open(account).usage
-            return state.view(usage, whole, limits, clock.monotonic(), clock.time())
+            account_usage = self._open(account).usage
+            return usages.to_snapshot(usage, account_usage, limits, clock.monotonic(), clock.time())
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         self._check_process()

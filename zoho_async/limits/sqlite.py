@@ -43,9 +43,10 @@ from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process
 from zoho_async.limits import machine
-from zoho_async.limits import usage as state
-from zoho_async.limits.database import BUSY, Database
+from zoho_async.limits import usage as usages
+from zoho_async.limits.database import BUSY, LedgerDatabase
 from zoho_async.limits.file_watch import FileWatch
+from zoho_async.limits.ledger import PendingSettlement
 from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.open_calls import Loop, OpenCalls, this_loop
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
@@ -71,17 +72,6 @@ class Row(msgspec.Struct):
     usage: Usage
 
 
-class PendingSettlement(msgspec.Struct, frozen=True):
-    """An ending that could not be written, and when it came (monotonic)."""
-
-    key: str
-    account: str
-    place: int
-    ending: Ending
-    limits: Limits
-    came: float
-
-
 class SqliteFile:
     """One ledger's use of the file, without threads: every method is one transaction.
 
@@ -98,12 +88,12 @@ class SqliteFile:
     ) -> None:
         self.path: Final = Path(path)
         self._boot: Final = boot or machine.boot_id()
-        self._database: Final = Database(self.path, self._boot)
+        self._database: Final = LedgerDatabase(self.path, self._boot)
         self._owner = owner or _new_owner()
-        self._alive: Final = alive or _may_live
+        self._alive: Final = alive or _may_be_alive
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(Row)
-        self._mine = OpenCalls()
+        self._open_calls = OpenCalls()
         self._pending: list[PendingSettlement] = []
         self._pause: tuple[int, float] = (0, 0.0)
         self._process: Final = Process()
@@ -122,15 +112,17 @@ class SqliteFile:
         """A place, or why there is none; ``loop`` is the caller's."""
         self._write_pending(now, wall)
         with self._transaction(limits, now, wall) as connection:
-            row, whole = self._read(connection, key, account, limits, now, wall)
+            row, account_row = self._read(connection, key, account, limits, now, wall)
             pause = self._paused_until(connection, limits, now, wall) - row.now
             if pause > 0:
                 return Denial("ledger", pause)
-            answer = state.take(row.usage, whole.usage, lane, limits, row.now, wall, self._owner)
+            answer = usages.take(
+                row.usage, account_row.usage, lane, limits, row.now, wall, self._owner
+            )
             if not isinstance(answer, Denial):
                 self._write(connection, key, row)
         if not isinstance(answer, Denial):
-            self._mine.add(key, answer, loop)
+            self._open_calls.add(key, answer, loop)
         return answer
 
     def settle(
@@ -144,19 +136,19 @@ class SqliteFile:
         wall: float,
     ) -> float:
         """Note an ending, or keep it until it can be noted."""
-        one = PendingSettlement(key, account, place, ending, limits, now)
+        pending = PendingSettlement(key, account, place, ending, limits, now)
         try:
             self._write_pending(now, wall)
-            return self._settle(one, now, wall)
+            return self._settle(pending, now, wall)
         except (LedgerError, ConfigurationError):
-            self._pending.append(one)
+            self._pending.append(pending)
             return 0.0
 
-    def look(self, key: str, account: str, limits: Limits, now: float, wall: float) -> Snapshot:
+    def snapshot(self, key: str, account: str, limits: Limits, now: float, wall: float) -> Snapshot:
         self._write_pending(now, wall)
         with self._transaction(limits, now, wall) as connection:
-            row, whole = self._read(connection, key, account, limits, now, wall)
-            return state.view(row.usage, whole.usage, limits, row.now, wall)
+            row, account_row = self._read(connection, key, account, limits, now, wall)
+            return usages.to_snapshot(row.usage, account_row.usage, limits, row.now, wall)
 
     def version(self) -> int:
         """A number that changes when another file object, here or elsewhere, writes."""
@@ -167,26 +159,33 @@ class SqliteFile:
         """Write what is pending, as far as that can be, and close the file."""
         self._check_process()
         if self._pending:
-            last = max(one.came for one in self._pending)
+            last = max(pending.came for pending in self._pending)
             with suppress(LedgerError, ConfigurationError):
                 self._write_pending(last, time.time())
         self._database.close()
 
     # -- endings --------------------------------------------------------------------------------
 
-    def _settle(self, one: PendingSettlement, now: float, wall: float) -> float:
-        key, account, ending = one.key, one.account, one.ending
-        if now > one.came:
-            ending = state.later(ending, now - one.came)
-        with self._transaction(one.limits, now, wall) as connection:
-            row, whole = self._read(connection, key, account, one.limits, now, wall)
-            blocked_for = state.settle(
-                row.usage, whole.usage, one.place, ending, one.limits, row.now, wall, self._owner
+    def _settle(self, pending: PendingSettlement, now: float, wall: float) -> float:
+        key, account, ending = pending.key, pending.account, pending.ending
+        if now > pending.came:
+            ending = usages.delay(ending, now - pending.came)
+        with self._transaction(pending.limits, now, wall) as connection:
+            row, account_row = self._read(connection, key, account, pending.limits, now, wall)
+            blocked_for = usages.settle(
+                row.usage,
+                account_row.usage,
+                pending.place,
+                ending,
+                pending.limits,
+                row.now,
+                wall,
+                self._owner,
             )
             self._write(connection, key, row)
             if account != key and ending.refusal is not None:
-                self._write(connection, account, whole)
-        self._mine.discard(key, one.place)
+                self._write(connection, account, account_row)
+        self._open_calls.discard(key, pending.place)
         return blocked_for
 
     def _write_pending(self, now: float, wall: float) -> None:
@@ -201,7 +200,7 @@ class SqliteFile:
             self._database.abandon()
             self._owner = _new_owner()
             _LEDGERS[self._owner] = self
-            self._mine, self._pending, self._pause = OpenCalls(), [], (0, 0.0)
+            self._open_calls, self._pending, self._pause = OpenCalls(), [], (0, 0.0)
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -218,9 +217,9 @@ class SqliteFile:
         row = self._row(connection, key, limits, now, wall)
         if account == key:
             return row, row
-        whole = self._row(connection, account, limits, row.now, wall)
-        row.now = whole.now
-        return row, whole
+        account_row = self._row(connection, account, limits, row.now, wall)
+        row.now = account_row.now
+        return row, account_row
 
     def _row(
         self, connection: sqlite3.Connection, key: str, limits: Limits, now: float, wall: float
@@ -232,26 +231,26 @@ class SqliteFile:
         usage = row.usage
         if row.boot != self._boot or now < row.now - MOST_BEHIND:
             passed = wall - row.wall
-            state.shift(usage, now - row.now - (passed if passed > SURELY_PASSED else 0.0))
-            state.bury(usage, _nobody, limits, now)
+            usages.shift_clock(usage, now - row.now - (passed if passed > SURELY_PASSED else 0.0))
+            usages.expire_dead_owners(usage, _none_alive, limits, now)
             row = Row(self._boot, now, wall, usage)
             self._write(connection, key, row)
             return row
         # Who waited for the lock read its clock before the one who had it: time goes on from there.
         row.now = max(now, row.now)
         row.wall = wall
-        if usage.open and self._tidy(key, usage, limits, row.now):
+        if usage.open and self._abandon_lost_calls(key, usage, limits, row.now):
             self._write(connection, key, row)
         return row
 
-    def _tidy(self, key: str, usage: Usage, limits: Limits, now: float) -> bool:
+    def _abandon_lost_calls(self, key: str, usage: Usage, limits: Limits, now: float) -> bool:
         """Abandon places that no call will end; whether there were any."""
         own = (number for number, place in usage.open.items() if place.owner == self._owner)
-        lost = self._mine.lost(key, list(own))
-        state.give_up(usage, lost, limits, now)
-        return state.bury(usage, self._lives, limits, now) or bool(lost)
+        lost = self._open_calls.lost(key, list(own))
+        usages.abandon(usage, lost, limits, now)
+        return usages.expire_dead_owners(usage, self._is_alive, limits, now) or bool(lost)
 
-    def _lives(self, owner: str) -> bool | None:
+    def _is_alive(self, owner: str) -> bool | None:
         return True if owner == self._owner else self._alive(owner)
 
     def _write(self, connection: sqlite3.Connection, key: str, row: Row) -> None:
@@ -275,7 +274,7 @@ class SqliteFile:
             carried = dict(self._database.carried)
             for key, packed in carried.items():
                 row = self._row(connection, key, limits, now, wall)
-                state.carry(row.usage, self._decoded(packed).usage)
+                usages.carry_over(row.usage, self._decoded(packed).usage)
                 self._write(connection, key, row)
             yield connection
         for key in carried:
@@ -293,8 +292,8 @@ class SqliteFile:
                 boot, since, written = str(found[0]), float(found[1]), float(found[2])
                 if boot != self._boot:
                     since = float("-inf") if wall - written > SURELY_PASSED else now
-                    again = (self._boot, since, wall)
-                    connection.execute("UPDATE pause SET boot = ?, since = ?, wall = ?", again)
+                    updated = (self._boot, since, wall)
+                    connection.execute("UPDATE pause SET boot = ?, since = ?, wall = ?", updated)
             self._pause = (self._database.opened, since)
         return since + limits.window * DRIFT + limits.linger
 
@@ -309,14 +308,14 @@ def _new_owner() -> str:
     return f"{machine.this_process()}/{next(_numbers)}"
 
 
-def _may_live(owner: str) -> bool | None:
+def _may_be_alive(owner: str) -> bool | None:
     """False for a ledger that is gone; None for any other, which alone knows its open calls."""
     if owner.rpartition("/")[0] == machine.this_process():
         return None if owner in _LEDGERS else False
     return False if machine.alive(owner) is False else None
 
 
-def _nobody(owner: str) -> bool:
+def _none_alive(owner: str) -> bool:
     """No process outlives the machine's start."""
     return False
 
@@ -372,17 +371,17 @@ class SqliteLedger:
         settling = self._submit(self._file.settle, key, account, place, ending, limits, now, wall)
         return await asyncio.shield(asyncio.wrap_future(settling))
 
-    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+    async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         now, wall = clock.monotonic(), clock.time()
-        looking = self._submit(self._file.look, key, account, limits, now, wall)
+        looking = self._submit(self._file.snapshot, key, account, limits, now, wall)
         return await asyncio.wrap_future(looking)
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         return self._watch.add(wake)
 
     def lease(self, limits: Limits) -> float:
-        """Where a process cannot be asked whether it lives, its calls lapse (`state.bury`)."""
-        return state.LAPSE * limits.linger
+        """Where a process cannot be asked whether it lives, its calls lapse (`usages.bury`)."""
+        return usages.LAPSE * limits.linger
 
     async def close(self) -> None:
         """Finish what was begun, close the file and end the thread. A later call opens it again."""

@@ -24,11 +24,9 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.limits import block as gates
-from zoho_async.limits import concurrency as crowds
 from zoho_async.limits import daily_quota as days
-from zoho_async.limits.block import NEVER, Block
-from zoho_async.limits.concurrency import Concurrency
+from zoho_async.limits.block import NEVER, Block, is_slow_start, slow_start_spacing, start_block
+from zoho_async.limits.concurrency import Concurrency, current_cap, forgive, grows_in, shrink
 from zoho_async.limits.daily_quota import Day
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 
@@ -68,9 +66,9 @@ class Usage(msgspec.Struct):
     slowest: float = 0.0
     started: float = NEVER
     paced: float = NEVER
-    full: float = NEVER
-    gate: Block = msgspec.field(default_factory=Block)
-    crowd: Concurrency = msgspec.field(default_factory=Concurrency)
+    bucket_full_at: float = NEVER
+    block: Block = msgspec.field(default_factory=Block)
+    concurrency: Concurrency = msgspec.field(default_factory=Concurrency)
     day: Day = msgspec.field(default_factory=Day)
 
 
@@ -84,7 +82,7 @@ class Denial(msgspec.Struct, frozen=True):
     reason: Reason
     wait: float | None
     reset_at: float | None = None
-    again: float | None = None
+    retry_after: float | None = None
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -108,21 +106,21 @@ def take(
     ``account`` is the usage of the account that the organization belongs to, for its gate.
     """
     _pass_time(usage, now, wall)
-    gate = usage.gate if usage.gate.opens >= account.gate.opens else account.gate
-    if now < gate.opens:
-        return Denial("block", gate.opens - now)
+    block = usage.block if usage.block.opens >= account.block.opens else account.block
+    if now < block.opens:
+        return Denial("block", block.opens - now)
     probing = False
     day = usage.day
     if day.spent or day.left is not None or day.limit is not None or limits.day is not None:
-        kept = days.kept_from(lane, day, limits)
+        kept = days.reserved_from(lane, day, limits)
         remaining = days.left(day, limits)
         if remaining is not None and remaining <= kept:
-            denial = _spent_day(usage, kept, wall)
+            denial = _deny_spent_day(usage, kept, wall)
             if denial is not None:
                 return denial
             probing = True
-    if gate.strikes and gates.slow(gate, now, limits.window):
-        apart = gates.spacing(gate, now, limits.limit, limits.window)
+    if block.strikes and is_slow_start(block, now, limits.window):
+        apart = slow_start_spacing(block, now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
     paced = lane == "bulk" and limits.pace == "even"
@@ -132,10 +130,10 @@ def take(
             return Denial("pace", usage.paced + apart - now)
     spread = lane == "bulk" and limits.burst < limits.limit
     if spread:
-        opens = usage.full - (limits.burst - 1) / limits.rate
+        opens = usage.bucket_full_at - (limits.burst - 1) / limits.rate
         if now < opens - SOON:
             return Denial("bulk", opens - now)
-    denial = _full(usage, limits, now)
+    denial = _deny_full(usage, limits, now)
     if denial is not None:
         return denial
     usage.serial = place = usage.serial + 1
@@ -144,7 +142,7 @@ def take(
     if paced:
         usage.paced = now
     if spread:
-        usage.full = max(usage.full, now) + 1 / limits.rate
+        usage.bucket_full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
     days.count(day)
     if probing:
         day.probe = place
@@ -161,10 +159,10 @@ def _pass_time(usage: Usage, now: float, wall: float) -> None:
         heappop(abandoned)
     day = usage.day
     if day.hour != wall // days.HOUR or (day.reset_at is not None and day.reset_at <= wall):
-        days.turn(day, now, wall, len(usage.open))
+        days.pass_time(day, now, wall, len(usage.open))
 
 
-def _spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
+def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     """Why nothing goes on a day without calls left, or None where this call may probe it."""
     opens_at = days.opens_at(usage.day, kept)
     if opens_at is not None:
@@ -174,26 +172,26 @@ def _spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     return Denial("day", None) if usage.open else None
 
 
-def _full(usage: Usage, limits: Limits, now: float) -> Denial | None:
+def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
     """Whether the minute is full, or too many calls are in flight."""
     held = usage.held
     over = len(held) + len(usage.open) - limits.limit + 1
     if over > 0:
         return Denial("minute", _frees_in(held, over, now))
-    crowd = usage.crowd
-    if now < crowd.opens:
-        return Denial("in_flight", crowd.opens - now)
+    concurrency = usage.concurrency
+    if now < concurrency.opens:
+        return Denial("in_flight", concurrency.opens - now)
     most = limits.in_flight
-    allowed = crowds.cap(crowd, most, now) if crowd.cap else most
+    allowed = current_cap(concurrency, most, now) if concurrency.cap else most
     if len(usage.open) + len(usage.abandoned) < allowed:
         return None
     waits = [until - now for until in usage.abandoned[:1]]
-    growth = crowds.grows_in(crowd, most, now)
+    growth = grows_in(concurrency, most, now)
     if growth is not None:
         waits.append(growth)
-    again = min(waits) if waits else None
+    retry_after = min(waits) if waits else None
     # A reply may come sooner than either; without open calls none will.
-    return Denial("in_flight", None if usage.open else again, again=again)
+    return Denial("in_flight", None if usage.open else retry_after, retry_after=retry_after)
 
 
 def _frees_in(held: list[float], over: int, now: float) -> float | None:
@@ -227,7 +225,7 @@ def settle(
             opened = None
     if ending.how == "unsent":
         if opened is not None:
-            _undo(usage, place)
+            _undo_admission(usage, place)
         return 0.0
     if ending.how == "lost":
         _abandon(usage, now + ending.unsure - ending.since_sent, now, limits)
@@ -237,16 +235,16 @@ def settle(
         usage.slowest *= 0.95
     if ending.since_sent > usage.slowest:
         usage.slowest = ending.since_sent
-    if ending.quota or ending.refusal or usage.crowd.strikes or usage.day.probe == place:
+    if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
         began = now - ending.since_sent
         if opened is not None:
             # What an answer proves is judged by the admission, which came first.
             began = min(began, opened.taken)
-        return _heed(usage, account, place, ending, limits, began, now, wall)
+        return _apply_reply(usage, account, place, ending, limits, began, now, wall)
     return 0.0
 
 
-def _heed(
+def _apply_reply(
     usage: Usage,
     account: Usage,
     place: int,
@@ -261,20 +259,20 @@ def _heed(
     accepted = ending.refusal is None
     probing = accepted and day.probe == place
     if accepted:
-        crowds.forgive(usage.crowd, began)
+        forgive(usage.concurrency, began)
     if probing:
-        days.renew(day, began, wall, open_calls)
+        days.start_day(day, began, wall, open_calls)
     blocked_for = 0.0
-    if ending.quota is not None and days.learn(
+    if ending.quota is not None and days.apply_quota(
         day, ending.quota, began, now, wall, limits, open_calls, probing
     ):
-        blocked_for = _block(usage.gate, None, began, now, limits)
+        blocked_for = _block(usage.block, None, began, now, limits)
     if ending.refusal is not None:
-        blocked_for = _refused(usage, account, ending, limits, began, now, wall)
+        blocked_for = _apply_refusal(usage, account, ending, limits, began, now, wall)
     return blocked_for
 
 
-def _undo(usage: Usage, place: int) -> None:
+def _undo_admission(usage: Usage, place: int) -> None:
     days.uncount(usage.day)
     if usage.day.probe == place:
         usage.day.probe_at = 0.0
@@ -289,7 +287,7 @@ def _abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
         heappush(usage.abandoned, busy)
 
 
-def _refused(
+def _apply_refusal(
     usage: Usage,
     account: Usage,
     ending: Ending,
@@ -303,29 +301,29 @@ def _refused(
     kind = refusal.kind
     if kind == "in_flight":
         most = limits.in_flight
-        crowds.shrink(usage.crowd, refusal.retry_after, began, now, most)
-        return max(0.0, usage.crowd.opens - now)
+        shrink(usage.concurrency, refusal.retry_after, began, now, most)
+        return max(0.0, usage.concurrency.opens - now)
     if kind == "day":
         if quota is None or quota.remaining is None or quota.remaining <= 0:
-            days.spend(usage.day, refusal, began, now - ending.since_sent, wall, limits)
+            days.mark_spent(usage.day, refusal, began, now - ending.since_sent, wall, limits)
             opens_at = days.opens_at(usage.day, 0)
             until = usage.day.probe_at if opens_at is None else opens_at
             return max(0.0, until - wall)
         kind = "organization"
     if limits.block_scope != "code":
         kind = limits.block_scope
-    gate = account.gate if kind == "account" else usage.gate
-    return _block(gate, refusal.retry_after, began, now, limits)
+    block = account.block if kind == "account" else usage.block
+    return _block(block, refusal.retry_after, began, now, limits)
 
 
 def _block(
-    gate: Block, retry_after: float | None, began: float, now: float, limits: Limits
+    block: Block, retry_after: float | None, began: float, now: float, limits: Limits
 ) -> float:
-    gates.close(gate, retry_after, began, now, limits.window)
-    return max(0.0, gate.opens - now)
+    start_block(block, retry_after, began, now, limits.window)
+    return max(0.0, block.opens - now)
 
 
-def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
+def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
     """The usage as it stands, for people to read."""
     _pass_time(usage, now, wall)
     day = usage.day
@@ -336,16 +334,16 @@ def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) 
         limit=limits.limit,
         next_place_in=_frees_in(usage.held, over, now) if over > 0 else 0.0,
         in_flight=len(usage.open) + len(usage.abandoned),
-        cap=crowds.cap(usage.crowd, limits.in_flight, now),
+        cap=current_cap(usage.concurrency, limits.in_flight, now),
         day_used=day.used,
         day_limit=days.total(day, limits),
         day_remaining=None if remaining is None else max(0, remaining),
         day_reset_in=None if day.reset_at is None else day.reset_at - wall,
-        blocked_for=max(0.0, usage.gate.opens - now, account.gate.opens - now),
+        blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
     )
 
 
-def blank(usage: Usage, now: float, wall: float) -> bool:
+def is_blank(usage: Usage, now: float, wall: float) -> bool:
     """Whether nothing is left to know: usage that begins anew would decide the same from now on."""
     _pass_time(usage, now, wall)
     day = usage.day
@@ -358,15 +356,17 @@ def blank(usage: Usage, now: float, wall: float) -> bool:
         or day.used
         or day.spent
         or day.reset_at is not None
-        or usage.full > now
-        or max(usage.gate.opens, usage.crowd.shrunk, usage.crowd.opens) > past
+        or usage.bucket_full_at > now
+        or max(usage.block.opens, usage.concurrency.shrunk, usage.concurrency.opens) > past
     )
 
 
 # -- what a ledger that outlives its processes needs ----------------------------------------------
 
 
-def bury(usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now: float) -> bool:
+def expire_dead_owners(
+    usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now: float
+) -> bool:
     """Abandon the open calls of processes that are gone; True when there were any.
 
     When a process ended nobody knows, so its calls may have been sent as late as now, but none
@@ -375,24 +375,24 @@ def bury(usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now:
     """
     verdicts = {owner: alive(owner) for owner in {place.owner for place in usage.open.values()}}
     lapse = LAPSE * limits.linger
-    gone = [
+    lost = [
         number
         for number, place in usage.open.items()
         if (verdict := verdicts[place.owner]) is False
         or (verdict is None and now >= place.taken + lapse)
     ]
-    give_up(usage, gone, limits, now)
-    return bool(gone)
+    abandon(usage, lost, limits, now)
+    return bool(lost)
 
 
-def give_up(usage: Usage, places: Iterable[int], limits: Limits, now: float) -> None:
+def abandon(usage: Usage, places: Iterable[int], limits: Limits, now: float) -> None:
     """Abandon the open calls in ``places``, sent as late as their caller may have sent them."""
     for number in places:
         latest = usage.open.pop(number).taken + LAPSE * limits.linger
         _abandon(usage, min(now, latest), now, limits)
 
 
-def later(ending: Ending, seconds: float) -> Ending:
+def delay(ending: Ending, seconds: float) -> Ending:
     """``ending`` as it is to be noted so many ``seconds`` after it came."""
     quota, refusal = ending.quota, ending.refusal
     if quota is not None and quota.reset is not None:
@@ -405,22 +405,22 @@ def later(ending: Ending, seconds: float) -> Ending:
     return msgspec.structs.replace(ending, since_sent=since, quota=quota, refusal=refusal)
 
 
-def carry(usage: Usage, gone: Usage) -> None:
+def carry_over(usage: Usage, lost: Usage) -> None:
     """Bring into ``usage`` what ``gone`` knew, of which no call counts in the minute any more.
 
     That is the block, the cap in flight and the day. Numbers of places go on from there, because
     calls of the usage that is gone may still be open.
     """
-    usage.serial = max(usage.serial, gone.serial)
-    if gone.gate.opens > usage.gate.opens:
-        usage.gate = gone.gate
-    if gone.crowd.shrunk > usage.crowd.shrunk:
-        usage.crowd = gone.crowd
-    if gone.day.used > usage.day.used:
-        usage.day = gone.day
+    usage.serial = max(usage.serial, lost.serial)
+    if lost.block.opens > usage.block.opens:
+        usage.block = lost.block
+    if lost.concurrency.shrunk > usage.concurrency.shrunk:
+        usage.concurrency = lost.concurrency
+    if lost.day.used > usage.day.used:
+        usage.day = lost.day
 
 
-def shift(usage: Usage, seconds: float) -> None:
+def shift_clock(usage: Usage, seconds: float) -> None:
     """Move every monotonic moment: the machine was started anew and counts from another zero."""
     for heap in (usage.held, usage.abandoned):
         heap[:] = [moment + seconds for moment in heap]
@@ -431,10 +431,10 @@ def shift(usage: Usage, seconds: float) -> None:
     }
     usage.started += seconds
     usage.paced += seconds
-    usage.full += seconds
-    usage.gate.closed += seconds
-    usage.gate.opens += seconds
-    usage.crowd.shrunk += seconds
-    usage.crowd.opens += seconds
+    usage.bucket_full_at += seconds
+    usage.block.closed += seconds
+    usage.block.opens += seconds
+    usage.concurrency.shrunk += seconds
+    usage.concurrency.opens += seconds
     usage.day.renewed += seconds
     usage.day.refused += seconds

@@ -18,12 +18,11 @@ import msgspec
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError, LedgerError
-from zoho_async.limits.models import Limits
+from zoho_async.limits.ledger import PendingSettlement
 from zoho_async.limits.redis import script
 from zoho_async.limits.redis.offline import OfflineShare
-from zoho_async.limits.redis.script import Found, ScriptReply
+from zoho_async.limits.redis.script import ScriptReply, ScriptResult
 from zoho_async.limits.redis.subscriber import Subscriber
-from zoho_async.limits.usage import Ending
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -36,20 +35,8 @@ REMEMBERED: Final = 1024
 CANNOT_NOW: Final = ("MISCONF", "NOREPLICAS", "READONLY")
 
 
-class Away(Exception):
+class Unreachable(Exception):
     """Redis cannot be reached now."""
-
-
-class Owed(msgspec.Struct):
-    """An ending that could not be written, and when it came (this machine's monotonic time)."""
-
-    key: str
-    account: str
-    place: int
-    ending: Ending
-    limits: Limits
-    clock: Clock
-    came: float
 
 
 class CachedUsage(msgspec.Struct, frozen=True):
@@ -59,7 +46,7 @@ class CachedUsage(msgspec.Struct, frozen=True):
     that script, ``read`` is when it last saw who is alive.
     """
 
-    found: Found
+    found: ScriptResult
     time: float
     since: float
     until: float
@@ -85,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
     url: str
     share: float | None
     lease: float
-    alone: float
+    max_offline: float
     durable: bool
 
 
@@ -95,29 +82,29 @@ class RedisConnection:
     def __init__(self, settings: Settings) -> None:
         self.client: Final = _client(settings.url)
         self.name: Final = uuid.uuid4().hex
-        self.news: Final = Subscriber(self.client)
-        self.mine: Final[defaultdict[str, set[int]]] = defaultdict(set)
-        self.remembered: Final[OrderedDict[str, Memory]] = OrderedDict()
-        self.known: Final[dict[str, CachedUsage]] = {}
-        self.owed: Final[list[Owed]] = []
+        self.subscriber: Final = Subscriber(self.client)
+        self.open_places: Final[defaultdict[str, set[int]]] = defaultdict(set)
+        self.memories: Final[OrderedDict[str, Memory]] = OrderedDict()
+        self.cache: Final[dict[str, CachedUsage]] = {}
+        self.pending: Final[list[tuple[PendingSettlement, Clock]]] = []
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
-        self.keeper: asyncio.Task[None] | None = None
+        self.renewal: asyncio.Task[None] | None = None
         #: The moment (by `clock`) of the last script that failed, until Redis knows all again.
-        self.away: float | None = None
+        self.unreachable_since: float | None = None
         #: Held while Redis is told what was sent without it.
-        self.returning: Final = asyncio.Lock()
-        self.alone: Final = OfflineShare(settings.share)
+        self.reconnect_lock: Final = asyncio.Lock()
+        self.offline: Final = OfflineShare(settings.share)
         self.clock: Clock = SYSTEM_CLOCK
         #: When the last script that was answered was begun and when it had its answer, and whether
         #: the share is registered.
-        self.heard = 0.0
-        self.answered = 0.0
+        self.last_asked = 0.0
+        self.last_answered = 0.0
         self.registered = False
         #: The longest that any organization's calls alone may count, in seconds.
-        self.reach = 0.0
+        self.share_lifetime = 0.0
         self.epoch = ""
         #: Scripts that were run; for those who count them.
-        self.asked = 0
+        self.scripts_run = 0
         self._settings: Final = settings
         self._checked = False
         self._over_since: float | None = None
@@ -137,11 +124,11 @@ class RedisConnection:
 
     def remember(self, key: str, memory: Memory) -> None:
         """Keep what was just written under ``key``."""
-        self.remembered[key] = memory
-        self.remembered.move_to_end(key)
-        if len(self.remembered) > REMEMBERED:
-            oldest, _ = self.remembered.popitem(last=False)
-            self.known.pop(oldest, None)
+        self.memories[key] = memory
+        self.memories.move_to_end(key)
+        if len(self.memories) > REMEMBERED:
+            oldest, _ = self.memories.popitem(last=False)
+            self.cache.pop(oldest, None)
 
     async def ask(
         self,
@@ -157,41 +144,41 @@ class RedisConnection:
         server take for its own.
         """
         own = self._settings
-        share = "" if own.share is None or not self.reach else repr(own.share)
+        share = "" if own.share is None or not self.share_lifetime else repr(own.share)
         arguments = (
             self.name,
-            "" if self.away is not None else own.lease,
+            "" if self.unreachable_since is not None else own.lease,
             script.KEPT,
             "" if held is None else f"{held:.6f}",
             "1" if own.durable else "",
             epoch,
             uuid.uuid4().hex,
             share,
-            self.reach,
+            self.share_lifetime,
             *given,
         )
-        keys = (script.name(key), script.name(account), script.WORKERS, script.EPOCH)
+        keys = (script.usage_key(key), script.usage_key(account), script.WORKERS, script.EPOCH)
         since = self.clock.monotonic()
-        self.asked += 1
+        self.scripts_run += 1
         try:
             answer = await self.evaluate(
                 script.SCRIPT, script.SCRIPT_SHA, (*keys, script.WRITTEN), arguments
             )
-        except Away:
-            self.away = self.clock.monotonic()
+        except Unreachable:
+            self.unreachable_since = self.clock.monotonic()
             raise
-        reply = script.understood(answer, since, self.clock.monotonic())
+        reply = script.parse_reply(answer, since, self.clock.monotonic())
         if self._is_over(reply):
             raise ConfigurationError(
                 f"the shares of all workers together must not exceed 1, got {reply.over:.3g}; "
                 "give each worker a smaller share"
             )
-        self.heard, self.answered = since, reply.until
+        self.last_asked, self.last_answered = since, reply.until
         self.registered = reply.registered
         if reply.found is not None and reply.found.epoch.id != self.epoch:
             self._checked = not self.epoch
             self.epoch = reply.found.epoch.id
-            self.known.clear()
+            self.cache.clear()
         return reply
 
     def _is_over(self, reply: ScriptReply) -> bool:
@@ -238,14 +225,14 @@ class RedisConnection:
         except of_redis.NoPermissionError as error:
             raise ConfigurationError(f"Redis refuses the ledger: {error}") from None
         except (of_redis.ConnectionError, of_redis.TimeoutError, OSError) as error:
-            self.known.clear()
-            raise Away(f"Redis is away ({type(error).__name__})") from None
+            self.cache.clear()
+            raise Unreachable(f"Redis is away ({type(error).__name__})") from None
         except of_redis.RedisError as error:
             if not str(error).startswith(CANNOT_NOW) and not isinstance(error, _cannot_now()):
                 raise LedgerError(f"Redis refuses the ledger: {error}") from None
-            self.known.clear()
+            self.cache.clear()
             await client.connection_pool.disconnect(False)
-            raise Away(f"Redis cannot write now ({type(error).__name__})") from None
+            raise Unreachable(f"Redis cannot write now ({type(error).__name__})") from None
 
     async def check(self) -> None:
         """Whether this server may keep the ledger, at the start and in each new epoch."""
@@ -283,17 +270,17 @@ class RedisConnection:
     async def sign_off(self) -> None:
         """End the lease and the share's registration: all that was sent is known to Redis."""
         keys = (script.WORKERS, script.EPOCH)
-        with suppress(Away, LedgerError, ConfigurationError):
+        with suppress(Unreachable, LedgerError, ConfigurationError):
             await self.execute("EVAL", script.SIGN_OFF, len(keys), *keys, self.name)
 
     async def close(self) -> None:
         """Finish what was begun and end the tasks."""
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.news.close()
-        if self.keeper is not None:
-            self.keeper.cancel()
-            await asyncio.gather(self.keeper, return_exceptions=True)
+        await self.subscriber.close()
+        if self.renewal is not None:
+            self.renewal.cancel()
+            await asyncio.gather(self.renewal, return_exceptions=True)
 
 
 def _cannot_now() -> tuple[type[Exception], ...]:

@@ -69,7 +69,7 @@ from collections.abc import Collection
 import msgspec
 
 from zoho_async.limits.models import Limits
-from zoho_async.limits.redis.offline import part
+from zoho_async.limits.redis.offline import share_of
 from zoho_async.limits.usage import DRIFT
 
 
@@ -92,23 +92,23 @@ class Epoch(msgspec.Struct, frozen=True):
     shares: tuple[Share, ...] = ()
 
 
-def settled(limits: Limits, lease: float) -> float:
+def startup_wait(limits: Limits, lease: float) -> float:
     """Seconds after which nothing that was admitted before can still count."""
     return (limits.window + limits.linger + lease) * DRIFT
 
 
-def quiet(limits: Limits, lease: float) -> float:
+def offline_wait(limits: Limits, lease: float) -> float:
     """Seconds without Redis before a worker may send alone."""
     return (limits.window + limits.linger + 3 * lease) * DRIFT
 
 
-def reach(limits: Limits, lease: float, alone: float) -> float:
+def share_lifetime(limits: Limits, lease: float, max_offline: float) -> float:
     """Seconds after its last script in which a worker's calls alone may count."""
-    return (quiet(limits, lease) + alone) * DRIFT + settled(limits, lease)
+    return (offline_wait(limits, lease) + max_offline) * DRIFT + startup_wait(limits, lease)
 
 
-def connected(
-    limits: Limits, epoch: Epoch, alive: Collection[str], now: float, reached: float
+def connected_limits(
+    limits: Limits, epoch: Epoch, alive: Collection[str], now: float, lifetime: float
 ) -> Limits | None:
     """What connected workers may use together of ``limits``; None if that is less than a call.
 
@@ -119,7 +119,7 @@ def connected(
         return limits
     living = sum(int(limits.limit * each.share) for each in shares if each.owner in alive)
     away = sum(int(limits.limit * each.share) for each in shares if each.owner not in alive)
-    places = living if now < epoch.birth + reached else limits.limit - away
+    places = living if now < epoch.birth + lifetime else limits.limit - away
     if places >= limits.limit:
         return limits
-    return part(limits, places / limits.limit, places)
+    return share_of(limits, places / limits.limit, places)

@@ -11,7 +11,7 @@ that are still open are, because their replies may take longer than ``linger``.
 from __future__ import annotations
 
 from zoho_async.limits import daily_quota as days
-from zoho_async.limits import usage as state
+from zoho_async.limits import usage as usages
 from zoho_async.limits.block import Block
 from zoho_async.limits.daily_quota import Day
 from zoho_async.limits.usage import Usage
@@ -19,22 +19,22 @@ from zoho_async.limits.usage import Usage
 
 def merge(usage: Usage, base: dict[int, int], memory: Usage, passed: float, now: float) -> None:
     """Enter ``memory`` into ``usage``; its moments are moved by ``passed`` seconds."""
-    state.shift(memory, passed)
-    _merge_gate(usage.gate, memory.gate)
+    usages.shift_clock(memory, passed)
+    _merge_gate(usage.block, memory.block)
     _merge_day(usage.day, base, memory.day, now)
     usage.slowest = max(usage.slowest, memory.slowest)
 
 
-def _merge_gate(gate: Block, memory: Block) -> None:
-    if memory.opens > gate.opens:
-        gate.closed = max(gate.closed, memory.closed)
-        gate.opens = memory.opens
-        gate.strikes = max(gate.strikes, memory.strikes)
+def _merge_gate(block: Block, memory: Block) -> None:
+    if memory.opens > block.opens:
+        block.closed = max(block.closed, memory.closed)
+        block.opens = memory.opens
+        block.strikes = max(block.strikes, memory.strikes)
 
 
 def _merge_day(day: Day, base: dict[int, int], memory: Day, now: float) -> None:
     for each in (day, memory):
-        days.turn(each, now, now, 0)
+        days.pass_time(each, now, now, 0)
     sent = max(0, day.used - sum(base.values()))
     for hour, calls in memory.hours.items():
         if calls > base.get(hour, 0):

@@ -18,14 +18,14 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.limits import daily_quota as days
-from zoho_async.limits import usage as state
+from zoho_async.limits import usage as usages
 from zoho_async.limits.block import Block
 from zoho_async.limits.daily_quota import Day
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 #: Seconds between two tries to reach the ledger.
-AGAIN: Final = 1.0
+RETRY_EVERY: Final = 1.0
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -56,15 +56,15 @@ class OfflineShare:
 
         ``memories`` are what is remembered of the usage and of the account's, by this clock.
         """
-        known, whole = memories
-        own = self._part(limits, known)
+        known, account_usage = memories
+        own = self._own_share(limits, known)
         if own is None:
-            return Denial("ledger", AGAIN)
-        for each, memory in ((key, known), (account, whole)):
+            return Denial("ledger", RETRY_EVERY)
+        for each, memory in ((key, known), (account, account_usage)):
             if memory is not None and each not in self._usages:
-                self._usages[each] = self._begun(memory)
+                self._usages[each] = self._start_offline(memory)
         self._senders[key] = Sender(account, limits)
-        answer = state.take(
+        answer = usages.take(
             self._usage(key),
             self._usage(account),
             lane,
@@ -78,10 +78,10 @@ class OfflineShare:
     def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        usage, whole = self._usage(key), self._usage(account)
+        usage, account_usage = self._usage(key), self._usage(account)
         now, wall = clock.monotonic(), clock.time()
-        own = part(limits, self._share) or limits
-        return state.settle(usage, whole, -place, ending, own, now, wall)
+        own = share_of(limits, self._share) or limits
+        return usages.settle(usage, account_usage, -place, ending, own, now, wall)
 
     def senders(self) -> Iterator[tuple[str, Sender]]:
         """Those of whom something was sent that the ledger does not know."""
@@ -102,8 +102,8 @@ class OfflineShare:
             heappush(usage.held, now + lease + limits.linger + limits.window * DRIFT)
         for _ in range(own.day.used):
             days.count(usage.day)
-        for gate in (own.gate, self._usage(account).gate):
-            _close(usage.gate, gate, now, here)
+        for block in (own.block, self._usage(account).block):
+            _close(usage.block, block, now, here)
 
     def entered(self, key: str) -> None:
         """What was sent without the ledger is in it now."""
@@ -115,19 +115,19 @@ class OfflineShare:
     def _usage(self, key: str) -> Usage:
         return self._usages.setdefault(key, Usage())
 
-    def _part(self, limits: Limits, known: Usage | None) -> Limits | None:
+    def _own_share(self, limits: Limits, known: Usage | None) -> Limits | None:
         """This worker's share, of the day's calls that are left as far as is known."""
         if limits.day is not None and known is not None:
             left = max(1, limits.day - known.day.used)
             limits = msgspec.structs.replace(limits, day=left)
-        return part(limits, self._share)
+        return share_of(limits, self._share)
 
-    def _begun(self, memory: Usage) -> Usage:
+    def _start_offline(self, memory: Usage) -> Usage:
         """What holds without the ledger of a usage that it kept."""
         day = memory.day
         left = None if day.left is None else int(max(0, day.left) * (self._share or 0))
         return Usage(
-            gate=memory.gate,
+            block=memory.block,
             day=Day(
                 limit=day.limit,
                 left=left,
@@ -140,7 +140,7 @@ class OfflineShare:
         )
 
 
-def part(limits: Limits, share: float | None, places: int | None = None) -> Limits | None:
+def share_of(limits: Limits, share: float | None, places: int | None = None) -> Limits | None:
     """The ``share`` of ``limits``; None if that is less than one call.
 
     ``places`` is the calls in a ``window``, if that is known exactly.
@@ -160,9 +160,9 @@ def part(limits: Limits, share: float | None, places: int | None = None) -> Limi
     )
 
 
-def _close(gate: Block, learnt: Block, now: float, here: float) -> None:
+def _close(block: Block, learnt: Block, now: float, here: float) -> None:
     """Keep ``gate`` shut as long as the one that was closed meanwhile."""
     if learnt.opens > here:
-        gate.closed = now
-        gate.opens = max(gate.opens, now + learnt.opens - here)
-        gate.strikes = max(gate.strikes, learnt.strikes)
+        block.closed = now
+        block.opens = max(block.opens, now + learnt.opens - here)
+        block.strikes = max(block.strikes, learnt.strikes)

@@ -123,7 +123,7 @@ redis.call('HSET', KEYS[1], 'run_id', run_id, 'birth', '0')
 """
 
 
-class Found(msgspec.Struct, frozen=True):
+class ScriptResult(msgspec.Struct, frozen=True):
     """What Redis holds: both usages, who is alive, the epoch, and the registered shares.
 
     ``own_lost`` and ``whole_lost`` are the server's time when a usage was written that is missing
@@ -131,11 +131,11 @@ class Found(msgspec.Struct, frozen=True):
     """
 
     own: bytes
-    whole: bytes
+    account: bytes
     alive: frozenset[str]
     epoch: Epoch
     own_lost: float | None = None
-    whole_lost: float | None = None
+    account_lost: float | None = None
 
 
 class ScriptReply(msgspec.Struct, frozen=True):
@@ -152,10 +152,10 @@ class ScriptReply(msgspec.Struct, frozen=True):
     until: float
     registered: bool
     over: float | None
-    found: Found | None
+    found: ScriptResult | None
 
 
-def understood(answer: list[Any], since: float, until: float) -> ScriptReply:
+def parse_reply(answer: list[Any], since: float, until: float) -> ScriptReply:
     """What the script gave."""
     registered = answer[2] == b"1"
     over = float(answer[2]) if answer[2] and not registered else None
@@ -164,7 +164,7 @@ def understood(answer: list[Any], since: float, until: float) -> ScriptReply:
         shares = tuple(
             Share(owner.decode(), float(share), float(ends)) for owner, share, ends in answer[8]
         )
-        found = Found(
+        found = ScriptResult(
             answer[3],
             answer[4],
             frozenset(owner.decode() for owner in answer[5]),
@@ -175,7 +175,7 @@ def understood(answer: list[Any], since: float, until: float) -> ScriptReply:
     return ScriptReply(float(answer[1]), since, until, registered, over, found)
 
 
-def name(key: str) -> str:
+def usage_key(key: str) -> str:
     """The Redis key of a usage, and the channel on which its changes are told."""
     return f"{PREFIX}:usage:{key}"
 

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from zoho_async.limits.redis.script import name
+from zoho_async.limits.redis.script import usage_key
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 #: Seconds for which a subscription stays when nobody waits, and until a broken one is made anew.
 STAYS: Final = 5.0
-AGAIN: Final = 1.0
+RETRY_EVERY: Final = 1.0
 
 
 class Subscriber:
@@ -35,7 +35,7 @@ class Subscriber:
 
     def add(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Have ``wake`` called on changes of ``key`` until what this returns is called."""
-        channel = name(key)
+        channel = usage_key(key)
         self._watchers[channel].add(wake)
         self._added.set()
         if self._task is None or self._task.done():
@@ -62,11 +62,11 @@ class Subscriber:
         while self._watchers:
             with suppress(of_redis.RedisError, OSError):
                 async with self._client.pubsub() as subscription:
-                    await self._hear(subscription)
+                    await self._dispatch(subscription)
                     return
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RETRY_EVERY)
 
-    async def _hear(self, subscription: Any) -> None:
+    async def _dispatch(self, subscription: Any) -> None:
         """Pass on what comes, until nobody has waited for a while."""
         channels: set[str] = set()
         adding = asyncio.ensure_future(self._added.wait())
@@ -80,12 +80,14 @@ class Subscriber:
                 self._added.clear()
                 if adding.done():
                     adding = asyncio.ensure_future(self._added.wait())
-                heard = hearing or asyncio.ensure_future(subscription.get_message(timeout=STAYS))
-                hearing = heard
-                await asyncio.wait((adding, heard), return_when=asyncio.FIRST_COMPLETED)
-                if not heard.done():
+                last_asked = hearing or asyncio.ensure_future(
+                    subscription.get_message(timeout=STAYS)
+                )
+                hearing = last_asked
+                await asyncio.wait((adding, last_asked), return_when=asyncio.FIRST_COMPLETED)
+                if not last_asked.done():
                     continue
-                message, hearing = heard.result(), None
+                message, hearing = last_asked.result(), None
                 if message is not None:
                     channel = message["channel"].decode()
                     for wake in tuple(self._watchers.get(channel, ())):

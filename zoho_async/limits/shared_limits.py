@@ -50,7 +50,7 @@ def _reserve(one: float, other: float, day: int | None) -> float:
     return share if day is None else max(number, share * day)
 
 
-class Agreed:
+class SharedLimits:
     """The limits of one organization, and whose they are. ``limits`` is read by any thread."""
 
     def __init__(self) -> None:
@@ -76,11 +76,13 @@ class Agreed:
             self.limits = reduce(stricter, figures)
 
 
-_AGREED: Final[WeakKeyDictionary[Ledger, WeakValueDictionary[str, Agreed]]] = WeakKeyDictionary()
+_AGREED: Final[WeakKeyDictionary[Ledger, WeakValueDictionary[str, SharedLimits]]] = (
+    WeakKeyDictionary()
+)
 _LOCK: Final = threading.Lock()
 
 
-def agreed_on(ledger: Ledger, key: str) -> Agreed:
+def shared_limits(ledger: Ledger, key: str) -> SharedLimits:
     """What the callers of ``key`` that use ``ledger`` have agreed on."""
     with _LOCK:
         known = _AGREED.get(ledger)
@@ -88,5 +90,5 @@ def agreed_on(ledger: Ledger, key: str) -> Agreed:
             known = _AGREED[ledger] = WeakValueDictionary()
         found = known.get(key)
         if found is None:
-            found = known[key] = Agreed()
+            found = known[key] = SharedLimits()
         return found

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from zoho_async.limits import Lane, Limits, Quota, Refusal
-from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, view
+from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, to_snapshot
 
 LIMITS = Limits()
 EPOCH = 1_790_000_000.0
@@ -58,7 +58,7 @@ class Organization:
 
     @property
     def left(self) -> int | None:
-        return view(self.usage, self.account, self.limits, self.now, self.wall).day_remaining
+        return to_snapshot(self.usage, self.account, self.limits, self.now, self.wall).day_remaining
 
 
 # -- blocks ----------------------------------------------------------------------------------------
@@ -113,8 +113,8 @@ def test_a_block_long_after_the_last_one_is_a_first_one() -> None:
 def test_the_scope_of_a_block_can_be_chosen(scope: str, code: int, own: bool, whole: bool) -> None:
     org = Organization(Limits(block_scope=scope))  # type: ignore[arg-type]  # from parameters
     org.call(code=code)
-    assert (org.usage.gate.opens > org.now) is own
-    assert (org.account.gate.opens > org.now) is whole
+    assert (org.usage.block.opens > org.now) is own
+    assert (org.account.block.opens > org.now) is whole
     assert org.denied().reason == "block"
 
 
@@ -126,10 +126,10 @@ def test_1070_never_leaves_less_than_one_call_and_grows_back() -> None:
     caps: list[int] = []
     for _ in range(8):
         org.now += org.call(code=1070)
-        caps.append(org.usage.crowd.cap)
+        caps.append(org.usage.concurrency.cap)
     assert caps[-1] == 1
     org.now += 4 * 60
-    assert view(org.usage, org.account, org.limits, org.now, org.wall).cap == 5
+    assert to_snapshot(org.usage, org.account, org.limits, org.now, org.wall).cap == 5
 
 
 def test_pauses_after_1070_double_while_it_goes_on_and_are_short_again_after() -> None:
@@ -148,7 +148,7 @@ def test_an_abandoned_call_counts_in_flight_about_as_long_as_replies_take() -> N
     org.reply(org.place(), took=2.0)
     place = org.place()
     settle(org.usage, org.account, place, Ending("lost", 0.0), org.limits, org.now, org.wall)
-    assert org.denied() == Denial("in_flight", 4.0, again=4.0)
+    assert org.denied() == Denial("in_flight", 4.0, retry_after=4.0)
 
 
 # -- the day ---------------------------------------------------------------------------------------
@@ -292,4 +292,4 @@ def test_usage_survives_being_written_down() -> None:
     org.place()
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(org.usage), type=Usage)
     assert again == org.usage
-    assert again.gate.opens == -math.inf
+    assert again.block.opens == -math.inf
