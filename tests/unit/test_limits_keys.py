@@ -163,7 +163,7 @@ async def test_an_unnamed_call_among_several_organizations_is_refused(
 ) -> None:
     for organization in ("1", "2"):
         await callers.add(organization).request("GET", "/contacts")
-    with pytest.raises(ConfigurationError, match="names none: name it"):
+    with pytest.raises(ConfigurationError, match="names no organization"):
         await callers.add(None).request("GET", "/contacts")
     assert len(arrivals) == 2
 

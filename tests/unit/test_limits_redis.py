@@ -299,7 +299,7 @@ async def test_while_redis_is_away_nothing_is_sent_and_then_it_goes_on() -> None
         slot.sent()
         server.stop()
         await slot.replied()  # kept, and written when it is back
-        with pytest.raises(WaitTooLong, match="the ledger to be reached again"):
+        with pytest.raises(WaitTooLong, match="the ledger, which cannot be reached"):
             await limiter.admit(max_wait=0.1)
         with pytest.raises(LedgerError, match="Redis is away"):
             await limiter.snapshot()

@@ -189,7 +189,7 @@ async def test_the_wait_of_a_new_ledger_is_told_once(server: RedisServer) -> Non
         clock=SYSTEM_CLOCK,
         observer=events.append,
     )
-    with pytest.raises(WaitTooLong, match="new or lost usage") as raised:
+    with pytest.raises(WaitTooLong, match="new or lost its data") as raised:
         await limiter.admit(max_wait=60.0)
     assert raised.value.seconds == pytest.approx(105, abs=2)
     assert [type(each) for each in events] == [LedgerStarted]

@@ -245,7 +245,7 @@ async def test_a_place_that_another_process_frees_is_found(tmp_path: Path) -> No
 async def test_a_path_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ledger = SqliteLedger(tmp_path / "file" / "limits.db")
-    with pytest.raises(ConfigurationError, match="cannot be kept in"):
+    with pytest.raises(ConfigurationError, match="cannot keep the limits in"):
         await make(ledger).admit()
     await ledger.close()
 
@@ -254,7 +254,7 @@ async def test_a_file_that_is_no_ledger_says_so(tmp_path: Path) -> None:
     path = tmp_path / "limits.db"
     path.write_text("this is not a database at all, only some text of some length" * 20)
     ledger = SqliteLedger(path)
-    with pytest.raises(ConfigurationError, match="cannot be kept in"):
+    with pytest.raises(ConfigurationError, match="cannot keep the limits in"):
         await make(ledger).admit()
     await ledger.close()
 
@@ -267,7 +267,7 @@ def test_a_ledger_of_another_version_says_so(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     file = SqliteFile(path)
-    with pytest.raises(ConfigurationError, match="another version"):
+    with pytest.raises(ConfigurationError, match="layout"):
         file.take(KEY, ACCOUNT, "bulk", LIMITS, 1.0, 1.0)
 
 

@@ -1,9 +1,10 @@
-"""Where the usage of organizations is kept, and the ledger in memory.
+"""The protocol of a ledger, which keeps the usage of organizations, and the ledger in memory.
 
-A ledger does one thing at a time to one organization: it lets a call in or says why not, or notes
-how a call ended. Each is one operation, so that a ledger on a server needs one round trip for it.
-Everything that goes in or out is a duration or a plain value; the moments stay inside, because a
-shared ledger has its own clock. Keys name API host and organization, never a secret.
+A ledger admits a call or says why not, and notes how a call ended. It handles one operation per
+organization at a time. Each is one method, so a ledger on a server needs one round trip for it.
+
+Arguments and results are durations and plain values. Moments stay inside, because a shared ledger
+has its own clock. Keys name the API host and the organization, and never contain a secret.
 """
 
 from __future__ import annotations
@@ -38,67 +39,67 @@ class PendingSettlement(msgspec.Struct, frozen=True):
 
 
 class Ledger(Protocol):
-    """What a scheduler asks of the place where usage is kept.
+    """Where a scheduler keeps usage.
 
-    ``poll`` is how long a waiter may sleep before it asks again, in seconds, because others can
-    change the ledger unseen; None where `watch` tells of every change.
+    ``poll`` is how long a waiter may sleep before it asks again, in seconds, because `watch` may
+    miss changes. None: `watch` reports every change.
     """
 
     poll: float | None
 
     def lease(self, limits: Limits) -> float:
-        """Seconds from asking for a place in which its call must be sent, or never.
+        """Return the seconds, from asking for a place, within which its call must be sent.
 
-        A process that was stopped for longer may have been taken for dead. Its calls then count as
-        sent already, which a call that is sent later would prove wrong.
+        A call that is sent later could break the limits: other processes may have taken this one
+        for dead, and count the call as sent already.
         """
         ...
 
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
-        """A place for one call, by its number, or why there is none.
+        """Take a place for one call. Returns its number, or a `Denial` that says why not.
 
-        Cancelled at any moment, it leaves no place taken.
+        If it is cancelled, it leaves no place taken.
         """
         ...
 
     async def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        """Note how the call in ``place`` ended; the seconds for which nothing may be sent now.
+        """Note how the call in ``place`` ended. Returns how long nothing may be sent, in seconds.
 
-        Once called it takes effect, even if the caller is cancelled while it waits.
+        It takes effect even if the caller is cancelled while it waits.
         """
         ...
 
     async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
-        """The usage as it stands."""
+        """Return the usage now."""
         ...
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have ``wake`` called, from any thread, when a call of ``key`` ends, and at other times.
+        """Call ``wake``, from any thread, when a call of ``key`` ends, and at other times.
 
-        Returns what stops it. What changes until the watch begins may be missed, and so may one
-        change of a shared ledger whose connection breaks: hence ``poll``.
+        Returns a function that stops it. Changes before the watch begins may be missed, and so may
+        changes while the connection to a shared ledger is broken. So waiters also use ``poll``.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of files and connections. Usage that is kept elsewhere stays."""
+        """Close files and connections. Usage in a file or on a server stays."""
         ...
 
 
 _AFTER_FORK: Final = (
-    "each process would count for itself: share a SqliteLedger or a RedisLedger, or call only in "
-    "the child and open the session there (in gunicorn: the post_fork hook)"
+    "each process would count its own calls only: use a SqliteLedger or a RedisLedger, or open "
+    "the session in the child process (in gunicorn: the post_fork hook)"
 )
-#: Seconds between two looks for calls whose event loop was closed.
+#: Seconds between two checks for calls whose event loop was closed.
 _CHECK_EVERY: Final = 1.0
 
 
 class _Entry:
-    """One key's usage, those who wait for it to change, and the event loops of its open calls."""
+    """The usage of one key, its watchers, and the event loops of its open calls."""
 
     __slots__ = ("loops", "usage", "watchers")
 
@@ -109,17 +110,19 @@ class _Entry:
 
 
 class MemoryLedger:
-    """Usage in this process's memory: shared by all its threads and loops, lost when it ends.
+    """Usage in the memory of this process, shared by all its threads and event loops.
 
-    So it is not for programs that are started again and again: a new process would know nothing
-    of the calls that the last one made in the same minute. A process that is forked after the first
-    call would count apart from its parent, so there every use raises `UsedAfterFork`.
+    It is lost when the process ends. So do not use it for programs that run again and again: a new
+    process would not know the calls that the last one made in the same minute.
+
+    A process that is forked after the first call would count separately from its parent. There
+    every use raises `UsedAfterFork`.
     """
 
     poll: float | None = None
 
     def lease(self, limits: Limits) -> float:
-        """Nobody is taken for dead in one's own process."""
+        """Infinite, because no other process shares this ledger."""
         return math.inf
 
     def __init__(self) -> None:
@@ -141,7 +144,7 @@ class MemoryLedger:
         return found
 
     def _forget_idle(self, clock: Clock, *needed: str) -> None:
-        """Look at two of the keys that were looked at longest ago; nothing idle needs a timer."""
+        """Check the two keys that were checked longest ago, and drop idle ones. Needs no timer."""
         for _ in range(2):
             key = next(iter(self._entries))
             entry = self._entries[key]
@@ -159,7 +162,7 @@ class MemoryLedger:
     def take_now(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
-        """`take`, for a scheduler that knows that it need not wait for this ledger."""
+        """`take` without waiting."""
         self._check_process()
         loop = this_loop()
         with self._lock:
@@ -182,7 +185,7 @@ class MemoryLedger:
             if not isinstance(answer, Denial):
                 own.loops[answer] = loop
             elif answer.wait is None and any(owner is not loop for owner in own.loops.values()):
-                # The reply that it waits for may be of a loop that is closed meanwhile.
+                # It may wait for a call whose event loop gets closed.
                 again = answer.retry_after
                 retry_after = _CHECK_EVERY if again is None else min(_CHECK_EVERY, again)
                 answer = msgspec.structs.replace(answer, retry_after=retry_after)
@@ -196,7 +199,7 @@ class MemoryLedger:
     def settle_now(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        """`settle`, as `take_now`."""
+        """`settle` without waiting."""
         self._check_process()
         with self._lock:
             own = self._entries.get(key) or self._open(key)
@@ -212,7 +215,7 @@ class MemoryLedger:
     async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         self._check_process()
         with self._lock:
-            usage = copy.deepcopy(self._open(key).usage)  # looking changes nothing
+            usage = copy.deepcopy(self._open(key).usage)  # a snapshot changes nothing
             account_usage = self._open(account).usage
             return usages.to_snapshot(usage, account_usage, limits, clock.monotonic(), clock.time())
 
@@ -220,7 +223,7 @@ class MemoryLedger:
         self._check_process()
         with self._lock:
             watchers = self._open(key).watchers
-            watchers.add(wake)  # an entry that is watched stays
+            watchers.add(wake)  # a watched entry is never dropped
 
         def forget() -> None:
             with self._lock:
@@ -229,8 +232,8 @@ class MemoryLedger:
         return forget
 
     async def close(self) -> None:
-        """Nothing to let go of: the usage stays for whoever comes next in this process."""
+        """Do nothing: the usage stays for later sessions of this process."""
 
 
-#: The process's own ledger, found by every session that names no other.
+#: The ledger of sessions that name no other.
 MEMORY: Final = MemoryLedger()

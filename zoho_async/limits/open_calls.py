@@ -1,7 +1,7 @@
-"""Which calls of this process are open, and in which event loop each of them runs.
+"""The open calls of this process, and the event loop in which each of them runs.
 
-A call that is open in an event loop which was closed, or is gone, never ends: nothing runs there
-any more. What it may have sent was sent before.
+If the event loop of an open call was closed or is gone, the call never ends, because nothing runs
+there any more. Anything that it sent was sent before.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import TypeAlias
 from weakref import ref
 
-#: The event loop of a call; None where there is none, and then nothing ends it.
+#: The event loop of a call; None for a call outside of any loop.
 Loop: TypeAlias = "ref[asyncio.AbstractEventLoop] | None"
 
 
 def this_loop() -> Loop:
-    """The running event loop."""
+    """Return the running event loop, or None."""
     try:
         return ref(asyncio.get_running_loop())
     except RuntimeError:
@@ -24,7 +24,7 @@ def this_loop() -> Loop:
 
 
 def ended(loop: Loop) -> bool:
-    """Whether nothing can run in ``loop`` any more."""
+    """Return whether nothing can run in ``loop`` any more."""
     if loop is None:
         return False
     found = loop()
@@ -32,7 +32,7 @@ def ended(loop: Loop) -> bool:
 
 
 class OpenCalls:
-    """The places that are open, by key and number."""
+    """The open places, by key and number."""
 
     __slots__ = ("_loops",)
 
@@ -50,6 +50,6 @@ class OpenCalls:
                 del self._loops[key]
 
     def lost(self, key: str, places: Iterable[int]) -> list[int]:
-        """Those of ``places`` that no call of this process will end."""
+        """Return those of ``places`` that no call of this process will end."""
         own = self._loops.get(key, {})
         return [place for place in places if place not in own or ended(own[place])]
