@@ -1,27 +1,27 @@
-"""Who may send now, and who is next: the waiting side of one organization's limits.
+"""The waiting side of one organization's limits: who asks the ledger next.
 
-The ledger decides whether a call may go; this decides whose call asks. There is no background task:
-the first of each lane, its *head*, asks the ledger in its own task, and sleeps until the moment the
-ledger named or until something changed. Everybody else sleeps without a timer until the head leaves
-and wakes its successor. Whoever is cancelled, wherever it stands, hands its part on.
+The ledger decides whether a call may go. The scheduler decides whose call asks. There is no
+background task. The first waiter of each lane, its *head*, asks the ledger in its own task, and
+sleeps until the moment that the ledger named or until something changes. The other waiters sleep
+without a timer until the head leaves and wakes its successor. A waiter that is cancelled, at any
+point, passes its role on.
 
-A head that leaves with its slot also asks for those behind it, in their order and under the same
-rules, where the ledger is in memory and so answers at once: a turn of the event loop for each of
-them would cost as much as all else. Who is cancelled with a slot that it has not seen gives it
-back. At most `AT_ONCE` go in one turn, so that others have theirs.
+A ledger in memory answers at once. Then a head that leaves with its slot also asks for the waiters
+after it, in their order and under the same rules, because one turn of the event loop per waiter
+would cost as much as all the rest. A waiter that is cancelled before it saw its slot gives it back.
+At most `AT_ONCE` slots are given in one turn, so that other tasks run too.
 
-Two lanes, and so two heads. The interactive one goes first; when both could go, every
-`BULK_SHARE`-th admission is the bulk one's. Bulk calls come evenly: the bulk head takes a token
-from its bucket before it asks. A token belongs to the lane, not to the call, so that none is lost
-with a head that is cancelled, and none runs out while the head waits.
+There are two lanes, and so two heads. The interactive head goes first. If both could go, every
+`BULK_SHARE`-th admission is bulk. The bulk head takes a token from the bucket before it asks, so
+that bulk calls are spread evenly. The token belongs to the lane, not to the call. So it is not lost
+if the head is cancelled, and the bucket does not overflow while the head waits.
 
-A head that something of its own lane alone holds up (bulk may not touch the reserve, goes at an
-even pace over the day, or others' bulk calls have used the pace of the minute) does not hold up the
-other lane.
+Some reasons hold up one lane only: bulk calls may not use the reserve, follow an even pace over the
+day, and share the bucket with other processes. Then the other lane continues.
 
-Where the ledger names the moment, the head sleeps until then and hears nothing before. Where it
-depends on replies to come, the ledger wakes it (`Ledger.watch`), and its own asking, once in
-``poll``, is for what went unheard.
+If the ledger names a moment, the head sleeps until then and ignores changes. If the moment depends
+on replies, the ledger wakes the head (`Ledger.watch`). The head also asks once per ``poll``, in case
+a change was missed.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ from zoho_async.limits.usage import Denial, Ending
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-#: While both lanes wait, one admission in so many is bulk.
+#: While both lanes wait, one in this many admissions is bulk.
 BULK_SHARE: Final = 4
-#: Admissions of one lane in one turn of the event loop; less than a millisecond of it.
+#: Most admissions of one lane in one turn of the event loop. They take under a millisecond.
 AT_ONCE: Final = 64
 
 
 class _AnonymousCaller:
-    """One who came with limits, and did not say who it is."""
+    """The caller of limits that were set without a caller."""
 
 
 class Scheduler:
-    """The limits of one organization, as one event loop meets them. Made by `scheduler`."""
+    """The limits of one organization in one event loop. Created by `scheduler`."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Scheduler:
         self._bulk: Final = LaneQueue("bulk", self._loop)
         self._deadlines: Final = Deadlines(self._loop, clock, self._expire)
         self._bucket: AsyncLimiter | None = None
-        #: The ledger, where it answers at once.
+        #: The ledger, if it answers at once.
         self._memory: Final = ledger if type(ledger) is MemoryLedger else None
         self._limits = limits
         self._paced = limits.burst < limits.limit
@@ -97,9 +97,9 @@ class Scheduler:
 
     @property
     def limits(self) -> Limits:
-        """What this organization may be sent: the strictest of what its callers came with.
+        """The limits that apply: the strictest values of all callers.
 
-        Setting it replaces what callers without a name came with, and wakes those who wait.
+        Setting it replaces the limits of callers without a name, and wakes all waiters.
         """
         return self._limits
 
@@ -111,19 +111,19 @@ class Scheduler:
         self.join(None, limits)
 
     def join(self, caller: object | None, limits: Limits) -> None:
-        """Have ``limits`` hold, for all callers, until ``caller`` leaves or is gone."""
+        """Apply ``limits`` to all callers until ``caller`` leaves or is garbage collected."""
         if caller is None:
             caller = self._callers.setdefault(limits, _AnonymousCaller())
         self._shared_limits.join(caller, limits)
         self._apply_shared_limits()
 
     def leave(self, caller: object) -> None:
-        """The limits that ``caller`` came with hold no longer."""
+        """Remove the limits of ``caller``."""
         self._shared_limits.leave(caller)
         self._apply_shared_limits()
 
     def _apply_shared_limits(self) -> None:
-        """Go by what was agreed on, here or in another thread. Wakes those who wait."""
+        """Apply limits that changed, here or in another thread, and wake all waiters."""
         limits = self._shared_limits.limits
         if limits is None or limits is self._limits or limits == self._limits:
             return
@@ -134,7 +134,7 @@ class Scheduler:
 
     @property
     def observer(self) -> Observer | None:
-        """What is told of waits and refusals; its errors go to the event loop's handler."""
+        """Called with waits and refusals. Its errors go to the event loop's exception handler."""
         return self._observer
 
     @observer.setter
@@ -143,12 +143,12 @@ class Scheduler:
 
     @property
     def rate(self) -> float:
-        """Steady bulk calls a second when replies take no time."""
+        """Bulk calls a second in the long run, if replies take no time."""
         return self._limits.rate
 
     @property
     def idle(self) -> bool:
-        """Whether a new scheduler in its place would do the same."""
+        """Whether it can be replaced by a new scheduler without a difference."""
         if not self._is_empty() or self._bulk.token:
             return False
         return self._bucket is None or self._bucket.has_capacity(self._limits.burst)
@@ -161,14 +161,16 @@ class Scheduler:
         caller: object = None,
         wait_for_reset: bool = False,
     ) -> Slot:
-        """Wait for the right to send one request.
+        """Wait for a slot to send one request.
 
-        ``caller`` is whose turn it is to be: calls of one lane with different callers take turns.
-        ``max_wait`` is in seconds, None for as long as it takes. ``wait_for_reset`` waits for the
-        next day where this one's calls are used up.
+        Args:
+            lane: The lane to wait in.
+            max_wait: Longest wait in seconds. None waits for as long as needed.
+            caller: Callers of one lane are served round-robin.
+            wait_for_reset: If the daily quota is spent, wait for the next day.
 
-        Raises `WaitTooLong` as soon as the wait is known to exceed ``max_wait``, or when it did,
-        and `DailyQuotaExceeded`.
+        Raises `WaitTooLong` as soon as the wait is known to exceed ``max_wait``, and
+        `DailyQuotaExceeded`.
         """
         queue = self._bulk if lane == "bulk" else self._interactive
         now = self.clock.monotonic()
@@ -188,7 +190,7 @@ class Scheduler:
             queue.head = waiter
         else:
             self._enqueue(queue, waiter, now)
-            # Awaited here, not in there: a coroutine more for each is much when very many wait.
+            # Awaited here, because one more coroutine per waiter is expensive if very many wait.
             try:
                 verdict = await waiter
             except BaseException:
@@ -209,7 +211,7 @@ class Scheduler:
             self._advance(queue)
 
     async def snapshot(self) -> Snapshot:
-        """How the limits stand now."""
+        """Return the usage now."""
         shared = await self._ledger.snapshot(self.key, self.account, self._limits, self.clock)
         return msgspec.structs.replace(
             shared,
@@ -223,7 +225,7 @@ class Scheduler:
         )
 
     async def settle(self, place: int, ending: Ending) -> None:
-        """For slots: their call ended."""
+        """Note how a call ended. For `Slot`."""
         blocked_for, memory = 0.0, self._memory
         request = (self.key, self.account, place, ending, self._limits, self.clock)
         try:
@@ -250,10 +252,10 @@ class Scheduler:
         if self._observer is not None:
             self._observer(event)
 
-    # -- behind the head --------------------------------------------------------------------------
+    # -- waiters after the head --------------------------------------------------------------------
 
     def _enqueue(self, queue: LaneQueue, waiter: Waiter, now: float) -> None:
-        """Have ``waiter`` wait until it is the head of its line, or is given its slot."""
+        """Queue ``waiter`` until it is the head of its lane, or is given its slot."""
         self._refuse_long_wait(queue, waiter, now)
         waiter.waited = True
         queue.waiters.push(waiter)
@@ -261,7 +263,7 @@ class Scheduler:
             self._deadlines.add(waiter)
 
     async def _leave_queue(self, queue: LaneQueue, waiter: Waiter) -> None:
-        """A ``waiter`` behind the head was cancelled."""
+        """Remove a ``waiter`` that was cancelled."""
         if queue.head is waiter:
             self._advance(queue)  # it became the head and was cancelled in the same moment
         elif waiter.given is not None:
@@ -270,7 +272,7 @@ class Scheduler:
             queue.waiters.discard(waiter)
 
     def _refuse_long_wait(self, queue: LaneQueue, waiter: Waiter, now: float) -> None:
-        """Raise for a call that cannot be admitted in time, as far as that is known already."""
+        """Raise if it is known that the call cannot be admitted in time."""
         if queue.denial is not None and queue.waits_for_reset and not waiter.patient:
             raise exhausted(queue.denial)
         least = self._least_wait(queue, queue.waiters.of(waiter.caller) + 1, now)
@@ -278,24 +280,24 @@ class Scheduler:
             raise WaitTooLong(least, why(queue.denial))
 
     def _least_wait(self, queue: LaneQueue, ahead: int, now: float) -> float:
-        """Seconds that pass at least while ``ahead`` calls of ``line`` go first."""
+        """Return the least seconds that pass while ``ahead`` calls of the lane go first."""
         limits = self._limits
         known = max(0.0, queue.until - now)
         if queue is self._interactive or not self._paced:
-            # The head waits for its place already; then a whole minute for every ``limit`` calls.
+            # The head waits for its place already. Then every ``limit`` calls take a minute.
             return known + ahead // limits.limit * limits.window
         saved = 0 if queue.pacing else limits.burst + 1
         return max(known, (ahead - saved) / limits.rate)
 
     def _expire(self, waiter: Waiter) -> None:
-        """The deadline of one who stands behind a head has passed."""
+        """Reject a ``waiter`` whose deadline has passed."""
         for queue in (self._interactive, self._bulk):
             queue.waiters.discard(waiter)
         waited = waiter.deadline - waiter.since
         waiter.resolve(WaitTooLong(waited, "calls that came earlier"))
 
     def _reject_impatient(self, queue: LaneQueue, denial: Denial) -> None:
-        """The head has learnt of a long wait that some of those behind it will not want."""
+        """Reject the waiters whose deadline is before the end of a long wait."""
         for waiter in list(queue.waiters):
             verdict: Exception | None = None
             if denial.reason == "day" and not waiter.patient:
@@ -309,7 +311,7 @@ class Scheduler:
     # -- the head ---------------------------------------------------------------------------------
 
     async def _ask_until_admitted(self, queue: LaneQueue, waiter: Waiter) -> Slot:
-        """Ask for a place until there is one."""
+        """Ask the ledger for a place until there is one."""
         forget: Callable[[], None] | None = None
         other = self._interactive if queue is self._bulk else self._bulk
         try:
@@ -331,11 +333,11 @@ class Scheduler:
                 self._note_denial(queue, other, waiter, answer)
                 if answer.wait is None or self._ledger.poll is None:
                     if forget is None:
-                        # What changed before somebody watched is seen by asking once more.
+                        # Ask once more, to see what changed before the watch began.
                         forget = self._ledger.watch(self.key, queue.wake_threadsafe)
                         continue
                 elif forget is not None:
-                    # The moment is known, and what others do until then would only disturb.
+                    # The moment is known, so changes before it do not matter.
                     forget()
                     forget = None
                 if not queue.changed:
@@ -345,7 +347,7 @@ class Scheduler:
                 forget()
 
     async def _admit_waiters(self, queue: LaneQueue, memory: MemoryLedger) -> None:
-        """Give slots to those behind the head that leaves; nothing here waits."""
+        """Give slots to the waiters after the head, without waiting."""
         for _ in range(AT_ONCE):
             waiter = queue.waiters.first()
             if waiter is None or self._other_lane_goes_first(queue):
@@ -355,7 +357,7 @@ class Scheduler:
             asked_at = self.clock.monotonic()
             answer = memory.take_now(self.key, self.account, queue.lane, self._limits, self.clock)
             if isinstance(answer, Denial):
-                return  # the next head will hear of it
+                return  # the next head asks again
             queue.waiters.pop()
             waiter.resolve(self._admit(queue, waiter, answer, asked_at))
 
@@ -378,7 +380,7 @@ class Scheduler:
     def _note_denial(
         self, queue: LaneQueue, other: LaneQueue, waiter: Waiter, denial: Denial
     ) -> None:
-        """Note a denial; raise where the head does not want to wait for so long."""
+        """Note a denial. Raises if the head does not want to wait so long."""
         now = self.clock.monotonic()
         before = queue.until
         queue.deny(denial, now)
@@ -398,7 +400,7 @@ class Scheduler:
             raise WaitTooLong(max(until - now, now - waiter.since), why(denial))
 
     async def _take_token(self, queue: LaneQueue, waiter: Waiter) -> None:
-        """Have the lane hold a token of the bucket."""
+        """Wait until the lane holds a token of the bucket."""
         while not await self._has_token(queue):
             wait = refills_in(self._get_bucket()) / self._limits.rate
             now = self.clock.monotonic()
@@ -411,26 +413,26 @@ class Scheduler:
                 queue.pacing = False
 
     async def _has_token(self, queue: LaneQueue) -> bool:
-        """Whether the lane holds a token now; takes one, at once, if there is one."""
+        """Return whether the lane holds a token. Takes one if the bucket has one."""
         if not queue.token and (bucket := self._get_bucket()).has_capacity():
-            await bucket.acquire()  # at once: there is capacity
+            await bucket.acquire()  # does not wait: there is capacity
             queue.token = True
         return queue.token
 
     def _get_bucket(self) -> AsyncLimiter:
-        """The bucket of bulk calls, a full one where none was needed so far."""
+        """Return the bucket of bulk calls. Creates a full one on first use."""
         if self._bucket is None:
             self._bucket = new_bucket(self._limits)
         return self._bucket
 
     def _pause_after(self, denial: Denial) -> float:
-        """Seconds until the head asks again, unless something changes before."""
+        """Return the seconds until the head asks again, unless something changes first."""
         poll = math.inf if self._ledger.poll is None else self._ledger.poll
         known = denial.retry_after if denial.wait is None else denial.wait
         return poll if known is None else min(known, poll)
 
     async def _sleep(self, queue: LaneQueue, waiter: Waiter, seconds: float) -> None:
-        """Until something changed, or ``seconds`` or the deadline have passed."""
+        """Sleep until something changes, or until ``seconds`` or the deadline have passed."""
         waiter.waited = True
         seconds = min(seconds, max(0.0, waiter.deadline - self.clock.monotonic()))
         queue.pause = pause = self._loop.create_future()
@@ -450,7 +452,7 @@ class Scheduler:
         return self._interactive.head is None and self._bulk.head is None
 
     def _ready(self, queue: LaneQueue) -> bool:
-        """Whether the head of ``line`` would go if only there were a place."""
+        """Return whether the head of the lane only waits for a place."""
         if queue.head is None or queue.blocks_one_lane:
             return False
         return queue is self._interactive or queue.token or not self._paced
@@ -461,7 +463,7 @@ class Scheduler:
         return self._ready(self._bulk) and self._streak >= BULK_SHARE - 1
 
     def _advance(self, queue: LaneQueue) -> None:
-        """The head leaves, admitted or not: the next one leads, and the other lane looks again."""
+        """Make the next waiter the head, and have the other lane ask again."""
         queue.clear()
         while True:
             queue.head = following = queue.waiters.pop()
@@ -493,11 +495,11 @@ def scheduler(
     observer: Observer | None,
     caller: object | None = None,
 ) -> Scheduler:
-    """The scheduler of ``key`` in the running loop: one for everybody who shares ``ledger``.
+    """Return the scheduler of ``key`` in the running loop. All users of ``ledger`` share it.
 
-    ``key`` is ``host/organization``, ``account`` is ``host/@client``, and both are the latter for
-    calls that name no organization. Where callers differ, the strictest limits hold, until the
-    ``caller`` who came with them leaves, and the newest observer.
+    ``key`` is ``host/organization`` and ``account`` is ``host/@client``. For calls without an
+    organization, both are the account. If callers differ, the strictest limits apply until the
+    ``caller`` that set them leaves, and the newest observer is used.
     """
     loop = asyncio.get_running_loop()
     known = _schedulers.get(loop)

@@ -1,26 +1,26 @@
-"""The ledger in a file, for programs that are started again and again, and for several at once.
+"""The ledger in a SQLite file, for programs that run again and again, and for several at once.
 
-Usage is one row an organization, read, changed by the functions of `state` and written in one
-transaction that locks the file first, so that processes go one after the other. All of it happens
-in one thread of the ledger, off the event loop. Who waits for a reply that another process may have
-is woken when the file changes (`file_watch`); a call that is denied changes nothing.
+Usage is one row per organization. The functions of `usage` change it in one transaction, which
+locks the file first, so that processes take turns. All of this happens in one thread of the ledger,
+off the event loop. A waiter that depends on replies in other processes is woken when the file
+changes (`file_watch`). A denial changes nothing.
 
-**Places that no call will end.** What a process leaves open when it is killed is found by the next
-one: its calls count as on their way, sent as late as the moment they are found. Each ledger knows
-its own open calls and their event loops, so it finds those that it never gave to a caller and those
-of a loop that was closed, at each of its operations. Other processes cannot tell, so for them a
-place lapses ten ``linger`` after its admission; one that is so old is not sent any more
-(`Slot.stale`), and a call that takes longer counts once more when it ends.
+**Places that no call will end.** If a process is killed, the next one finds its open calls and
+abandons them, as if they were sent at that moment. Each ledger knows its own open calls and their
+event loops. So in each operation it finds the places that it never gave to a caller and those of a
+closed loop. Other processes cannot know this, so for them a place expires ten ``linger`` after its
+admission. A place of that age is not used any more (`Slot.stale`), and a call that takes longer
+counts once more when it ends.
 
-**Endings that cannot be written** (the disk is full, the file is locked for too long) are kept and
-written before anything else. Until then this ledger admits no call and raises `LedgerError`.
+**Endings that cannot be written** (full disk, file locked too long) are kept and written before
+anything else. Until then this ledger admits no call and raises `LedgerError`.
 
-Monotonic time serves all processes of one start of the machine; after another start, every entry
-keeps the time it had left when the file was last written, as if no time had passed, unless the
-wall clock says that an hour did. What happens to the file itself, and to a process that is forked,
-is in `database`.
+**Restart of the machine.** Monotonic time is valid within one start of the machine. After another
+start, each entry keeps the time that it had left when the file was last written, unless the wall
+clock says that an hour has passed.
 
-Write-ahead logging needs a local disk, not a network share.
+`database` handles faults of the file, and forks. Write-ahead logging needs a local disk, not a
+network share.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Differences of wall clocks below this are not believed after the machine was started anew.
+#: After a restart of the machine, shorter differences of the wall clock are ignored.
 SURELY_PASSED: Final = 3600.0
-#: A clock further behind what was written than any wait for the lock is that of another start.
+#: A clock that is further behind the file than any wait for the lock is of another start.
 MOST_BEHIND: Final = 2 * BUSY
 
 
 class Row(msgspec.Struct):
-    """What the file holds of one key: its usage, and when and on which start it was written."""
+    """The row of one key: its usage, and when and on which start it was written."""
 
     boot: str
     now: float
@@ -73,7 +73,7 @@ class Row(msgspec.Struct):
 
 
 class SqliteFile:
-    """One ledger's use of the file, without threads: every method is one transaction.
+    """The ledger in the file, without threads. Every method is one transaction.
 
     ``boot`` and ``owner`` name this start of the machine and this ledger.
     """
@@ -109,7 +109,7 @@ class SqliteFile:
         wall: float,
         loop: Loop = None,
     ) -> int | Denial:
-        """A place, or why there is none; ``loop`` is the caller's."""
+        """Take a place, or say why not. ``loop`` is the event loop of the caller."""
         self._write_pending(now, wall)
         with self._transaction(limits, now, wall) as connection:
             row, account_row = self._read(connection, key, account, limits, now, wall)
@@ -135,7 +135,7 @@ class SqliteFile:
         now: float,
         wall: float,
     ) -> float:
-        """Note an ending, or keep it until it can be noted."""
+        """Note an ending, or keep it until it can be written."""
         pending = PendingSettlement(key, account, place, ending, limits, now)
         try:
             self._write_pending(now, wall)
@@ -151,12 +151,12 @@ class SqliteFile:
             return usages.to_snapshot(row.usage, account_row.usage, limits, row.now, wall)
 
     def version(self) -> int:
-        """A number that changes when another file object, here or elsewhere, writes."""
+        """Return a number that changes when another connection writes."""
         self._check_process()
         return self._database.version()
 
     def close(self) -> None:
-        """Write what is pending, as far as that can be, and close the file."""
+        """Write pending endings, if possible, and close the file."""
         self._check_process()
         if self._pending:
             last = max(pending.came for pending in self._pending)
@@ -195,7 +195,7 @@ class SqliteFile:
             del self._pending[0]
 
     def _check_process(self) -> None:
-        """In a forked process, begin with nothing of its parent's."""
+        """Start fresh in a forked process."""
         if self._process.changed():
             self._database.abandon()
             self._owner = _new_owner()
@@ -213,7 +213,7 @@ class SqliteFile:
         now: float,
         wall: float,
     ) -> tuple[Row, Row]:
-        """The rows of the organization and of its account, brought to one moment."""
+        """Return the rows of the organization and of its account, at one moment."""
         row = self._row(connection, key, limits, now, wall)
         if account == key:
             return row, row
@@ -236,7 +236,7 @@ class SqliteFile:
             row = Row(self._boot, now, wall, usage)
             self._write(connection, key, row)
             return row
-        # Who waited for the lock read its clock before the one who had it: time goes on from there.
+        # While this process waited for the lock, another one wrote a later time. Take the later one.
         row.now = max(now, row.now)
         row.wall = wall
         if usage.open and self._abandon_lost_calls(key, usage, limits, row.now):
@@ -244,7 +244,7 @@ class SqliteFile:
         return row
 
     def _abandon_lost_calls(self, key: str, usage: Usage, limits: Limits, now: float) -> bool:
-        """Abandon places that no call will end; whether there were any."""
+        """Abandon places that no call will end. Returns whether there were any."""
         own = (number for number, place in usage.open.items() if place.owner == self._owner)
         lost = self._open_calls.lost(key, list(own))
         usages.abandon(usage, lost, limits, now)
@@ -262,8 +262,8 @@ class SqliteFile:
             return self._decoder.decode(packed)
         except msgspec.MsgspecError as error:
             raise ConfigurationError(
-                f"the limits kept in {self.path} cannot be read ({error}); move the file away "
-                "once no call was made for two minutes"
+                f"cannot read the limits in {self.path} ({error}); stop all calls for two minutes, "
+                "then move the file away"
             ) from None
 
     @contextmanager
@@ -283,7 +283,7 @@ class SqliteFile:
     def _paused_until(
         self, connection: sqlite3.Connection, limits: Limits, now: float, wall: float
     ) -> float:
-        """When places are given, in a file that took another one's place."""
+        """Return when places are given again, in a file that replaced another one."""
         opened, since = self._pause
         if opened != self._database.opened:
             since = float("-inf")
@@ -304,26 +304,26 @@ _LEDGERS: Final[WeakValueDictionary[str, SqliteFile]] = WeakValueDictionary()
 
 
 def _new_owner() -> str:
-    """A name for one ledger of this process."""
+    """Return a name for one ledger of this process."""
     return f"{machine.this_process()}/{next(_numbers)}"
 
 
 def _may_be_alive(owner: str) -> bool | None:
-    """False for a ledger that is gone; None for any other, which alone knows its open calls."""
+    """Return False for a ledger that is gone, else None: only itself knows its open calls."""
     if owner.rpartition("/")[0] == machine.this_process():
         return None if owner in _LEDGERS else False
     return False if machine.alive(owner) is False else None
 
 
 def _none_alive(owner: str) -> bool:
-    """No process outlives the machine's start."""
+    """Return False: no process survives a restart of the machine."""
     return False
 
 
 class SqliteLedger:
-    """Usage in the file at ``path``, shared by every process that names the same file.
+    """Usage in the SQLite file at ``path``, shared by all processes that use the same file.
 
-    The file is opened at the first call; `ConfigurationError` says why it cannot be.
+    The file is opened at the first call, which raises `ConfigurationError` if that fails.
     """
 
     poll: float | None = 1.0
@@ -353,7 +353,7 @@ class SqliteLedger:
                 self._file.settle, key, account, place, Ending("unsent"), limits, now, wall
             )
             if threading.get_ident() == self._thread_id:
-                back()  # before anything else that waits for the thread, closing included
+                back()  # before other work of the thread, such as closing
             else:
                 self._submit(back)
 
@@ -380,11 +380,11 @@ class SqliteLedger:
         return self._watch.add(wake)
 
     def lease(self, limits: Limits) -> float:
-        """Where a process cannot be asked whether it lives, its calls lapse (`usages.bury`)."""
+        """Places expire after this time; see `usage.expire_dead_owners`."""
         return usages.LAPSE * limits.linger
 
     async def close(self) -> None:
-        """Finish what was begun, close the file and end the thread. A later call opens it again."""
+        """Finish pending work, close the file and end the thread. The next call opens it again."""
         self._check_process()
         await asyncio.to_thread(self._watch.close)
         thread = self._thread
@@ -402,7 +402,7 @@ class SqliteLedger:
         return self._thread.submit(work, *args, **kwargs)
 
     def _check_process(self) -> None:
-        """A forked process has none of its parent's threads."""
+        """Forget the thread in a forked process, which does not have it."""
         if self._process.changed():
             self._thread = None
 

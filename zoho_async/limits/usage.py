@@ -1,19 +1,24 @@
 """The usage of one organization, and what each event does to it: plain values and pure functions.
 
-Every ledger keeps these values and calls these functions, so that all of them decide alike. ``now``
-is monotonic, ``wall`` the wall clock, both in seconds; whoever calls reads the clocks.
+All ledgers keep these values and call these functions, so all of them decide alike. ``now`` is
+monotonic and ``wall`` is the wall clock, both in seconds. The ledger reads the clocks.
 
-A call is in exactly one of three places. It is *open* from its admission until its caller says how
-it ended; it is *held* in the minute from then until no window can hold both it and a new call; then
-it is forgotten. A call that ended without a reply may still be at work on Zoho's side, so it also
-counts in flight (*abandoned*) for twice as long as slow replies lately took, at most until
-``linger`` after it was sent.
+Model
+-----
+A call is *open* from its admission until its caller says how it ended. Then it is *held* in the
+minute until no window can contain both it and a new call. Then it is forgotten.
 
-**Why not for longer.** The two budgets differ in what a mistake costs. The minute's place of a lost
-call is kept to the last moment that it can matter (`limits`), because one call too many there is a
-block. The cap in flight is soft: one too many there is a 1070, a second's pause and a smaller cap.
-Counting every lost call in flight for a minute and a half would cost more: five timeouts would
-stop an organization with a cap of five for as long.
+A call that ended without a reply is also *abandoned*: Zoho may still work on it, so it counts in
+flight for twice as long as slow replies took lately, but not longer than ``linger`` after it was
+sent.
+
+Why not longer
+--------------
+A mistake costs more in the minute than in flight. The minute keeps the place of a lost call to the
+last moment that matters (`zoho_async.limits`), because one call too many is a block. The limit of
+calls in flight is soft: one call too many is a 1070, a second's pause and a smaller limit. Counting
+every lost call for a minute and a half would cost more, because five timeouts would stop an
+organization with five calls in flight for that long.
 """
 
 from __future__ import annotations
@@ -30,12 +35,12 @@ from zoho_async.limits.concurrency import Concurrency, current_cap, forgive, gro
 from zoho_async.limits.daily_quota import Day
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 
-#: Two machines' clocks may run apart by a thousandth and still be called synchronized, so a minute
-#: here lasts that much longer than Zoho's.
+#: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
+#: longer than Zoho's.
 DRIFT: Final = 1.001
-#: An open place whose owner cannot be asked counts as its owner's last after so many ``linger``.
+#: An open place expires after this many ``linger``, if it is unknown whether its owner is alive.
 LAPSE: Final = 10.0
-#: Seconds; a timer that rang as good as in time need not be set again.
+#: Seconds by which a timer may be early without being set again.
 SOON: Final = 1e-6
 
 Reason: TypeAlias = Literal[
@@ -44,19 +49,24 @@ Reason: TypeAlias = Literal[
 
 
 class LoggedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An open call: when it was admitted (monotonic) and which process owns it."""
+    """An open call: when it was admitted (monotonic), and the worker that owns it."""
 
     taken: float
     owner: str
 
 
 class Usage(msgspec.Struct):
-    """All that is known of one organization.
+    """The usage of one organization. Moments are monotonic.
 
-    ``held`` and ``abandoned`` are heaps of the moments (monotonic) when calls leave them; ``open``
-    is by the number of the place; ``slowest`` is how long slow replies lately took, in seconds;
-    ``paced`` is when the last call at an even pace was admitted, ``full`` when the bucket of bulk
-    calls is full again.
+    Attributes:
+        held: A heap of the moments when places of the minute become free.
+        open: The open calls, by number of their place.
+        abandoned: A heap of the moments until when lost calls count in flight.
+        serial: The last number given to a place.
+        slowest: How long slow replies took lately, in seconds.
+        started: When the last call was admitted.
+        paced: When the last call with an even pace was admitted.
+        bucket_full_at: When the bucket of bulk calls is full.
     """
 
     held: list[float] = []
@@ -73,10 +83,11 @@ class Usage(msgspec.Struct):
 
 
 class Denial(msgspec.Struct, frozen=True):
-    """Not now. ``wait`` is in seconds, None where it depends on replies to come.
+    """Why a call is not admitted now.
 
-    ``reset_at`` (wall clock) is set where the day is used up and its end is known. ``again`` is
-    when to ask again at the latest, where that is not for the end of ``wait`` or a reply.
+    ``wait`` is in seconds, None if it depends on replies. ``reset_at`` (wall clock) is set if the
+    day is spent and its end is known. ``retry_after`` is when to ask again at the latest, in
+    seconds, if ``wait`` is None.
     """
 
     reason: Reason
@@ -88,7 +99,8 @@ class Denial(msgspec.Struct, frozen=True):
 class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a call ended, and how long ago it was sent (seconds).
 
-    ``unsure`` is how much later than ``now`` that may have been, in seconds.
+    ``unsure``: the reply may be this many seconds later than ``now``, because the clock is not
+    exact.
     """
 
     how: Literal["replied", "lost", "unsent"]
@@ -101,9 +113,9 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 def take(
     usage: Usage, account: Usage, lane: Lane, limits: Limits, now: float, wall: float, owner: str
 ) -> int | Denial:
-    """A place for one call of ``lane``, by its number, or why there is none now.
+    """Take a place for one call of ``lane``. Returns its number, or why there is no place now.
 
-    ``account`` is the usage of the account that the organization belongs to, for its gate.
+    ``account`` is the usage of the organization's account, which may be blocked as a whole.
     """
     _pass_time(usage, now, wall)
     block = usage.block if usage.block.opens >= account.block.opens else account.block
@@ -163,7 +175,7 @@ def _pass_time(usage: Usage, now: float, wall: float) -> None:
 
 
 def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
-    """Why nothing goes on a day without calls left, or None where this call may probe it."""
+    """Return the denial for a spent day, or None if this call may probe it."""
     opens_at = days.opens_at(usage.day, kept)
     if opens_at is not None:
         return Denial("day", max(0.0, opens_at - wall), opens_at)
@@ -173,7 +185,7 @@ def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
 
 
 def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
-    """Whether the minute is full, or too many calls are in flight."""
+    """Return the denial if the minute is full or too many calls are in flight."""
     held = usage.held
     over = len(held) + len(usage.open) - limits.limit + 1
     if over > 0:
@@ -190,12 +202,12 @@ def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
     if growth is not None:
         waits.append(growth)
     retry_after = min(waits) if waits else None
-    # A reply may come sooner than either; without open calls none will.
+    # A reply may come earlier than either. Without open calls there is none.
     return Denial("in_flight", None if usage.open else retry_after, retry_after=retry_after)
 
 
 def _frees_in(held: list[float], over: int, now: float) -> float | None:
-    """Seconds until ``over`` places of the minute are free; None where open calls hold them."""
+    """Return the seconds until ``over`` places are free, or None if open calls hold them."""
     if over > len(held):
         return None
     return (held[0] if over == 1 else nsmallest(over, held)[-1]) - now
@@ -211,10 +223,11 @@ def settle(
     wall: float,
     owner: str = "",
 ) -> float:
-    """The call in ``place`` ended; the seconds for which nothing may be sent now, as it told.
+    """Note how the call in ``place`` ended. Returns how long nothing may be sent, in seconds.
 
-    A call of an ``owner`` that was taken for dead ends twice: its place was abandoned already, and
-    may have been given a new number by a ledger that forgot. So it frees no place, and counts anew.
+    If ``owner`` was taken for dead, its place was abandoned already, and a ledger that lost its
+    data may have given the number to another call. Then the ending frees no place, and a reply counts
+    once more.
     """
     _pass_time(usage, now, wall)
     opened = usage.open.get(place)
@@ -238,7 +251,7 @@ def settle(
     if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
         began = now - ending.since_sent
         if opened is not None:
-            # What an answer proves is judged by the admission, which came first.
+            # A reply proves something from its admission on, which came first.
             began = min(began, opened.taken)
         return _apply_reply(usage, account, place, ending, limits, began, now, wall)
     return 0.0
@@ -254,7 +267,7 @@ def _apply_reply(
     now: float,
     wall: float,
 ) -> float:
-    """What a reply tells beyond having come, of a call admitted at ``began``."""
+    """Apply the figures and the refusal of a reply to a call that was admitted at ``began``."""
     day, open_calls = usage.day, len(usage.open)
     accepted = ending.refusal is None
     probing = accepted and day.probe == place
@@ -279,7 +292,7 @@ def _undo_admission(usage: Usage, place: int) -> None:
 
 
 def _abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
-    """Nobody will read the reply of a call sent at ``sent``: it arrives within ``linger``."""
+    """Count a call without a reply that was sent at ``sent``. It arrives within ``linger``."""
     arrives = sent + limits.linger
     heappush(usage.held, arrives + limits.window * DRIFT)
     busy = min(arrives, now + 2 * usage.slowest) if usage.slowest else arrives
@@ -324,7 +337,7 @@ def _block(
 
 
 def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
-    """The usage as it stands, for people to read."""
+    """Return the usage for people to read."""
     _pass_time(usage, now, wall)
     day = usage.day
     over = len(usage.held) + len(usage.open) - limits.limit + 1
@@ -344,10 +357,10 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
 
 
 def is_blank(usage: Usage, now: float, wall: float) -> bool:
-    """Whether nothing is left to know: usage that begins anew would decide the same from now on."""
+    """Return whether empty usage would give the same answers from now on."""
     _pass_time(usage, now, wall)
     day = usage.day
-    # Twice the longest memory of a block or a crowd.
+    # Twice the longest time that a block or a smaller cap has an effect.
     past = now - 2 * days.HOUR
     return not (
         usage.open
@@ -361,17 +374,17 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
     )
 
 
-# -- what a ledger that outlives its processes needs ----------------------------------------------
+# -- for ledgers that outlive their processes -----------------------------------------------------
 
 
 def expire_dead_owners(
     usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now: float
 ) -> bool:
-    """Abandon the open calls of processes that are gone; True when there were any.
+    """Abandon the open calls of dead owners. Returns whether there were any.
 
-    When a process ended nobody knows, so its calls may have been sent as late as now, but none
-    later than `LAPSE` times ``linger`` after their admission: no caller sits on a place so long.
-    The same holds for an owner of whom ``alive`` cannot tell (None).
+    It is not known when an owner died, so its calls may have been sent until now. No call is sent
+    later than `LAPSE` times ``linger`` after its admission, because slots get stale. After that
+    time, calls are also abandoned if ``alive`` does not know their owner (None).
     """
     verdicts = {owner: alive(owner) for owner in {place.owner for place in usage.open.values()}}
     lapse = LAPSE * limits.linger
@@ -386,19 +399,19 @@ def expire_dead_owners(
 
 
 def abandon(usage: Usage, places: Iterable[int], limits: Limits, now: float) -> None:
-    """Abandon the open calls in ``places``, sent as late as their caller may have sent them."""
+    """Abandon the open calls in ``places``, as if they were sent as late as possible."""
     for number in places:
         latest = usage.open.pop(number).taken + LAPSE * limits.linger
         _abandon(usage, min(now, latest), now, limits)
 
 
 def delay(ending: Ending, seconds: float) -> Ending:
-    """``ending`` as it is to be noted so many ``seconds`` after it came."""
+    """Return ``ending`` for noting it ``seconds`` after it came."""
     quota, refusal = ending.quota, ending.refusal
     if quota is not None and quota.reset is not None:
         quota = msgspec.structs.replace(quota, reset=max(0.0, quota.reset - seconds))
     if refusal is not None and refusal.retry_after:
-        # Not nothing, which would stand for the longest guess.
+        # Not 0, which means that no Retry-After was given.
         left = max(SOON, refusal.retry_after - seconds)
         refusal = msgspec.structs.replace(refusal, retry_after=left)
     since = ending.since_sent + seconds
@@ -406,10 +419,10 @@ def delay(ending: Ending, seconds: float) -> Ending:
 
 
 def carry_over(usage: Usage, lost: Usage) -> None:
-    """Bring into ``usage`` what ``gone`` knew, of which no call counts in the minute any more.
+    """Carry the block, the concurrency limit and the day of ``lost`` over into ``usage``.
 
-    That is the block, the cap in flight and the day. Numbers of places go on from there, because
-    calls of the usage that is gone may still be open.
+    No call of ``lost`` counts in the minute any more. Its calls may still be open, so numbers of
+    places continue after its last one.
     """
     usage.serial = max(usage.serial, lost.serial)
     if lost.block.opens > usage.block.opens:
@@ -421,7 +434,7 @@ def carry_over(usage: Usage, lost: Usage) -> None:
 
 
 def shift_clock(usage: Usage, seconds: float) -> None:
-    """Move every monotonic moment: the machine was started anew and counts from another zero."""
+    """Move all monotonic moments by ``seconds``, after a restart of the machine."""
     for heap in (usage.held, usage.abandoned):
         heap[:] = [moment + seconds for moment in heap]
         heapify(heap)
