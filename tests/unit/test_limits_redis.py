@@ -301,7 +301,7 @@ async def test_while_redis_is_away_nothing_is_sent_and_then_it_goes_on() -> None
         await slot.replied()  # kept, and written when it is back
         with pytest.raises(WaitTooLong, match="the ledger, which cannot be reached"):
             await limiter.admit(max_wait=0.1)
-        with pytest.raises(LedgerError, match="Redis is away"):
+        with pytest.raises(LedgerError, match="Redis cannot be reached"):
             await limiter.snapshot()
         server.start()
         async with asyncio.timeout(10):

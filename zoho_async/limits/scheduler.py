@@ -20,8 +20,8 @@ Some reasons hold up one lane only: bulk calls may not use the reserve, follow a
 day, and share the bucket with other processes. Then the other lane continues.
 
 If the ledger names a moment, the head sleeps until then and ignores changes. If the moment depends
-on replies, the ledger wakes the head (`Ledger.watch`). The head also asks once per ``poll``, in case
-a change was missed.
+on replies, the ledger wakes the head (`Ledger.watch`). The head also asks once per ``poll``, in
+case a change was missed.
 """
 
 from __future__ import annotations

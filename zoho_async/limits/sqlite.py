@@ -236,7 +236,7 @@ class SqliteFile:
             row = Row(self._boot, now, wall, usage)
             self._write(connection, key, row)
             return row
-        # While this process waited for the lock, another one wrote a later time. Take the later one.
+        # Another process may have written a later time while this one waited for the lock.
         row.now = max(now, row.now)
         row.wall = wall
         if usage.open and self._abandon_lost_calls(key, usage, limits, row.now):

@@ -226,8 +226,8 @@ def settle(
     """Note how the call in ``place`` ended. Returns how long nothing may be sent, in seconds.
 
     If ``owner`` was taken for dead, its place was abandoned already, and a ledger that lost its
-    data may have given the number to another call. Then the ending frees no place, and a reply counts
-    once more.
+    data may have given the number to another call. Then the ending frees no place, and a reply
+    counts once more.
     """
     _pass_time(usage, now, wall)
     opened = usage.open.get(place)

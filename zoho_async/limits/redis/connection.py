@@ -1,6 +1,6 @@
-"""One event loop's way to Redis: its connections, its name there, and what it knows.
+"""The connection of one event loop to Redis: its client, its worker's name, and its caches.
 
-The link asks the script and says when it can not. It knows nothing of what the usage means.
+The connection runs scripts and raises errors. It does not know what usage means.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Usages that a worker remembers, in case the server forgets or nobody else changes them.
+#: Usages that a worker remembers, for its next decision or if the server loses its data.
 REMEMBERED: Final = 1024
-#: How the errors begin that the library has no class for, while Redis cannot write.
+#: Errors of a Redis that cannot write, by the start of their message. They have no class.
 CANNOT_NOW: Final = ("MISCONF", "NOREPLICAS", "READONLY")
 
 
@@ -40,10 +40,10 @@ class Unreachable(Exception):
 
 
 class CachedUsage(msgspec.Struct, frozen=True):
-    """What was in Redis after this worker's last script for a key.
+    """The usage in Redis after this worker's last script for a key.
 
-    ``time`` is the server's; the others are by the ``clock``: ``since`` and ``until`` are those of
-    that script, ``read`` is when it last saw who is alive.
+    ``time`` is the server's. The others are by ``clock``: the script ran between ``since`` and
+    ``until``, and ``read`` is when the list of live workers was last read.
     """
 
     found: ScriptResult
@@ -55,9 +55,9 @@ class CachedUsage(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """A usage as this worker wrote it last: when, by the server and by the ``clock``.
+    """A usage as this worker wrote it last.
 
-    ``born`` is the row's.
+    It was written at ``time`` by the server, ``until`` by the clock. ``born`` identifies the row.
     """
 
     packed: bytes
@@ -67,7 +67,7 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How a ledger uses its server: see `RedisLedger`."""
+    """The settings of a ledger; see `RedisLedger`."""
 
     url: str
     share: float | None
@@ -77,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class RedisConnection:
-    """One event loop's connections, and what its worker has open."""
+    """The connection of one event loop, and the open calls of its worker."""
 
     def __init__(self, settings: Settings) -> None:
         self.client: Final = _client(settings.url)
@@ -89,21 +89,20 @@ class RedisConnection:
         self.pending: Final[list[tuple[PendingSettlement, Clock]]] = []
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
         self.renewal: asyncio.Task[None] | None = None
-        #: The moment (by `clock`) of the last script that failed, until Redis knows all again.
+        #: When the last script failed (by `clock`); None once Redis has all usage again.
         self.unreachable_since: float | None = None
-        #: Held while Redis is told what was sent without it.
+        #: Held while calls that were sent offline are entered into Redis.
         self.reconnect_lock: Final = asyncio.Lock()
         self.offline: Final = OfflineShare(settings.share)
         self.clock: Clock = SYSTEM_CLOCK
-        #: When the last script that was answered was begun and when it had its answer, and whether
-        #: the share is registered.
+        #: When the last answered script began and ended, and whether the share is registered.
         self.last_asked = 0.0
         self.last_answered = 0.0
         self.registered = False
-        #: The longest that any organization's calls alone may count, in seconds.
+        #: The longest time that offline calls of any organization may count, in seconds.
         self.share_lifetime = 0.0
         self.epoch = ""
-        #: Scripts that were run; for those who count them.
+        #: Number of scripts that were run, for benchmarks.
         self.scripts_run = 0
         self._settings: Final = settings
         self._checked = False
@@ -123,7 +122,7 @@ class RedisConnection:
         return task
 
     def remember(self, key: str, memory: Memory) -> None:
-        """Keep what was just written under ``key``."""
+        """Keep the usage that was just written under ``key``."""
         self.memories[key] = memory
         self.memories.move_to_end(key)
         if len(self.memories) > REMEMBERED:
@@ -138,10 +137,9 @@ class RedisConnection:
         epoch: str,
         held: float | None,
     ) -> ScriptReply:
-        """The script's answer. Raises `Away`, `LedgerError`, and `ConfigurationError`.
+        """Run the script. Raises `Unreachable`, `LedgerError`, and `ConfigurationError`.
 
-        ``epoch`` is the one that ``given`` was made in, ``held`` the time that tests have the
-        server take for its own.
+        ``given`` was made in ``epoch``. Tests set the server's time with ``held``.
         """
         own = self._settings
         share = "" if own.share is None or not self.share_lifetime else repr(own.share)
@@ -182,7 +180,7 @@ class RedisConnection:
         return reply
 
     def _is_over(self, reply: ScriptReply) -> bool:
-        """Whether the shares are too many for longer than one that just died may be the reason."""
+        """Return whether the shares exceed 1 for too long to be caused by a dead worker."""
         if reply.over is None:
             self._over_since = None
             return False
@@ -193,7 +191,7 @@ class RedisConnection:
     async def evaluate(
         self, source: str, sha: str, keys: tuple[str, ...], arguments: tuple[object, ...]
     ) -> list[Any]:
-        """What a script gives. Raises `Away`, `LedgerError`, and `ConfigurationError`."""
+        """Run a script. Raises `Unreachable`, `LedgerError`, and `ConfigurationError`."""
         from redis import exceptions as of_redis
 
         given = (len(keys), *keys, *arguments)
@@ -205,14 +203,14 @@ class RedisConnection:
         return answer
 
     async def ping(self) -> None:
-        """Raises `Away` if Redis cannot be reached; changes nothing there."""
+        """Raise `Unreachable` if Redis cannot be reached. Changes nothing."""
         await self.execute("PING")
 
     async def execute(self, *command: object) -> Any:
-        """What Redis answers. Raises `Away`, `LedgerError`, and `ConfigurationError`."""
+        """Run a command. Raises `Unreachable`, `LedgerError`, and `ConfigurationError`."""
         from redis import exceptions as of_redis
 
-        # What the library says of its results' types is all there could be.
+        # The library types the result as a union of everything.
         client = cast(Any, self.client)
         try:
             return await client.execute_command(*command)
@@ -220,22 +218,22 @@ class RedisConnection:
             raise
         except of_redis.AuthenticationError:
             raise ConfigurationError(
-                "Redis refuses the ledger: its user or password is wrong"
+                "Redis refuses the login of the ledger: check user and password in its URL"
             ) from None
         except of_redis.NoPermissionError as error:
-            raise ConfigurationError(f"Redis refuses the ledger: {error}") from None
+            raise ConfigurationError(f"Redis refuses a command of the ledger: {error}") from None
         except (of_redis.ConnectionError, of_redis.TimeoutError, OSError) as error:
             self.cache.clear()
-            raise Unreachable(f"Redis is away ({type(error).__name__})") from None
+            raise Unreachable(f"Redis cannot be reached ({type(error).__name__})") from None
         except of_redis.RedisError as error:
             if not str(error).startswith(CANNOT_NOW) and not isinstance(error, _cannot_now()):
-                raise LedgerError(f"Redis refuses the ledger: {error}") from None
+                raise LedgerError(f"Redis failed: {error}") from None
             self.cache.clear()
             await client.connection_pool.disconnect(False)
             raise Unreachable(f"Redis cannot write now ({type(error).__name__})") from None
 
     async def check(self) -> None:
-        """Whether this server may keep the ledger, at the start and in each new epoch."""
+        """Check that the server is fit for the ledger, at the start and in each new epoch."""
         if self._settings.durable or self._checked:
             return
         try:
@@ -243,14 +241,14 @@ class RedisConnection:
             memory = await self.execute("INFO", "memory")
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"{error}; without INFO a restart of Redis from an older snapshot cannot be "
-                "noticed: allow it (ACL: +info), or declare the server durable with "
-                "RedisLedger(url, durable=True) if it never loses a write"
+                f"{error}; the ledger needs INFO to notice a restart from an older snapshot: "
+                "allow it (ACL: +info), or use RedisLedger(url, durable=True) if the server never loses a "
+                "write"
             ) from None
         if not server.get("run_id"):
             raise ConfigurationError(
-                "the server's INFO names no run_id, so a restart cannot be noticed; use another "
-                "server, or declare it durable with RedisLedger(url, durable=True)"
+                "INFO of Redis has no run_id, so the ledger cannot notice a restart: use "
+                "another server, or RedisLedger(url, durable=True) if it never loses a write"
             )
         policy = str(memory.get("maxmemory_policy", "noeviction"))
         if memory.get("maxmemory") and policy != "noeviction":
@@ -260,21 +258,21 @@ class RedisConnection:
                     "noeviction, or use another server"
                 )
             warnings.warn(
-                f"Redis may evict usage of the ledger (maxmemory-policy {policy}), which then "
-                "waits; set maxmemory-policy to noeviction",
+                f"Redis may evict the ledger's usage (maxmemory-policy {policy}), and calls then "
+                "wait: set maxmemory-policy to noeviction",
                 RuntimeWarning,
                 stacklevel=2,
             )
         self._checked = True
 
     async def sign_off(self) -> None:
-        """End the lease and the share's registration: all that was sent is known to Redis."""
+        """End the lease and the registration of the share. Redis must know all calls."""
         keys = (script.WORKERS, script.EPOCH)
         with suppress(Unreachable, LedgerError, ConfigurationError):
             await self.execute("EVAL", script.SIGN_OFF, len(keys), *keys, self.name)
 
     async def close(self) -> None:
-        """Finish what was begun and end the tasks."""
+        """Finish pending work and end the tasks."""
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.subscriber.close()
@@ -284,7 +282,7 @@ class RedisConnection:
 
 
 def _cannot_now() -> tuple[type[Exception], ...]:
-    """What Redis says while it fails over or cannot write: it is as good as away."""
+    """Return the errors of a Redis that fails over or cannot write, which counts as unreachable."""
     from redis import exceptions as of_redis
 
     return (
@@ -303,14 +301,16 @@ def _client(url: str) -> Redis:
         from redis.backoff import NoBackoff
     except ImportError:
         raise ConfigurationError(
-            "a Redis ledger needs the extra: pip install 'zoho-async[redis]'"
+            "RedisLedger needs the extra redis: pip install 'zoho-async[redis]'"
         ) from None
     try:
-        # One more try is for a connection that died while nobody used it. (Untyped in the library.)
+        # Retry once, for a connection that died while it was idle. (Untyped in the library.)
         client: Redis = cast(Any, Redis).from_url(
             url, socket_timeout=5.0, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 1)
         )
         return client
     except ValueError:
-        # The library's own words may quote a part of the URL, which may be the password.
-        raise ConfigurationError("the URL of the Redis ledger cannot be read") from None
+        # The library's message may quote a part of the URL, which may be the password.
+        raise ConfigurationError(
+            "the URL of the Redis ledger is not valid; expected redis://host:port/number"
+        ) from None

@@ -1,4 +1,4 @@
-"""Usage in Redis: each operation as a decision on what is there, and its writing."""
+"""The ledger in Redis: each operation reads usage, decides on it, and writes the result."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ from zoho_async.limits.redis.script import EPOCH, INITIALIZE, ScriptReply, sha_o
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 T = TypeVar("T")
-#: What an operation writes if it is not denied: a refusal concerns the account too.
+#: What an operation writes if it is not denied. A refusal also changes the account.
 _Writes: TypeAlias = Literal["nothing", "taken", "ended", "refused"]
 
-#: Seconds that a worker's name is good for.
+#: How long the name of a worker is valid, in seconds.
 LEASE: Final = 15.0
-#: Seconds that a worker may send its share without Redis.
+#: How long a worker may send its share without Redis, in seconds.
 MAX_OFFLINE: Final = 600.0
-#: A server's clock further back than this, in seconds, was set back.
+#: If the server's clock is further back than this, in seconds, it was set back.
 SET_BACK: Final = 60.0
-#: What part of the window an ending may be unsure by, which costs as much of the rate.
+#: Largest uncertainty of an ending, as a part of the window. It lowers the rate by this part.
 UNSURE: Final = 1 / 2000
 
 
 class _Row(msgspec.Struct, array_like=True):
-    """What Redis holds of one key: its usage, and the server's time when it was written.
+    """The row of one key: its usage, and the server's time when it was written.
 
-    ``epoch`` is the one that it was written in, ``born`` names this row apart from earlier ones of
-    the same key, ``lost`` is when an earlier one that is missing was written, and ``base`` is what
-    of the day's hours was counted in earlier ones.
+    ``epoch`` is the one in which it was written. ``born`` identifies the row among earlier rows of
+    the key. ``lost`` is when an earlier row was written that is missing. ``base`` is the part of
+    the day's hours that was counted in earlier rows.
     """
 
     now: float
@@ -64,7 +64,7 @@ class _Row(msgspec.Struct, array_like=True):
 
 
 class _View(msgspec.Struct):
-    """What a decision is made of: both usages at ``now``, which may be early by ``unsure``.
+    """The input of a decision: both usages at ``now``, which may be early by ``unsure``.
 
     ``time`` is the server's. It is before ``now`` if its clock was set back.
     """
@@ -82,28 +82,34 @@ class _View(msgspec.Struct):
         return self.row.usage, self.account_row.usage
 
     def starts_in(self, limits: Limits, lease: float) -> float:
-        """Seconds for which no place is given, because calls may have been forgotten."""
+        """Return the seconds without a place, because Redis may have lost calls."""
         since = max(self.epoch.birth, self.row.lost, self.account_row.lost)
         return max(0.0, since + epochs.startup_wait(limits, lease) - self.time)
 
 
 class RedisLedger:
-    """Usage in the Redis server at ``url``, shared by all workers that name the same one.
+    """Usage in the Redis server at ``url``, shared by all workers that use the same server.
 
-    A server that is new or that forgot (restarted, flushed, failed over) gives no place until all
-    that may have been sent before has left the count: ``window`` + ``linger`` + ``lease``, 105
-    seconds by default. `initialize` skips that for a server that is known to be new. ``durable``
-    declares that the server never loses a write, so that a restart does not matter.
+    Needs the extra ``redis``, Redis 7 or newer without a cluster, and the right to run ``INFO``
+    unless ``durable``.
 
-    ``share`` is the part of the limits (0 to 1) that this worker may use while it cannot reach
-    Redis; None sends nothing then. All workers' shares together must not exceed 1, and either all
-    workers have one or none has. A worker sends alone for ``alone`` seconds at most, and waits
-    then. The others leave its share to it for so long, unless it was closed: so call `close`.
+    A server that is new or lost its data (restarted, flushed, failed over) gives no place until all
+    earlier calls have left the count: ``window`` + ``linger`` + ``lease``, 105 seconds by default.
+    `initialize` skips this wait for a server that is known to be new.
 
-    ``lease`` is how long a worker that died keeps its calls to itself, in seconds; it must be the
-    same in all workers. Needs the extra ``redis``; Redis 7 or newer, no cluster, and the right to
-    run ``INFO`` unless ``durable``. Raises `ConfigurationError` for values that cannot work;
-    operations raise `LedgerError` if Redis cannot be used.
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL of the server.
+        share: The part of the limits (0 to 1) that this worker may use while it cannot reach
+            Redis. None sends nothing then. The shares of all workers must not exceed 1 together.
+            Give all workers a share, or none.
+        lease: How long the calls of a dead worker stay open, in seconds. Must be the same in all
+            workers.
+        max_offline: How long a worker may send its share, in seconds. The others leave the share
+            to it for that long, unless it was closed. So call `close`.
+        durable: The server never loses a write, so a restart does not matter.
+
+    Raises `ConfigurationError` for invalid values. Operations raise `LedgerError` if Redis cannot
+    be used.
     """
 
     poll: float | None = 1.0
@@ -120,11 +126,13 @@ class RedisLedger:
         if share is not None and not 0 < share <= 1:
             raise ConfigurationError(f"share must be above 0 and at most 1, got {share}")
         if not lease > 0:
-            raise ConfigurationError(f"lease must be a number of seconds, got {lease}")
+            raise ConfigurationError(f"lease must be above 0 seconds, got {lease}")
         if not max_offline >= 0:
             raise ConfigurationError(f"max_offline must be at least 0 seconds, got {max_offline}")
         if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ConfigurationError("the URL of a Redis ledger begins with redis:// or rediss://")
+            raise ConfigurationError(
+                "the URL of a Redis ledger must begin with redis://, rediss:// or unix://"
+            )
         self._settings: Final = Settings(url, share, lease, max_offline, durable)
         self._lease: Final = lease
         self._encoder: Final = msgspec.msgpack.Encoder()
@@ -133,19 +141,19 @@ class RedisLedger:
             WeakKeyDictionary()
         )
         self._process: Final = Process()
-        #: The time that the server takes for its own, None for its clock's; tests hold it.
+        #: Replaces the server's clock in tests.
         self._time: Callable[[], float] | None = None
 
     def lease(self, limits: Limits) -> float:
-        """Asking renewed the lease, so it lasts at least so long from then."""
+        """Return the length of a lease, which asking for a place renews."""
         return self._lease / DRIFT
 
     async def initialize(self) -> None:
-        """Mark the server as one that forgot nothing, so that its first calls need not wait.
+        """Mark the server as new, so that its first calls do not wait.
 
-        This is safe only if no call was made for the organizations that it counts in the last two
-        minutes (``window`` + ``linger`` + ``lease``), by any program: in a test, or before the
-        first deployment. Raises `LedgerError` if Redis cannot be used.
+        This is safe only if no program called for any of its organizations in the last two minutes
+        (``window`` + ``linger`` + ``lease``): in a test, or before the first deployment. Raises
+        `LedgerError` if Redis cannot be used.
         """
         connection = self._connection()
         durable = "1" if self._settings.durable else ""
@@ -153,7 +161,7 @@ class RedisLedger:
             await connection.check()
             await connection.execute("EVAL", INITIALIZE, 1, EPOCH, durable, uuid.uuid4().hex)
         except Unreachable as error:
-            raise LedgerError(f"the Redis ledger cannot be initialized: {error}") from None
+            raise LedgerError(f"cannot initialize the Redis ledger: {error}") from None
         connection.cache.clear()
 
     async def take(
@@ -198,15 +206,15 @@ class RedisLedger:
                 await self._reconnect(connection)
             return await self._change(connection, key, account, limits, clock, view, "nothing")
         except Unreachable as error:
-            raise LedgerError(f"the limits kept in Redis cannot be read: {error}") from None
+            raise LedgerError(f"cannot read the limits in Redis: {error}") from None
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         return self._connection().subscriber.add(key, wake)
 
     async def close(self) -> None:
-        """Finish what was begun and close this loop's connections. A later call opens new ones.
+        """Finish pending work and close this loop's connections. The next call opens new ones.
 
-        A share is signed off, if Redis knows of all that was sent.
+        Signs off this worker's share, if Redis knows all its calls.
         """
         self._check_process()
         connection = self._connections.pop(asyncio.get_running_loop(), None)
@@ -223,7 +231,7 @@ class RedisLedger:
             await connection.sign_off()
         await connection.client.aclose()
 
-    # -- one operation ------------------------------------------------------------------------
+    # -- one operation ----------------------------------------------------------------------------
 
     async def _take(
         self,
@@ -260,7 +268,7 @@ class RedisLedger:
             self._start_renewal(connection)
             return Denial("ledger", RETRY_EVERY)
         if not isinstance(answer, Denial):
-            # Nothing ran since it was written, so no other run took it for a place unknown.
+            # No other task ran since it was written, so none has given it back as unknown.
             connection.open_places[key].add(answer)
         self._start_renewal(connection)
         return answer
@@ -274,9 +282,9 @@ class RedisLedger:
         limits: Limits,
         clock: Clock,
     ) -> int | Denial:
-        """A place of this worker's share, if Redis has been away for long enough, and not longer.
+        """Take a place of this worker's share, within the time that it may send offline.
 
-        The keeper looks whether it is back.
+        The renewal task checks whether Redis is back.
         """
         self._start_renewal(connection)
         async with connection.reconnect_lock:
@@ -315,7 +323,7 @@ class RedisLedger:
                 )
                 if connection.unreachable_since is not None or ending.how == "unsent":
                     return blocked_offline
-                connection.offline.entered(key)  # what follows enters this one
+                connection.offline.forget(key)  # the change below enters this call
 
         def decide(seen: _View) -> float:
             timed = msgspec.structs.replace(ending, unsure=seen.unsure)
@@ -351,9 +359,9 @@ class RedisLedger:
         decide: Callable[[_View], T],
         writes: _Writes,
     ) -> T:
-        """What ``decide`` makes of the usage of ``key`` and ``account``, once it is written."""
+        """Apply ``decide`` to both usages, write the result, and return the answer."""
         async with connection.lock(key):
-            # Taken out: whatever goes wrong, nothing is decided on it again.
+            # Removed, so that it is not used again if something fails.
             cached = connection.cache.pop(key, None)
             if cached is not None and not self._is_usable(cached, clock, limits, writes):
                 cached = None
@@ -367,7 +375,7 @@ class RedisLedger:
                 answer = decide(seen)
                 denied = isinstance(answer, Denial)
                 if denied and not fresh:
-                    cached, fresh = None, True  # it may be old
+                    cached, fresh = None, True  # the usage may be old
                     continue
                 if writes == "nothing" or (denied and not (moved or account_moved)):
                     return answer
@@ -379,7 +387,7 @@ class RedisLedger:
                 before = cached.found
                 given = (sha_of(before.own), sha_of(before.account), own, account_row, wake)
                 reply = await self._ask(connection, key, account, given, before.epoch.id)
-                # The script may have run, its answer been lost, and the library have asked again.
+                # If the answer was lost, the library may have run the script twice.
                 if reply.found is None or reply.found.own == own:
                     self._remember(connection, key, account, cached, reply, seen, own, account_row)
                     return answer
@@ -401,7 +409,7 @@ class RedisLedger:
     def _is_usable(
         self, cached: CachedUsage, clock: Clock, limits: Limits, writes: _Writes
     ) -> bool:
-        """Whether to decide on what was ``known``: others' deaths are seen by reading alone."""
+        """Return whether to decide on ``cached``. Only reading shows which workers died."""
         now = clock.monotonic()
         if cached.clock is not clock or now >= cached.read + self._lease / 3:
             return False
@@ -420,7 +428,7 @@ class RedisLedger:
         own: bytes,
         account_row: bytes,
     ) -> None:
-        """Keep what was written for the next decision, and in case the server forgets."""
+        """Keep what was written, for the next decision and if the server loses it."""
         found = msgspec.structs.replace(
             cached.found,
             own=own,
@@ -437,7 +445,7 @@ class RedisLedger:
                 account, Memory(found.account, seen.account_row.born, reply.time, reply.until)
             )
 
-    # -- what Redis holds, and what it should ---------------------------------------------------
+    # -- rows -------------------------------------------------------------------------------------
 
     def _decode(
         self,
@@ -448,7 +456,7 @@ class RedisLedger:
         fresh: bool,
         limits: Limits,
     ) -> tuple[_View, bool, bool]:
-        """Both usages as of now; whether something in them must be written in any case."""
+        """Return both usages as of now, and for each whether it must be written in any case."""
         found = cached.found
         now, unsure = (cached.time, 0.0) if fresh else _bounds(cached, cached.clock.monotonic())
         row, moved = self._read(
@@ -488,7 +496,7 @@ class RedisLedger:
         cached: CachedUsage,
         limits: Limits,
     ) -> tuple[_Row, bool]:
-        """The usage as Redis gave it, brought to ``now``; whether it was changed otherwise."""
+        """Return the usage in Redis, brought to ``now``, and whether it was changed otherwise."""
         row, changed = self._row(key, packed, lost, epoch, now), False
         set_back = now < row.now - SET_BACK
         if set_back:
@@ -513,15 +521,15 @@ class RedisLedger:
             return self._decoder.decode(packed)
         except msgspec.MsgspecError as error:
             raise LedgerError(
-                f"the limits that Redis keeps in {usage_key(key)} cannot be read ({error}); delete "
-                "the key once no call was made for two minutes"
+                f"cannot read the limits in the Redis key {usage_key(key)} ({error}); stop all "
+                "calls for two minutes, then delete the key"
             ) from None
 
     def _migrate(self, row: _Row, epoch: Epoch, now: float, limits: Limits) -> None:
-        """Bring a row of an earlier epoch into this one, by the clock of the server of this one.
+        """Move a row of an earlier epoch into this one, by the clock of this epoch's server.
 
-        What came after it was written is missing. No worker's open calls are known; those who live
-        enter theirs again.
+        Changes after the row was written are missing. Open calls are not known; live workers enter
+        theirs again.
         """
         if now < row.now:
             usages.shift_clock(row.usage, now - row.now)
@@ -533,7 +541,7 @@ class RedisLedger:
     def _restore(
         self, connection: RedisConnection, key: str, row: _Row, memory: Memory, cached: CachedUsage
     ) -> None:
-        """Enter what this worker remembers of a usage that was lost or set back."""
+        """Enter this worker's memory of a usage that was lost or set back."""
         passed = max(0.0, cached.clock.monotonic() - memory.until) / DRIFT
         usage = self._decoder.decode(memory.packed).usage
         merge(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
@@ -541,7 +549,7 @@ class RedisLedger:
             row.usage.open.setdefault(place, usages.LoggedCall(row.now, connection.name))
 
     def _remembered(self, connection: RedisConnection, key: str, now: float) -> Usage | None:
-        """What this worker remembers of a usage, by its own clock."""
+        """Return this worker's memory of a usage, by its own clock."""
         memory = connection.memories.get(key)
         if memory is None:
             return None
@@ -552,9 +560,10 @@ class RedisLedger:
     def _abandon_lost_calls(
         self, connection: RedisConnection, key: str, row: _Row, alive: set[str], limits: Limits
     ) -> bool:
-        """Give back unknown places, and abandon those of workers that are gone.
+        """Give back unknown places, and abandon those of dead workers.
 
-        True if there were any. That must be written: what it comes to depends on the moment.
+        Returns whether there were any. Then the row must be written, because the result depends on
+        the time.
         """
         usage, open_places = row.usage, connection.open_places.get(key, ())
         unknown = [
@@ -572,10 +581,10 @@ class RedisLedger:
     def _share_lifetime(self, limits: Limits) -> float:
         return epochs.share_lifetime(limits, self._lease, self._settings.max_offline)
 
-    # -- while calls are open, or Redis is away -------------------------------------------------
+    # -- while calls are open or Redis is unreachable----------------------------------------------
 
     def _start_renewal(self, connection: RedisConnection) -> None:
-        """Have the lease renewed, and what is owed paid, while there is need."""
+        """Start the task that renews the lease and writes pending endings, if needed."""
         if (connection.renewal is None or connection.renewal.done()) and self._needs_renewal(
             connection
         ):
@@ -584,7 +593,7 @@ class RedisLedger:
             )
 
     def _needs_renewal(self, connection: RedisConnection) -> bool:
-        """A share is kept for a worker whose last script is known, so that one renews always."""
+        """Return whether to renew. A worker with a share always does."""
         return bool(
             connection.open_places or connection.pending or self._settings.share is not None
         )
@@ -596,7 +605,7 @@ class RedisLedger:
                 await self._heartbeat(connection)
 
     async def _heartbeat(self, connection: RedisConnection) -> None:
-        """Renew the lease, or see whether Redis is back, and write what could not be written."""
+        """Renew the lease or check whether Redis is back, and write pending endings."""
         if connection.unreachable_since is not None:
             await self._reconnect(connection)
         else:
@@ -604,10 +613,9 @@ class RedisLedger:
         await self._write_pending(connection)
 
     async def _reconnect(self, connection: RedisConnection) -> None:
-        """Come back to a Redis that was away, with all that was sent without it. Raises `Away`.
+        """Enter all offline calls into a Redis that is back. Raises `Unreachable`.
 
-        No script here renews the lease but the last one: until then the others leave this worker's
-        share to it.
+        Only the last script renews the lease. Until then the others do not use this worker's share.
         """
         await connection.ping()
         async with connection.reconnect_lock:
@@ -623,15 +631,14 @@ class RedisLedger:
                 await self._change(
                     connection, key, sender.account, sender.limits, connection.clock, enter, "ended"
                 )
-                connection.offline.entered(key)
+                connection.offline.forget(key)
             connection.cache.clear()
             connection.unreachable_since = None
             try:
                 await self._ask(connection, "", "", ())
             except BaseException:
-                connection.unreachable_since = (
-                    connection.clock.monotonic()
-                )  # the lease may have been renewed
+                # The lease may have been renewed.
+                connection.unreachable_since = connection.clock.monotonic()
                 raise
 
     async def _write_pending(self, connection: RedisConnection) -> None:
@@ -650,7 +657,7 @@ class RedisLedger:
             await asyncio.shield(connection.run(settling))
 
     def _check_process(self) -> None:
-        """A forked process must not use its parent's connections, nor its name."""
+        """Forget the parent's connections and its name in a forked process."""
         if self._process.changed():
             for connection in self._connections.values():
                 keep(connection)
@@ -672,19 +679,19 @@ def _none_alive(owner: str) -> bool:
 
 
 def _number() -> int:
-    """What the places of a new row are counted from, so that no number is given twice."""
+    """Return a random start for the numbers of places, so that none is given twice."""
     return random.getrandbits(50)
 
 
 def _read_now(reply: ScriptReply, clock: Clock) -> CachedUsage:
-    """What ``reply`` gave, to decide on."""
+    """Return the usage that ``reply`` contains."""
     if reply.found is None:
-        raise LedgerError("Redis wrote what it was not asked to write")
+        raise LedgerError("Redis answered a read as if it were a write")
     return CachedUsage(reply.found, reply.time, reply.since, reply.until, reply.until, clock)
 
 
 def _bounds(cached: CachedUsage, monotonic: float) -> tuple[float, float]:
-    """The earliest that it may be at the server by this machine's clock, and how much later."""
+    """Return the earliest possible time at the server, and how much later it may be."""
     earliest = cached.time + max(0.0, monotonic - cached.until) / DRIFT
     latest = cached.time + max(0.0, monotonic - cached.since) * DRIFT
     return earliest, latest - earliest

@@ -1,11 +1,12 @@
-"""What a worker remembers of a usage that Redis forgot, entered again.
+"""Enter a worker's remembered usage again, after Redis lost it.
 
-Several workers remember the same calls, each up to its own last writing. So nothing may be added
-up: of each hour the highest count that any of them remembers is taken as the *base*, and what was
-counted since comes on top. Entering the same twice changes nothing.
+Several workers remember the same calls, each up to its own last writing. So counts are not added
+up. For each hour, the highest count that any worker remembers is the *base*, and calls since then
+are added to it. Entering the same memory twice changes nothing.
 
-The minute is not entered: no place is given until all of it has left the count (`epoch`). Calls
-that are still open are, because their replies may take longer than ``linger``.
+The minute is not entered, because no place is given until all its calls have left the count
+(`epoch`). Calls that are still open are entered, because their replies may take longer than
+``linger``.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from zoho_async.limits.usage import Usage
 
 
 def merge(usage: Usage, base: dict[int, int], memory: Usage, passed: float, now: float) -> None:
-    """Enter ``memory`` into ``usage``; its moments are moved by ``passed`` seconds."""
+    """Enter ``memory`` into ``usage``, with its moments moved by ``passed`` seconds."""
     usages.shift_clock(memory, passed)
-    _merge_gate(usage.block, memory.block)
+    _merge_block(usage.block, memory.block)
     _merge_day(usage.day, base, memory.day, now)
     usage.slowest = max(usage.slowest, memory.slowest)
 
 
-def _merge_gate(block: Block, memory: Block) -> None:
+def _merge_block(block: Block, memory: Block) -> None:
     if memory.opens > block.opens:
         block.closed = max(block.closed, memory.closed)
         block.opens = memory.opens

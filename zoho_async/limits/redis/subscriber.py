@@ -1,8 +1,7 @@
-"""Being told by Redis when another worker's call ended: one subscription for each event loop.
+"""Wake waiters when a call of another worker ended: one Redis subscription per event loop.
 
-Redis forgets what nobody listens to, and a connection may break unnoticed, so this is a help and
-not a promise: whoever waits asks by itself every second too. Each (new) subscription is itself told
-as a change, because what happened before it was missed.
+Redis drops messages without a listener, and a connection may break unnoticed. So waiters also ask
+once per second. Each new subscription counts as a change, because earlier messages were missed.
 """
 
 from __future__ import annotations
@@ -18,29 +17,29 @@ from zoho_async.limits.redis.script import usage_key
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-#: Seconds for which a subscription stays when nobody waits, and until a broken one is made anew.
+#: Seconds that a subscription stays without watchers, and until a broken one is renewed.
 STAYS: Final = 5.0
 RETRY_EVERY: Final = 1.0
 
 
 class Subscriber:
-    """Who is to be woken for which key, and the task that listens while there is somebody."""
+    """The watchers of each key, and the task that listens while there are any."""
 
     def __init__(self, client: Redis) -> None:
-        # What the library says of its subscriptions' types is not strict.
+        # The library's types of subscriptions are not strict.
         self._client: Final = cast(Any, client)
         self._watchers: Final[defaultdict[str, set[Callable[[], None]]]] = defaultdict(set)
         self._added: Final = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have ``wake`` called on changes of ``key`` until what this returns is called."""
+        """Call ``wake`` on changes of ``key``. Returns a function that stops it."""
         channel = usage_key(key)
         self._watchers[channel].add(wake)
         self._added.set()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(
-                self._listen(), name="zoho_async limits news"
+                self._listen(), name="zoho_async limits subscriber"
             )
 
         def forget() -> None:
@@ -67,10 +66,10 @@ class Subscriber:
             await asyncio.sleep(RETRY_EVERY)
 
     async def _dispatch(self, subscription: Any) -> None:
-        """Pass on what comes, until nobody has waited for a while."""
+        """Wake watchers on messages, until there are no watchers for a while."""
         channels: set[str] = set()
         adding = asyncio.ensure_future(self._added.wait())
-        hearing: asyncio.Future[Any] | None = None
+        receiving: asyncio.Future[Any] | None = None
         try:
             while True:
                 new = self._watchers.keys() - channels
@@ -80,14 +79,14 @@ class Subscriber:
                 self._added.clear()
                 if adding.done():
                     adding = asyncio.ensure_future(self._added.wait())
-                last_asked = hearing or asyncio.ensure_future(
+                received = receiving or asyncio.ensure_future(
                     subscription.get_message(timeout=STAYS)
                 )
-                hearing = last_asked
-                await asyncio.wait((adding, last_asked), return_when=asyncio.FIRST_COMPLETED)
-                if not last_asked.done():
+                receiving = received
+                await asyncio.wait((adding, received), return_when=asyncio.FIRST_COMPLETED)
+                if not received.done():
                     continue
-                message, hearing = last_asked.result(), None
+                message, receiving = received.result(), None
                 if message is not None:
                     channel = message["channel"].decode()
                     for wake in tuple(self._watchers.get(channel, ())):
@@ -100,6 +99,6 @@ class Subscriber:
                     channels -= gone
         finally:
             adding.cancel()
-            if hearing is not None:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
+            if receiving is not None:
+                receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)
