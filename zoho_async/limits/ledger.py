@@ -9,13 +9,15 @@ has its own clock. Keys name the API host and the organization, and never contai
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, TypeAlias
+from weakref import ref
 
 import msgspec
 
@@ -23,8 +25,53 @@ from zoho_async.clock import Clock
 from zoho_async.errors import UsedAfterFork
 from zoho_async.limits import usage as usages
 from zoho_async.limits.models import Lane, Limits, Snapshot
-from zoho_async.limits.open_calls import Loop, ended, this_loop
 from zoho_async.limits.usage import Denial, Ending, Usage
+
+#: The event loop of a call; None for a call outside of any loop.
+Loop: TypeAlias = "ref[asyncio.AbstractEventLoop] | None"
+
+
+def this_loop() -> Loop:
+    """Return the running event loop, or None."""
+    try:
+        return ref(asyncio.get_running_loop())
+    except RuntimeError:
+        return None
+
+
+def ended(loop: Loop) -> bool:
+    """Return whether nothing can run in ``loop`` any more."""
+    if loop is None:
+        return False
+    found = loop()
+    return found is None or found.is_closed()
+
+
+class OpenCalls:
+    """The open places of this process, by key and number, and their event loops.
+
+    If the event loop of a call is closed or gone, the call never ends.
+    """
+
+    __slots__ = ("_loops",)
+
+    def __init__(self) -> None:
+        self._loops: dict[str, dict[int, Loop]] = {}
+
+    def add(self, key: str, place: int, loop: Loop) -> None:
+        self._loops.setdefault(key, {})[place] = loop
+
+    def discard(self, key: str, place: int) -> None:
+        own = self._loops.get(key)
+        if own is not None:
+            own.pop(place, None)
+            if not own:
+                del self._loops[key]
+
+    def lost(self, key: str, places: Iterable[int]) -> list[int]:
+        """Return those of ``places`` that no call of this process will end."""
+        own = self._loops.get(key, {})
+        return [place for place in places if place not in own or ended(own[place])]
 
 
 class PendingSettlement(msgspec.Struct, frozen=True):

@@ -46,9 +46,8 @@ from zoho_async.limits import machine
 from zoho_async.limits import usage as usages
 from zoho_async.limits.database import BUSY, LedgerDatabase
 from zoho_async.limits.file_watch import FileWatch
-from zoho_async.limits.ledger import PendingSettlement
+from zoho_async.limits.ledger import Loop, OpenCalls, PendingSettlement, this_loop
 from zoho_async.limits.models import Lane, Limits, Snapshot
-from zoho_async.limits.open_calls import Loop, OpenCalls, this_loop
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
 """The ledger in Redis, for programs on several machines.
 
 **Compare and set.** The functions of `usage` decide here as in every ledger. They run at the
-client, on the usage that Redis holds and at the server's time (``TIME``). One script writes the result only
-if the usage has not changed since it was read. A worker that loses this race gets the new usage in
-the same reply and decides again. One worker always wins, so there are no locks, and a worker that
-dies does not hold up others.
+client, on the usage that Redis holds and at the server's time (``TIME``). One script writes the
+result only if the usage has not changed since it was read. A worker that loses this race gets the
+new usage in the same reply and decides again. One worker always wins, so there are no locks, and a
+worker that dies does not hold up others.
 
 **One script per operation.** A worker first decides on the usage that it wrote last, because often
 no other worker has changed it. Then one script admits a call and one settles it. Each lost race
@@ -26,18 +26,18 @@ such a call, the ending frees no place, whichever call has the number now. A rep
 minute once more, which only keeps places longer.
 
 **Faults.** If the answer of a script is lost, a place may be taken that no caller knows. It has
-this worker's name but is not among its calls, so the worker's next operation gives it back. An ending
-that cannot be written is kept and written later. While Redis is unreachable, nothing is sent, or
-(``share``) only this worker's share of the limits. If the server lost its data, the script notices.
-Then it gives no place until all calls that it may have forgotten have left the count, and its
-clients enter again what they know of blocks and of the day. `epoch` proves this and says what
+this worker's name but is not among its calls, so the worker's next operation gives it back. An
+ending that cannot be written is kept and written later. While Redis is unreachable, nothing is
+sent, or (``share``) only this worker's share of the limits. If the server lost its data, the script
+notices. Then it gives no place until all calls that it may have forgotten have left the count, and
+its clients enter again what they know of blocks and of the day. `epoch` proves this and says what
 cannot be guaranteed.
 
 Do not set the server's clock forward by hand, because the time that it skips counts as passed. A
 clock that is set back by more than a minute is treated as a restart of the machine.
 
 Modules: `script` runs in Redis, `connection` reaches it, `epoch` covers lost data and outages,
-`merge` restores lost usage, `offline` counts calls during an outage, `subscriber` wakes waiters of
+`offline` counts calls during an outage, `subscriber` wakes waiters of
 other workers, and `ledger` is the rest.
 """
 

@@ -242,8 +242,8 @@ class RedisConnection:
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"{error}; the ledger needs INFO to notice a restart from an older snapshot: "
-                "allow it (ACL: +info), or use RedisLedger(url, durable=True) if the server never loses a "
-                "write"
+                "allow it (ACL: +info), or use RedisLedger(url, durable=True) if the server never "
+                "loses a write"
             ) from None
         if not server.get("run_id"):
             raise ConfigurationError(

@@ -28,7 +28,6 @@ from zoho_async.limits.redis.connection import (
     Unreachable,
 )
 from zoho_async.limits.redis.epoch import Epoch
-from zoho_async.limits.redis.merge import merge
 from zoho_async.limits.redis.offline import RETRY_EVERY
 from zoho_async.limits.redis.script import EPOCH, INITIALIZE, ScriptReply, sha_of, usage_key
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
@@ -544,7 +543,7 @@ class RedisLedger:
         """Enter this worker's memory of a usage that was lost or set back."""
         passed = max(0.0, cached.clock.monotonic() - memory.until) / DRIFT
         usage = self._decoder.decode(memory.packed).usage
-        merge(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
+        epochs.restore(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
         for place in connection.open_places.get(key, ()):
             row.usage.open.setdefault(place, usages.LoggedCall(row.now, connection.name))
 
