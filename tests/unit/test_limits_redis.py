@@ -1,4 +1,4 @@
-"""Usage in Redis: shared, leased, and what happens while the server is away."""
+"""Usage in Redis: sharing, leases, and an unreachable server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoho_async.limits.usage import Denial, Ending
 
 
 class HeldClock:
-    """A clock that stands where the test puts it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -39,7 +39,7 @@ QUICK = Limits(limit=4, burst=4, window=0.4, linger=0.1, in_flight=4)
 
 @pytest.fixture(scope="module", params=["installed", "8"])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """The server of the machine, and the newest one."""
+    """Run with the installed server and with the newest one."""
     with RedisServer() if request.param == "installed" else RedisServer(redis_8()) as running:
         yield running
 
@@ -98,7 +98,7 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
         await taken(other)
     connection = other._connection()
     assert connection.renewal is not None
-    connection.renewal.cancel()  # killed: nobody renews its lease
+    connection.renewal.cancel()  # killed: its lease is not renewed
     await asyncio.sleep(0.1)
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.minute_used == 4  # they may be on their way
@@ -140,7 +140,7 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
 
 async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) -> None:
     place = await taken(ledger)
-    ledger._connection().open_places.clear()  # as if the script's answer had never come
+    ledger._connection().open_places.clear()  # as if the answer of the script was lost
     again = await taken(ledger)
     assert again != place
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
@@ -150,7 +150,7 @@ async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) 
 async def test_one_script_admits_and_one_settles(ledger: RedisLedger) -> None:
     connection = ledger._connection()
     limits = Limits()
-    place = await taken(ledger, limits)  # the first reads what stands there
+    place = await taken(ledger, limits)  # the first call reads the usage
     await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
     before = connection.scripts_run
     for _ in range(10):
@@ -164,16 +164,14 @@ async def test_a_denial_costs_one_script_and_writes_nothing(ledger: RedisLedger)
     for _ in range(4):
         await settled(ledger, await taken(ledger), Ending("replied", 0.0))
     connection.cache.clear()
-    stands = await connection.client.get("zoho_async:1:usage:api/1")
+    before_denial = await connection.client.get("zoho_async:1:usage:api/1")
     before = connection.scripts_run
     assert isinstance(await ledger.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK), Denial)
     assert connection.scripts_run - before == 1
-    assert await connection.client.get("zoho_async:1:usage:api/1") == stands
+    assert await connection.client.get("zoho_async:1:usage:api/1") == before_denial
 
 
-async def test_what_another_worker_did_meanwhile_is_seen(
-    server: RedisServer, ledger: RedisLedger
-) -> None:
+async def test_changes_of_another_worker_are_seen(server: RedisServer, ledger: RedisLedger) -> None:
     other = RedisLedger(server.url)
     for each in (ledger, ledger, other, ledger):
         await settled(each, await taken(each), Ending("replied", 0.0))
@@ -183,10 +181,8 @@ async def test_what_another_worker_did_meanwhile_is_seen(
     await other.close()
 
 
-async def test_nobody_is_turned_away_for_what_is_over(
-    server: RedisServer, ledger: RedisLedger
-) -> None:
-    """This worker knows of a call in flight that was answered since."""
+async def test_a_call_is_not_denied_on_old_usage(server: RedisServer, ledger: RedisLedger) -> None:
+    """This worker's cache has a call in flight that got its reply in the meantime."""
     other, limits = RedisLedger(server.url), Limits(in_flight=2)
     place = await taken(other, limits)
     await taken(ledger, limits)
@@ -197,7 +193,7 @@ async def test_nobody_is_turned_away_for_what_is_over(
     await other.close()
 
 
-async def test_a_block_of_the_account_is_seen_by_who_has_just_written_his_own(
+async def test_a_block_of_the_account_is_seen_after_writing_own_usage(
     server: RedisServer, ledger: RedisLedger
 ) -> None:
     other, limits = RedisLedger(server.url), Limits()
@@ -213,13 +209,13 @@ async def test_a_block_of_the_account_is_seen_by_who_has_just_written_his_own(
     await other.close()
 
 
-async def test_a_reply_to_another_workers_call_wakes_who_waits_for_it(
+async def test_a_reply_to_another_workers_call_wakes_a_waiter(
     server: RedisServer, ledger: RedisLedger
 ) -> None:
     limits = Limits(in_flight=1)
     other = RedisLedger(server.url)
     place = await taken(other, limits)
-    ledger.poll = 3600.0  # it would not see it by itself
+    ledger.poll = 3600.0  # so that only the message wakes it
     waiting = asyncio.create_task(limiter_on(ledger, limits).admit(max_wait=None))
     client = other._connection().client
     async with asyncio.timeout(10):
@@ -232,10 +228,10 @@ async def test_a_reply_to_another_workers_call_wakes_who_waits_for_it(
     await other.close()
 
 
-async def test_the_late_ending_of_a_worker_that_stood_still_frees_nobodys_place(
+async def test_the_late_ending_of_a_stopped_worker_frees_no_place(
     server: RedisServer, ledger: RedisLedger
 ) -> None:
-    """No number is given twice, even by a server that forgot which it gave."""
+    """No number is given twice, even by a server that lost its data."""
     still = RedisLedger(server.url)
     place = await taken(still)
     server.flush()
@@ -244,7 +240,10 @@ async def test_the_late_ending_of_a_worker_that_stood_still_frees_nobodys_place(
     assert open_places != place
     await settled(still, place, Ending("replied", 20.0))
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
-    assert (seen.in_flight, seen.minute_used) == (1, 2)  # it counts, and nobody lost his place
+    assert (seen.in_flight, seen.minute_used) == (
+        1,
+        2,
+    )  # it counts, and no other call lost its place
     await settled(ledger, open_places, Ending("unsent"))
     await still.close()
 
@@ -273,7 +272,7 @@ async def test_a_block_of_the_account_closes_all_its_organizations(ledger: Redis
     assert answer.reason == "block"
 
 
-async def test_a_server_that_forgot_the_day_is_told_again(ledger: RedisLedger) -> None:
+async def test_the_day_is_entered_again_after_data_loss(ledger: RedisLedger) -> None:
     ending = Ending("replied", 0.0, Quota(1000, 500, 3600.0))
     await settled(ledger, await taken(ledger), ending)
     await ledger._connection().client.flushall()
@@ -282,7 +281,7 @@ async def test_a_server_that_forgot_the_day_is_told_again(ledger: RedisLedger) -
     assert seen.starts_in > 0
 
 
-async def test_keys_name_the_organization_and_leave_in_time(ledger: RedisLedger) -> None:
+async def test_keys_name_the_organization_and_expire(ledger: RedisLedger) -> None:
     await settled(ledger, await taken(ledger), Ending("replied", 0.0))
     client = ledger._connection().client
     keys = [key async for key in client.scan_iter()]
@@ -291,14 +290,14 @@ async def test_keys_name_the_organization_and_leave_in_time(ledger: RedisLedger)
     assert 0 < await client.ttl(b"zoho_async:1:usage:api/1") <= 2 * 86_400
 
 
-async def test_while_redis_is_away_nothing_is_sent_and_then_it_goes_on() -> None:
+async def test_calls_wait_while_redis_is_unreachable_and_continue_after_it() -> None:
     with RedisServer() as server:
         ledger = RedisLedger(server.url)
         limiter = limiter_on(ledger, Limits(linger=0.1))
         slot = await limiter.admit()
         slot.sent()
         server.stop()
-        await slot.replied()  # kept, and written when it is back
+        await slot.replied()  # kept, and written when Redis is back
         with pytest.raises(WaitTooLong, match="the ledger, which cannot be reached"):
             await limiter.admit(max_wait=0.1)
         with pytest.raises(LedgerError, match="Redis cannot be reached"):
@@ -309,12 +308,12 @@ async def test_while_redis_is_away_nothing_is_sent_and_then_it_goes_on() -> None
             await slot.unsent()
             renewal = ledger._connection().renewal
             assert renewal is not None
-            await renewal  # it ends when nothing is owed and nothing open
+            await renewal  # it ends when nothing is pending and no call is open
         assert (await limiter.snapshot()).minute_used == 1
         await ledger.close()
 
 
-async def test_with_a_share_it_sends_its_part_alone_and_enters_it_afterwards() -> None:
+async def test_an_offline_worker_sends_its_share_and_enters_it_afterwards() -> None:
     limits = Limits(limit=40, burst=40, window=0.5, linger=0.1, in_flight=40)
     with RedisServer() as server:
         ledger = RedisLedger(server.url, share=0.1, lease=0.1)
@@ -330,7 +329,7 @@ async def test_with_a_share_it_sends_its_part_alone_and_enters_it_afterwards() -
             slot.sent()
             sent.append(time.monotonic())
             await slot.replied()
-        assert sent[0] - began >= 0.9  # what others sent before has left the count
+        assert sent[0] - began >= 0.9  # earlier calls of others have left the count
         for at, start in enumerate(sent):
             assert bisect_left(sent, start + 0.5) - at <= 4
         server.start()
@@ -339,7 +338,7 @@ async def test_with_a_share_it_sends_its_part_alone_and_enters_it_afterwards() -
         await ledger.close()
 
 
-async def test_what_cannot_be_is_said() -> None:
+async def test_invalid_arguments_are_refused() -> None:
     for wrong in ("http://localhost", "localhost:6379"):
         with pytest.raises(ConfigurationError, match="redis://"):
             RedisLedger(wrong)
@@ -350,7 +349,7 @@ async def test_what_cannot_be_is_said() -> None:
     assert "secret" not in repr(RedisLedger("redis://:secret@localhost"))
 
 
-#: A worker as in the tests of the file; each prints when it sent.
+#: A worker as in the tests of the SQLite file. Prints when it sent.
 WORKER = textwrap.dedent("""
     import asyncio, json, random, sys, time
     from zoho_async.clock import SYSTEM_CLOCK
