@@ -1,9 +1,9 @@
-"""The minute on a Redis that forgets and is cut off, for any history of the workers that share it.
+"""The limit on a Redis that loses data and connections, for any history of its workers.
 
-Redis is flushed, loses a key, is restored from an older snapshot (as by a restart or a failover,
-with another clock), or cannot be reached by one worker or several; requests or answers are lost on
-the way. Workers ask, send, are answered, give up, are killed and stand still. The clock is held.
-The judge counts arrivals and nothing else.
+Redis is flushed, loses a key, or is restored from an older snapshot (as by a restart or a failover,
+with another clock). One or several workers cannot reach it, and requests or answers are lost.
+Workers ask, send, get replies, give up, are killed and are stopped. The test sets the clock, and
+counts arrivals.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WHICH = st.integers(0, 2)
 
 
 class HeldClock:
-    """A clock that stands where the test puts it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -57,7 +57,7 @@ class HeldClock:
 
 
 class Client:
-    """What a link asks of its client, over a network that the test breaks.
+    """A Redis client over a network that the test breaks.
 
     A worker that is ``deaf`` gets no answers to what it sends; on a ``lossy`` way only scripts'
     answers are lost.
@@ -66,7 +66,7 @@ class Client:
     def __init__(self, url: str) -> None:
         self.ordinary = cast(Any, redis.Redis).from_url(url)
         self.way: Way = "open"
-        #: Commands until it is cut; below zero for never.
+        #: Commands until the connection breaks; below zero: never.
         self.left = -1
 
     async def execute_command(self, *command: object) -> Any:
@@ -99,7 +99,7 @@ class Worker:
         self.share = share
         self.ledger = RedisLedger(url, share=share, lease=LEASE, max_offline=ALONE)
         self.ledger._time = lambda: world.clock.now + world.offset + 1_790_000_000
-        self.ledger._start_renewal = lambda connection: None  # type: ignore[method-assign] # the test beats
+        self.ledger._start_renewal = lambda connection: None  # type: ignore[method-assign] # the test calls it
         self.client = Client(url)
         self.unsent: list[tuple[int, float]] = []
         self.sent: list[Sent] = []
@@ -150,7 +150,7 @@ class Faults(RuleBasedStateMachine):
             self.clock.now += 1.0
             self.all_beat()
         for worker in self.workers:
-            answer = worker.take()  # calls go on, whatever happened
+            answer = worker.take()  # calls continue after each step
             assert isinstance(answer, int)
             worker.settle(answer, Ending("unsent"))
         for worker in self.workers:
@@ -183,7 +183,7 @@ class Faults(RuleBasedStateMachine):
 
     @rule(which=WHICH, delay=st.sampled_from([0.0, LIMITS.linger]), answered=st.booleans())
     def call(self, which: int, delay: float, answered: bool) -> None:
-        """As much as there is, in no time."""
+        """Make as many calls as are admitted now."""
         self.ask(which, LIMITS.limit)
         self.send(which, delay)
         if answered and not delay:
@@ -232,7 +232,7 @@ class Faults(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([3, 8, 16, 22]), calls=st.booleans())
     def go_on(self, seconds: int, calls: bool) -> None:
-        """Second by second, with all workers at work."""
+        """Advance by seconds, with all workers calling."""
         for _ in range(seconds):
             self.clock.now += 1.0
             self.all_beat()
@@ -275,14 +275,14 @@ class Faults(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.kept))
     @rule(offset=st.sampled_from([0.0, 0.0, -30.0, 30.0]))
     def restore(self, offset: float) -> None:
-        """By another process: started again from an older file, or a replica that lags."""
+        """Restore an older snapshot in another process, as after a restart or a failover."""
         self.server.flushall()
         self.offset += offset
         for key, dump in self.kept.items():
             self.server.restore(key, 0, dump)
         self.server.hset("zoho_async:1:epoch", "run_id", "of another process")
 
-    # -- what holds -------------------------------------------------------------------------------
+    # -- invariants -------------------------------------------------------------------------------
 
     @invariant()
     def no_window_sees_more_than_the_limit(self) -> None:
@@ -292,7 +292,7 @@ class Faults(RuleBasedStateMachine):
 
 
 class SharesAtFaults(Faults):
-    """The same with shares: workers go on without Redis."""
+    """The same with shares: workers continue without Redis."""
 
     shares = (0.5, 0.3, 0.2)
 
@@ -306,7 +306,7 @@ def run(machine: type[Faults], examples: int) -> None:
                 settings=settings(
                     max_examples=examples,
                     stateful_step_count=30,
-                    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a shrink takes minutes
+                    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),
@@ -316,7 +316,7 @@ def run(machine: type[Faults], examples: int) -> None:
 
 
 @pytest.mark.parametrize("machine", [Faults, SharesAtFaults])
-def test_a_redis_that_forgets_or_is_cut_off_never_lets_too_many_arrive(
+def test_data_loss_and_outages_never_exceed_the_limit(
     machine: type[Faults],
 ) -> None:
     run(machine, 12)
@@ -325,5 +325,5 @@ def test_a_redis_that_forgets_or_is_cut_off_never_lets_too_many_arrive(
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("machine", [Faults, SharesAtFaults])
-def test_a_redis_that_forgets_or_is_cut_off_in_many_histories(machine: type[Faults]) -> None:
+def test_data_loss_and_outages_in_many_histories(machine: type[Faults]) -> None:
     run(machine, 300)

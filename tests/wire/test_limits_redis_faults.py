@@ -1,6 +1,6 @@
-"""Real servers that forget and a real network that is cut, in real time: what arrives is counted.
+"""Real Redis servers that lose data, and a real network that breaks, in real time.
 
-Zoho is played by a socket that notes when each request comes. The minute is three seconds here.
+A socket plays Zoho and records the arrivals. The minute takes three seconds here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QUIET = offline_wait(LIMITS, LEASE)
 
 
 class Arrivals:
-    """A server that answers each line, and when each one came."""
+    """A server that answers each line and records when it came."""
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
@@ -38,7 +38,7 @@ class Arrivals:
 
     @property
     def worst(self) -> int:
-        """The most in any window."""
+        """Return the most arrivals in any window."""
         window = LIMITS.window
         return max(
             bisect_left(self.moments, start + window) - at for at, start in enumerate(self.moments)
@@ -53,7 +53,7 @@ class Arrivals:
 
 
 class Proxy:
-    """The way of one worker to Redis, which can be cut."""
+    """A proxy between one worker and Redis that can cut the connection."""
 
     def __init__(self, path: Path, redis: str) -> None:
         self.url: Final = f"unix://{path}"
@@ -85,7 +85,7 @@ class Proxy:
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    """Wait for what other tasks and servers do."""
+    """Wait for other tasks and servers."""
     patience = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < patience
@@ -93,7 +93,7 @@ async def until(happened: Callable[[], bool]) -> None:
 
 
 class World:
-    """One Redis, workers with ledgers apart, and a judge."""
+    """One Redis, workers with separate ledgers, and a server that counts."""
 
     def __init__(self, folder: Path, server: RedisServer) -> None:
         self.folder: Final = folder
@@ -131,7 +131,7 @@ class World:
         await slot.replied()
 
     async def go_on(self, calls: int) -> None:
-        """Until so many more have arrived."""
+        """Wait until this many more calls have arrived."""
         before = len(self.arrivals.moments)
         await until(lambda: len(self.arrivals.moments) >= before + calls)
 
@@ -160,7 +160,7 @@ async def world(*, known: bool = True) -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("how", ["empty", "older", "flushed"])
-async def test_a_redis_that_forgets_while_workers_call_lets_no_window_exceed_the_limit(
+async def test_data_loss_during_calls_lets_no_window_exceed_the_limit(
     how: str,
 ) -> None:
     async with world() as made:
@@ -177,7 +177,7 @@ async def test_a_redis_that_forgets_while_workers_call_lets_no_window_exceed_the
             made.server.stop()
             await asyncio.sleep(0.3)
             made.server.start()
-        made.keep_calling(made.worker())  # it knows nothing
+        made.keep_calling(made.worker())  # a new worker
         await asyncio.sleep(SETTLED)
         await made.go_on(2 * LIMITS.limit)
         assert made.arrivals.worst <= LIMITS.limit
@@ -193,7 +193,7 @@ async def test_a_flush_with_an_idle_worker_and_a_new_one_lets_no_window_exceed_t
         assert made.arrivals.worst == LIMITS.limit
 
 
-async def test_one_worker_cut_off_with_a_share_and_the_others_keep_the_limit_together() -> None:
+async def test_an_offline_worker_with_a_share_and_the_others_keep_the_limit() -> None:
     async with world() as made:
         proxy = Proxy(made.folder / "proxy.sock", made.server.url)
         way = await asyncio.start_unix_server(proxy.serve, made.folder / "proxy.sock")
@@ -207,7 +207,7 @@ async def test_one_worker_cut_off_with_a_share_and_the_others_keep_the_limit_tog
             await made.go_on(2 * LIMITS.limit)
             connection = alone._connection()
             assert connection.unreachable_since is not None
-            assert any(connection.offline.senders())  # it sent without Redis
+            assert any(connection.offline.senders())  # it sent offline
             proxy.cut = False
             await until(lambda: connection.unreachable_since is None)
             await made.go_on(2 * LIMITS.limit)
@@ -219,7 +219,7 @@ async def test_one_worker_cut_off_with_a_share_and_the_others_keep_the_limit_tog
 
 
 @pytest.mark.parametrize("how", ["empty", "same"])
-async def test_an_outage_for_all_with_shares_and_the_way_back_keep_the_limit(how: str) -> None:
+async def test_an_outage_of_all_workers_with_shares_keeps_the_limit(how: str) -> None:
     async with world() as made:
         proxy = Proxy(made.folder / "proxy.sock", made.server.url)
         way = await asyncio.start_unix_server(proxy.serve, made.folder / "proxy.sock")
@@ -236,7 +236,7 @@ async def test_an_outage_for_all_with_shares_and_the_way_back_keep_the_limit(how
             await made.go_on(2 * LIMITS.limit)
             made.server.start()
             await asyncio.sleep(2.0)
-            proxy.cut = False  # the first one is back already
+            proxy.cut = False  # the first worker is back already
             await asyncio.sleep(SETTLED)
             await made.go_on(2 * LIMITS.limit)
             assert made.arrivals.worst <= LIMITS.limit
