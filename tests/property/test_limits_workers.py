@@ -1,8 +1,8 @@
 """The promises of all ledgers, for any history of the workers that share them.
 
 Workers ask, send, get replies, give up, die and are stopped, on a clock that the test sets.
-Requests arrive at any time. The test checks the arrivals in true time: any window of a minute, the day, the
-blocks, the calls in flight, and the pace of bulk calls.
+Requests arrive at any time. The test checks the arrivals in true time: any window of a minute, the
+day, the blocks, the calls in flight, and the pace of bulk calls.
 """
 
 from __future__ import annotations

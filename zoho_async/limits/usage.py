@@ -87,7 +87,7 @@ class Denial(msgspec.Struct, frozen=True):
 
     ``wait`` is in seconds, None if it depends on replies. ``reset_at`` (wall clock) is set if the
     day is spent and its end is known. ``retry_after`` is when to ask again at the latest, in
-    seconds, if ``wait`` is None.
+    seconds, without a ``wait``.
     """
 
     reason: Reason
@@ -202,7 +202,7 @@ def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
     if growth is not None:
         waits.append(growth)
     retry_after = min(waits) if waits else None
-    # A reply may come earlier than either. Without open calls there is none.
+    # A reply may come earlier than either. Without open calls, no reply comes.
     return Denial("in_flight", None if usage.open else retry_after, retry_after=retry_after)
 
 

@@ -157,7 +157,7 @@ class ScriptResult(msgspec.Struct, frozen=True):
 
 
 class ScriptReply(msgspec.Struct, frozen=True):
-    """The answer of the script. ``found`` is None if the new usage was written.
+    """The answer of the script. ``found``: None if the new usage was written.
 
     ``time`` is the server's. It lies between ``since`` and ``until``, which are this machine's
     (monotonic). ``registered``: whether this worker's share is registered. ``over``: the sum of the
