@@ -1,8 +1,8 @@
-"""What the server sees, for any history of calls: the promise of the limits.
+"""The promise of the limits for any history of calls, judged by the arrivals at a server.
 
-A server is simulated over a real scheduler on simulated time. Requests take any time to get there
-and replies any time to come back; callers give up before, while and after sending; abandoned
-requests arrive as late as `linger` allows. Then the server's own list of arrivals is judged.
+A real scheduler runs on simulated time against a simulated server. Requests and replies take any
+time. Callers give up before, during and after sending. Abandoned requests arrive as late as
+`linger` allows. Then the test checks the server's list of arrivals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoho_async.limits import Lane, Ledger, Limits, Quota, Refusal, Scheduler, s
 
 WINDOW = 10.0
 LINGER = 4.0
-#: Longer than anything here may last; reaching it means that somebody was forgotten.
+#: Longer than anything here may take. If it is reached, a waiter was forgotten.
 FOREVER = 1e6
 
 Fate = Literal["reply", "abandon", "unsent"]
@@ -34,7 +34,7 @@ Fate = Literal["reply", "abandon", "unsent"]
 
 @dataclass
 class Call:
-    """One call's life, in seconds; what it does is settled before it starts."""
+    """The history of one call, in seconds, fixed before it starts."""
 
     start: float
     lane: Lane
@@ -53,7 +53,7 @@ class Call:
 
 @dataclass
 class Server:
-    """Counts what arrives, and what the client has in flight."""
+    """Count arrivals, and the calls that the client has in flight."""
 
     arrivals: list[float] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
@@ -96,7 +96,7 @@ limits_of_all_kinds = st.integers(1, 6).flatmap(
 
 
 async def live(limiter: Scheduler, server: Server, call: Call) -> None:
-    """One caller, from asking to the end, whatever happens."""
+    """Run one call from asking to its end."""
     clock = limiter.clock
     await asyncio.sleep(call.start)
     try:
@@ -159,7 +159,7 @@ def on_simulated_time(work: Coroutine[Any, Any, None], ledger: Ledger) -> None:
 
 
 def worst_window(arrivals: Sequence[float], window: float) -> int:
-    """The most arrivals in any half-open window: every alignment of a fixed minute is one."""
+    """Return the most arrivals in any half-open window; each fixed minute is one."""
     ordered = sorted(arrivals)
     return max(
         (bisect_left(ordered, start + window) - at for at, start in enumerate(ordered)), default=0
@@ -185,7 +185,7 @@ def test_no_window_ever_sees_more_arrivals_than_the_limit(
         )
         async with asyncio.timeout(FOREVER):
             await asyncio.gather(*(live(limiter, server, call) for call in history))
-        # Nobody is left behind, and nothing of those who left.
+        # No waiter is left, and no trace of those that left.
         await asyncio.sleep(0)
         seen = await limiter.snapshot()
         assert seen.waiting == {"interactive": 0, "bulk": 0}
@@ -211,7 +211,7 @@ def test_nothing_is_admitted_while_a_block_lasts(
 ) -> None:
     server = Server()
     for call in history:
-        call.prepare = 0.0  # what is admitted is sent at once
+        call.prepare = 0.0  # an admitted call is sent at once
 
     async def run(ledger: Ledger) -> None:
         limiter = scheduler(
@@ -240,7 +240,7 @@ def test_nothing_is_admitted_while_a_block_lasts(
 def test_callers_of_one_lane_take_turns(
     kept: str, url: str, queues: dict[int, int], lane: Lane
 ) -> None:
-    """Whoever asked first, no caller is more than one turn ahead of another that still waits."""
+    """No caller gets more than one turn more than another that still waits."""
     order: list[int] = []
     limits = Limits(limit=1, burst=1, window=WINDOW)
 
@@ -253,7 +253,7 @@ def test_callers_of_one_lane_take_turns(
             clock=LoopClock(),
             observer=None,
         )
-        first = await limiter.admit()  # so that everyone else has to wait
+        first = await limiter.admit()  # so that all others have to wait
 
         async def one(caller: int) -> None:
             slot = await limiter.admit(lane, max_wait=None, caller=caller)
@@ -271,7 +271,7 @@ def test_callers_of_one_lane_take_turns(
 
     with ledger_of(kept, url) as ledger:
         on_simulated_time(run(ledger), ledger)
-    head, *others = order  # the head stood first before anyone took turns
+    head, *others = order  # the head was first, before the turns began
     left = dict(queues)
     left[head] -= 1
     served = dict.fromkeys(queues, 0)

@@ -1,8 +1,8 @@
-"""The same promise for usage that is kept in a file: whoever is killed, and whenever.
+"""The promise of the limits for usage in a file, if any process is killed at any time.
 
-Processes share one file. Each step admits, sends, answers, gives up, kills a process, or starts the
-machine anew; then the arrivals that the server saw are judged in true time. The clocks that the
-processes read are not true time: the monotonic one starts anew with the machine.
+Processes share one file. Each step admits, sends, answers, gives up, kills a process, or restarts
+the machine. Then the test checks the arrivals at the server in true time. The processes read other
+clocks: their monotonic clock restarts with the machine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EPOCH = 1_790_000_000.0
 
 
 class Process:
-    """One process: what it was admitted and has not sent, and what it sent, with its arrival."""
+    """One process: its calls that are not sent yet, and its sent calls with their arrivals."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Process:
 
 
 class Machine:
-    """A machine with three processes, and what happens to them; ``true`` is the server's time."""
+    """A machine with three processes. ``true`` is the server's time."""
 
     def __init__(self, folder: str) -> None:
         self.path = Path(folder, "limits.db")
@@ -87,7 +87,7 @@ class Machine:
     def settle(self, process: Process, place: int, ending: Ending) -> None:
         self.files[process.name].settle(KEY, ACCOUNT, place, ending, LIMITS, *self.clocks)
 
-    # -- what may happen ----------------------------------------------------------------------
+    # -- steps --------------------------------------------------------------------------------
 
     def admit(self, process: Process, calls: float) -> None:
         for _ in range(int(calls) + 1):
@@ -168,7 +168,7 @@ steps = st.tuples(
 @given(story=st.lists(steps, min_size=5, max_size=40))
 @example(
     [
-        (Machine.admit_and_send, 0, LIMITS.linger),  # they arrive as late as they may
+        (Machine.admit_and_send, 0, LIMITS.linger),  # they arrive as late as possible
         (Machine.give_up, 0, 0.0),
         (Machine.wait_a_minute, 0, 1.0),
         (Machine.admit_and_send, 0, 0.0),
@@ -186,7 +186,7 @@ steps = st.tuples(
         (Machine.admit_and_send, 1, 0.0),
     ]
 )
-def test_no_window_sees_more_than_the_limit_whoever_is_killed(
+def test_no_window_exceeds_the_limit_if_processes_are_killed(
     story: list[tuple[Callable[[Machine, Process, float], None], int, float]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -194,7 +194,7 @@ def test_no_window_sees_more_than_the_limit_whoever_is_killed(
         try:
             for step, which, amount in story:
                 step(machine, machine.processes[which], amount)
-            # The dead do not hold their places for ever.
+            # Dead processes do not hold their places forever.
             for process in list(machine.processes):
                 machine.kill(process, 0.0)
             machine.take(machine.processes[0])
@@ -213,7 +213,7 @@ def test_no_window_sees_more_than_the_limit_whoever_is_killed(
 
 
 class HeldClock:
-    """A clock that stands where the test puts it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -226,7 +226,7 @@ class HeldClock:
 
 
 class EveryLedgerDecidesAlike(RuleBasedStateMachine):
-    """Memory, file and Redis, told the same story, give the same answers.
+    """Memory, file and Redis give the same answers for the same history.
 
     Redis reckons in its own time, so its durations are the same but for rounding; every duration
     here is a multiple of 1/64, so that no decision hangs on that.
@@ -247,24 +247,24 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         self.redis._time = self.clock.time
         self.limits = Limits(limit=4, burst=2, window=WINDOW, linger=3.0, in_flight=3, day=60)
         self.open: list[tuple[str, int, int]] = []
-        self.run(self.link().client.flushall())
+        self.run(self.connection().client.flushall())
         self.run(self.redis.initialize())
 
     def teardown(self) -> None:
         self.file.close()
         self.folder.cleanup()
-        self.link().mine.clear()
+        self.connection().open_places.clear()
         self.run(self.redis.close())
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)
 
-    def link(self) -> RedisConnection:
-        async def link() -> RedisConnection:
-            return self.redis._link()
+    def connection(self) -> RedisConnection:
+        async def connection() -> RedisConnection:
+            return self.redis._connection()
 
-        found = self.run(link())
-        found.known.clear()  # so that it reads the server's time
+        found = self.run(connection())
+        found.cache.clear()  # so that it reads the server's time
         return found
 
     @rule(key=st.sampled_from(["api/1", "api/2", ACCOUNT]), bulk=st.booleans())
@@ -273,7 +273,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         now, wall = self.clock.now, self.clock.time()
         in_file = self.file.take(key, ACCOUNT, lane, self.limits, now, wall)
         in_memory = finish(self.memory.take(key, ACCOUNT, lane, self.limits, self.clock))
-        self.link()
+        self.connection()
         on_redis = self.run(self.redis.take(key, ACCOUNT, lane, self.limits, self.clock))
         assert in_file == in_memory
         assert figures(on_redis) == pytest.approx(figures(in_memory), abs=1e-4)
@@ -311,7 +311,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         now, wall = self.clock.now, self.clock.time()
         in_file = self.file.settle(key, ACCOUNT, place, ending, self.limits, now, wall)
         in_memory = finish(self.memory.settle(key, ACCOUNT, place, ending, self.limits, self.clock))
-        self.link()
+        self.connection()
         on_redis = self.run(
             self.redis.settle(key, ACCOUNT, redis_place, ending, self.limits, self.clock)
         )
@@ -325,9 +325,9 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
     def the_views_agree(self) -> None:
         for key in ("api/1", "api/2", ACCOUNT):
             now, wall = self.clock.now, self.clock.time()
-            in_file = self.file.look(key, ACCOUNT, self.limits, now, wall)
-            in_memory = finish(self.memory.look(key, ACCOUNT, self.limits, self.clock))
-            on_redis = self.run(self.redis.look(key, ACCOUNT, self.limits, self.clock))
+            in_file = self.file.snapshot(key, ACCOUNT, self.limits, now, wall)
+            in_memory = finish(self.memory.snapshot(key, ACCOUNT, self.limits, self.clock))
+            on_redis = self.run(self.redis.snapshot(key, ACCOUNT, self.limits, self.clock))
             assert in_file == in_memory
             assert figures(on_redis) == pytest.approx(figures(in_memory), abs=1e-4)
             assert in_file.blocked_for >= 0
@@ -335,16 +335,16 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
 
 
 def figures(answer: int | Denial | Snapshot) -> dict[str, object]:
-    """What an answer says, field by field; lanes' own figures are not of the ledger."""
+    """Return the fields of an answer, without the figures that a scheduler adds."""
     if isinstance(answer, int):
-        return {}  # Redis numbers places in its own way
-    told = msgspec.structs.asdict(answer)
-    told.pop("waiting", None)
-    return told
+        return {}  # numbers of places differ in Redis
+    fields = msgspec.structs.asdict(answer)
+    fields.pop("waiting", None)
+    return fields
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run what never waits to its end, without a loop."""
+    """Run a coroutine that never waits, without an event loop."""
     try:
         work.send(None)
     except StopIteration as end:

@@ -1,9 +1,9 @@
-"""The minute on a Redis that forgets and is cut off, for any history of the workers that share it.
+"""The limit on a Redis that loses data and connections, for any history of its workers.
 
-Redis is flushed, loses a key, is restored from an older snapshot (as by a restart or a failover,
-with another clock), or cannot be reached by one worker or several; requests or answers are lost on
-the way. Workers ask, send, are answered, give up, are killed and stand still. The clock is held.
-The judge counts arrivals and nothing else.
+Redis is flushed, loses a key, or is restored from an older snapshot (as by a restart or a failover,
+with another clock). One or several workers cannot reach it, and requests or answers are lost.
+Workers ask, send, get replies, give up, are killed and are stopped. The test sets the clock, and
+counts arrivals.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run(machine: type[Faults], examples: int) -> None:
                 settings=settings(
                     max_examples=examples,
                     stateful_step_count=30,
-                    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a shrink takes minutes
+                    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),
@@ -42,7 +42,7 @@ def run(machine: type[Faults], examples: int) -> None:
 
 
 @pytest.mark.parametrize("machine", [Faults, SharesAtFaults])
-def test_a_redis_that_forgets_or_is_cut_off_never_lets_too_many_arrive(
+def test_data_loss_and_outages_never_exceed_the_limit(
     machine: type[Faults],
 ) -> None:
     run(machine, 5)
@@ -51,5 +51,5 @@ def test_a_redis_that_forgets_or_is_cut_off_never_lets_too_many_arrive(
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("machine", [Faults, SharesAtFaults])
-def test_a_redis_that_forgets_or_is_cut_off_in_many_histories(machine: type[Faults]) -> None:
+def test_data_loss_and_outages_in_many_histories(machine: type[Faults]) -> None:
     run(machine, 300)

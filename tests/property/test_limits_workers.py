@@ -1,8 +1,8 @@
-"""The promises of every ledger, for any history of the workers that share it.
+"""The promises of all ledgers, for any history of the workers that share them.
 
-Workers ask, send, are answered, give up, die and stand still, on a clock that the test holds; every
-request arrives as late as it likes. What arrived is judged in true time: the minute for every
-alignment of a window, the day, the blocks, what is in flight, the pace of bulk calls.
+Workers ask, send, get replies, give up, die and are stopped, on a clock that the test sets.
+Requests arrive at any time. The test checks the arrivals in true time: any window of a minute, the
+day, the blocks, the calls in flight, and the pace of bulk calls.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ STANDS_STILL = LAPSE * LIMITS.linger
 
 
 class HeldClock:
-    """A clock that stands where the test puts it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -66,7 +66,7 @@ class HeldClock:
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run what never waits to its end, without a loop."""
+    """Run a coroutine that never waits, without an event loop."""
     try:
         work.send(None)
     except StopIteration as end:
@@ -74,7 +74,7 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("it waited")
 
 
-# -- a worker's way to its ledger ------------------------------------------------------------------
+# -- workers --------------------------------------------------------------------------------------
 
 
 class Worker:
@@ -95,31 +95,31 @@ class Worker:
     def settle(self, key: str, place: int, ending: Ending) -> float: ...
 
     @abstractmethod
-    def look(self, key: str) -> Snapshot: ...
+    def snapshot(self, key: str) -> Snapshot: ...
 
     @abstractmethod
     def lease(self) -> float: ...
 
     def lose_an_answer(self, key: str) -> None:
-        """A place is taken and this worker does not hear of it."""
+        """Take a place without this worker getting the answer."""
 
     def cancel(self, key: str, lane: Lane, steps: int) -> None:
-        """Ask, and give up after so many turns of the event loop."""
+        """Ask, and give up after some turns of the event loop."""
 
     def die(self) -> None:
-        """Whatever it was doing."""
+        """Kill the worker in any state."""
 
     def stand_still(self) -> None:
-        """Not to be seen for as long as it takes to be given up."""
+        """Stop the worker until others take it for dead."""
 
     def go_on(self) -> None:
-        """To be seen again."""
+        """Continue a stopped worker."""
 
     def close(self) -> None: ...
 
 
 class Admitted(msgspec.Struct):
-    """A call that was let in; ``known`` while nobody can have taken its worker for dead."""
+    """An admitted call. ``known``: no other worker can have taken its worker for dead."""
 
     key: str
     place: int
@@ -147,15 +147,15 @@ class InMemory(Worker):
     def settle(self, key: str, place: int, ending: Ending) -> float:
         return finish(self.ledger.settle(key, ACCOUNT, place, ending, LIMITS, self.clock))
 
-    def look(self, key: str) -> Snapshot:
-        return finish(self.ledger.look(key, ACCOUNT, LIMITS, self.clock))
+    def snapshot(self, key: str) -> Snapshot:
+        return finish(self.ledger.snapshot(key, ACCOUNT, LIMITS, self.clock))
 
     def lease(self) -> float:
         return self.ledger.lease(LIMITS)
 
 
 class InFile(Worker):
-    """``alive`` is what others find when they ask: True, False, or None for one they cannot see."""
+    """A worker on a file. ``alive`` is what others find: True, False, or None if unknown."""
 
     born = 0
 
@@ -176,8 +176,8 @@ class InFile(Worker):
         now, wall = self.clock.now, self.clock.time()
         return self.file.settle(key, ACCOUNT, place, ending, LIMITS, now, wall)
 
-    def look(self, key: str) -> Snapshot:
-        return self.file.look(key, ACCOUNT, LIMITS, self.clock.now, self.clock.time())
+    def snapshot(self, key: str) -> Snapshot:
+        return self.file.snapshot(key, ACCOUNT, LIMITS, self.clock.now, self.clock.time())
 
     def lease(self) -> float:
         return self.ledger.lease(LIMITS)
@@ -197,7 +197,7 @@ class InFile(Worker):
 
 
 class OnRedis(Worker):
-    """A worker on the real server, whose time the test holds; its lease ends only when told to."""
+    """A worker on a real server. The test sets its time, and ends its lease."""
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop, clock: HeldClock) -> None:
         super().__init__()
@@ -206,11 +206,11 @@ class OnRedis(Worker):
         self.ledger = RedisLedger(url, lease=1e9)
         self.ledger._time = clock.time
 
-        async def link() -> Any:
-            return self.ledger._link()
+        async def connection() -> Any:
+            return self.ledger._connection()
 
-        self.link = self.run(link())
-        self.ledger._lease = STANDS_STILL  # type: ignore[misc] # by the held clock
+        self.connection = self.run(connection())
+        self.ledger._lease = STANDS_STILL  # type: ignore[misc] # by the test's clock
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)
@@ -221,8 +221,8 @@ class OnRedis(Worker):
     def settle(self, key: str, place: int, ending: Ending) -> float:
         return self.run(self.ledger.settle(key, ACCOUNT, place, ending, LIMITS, self.clock))
 
-    def look(self, key: str) -> Snapshot:
-        return self.run(self.ledger.look(key, ACCOUNT, LIMITS, self.clock))
+    def snapshot(self, key: str) -> Snapshot:
+        return self.run(self.ledger.snapshot(key, ACCOUNT, LIMITS, self.clock))
 
     def lease(self) -> float:
         return self.ledger.lease(LIMITS)
@@ -230,8 +230,8 @@ class OnRedis(Worker):
     def lose_an_answer(self, key: str) -> None:
         answer = self.take(key, "interactive")
         if not isinstance(answer, Denial):
-            self.link.mine[key].discard(answer)
-            self.link.known.clear()  # as when the connection broke
+            self.connection.open_places[key].discard(answer)
+            self.connection.cache.clear()  # as after a broken connection
 
     def cancel(self, key: str, lane: Lane, steps: int) -> None:
         async def ask_and_give_up() -> None:
@@ -240,8 +240,8 @@ class OnRedis(Worker):
                 await asyncio.sleep(0)
             asking.cancel()
             answer = (await asyncio.gather(asking, return_exceptions=True))[0]
-            while self.link.tasks:
-                await asyncio.gather(*self.link.tasks)
+            while self.connection.tasks:
+                await asyncio.gather(*self.connection.tasks)
             if isinstance(answer, int):
                 await self.ledger.settle(key, ACCOUNT, answer, Ending("unsent"), LIMITS, self.clock)
 
@@ -252,18 +252,18 @@ class OnRedis(Worker):
         self.close()
 
     def stand_still(self) -> None:
-        self.run(self.link.client.zrem("zoho_async:1:workers", self.link.name))
+        self.run(self.connection.client.zrem("zoho_async:1:workers", self.connection.name))
 
     def close(self) -> None:
-        self.link.mine.clear()
+        self.connection.open_places.clear()
         self.run(self.ledger.close())
 
 
-# -- what may happen to workers --------------------------------------------------------------------
+# -- steps -----------------------------------------------------------------------------------------
 
 
 class Workers(RuleBasedStateMachine):
-    """Two workers of one ledger, and a server that judges."""
+    """Two workers of one ledger, and a server that checks them."""
 
     folder: tempfile.TemporaryDirectory[str]
     crashes: ClassVar[bool] = True
@@ -291,7 +291,7 @@ class Workers(RuleBasedStateMachine):
                 worker.close()
 
     def nothing_is_stuck(self) -> None:
-        """Whoever died and whatever was refused, in the end everything is free again."""
+        """In the end all places are free again, after any deaths and refusals."""
         self.never_send(0)
         self.give_up(0, 0.0)
         if self.crashes:
@@ -300,14 +300,14 @@ class Workers(RuleBasedStateMachine):
             self.never_send(1)
             self.give_up(1, 0.0)
         for key in KEYS:
-            self.workers[0].take(key, "interactive")  # it finds who is dead
+            self.workers[0].take(key, "interactive")  # finds dead workers
         self.never_send(0)
         self.clock.now += 3 * DAY
         for key in KEYS:
             answer = self.workers[1].take(key, "interactive")
             assert isinstance(answer, int)
             self.workers[1].settle(key, answer, Ending("unsent"))
-            seen = self.workers[1].look(key)
+            seen = self.workers[1].snapshot(key)
             assert seen.minute_used <= 1
             assert seen.in_flight <= 1
 
@@ -342,9 +342,9 @@ class Workers(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), key=st.sampled_from(KEYS), steps=st.integers(0, 12))
     def cancel(self, which: int, key: str, steps: int) -> None:
-        before = self.workers[which].look(key)
+        before = self.workers[which].snapshot(key)
         self.workers[which].cancel(key, "interactive", steps)
-        after = self.workers[which].look(key)
+        after = self.workers[which].snapshot(key)
         assert (after.minute_used, after.in_flight, after.day_used) == (
             before.minute_used,
             before.in_flight,
@@ -362,7 +362,7 @@ class Workers(RuleBasedStateMachine):
         end=st.sampled_from(["answered", "given up", "dead"]),
     )
     def two_full_minutes(self, which: int, key: str, delay: float, end: str) -> None:
-        """The second as soon as the first is over by the clock of who sent it."""
+        """Make two calls, the second as soon as the first ended by its worker's clock."""
         self.clock.now += 2 * WINDOW
         self.call(which, key, delay)
         if end == "answered":
@@ -433,7 +433,7 @@ class Workers(RuleBasedStateMachine):
             self.workers[which].settle(one.key, one.place, Ending("unsent"))
         self.workers[which].unsent.clear()
 
-    # -- dying and standing still -----------------------------------------------------------------
+    # -- dying and stopping -----------------------------------------------------------------------
 
     @precondition(lambda self: self.crashes)
     @rule(which=st.integers(0, 1))
@@ -444,7 +444,7 @@ class Workers(RuleBasedStateMachine):
     @precondition(lambda self: self.crashes)
     @rule(which=st.integers(0, 1), longer=st.floats(0.1, 20), key=st.sampled_from(KEYS))
     def stand_still_and_go_on(self, which: int, longer: float, key: str) -> None:
-        """Long enough for the other to take its part; then it does what it was about to."""
+        """Stop a worker long enough to be taken for dead, then let it continue."""
         worker, other = self.workers[which], self.workers[1 - which]
         self.clock.now += STANDS_STILL + longer
         worker.stand_still()
@@ -458,7 +458,7 @@ class Workers(RuleBasedStateMachine):
     def wait(self, passed: float) -> None:
         self.clock.now += passed
 
-    # -- what holds -------------------------------------------------------------------------------
+    # -- invariants -------------------------------------------------------------------------------
 
     @invariant()
     def no_window_sees_more_than_the_limit(self) -> None:
@@ -472,7 +472,7 @@ class Workers(RuleBasedStateMachine):
         assert LIMITS.day is not None
         for key, arrivals in self.arrivals.items():
             if self.spent[key]:
-                continue  # the reset that Zoho named begins a new count
+                continue  # a reset begins a new count
             ordered = sorted(arrivals)
             for at, start in enumerate(ordered):
                 assert bisect_left(ordered, start + DAY) - at <= LIMITS.day
@@ -514,7 +514,7 @@ class WorkersOnRedis(Workers):
 
     def begin(self) -> None:
         first = OnRedis(self.url, self.loop, self.clock)
-        first.run(first.link.client.flushall())
+        first.run(first.connection.client.flushall())
         first.run(first.ledger.initialize())
         first.close()
 
@@ -550,11 +550,11 @@ def test_every_promise_holds_in_memory() -> None:
     try_all(WorkersInMemory, EXAMPLES["memory"])
 
 
-def test_every_promise_holds_in_a_file_whoever_dies_or_stands_still() -> None:
+def test_every_promise_holds_in_a_file_if_workers_die_or_stop() -> None:
     try_all(WorkersInAFile, EXAMPLES["file"])
 
 
-def test_every_promise_holds_on_redis_whoever_dies_or_stands_still() -> None:
+def test_every_promise_holds_on_redis_if_workers_die_or_stop() -> None:
     def run(url: str, loop: asyncio.AbstractEventLoop) -> None:
         WorkersOnRedis.url, WorkersOnRedis.loop = url, loop
         try_all(WorkersOnRedis, EXAMPLES["redis"])

@@ -1,7 +1,7 @@
-"""Every ledger on simulated time: what it waits for in the real world takes no time here.
+"""All ledgers on simulated time: files and servers take no time here.
 
-The file's work is done at once instead of in a thread, and Redis (a real server) is asked by a
-client that blocks; neither tells of others' changes, so that waiters look by themselves.
+The file ledger works at once instead of in a thread. The Redis ledger uses a blocking client on a
+real server. Neither reports changes of others, so waiters poll.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class InlineFile(SqliteLedger):
-    """The ledger in a file, without its threads."""
+    """The ledger in a file, without threads."""
 
     def _submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         done: Future[T] = Future()
@@ -42,13 +42,13 @@ class InlineFile(SqliteLedger):
 
 
 class BlockingClient:
-    """What a link asks of its client, on the ordinary one."""
+    """The client that a connection needs, on a blocking client."""
 
     def __init__(self, url: str) -> None:
         self.ordinary = cast(Any, redis.Redis).from_url(url)
 
     async def execute_command(self, *command: object) -> Any:
-        await asyncio.sleep(0)  # where a caller may be cancelled
+        await asyncio.sleep(0)  # a caller may be cancelled here
         return self.ordinary.execute_command(*command)
 
     async def aclose(self) -> None:
@@ -56,7 +56,7 @@ class BlockingClient:
 
 
 class BlockingRedis(RedisLedger):
-    """The ledger on a real server, at the loop's time."""
+    """The ledger on a real server, with the event loop's time."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, lease=3600.0)
@@ -67,10 +67,10 @@ class BlockingRedis(RedisLedger):
         epoch["run_id"] = self.client.ordinary.info("server")["run_id"]
         self.client.ordinary.hset("zoho_async:1:epoch", mapping=epoch)
 
-    def _link(self, clock: Clock | None = None) -> Any:
-        link = super()._link(clock)
-        link.client = cast(Any, self.client)  # type: ignore[misc] # in its place
-        return link
+    def _connection(self, clock: Clock | None = None) -> Any:
+        connection = super()._connection(clock)
+        connection.client = cast(Any, self.client)  # type: ignore[misc] # in its place
+        return connection
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         return _nothing
@@ -78,7 +78,7 @@ class BlockingRedis(RedisLedger):
 
 @contextmanager
 def ledger_of(kind: str, url: str) -> Iterator[Ledger]:
-    """A new ledger of a ``kind``: memory, file, or redis on the server at ``url``."""
+    """Open a new ledger: memory, file, or redis on the server at ``url``."""
     if kind == "memory":
         yield MemoryLedger()
     elif kind == "redis":

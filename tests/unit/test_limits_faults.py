@@ -1,4 +1,4 @@
-"""Faults of a ledger: endings that cannot be written, calls that nothing ends, a file gone."""
+"""Faults of a ledger: endings that cannot be written, lost calls, a deleted file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WALL = 1_790_000_000.0
 
 
 class Held:
-    """A file ledger at a time that the test holds."""
+    """A file ledger with a clock that the test sets."""
 
     def __init__(self, path: Path, owner: str | None = None) -> None:
         self.file = SqliteFile(path, boot="one", owner=owner)
@@ -46,14 +46,14 @@ class Held:
         return self.file.settle(KEY, ACCOUNT, place, ending, LIMITS, self.now, WALL + self.now)
 
     def used(self) -> tuple[int, int]:
-        """Places of the minute, and calls in flight."""
-        seen = self.file.look(KEY, ACCOUNT, LIMITS, self.now, WALL + self.now)
+        """Return the used places of the minute, and the calls in flight."""
+        seen = self.file.snapshot(KEY, ACCOUNT, LIMITS, self.now, WALL + self.now)
         return seen.minute_used, seen.in_flight
 
 
 @contextmanager
 def full_disk(path: Path) -> Iterator[None]:
-    """No file of this process may become larger than those of the ledger are."""
+    """Limit the size of this process's files to that of the ledger's."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -94,14 +94,14 @@ def test_endings_that_cannot_be_written_are_written_before_the_next_admission(
             one.settle(place, Ending(how))  # type: ignore[arg-type] # one of its words
         with pytest.raises(LedgerError):
             one.take()
-    one.now = other.now = 1031.0  # what was lost is at work no longer
+    one.now = other.now = 1031.0  # the lost calls are no longer in flight
     assert isinstance(one.take(), int)
     assert other.used() == ((1, 1) if how == "unsent" else (11, 1))
     for held in (one, other):
         held.file.close()
 
 
-def test_what_an_ending_tells_is_not_lost_by_being_late(tmp_path: Path) -> None:
+def test_a_late_ending_still_reports_its_refusal_and_quota(tmp_path: Path) -> None:
     one = Held(tmp_path / "limits.db")
     first, second = one.take(), one.take()
     assert isinstance(first, int)
@@ -122,7 +122,7 @@ def test_closing_writes_what_is_pending(tmp_path: Path) -> None:
     assert isinstance(place, int)
     with locked_file(path):
         one.settle(place, Ending("replied"))
-        one.file.close()  # cannot yet
+        one.file.close()  # fails now
     one.file.close()
     other = Held(path)
     assert other.used() == (1, 0)
@@ -151,15 +151,13 @@ async def test_a_ledger_that_cannot_be_written_keeps_endings_of_cancelled_calls(
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             await asyncio.to_thread(ledger._submit(int).result)  # what was begun has ended
-        seen = await ledger.look(*asked, LIMITS, SYSTEM_CLOCK)
+        seen = await ledger.snapshot(*asked, LIMITS, SYSTEM_CLOCK)
         assert (seen.minute_used, seen.in_flight) == (0, 0)
         await ledger.close()
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_calls_of_a_loop_that_was_closed_do_not_keep_their_places(
-    tmp_path: Path, kind: str
-) -> None:
+def test_calls_of_a_closed_loop_do_not_keep_their_places(tmp_path: Path, kind: str) -> None:
     ledger = MemoryLedger() if kind == "memory" else SqliteLedger(tmp_path / "limits.db")
     limits = Limits(in_flight=10, linger=0.0)
 
@@ -178,15 +176,15 @@ def test_calls_of_a_loop_that_was_closed_do_not_keep_their_places(
 
     async def after() -> None:
         assert isinstance(await take(), int)
-        seen = await ledger.look(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
+        seen = await ledger.snapshot(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
         assert (seen.minute_used, seen.in_flight) == (11, 1)
         await ledger.close()
 
     asyncio.run(after())
 
 
-def test_the_places_of_a_process_that_lives_but_forgot_them_lapse(tmp_path: Path) -> None:
-    """It cannot be asked; one whose ledger is gone is known to be gone."""
+def test_places_that_a_live_process_forgot_expire(tmp_path: Path) -> None:
+    """The process cannot be asked. If its ledger is gone, its places expire at once."""
     path = tmp_path / "limits.db"
     forgetful, other = Held(path), Held(path)
     for _ in range(LIMITS.in_flight):
@@ -236,7 +234,7 @@ def test_a_file_that_is_deleted_during_a_run_is_noticed(tmp_path: Path, files: s
     assert paused.reason == "ledger"
     assert paused.wait == pytest.approx(60 * 1.001 + 30, abs=0.1)
     assert isinstance(one.take(), Denial)
-    assert new.used() == (6, 1)  # what the other one knew is there
+    assert new.used() == (6, 1)  # the usage of the old file is there
     new.now = one.now = 1000.0 + 95.0
     assert isinstance(new.take(), int)
     one.settle(open_one, Ending("replied"))
@@ -258,7 +256,7 @@ def test_a_block_survives_the_deletion_of_the_file(tmp_path: Path) -> None:
     new = Held(path)
     new.take()
     new.now += 100.0
-    assert isinstance(new.take(), int)  # it cannot know
+    assert isinstance(new.take(), int)  # it does not know the block
     one.now = new.now
     assert one.take() == Denial("block", pytest.approx(900.0))  # type: ignore[arg-type]
     assert isinstance(new.take(), Denial)
@@ -266,7 +264,7 @@ def test_a_block_survives_the_deletion_of_the_file(tmp_path: Path) -> None:
         held.file.close()
 
 
-def test_closing_the_old_file_leaves_the_new_ones_log_alone(tmp_path: Path) -> None:
+def test_closing_the_old_file_keeps_the_log_of_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "limits.db"
     one = Held(path)
     one.take()
@@ -298,7 +296,7 @@ def test_a_file_that_was_deleted_long_after_its_last_use_does_not_pause(tmp_path
     new.file.close()
 
 
-#: Makes calls at the judge, one after the other in several tasks, until it is told to stop.
+#: Makes calls at the judge, one after the other in several tasks, until it is stopped.
 WORKER = textwrap.dedent("""
     import asyncio, json, sys
     from zoho_async.clock import SYSTEM_CLOCK
@@ -377,7 +375,7 @@ def worker(path: Path, judge: Judge, calls: int, limits: dict[str, float]) -> su
 
 
 @pytest.mark.long
-def test_two_processes_keep_the_limit_though_the_file_is_deleted_again_and_again(
+def test_two_processes_keep_the_limit_while_the_file_is_deleted_repeatedly(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "limits.db"

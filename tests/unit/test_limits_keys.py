@@ -1,4 +1,4 @@
-"""One organization has one count, however it is named and whoever calls."""
+"""One organization has one count, for all its names and all callers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoho_async.errors import ConfigurationError, SessionClosed
 from zoho_async.events import Event
 from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger, SqliteLedger
-from zoho_async.limits.keys import Names, host_key, organization_key
+from zoho_async.limits.keys import OrganizationNames, host_key, organization_key
 
 pytestmark = pytest.mark.looptime
 
@@ -39,7 +39,7 @@ WINDOW = 60.0
         "https://invoice.zoho.com/api",
     ],
 )
-def test_a_data_centers_hosts_are_one(url: str) -> None:
+def test_all_hosts_of_a_data_center_give_one_key(url: str) -> None:
     assert host_key(url) == "www.zohoapis.com"
 
 
@@ -61,17 +61,17 @@ def test_a_data_centers_hosts_are_one(url: str) -> None:
         ("https://[2001:DB8:0::1]", "[2001:db8::1]"),
     ],
 )
-def test_hosts_are_written_in_one_way(url: str, key: str) -> None:
+def test_all_spellings_of_a_host_give_one_key(url: str, key: str) -> None:
     assert host_key(url) == key
 
 
-def test_an_id_is_one_in_any_digits() -> None:
+def test_leading_zeros_of_an_id_do_not_matter() -> None:
     assert organization_key("010234695") == organization_key("\uff110234695") == ORGANIZATION
 
 
 @pytest.fixture
 def arrivals(mocked: aioresponses, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When calls are sent that are none for a token."""
+    """Record when API calls are sent, without token requests."""
     moments: list[float] = []
 
     def answer(url: object, **_: object) -> None:
@@ -89,7 +89,7 @@ def worst(arrivals: list[float]) -> int:
 
 
 class Callers:
-    """Sessions that are closed in the end."""
+    """Create sessions, and close them at the end."""
 
     def __init__(self, ledger: MemoryLedger) -> None:
         self.ledger = ledger
@@ -147,7 +147,7 @@ async def test_hosts_products_and_spellings_of_one_organization_share_its_limit(
 
 
 @pytest.mark.parametrize("unnamed_first", [True, False])
-async def test_calls_that_name_no_organization_count_with_the_one_that_is_named(
+async def test_unnamed_calls_count_with_the_only_named_organization(
     arrivals: list[float], callers: Callers, unnamed_first: bool
 ) -> None:
     one, other = (None, ORGANIZATION) if unnamed_first else (ORGANIZATION, None)
@@ -163,18 +163,18 @@ async def test_an_unnamed_call_among_several_organizations_is_refused(
 ) -> None:
     for organization in ("1", "2"):
         await callers.add(organization).request("GET", "/contacts")
-    with pytest.raises(ConfigurationError, match="names none: name it"):
+    with pytest.raises(ConfigurationError, match="names no organization"):
         await callers.add(None).request("GET", "/contacts")
     assert len(arrivals) == 2
 
 
-def test_whatever_is_named_after_an_unnamed_call_is_counted_with_it() -> None:
-    names = Names("api/@me")
+def test_names_after_an_unnamed_call_are_counted_with_it() -> None:
+    names = OrganizationNames("api/@me")
     assert names.unnamed() == "api/@me"
     assert names.named("api/1") == names.named("api/2") == names.unnamed()
 
 
-async def test_where_limits_are_shared_an_organization_must_be_named(
+async def test_shared_limits_need_a_named_organization(
     tmp_path: Path, arrivals: list[float]
 ) -> None:
     ledger = SqliteLedger(tmp_path / "limits.db")
@@ -188,7 +188,7 @@ async def test_where_limits_are_shared_an_organization_must_be_named(
     await ledger.close()
 
 
-async def test_of_two_sessions_limits_the_stricter_hold_from_the_start(
+async def test_the_stricter_limits_of_two_sessions_apply_from_the_start(
     arrivals: list[float], callers: Callers
 ) -> None:
     loose, strict = callers.add(ORGANIZATION, limit=90), callers.add(ORGANIZATION, limit=20)
@@ -255,7 +255,7 @@ async def test_closing_ends_a_wait_for_a_block_and_one_between_two_tries(
         await trying
 
 
-async def test_a_cancelled_call_is_cancelled_though_its_session_is_closed_at_once(
+async def test_a_call_stays_cancelled_if_its_session_is_closed_at_once(
     arrivals: list[float], callers: Callers
 ) -> None:
     zoho = callers.add(ORGANIZATION, limit=1)
@@ -292,11 +292,11 @@ async def test_an_observer_that_raises_hides_no_outcome(
         for _ in range(2):
             assert (await patient.request("GET", "/contacts"))["code"] == 0
         zoho.observe(Limits())  # type: ignore[arg-type] # any event at all
-    told = {problem.rpartition(" ")[2] for problem in problems}
-    assert told == {"Called", "Waited", "Refreshed", "Limits"}
+    reported = {problem.rpartition(" ")[2] for problem in problems}
+    assert reported == {"Called", "Waited", "Refreshed", "Limits"}
 
 
-async def test_what_is_no_exception_passes_an_observer(
+async def test_an_observer_may_raise_base_exceptions(
     arrivals: list[float], callers: Callers
 ) -> None:
     def stops(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Plans by name, and a day's calls spread over it."""
+"""Plans by name, and bulk calls that are spread over the day."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def call(limiter: Scheduler, lane: Lane, quota: Quota | None = None) -> fl
     return limiter.clock.monotonic()
 
 
-async def test_an_even_pace_spreads_bulk_calls_over_what_is_left_of_the_day() -> None:
+async def test_an_even_pace_spreads_bulk_calls_over_the_rest_of_the_day() -> None:
     limiter = new(Limits(pace="even", reserve=0))
     await call(limiter, "interactive", Quota(1000, 100, 9999.0))  # one call each 100 s
     times = [await call(limiter, "bulk") for _ in range(11)]
@@ -84,11 +84,11 @@ async def test_an_even_pace_does_not_hold_up_interactive_calls() -> None:
     await waiting
 
 
-def test_without_a_known_day_there_is_no_pace_to_keep() -> None:
+def test_an_even_pace_needs_a_known_day() -> None:
     assert days.spacing(Day(), Limits(pace="even"), 0.0) == 0
     assert days.spacing(Day(), Limits(pace="even", day=1000, reserve=0), 0.0) == 86.4
 
 
-def test_a_pace_that_does_not_exist_is_refused() -> None:
+def test_an_unknown_pace_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="pace"):
-        Limits(pace="slow")  # type: ignore[arg-type] # that is the point
+        Limits(pace="slow")  # type: ignore[arg-type] # the error under test

@@ -1,4 +1,4 @@
-"""Usage in Redis: shared, leased, and what happens while the server is away."""
+"""Usage in Redis: sharing, leases, and an unreachable server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoho_async.limits.usage import Denial, Ending
 
 
 class HeldClock:
-    """A clock that stands where the test puts it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -39,7 +39,7 @@ QUICK = Limits(limit=4, burst=4, window=0.4, linger=0.1, in_flight=4)
 
 @pytest.fixture(scope="module", params=["installed", "8"])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """The server of the machine, and the newest one."""
+    """Run with the installed server and with the newest one."""
     with RedisServer() if request.param == "installed" else RedisServer(redis_8()) as running:
         yield running
 
@@ -48,7 +48,7 @@ async def test_redis_7_and_8_are_both_tried(
     server: RedisServer, request: pytest.FixtureRequest
 ) -> None:
     ledger = RedisLedger(server.url)
-    version = (await ledger._link().client.info("server"))["redis_version"]
+    version = (await ledger._connection().client.info("server"))["redis_version"]
     await ledger.close()
     major = int(version.partition(".")[0])
     assert major == 8 if "[8]" in request.node.name else major >= 7
@@ -85,7 +85,7 @@ async def test_two_workers_share_one_minute(server: RedisServer, ledger: RedisLe
     answer = await ledger.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK)
     assert isinstance(answer, Denial)
     assert answer.reason == "minute"
-    seen = await other.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    seen = await other.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert (seen.minute_used, seen.in_flight, seen.day_used) == (4, 0, 4)
     await other.close()
 
@@ -96,16 +96,16 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
     other = RedisLedger(server.url, lease=0.05)
     for _ in range(4):
         await taken(other)
-    link = other._link()
-    assert link.keeper is not None
-    link.keeper.cancel()  # killed: nobody renews its lease
+    connection = other._connection()
+    assert connection.renewal is not None
+    connection.renewal.cancel()  # killed: its lease is not renewed
     await asyncio.sleep(0.1)
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.minute_used == 4  # they may be on their way
     async with asyncio.timeout(5):
         slot = await limiter_on(ledger).admit("bulk", max_wait=None)
     await slot.unsent()
-    link.mine.clear()
+    connection.open_places.clear()
     await other.close()
 
 
@@ -115,7 +115,7 @@ async def test_a_living_worker_keeps_its_lease_through_a_long_call(
     other = RedisLedger(server.url, lease=0.06)
     place = await taken(other)
     await asyncio.sleep(0.3)
-    seen = await ledger.look(KEY, ACCOUNT, Limits(), SYSTEM_CLOCK)
+    seen = await ledger.snapshot(KEY, ACCOUNT, Limits(), SYSTEM_CLOCK)
     assert seen.in_flight == 1
     await settled(other, place, Ending("replied", 0.3))
     await other.close()
@@ -129,9 +129,9 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        while ledger._link().tasks:
-            await asyncio.gather(*ledger._link().tasks)
-        seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+        while ledger._connection().tasks:
+            await asyncio.gather(*ledger._connection().tasks)
+        seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
         if not task.cancelled():
             await settled(ledger, task.result(), Ending("unsent"))
             continue
@@ -140,40 +140,38 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
 
 async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) -> None:
     place = await taken(ledger)
-    ledger._link().mine.clear()  # as if the script's answer had never come
+    ledger._connection().open_places.clear()  # as if the answer of the script was lost
     again = await taken(ledger)
     assert again != place
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.in_flight == 1
 
 
 async def test_one_script_admits_and_one_settles(ledger: RedisLedger) -> None:
-    link = ledger._link()
+    connection = ledger._connection()
     limits = Limits()
-    place = await taken(ledger, limits)  # the first reads what stands there
+    place = await taken(ledger, limits)  # the first call reads the usage
     await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
-    before = link.asked
+    before = connection.scripts_run
     for _ in range(10):
         place = await taken(ledger, limits)
         await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
-    assert link.asked - before == 20
+    assert connection.scripts_run - before == 20
 
 
 async def test_a_denial_costs_one_script_and_writes_nothing(ledger: RedisLedger) -> None:
-    link = ledger._link()
+    connection = ledger._connection()
     for _ in range(4):
         await settled(ledger, await taken(ledger), Ending("replied", 0.0))
-    link.known.clear()
-    stands = await link.client.get("zoho_async:1:usage:api/1")
-    before = link.asked
+    connection.cache.clear()
+    before_denial = await connection.client.get("zoho_async:1:usage:api/1")
+    before = connection.scripts_run
     assert isinstance(await ledger.take(KEY, ACCOUNT, "bulk", QUICK, SYSTEM_CLOCK), Denial)
-    assert link.asked - before == 1
-    assert await link.client.get("zoho_async:1:usage:api/1") == stands
+    assert connection.scripts_run - before == 1
+    assert await connection.client.get("zoho_async:1:usage:api/1") == before_denial
 
 
-async def test_what_another_worker_did_meanwhile_is_seen(
-    server: RedisServer, ledger: RedisLedger
-) -> None:
+async def test_changes_of_another_worker_are_seen(server: RedisServer, ledger: RedisLedger) -> None:
     other = RedisLedger(server.url)
     for each in (ledger, ledger, other, ledger):
         await settled(each, await taken(each), Ending("replied", 0.0))
@@ -183,26 +181,24 @@ async def test_what_another_worker_did_meanwhile_is_seen(
     await other.close()
 
 
-async def test_nobody_is_turned_away_for_what_is_over(
-    server: RedisServer, ledger: RedisLedger
-) -> None:
-    """This worker knows of a call in flight that was answered since."""
+async def test_a_call_is_not_denied_on_old_usage(server: RedisServer, ledger: RedisLedger) -> None:
+    """This worker's cache has a call in flight that got its reply in the meantime."""
     other, limits = RedisLedger(server.url), Limits(in_flight=2)
     place = await taken(other, limits)
     await taken(ledger, limits)
-    assert KEY in ledger._link().known
+    assert KEY in ledger._connection().cache
     await other.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
     await taken(ledger, limits)
-    ledger._link().mine.clear()
+    ledger._connection().open_places.clear()
     await other.close()
 
 
-async def test_a_block_of_the_account_is_seen_by_who_has_just_written_his_own(
+async def test_a_block_of_the_account_is_seen_after_writing_own_usage(
     server: RedisServer, ledger: RedisLedger
 ) -> None:
     other, limits = RedisLedger(server.url), Limits()
     await settled(ledger, await taken(ledger, limits), Ending("replied", 0.0))
-    assert KEY in ledger._link().known
+    assert KEY in ledger._connection().cache
     place = await other.take("api/2", ACCOUNT, "bulk", limits, SYSTEM_CLOCK)
     assert not isinstance(place, Denial)
     ending = Ending("replied", 0.0, None, Refusal(43, 100.0))
@@ -213,15 +209,15 @@ async def test_a_block_of_the_account_is_seen_by_who_has_just_written_his_own(
     await other.close()
 
 
-async def test_a_reply_to_another_workers_call_wakes_who_waits_for_it(
+async def test_a_reply_to_another_workers_call_wakes_a_waiter(
     server: RedisServer, ledger: RedisLedger
 ) -> None:
     limits = Limits(in_flight=1)
     other = RedisLedger(server.url)
     place = await taken(other, limits)
-    ledger.poll = 3600.0  # it would not see it by itself
+    ledger.poll = 3600.0  # so that only the message wakes it
     waiting = asyncio.create_task(limiter_on(ledger, limits).admit(max_wait=None))
-    client = other._link().client
+    client = other._connection().client
     async with asyncio.timeout(10):
         while True:
             listeners = await client.pubsub_numsub("zoho_async:1:usage:api/1")
@@ -232,20 +228,23 @@ async def test_a_reply_to_another_workers_call_wakes_who_waits_for_it(
     await other.close()
 
 
-async def test_the_late_ending_of_a_worker_that_stood_still_frees_nobodys_place(
+async def test_the_late_ending_of_a_stopped_worker_frees_no_place(
     server: RedisServer, ledger: RedisLedger
 ) -> None:
-    """No number is given twice, even by a server that forgot which it gave."""
+    """No number is given twice, even by a server that lost its data."""
     still = RedisLedger(server.url)
     place = await taken(still)
     server.flush()
-    ledger._link().remembered.clear()
-    mine = await taken(ledger)
-    assert mine != place
+    ledger._connection().memories.clear()
+    open_places = await taken(ledger)
+    assert open_places != place
     await settled(still, place, Ending("replied", 20.0))
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
-    assert (seen.in_flight, seen.minute_used) == (1, 2)  # it counts, and nobody lost his place
-    await settled(ledger, mine, Ending("unsent"))
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    assert (seen.in_flight, seen.minute_used) == (
+        1,
+        2,
+    )  # it counts, and no other call lost its place
+    await settled(ledger, open_places, Ending("unsent"))
     await still.close()
 
 
@@ -273,48 +272,48 @@ async def test_a_block_of_the_account_closes_all_its_organizations(ledger: Redis
     assert answer.reason == "block"
 
 
-async def test_a_server_that_forgot_the_day_is_told_again(ledger: RedisLedger) -> None:
+async def test_the_day_is_entered_again_after_data_loss(ledger: RedisLedger) -> None:
     ending = Ending("replied", 0.0, Quota(1000, 500, 3600.0))
     await settled(ledger, await taken(ledger), ending)
-    await ledger._link().client.flushall()
-    seen = await ledger.look(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
+    await ledger._connection().client.flushall()
+    seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert (seen.day_used, seen.day_remaining) == (1, 500)
     assert seen.starts_in > 0
 
 
-async def test_keys_name_the_organization_and_leave_in_time(ledger: RedisLedger) -> None:
+async def test_keys_name_the_organization_and_expire(ledger: RedisLedger) -> None:
     await settled(ledger, await taken(ledger), Ending("replied", 0.0))
-    client = ledger._link().client
+    client = ledger._connection().client
     keys = [key async for key in client.scan_iter()]
     names = ("epoch", "usage:api/1", "workers", "written")
     assert sorted(keys) == [f"zoho_async:1:{each}".encode() for each in names]
     assert 0 < await client.ttl(b"zoho_async:1:usage:api/1") <= 2 * 86_400
 
 
-async def test_while_redis_is_away_nothing_is_sent_and_then_it_goes_on() -> None:
+async def test_calls_wait_while_redis_is_unreachable_and_continue_after_it() -> None:
     with RedisServer() as server:
         ledger = RedisLedger(server.url)
         limiter = limiter_on(ledger, Limits(linger=0.1))
         slot = await limiter.admit()
         slot.sent()
         server.stop()
-        await slot.replied()  # kept, and written when it is back
-        with pytest.raises(WaitTooLong, match="the ledger to be reached again"):
+        await slot.replied()  # kept, and written when Redis is back
+        with pytest.raises(WaitTooLong, match="the ledger, which cannot be reached"):
             await limiter.admit(max_wait=0.1)
-        with pytest.raises(LedgerError, match="Redis is away"):
+        with pytest.raises(LedgerError, match="Redis cannot be reached"):
             await limiter.snapshot()
         server.start()
         async with asyncio.timeout(10):
             slot = await limiter.admit(max_wait=None)
             await slot.unsent()
-            keeper = ledger._link().keeper
-            assert keeper is not None
-            await keeper  # it ends when nothing is owed and nothing open
+            renewal = ledger._connection().renewal
+            assert renewal is not None
+            await renewal  # it ends when nothing is pending and no call is open
         assert (await limiter.snapshot()).minute_used == 1
         await ledger.close()
 
 
-async def test_with_a_share_it_sends_its_part_alone_and_enters_it_afterwards() -> None:
+async def test_an_offline_worker_sends_its_share_and_enters_it_afterwards() -> None:
     limits = Limits(limit=40, burst=40, window=0.5, linger=0.1, in_flight=40)
     with RedisServer() as server:
         ledger = RedisLedger(server.url, share=0.1, lease=0.1)
@@ -330,27 +329,27 @@ async def test_with_a_share_it_sends_its_part_alone_and_enters_it_afterwards() -
             slot.sent()
             sent.append(time.monotonic())
             await slot.replied()
-        assert sent[0] - began >= 0.9  # what others sent before has left the count
+        assert sent[0] - began >= 0.9  # earlier calls of others have left the count
         for at, start in enumerate(sent):
             assert bisect_left(sent, start + 0.5) - at <= 4
         server.start()
-        seen = await ledger.look(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
+        seen = await ledger.snapshot(KEY, ACCOUNT, limits, SYSTEM_CLOCK)
         assert seen.minute_used >= 1
         await ledger.close()
 
 
-async def test_what_cannot_be_is_said() -> None:
+async def test_invalid_arguments_are_refused() -> None:
     for wrong in ("http://localhost", "localhost:6379"):
         with pytest.raises(ConfigurationError, match="redis://"):
             RedisLedger(wrong)
-    with pytest.raises(ConfigurationError, match="alone"):
-        RedisLedger("redis://localhost", alone=-1)
+    with pytest.raises(ConfigurationError, match="max_offline"):
+        RedisLedger("redis://localhost", max_offline=-1)
     with pytest.raises(ConfigurationError, match="share"):
         RedisLedger("redis://localhost", share=2)
     assert "secret" not in repr(RedisLedger("redis://:secret@localhost"))
 
 
-#: A worker as in the tests of the file; each prints when it sent.
+#: A worker as in the tests of the SQLite file. Prints when it sent.
 WORKER = textwrap.dedent("""
     import asyncio, json, random, sys, time
     from zoho_async.clock import SYSTEM_CLOCK

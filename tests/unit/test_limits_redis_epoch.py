@@ -1,4 +1,4 @@
-"""A Redis that forgot, and shares while it is away: one story for each kind, on a held clock."""
+"""A Redis that lost its data, and shares while it is unreachable, on a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, LedgerError, WaitTooLong
 from zoho_async.events import Event, LedgerStarted
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, scheduler
-from zoho_async.limits.redis.epoch import quiet, reach, settled
+from zoho_async.limits.redis.epoch import offline_wait, share_lifetime, startup_wait
 from zoho_async.limits.usage import Denial, Ending
 
-SETTLED = settled(LIMITS, LEASE)
-QUIET = quiet(LIMITS, LEASE)
-REACH = reach(LIMITS, LEASE, ALONE)
+SETTLED = startup_wait(LIMITS, LEASE)
+QUIET = offline_wait(LIMITS, LEASE)
+REACH = share_lifetime(LIMITS, LEASE, ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +63,20 @@ def world_of(kind: type[Faults], server: RedisServer) -> Iterator[Faults]:
 
 
 def worst(world: Faults) -> int:
-    """The most arrivals in any window."""
+    """Return the most arrivals in any window."""
     ordered = sorted(world.arrivals)
     return max(bisect_left(ordered, start + LIMITS.window) - at for at, start in enumerate(ordered))
 
 
 def calls(world: Faults, which: int) -> int:
-    """As many calls as are let through now, all answered at once."""
+    """Make as many calls as are admitted now, each answered at once. Returns their number."""
     before = len(world.arrivals)
     world.call(which, 0.0, answered=True)
     return len(world.arrivals) - before
 
 
 def pass_time(world: Faults, seconds: float) -> None:
-    """Second by second; every worker's keeper does its work."""
+    """Advance by seconds, with all renewal tasks running."""
     for _ in range(int(seconds) + 1):
         world.clock.now += seconds / (int(seconds) + 1)
         world.all_beat()
@@ -88,14 +88,14 @@ def denied(worker: Worker) -> Denial:
     return answer
 
 
-# -- a Redis that forgot -----------------------------------------------------------------------
+# -- lost data ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["flushed", "older snapshot", "key lost", "another process"])
-def test_a_redis_that_forgot_gives_no_place_until_what_was_sent_left_the_count(
+def test_after_data_loss_no_place_is_given_until_earlier_calls_left_the_count(
     world: Faults, how: str
 ) -> None:
-    """A new worker and one that was idle both wait."""
+    """A new worker and an idle one both wait."""
     world.save()
     assert calls(world, 0) == LIMITS.limit
     if how == "flushed":
@@ -126,7 +126,7 @@ def test_a_first_start_waits_and_an_initialized_server_does_not(world: Faults) -
     assert calls(world, 0) == LIMITS.limit
 
 
-def test_a_durable_server_need_not_wait_at_its_first_start_or_after_a_restart(
+def test_a_durable_server_does_not_wait_at_a_first_start_or_a_restart(
     server: RedisServer, world: Faults
 ) -> None:
     world.flush()
@@ -137,14 +137,14 @@ def test_a_durable_server_need_not_wait_at_its_first_start_or_after_a_restart(
     world.server.hset("zoho_async:1:epoch", "run_id", "of another process")
     place = worker.run(durable.take(KEY, ACCOUNT, "bulk", LIMITS, SYSTEM_CLOCK))
     assert isinstance(place, int)
-    world.flush()  # this worker knows better: the server did forget
+    world.flush()  # this worker noticed that the server lost its data
     answer = worker.run(durable.take(KEY, ACCOUNT, "bulk", LIMITS, SYSTEM_CLOCK))
     assert isinstance(answer, Denial)
     assert answer.reason == "ledger_new"
     worker.run(durable.close())
 
 
-def test_blocks_and_the_day_are_entered_again_by_who_remembers_them(world: Faults) -> None:
+def test_workers_enter_blocks_and_the_day_again(world: Faults) -> None:
     first, second, third = world.workers
     for worker, ending in (
         (first, Ending("replied", 0.0, Quota(1000, 402, 3600.0))),
@@ -157,30 +157,30 @@ def test_blocks_and_the_day_are_entered_again_by_who_remembers_them(world: Fault
     for worker in (first, second, third):
         denied(worker)
     denied(first)
-    denied(second)  # twice: nothing is added up
-    seen = third.run(third.ledger.look(KEY, ACCOUNT, LIMITS, world.clock))
+    denied(second)  # twice: counts are not added up
+    seen = third.run(third.ledger.snapshot(KEY, ACCOUNT, LIMITS, world.clock))
     assert (seen.day_used, seen.day_remaining) == (2, 401)
     assert seen.blocked_for == pytest.approx(500.0, abs=1.0)
     pass_time(world, SETTLED + 1)
     assert denied(third).reason == "block"
 
 
-def test_a_call_that_was_open_when_redis_forgot_is_open_in_the_new_epoch(world: Faults) -> None:
-    """Its reply may take longer than everybody waits."""
+def test_a_call_that_was_open_at_the_data_loss_is_open_in_the_new_epoch(world: Faults) -> None:
+    """Its reply may take longer than the startup wait."""
     world.ask(0, 1)
     world.send(0, 0.0)
     world.flush()
     denied(world.workers[0])
     pass_time(world, SETTLED + 1)
-    seen = world.workers[1].run(world.workers[1].ledger.look(KEY, ACCOUNT, LIMITS, world.clock))
+    seen = world.workers[1].run(world.workers[1].ledger.snapshot(KEY, ACCOUNT, LIMITS, world.clock))
     assert (seen.in_flight, seen.minute_used) == (1, 1)
     world.answer(0)
 
 
-async def test_the_wait_of_a_new_ledger_is_told_once(server: RedisServer) -> None:
+async def test_the_wait_of_a_new_ledger_is_reported_once(server: RedisServer) -> None:
     events: list[Event] = []
     ledger = RedisLedger(server.url)
-    await ledger._link().client.flushall()
+    await ledger._connection().client.flushall()
     limiter = scheduler(
         KEY,
         account=ACCOUNT,
@@ -189,7 +189,7 @@ async def test_the_wait_of_a_new_ledger_is_told_once(server: RedisServer) -> Non
         clock=SYSTEM_CLOCK,
         observer=events.append,
     )
-    with pytest.raises(WaitTooLong, match="new or lost usage") as raised:
+    with pytest.raises(WaitTooLong, match="new or lost its data") as raised:
         await limiter.admit(max_wait=60.0)
     assert raised.value.seconds == pytest.approx(105, abs=2)
     assert [type(each) for each in events] == [LedgerStarted]
@@ -202,7 +202,7 @@ async def test_the_wait_of_a_new_ledger_is_told_once(server: RedisServer) -> Non
 
 async def test_a_server_that_may_evict_usage_is_refused_or_warned_of(server: RedisServer) -> None:
     control = RedisLedger(server.url)
-    client = control._link().client
+    client = control._connection().client
     await client.config_set("maxmemory", "100mb")
     try:
         await client.config_set("maxmemory-policy", "allkeys-lru")
@@ -223,7 +223,7 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
     server: RedisServer,
 ) -> None:
     control = RedisLedger(server.url)
-    client = cast(Any, control._link().client)
+    client = cast(Any, control._connection().client)
     await client.execute_command(
         "ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-info"
     )
@@ -241,20 +241,20 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
         await control.close()
 
 
-async def test_an_outage_is_a_ledger_error_whatever_redis_says(server: RedisServer) -> None:
+async def test_every_kind_of_outage_is_a_ledger_error(server: RedisServer) -> None:
     control = RedisLedger(server.url)
-    client = cast(Any, control._link().client)
+    client = cast(Any, control._connection().client)
     ledger = RedisLedger(server.url)
-    await client.execute_command("REPLICAOF", "127.0.0.1", "1")  # as a master that was replaced
+    await client.execute_command("REPLICAOF", "127.0.0.1", "1")  # like a master that was replaced
     try:
         answer = await ledger.take(KEY, ACCOUNT, "bulk", LIMITS, SYSTEM_CLOCK)
         assert isinstance(answer, Denial)
         assert answer.reason == "ledger"
         with pytest.raises(LedgerError):
-            await ledger.look(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
+            await ledger.snapshot(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
     finally:
         await client.execute_command("REPLICAOF", "NO", "ONE")
-    await ledger.look(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
+    await ledger.snapshot(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
     await ledger.close()
     await control.close()
 
@@ -263,7 +263,7 @@ async def test_an_outage_is_a_ledger_error_whatever_redis_says(server: RedisServ
 
 
 def connect(shares: Faults) -> None:
-    """Every worker takes and gives back a place, which registers its share."""
+    """Have each worker take and give back a place, which registers its share."""
     for which in range(3):
         shares.ask(which, 1)
         shares.never_send(which)
@@ -279,24 +279,26 @@ def test_after_an_outage_the_first_worker_back_leaves_the_others_their_shares(
     assert [calls(shares, which) for which in range(3)] == [5, 3, 2]
     shares.heal(0)
     shares.workers[0].beat()
-    assert calls(shares, 0) == 0  # it has used its part, and the others theirs
+    assert calls(shares, 0) == 0  # all shares are used
     shares.heal(1)
     shares.workers[1].beat()
     assert calls(shares, 0) + calls(shares, 1) == 0
     assert worst(shares) == LIMITS.limit
-    seen = shares.workers[0].run(shares.workers[0].ledger.look(KEY, ACCOUNT, LIMITS, shares.clock))
+    seen = shares.workers[0].run(
+        shares.workers[0].ledger.snapshot(KEY, ACCOUNT, LIMITS, shares.clock)
+    )
     assert (seen.minute_used, seen.day_used) == (8, 8)  # each call once
-    assert not any(shares.workers[0].link.alone.senders())  # and never again
+    assert not any(shares.workers[0].connection.offline.senders())  # and only once
     pass_time(shares, SETTLED)
-    assert calls(shares, 0) == 8  # the third one's share is still its own
+    assert calls(shares, 0) == 8  # the share of the third is still reserved
     shares.heal(2)
     shares.workers[2].beat()
     assert calls(shares, 0) == 2
     assert worst(shares) == LIMITS.limit
 
 
-def test_a_worker_counts_as_back_only_when_all_that_it_sent_is_entered(shares: Faults) -> None:
-    """It is cut off again on its way back, after each of its commands."""
+def test_a_worker_is_connected_only_after_all_its_offline_calls_are_entered(shares: Faults) -> None:
+    """The connection breaks again while it reconnects, after each command."""
     connect(shares)
     shares.break_every_way()
     shares.all_beat()
@@ -312,7 +314,7 @@ def test_a_worker_counts_as_back_only_when_all_that_it_sent_is_entered(shares: F
     assert worst(shares) == LIMITS.limit
 
 
-def test_a_worker_that_is_cut_off_alone_sends_its_share_and_the_others_the_rest(
+def test_an_offline_worker_sends_its_share_and_the_others_the_rest(
     shares: Faults,
 ) -> None:
     connect(shares)
@@ -323,10 +325,10 @@ def test_a_worker_that_is_cut_off_alone_sends_its_share_and_the_others_the_rest(
         for which in (1, 2, 0):
             sent[which] += calls(shares, which)
     assert worst(shares) <= LIMITS.limit
-    assert sent[0] >= 3 * 5  # it did go on
+    assert sent[0] >= 3 * 5  # it did continue
 
 
-def test_a_worker_sends_alone_for_its_time_and_then_waits(shares: Faults) -> None:
+def test_a_worker_sends_offline_for_its_time_and_then_waits(shares: Faults) -> None:
     connect(shares)
     shares.break_the_way(0, "cut")
     shares.workers[0].beat()
@@ -335,10 +337,10 @@ def test_a_worker_sends_alone_for_its_time_and_then_waits(shares: Faults) -> Non
     pass_time(shares, LIMITS.window + 1)
     assert denied(shares.workers[0]).reason == "ledger"
     pass_time(shares, REACH)
-    assert calls(shares, 1) == LIMITS.limit  # its share is no longer kept
+    assert calls(shares, 1) == LIMITS.limit  # its share is no longer reserved
 
 
-def test_a_worker_that_signed_off_leaves_its_share_at_once(shares: Faults) -> None:
+def test_a_worker_that_signs_off_frees_its_share_at_once(shares: Faults) -> None:
     connect(shares)
     leaving = shares.workers[0]
     leaving.run(leaving.ledger.close())
@@ -346,7 +348,7 @@ def test_a_worker_that_signed_off_leaves_its_share_at_once(shares: Faults) -> No
     assert calls(shares, 1) == LIMITS.limit
 
 
-def test_shares_that_redis_forgot_are_kept_for_who_may_send_alone(shares: Faults) -> None:
+def test_lost_shares_stay_reserved_for_offline_workers(shares: Faults) -> None:
     connect(shares)
     shares.break_the_way(0, "cut")
     shares.workers[0].beat()
@@ -375,10 +377,10 @@ def test_leases_do_not_outlast_a_failover_to_a_server_whose_clock_is_behind(
     assert worst(shares) <= LIMITS.limit
 
 
-def test_shares_of_more_than_all_of_it_are_refused(server: RedisServer, shares: Faults) -> None:
+def test_shares_above_1_in_total_are_refused(server: RedisServer, shares: Faults) -> None:
     connect(shares)
     fourth = Worker(server.url, 0.25, shares.loop, shares)
-    assert isinstance(fourth.take(), int)  # one of the others may have just died
+    assert isinstance(fourth.take(), int)  # one of the others may be dead
     for _ in range(int(2 * LEASE) + 1):
         shares.clock.now += 1.0
         shares.all_beat()
@@ -387,7 +389,7 @@ def test_shares_of_more_than_all_of_it_are_refused(server: RedisServer, shares: 
     fourth.run(fourth.ledger.close())
 
 
-def test_a_block_that_was_known_holds_without_redis(shares: Faults) -> None:
+def test_a_known_block_applies_while_offline(shares: Faults) -> None:
     connect(shares)
     worker = shares.workers[0]
     place = worker.take()
@@ -399,8 +401,8 @@ def test_a_block_that_was_known_holds_without_redis(shares: Faults) -> None:
     assert denied(worker).reason == "block"
 
 
-def test_a_client_that_hears_no_answers_is_not_alone_at_once(shares: Faults) -> None:
-    """Each script that it sends may renew its lease, so it counts as connected until then."""
+def test_a_client_without_answers_is_not_offline_at_once(shares: Faults) -> None:
+    """Each script that it sends may renew its lease, so it may still be connected."""
     connect(shares)
     shares.break_the_way(0, "lossy")
     for _ in range(int(QUIET) + 5):
@@ -410,8 +412,8 @@ def test_a_client_that_hears_no_answers_is_not_alone_at_once(shares: Faults) -> 
     assert worst(shares) <= LIMITS.limit
 
 
-def test_an_answer_after_another_call_found_redis_away_renewed_the_lease(shares: Faults) -> None:
-    """Two calls at once: one is lost, and the other is answered five seconds later."""
+def test_a_late_answer_renews_the_lease_after_a_failed_call(shares: Faults) -> None:
+    """Of two calls at once, one is lost and the other is answered five seconds later."""
     connect(shares)
     worker, execute = shares.workers[0], shares.workers[0].client.execute_command
     scripts = 0
@@ -439,15 +441,15 @@ def test_an_answer_after_another_call_found_redis_away_renewed_the_lease(shares:
     lost = shares.clock.now
     worker.run(both())
     shares.break_the_way(0, "cut")
-    assert worker.link.away == lost
+    assert worker.connection.unreachable_since == lost
     pass_time(shares, QUIET - 1)
     assert denied(worker).reason == "ledger"
     pass_time(shares, 2)
     assert isinstance(worker.take(), int)
 
 
-def test_no_double_of_a_client_hides_an_error() -> None:
-    """The network of these tests does break."""
+def test_the_broken_network_of_these_tests_raises() -> None:
+    """The fake network does break."""
     client = Client("redis://127.0.0.1:1")
     client.way = "cut"
     with pytest.raises(redis.ConnectionError):

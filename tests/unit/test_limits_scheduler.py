@@ -1,4 +1,4 @@
-"""Waiting for the limits: order, fairness, patience, cancellation, and how fast it goes."""
+"""Waiting for the limits: order, fairness, longest waits, cancellation, and the rate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoho_async.limits import (
     Slot,
     scheduler,
 )
-from zoho_async.limits.agreed import stricter
+from zoho_async.limits.shared_limits import stricter
 
 pytestmark = pytest.mark.looptime
 
@@ -66,7 +66,7 @@ def start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
 
 
 async def settled() -> None:
-    """Let everything that can go on go on, without time passing."""
+    """Run everything that can run without time passing."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -82,7 +82,7 @@ async def nothing_left(limiter: Scheduler) -> bool:
     return waiting == {"interactive": 0, "bulk": 0} and not tasks
 
 
-# -- how fast --------------------------------------------------------------------------------------
+# -- the rate --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ async def nothing_left(limiter: Scheduler) -> bool:
         (Limits(in_flight=5), 100, 5.0, 100.0),
     ],
 )
-async def test_with_work_waiting_the_limits_are_used_to_the_full(
+async def test_waiting_calls_use_the_full_limits(
     limits: Limits, calls: int, latency: float, seconds: float
 ) -> None:
     limiter = make(limits)
@@ -105,15 +105,15 @@ async def test_with_work_waiting_the_limits_are_used_to_the_full(
     assert now() - began == pytest.approx(seconds, rel=0.01)
 
 
-async def test_interactive_calls_find_their_places_beside_a_long_bulk_job() -> None:
+async def test_interactive_calls_find_places_during_a_long_bulk_job() -> None:
     limiter = make()
     job = start(_bulk_job(limiter, 400))
     waits: list[float] = []
     for _ in range(30):
         await asyncio.sleep(9.0)
-        asked = now()
+        asked_at = now()
         slot = await limiter.admit()
-        waits.append(now() - asked)
+        waits.append(now() - asked_at)
         await slot.replied()
     await job
     assert max(waits) < 1.0
@@ -123,33 +123,33 @@ async def _bulk_job(limiter: Scheduler, calls: int) -> None:
     await asyncio.gather(*(call(limiter) for _ in range(calls)))
 
 
-async def test_the_steady_rate_is_told() -> None:
+async def test_the_steady_rate_is_reported() -> None:
     assert make().rate == pytest.approx(80 / 60)
     assert make(WHOLE).rate == pytest.approx(100 / 60)
 
 
-async def test_ten_thousand_waiting_calls_set_no_timer_each() -> None:
+async def test_ten_thousand_waiting_calls_share_a_timer() -> None:
     limiter = make(Limits(limit=1, burst=1))
     slot = await limiter.admit()
     tasks = [start(limiter.admit(max_wait=1e5 + at)) for at in range(10_000)]
     await settled()
     loop = asyncio.get_running_loop()
-    timers = loop._scheduled  # type: ignore[attr-defined]  # nothing public counts timers
+    timers = loop._scheduled  # type: ignore[attr-defined]  # no public name counts timers
     assert len(timers) < 10
-    head, *behind = tasks
-    for task in behind:
+    head, *waiters = tasks
+    for task in waiters:
         task.cancel()
-    await asyncio.gather(*behind, return_exceptions=True)
+    await asyncio.gather(*waiters, return_exceptions=True)
     assert (await limiter.snapshot()).waiting == {"interactive": 1, "bulk": 0}
     await slot.unsent()
     await (await head).unsent()
     assert await nothing_left(limiter)
 
 
-# -- who is next -----------------------------------------------------------------------------------
+# -- order -----------------------------------------------------------------------------------------
 
 
-async def test_interactive_goes_ahead_and_bulk_keeps_its_share() -> None:
+async def test_interactive_calls_go_first_and_bulk_keeps_its_share() -> None:
     limiter = make(Limits(limit=1, burst=1, window=1.0))
     held = await limiter.admit()
     order: list[str] = []
@@ -180,7 +180,7 @@ async def test_a_caller_with_ten_thousand_calls_does_not_hold_up_one_with_three(
     assert await nothing_left(limiter)
 
 
-async def test_bulk_that_may_not_touch_the_reserve_does_not_hold_up_interactive_calls() -> None:
+async def test_bulk_calls_that_wait_for_the_reserve_do_not_hold_up_interactive_calls() -> None:
     limiter = make(Limits(day=100, reserve=97))
     for _ in range(3):
         await call(limiter)
@@ -194,7 +194,7 @@ async def test_bulk_that_may_not_touch_the_reserve_does_not_hold_up_interactive_
     await asyncio.gather(waiting, return_exceptions=True)
 
 
-# -- patience --------------------------------------------------------------------------------------
+# -- longest waits ---------------------------------------------------------------------------------
 
 
 async def test_a_wait_known_to_be_too_long_fails_at_once() -> None:
@@ -220,7 +220,7 @@ async def test_a_queue_known_to_be_too_long_fails_at_once() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_paced_calls_know_how_long_their_queue_is() -> None:
+async def test_paced_calls_fail_at_once_if_their_queue_is_too_long() -> None:
     limiter = make()
     tasks = [start(call(limiter)) for _ in range(110)]
     await settled()
@@ -230,7 +230,7 @@ async def test_paced_calls_know_how_long_their_queue_is() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_a_wait_that_turns_out_too_long_ends_when_its_time_is_over() -> None:
+async def test_a_wait_ends_at_its_deadline() -> None:
     limiter = make(Limits(in_flight=1))
     slot = await limiter.admit()
     began = now()
@@ -245,7 +245,7 @@ async def test_a_wait_that_turns_out_too_long_ends_when_its_time_is_over() -> No
     assert await nothing_left(limiter)
 
 
-async def test_whoever_does_not_want_to_wait_is_told_when_a_block_begins() -> None:
+async def test_a_block_rejects_waiters_with_an_earlier_deadline() -> None:
     limiter = make(Limits(in_flight=1))
     slot = await limiter.admit()
     patient = start(limiter.admit(max_wait=None))
@@ -260,7 +260,7 @@ async def test_whoever_does_not_want_to_wait_is_told_when_a_block_begins() -> No
     await slot.replied()
 
 
-async def test_the_days_end_is_told_at_once_or_waited_for() -> None:
+async def test_a_spent_day_raises_at_once_or_waits_for_the_reset() -> None:
     limiter = make()
     slot = await limiter.admit()
     await slot.replied(quota=Quota(1000, 0, 3600.0), refusal=Refusal(45))
@@ -269,9 +269,9 @@ async def test_the_days_end_is_told_at_once_or_waited_for() -> None:
     assert raised.value.reset_at is not None
     assert raised.value.reset_at.timestamp() == pytest.approx(now() + 3601)
     patient = start(limiter.admit(max_wait=None, wait_for_reset=True))
-    behind = start(limiter.admit(max_wait=None))
+    waiters = start(limiter.admit(max_wait=None))
     with pytest.raises(DailyQuotaExceeded):
-        await behind
+        await waiters
     with pytest.raises(WaitTooLong):
         await limiter.admit(max_wait=60.0, wait_for_reset=True)
     slot = await patient
@@ -279,10 +279,10 @@ async def test_the_days_end_is_told_at_once_or_waited_for() -> None:
     await slot.replied()
 
 
-# -- leaving ---------------------------------------------------------------------------------------
+# -- cancellation ----------------------------------------------------------------------------------
 
 
-async def test_a_cancelled_head_hands_on_and_leaves_no_trace() -> None:
+async def test_a_cancelled_head_passes_its_role_on() -> None:
     limiter = make(Limits(in_flight=1))
     slot = await limiter.admit()
     head = start(limiter.admit())
@@ -296,12 +296,12 @@ async def test_a_cancelled_head_hands_on_and_leaves_no_trace() -> None:
     assert await nothing_left(limiter)
 
 
-async def test_a_waiter_cancelled_in_the_moment_of_its_turn_hands_on() -> None:
+async def test_a_waiter_cancelled_as_it_becomes_head_passes_its_role_on() -> None:
     limiter = make(Limits(in_flight=1))
     slot = await limiter.admit()
     head, following, last = (start(limiter.admit()) for _ in range(3))
     await settled()
-    await slot.replied()  # wakes the head, which will be admitted and wake the following one
+    await slot.replied()  # wakes the head, which is admitted and wakes the next waiter
     while not head.done():  # noqa: ASYNC110 - step by step, to be there in that moment
         await asyncio.sleep(0)
     following.cancel()
@@ -326,7 +326,7 @@ async def test_a_cancelled_bulk_head_wastes_no_token() -> None:
     assert now() == began
 
 
-async def test_a_call_never_sent_gives_its_place_back_to_who_waits() -> None:
+async def test_a_call_that_is_never_sent_gives_its_place_to_a_waiter() -> None:
     limiter = make(Limits(limit=1, burst=1))
     slot = await limiter.admit()
     waiting = start(limiter.admit(max_wait=None))
@@ -349,7 +349,7 @@ async def test_an_abandoned_call_keeps_its_place_until_it_must_have_arrived() ->
     assert now() == pytest.approx(90.06)
 
 
-async def test_only_the_first_word_on_how_a_call_ended_counts() -> None:
+async def test_only_the_first_ending_of_a_slot_counts() -> None:
     limiter = make(Limits(limit=1, burst=1))
     slot = await limiter.admit()
     await slot.replied()
@@ -359,10 +359,10 @@ async def test_only_the_first_word_on_how_a_call_ended_counts() -> None:
     assert (await limiter.snapshot()).next_place_in == pytest.approx(60.06)
 
 
-# -- what Zoho says --------------------------------------------------------------------------------
+# -- refusals by Zoho -----------------------------------------------------------------------------
 
 
-async def test_nothing_goes_before_a_block_ends_and_little_right_after_it() -> None:
+async def test_nothing_is_sent_during_a_block_and_little_right_after_it() -> None:
     limiter = make(WHOLE)
     slot = await limiter.admit()
     await slot.replied(refusal=Refusal(44, 120.0))
@@ -382,7 +382,7 @@ async def test_nothing_goes_before_a_block_ends_and_little_right_after_it() -> N
     assert minutes == sorted(minutes)  # additive growth, minute by minute
 
 
-async def test_a_block_of_the_account_closes_all_its_organizations() -> None:
+async def test_a_block_of_the_account_stops_all_its_organizations() -> None:
     ledger = MemoryLedger()
     one, two = make(ledger=ledger), make(ledger=ledger, key="api/2")
     slot = await one.admit()
@@ -391,7 +391,7 @@ async def test_a_block_of_the_account_closes_all_its_organizations() -> None:
         await two.admit()
 
 
-async def test_a_block_of_an_organization_closes_only_its_own() -> None:
+async def test_a_block_of_an_organization_stops_only_that_one() -> None:
     ledger = MemoryLedger()
     one, two = make(ledger=ledger), make(ledger=ledger, key="api/2")
     slot = await one.admit()
@@ -401,26 +401,26 @@ async def test_a_block_of_an_organization_closes_only_its_own() -> None:
     await two.admit()
 
 
-async def test_after_1070_fewer_calls_go_at_once_and_slowly_more() -> None:
+async def test_a_1070_shrinks_concurrency_and_it_grows_back_slowly() -> None:
     limiter = make(Limits(in_flight=4))
     first, *others = await fill(limiter, 4)
     await first.replied(refusal=Refusal(1070))
     for slot in others:
-        await slot.replied(refusal=Refusal(1070))  # the same crowd
+        await slot.replied(refusal=Refusal(1070))  # also in flight at that time
     assert (await limiter.snapshot()).cap == 3
     assert (await limiter.snapshot()).blocked_for == 0.0
     began = now()
     slots = await fill(limiter, 3)
     assert 0 < now() - began <= 2.0
-    await limiter.admit(max_wait=None)  # waits for the cap to grow, no reply comes
+    await limiter.admit(max_wait=None)  # waits for the cap to grow, without replies
     assert now() == pytest.approx(60.0, abs=1.0)
     assert len(slots) == 3
 
 
-# -- seeing it -------------------------------------------------------------------------------------
+# -- observers -------------------------------------------------------------------------------------
 
 
-async def test_waits_and_refusals_are_told() -> None:
+async def test_waits_and_refusals_are_reported() -> None:
     seen: list[Event] = []
     limiter = make(Limits(limit=1, burst=1), seen=seen)
     slot = await limiter.admit()
@@ -441,7 +441,7 @@ async def test_waits_and_refusals_are_told() -> None:
     assert shown.blocked_for == pytest.approx(30.0)
 
 
-async def test_an_observer_that_fails_costs_no_place() -> None:
+async def test_a_failing_observer_takes_no_place() -> None:
     problems: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
 
@@ -460,11 +460,11 @@ async def test_an_observer_that_fails_costs_no_place() -> None:
     assert (await limiter.snapshot()).in_flight == 0
 
 
-async def test_calls_without_an_organization_are_told_as_such() -> None:
+async def test_events_of_calls_without_an_organization_name_none() -> None:
     assert make(key="api/@me").organization is None
 
 
-async def test_everyone_in_a_loop_shares_one_scheduler() -> None:
+async def test_all_callers_of_a_loop_share_one_scheduler() -> None:
     ledger = MemoryLedger()
     one = make(Limits(in_flight=1), ledger=ledger)
     assert make(Limits(in_flight=2), ledger=ledger) is one
@@ -472,16 +472,16 @@ async def test_everyone_in_a_loop_shares_one_scheduler() -> None:
 
 
 @pytest.mark.parametrize("strict_first", [True, False])
-async def test_of_two_callers_limits_the_stricter_hold_until_it_leaves(strict_first: bool) -> None:
+async def test_the_stricter_limits_apply_until_their_caller_leaves(strict_first: bool) -> None:
     ledger = MemoryLedger()
     strict, loose = Limits(limit=20, burst=20, in_flight=99), Limits(limit=90, in_flight=99)
     one, other = (strict, loose) if strict_first else (loose, strict)
     limiter = make(one, ledger=ledger)
-    mine = make(loose, ledger=ledger)
+    open_places = make(loose, ledger=ledger)
     caller = Caller()
     limiter.join(caller, other)
     admitted = 0
-    while limiter is mine and admitted < 200:
+    while limiter is open_places and admitted < 200:
         try:
             await (await limiter.admit(max_wait=0.0)).replied()
         except WaitTooLong:
@@ -494,10 +494,10 @@ async def test_of_two_callers_limits_the_stricter_hold_until_it_leaves(strict_fi
 
 
 class Caller:
-    """One who comes with limits."""
+    """A caller with limits."""
 
 
-def test_what_is_stricter_keeps_both() -> None:
+def test_stricter_limits_satisfy_both() -> None:
     one = Limits(limit=20, burst=20, window=60, linger=40, in_flight=9, day=500, reserve=0.5)
     other = Limits(limit=90, burst=10, window=50, in_flight=5, reserve=10, pace="even")
     both = stricter(one, other)
@@ -507,8 +507,8 @@ def test_what_is_stricter_keeps_both() -> None:
     )
 
 
-def test_loops_of_other_threads_share_the_organization() -> None:
-    """A place that one loop frees wakes a caller of another, with no time passing between."""
+def test_loops_of_other_threads_share_the_limits() -> None:
+    """A place that is freed in one loop wakes a caller of another loop at once."""
     ledger = MemoryLedger()
     limits = Limits(in_flight=1)
     waits, freed = threading.Event(), threading.Event()
@@ -533,7 +533,7 @@ def test_loops_of_other_threads_share_the_organization() -> None:
     began = time.monotonic()
     asyncio.run(holder())
     assert freed.is_set()
-    assert time.monotonic() - began < 25.0  # it was woken, and did not sleep to its deadline
+    assert time.monotonic() - began < 25.0  # it was woken before its deadline
 
 
 @pytest.mark.parametrize(
@@ -551,7 +551,7 @@ def test_loops_of_other_threads_share_the_organization() -> None:
         {"block_scope": "everyone"},
     ],
 )
-def test_limits_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_limits_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Limits(**wrong)
 
@@ -560,7 +560,7 @@ def test_limits_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
 
 
 async def waiting_for(limiter: Scheduler, order: list[int], calls: int) -> list[asyncio.Task[Slot]]:
-    """So many calls of three callers in line, who note their admission in ``order``."""
+    """Start calls of three callers that note their admission in ``order``."""
 
     async def one(number: int) -> Slot:
         slot = await limiter.admit(caller=number % 3, max_wait=None)
@@ -572,15 +572,15 @@ async def waiting_for(limiter: Scheduler, order: list[int], calls: int) -> list[
     return tasks
 
 
-async def test_places_that_are_free_together_are_given_in_one_turn_and_in_order() -> None:
+async def test_free_places_are_given_in_one_turn_of_the_loop_and_in_order() -> None:
     limiter = make(Limits(limit=12, burst=12, in_flight=12))
     first = await fill(limiter, 12)
     order: list[int] = []
     tasks = await waiting_for(limiter, order, 12)
     for slot in first:
         await slot.unsent()
-    await asyncio.sleep(0)  # the head hears of it
-    await asyncio.sleep(0)  # and all others have been admitted with it
+    await asyncio.sleep(0)  # the head is woken
+    await asyncio.sleep(0)  # and all others are admitted with it
     await asyncio.sleep(0)
     assert order == list(range(12))
     for task in tasks:
@@ -588,7 +588,7 @@ async def test_places_that_are_free_together_are_given_in_one_turn_and_in_order(
     assert await nothing_left(limiter)
 
 
-async def test_who_is_cancelled_with_a_slot_that_it_has_not_seen_gives_it_back() -> None:
+async def test_a_waiter_that_is_cancelled_before_seeing_its_slot_gives_it_back() -> None:
     limiter = make(Limits(limit=3, burst=3, in_flight=3))
     first = await fill(limiter, 3)
     order: list[int] = []
@@ -610,7 +610,7 @@ async def test_who_is_cancelled_with_a_slot_that_it_has_not_seen_gives_it_back()
     assert await nothing_left(limiter)
 
 
-async def test_a_long_line_is_admitted_in_several_turns() -> None:
+async def test_a_long_queue_is_admitted_in_several_turns() -> None:
     limiter = make(Limits(limit=1000, burst=1000, in_flight=1))
     held = await limiter.admit()
     order: list[int] = []

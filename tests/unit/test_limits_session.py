@@ -1,4 +1,4 @@
-"""What a session's caller meets at the limits, from the request to the reply, on simulated time."""
+"""The limits as a session's caller sees them, on simulated time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def zoho(credentials: Credentials, mocked: aioresponses) -> AsyncIterator[
 
 
 def spent(mocked: aioresponses) -> None:
-    """The next call is the one too many of the day."""
+    """Have the next call exceed the daily quota."""
     mocked.get(
         ANYTHING,
         status=429,
@@ -52,7 +52,7 @@ def calls(mocked: aioresponses) -> int:
     return sum(len(made) for (verb, _), made in mocked.requests.items() if verb == "GET")
 
 
-async def test_a_call_that_waits_for_the_reset_is_made_when_the_new_day_begins(
+async def test_a_call_that_waits_for_the_reset_is_sent_when_the_day_begins(
     mocked: aioresponses, zoho: Session
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -66,15 +66,15 @@ async def test_a_call_that_waits_for_the_reset_is_made_when_the_new_day_begins(
     await asyncio.sleep(RESET - 1)
     assert not waiting.done()
     with pytest.raises(DailyQuotaExceeded):
-        await zoho.request("GET", "/x")  # who did not ask to wait is told at once
+        await zoho.request("GET", "/x")  # a call without wait_for_reset raises at once
     assert calls(mocked) == 1
     assert (await waiting)["x"] == 1
-    # Headers cut to whole seconds, so the reset is up to one later.
+    # Headers truncate to whole seconds, so the reset may be one second later.
     assert loop.time() - refused == pytest.approx(RESET + 1, abs=0.1)
     assert calls(mocked) == 2
 
 
-async def test_the_very_call_that_was_one_too_many_waits_and_is_made_again(
+async def test_the_call_that_exceeded_the_day_waits_and_is_sent_again(
     mocked: aioresponses, zoho: Session
 ) -> None:
     spent(mocked)
@@ -85,9 +85,7 @@ async def test_the_very_call_that_was_one_too_many_waits_and_is_made_again(
     assert asyncio.get_running_loop().time() - began >= RESET
 
 
-async def test_waiting_for_the_reset_ends_where_max_wait_does(
-    mocked: aioresponses, zoho: Session
-) -> None:
+async def test_waiting_for_the_reset_ends_at_max_wait(mocked: aioresponses, zoho: Session) -> None:
     spent(mocked)
     patient = zoho.with_options(wait_for_reset=True, max_wait=60.0)
     with pytest.raises(WaitTooLong):
@@ -95,10 +93,10 @@ async def test_waiting_for_the_reset_ends_where_max_wait_does(
     assert calls(mocked) == 1
 
 
-async def test_a_call_whose_place_grew_stale_asks_anew_and_is_sent_once(
+async def test_a_call_with_a_stale_slot_asks_again_and_is_sent_once(
     mocked: aioresponses, zoho: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the process stood still between its admission and the sending."""
+    """As if the process was stopped between admission and sending."""
     admit, stale = Scheduler.admit, [True, False]
     places: list[Slot] = []
 

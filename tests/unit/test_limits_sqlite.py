@@ -1,4 +1,4 @@
-"""Usage in a file: restarts, killed processes, several processes, and what can go wrong."""
+"""Usage in a file: restarts, killed processes, several processes, and errors."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def worker(path: Path, calls: int, **limits: float) -> subprocess.Popen[str]:
 
 
 def moments(output: str) -> list[float]:
-    """When calls were sent; a killed worker's last line may be cut."""
+    """Return when calls were sent. The last line of a killed worker may be cut."""
     lines = (line.split() for line in output.splitlines(keepends=True) if line.endswith("\n"))
     return [float(parts[1]) for parts in lines]
 
@@ -82,29 +82,29 @@ def make(ledger: SqliteLedger, limits: Limits = LIMITS) -> Scheduler:
     )
 
 
-def test_four_processes_together_keep_the_limit_and_use_it(tmp_path: Path) -> None:
+def test_four_processes_keep_the_limit_and_use_it(tmp_path: Path) -> None:
     limits = {"limit": 20, "burst": 20, "window": 0.5, "linger": 0.1, "in_flight": 8}
     workers = [worker(tmp_path / "limits.db", 30, **limits) for _ in range(4)]
     sent: list[float] = []
-    for one in workers:
-        output, _ = one.communicate(timeout=60)
-        assert one.returncode == 0
+    for pending in workers:
+        output, _ = pending.communicate(timeout=60)
+        assert pending.returncode == 0
         sent += moments(output)
     assert len(sent) == 120
     assert worst_window(sent, 0.5) <= 20
-    # 120 calls of 20 in half a second take 2.5 s; a busy machine may be slow, none may be stuck.
+    # 120 calls of 20 in half a second take 2.5 s. A busy machine may take longer, but not hang.
     assert max(sent) - min(sent) < 20.0
 
 
 @pytest.mark.long
-def test_sixteen_processes_on_one_file_meet_no_lock(tmp_path: Path) -> None:
-    """Each ends well, which it does not when SQLite says that the file is busy."""
+def test_sixteen_processes_on_one_file_raise_no_lock_error(tmp_path: Path) -> None:
+    """Each exits with 0, which it does not if SQLite reports a busy file."""
     limits = {"limit": 200, "burst": 200, "window": 0.5, "linger": 0.1, "in_flight": 64}
     workers = [worker(tmp_path / "limits.db", 60, **limits) for _ in range(16)]
     sent: list[float] = []
-    for one in workers:
-        output, _ = one.communicate(timeout=100)
-        assert one.returncode == 0
+    for pending in workers:
+        output, _ = pending.communicate(timeout=100)
+        assert pending.returncode == 0
         sent += moments(output)
     assert len(sent) == 960
     assert worst_window(sent, 0.5) <= 200
@@ -115,14 +115,14 @@ def test_a_killed_processs_calls_count_for_the_next_one(tmp_path: Path) -> None:
     limits = {"limit": 15, "burst": 15, "window": 1.0, "linger": 0.2, "in_flight": 5}
     sent: list[float] = []
     for _ in range(6):
-        one = worker(tmp_path / "limits.db", 1000, **limits)
-        assert one.stdout is not None
-        output = one.stdout.readline()  # it is at work
+        pending = worker(tmp_path / "limits.db", 1000, **limits)
+        assert pending.stdout is not None
+        output = pending.stdout.readline()  # it has started
         try:
-            rest, _ = one.communicate(timeout=dice.uniform(0.0, 0.4))
+            rest, _ = pending.communicate(timeout=dice.uniform(0.0, 0.4))
         except subprocess.TimeoutExpired:
-            one.send_signal(signal.SIGKILL)
-            rest, _ = one.communicate()
+            pending.send_signal(signal.SIGKILL)
+            rest, _ = pending.communicate()
         sent += moments(output + rest)
     assert worst_window(sent, 1.0) <= 15
 
@@ -134,14 +134,14 @@ async def test_a_restart_remembers_the_minute_the_day_and_the_block(tmp_path: Pa
     slot = await make(first).admit()
     await slot.replied(refusal=Refusal(44, 500.0))
     await first.close()
-    again = SqliteLedger(tmp_path / "limits.db")
-    seen = await make(again).snapshot()
+    updated = SqliteLedger(tmp_path / "limits.db")
+    seen = await make(updated).snapshot()
     assert (seen.minute_used, seen.day_used, seen.day_remaining) == (2, 2, 399)
     assert seen.blocked_for == pytest.approx(500.0, abs=5)
     assert seen.day_reset_in == pytest.approx(3601.0, abs=5)
     with pytest.raises(WaitTooLong):
-        await make(again).admit()
-    await again.close()
+        await make(updated).admit()
+    await updated.close()
 
 
 def test_calls_of_another_start_of_the_machine_count_as_a_full_minute(tmp_path: Path) -> None:
@@ -150,30 +150,30 @@ def test_calls_of_another_start_of_the_machine_count_as_a_full_minute(tmp_path: 
     for _ in range(3):
         place = before.take(KEY, ACCOUNT, "bulk", limits, 5000.0, 1e9)
         assert not isinstance(place, Denial)
-        if place != 2:  # one stays unanswered
+        if place != 2:  # one gets no reply
             before.settle(KEY, ACCOUNT, place, Ending("replied"), limits, 5000.0, 1e9)
     before.close()
     after = SqliteFile(tmp_path / "limits.db", boot="two", owner="new")
     denial = after.take(KEY, ACCOUNT, "bulk", limits, 20.0, 1e9 + 40)
     assert denial == Denial("minute", pytest.approx(60.06))  # type: ignore[arg-type] # equal to floats
-    assert after.look(KEY, ACCOUNT, limits, 20.0, 1e9 + 40).minute_used == 3
-    assert after.look(KEY, ACCOUNT, limits, 81.0, 1e9 + 101).minute_used == 1
-    assert after.look(KEY, ACCOUNT, limits, 111.0, 1e9 + 131).minute_used == 0
+    assert after.snapshot(KEY, ACCOUNT, limits, 20.0, 1e9 + 40).minute_used == 3
+    assert after.snapshot(KEY, ACCOUNT, limits, 81.0, 1e9 + 101).minute_used == 1
+    assert after.snapshot(KEY, ACCOUNT, limits, 111.0, 1e9 + 131).minute_used == 0
     after.close()
 
 
-def test_calls_of_yesterday_do_not_count_after_the_machine_was_off(tmp_path: Path) -> None:
+def test_old_calls_do_not_count_after_the_machine_was_off(tmp_path: Path) -> None:
     before = SqliteFile(tmp_path / "limits.db", boot="one", owner="old")
     place = before.take(KEY, ACCOUNT, "bulk", LIMITS, 5000.0, 1e9)
     assert not isinstance(place, Denial)
     before.settle(KEY, ACCOUNT, place, Ending("replied"), LIMITS, 5000.0, 1e9)
     before.close()
     after = SqliteFile(tmp_path / "limits.db", boot="two", owner="new")
-    assert after.look(KEY, ACCOUNT, LIMITS, 20.0, 1e9 + 80_000).minute_used == 0
+    assert after.snapshot(KEY, ACCOUNT, LIMITS, 20.0, 1e9 + 80_000).minute_used == 0
     after.close()
 
 
-def test_an_owner_that_cannot_be_asked_lapses(tmp_path: Path) -> None:
+def test_places_of_an_unknown_owner_expire(tmp_path: Path) -> None:
     path, limits = tmp_path / "limits.db", Limits(in_flight=1)
     away = SqliteFile(path, boot="one", owner="away")
     here = SqliteFile(path, boot="one", owner="here", alive=lambda _: None)
@@ -199,7 +199,7 @@ async def test_a_call_cancelled_inside_the_ledger_leaves_no_place_behind(tmp_pat
     await ledger.close()
 
 
-async def test_a_settlement_takes_effect_though_its_caller_is_cancelled(tmp_path: Path) -> None:
+async def test_settling_takes_effect_if_its_caller_is_cancelled(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "limits.db")
     limiter = make(ledger)
     slot = await limiter.admit()
@@ -212,7 +212,7 @@ async def test_a_settlement_takes_effect_though_its_caller_is_cancelled(tmp_path
     await ledger.close()
 
 
-async def test_closing_finishes_what_was_cancelled_and_can_be_repeated(tmp_path: Path) -> None:
+async def test_closing_finishes_cancelled_work_and_can_be_repeated(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "limits.db")
     asking = asyncio.ensure_future(make(ledger).admit())
     await asyncio.sleep(0)
@@ -220,9 +220,9 @@ async def test_closing_finishes_what_was_cancelled_and_can_be_repeated(tmp_path:
     await asyncio.gather(asking, return_exceptions=True)
     await ledger.close()
     await ledger.close()
-    again = SqliteLedger(tmp_path / "limits.db")
-    assert (await make(again).snapshot()).in_flight == 0
-    await again.close()
+    updated = SqliteLedger(tmp_path / "limits.db")
+    assert (await make(updated).snapshot()).in_flight == 0
+    await updated.close()
 
 
 async def test_a_place_that_another_process_frees_is_found(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ async def test_a_place_that_another_process_frees_is_found(tmp_path: Path) -> No
     place = other.take(KEY, ACCOUNT, "bulk", limits, time.monotonic(), time.time())
     assert not isinstance(place, Denial)
     ledger = SqliteLedger(tmp_path / "limits.db")
-    ledger.poll = 3600.0  # it would not see it by itself
+    ledger.poll = 3600.0  # so that only the file watch wakes it
     waiting = asyncio.ensure_future(make(ledger, limits).admit(max_wait=30.0))
     while not (await make(ledger, limits).snapshot()).waiting["interactive"]:
         pass
@@ -242,24 +242,24 @@ async def test_a_place_that_another_process_frees_is_found(tmp_path: Path) -> No
     await ledger.close()
 
 
-async def test_a_path_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+async def test_a_path_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ledger = SqliteLedger(tmp_path / "file" / "limits.db")
-    with pytest.raises(ConfigurationError, match="cannot be kept in"):
+    with pytest.raises(ConfigurationError, match="cannot keep the limits in"):
         await make(ledger).admit()
     await ledger.close()
 
 
-async def test_a_file_that_is_no_ledger_says_so(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_ledger_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "limits.db"
     path.write_text("this is not a database at all, only some text of some length" * 20)
     ledger = SqliteLedger(path)
-    with pytest.raises(ConfigurationError, match="cannot be kept in"):
+    with pytest.raises(ConfigurationError, match="cannot keep the limits in"):
         await make(ledger).admit()
     await ledger.close()
 
 
-def test_a_ledger_of_another_version_says_so(tmp_path: Path) -> None:
+def test_a_ledger_of_another_version_is_reported(tmp_path: Path) -> None:
     import sqlite3
 
     path = tmp_path / "limits.db"
@@ -267,11 +267,11 @@ def test_a_ledger_of_another_version_says_so(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     file = SqliteFile(path)
-    with pytest.raises(ConfigurationError, match="another version"):
+    with pytest.raises(ConfigurationError, match="layout"):
         file.take(KEY, ACCOUNT, "bulk", LIMITS, 1.0, 1.0)
 
 
-def test_a_process_knows_itself_to_live_and_others_to_be_gone() -> None:
+def test_a_process_is_alive_and_ended_ones_are_not() -> None:
     me = machine.this_process()
     assert machine.alive(me) is True
     gone = subprocess.run(

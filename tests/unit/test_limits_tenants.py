@@ -59,7 +59,7 @@ async def test_an_idle_organization_has_no_task_and_weighs_less_than_two_kilobyt
     await account.aclose()
 
 
-async def test_organizations_are_forgotten_when_nothing_is_left_to_know() -> None:
+async def test_organizations_without_usage_are_dropped() -> None:
     ledger = MemoryLedger()
     account = account_on(ledger)
     for organization in range(500):
@@ -68,13 +68,13 @@ async def test_organizations_are_forgotten_when_nothing_is_left_to_know() -> Non
     for organization in range(1000, 1600):
         await a_call(account, organization)
     assert "www.zohoapis.com/3" not in ledger._entries
-    # A day's calls stay counted for the day, so today's organizations are all there.
+    # Calls count for a day, so all of today's organizations are there.
     assert len(ledger._entries) <= 602
     assert len(account._schedulers) < 10
     await account.aclose()
 
 
-async def test_what_waits_or_is_under_way_is_not_forgotten() -> None:
+async def test_organizations_with_waiting_or_open_calls_are_not_dropped() -> None:
     ledger = MemoryLedger()
     account = account_on(ledger)
     slot = await account.scheduler("1").admit()

@@ -1,9 +1,9 @@
-"""One organization, many processes: none refused, and the share of the rate that is used.
+"""Many processes on one organization: no call is refused, and the rate is used.
 
-Every run has an organization (a sandbox), a ledger and workers of its own. All runs go side by
-side, because they mostly wait, and begin one after the other, because not all can have the same
-two processors at once: one process takes part in all runs of one worker, eight others in all runs
-of eight. Every other process has a wall clock that jumps by twenty minutes each second.
+Each run has its own organization (a sandbox), ledger and workers. All runs go in parallel, because
+they mostly wait. They begin one after the other, because they share two processors: one process
+takes part in all runs of one worker, eight others in all runs of eight. Every second process has a
+wall clock that jumps by twenty minutes each second.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CAP = 4
 STARTS = 8.0
 LASTS = 3.5 * MINUTE
 
-#: Takes part in runs: as many calls at once as the limits let, until told to stop. Prints when each
+#: Takes part in runs: as many calls as the limits allow, until it is stopped. Prints when each
 #: call was sent and answered: monotonic time is the same in all processes of a machine.
 WORKER = textwrap.dedent("""
     import asyncio, json, random, sys, time
@@ -87,7 +87,7 @@ WORKER = textwrap.dedent("""
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """One organization's run: who shares it, what the wire is like, and what happened."""
+    """One run on one organization: its workers, its latency, and its result."""
 
     kept: str
     processes: int
@@ -184,7 +184,7 @@ async def worker(runs: list[Run], jumps: bool) -> dict[str, list[list[float]]]:
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-async def test_processes_share_the_limits_none_is_refused_and_none_is_wasted(
+async def test_processes_share_the_limits_without_refusals_or_waste(
     tmp_path: Path,
 ) -> None:
     """Limit and burst alike, so the rate is limit / (window + latency), or cap / latency."""

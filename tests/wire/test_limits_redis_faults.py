@@ -1,6 +1,6 @@
-"""Real servers that forget and a real network that is cut, in real time: what arrives is counted.
+"""Real Redis servers that lose data, and a real network that breaks, in real time.
 
-Zoho is played by a socket that notes when each request comes. The minute is three seconds here.
+A socket plays Zoho and records the arrivals. The minute takes three seconds here.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import pytest
 from tests.support.redis_server import RedisServer
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.limits import Limits, RedisLedger, scheduler
-from zoho_async.limits.redis.epoch import quiet, settled
+from zoho_async.limits.redis.epoch import offline_wait, startup_wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 LIMITS = Limits(limit=20, burst=20, window=3.0, linger=0.5, in_flight=20)
 LEASE = 2.0
-SETTLED = settled(LIMITS, LEASE)
-QUIET = quiet(LIMITS, LEASE)
+SETTLED = startup_wait(LIMITS, LEASE)
+QUIET = offline_wait(LIMITS, LEASE)
 
 
 class Arrivals:
-    """A server that answers each line, and when each one came."""
+    """A server that answers each line and records when it came."""
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
@@ -39,7 +39,7 @@ class Arrivals:
 
     @property
     def worst(self) -> int:
-        """The most in any window."""
+        """Return the most arrivals in any window."""
         window = LIMITS.window
         return max(
             bisect_left(self.moments, start + window) - at for at, start in enumerate(self.moments)
@@ -60,7 +60,7 @@ class Arrivals:
 
 
 class Proxy:
-    """The way of one worker to Redis, which can be cut."""
+    """A proxy between one worker and Redis that can cut the connection."""
 
     def __init__(self, path: Path, redis: str) -> None:
         self.url: Final = f"unix://{path}"
@@ -92,7 +92,7 @@ class Proxy:
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    """Wait for what other tasks and servers do."""
+    """Wait for other tasks and servers."""
     patience = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < patience
@@ -100,7 +100,7 @@ async def until(happened: Callable[[], bool]) -> None:
 
 
 class World:
-    """One Redis, workers with ledgers apart, and a judge."""
+    """One Redis, workers with separate ledgers, and a server that counts."""
 
     def __init__(self, folder: Path, server: RedisServer) -> None:
         self.folder: Final = folder
@@ -111,7 +111,7 @@ class World:
         self.callers: list[asyncio.Task[None]] = []
 
     def worker(self, share: float | None = None, url: str | None = None) -> RedisLedger:
-        ledger = RedisLedger(url or self.server.url, share=share, lease=LEASE, alone=60.0)
+        ledger = RedisLedger(url or self.server.url, share=share, lease=LEASE, max_offline=60.0)
         self.ledgers.append(ledger)
         return ledger
 
@@ -138,7 +138,7 @@ class World:
         await slot.replied()
 
     async def go_on(self, calls: int) -> None:
-        """Until so many more have arrived."""
+        """Wait until this many more calls have arrived."""
         before = len(self.arrivals.moments)
         await until(lambda: len(self.arrivals.moments) >= before + calls)
 
@@ -168,7 +168,7 @@ async def world(*, known: bool = True) -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("how", ["empty", "older", "flushed"])
-async def test_a_redis_that_forgets_while_workers_call_lets_no_window_exceed_the_limit(
+async def test_data_loss_during_calls_lets_no_window_exceed_the_limit(
     how: str,
 ) -> None:
     async with world() as made:
@@ -185,7 +185,7 @@ async def test_a_redis_that_forgets_while_workers_call_lets_no_window_exceed_the
             made.server.stop()
             await asyncio.sleep(0.3)
             made.server.start()
-        made.keep_calling(made.worker())  # it knows nothing
+        made.keep_calling(made.worker())  # a new worker
         await asyncio.sleep(SETTLED)
         await made.go_on(2 * LIMITS.limit)
         assert made.arrivals.worst <= LIMITS.limit
@@ -201,7 +201,7 @@ async def test_a_flush_with_an_idle_worker_and_a_new_one_lets_no_window_exceed_t
         assert made.arrivals.worst == LIMITS.limit
 
 
-async def test_one_worker_cut_off_with_a_share_and_the_others_keep_the_limit_together() -> None:
+async def test_an_offline_worker_with_a_share_and_the_others_keep_the_limit() -> None:
     async with world() as made:
         proxy = Proxy(made.folder / "proxy.sock", made.server.url)
         way = await asyncio.start_unix_server(proxy.serve, made.folder / "proxy.sock")
@@ -213,11 +213,11 @@ async def test_one_worker_cut_off_with_a_share_and_the_others_keep_the_limit_tog
             proxy.break_off()
             await asyncio.sleep(QUIET + 1)
             await made.go_on(2 * LIMITS.limit)
-            link = alone._link()
-            assert link.away is not None
-            assert any(link.alone.senders())  # it sent without Redis
+            connection = alone._connection()
+            assert connection.unreachable_since is not None
+            assert any(connection.offline.senders())  # it sent offline
             proxy.cut = False
-            await until(lambda: link.away is None)
+            await until(lambda: connection.unreachable_since is None)
             await made.go_on(2 * LIMITS.limit)
             assert made.arrivals.worst <= LIMITS.limit
             for caller in made.callers:
@@ -227,7 +227,7 @@ async def test_one_worker_cut_off_with_a_share_and_the_others_keep_the_limit_tog
 
 
 @pytest.mark.parametrize("how", ["empty", "same"])
-async def test_an_outage_for_all_with_shares_and_the_way_back_keep_the_limit(how: str) -> None:
+async def test_an_outage_of_all_workers_with_shares_keeps_the_limit(how: str) -> None:
     async with world() as made:
         proxy = Proxy(made.folder / "proxy.sock", made.server.url)
         way = await asyncio.start_unix_server(proxy.serve, made.folder / "proxy.sock")
@@ -244,7 +244,7 @@ async def test_an_outage_for_all_with_shares_and_the_way_back_keep_the_limit(how
             await made.go_on(2 * LIMITS.limit)
             made.server.start()
             await asyncio.sleep(2.0)
-            proxy.cut = False  # the first one is back already
+            proxy.cut = False  # the first worker is back already
             await asyncio.sleep(SETTLED)
             await made.go_on(2 * LIMITS.limit)
             assert made.arrivals.worst <= LIMITS.limit

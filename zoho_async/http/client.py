@@ -71,8 +71,8 @@ from zoho_async.http.retry import Policy, RetryBudget, asked_wait, verdict
 from zoho_async.http.transport import ANSWER_TIMEOUT, Answer, Opened, Transport, proxy_for, verifies
 from zoho_async.http.verdict import is_ambiguous, next_step
 from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, Slot, scheduler
-from zoho_async.limits.agreed import Agreed, agreed_on
-from zoho_async.limits.keys import host_key, names_of, organization_key
+from zoho_async.limits.keys import host_key, organization_key, organization_names
+from zoho_async.limits.shared_limits import SharedLimits, shared_limits
 from zoho_async.regions import API_URLS, checked_url, region
 from zoho_async.wire import AnotherRecord, Unreadable
 
@@ -139,7 +139,7 @@ class Client:
         self._schedulers: OrderedDict[str, Scheduler] = OrderedDict()
         self._closed = False
         self._closing: Final = Closing()
-        self._agreed: Agreed | None = None
+        self._shared_limits: SharedLimits | None = None
         self._process: Final = fork.Process()
         fork.follow(self)
         self._tokens: Final = TokenSource(
@@ -206,12 +206,12 @@ class Client:
     def expect(self, organization: str | None) -> None:
         """Have this account's limits hold for ``organization`` before its first call."""
         if organization is not None:
-            self._agreed = agreed_on(self._ledger, self._key(organization))
-            self._agreed.join(self, self._limits)
+            self._shared_limits = shared_limits(self._ledger, self._key(organization))
+            self._shared_limits.join(self, self._limits)
 
     def _key(self, organization: str | None, *, unnamed: bool = False) -> str:
         """What the calls of ``organization`` are counted under."""
-        names = names_of(self._ledger, f"{self._host}/{self._whole}")
+        names = organization_names(self._ledger, f"{self._host}/{self._whole}")
         if organization is not None:
             return names.named(f"{self._host}/{organization_key(organization)}")
         return names.unnamed() if unnamed else names.known()
@@ -267,8 +267,8 @@ class Client:
         self._closing.close()
         for limiter in self._schedulers.values():
             limiter.leave(self)
-        if self._agreed is not None:
-            self._agreed.leave(self)
+        if self._shared_limits is not None:
+            self._shared_limits.leave(self)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,13 +1,12 @@
-"""The gate that a block closes, and the slow start after it opens.
+"""The block after code 43 or 44, and the slow start that follows it.
 
-Zoho says how long a block lasts only sometimes (``Retry-After``); sightings go from 15 to 60
-minutes, longer for those who tried meanwhile. So nothing at all is sent until the gate opens, and a
-block that follows while the last one is not yet forgotten lasts twice as long. Calls that were
-already on their way when the gate closed are refused too; they belong to the same block.
+Zoho seldom says how long a block lasts (``Retry-After``). Reports go from 15 to 60 minutes, and
+longer for clients that kept trying. So nothing is sent until the block ends, and there are no
+probes. A second block during the slow start lasts twice as long. Calls that were on their way when
+the block began are refused too; they belong to the same block.
 
-After it opens the organization's rate starts at an eighth of its limit and grows by an eighth every
-``window``, because what caused the block (others at work in the same organization) may still be
-there.
+After the block the rate starts at an eighth of the limit and grows by an eighth every ``window``,
+because the cause (other programs in the same organization) may still be there.
 """
 
 from __future__ import annotations
@@ -18,44 +17,46 @@ import msgspec
 
 NEVER: Final = float("-inf")
 
-#: Seconds, and Zoho's own: no ``Limits.window``, however short, makes a block shorter.
+#: In seconds. These are Zoho's, so a shorter ``Limits.window`` does not shorten a block.
 FIRST_BLOCK: Final = 900.0
 LONGEST_BLOCK: Final = 3600.0
-#: How many steps the rate takes from its start back to the whole.
+#: Steps in which the rate grows back to the limit.
 STEPS: Final = 8
-#: No ``Retry-After`` is believed beyond a day, in seconds.
+#: A longer ``Retry-After`` is cut to a day, in seconds.
 LONGEST_RETRY_AFTER: Final = 86_400.0
 
 
 class Block(msgspec.Struct):
-    """When the gate was last closed, when it opens (both monotonic), and how often in a row."""
+    """When the last block began and ends (both monotonic), and how many came in a row."""
 
     closed: float = NEVER
     opens: float = NEVER
     strikes: int = 0
 
 
-def close(gate: Block, retry_after: float | None, began: float, now: float, window: float) -> None:
-    """A block was answered to a call admitted at ``began``: keep the gate shut while it lasts."""
+def start_block(
+    block: Block, retry_after: float | None, began: float, now: float, window: float
+) -> None:
+    """Start or extend the block, for a refused call that was admitted at ``began``."""
     lasts = min(retry_after, LONGEST_RETRY_AFTER) if retry_after and retry_after > 0 else None
-    if began <= gate.closed:
+    if began <= block.closed:
         if lasts is not None:
-            gate.opens = max(gate.opens, now + lasts)
+            block.opens = max(block.opens, now + lasts)
         return
-    gate.strikes = gate.strikes + 1 if slow(gate, now, window) else 1
+    block.strikes = block.strikes + 1 if is_slow_start(block, now, window) else 1
     if lasts is None:
-        # Few strikes reach the longest block, so the power stays small.
-        lasts = min(FIRST_BLOCK * 2.0 ** min(gate.strikes - 1, 8), LONGEST_BLOCK)
-    gate.closed = now
-    gate.opens = max(gate.opens, now + lasts)
+        # A few strikes reach the longest block, so a small exponent is enough.
+        lasts = min(FIRST_BLOCK * 2.0 ** min(block.strikes - 1, 8), LONGEST_BLOCK)
+    block.closed = now
+    block.opens = max(block.opens, now + lasts)
 
 
-def slow(gate: Block, now: float, window: float) -> bool:
-    """Whether the rate is still held back after the last block."""
-    return now < gate.opens + (STEPS - 1) * window
+def is_slow_start(block: Block, now: float, window: float) -> bool:
+    """Return whether the rate is still reduced after the last block."""
+    return now < block.opens + (STEPS - 1) * window
 
 
-def spacing(gate: Block, now: float, limit: int, window: float) -> float:
-    """Seconds that two calls must lie apart while the rate grows back."""
-    steps = 1 + (now - gate.opens) / window
+def slow_start_spacing(block: Block, now: float, limit: int, window: float) -> float:
+    """Return the seconds between two calls while the rate grows back."""
+    steps = 1 + (now - block.opens) / window
     return window * STEPS / (limit * steps)

@@ -1,18 +1,25 @@
-"""The day's budget of one organization.
+"""The daily quota of one organization.
 
-Two counts, and the smaller one holds. Our own counts every call in the last 24 hours, by hours, so
-that wherever Zoho's day begins it holds no more than the ``day`` that the caller named. Zoho's is
-in the headers of replies: limit, remaining, seconds to the reset. Of two figures of one day the
-smaller is the newer, because the count only falls: so decreases alone are believed, and figures
-that come out of order change nothing. Calls in flight may or may not be in a figure; they are taken
-off it. Between figures every admission takes one off.
+Model
+-----
+There are two counts, and the smaller one applies. Our own count covers the last 24 hours, by hour,
+so it never exceeds the ``day`` that the caller set, whenever Zoho's day begins. Zoho's count is in
+the headers of replies: limit, remaining, seconds to the reset.
 
-A reset that has passed starts everything anew, and figures of calls sent before it are dropped.
-The reset is a moment of the wall clock and survives restarts. Where nobody named a reset, a spent
-day is probed: one call an hour with nothing else in flight, whose answer is believed as it stands.
+Zoho's count only falls during a day. So of two figures the smaller is the newer: only decreases are
+accepted, and figures that come out of order change nothing. Calls in flight may or may not be part
+of a figure, so they are subtracted from it. Between figures, every admission subtracts one.
 
-Code 45 means that the day is spent, in all documents but one, where it is the minute. Only a figure
-above zero on that reply, or on one to a call sent later, proves that one right.
+Reset
+-----
+After a reset all counts start from zero, and figures of calls that were sent before it are dropped.
+The reset is a moment of the wall clock and survives restarts. If the reset is not known, a spent
+day is probed: one call an hour with nothing else in flight. Its answer is accepted as it is.
+
+Unknown
+-------
+Code 45 means that the day is spent, in all of Zoho's documents but one, which says the minute. That
+one is right only if the same reply, or a reply to a call sent later, has a figure above zero.
 """
 
 from __future__ import annotations
@@ -25,12 +32,12 @@ from zoho_async.limits.block import LONGEST_RETRY_AFTER, NEVER
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal
 
 HOUR: Final = 3600
-#: Seconds between two probes of a spent day whose reset nobody named.
+#: Seconds between two probes of a spent day whose reset is not known.
 PROBE_EVERY: Final = 3600.0
 
 
 class Day(msgspec.Struct):
-    """The counts. ``reset_at`` and ``probe_at`` are wall-clock, the other moments monotonic."""
+    """The counts. ``reset_at`` and ``probe_at`` are wall-clock times, the others monotonic."""
 
     used: int = 0
     hour: int = 0
@@ -45,20 +52,20 @@ class Day(msgspec.Struct):
     probe: int = 0
 
 
-def turn(day: Day, now: float, wall: float, in_flight: int) -> None:
-    """Let the clock have its effect: a passed reset, and hours that are a day old."""
+def pass_time(day: Day, now: float, wall: float, in_flight: int) -> None:
+    """Apply a reset that has passed, and drop hours that are a day old."""
     if day.reset_at is not None and wall >= day.reset_at:
-        renew(day, now, wall, in_flight)
+        start_day(day, now, wall, in_flight)
     hour = int(wall // HOUR)
     if hour != day.hour:
         day.hour = hour
-        # The 25th hour back still reaches into the last 24; hours ahead are a stepped clock's.
+        # The 25th hour back overlaps the last 24. Hours ahead come from a clock that was set back.
         day.hours = {at: calls for at, calls in day.hours.items() if at >= hour - 24}
         day.used = sum(day.hours.values())
 
 
-def renew(day: Day, now: float, wall: float, in_flight: int) -> None:
-    """A new day begins; calls in flight count for it."""
+def start_day(day: Day, now: float, wall: float, in_flight: int) -> None:
+    """Begin a new day. Calls in flight count for it."""
     day.hour = int(wall // HOUR)
     day.hours = {day.hour: in_flight} if in_flight else {}
     day.used = in_flight
@@ -70,7 +77,7 @@ def renew(day: Day, now: float, wall: float, in_flight: int) -> None:
 
 
 def count(day: Day) -> None:
-    """One more call was admitted in this hour."""
+    """Count a call that was admitted in this hour."""
     day.used += 1
     day.hours[day.hour] = day.hours.get(day.hour, 0) + 1
     if day.left is not None:
@@ -78,10 +85,10 @@ def count(day: Day) -> None:
 
 
 def uncount(day: Day) -> None:
-    """One call that was admitted is never sent."""
+    """Uncount a call that was admitted but never sent."""
     if day.used:
         day.used -= 1
-    # It may have been counted in an hour that is over; then that hour keeps it.
+    # If it was counted in an earlier hour, that hour keeps it.
     if day.hours.get(day.hour):
         day.hours[day.hour] -= 1
     if day.left is not None:
@@ -89,29 +96,29 @@ def uncount(day: Day) -> None:
 
 
 def total(day: Day, limits: Limits) -> int | None:
-    """Calls that a day holds, as far as known."""
+    """Return the calls allowed in a day, or None if not known."""
     known = [calls for calls in (limits.day, day.limit) if calls is not None]
     return min(known) if known else None
 
 
-def told(day: Day) -> int | None:
-    """Calls left by Zoho's figures, or None where there are none."""
+def reported_left(day: Day) -> int | None:
+    """Return the calls left by Zoho's figures, or None without figures."""
     if day.left is not None or day.limit is None:
         return day.left
     return day.limit - day.used
 
 
 def left(day: Day, limits: Limits) -> int | None:
-    """Calls left for the day by whichever count is smaller; None where neither knows."""
-    by_zoho = 0 if day.spent else told(day)
+    """Return the calls left today by the smaller count, or None if neither is known."""
+    by_zoho = 0 if day.spent else reported_left(day)
     if limits.day is None:
         return by_zoho
     ours = limits.day - day.used
     return ours if by_zoho is None or ours < by_zoho else by_zoho
 
 
-def kept_from(lane: Lane, day: Day, limits: Limits) -> int:
-    """Calls that ``lane`` must leave untouched."""
+def reserved_from(lane: Lane, day: Day, limits: Limits) -> int:
+    """Return the number of calls that ``lane`` must leave unused."""
     if lane == "interactive" or limits.reserve == 0:
         return 0
     if limits.reserve >= 1:
@@ -120,9 +127,9 @@ def kept_from(lane: Lane, day: Day, limits: Limits) -> int:
 
 
 def spacing(day: Day, limits: Limits, wall: float) -> float:
-    """Seconds between two bulk calls that spread over the rest of the day; 0 where none is known.
+    """Return the seconds between bulk calls that spread over the rest of the day; 0 if not known.
 
-    Without a known reset the rest of the day is a whole one, and so are its calls.
+    Without a known reset, a whole day's calls spread over 24 hours.
     """
     if day.reset_at is None:
         calls, seconds = total(day, limits), 24.0 * HOUR
@@ -130,22 +137,22 @@ def spacing(day: Day, limits: Limits, wall: float) -> float:
         calls, seconds = left(day, limits), day.reset_at - wall
     if calls is None:
         return 0.0
-    return max(0.0, seconds) / max(1, calls - kept_from("bulk", day, limits))
+    return max(0.0, seconds) / max(1, calls - reserved_from("bulk", day, limits))
 
 
 def opens_at(day: Day, kept: int) -> float | None:
-    """When (wall clock) a day without calls left has some again; None where that needs a probe."""
+    """Return when (wall clock) a spent day has calls again, or None if that needs a probe."""
     if day.reset_at is not None:
         return day.reset_at
-    by_zoho = told(day)
+    by_zoho = reported_left(day)
     if day.spent or (by_zoho is not None and by_zoho <= kept):
         return None
-    # Our own count alone is used up: it is free as the oldest hour leaves the last 24.
+    # Only our own count is used up. Calls become free when the oldest hour is 24 hours old.
     oldest = min((at for at, calls in day.hours.items() if calls), default=day.hour)
     return (oldest + 25.0) * HOUR
 
 
-def learn(
+def apply_quota(
     day: Day,
     quota: Quota,
     began: float,
@@ -155,19 +162,19 @@ def learn(
     in_flight: int,
     probing: bool,
 ) -> bool:
-    """Believe the figures of a reply to a call admitted at ``began``, as far as they go.
+    """Apply the figures of a reply to a call that was admitted at ``began``.
 
-    True when they show that the day which a 45 called spent is not.
+    Returns True if they show that the day is not spent although a 45 said so.
     """
     if began < day.renewed:
         return False
     if quota.reset is not None:
-        # Headers truncate to whole seconds, so the reset is up to one later.
+        # Headers truncate to whole seconds, so the reset may be one second later.
         reset_at = wall + quota.reset + 1
         if day.reset_at is not None and reset_at < day.reset_at - limits.window:
             return False
         if day.reset_at is not None and reset_at > day.reset_at + limits.window:
-            renew(day, now, wall, in_flight)
+            start_day(day, now, wall, in_flight)
         day.reset_at = max(reset_at, day.reset_at or 0.0)
     if quota.limit is not None and quota.limit > 0:
         day.limit = quota.limit
@@ -185,17 +192,17 @@ def learn(
         day.spent = False
         day.left = figure
         return True
-    known = told(day)
+    known = reported_left(day)
     day.left = figure if known is None else min(known, figure)
     return False
 
 
-def spend(
+def mark_spent(
     day: Day, refusal: Refusal, began: float, sent: float, wall: float, limits: Limits
 ) -> None:
-    """A 45 was answered to a call admitted at ``began`` and sent at ``sent``.
+    """Mark the day as spent, for a call admitted at ``began`` and sent at ``sent`` that got a 45.
 
-    No figure on the reply denied it.
+    Only for a reply without a figure that contradicts it.
     """
     if began < day.renewed:
         return

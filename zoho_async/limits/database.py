@@ -1,24 +1,25 @@
-"""The file of a shared ledger: its connection, its transactions, and what can happen to the file.
+"""The SQLite file of a shared ledger: its connection, its transactions, and faults of the file.
 
-**Deleted or replaced.** An open database stays usable after its file was deleted, so two processes
-could go on counting apart. Each transaction therefore compares the path's device and inode with
-those of its connection, under the write lock. If they differ, what the old file holds is carried
-into the file that is there now. Nothing can be written to the old one afterwards, because every
-writer compares under the same lock.
+**Deleted or replaced.** SQLite can still use an open database after its file was deleted. Then two
+processes could count separately. So each transaction compares the device and inode of the path with
+those of its connection, under the write lock. If they differ, the usage of the old file is carried
+over into the new file. Nothing can be written to the old file afterwards, because every writer
+compares under the same lock.
 
 A process that starts after the deletion has no old file. It finds the *companion*, a small hidden
 file in the same directory. The companion names the inode that it belongs to, and its modification
-time is when the ledger was last used. A database that the companion does not name begins with a
-pause: no place is given until whatever was sent before has left the count. Without a companion it
-is a first start, and there is no pause. So the companion must not be deleted with the ledger.
+time is the last use of the ledger. If the companion names another inode than the database, the
+ledger starts with a pause: it gives no place until all earlier calls have left the count. Without a
+companion this is a first start, and there is no pause. So do not delete the companion with the
+ledger.
 
-SQLite finds its log files by name, and so it would delete those of the new database when the old
-one is closed. So the old connection is never closed (`fork.keep`). The companion is the lock under
-which a database is made, opened and closed.
+SQLite finds its log files by name. Closing the old connection would delete the log files of the new
+database, so the old connection is never closed (`fork.keep`). The companion also serves as the lock
+under which a database is created, opened and closed.
 
-**Fork.** Before a fork the connection is closed, so that the child inherits none: SQLite keeps
-notes of its locks in memory, and in a child they would be wrong for new connections too. A
-connection that was inherited all the same is kept, and never used or closed.
+**Fork.** SQLite keeps notes of its locks in memory, and in a child process they would be wrong for
+new connections too. So the connection is closed before a fork. A connection that was inherited
+anyway is kept, and never used or closed.
 """
 
 from __future__ import annotations
@@ -39,27 +40,27 @@ from zoho_async.errors import ConfigurationError, LedgerError, TokenStoreError, 
 if TYPE_CHECKING:
     import sqlite3
 
-#: The layout of the file; another one's entries are not understood.
+#: The version of the file's tables. Other versions cannot be read.
 VERSION: Final = 1
-#: How long one process waits for another's transaction, in seconds; each takes well under 1 ms.
+#: How long a process waits for a transaction of another one, in seconds. Each takes under 1 ms.
 BUSY: Final = 30.0
 #: How long a fork waits for a transaction of this process, in seconds.
 FORK_WAITS: Final = 5.0
-#: How often the companion notes that the ledger is used, in seconds, and how old a note may be.
+#: How often the companion's time is updated, in seconds, and how old it may be.
 NOTED_EVERY: Final = 1.0
 SLACK: Final = 5.0
 
-#: SQLite's codes for what may be over soon: interrupted, busy, locked, no memory, I/O, full.
+#: SQLite's codes for temporary faults: busy, locked, no memory, interrupted, I/O, full.
 _PASSING: Final = frozenset({5, 6, 7, 9, 10, 13, 15})
 _PASSING_ERRNO: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE})
 
 
 class Replaced(Exception):
-    """The path names another file than the connection."""
+    """The path names another file than the connection uses."""
 
 
-class Database:
-    """One connection to the ledger at ``path``. Used by one thread at a time, whichever it is.
+class LedgerDatabase:
+    """One connection to the ledger at ``path``, for one thread at a time.
 
     ``boot`` names this start of the machine.
     """
@@ -69,24 +70,24 @@ class Database:
         self._companion: Final = path.with_name(f".{path.name}.used")
         self._boot: Final = boot
         self._lock = threading.Lock()
-        self._rests = False
+        self._held_for_fork = False
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._noted = float("-inf")
-        #: Rows of a file that is gone, of keys that the present one has already.
+        #: Rows of a deleted file, for keys that the new file also has.
         self.carried: dict[str, bytes] = {}
-        #: Connections so far; changes when what was known of the file is no longer good.
+        #: Number of connections so far. If it changes, cached facts about the file are outdated.
         self.opened = 0
         fork.follow(self)
 
     @contextmanager
     def transaction(self, now: float, wall: float) -> Generator[sqlite3.Connection]:
-        """The write lock comes first, so that what is read is what is changed.
+        """Open a transaction with the write lock, so that no other process changes what it reads.
 
-        ``now`` and ``wall`` are the caller's clocks. Raises `LedgerError` for what may be over
-        soon, else `ConfigurationError`.
+        ``now`` and ``wall`` are the caller's clocks. Raises `LedgerError` for temporary faults,
+        else `ConfigurationError`.
         """
-        with self._lock, self._told():
+        with self._lock, self._translate_errors():
             connection = self._begin(now, wall)
             try:
                 yield connection
@@ -97,43 +98,43 @@ class Database:
                 raise
 
     def version(self) -> int:
-        """A number that changes when another connection, here or elsewhere, writes."""
-        with self._lock, self._told():
+        """Return a number that changes when another connection writes."""
+        with self._lock, self._translate_errors():
             if self._connection is not None and self._replaced():
-                self._let_go()
+                self._drop_connection()
             connection = self._connection or self._open(time.monotonic(), time.time())
             changes = int(connection.execute("PRAGMA data_version").fetchone()[0])
             return (self.opened << 32) + changes
 
     def close(self) -> None:
-        """Close the connection. A later use opens it again."""
+        """Close the connection. The next use opens it again."""
         with self._lock:
             self._close()
 
     def abandon(self) -> None:
-        """Give up everything that was inherited from another process."""
-        self._let_go()
+        """Drop everything that was inherited from the parent process."""
+        self._drop_connection()
         self._lock = threading.Lock()
-        self._rests = False
+        self._held_for_fork = False
 
     # -- forks ----------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
         if self._lock.acquire(timeout=FORK_WAITS):
-            self._rests = True
+            self._held_for_fork = True
             self._close()
 
     def after_fork(self, *, child: bool) -> None:
         if child:
             self.abandon()
-        elif self._rests:
-            self._rests = False
+        elif self._held_for_fork:
+            self._held_for_fork = False
             self._lock.release()
 
     # -- the connection ---------------------------------------------------------------------------
 
     def _begin(self, now: float, wall: float) -> sqlite3.Connection:
-        """A connection to the file that the path names, in a transaction."""
+        """Begin a transaction on the file that the path names now."""
         while True:
             connection = self._connection or self._open(now, wall)
             connection.execute("BEGIN IMMEDIATE")
@@ -144,10 +145,10 @@ class Database:
             finally:
                 _roll_back(connection)
             self.carried.update(rows)
-            self._let_go()
+            self._drop_connection()
 
     def _open(self, now: float, wall: float) -> sqlite3.Connection:
-        """Connect, and bring what a file that is gone held into this one."""
+        """Connect, and carry over the usage of a deleted file."""
         until = time.monotonic() + BUSY
         while True:
             try:
@@ -162,7 +163,7 @@ class Database:
             except ZohoError:
                 raise
             except Exception as error:
-                # Turning on the write-ahead log does not wait for others by itself.
+                # Switching to the write-ahead log does not wait for locks by itself.
                 if "locked" in str(error) and time.monotonic() < until:
                     time.sleep(0.01)
                     continue
@@ -174,10 +175,10 @@ class Database:
         before, recorded = self._stat(), self._companion.read_text("ascii", "replace")
         other = before is None or recorded not in ("", str(before[1]))
         if other:
-            for ending in ("-wal", "-shm"):  # those of the file that is gone
+            for ending in ("-wal", "-shm"):  # those of the deleted file
                 self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         unused = max(0.0, time.time() - self._companion.stat().st_mtime - SLACK)
-        # Opened, used and closed by one thread at a time, though not by its maker.
+        # One thread at a time uses it, but not always the one that opened it.
         connection = sqlite3.connect(
             self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
         )
@@ -185,16 +186,16 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("BEGIN IMMEDIATE")
-            self._lay_out(connection)
+            self._create_tables(connection)
             if other and recorded:
                 pause = (self._boot, now - unused, wall)
                 connection.execute("DELETE FROM pause")
                 connection.execute("INSERT INTO pause (boot, since, wall) VALUES (?, ?, ?)", pause)
             left = {
-                key: state
-                for key, state in self.carried.items()
+                key: packed
+                for key, packed in self.carried.items()
                 if not connection.execute(
-                    "INSERT OR IGNORE INTO usage (key, state) VALUES (?, ?)", (key, state)
+                    "INSERT OR IGNORE INTO usage (key, state) VALUES (?, ?)", (key, packed)
                 ).rowcount
             }
             connection.execute("COMMIT")
@@ -210,10 +211,12 @@ class Database:
             self._companion.write_text(str(after[1]), "ascii")
         return connection
 
-    def _lay_out(self, connection: sqlite3.Connection) -> None:
+    def _create_tables(self, connection: sqlite3.Connection) -> None:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, VERSION):
-            raise OSError(f"another version of this program wrote it (layout {version})")
+            raise OSError(
+                f"another version of zoho_async wrote it (layout {version}, expected {VERSION})"
+            )
         connection.execute(
             "CREATE TABLE IF NOT EXISTS usage "
             "(key TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
@@ -222,7 +225,7 @@ class Database:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _close(self) -> None:
-        """Close the connection unless another file has its name by now."""
+        """Close the connection, unless the path names another file now."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -235,8 +238,8 @@ class Database:
         except (TokenStoreError, OSError):
             fork.keep(connection)
 
-    def _let_go(self) -> None:
-        """Forget the connection without closing it."""
+    def _drop_connection(self) -> None:
+        """Forget the connection without closing it (see `fork.keep`)."""
         connection, self._connection = self._connection, None
         fork.keep(connection)
 
@@ -253,7 +256,7 @@ class Database:
         return self._stat() != self._inode
 
     def _note_use(self) -> None:
-        """Let the companion tell that the ledger is in use; others learn it from nothing else."""
+        """Update the companion's time, which tells other processes that the ledger is in use."""
         moment = time.monotonic()
         if moment < self._noted + NOTED_EVERY:
             return
@@ -264,31 +267,27 @@ class Database:
                 self._companion.write_text(str(self._inode[1]), "ascii")
         self._noted = moment
 
-    # -- what goes wrong --------------------------------------------------------------------------
+    # -- errors -----------------------------------------------------------------------------------
 
     @contextmanager
-    def _told(self) -> Generator[None]:
+    def _translate_errors(self) -> Generator[None]:
         import sqlite3  # the memory ledger does without
 
         try:
             yield
         except sqlite3.Error as error:
-            kind = LedgerError if _passes(error) else ConfigurationError
-            raise kind(f"the limits kept in {self.path} cannot be read or written: {error}") from (
-                error
-            )
+            kind = LedgerError if _is_temporary(error) else ConfigurationError
+            raise kind(f"cannot read or write the limits in {self.path}: {error}") from (error)
         except OSError as error:
-            raise LedgerError(
-                f"the limits kept in {self.path} cannot be read or written: {error}"
-            ) from error
+            raise LedgerError(f"cannot read or write the limits in {self.path}: {error}") from error
 
     def _refuse(self, error: Exception) -> NoReturn:
-        kind = LedgerError if _passes(error) else ConfigurationError
-        raise kind(f"the limits cannot be kept in {self.path}: {error}") from error
+        kind = LedgerError if _is_temporary(error) else ConfigurationError
+        raise kind(f"cannot keep the limits in {self.path}: {error}") from error
 
 
-def _passes(error: Exception) -> bool:
-    """Whether ``error`` may be over soon."""
+def _is_temporary(error: Exception) -> bool:
+    """Return whether ``error`` is temporary."""
     if isinstance(error, OSError):
         return error.errno in _PASSING_ERRNO
     code = getattr(error, "sqlite_errorcode", None)
@@ -296,7 +295,7 @@ def _passes(error: Exception) -> bool:
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    # What cannot be rolled back was rolled back already, or the connection is of no more use.
+    # If this fails, SQLite rolled back already or the connection is broken.
     with suppress(Exception):
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -1,8 +1,8 @@
-"""One timer for the longest waits of everyone in a queue.
+"""One timer for the deadlines of all waiters of a queue.
 
-A timer for each of ten thousand waiters would be ten thousand timers. Here they stand in a heap by
-deadline, and the one timer is set for the first. Who leaves early is only marked; when half of the
-heap is marked, it is swept, so that leaving costs little and leaves nothing behind for long.
+One timer per waiter would mean ten thousand timers for ten thousand waiters. Instead, a heap sorts
+the waiters by deadline, and one timer is set for the first. A waiter that leaves early is only
+marked. The heap is rebuilt when half of it is marked, so leaving is cheap and memory stays bounded.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 from zoho_async.clock import Clock
 from zoho_async.limits.fair_queue import Waiter
 
-#: No timer is set for less, in seconds: rounding could keep it ringing just before its moment.
+#: The shortest timer, in seconds. A shorter one could fire again and again just before its time.
 TICK: Final = 0.001
 
 
 class Deadlines:
-    """Calls ``expire`` with each waiter whose deadline passes before it is discarded."""
+    """Call ``expire`` with each waiter whose deadline passes before it is discarded."""
 
     __slots__ = ("_clock", "_expire", "_heap", "_live", "_loop", "_serial", "_timer")
 

@@ -1,7 +1,7 @@
-"""Who is next: callers take turns, each caller's calls in their order.
+"""A fair queue: callers are served round-robin, and the calls of one caller in order.
 
-One caller with ten thousand calls waiting gets as many turns as one with three. Putting in, taking
-the next and dropping out cost the same however many wait.
+A caller with ten thousand waiting calls gets as many turns as one with three. Pushing, popping and
+discarding take constant time.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Verdict: TypeAlias = Slot | Exception | None
 class Waiter(asyncio.Future[Verdict]):
     """One call to be admitted.
 
-    It results in its slot, in None for its turn to ask, or in why it has neither. It is a future
-    and does not have one, because Python's collector goes through all who wait, again and again,
-    while a hundred thousand come.
+    Its result is its slot, None if it is its turn to ask the ledger, or the exception to raise. It
+    is a future, and does not hold one, because a second object per waiter makes garbage collection
+    slow with a hundred thousand waiters.
 
-    ``patient`` waits for the next day where this one is used up; ``waited`` says that it slept.
-    ``deadline`` is on the scheduler's clock (monotonic), infinite for one that waits forever.
+    ``patient``: if the day is spent, it waits for the next one. ``waited``: it has slept.
+    ``deadline`` is on the scheduler's clock (monotonic), infinite without a limit.
     """
 
     __slots__ = ("caller", "deadline", "patient", "since", "waited")
@@ -46,27 +46,27 @@ class Waiter(asyncio.Future[Verdict]):
 
     @property
     def given(self) -> Slot | None:
-        """The slot that was given to it, which it may not have seen yet."""
+        """The slot that it was given, if any. Its task may not have seen it yet."""
         if not self.done() or self.cancelled():
             return None
         verdict = self.result()
         return verdict if isinstance(verdict, Slot) else None
 
     def resolve(self, verdict: Verdict) -> bool:
-        """Wake it; False for one that was cancelled or woken before."""
+        """Wake it. Returns False if it was cancelled or woken before."""
         if self.done():
             return False
         self.set_result(verdict)
         return True
 
 
-class Turns:
-    """The waiters of one lane."""
+class FairQueue:
+    """The waiters of one lane, in the order in which they are served."""
 
     __slots__ = ("_callers", "_count")
 
     def __init__(self) -> None:
-        # Ordered dicts and not lists or plain dicts: their first entry goes at constant cost.
+        # OrderedDict, because it removes the first entry in constant time.
         self._callers: Final[OrderedDict[Hashable, OrderedDict[Waiter, None]]] = OrderedDict()
         self._count = 0
 
@@ -78,7 +78,7 @@ class Turns:
             yield from own
 
     def of(self, caller: Hashable) -> int:
-        """How many calls of ``caller`` wait."""
+        """Return how many calls of ``caller`` wait."""
         own = self._callers.get(caller)
         return len(own) if own else 0
 
@@ -90,7 +90,7 @@ class Turns:
         self._count += 1
 
     def first(self) -> Waiter | None:
-        """Whom `pop` would give; those who were cancelled and have yet to leave are taken out."""
+        """Return the waiter that `pop` would return. Removes cancelled waiters."""
         while self._callers:
             waiter = next(iter(next(iter(self._callers.values()))))
             if not waiter.done():
@@ -99,7 +99,7 @@ class Turns:
         return None
 
     def pop(self) -> Waiter | None:
-        """The next waiter, taken out; its caller goes to the end of the round."""
+        """Remove and return the next waiter. Its caller goes to the end of the round."""
         if not self._callers:
             return None
         caller, own = next(iter(self._callers.items()))
@@ -112,7 +112,7 @@ class Turns:
         return waiter
 
     def discard(self, waiter: Waiter) -> None:
-        """Take ``waiter`` out, if it is still there."""
+        """Remove ``waiter``, if it is still there."""
         own = self._callers.get(waiter.caller)
         if own is None or waiter not in own:
             return

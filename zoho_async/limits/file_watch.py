@@ -1,9 +1,9 @@
-"""Telling those who wait when another process has changed the ledger's file.
+"""Wake waiters when another process changes the ledger's file.
 
-SQLite has no way to tell, but a cheap one to ask: a number in shared memory that changes with every
-transaction of somebody else. One thread asks for it, and only while somebody waits for what nobody
-can know the time of. It asks often at first and then the more rarely the longer nothing happened,
-so that what is lost by asking late is about a hundredth of what was waited anyhow.
+SQLite does not notify, but reading its ``data_version`` is cheap: a number in shared memory that
+changes with every transaction of another connection. One thread reads it while there are watchers.
+It reads often at first, and less often the longer nothing changes, so that the delay is about a
+hundredth of the time waited.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Final, Protocol
 from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process
 
-#: Seconds between two looks, at first and at most, and what part of the time waited.
+#: Seconds between two checks: the shortest, the longest, and the share of the time waited.
 SHORTEST: Final = 0.002
 LONGEST: Final = 0.05
 PART: Final = 0.01
-#: Seconds for which the thread stays when nobody watches: mostly the next one soon will.
+#: Seconds that the thread stays without watchers, because a new one often comes soon.
 STAYS: Final = 1.0
 
 
 class Watched(Protocol):
-    """What has a number that changes when others write."""
+    """A file with a number that changes when others write."""
 
     def version(self) -> int: ...
 
@@ -33,7 +33,7 @@ class Watched(Protocol):
 
 
 class FileWatch:
-    """Calls everyone who was added, from its thread, whenever the file's version changes."""
+    """Calls all watchers, from its own thread, whenever the file's version changes."""
 
     def __init__(self, opened: Callable[[], Watched]) -> None:
         self._opened: Final = opened
@@ -47,12 +47,12 @@ class FileWatch:
         self._closing = False
 
     def _check_process(self) -> None:
-        """A forked process has neither the thread of its parent nor those who waited there."""
+        """Start fresh in a forked process, which has neither the thread nor the watchers."""
         if self._process.changed():
             self._begin()
 
     def add(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have ``wake`` called on changes until what this returns is called."""
+        """Call ``wake`` on changes. Returns a function that stops it."""
         self._check_process()
         token = object()
         with self._changed:
@@ -60,7 +60,7 @@ class FileWatch:
             self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._look, name="zoho-limits watch", daemon=True
+                    target=self._run, name="zoho-limits watch", daemon=True
                 )
                 self._thread.start()
 
@@ -73,7 +73,7 @@ class FileWatch:
         return forget
 
     def close(self) -> None:
-        """End the thread, which takes no longer than one look."""
+        """End the thread, which takes no longer than one check."""
         self._check_process()
         with self._changed:
             thread = self._thread
@@ -82,8 +82,8 @@ class FileWatch:
         if thread is not None:
             thread.join()
 
-    def _look(self) -> None:
-        file = self._opened()  # its own, because the one before may be closing
+    def _run(self) -> None:
+        file = self._opened()  # a new one, because the one before may be closing
         version: int | None = None
         since = time.monotonic()
         try:
@@ -99,7 +99,7 @@ class FileWatch:
             file.close()
 
     def _wait(self, since: float) -> bool:
-        """Until the next look; False when there shall be none."""
+        """Wait until the next check. Returns False if the thread should end."""
         with self._changed:
             if self._watchers and not self._closing:
                 quiet = PART * (time.monotonic() - since)
@@ -114,7 +114,7 @@ class FileWatch:
 
 
 def _version(file: Watched) -> int | None:
-    """None where the file cannot be read, which whoever asks for a place is told of."""
+    """Return the version, or None if the file cannot be read; the next `take` raises the error."""
     try:
         return file.version()
     except (ConfigurationError, LedgerError):

@@ -1,14 +1,18 @@
-"""Under which key an organization is counted, so that it is counted once however it is named.
+"""The key under which an organization is counted, so that it is counted once however it is named.
 
-Zoho counts an organization's calls per data center. The same API host can be written in many ways
-(upper case, a port that is the scheme's own, a dot at the end, an international name), and a data
-center has several hosts: the API host, and the older ones of each product. All of them give one
-key, and so do both products of an organization. Counting too much together only slows calls down.
+Zoho counts an organization's calls per data center. An API host can be written in many ways (upper
+case, the scheme's default port, a trailing dot, an international name). A data center also has
+several hosts: the API host, and older ones per product. All of them give one key, and all products
+of an organization share it. Counting too much together only slows calls down.
 
-**Calls that name no organization** go to the user's default one, and no reply says which that is.
-If processes share the ledger, they must name it, because another process may have named it. In one
-process they are counted with the organization that is named there too: which came first gives the
-key. If several organizations were named before, there is no telling, and the call is refused.
+**Calls without an organization** go to the user's default one, and no reply says which that is.
+
+- If processes share the ledger, calls must name the organization, because another process may have
+  named it.
+- In one process they are counted with the organization that is named there. The first name gives
+  the key.
+- If several organizations were named before, the call is refused, because the default one is not
+  known.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from zoho_async.errors import ConfigurationError
 from zoho_async.limits.ledger import Ledger, MemoryLedger
 from zoho_async.regions import API_URLS, is_loopback
 
-#: Each data center's API host, by the domains that its hosts end in.
+#: The API host of each data center, by the domains of its hosts.
 _DATA_CENTERS: Final[dict[str, str]] = {
     f"{name}.{ending}": f"www.zohoapis.{ending}"
     for ending in (*(url.partition("zohoapis.")[2] for url in API_URLS), "uk")
@@ -34,7 +38,7 @@ _SCHEMES_PORT: Final = {"https": 443, "http": 80}
 
 
 def host_key(url: str) -> str:
-    """The host of an API ``url``, written in one way: ``host`` or ``host:port``."""
+    """Return the host of an API ``url`` in one spelling: ``host`` or ``host:port``."""
     parts = urlsplit(url)
     host = _plain(parts.hostname or "")
     for domain, api_host in _DATA_CENTERS.items():
@@ -47,12 +51,12 @@ def host_key(url: str) -> str:
 
 
 def organization_key(organization: str) -> str:
-    """An organization's id in plain digits, without zeros in front."""
+    """Return an organization's id without leading zeros."""
     return str(int(organization)) if organization.isdecimal() else organization
 
 
 def _plain(host: str) -> str:
-    """One spelling for a host name or address."""
+    """Return one spelling of a host name or address."""
     host = host.strip().rstrip(".").lower()
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
@@ -63,8 +67,8 @@ def _plain(host: str) -> str:
     return "localhost" if is_loopback(host) else host
 
 
-class Names:
-    """The organizations that one user calls for at one API host, by name or without."""
+class OrganizationNames:
+    """The organizations that one user calls at one API host."""
 
     def __init__(self, user: str) -> None:
         self._user: Final = user
@@ -73,7 +77,7 @@ class Names:
         self._unnamed: str | None = None
 
     def named(self, key: str) -> str:
-        """The key of the organization that ``key`` names."""
+        """Return the key under which the organization ``key`` is counted."""
         if self._unnamed is not None:
             return self._unnamed
         self._several = self._several or self._named not in (None, key)
@@ -81,44 +85,47 @@ class Names:
         return key
 
     def unnamed(self) -> str:
-        """The key of calls that name none. Raises `ConfigurationError` if that is not known."""
+        """Return the key of calls without an organization.
+
+        Raises `ConfigurationError` if several organizations were named.
+        """
         if self._unnamed is None:
             if self._several:
                 raise ConfigurationError(
-                    "several organizations are called for, and this call names none: name it "
-                    "with Session(organization=...), ZOHO_ORGANIZATION_ID or for_organization, so "
-                    "that it is counted with the others of the same organization"
+                    "this call names no organization, and the session uses several: set "
+                    "Session(organization=...), ZOHO_ORGANIZATION_ID or for_organization(...), so "
+                    "that the call counts for the right one"
                 )
             self._unnamed = self._named or self._user
         return self._unnamed
 
     def known(self) -> str:
-        """The key of calls that name none, as far as there were any."""
+        """Return the key of calls without an organization, without an error."""
         return self._unnamed or self._user
 
 
-class SharedNames(Names):
-    """As `Names`, where other processes may have named the organization."""
+class SharedOrganizationNames(OrganizationNames):
+    """`OrganizationNames` for a ledger that other processes share."""
 
     def named(self, key: str) -> str:
         return key
 
     def unnamed(self) -> str:
         raise ConfigurationError(
-            "the limits are shared with other processes, and this call names no organization: name "
-            "it with Session(organization=...) or ZOHO_ORGANIZATION_ID (session.organizations() "
-            "lists them), so that every process counts it as the same one"
+            "this call names no organization, and the ledger is shared with other processes: set "
+            "Session(organization=...) or ZOHO_ORGANIZATION_ID (session.organizations() lists "
+            "them), so that all processes count the call for the same one"
         )
 
 
-_NAMES: Final[WeakKeyDictionary[Ledger, dict[str, Names]]] = WeakKeyDictionary()
+_NAMES: Final[WeakKeyDictionary[Ledger, dict[str, OrganizationNames]]] = WeakKeyDictionary()
 
 
-def names_of(ledger: Ledger, user: str) -> Names:
-    """What is known of the names of ``user`` (``host/@client``) where ``ledger`` counts."""
+def organization_names(ledger: Ledger, user: str) -> OrganizationNames:
+    """Return the organizations that ``user`` (``host/@client``) calls in ``ledger``."""
     known = _NAMES.setdefault(ledger, {})
     found = known.get(user)
     if found is None:
-        kind = Names if isinstance(ledger, MemoryLedger) else SharedNames
+        kind = OrganizationNames if isinstance(ledger, MemoryLedger) else SharedOrganizationNames
         found = known[user] = kind(user)
     return found

@@ -1,4 +1,4 @@
-"""One lane of a scheduler: its head, those behind it, and what the head waits for."""
+"""One lane of a scheduler: its waiters, and the reason why the first of them waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from zoho_async.errors import DailyQuotaExceeded
-from zoho_async.limits.fair_queue import Turns, Waiter
+from zoho_async.limits.fair_queue import FairQueue, Waiter
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.usage import Denial, Reason
 
@@ -20,21 +20,25 @@ if TYPE_CHECKING:
 _WHY: Final[dict[Reason, str]] = {
     "block": "the end of Zoho's block",
     "slow_start": "the slow start after a block",
-    "day": "the day's calls to be counted anew",
-    "minute": "a free place in the minute",
-    "in_flight": "calls in flight to be answered",
+    "day": "the daily quota to reset",
+    "minute": "a free call in the minute",
+    "in_flight": "replies to calls in flight",
     "pace": "the even pace over the day",
     "bulk": "the even pace of bulk calls",
-    "ledger": "the ledger to be reached again",
-    "ledger_new": "a ledger that is new or lost usage to be sure of the last minute",
+    "ledger": "the ledger, which cannot be reached",
+    "ledger_new": "a ledger that is new or lost its data, to rule out earlier calls",
 }
 
 
 class LaneQueue:
-    """One lane: its head, those behind it, and what the head waits for."""
+    """One lane: its head, the waiters after it, and why the head waits.
+
+    ``until`` is when the head may be admitted (monotonic). ``token`` is the lane's token of the
+    bucket. ``pacing``: the head waits for a token. ``changed``: something happened since the head
+    last asked.
+    """
 
     __slots__ = (
-        "behind",
         "changed",
         "denial",
         "head",
@@ -44,12 +48,13 @@ class LaneQueue:
         "pause",
         "token",
         "until",
+        "waiters",
     )
 
     def __init__(self, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
         self.lane: Final[Lane] = lane
         self.loop: Final = loop
-        self.behind: Final = Turns()
+        self.waiters: Final = FairQueue()
         self.head: Waiter | None = None
         self.pause: asyncio.Future[None] | None = None
         self.changed = False
@@ -59,13 +64,13 @@ class LaneQueue:
         self.until = -math.inf
 
     def wake(self) -> None:
-        """Something changed: the head asks again."""
+        """Have the head ask the ledger again."""
         self.changed = True
         if self.pause is not None and not self.pause.done():
             self.pause.set_result(None)
 
-    def told(self) -> None:
-        """As `wake`, from any thread."""
+    def wake_threadsafe(self) -> None:
+        """`wake`, from any thread."""
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
@@ -73,17 +78,17 @@ class LaneQueue:
         if running is self.loop:
             self.wake()
         else:
-            with suppress(RuntimeError):  # the loop was closed, and nobody waits in it
+            with suppress(RuntimeError):  # the loop is closed, so no call waits in it
                 self.loop.call_soon_threadsafe(self.wake)
 
     @property
-    def parked(self) -> bool:
-        """Whether the day holds the head up, which it may do to one lane alone."""
+    def waits_for_reset(self) -> bool:
+        """Whether the head waits for the daily quota, which may hold up one lane only."""
         return self.denial is not None and self.denial.reason == "day"
 
     @property
-    def aside(self) -> bool:
-        """Whether what holds the head up does not hold up the other lane."""
+    def blocks_one_lane(self) -> bool:
+        """Whether the reason why the head waits does not apply to the other lane."""
         return self.denial is not None and self.denial.reason in ("day", "pace", "bulk")
 
     def deny(self, denial: Denial, now: float) -> None:
@@ -91,34 +96,34 @@ class LaneQueue:
         self.until = now if denial.wait is None else now + denial.wait
 
     def clear(self) -> None:
-        """Nothing is known to hold the head up."""
+        """Forget why the head waited."""
         self.denial = None
         self.until = -math.inf
 
 
 def exhausted(denial: Denial) -> DailyQuotaExceeded:
-    """The exception for a day that is used up."""
+    """Return the exception for a spent daily quota."""
     known = denial.reset_at
     return DailyQuotaExceeded(None if known is None else datetime.fromtimestamp(known, UTC))
 
 
 def why(denial: Denial | None) -> str:
-    """What a denied call waits for, in words."""
+    """Return what a denied call waits for, in words."""
     return "calls that came earlier" if denial is None else _WHY[denial.reason]
 
 
 def new_bucket(limits: Limits) -> AsyncLimiter:
-    """A full bucket. Its rate is fixed, so other limits need another one."""
-    from aiolimiter import AsyncLimiter  # costs 10 ms, and only bulk needs it
+    """Return a full bucket. Its rate is fixed, so new limits need a new one."""
+    from aiolimiter import AsyncLimiter  # slow to import (10 ms), and only bulk needs it
 
     return AsyncLimiter(limits.burst, limits.burst / limits.rate)
 
 
 def refills_in(bucket: AsyncLimiter) -> float:
-    """How much of a token the bucket lacks for a whole one.
+    """Return the part of a token that the bucket lacks.
 
-    It tells only whether it holds so much, so it is asked twenty times. Its own waiting would do
-    without, but that rings until its moment has passed, which on simulated time can be never.
+    The bucket only answers whether it has a given capacity, so this is a binary search. Its own
+    ``acquire`` would wait, but polls the clock, which never ends on simulated time.
     """
     held, missing = 0.0, 1.0
     while missing - held > 1e-6:

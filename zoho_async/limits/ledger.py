@@ -1,93 +1,152 @@
-"""Where the usage of organizations is kept, and the ledger in memory.
+"""The protocol of a ledger, which keeps the usage of organizations, and the ledger in memory.
 
-A ledger does one thing at a time to one organization: it lets a call in or says why not, or notes
-how a call ended. Each is one operation, so that a ledger on a server needs one round trip for it.
-Everything that goes in or out is a duration or a plain value; the moments stay inside, because a
-shared ledger has its own clock. Keys name API host and organization, never a secret.
+A ledger admits a call or says why not, and notes how a call ended. It handles one operation per
+organization at a time. Each is one method, so a ledger on a server needs one round trip for it.
+
+Arguments and results are durations and plain values. Moments stay inside, because a shared ledger
+has its own clock. Keys name the API host and the organization, and never contain a secret.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, TypeAlias
+from weakref import ref
 
 import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import UsedAfterFork
-from zoho_async.limits import usage as state
+from zoho_async.limits import usage as usages
 from zoho_async.limits.models import Lane, Limits, Snapshot
-from zoho_async.limits.open_calls import Loop, ended, this_loop
 from zoho_async.limits.usage import Denial, Ending, Usage
+
+#: The event loop of a call; None for a call outside of any loop.
+Loop: TypeAlias = "ref[asyncio.AbstractEventLoop] | None"
+
+
+def this_loop() -> Loop:
+    """Return the running event loop, or None."""
+    try:
+        return ref(asyncio.get_running_loop())
+    except RuntimeError:
+        return None
+
+
+def ended(loop: Loop) -> bool:
+    """Return whether nothing can run in ``loop`` any more."""
+    if loop is None:
+        return False
+    found = loop()
+    return found is None or found.is_closed()
+
+
+class OpenCalls:
+    """The open places of this process, by key and number, and their event loops.
+
+    If the event loop of a call is closed or gone, the call never ends.
+    """
+
+    __slots__ = ("_loops",)
+
+    def __init__(self) -> None:
+        self._loops: dict[str, dict[int, Loop]] = {}
+
+    def add(self, key: str, place: int, loop: Loop) -> None:
+        self._loops.setdefault(key, {})[place] = loop
+
+    def discard(self, key: str, place: int) -> None:
+        own = self._loops.get(key)
+        if own is not None:
+            own.pop(place, None)
+            if not own:
+                del self._loops[key]
+
+    def lost(self, key: str, places: Iterable[int]) -> list[int]:
+        """Return those of ``places`` that no call of this process will end."""
+        own = self._loops.get(key, {})
+        return [place for place in places if place not in own or ended(own[place])]
+
+
+class PendingSettlement(msgspec.Struct, frozen=True):
+    """An ending that could not be written, and when it came (monotonic)."""
+
+    key: str
+    account: str
+    place: int
+    ending: Ending
+    limits: Limits
+    came: float
 
 
 class Ledger(Protocol):
-    """What a scheduler asks of the place where usage is kept.
+    """Where a scheduler keeps usage.
 
-    ``poll`` is how long a waiter may sleep before it asks again, in seconds, because others can
-    change the ledger unseen; None where `watch` tells of every change.
+    ``poll`` is how long a waiter may sleep before it asks again, in seconds, because `watch` may
+    miss changes. None: `watch` reports every change.
     """
 
     poll: float | None
 
     def lease(self, limits: Limits) -> float:
-        """Seconds from asking for a place in which its call must be sent, or never.
+        """Return the seconds, from asking for a place, within which its call must be sent.
 
-        A process that was stopped for longer may have been taken for dead. Its calls then count as
-        sent already, which a call that is sent later would prove wrong.
+        A call that is sent later could break the limits: other processes may have taken this one
+        for dead, and count the call as sent already.
         """
         ...
 
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
-        """A place for one call, by its number, or why there is none.
+        """Take a place for one call. Returns its number, or a `Denial` that says why not.
 
-        Cancelled at any moment, it leaves no place taken.
+        If it is cancelled, it leaves no place taken.
         """
         ...
 
     async def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        """Note how the call in ``place`` ended; the seconds for which nothing may be sent now.
+        """Note how the call in ``place`` ended. Returns how long nothing may be sent, in seconds.
 
-        Once called it takes effect, even if the caller is cancelled while it waits.
+        It takes effect even if the caller is cancelled while it waits.
         """
         ...
 
-    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
-        """The usage as it stands."""
+    async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+        """Return the usage now."""
         ...
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have ``wake`` called, from any thread, when a call of ``key`` ends, and at other times.
+        """Call ``wake``, from any thread, when a call of ``key`` ends, and at other times.
 
-        Returns what stops it. What changes until the watch begins may be missed, and so may one
-        change of a shared ledger whose connection breaks: hence ``poll``.
+        Returns a function that stops it. Changes before the watch begins may be missed, and so may
+        changes while the connection to a shared ledger is broken. So waiters also use ``poll``.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of files and connections. Usage that is kept elsewhere stays."""
+        """Close files and connections. Usage in a file or on a server stays."""
         ...
 
 
 _AFTER_FORK: Final = (
-    "each process would count for itself: share a SqliteLedger or a RedisLedger, or call only in "
-    "the child and open the session there (in gunicorn: the post_fork hook)"
+    "each process would count its own calls only: use a SqliteLedger or a RedisLedger, or open "
+    "the session in the child process (in gunicorn: the post_fork hook)"
 )
-#: Seconds between two looks for calls whose event loop was closed.
-_LOOK: Final = 1.0
+#: Seconds between two checks for calls whose event loop was closed.
+_CHECK_EVERY: Final = 1.0
 
 
 class _Entry:
-    """One key's usage, those who wait for it to change, and the event loops of its open calls."""
+    """The usage of one key, its watchers, and the event loops of its open calls."""
 
     __slots__ = ("loops", "usage", "watchers")
 
@@ -98,17 +157,19 @@ class _Entry:
 
 
 class MemoryLedger:
-    """Usage in this process's memory: shared by all its threads and loops, lost when it ends.
+    """Usage in the memory of this process, shared by all its threads and event loops.
 
-    So it is not for programs that are started again and again: a new process would know nothing
-    of the calls that the last one made in the same minute. A process that is forked after the first
-    call would count apart from its parent, so there every use raises `UsedAfterFork`.
+    It is lost when the process ends. So do not use it for programs that run again and again: a new
+    process would not know the calls that the last one made in the same minute.
+
+    A process that is forked after the first call would count separately from its parent. There
+    every use raises `UsedAfterFork`.
     """
 
     poll: float | None = None
 
     def lease(self, limits: Limits) -> float:
-        """Nobody is taken for dead in one's own process."""
+        """Infinite, because no other process shares this ledger."""
         return math.inf
 
     def __init__(self) -> None:
@@ -130,11 +191,11 @@ class MemoryLedger:
         return found
 
     def _forget_idle(self, clock: Clock, *needed: str) -> None:
-        """Look at two of the keys that were looked at longest ago; nothing idle needs a timer."""
+        """Check the two keys that were checked longest ago, and drop idle ones. Needs no timer."""
         for _ in range(2):
             key = next(iter(self._entries))
             entry = self._entries[key]
-            blank = state.blank(entry.usage, clock.monotonic(), clock.time())
+            blank = usages.is_blank(entry.usage, clock.monotonic(), clock.time())
             if blank and not entry.watchers and key not in needed:
                 del self._entries[key]
             else:
@@ -148,7 +209,7 @@ class MemoryLedger:
     def take_now(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
-        """`take`, for a scheduler that knows that it need not wait for this ledger."""
+        """`take` without waiting."""
         self._check_process()
         loop = this_loop()
         with self._lock:
@@ -156,22 +217,25 @@ class MemoryLedger:
             if own is None:
                 own = self._open(key)
                 self._forget_idle(clock, key, account)
-            whole = self._entries.get(account) or self._open(account)
+            account_entry = self._entries.get(account) or self._open(account)
             now, wall = clock.monotonic(), clock.time()
-            answer = state.take(own.usage, whole.usage, lane, limits, now, wall, "")
+            answer = usages.take(own.usage, account_entry.usage, lane, limits, now, wall, "")
             if isinstance(answer, Denial) and own.loops:
-                lost = [place for place, home in own.loops.items() if ended(home)]
+                lost = [place for place, owner in own.loops.items() if ended(owner)]
                 if lost:
                     for place in lost:
                         del own.loops[place]
-                    state.give_up(own.usage, lost, limits, now)
-                    answer = state.take(own.usage, whole.usage, lane, limits, now, wall, "")
+                    usages.abandon(own.usage, lost, limits, now)
+                    answer = usages.take(
+                        own.usage, account_entry.usage, lane, limits, now, wall, ""
+                    )
             if not isinstance(answer, Denial):
                 own.loops[answer] = loop
-            elif answer.wait is None and any(home is not loop for home in own.loops.values()):
-                # The reply that it waits for may be of a loop that is closed meanwhile.
-                again = _LOOK if answer.again is None else min(_LOOK, answer.again)
-                answer = msgspec.structs.replace(answer, again=again)
+            elif answer.wait is None and any(owner is not loop for owner in own.loops.values()):
+                # It may wait for a call whose event loop gets closed.
+                again = answer.retry_after
+                retry_after = _CHECK_EVERY if again is None else min(_CHECK_EVERY, again)
+                answer = msgspec.structs.replace(answer, retry_after=retry_after)
             return answer
 
     async def settle(
@@ -182,31 +246,31 @@ class MemoryLedger:
     def settle_now(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        """`settle`, as `take_now`."""
+        """`settle` without waiting."""
         self._check_process()
         with self._lock:
             own = self._entries.get(key) or self._open(key)
             own.loops.pop(place, None)
-            whole = (self._entries.get(account) or self._open(account)).usage
+            account_usage = (self._entries.get(account) or self._open(account)).usage
             now, wall = clock.monotonic(), clock.time()
-            blocked_for = state.settle(own.usage, whole, place, ending, limits, now, wall)
+            blocked_for = usages.settle(own.usage, account_usage, place, ending, limits, now, wall)
             watchers = tuple(own.watchers) if own.watchers else ()
         for wake in watchers:
             wake()
         return blocked_for
 
-    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+    async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         self._check_process()
         with self._lock:
-            usage = copy.deepcopy(self._open(key).usage)  # looking changes nothing
-            whole = self._open(account).usage
-            return state.view(usage, whole, limits, clock.monotonic(), clock.time())
+            usage = copy.deepcopy(self._open(key).usage)  # a snapshot changes nothing
+            account_usage = self._open(account).usage
+            return usages.to_snapshot(usage, account_usage, limits, clock.monotonic(), clock.time())
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         self._check_process()
         with self._lock:
             watchers = self._open(key).watchers
-            watchers.add(wake)  # an entry that is watched stays
+            watchers.add(wake)  # a watched entry is never dropped
 
         def forget() -> None:
             with self._lock:
@@ -215,8 +279,8 @@ class MemoryLedger:
         return forget
 
     async def close(self) -> None:
-        """Nothing to let go of: the usage stays for whoever comes next in this process."""
+        """Do nothing: the usage stays for later sessions of this process."""
 
 
-#: The process's own ledger, found by every session that names no other.
+#: The ledger of sessions that name no other.
 MEMORY: Final = MemoryLedger()

@@ -1,9 +1,9 @@
-"""Which start of this machine it is, and whether a process on it still lives.
+"""Identify this start of the machine, and check whether a process on it is still alive.
 
-Monotonic time counts from the machine's start, so a moment that another process wrote down means
-something only within the same one. Linux names each start; macOS too. Elsewhere the start is
-guessed from the two clocks, to ten minutes: a wrong guess makes old entries count again, which
-costs a minute and never a block.
+Monotonic time counts from the start of the machine, so a moment that another process wrote is valid
+only within the same start. Linux and macOS name each start. On other systems the start is estimated
+from the two clocks, to ten minutes. A wrong estimate makes old entries count again. That costs a
+minute, and never causes a block.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 @functools.cache
 def boot_id() -> str:
-    """A name for this start of the machine."""
+    """Return a name for this start of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -38,15 +38,15 @@ def boot_id() -> str:
 
 
 def this_process() -> str:
-    """A name for the running process that no other on this machine shares, not even later."""
+    """Return a name for this process that no other on this machine ever has."""
     pid = os.getpid()
     return f"{_namespace()}/{pid}/{_started(pid)}"
 
 
 def alive(process: str) -> bool | None:
-    """Whether the process that `this_process` named so still runs; None where that is hidden.
+    """Return whether the process with this name (`this_process`) runs, or None if unknown.
 
-    More may follow after a slash; it says which part of the process is meant.
+    A further part of the name, after a slash, is ignored.
     """
     namespace, number, started, *_ = (*process.split("/"), "", "")
     if not started or namespace != _namespace():
@@ -55,7 +55,7 @@ def alive(process: str) -> bool | None:
 
 
 def _namespace() -> str:
-    """The numbering that process ids belong to: containers have their own."""
+    """Return the namespace of process ids; each container has one."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -63,9 +63,9 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """When the process started, in the kernel's ticks; "" where nobody tells or it is gone."""
+    """Return when the process started, in kernel ticks, or "" if unknown or ended."""
     try:
-        # The name in parentheses may hold anything; the 22nd field is the 20th after it.
+        # The name in parentheses may contain spaces; field 22 is the 20th after it.
         return (
             Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
         )

@@ -1,4 +1,4 @@
-"""What callers of the limits say and read: the limits, Zoho's own figures, refusals, a snapshot."""
+"""The values that callers of the limits use: limits, quota, refusals, snapshots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PlanName: TypeAlias = Literal[
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Calls a day (None: told by headers alone) and calls in flight."""
+    """Calls a day (None: known from headers only) and calls in flight."""
 
     day: int | None
     in_flight: int
@@ -39,22 +39,25 @@ RefusalKind: TypeAlias = Literal["organization", "account", "day", "in_flight"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one organization may be sent. Zoho documents 100 calls a minute and 10 at once.
+    """The limits of one organization. Zoho documents 100 calls a minute and 10 in flight.
 
-    ``limit`` calls in any ``window`` seconds (90 by default: ten are left to people and programs
-    that share the organization). Bulk calls come evenly, at most ``burst`` together, and leave
-    ``burst`` places to interactive ones; ``burst = limit`` is for a job that has the organization
-    to itself. ``linger`` is the longest that a request may still be on its way after it was sent,
-    in seconds. ``in_flight`` calls at once (the free plan has 5). ``day`` calls a day, where known
-    (headers tell it otherwise), of which bulk leaves ``reserve``: a share when below 1, else a
-    number of calls. ``block_scope`` says whom a block closes: by its code (43 the account, 44 the
-    organization), or always the one or the other.
+    Attributes:
+        limit: Calls in any ``window`` seconds. The default leaves ten of Zoho's 100 to people and
+            programs that share the organization.
+        burst: Bulk calls that may go together. The others are spread evenly. ``burst`` places are
+            left to interactive calls. Use ``burst = limit`` for a job that has the organization to
+            itself.
+        window: Seconds of a minute. Shorter than 60 only for a sandbox with a shorter minute. It
+            does not change how long blocks and pauses last.
+        linger: The longest time that a request may be on its way after it was sent, in seconds.
+        in_flight: Calls in flight (the free plan has 5).
+        day: Calls a day. None: known from headers only.
+        reserve: What bulk calls leave of the day: a share if below 1, else a number of calls.
+        block_scope: Which calls a block stops. ``code``: as its code says (43 the account, 44 the
+            organization). Else always ``account`` or ``organization``.
+        pace: ``even`` spreads bulk calls over the rest of the day, if the day is known.
 
-    ``pace`` "even" spreads bulk calls over what is left of the day, where the day is known.
-
-    ``window`` is shorter than 60 only against a sandbox whose minute is as short. Blocks and pauses
-    last as long as Zoho says or is known to make them, whatever it is.
-    Raises `ConfigurationError` for values that cannot work.
+    Raises `ConfigurationError` for invalid values.
     """
 
     limit: int = 90
@@ -77,13 +80,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         reserve: float = 0.05,
         pace: Pace = "full",
     ) -> Limits:
-        """The limits of a plan of Zoho's by its name; ``custom`` learns its day from headers.
+        """Return the limits of a Zoho plan. ``custom`` takes its day from headers.
 
-        Raises `ConfigurationError` for a plan that does not exist.
+        Raises `ConfigurationError` for an unknown plan.
         """
         found = PLANS.get(plan)
         if found is None:
-            raise ConfigurationError(f"plan {plan!r} is none of {', '.join(PLANS)}")
+            raise ConfigurationError(f"plan must be one of {', '.join(PLANS)}, got {plan!r}")
         return cls(
             limit=limit,
             burst=burst,
@@ -101,15 +104,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 f"burst must be between 1 and limit ({self.limit}), got {self.burst}"
             )
         if not (math.isfinite(self.window) and self.window > 0):
-            raise ConfigurationError(f"window must be a number of seconds, got {self.window}")
+            raise ConfigurationError(f"window must be above 0 seconds, got {self.window}")
         if not (math.isfinite(self.linger) and self.linger >= 0):
-            raise ConfigurationError(f"linger must be a number of seconds, got {self.linger}")
+            raise ConfigurationError(f"linger must be at least 0 seconds, got {self.linger}")
         if self.in_flight < 1:
             raise ConfigurationError(f"in_flight must be at least 1 call, got {self.in_flight}")
         if self.day is not None and self.day < 1:
             raise ConfigurationError(f"day must be at least 1 call or None, got {self.day}")
         if not (math.isfinite(self.reserve) and self.reserve >= 0):
-            raise ConfigurationError(f"reserve must be a share or a number, got {self.reserve}")
+            raise ConfigurationError(f"reserve must be at least 0, got {self.reserve}")
         if self.block_scope not in ("code", "organization", "account"):
             raise ConfigurationError(
                 f"block_scope must be code, organization or account, got {self.block_scope!r}"
@@ -119,12 +122,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate(self) -> float:
-        """Steady bulk calls a second when replies take no time."""
+        """Bulk calls a second in the long run, if replies take no time."""
         return (self.limit - self.burst or self.limit) / self.window
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """The day's quota as a reply's headers give it; ``reset`` in seconds from now."""
+    """The daily quota in the headers of a reply. ``reset`` is in seconds from now."""
 
     limit: int | None = None
     remaining: int | None = None
@@ -135,24 +138,24 @@ _KINDS: Final[dict[int, RefusalKind]] = {43: "account", 45: "day", 1070: "in_fli
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Zoho refused a call for its limits: its ``code``, and ``Retry-After`` in seconds."""
+    """A call that Zoho refused for its limits: the ``code``, and ``Retry-After`` in seconds."""
 
     code: int | None = None
     retry_after: float | None = None
 
     @property
     def kind(self) -> RefusalKind:
-        """Which budget refused; a code that says nothing better blocks the organization."""
+        """The limit that was exceeded. An unknown code blocks the organization."""
         return "organization" if self.code is None else _KINDS.get(self.code, "organization")
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One organization's limits at one moment; every duration is in seconds from now.
+    """The limits and usage of one organization at one moment. Durations are in seconds from now.
 
-    ``next_place_in`` is 0 when a place is free and None when that depends on replies to come.
-    ``starts_in`` is above 0 while a shared ledger that is new or lost usage gives no place.
-    The ``day_`` figures are None where nothing is known. ``waiting``, ``admitted``, ``refused``
-    and ``waited_seconds`` are of this event loop, everything else of all who share the ledger.
+    ``next_place_in`` is 0 if a place is free, and None if that depends on replies. ``starts_in`` is
+    above 0 while a shared ledger gives no place because it is new or lost its data. The ``day_``
+    figures are None if not known. ``waiting``, ``admitted``, ``refused`` and ``waited_seconds`` are
+    of this event loop; all others are of all processes that share the ledger.
     """
 
     minute_used: int

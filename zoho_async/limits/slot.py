@@ -1,4 +1,4 @@
-"""The right to send one request, and how it ended."""
+"""A slot: the permission to send one request, and how that request ended."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from zoho_async.clock import Clock
 from zoho_async.limits.models import Quota, Refusal
 from zoho_async.limits.usage import Ending
 
-#: What is to be awaited.
+#: The result of ending a slot; await it.
 Settling: TypeAlias = Coroutine[Any, Any, None]
 
 
 class Settler(Protocol):
-    """Who takes slots back."""
+    """A scheduler, as slots see it."""
 
     clock: Clock
 
@@ -23,12 +23,11 @@ class Settler(Protocol):
 
 
 class Slot:
-    """One admission: one request on the wire.
+    """The permission to send one request.
 
-    Call `sent` right before the request is written, and then exactly one of `replied`, `lost` and
-    `unsent`; whatever comes after the first of them does nothing. All may be awaited in a shielded
-    cancel scope, and take effect even where the wait for them is cancelled. One that is `stale`
-    must not be sent but given back by `unsent`.
+    Call `sent` right before the request is written, then one of `replied`, `lost` and `unsent`.
+    Only the first of these has an effect. It takes effect even if awaiting it is cancelled. If the
+    slot is `stale`, do not send: call `unsent` and ask for a new slot.
     """
 
     __slots__ = ("_good_until", "_place", "_sent", "_settled", "_settler")
@@ -42,27 +41,27 @@ class Slot:
 
     @property
     def stale(self) -> bool:
-        """Whether so much time has passed since the admission that it no longer holds.
+        """Whether the slot is too old to be used.
 
-        That takes a process that stood still: those who share the ledger may have taken it for
-        dead, and count the call as one that arrives sooner than it now would.
+        This happens if the process was stopped. Other processes may have taken it for dead, and
+        count the call as one that arrives earlier than it now would.
         """
         return self._settler.clock.monotonic() > self._good_until
 
     def sent(self) -> None:
-        """The request is about to be written: from here on it may arrive."""
+        """Note that the request is about to be written. From now on it may arrive."""
         self._sent = self._settler.clock.monotonic()
 
     def replied(self, *, quota: Quota | None = None, refusal: Refusal | None = None) -> Settling:
-        """A reply came, with these figures: the place is free again a ``window`` from now."""
+        """End the slot with a reply. The place is free a ``window`` from now."""
         return self._settle(Ending("replied", self._since_sent(), quota, refusal))
 
     def lost(self) -> Settling:
-        """It was sent and nobody will read a reply: the place waits ``linger`` longer."""
+        """End the slot without a reply. The place is kept ``linger`` longer."""
         return self._settle(Ending("lost", self._since_sent()))
 
     def unsent(self) -> Settling:
-        """It was never sent: the place is free at once, as if it had never been taken."""
+        """End the slot without a request. The place is free at once."""
         return self._settle(Ending("unsent"))
 
     def _settle(self, ending: Ending) -> Settling:
@@ -72,9 +71,9 @@ class Slot:
         return self._settler.settle(self._place, ending)
 
     def _since_sent(self) -> float:
-        """Seconds; a caller that forgot to say when it sent is taken to have sent just now."""
+        """Return the seconds since `sent`, or 0 if `sent` was not called."""
         return 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
 
 
 async def _settled_before() -> None:
-    """Nothing is left to do."""
+    """Do nothing: the slot has ended before."""

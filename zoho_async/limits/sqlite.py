@@ -1,26 +1,26 @@
-"""The ledger in a file, for programs that are started again and again, and for several at once.
+"""The ledger in a SQLite file, for programs that run again and again, and for several at once.
 
-Usage is one row an organization, read, changed by the functions of `state` and written in one
-transaction that locks the file first, so that processes go one after the other. All of it happens
-in one thread of the ledger, off the event loop. Who waits for a reply that another process may have
-is woken when the file changes (`file_watch`); a call that is denied changes nothing.
+Usage is one row per organization. The functions of `usage` change it in one transaction, which
+locks the file first, so that processes take turns. All of this happens in one thread of the ledger,
+off the event loop. A waiter that depends on replies in other processes is woken when the file
+changes (`file_watch`). A denial changes nothing.
 
-**Places that no call will end.** What a process leaves open when it is killed is found by the next
-one: its calls count as on their way, sent as late as the moment they are found. Each ledger knows
-its own open calls and their event loops, so it finds those that it never gave to a caller and those
-of a loop that was closed, at each of its operations. Other processes cannot tell, so for them a
-place lapses ten ``linger`` after its admission; one that is so old is not sent any more
-(`Slot.stale`), and a call that takes longer counts once more when it ends.
+**Places that no call will end.** If a process is killed, the next one finds its open calls and
+abandons them, as if they were sent at that moment. Each ledger knows its own open calls and their
+event loops. So in each operation it finds the places that it never gave to a caller and those of a
+closed loop. Other processes cannot know this, so for them a place expires ten ``linger`` after its
+admission. A place of that age is not used any more (`Slot.stale`), and a call that takes longer
+counts once more when it ends.
 
-**Endings that cannot be written** (the disk is full, the file is locked for too long) are kept and
-written before anything else. Until then this ledger admits no call and raises `LedgerError`.
+**Endings that cannot be written** (full disk, file locked too long) are kept and written before
+anything else. Until then this ledger admits no call and raises `LedgerError`.
 
-Monotonic time serves all processes of one start of the machine; after another start, every entry
-keeps the time it had left when the file was last written, as if no time had passed, unless the
-wall clock says that an hour did. What happens to the file itself, and to a process that is forked,
-is in `database`.
+**Restart of the machine.** Monotonic time is valid within one start of the machine. After another
+start, each entry keeps the time that it had left when the file was last written, unless the wall
+clock says that an hour has passed.
 
-Write-ahead logging needs a local disk, not a network share.
+`database` handles faults of the file, and forks. Write-ahead logging needs a local disk, not a
+network share.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process
 from zoho_async.limits import machine
-from zoho_async.limits import usage as state
-from zoho_async.limits.database import BUSY, Database
+from zoho_async.limits import usage as usages
+from zoho_async.limits.database import BUSY, LedgerDatabase
 from zoho_async.limits.file_watch import FileWatch
+from zoho_async.limits.ledger import Loop, OpenCalls, PendingSettlement, this_loop
 from zoho_async.limits.models import Lane, Limits, Snapshot
-from zoho_async.limits.open_calls import Loop, OpenCalls, this_loop
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Differences of wall clocks below this are not believed after the machine was started anew.
+#: After a restart of the machine, shorter differences of the wall clock are ignored.
 SURELY_PASSED: Final = 3600.0
-#: A clock further behind what was written than any wait for the lock is that of another start.
+#: A clock that is further behind the file than any wait for the lock is of another start.
 MOST_BEHIND: Final = 2 * BUSY
 
 
 class Row(msgspec.Struct):
-    """What the file holds of one key: its usage, and when and on which start it was written."""
+    """The row of one key: its usage, and when and on which start it was written."""
 
     boot: str
     now: float
@@ -71,19 +71,8 @@ class Row(msgspec.Struct):
     usage: Usage
 
 
-class PendingSettlement(msgspec.Struct, frozen=True):
-    """An ending that could not be written, and when it came (monotonic)."""
-
-    key: str
-    account: str
-    place: int
-    ending: Ending
-    limits: Limits
-    came: float
-
-
 class SqliteFile:
-    """One ledger's use of the file, without threads: every method is one transaction.
+    """The ledger in the file, without threads. Every method is one transaction.
 
     ``boot`` and ``owner`` name this start of the machine and this ledger.
     """
@@ -98,12 +87,12 @@ class SqliteFile:
     ) -> None:
         self.path: Final = Path(path)
         self._boot: Final = boot or machine.boot_id()
-        self._database: Final = Database(self.path, self._boot)
+        self._database: Final = LedgerDatabase(self.path, self._boot)
         self._owner = owner or _new_owner()
-        self._alive: Final = alive or _may_live
+        self._alive: Final = alive or _may_be_alive
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(Row)
-        self._mine = OpenCalls()
+        self._open_calls = OpenCalls()
         self._pending: list[PendingSettlement] = []
         self._pause: tuple[int, float] = (0, 0.0)
         self._process: Final = Process()
@@ -119,18 +108,20 @@ class SqliteFile:
         wall: float,
         loop: Loop = None,
     ) -> int | Denial:
-        """A place, or why there is none; ``loop`` is the caller's."""
+        """Take a place, or say why not. ``loop`` is the event loop of the caller."""
         self._write_pending(now, wall)
         with self._transaction(limits, now, wall) as connection:
-            row, whole = self._read(connection, key, account, limits, now, wall)
+            row, account_row = self._read(connection, key, account, limits, now, wall)
             pause = self._paused_until(connection, limits, now, wall) - row.now
             if pause > 0:
                 return Denial("ledger", pause)
-            answer = state.take(row.usage, whole.usage, lane, limits, row.now, wall, self._owner)
+            answer = usages.take(
+                row.usage, account_row.usage, lane, limits, row.now, wall, self._owner
+            )
             if not isinstance(answer, Denial):
                 self._write(connection, key, row)
         if not isinstance(answer, Denial):
-            self._mine.add(key, answer, loop)
+            self._open_calls.add(key, answer, loop)
         return answer
 
     def settle(
@@ -143,50 +134,57 @@ class SqliteFile:
         now: float,
         wall: float,
     ) -> float:
-        """Note an ending, or keep it until it can be noted."""
-        one = PendingSettlement(key, account, place, ending, limits, now)
+        """Note an ending, or keep it until it can be written."""
+        pending = PendingSettlement(key, account, place, ending, limits, now)
         try:
             self._write_pending(now, wall)
-            return self._settle(one, now, wall)
+            return self._settle(pending, now, wall)
         except (LedgerError, ConfigurationError):
-            self._pending.append(one)
+            self._pending.append(pending)
             return 0.0
 
-    def look(self, key: str, account: str, limits: Limits, now: float, wall: float) -> Snapshot:
+    def snapshot(self, key: str, account: str, limits: Limits, now: float, wall: float) -> Snapshot:
         self._write_pending(now, wall)
         with self._transaction(limits, now, wall) as connection:
-            row, whole = self._read(connection, key, account, limits, now, wall)
-            return state.view(row.usage, whole.usage, limits, row.now, wall)
+            row, account_row = self._read(connection, key, account, limits, now, wall)
+            return usages.to_snapshot(row.usage, account_row.usage, limits, row.now, wall)
 
     def version(self) -> int:
-        """A number that changes when another file object, here or elsewhere, writes."""
+        """Return a number that changes when another connection writes."""
         self._check_process()
         return self._database.version()
 
     def close(self) -> None:
-        """Write what is pending, as far as that can be, and close the file."""
+        """Write pending endings, if possible, and close the file."""
         self._check_process()
         if self._pending:
-            last = max(one.came for one in self._pending)
+            last = max(pending.came for pending in self._pending)
             with suppress(LedgerError, ConfigurationError):
                 self._write_pending(last, time.time())
         self._database.close()
 
     # -- endings --------------------------------------------------------------------------------
 
-    def _settle(self, one: PendingSettlement, now: float, wall: float) -> float:
-        key, account, ending = one.key, one.account, one.ending
-        if now > one.came:
-            ending = state.later(ending, now - one.came)
-        with self._transaction(one.limits, now, wall) as connection:
-            row, whole = self._read(connection, key, account, one.limits, now, wall)
-            blocked_for = state.settle(
-                row.usage, whole.usage, one.place, ending, one.limits, row.now, wall, self._owner
+    def _settle(self, pending: PendingSettlement, now: float, wall: float) -> float:
+        key, account, ending = pending.key, pending.account, pending.ending
+        if now > pending.came:
+            ending = usages.delay(ending, now - pending.came)
+        with self._transaction(pending.limits, now, wall) as connection:
+            row, account_row = self._read(connection, key, account, pending.limits, now, wall)
+            blocked_for = usages.settle(
+                row.usage,
+                account_row.usage,
+                pending.place,
+                ending,
+                pending.limits,
+                row.now,
+                wall,
+                self._owner,
             )
             self._write(connection, key, row)
             if account != key and ending.refusal is not None:
-                self._write(connection, account, whole)
-        self._mine.discard(key, one.place)
+                self._write(connection, account, account_row)
+        self._open_calls.discard(key, pending.place)
         return blocked_for
 
     def _write_pending(self, now: float, wall: float) -> None:
@@ -196,12 +194,12 @@ class SqliteFile:
             del self._pending[0]
 
     def _check_process(self) -> None:
-        """In a forked process, begin with nothing of its parent's."""
+        """Start fresh in a forked process."""
         if self._process.changed():
             self._database.abandon()
             self._owner = _new_owner()
             _LEDGERS[self._owner] = self
-            self._mine, self._pending, self._pause = OpenCalls(), [], (0, 0.0)
+            self._open_calls, self._pending, self._pause = OpenCalls(), [], (0, 0.0)
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -214,13 +212,13 @@ class SqliteFile:
         now: float,
         wall: float,
     ) -> tuple[Row, Row]:
-        """The rows of the organization and of its account, brought to one moment."""
+        """Return the rows of the organization and of its account, at one moment."""
         row = self._row(connection, key, limits, now, wall)
         if account == key:
             return row, row
-        whole = self._row(connection, account, limits, row.now, wall)
-        row.now = whole.now
-        return row, whole
+        account_row = self._row(connection, account, limits, row.now, wall)
+        row.now = account_row.now
+        return row, account_row
 
     def _row(
         self, connection: sqlite3.Connection, key: str, limits: Limits, now: float, wall: float
@@ -232,26 +230,26 @@ class SqliteFile:
         usage = row.usage
         if row.boot != self._boot or now < row.now - MOST_BEHIND:
             passed = wall - row.wall
-            state.shift(usage, now - row.now - (passed if passed > SURELY_PASSED else 0.0))
-            state.bury(usage, _nobody, limits, now)
+            usages.shift_clock(usage, now - row.now - (passed if passed > SURELY_PASSED else 0.0))
+            usages.expire_dead_owners(usage, _none_alive, limits, now)
             row = Row(self._boot, now, wall, usage)
             self._write(connection, key, row)
             return row
-        # Who waited for the lock read its clock before the one who had it: time goes on from there.
+        # Another process may have written a later time while this one waited for the lock.
         row.now = max(now, row.now)
         row.wall = wall
-        if usage.open and self._tidy(key, usage, limits, row.now):
+        if usage.open and self._abandon_lost_calls(key, usage, limits, row.now):
             self._write(connection, key, row)
         return row
 
-    def _tidy(self, key: str, usage: Usage, limits: Limits, now: float) -> bool:
-        """Abandon places that no call will end; whether there were any."""
+    def _abandon_lost_calls(self, key: str, usage: Usage, limits: Limits, now: float) -> bool:
+        """Abandon places that no call will end. Returns whether there were any."""
         own = (number for number, place in usage.open.items() if place.owner == self._owner)
-        lost = self._mine.lost(key, list(own))
-        state.give_up(usage, lost, limits, now)
-        return state.bury(usage, self._lives, limits, now) or bool(lost)
+        lost = self._open_calls.lost(key, list(own))
+        usages.abandon(usage, lost, limits, now)
+        return usages.expire_dead_owners(usage, self._is_alive, limits, now) or bool(lost)
 
-    def _lives(self, owner: str) -> bool | None:
+    def _is_alive(self, owner: str) -> bool | None:
         return True if owner == self._owner else self._alive(owner)
 
     def _write(self, connection: sqlite3.Connection, key: str, row: Row) -> None:
@@ -263,8 +261,8 @@ class SqliteFile:
             return self._decoder.decode(packed)
         except msgspec.MsgspecError as error:
             raise ConfigurationError(
-                f"the limits kept in {self.path} cannot be read ({error}); move the file away "
-                "once no call was made for two minutes"
+                f"cannot read the limits in {self.path} ({error}); stop all calls for two minutes, "
+                "then move the file away"
             ) from None
 
     @contextmanager
@@ -275,7 +273,7 @@ class SqliteFile:
             carried = dict(self._database.carried)
             for key, packed in carried.items():
                 row = self._row(connection, key, limits, now, wall)
-                state.carry(row.usage, self._decoded(packed).usage)
+                usages.carry_over(row.usage, self._decoded(packed).usage)
                 self._write(connection, key, row)
             yield connection
         for key in carried:
@@ -284,7 +282,7 @@ class SqliteFile:
     def _paused_until(
         self, connection: sqlite3.Connection, limits: Limits, now: float, wall: float
     ) -> float:
-        """When places are given, in a file that took another one's place."""
+        """Return when places are given again, in a file that replaced another one."""
         opened, since = self._pause
         if opened != self._database.opened:
             since = float("-inf")
@@ -293,8 +291,8 @@ class SqliteFile:
                 boot, since, written = str(found[0]), float(found[1]), float(found[2])
                 if boot != self._boot:
                     since = float("-inf") if wall - written > SURELY_PASSED else now
-                    again = (self._boot, since, wall)
-                    connection.execute("UPDATE pause SET boot = ?, since = ?, wall = ?", again)
+                    updated = (self._boot, since, wall)
+                    connection.execute("UPDATE pause SET boot = ?, since = ?, wall = ?", updated)
             self._pause = (self._database.opened, since)
         return since + limits.window * DRIFT + limits.linger
 
@@ -305,26 +303,26 @@ _LEDGERS: Final[WeakValueDictionary[str, SqliteFile]] = WeakValueDictionary()
 
 
 def _new_owner() -> str:
-    """A name for one ledger of this process."""
+    """Return a name for one ledger of this process."""
     return f"{machine.this_process()}/{next(_numbers)}"
 
 
-def _may_live(owner: str) -> bool | None:
-    """False for a ledger that is gone; None for any other, which alone knows its open calls."""
+def _may_be_alive(owner: str) -> bool | None:
+    """Return False for a ledger that is gone, else None: only itself knows its open calls."""
     if owner.rpartition("/")[0] == machine.this_process():
         return None if owner in _LEDGERS else False
     return False if machine.alive(owner) is False else None
 
 
-def _nobody(owner: str) -> bool:
-    """No process outlives the machine's start."""
+def _none_alive(owner: str) -> bool:
+    """Return False: no process survives a restart of the machine."""
     return False
 
 
 class SqliteLedger:
-    """Usage in the file at ``path``, shared by every process that names the same file.
+    """Usage in the SQLite file at ``path``, shared by all processes that use the same file.
 
-    The file is opened at the first call; `ConfigurationError` says why it cannot be.
+    The file is opened at the first call, which raises `ConfigurationError` if that fails.
     """
 
     poll: float | None = 1.0
@@ -354,7 +352,7 @@ class SqliteLedger:
                 self._file.settle, key, account, place, Ending("unsent"), limits, now, wall
             )
             if threading.get_ident() == self._thread_id:
-                back()  # before anything else that waits for the thread, closing included
+                back()  # before other work of the thread, such as closing
             else:
                 self._submit(back)
 
@@ -372,20 +370,20 @@ class SqliteLedger:
         settling = self._submit(self._file.settle, key, account, place, ending, limits, now, wall)
         return await asyncio.shield(asyncio.wrap_future(settling))
 
-    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+    async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         now, wall = clock.monotonic(), clock.time()
-        looking = self._submit(self._file.look, key, account, limits, now, wall)
+        looking = self._submit(self._file.snapshot, key, account, limits, now, wall)
         return await asyncio.wrap_future(looking)
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         return self._watch.add(wake)
 
     def lease(self, limits: Limits) -> float:
-        """Where a process cannot be asked whether it lives, its calls lapse (`state.bury`)."""
-        return state.LAPSE * limits.linger
+        """Places expire after this time; see `usage.expire_dead_owners`."""
+        return usages.LAPSE * limits.linger
 
     async def close(self) -> None:
-        """Finish what was begun, close the file and end the thread. A later call opens it again."""
+        """Finish pending work, close the file and end the thread. The next call opens it again."""
         self._check_process()
         await asyncio.to_thread(self._watch.close)
         thread = self._thread
@@ -403,7 +401,7 @@ class SqliteLedger:
         return self._thread.submit(work, *args, **kwargs)
 
     def _check_process(self) -> None:
-        """A forked process has none of its parent's threads."""
+        """Forget the thread in a forked process, which does not have it."""
         if self._process.changed():
             self._thread = None
 

@@ -1,19 +1,24 @@
 """The usage of one organization, and what each event does to it: plain values and pure functions.
 
-Every ledger keeps these values and calls these functions, so that all of them decide alike. ``now``
-is monotonic, ``wall`` the wall clock, both in seconds; whoever calls reads the clocks.
+All ledgers keep these values and call these functions, so all of them decide alike. ``now`` is
+monotonic and ``wall`` is the wall clock, both in seconds. The ledger reads the clocks.
 
-A call is in exactly one of three places. It is *open* from its admission until its caller says how
-it ended; it is *held* in the minute from then until no window can hold both it and a new call; then
-it is forgotten. A call that ended without a reply may still be at work on Zoho's side, so it also
-counts in flight (*abandoned*) for twice as long as slow replies lately took, at most until
-``linger`` after it was sent.
+Model
+-----
+A call is *open* from its admission until its caller says how it ended. Then it is *held* in the
+minute until no window can contain both it and a new call. Then it is forgotten.
 
-**Why not for longer.** The two budgets differ in what a mistake costs. The minute's place of a lost
-call is kept to the last moment that it can matter (`limits`), because one call too many there is a
-block. The cap in flight is soft: one too many there is a 1070, a second's pause and a smaller cap.
-Counting every lost call in flight for a minute and a half would cost more: five timeouts would
-stop an organization with a cap of five for as long.
+A call that ended without a reply is also *abandoned*: Zoho may still work on it, so it counts in
+flight for twice as long as slow replies took lately, but not longer than ``linger`` after it was
+sent.
+
+Why not longer
+--------------
+A mistake costs more in the minute than in flight. The minute keeps the place of a lost call to the
+last moment that matters (`zoho_async.limits`), because one call too many is a block. The limit of
+calls in flight is soft: one call too many is a 1070, a second's pause and a smaller limit. Counting
+every lost call for a minute and a half would cost more, because five timeouts would stop an
+organization with five calls in flight for that long.
 """
 
 from __future__ import annotations
@@ -24,20 +29,18 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.limits import block as gates
-from zoho_async.limits import concurrency as crowds
 from zoho_async.limits import daily_quota as days
-from zoho_async.limits.block import NEVER, Block
-from zoho_async.limits.concurrency import Concurrency
+from zoho_async.limits.block import NEVER, Block, is_slow_start, slow_start_spacing, start_block
+from zoho_async.limits.concurrency import Concurrency, current_cap, forgive, grows_in, shrink
 from zoho_async.limits.daily_quota import Day
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 
-#: Two machines' clocks may run apart by a thousandth and still be called synchronized, so a minute
-#: here lasts that much longer than Zoho's.
+#: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
+#: longer than Zoho's.
 DRIFT: Final = 1.001
-#: An open place whose owner cannot be asked counts as its owner's last after so many ``linger``.
+#: An open place expires after this many ``linger``, if it is unknown whether its owner is alive.
 LAPSE: Final = 10.0
-#: Seconds; a timer that rang as good as in time need not be set again.
+#: Seconds by which a timer may be early without being set again.
 SOON: Final = 1e-6
 
 Reason: TypeAlias = Literal[
@@ -46,19 +49,24 @@ Reason: TypeAlias = Literal[
 
 
 class LoggedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An open call: when it was admitted (monotonic) and which process owns it."""
+    """An open call: when it was admitted (monotonic), and the worker that owns it."""
 
     taken: float
     owner: str
 
 
 class Usage(msgspec.Struct):
-    """All that is known of one organization.
+    """The usage of one organization. Moments are monotonic.
 
-    ``held`` and ``abandoned`` are heaps of the moments (monotonic) when calls leave them; ``open``
-    is by the number of the place; ``slowest`` is how long slow replies lately took, in seconds;
-    ``paced`` is when the last call at an even pace was admitted, ``full`` when the bucket of bulk
-    calls is full again.
+    Attributes:
+        held: A heap of the moments when places of the minute become free.
+        open: The open calls, by number of their place.
+        abandoned: A heap of the moments until when lost calls count in flight.
+        serial: The last number given to a place.
+        slowest: How long slow replies took lately, in seconds.
+        started: When the last call was admitted.
+        paced: When the last call with an even pace was admitted.
+        bucket_full_at: When the bucket of bulk calls is full.
     """
 
     held: list[float] = []
@@ -68,29 +76,31 @@ class Usage(msgspec.Struct):
     slowest: float = 0.0
     started: float = NEVER
     paced: float = NEVER
-    full: float = NEVER
-    gate: Block = msgspec.field(default_factory=Block)
-    crowd: Concurrency = msgspec.field(default_factory=Concurrency)
+    bucket_full_at: float = NEVER
+    block: Block = msgspec.field(default_factory=Block)
+    concurrency: Concurrency = msgspec.field(default_factory=Concurrency)
     day: Day = msgspec.field(default_factory=Day)
 
 
 class Denial(msgspec.Struct, frozen=True):
-    """Not now. ``wait`` is in seconds, None where it depends on replies to come.
+    """Why a call is not admitted now.
 
-    ``reset_at`` (wall clock) is set where the day is used up and its end is known. ``again`` is
-    when to ask again at the latest, where that is not for the end of ``wait`` or a reply.
+    ``wait`` is in seconds, None if it depends on replies. ``reset_at`` (wall clock) is set if the
+    day is spent and its end is known. ``retry_after`` is when to ask again at the latest, in
+    seconds, without a ``wait``.
     """
 
     reason: Reason
     wait: float | None
     reset_at: float | None = None
-    again: float | None = None
+    retry_after: float | None = None
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a call ended, and how long ago it was sent (seconds).
 
-    ``unsure`` is how much later than ``now`` that may have been, in seconds.
+    ``unsure``: the reply may be this many seconds later than ``now``, because the clock is not
+    exact.
     """
 
     how: Literal["replied", "lost", "unsent"]
@@ -103,26 +113,26 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 def take(
     usage: Usage, account: Usage, lane: Lane, limits: Limits, now: float, wall: float, owner: str
 ) -> int | Denial:
-    """A place for one call of ``lane``, by its number, or why there is none now.
+    """Take a place for one call of ``lane``. Returns its number, or why there is no place now.
 
-    ``account`` is the usage of the account that the organization belongs to, for its gate.
+    ``account`` is the usage of the organization's account, which may be blocked as a whole.
     """
     _pass_time(usage, now, wall)
-    gate = usage.gate if usage.gate.opens >= account.gate.opens else account.gate
-    if now < gate.opens:
-        return Denial("block", gate.opens - now)
+    block = usage.block if usage.block.opens >= account.block.opens else account.block
+    if now < block.opens:
+        return Denial("block", block.opens - now)
     probing = False
     day = usage.day
     if day.spent or day.left is not None or day.limit is not None or limits.day is not None:
-        kept = days.kept_from(lane, day, limits)
+        kept = days.reserved_from(lane, day, limits)
         remaining = days.left(day, limits)
         if remaining is not None and remaining <= kept:
-            denial = _spent_day(usage, kept, wall)
+            denial = _deny_spent_day(usage, kept, wall)
             if denial is not None:
                 return denial
             probing = True
-    if gate.strikes and gates.slow(gate, now, limits.window):
-        apart = gates.spacing(gate, now, limits.limit, limits.window)
+    if block.strikes and is_slow_start(block, now, limits.window):
+        apart = slow_start_spacing(block, now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
     paced = lane == "bulk" and limits.pace == "even"
@@ -132,10 +142,10 @@ def take(
             return Denial("pace", usage.paced + apart - now)
     spread = lane == "bulk" and limits.burst < limits.limit
     if spread:
-        opens = usage.full - (limits.burst - 1) / limits.rate
+        opens = usage.bucket_full_at - (limits.burst - 1) / limits.rate
         if now < opens - SOON:
             return Denial("bulk", opens - now)
-    denial = _full(usage, limits, now)
+    denial = _deny_full(usage, limits, now)
     if denial is not None:
         return denial
     usage.serial = place = usage.serial + 1
@@ -144,7 +154,7 @@ def take(
     if paced:
         usage.paced = now
     if spread:
-        usage.full = max(usage.full, now) + 1 / limits.rate
+        usage.bucket_full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
     days.count(day)
     if probing:
         day.probe = place
@@ -161,11 +171,11 @@ def _pass_time(usage: Usage, now: float, wall: float) -> None:
         heappop(abandoned)
     day = usage.day
     if day.hour != wall // days.HOUR or (day.reset_at is not None and day.reset_at <= wall):
-        days.turn(day, now, wall, len(usage.open))
+        days.pass_time(day, now, wall, len(usage.open))
 
 
-def _spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
-    """Why nothing goes on a day without calls left, or None where this call may probe it."""
+def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
+    """Return the denial for a spent day, or None if this call may probe it."""
     opens_at = days.opens_at(usage.day, kept)
     if opens_at is not None:
         return Denial("day", max(0.0, opens_at - wall), opens_at)
@@ -174,30 +184,30 @@ def _spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     return Denial("day", None) if usage.open else None
 
 
-def _full(usage: Usage, limits: Limits, now: float) -> Denial | None:
-    """Whether the minute is full, or too many calls are in flight."""
+def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
+    """Return the denial if the minute is full or too many calls are in flight."""
     held = usage.held
     over = len(held) + len(usage.open) - limits.limit + 1
     if over > 0:
         return Denial("minute", _frees_in(held, over, now))
-    crowd = usage.crowd
-    if now < crowd.opens:
-        return Denial("in_flight", crowd.opens - now)
+    concurrency = usage.concurrency
+    if now < concurrency.opens:
+        return Denial("in_flight", concurrency.opens - now)
     most = limits.in_flight
-    allowed = crowds.cap(crowd, most, now) if crowd.cap else most
+    allowed = current_cap(concurrency, most, now) if concurrency.cap else most
     if len(usage.open) + len(usage.abandoned) < allowed:
         return None
     waits = [until - now for until in usage.abandoned[:1]]
-    growth = crowds.grows_in(crowd, most, now)
+    growth = grows_in(concurrency, most, now)
     if growth is not None:
         waits.append(growth)
-    again = min(waits) if waits else None
-    # A reply may come sooner than either; without open calls none will.
-    return Denial("in_flight", None if usage.open else again, again=again)
+    retry_after = min(waits) if waits else None
+    # A reply may come earlier than either. Without open calls, no reply comes.
+    return Denial("in_flight", None if usage.open else retry_after, retry_after=retry_after)
 
 
 def _frees_in(held: list[float], over: int, now: float) -> float | None:
-    """Seconds until ``over`` places of the minute are free; None where open calls hold them."""
+    """Return the seconds until ``over`` places are free, or None if open calls hold them."""
     if over > len(held):
         return None
     return (held[0] if over == 1 else nsmallest(over, held)[-1]) - now
@@ -213,10 +223,11 @@ def settle(
     wall: float,
     owner: str = "",
 ) -> float:
-    """The call in ``place`` ended; the seconds for which nothing may be sent now, as it told.
+    """Note how the call in ``place`` ended. Returns how long nothing may be sent, in seconds.
 
-    A call of an ``owner`` that was taken for dead ends twice: its place was abandoned already, and
-    may have been given a new number by a ledger that forgot. So it frees no place, and counts anew.
+    If ``owner`` was taken for dead, its place was abandoned already, and a ledger that lost its
+    data may have given the number to another call. Then the ending frees no place, and a reply
+    counts once more.
     """
     _pass_time(usage, now, wall)
     opened = usage.open.get(place)
@@ -227,7 +238,7 @@ def settle(
             opened = None
     if ending.how == "unsent":
         if opened is not None:
-            _undo(usage, place)
+            _undo_admission(usage, place)
         return 0.0
     if ending.how == "lost":
         _abandon(usage, now + ending.unsure - ending.since_sent, now, limits)
@@ -237,16 +248,16 @@ def settle(
         usage.slowest *= 0.95
     if ending.since_sent > usage.slowest:
         usage.slowest = ending.since_sent
-    if ending.quota or ending.refusal or usage.crowd.strikes or usage.day.probe == place:
+    if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
         began = now - ending.since_sent
         if opened is not None:
-            # What an answer proves is judged by the admission, which came first.
+            # A reply proves something from its admission on, which came first.
             began = min(began, opened.taken)
-        return _heed(usage, account, place, ending, limits, began, now, wall)
+        return _apply_reply(usage, account, place, ending, limits, began, now, wall)
     return 0.0
 
 
-def _heed(
+def _apply_reply(
     usage: Usage,
     account: Usage,
     place: int,
@@ -256,32 +267,32 @@ def _heed(
     now: float,
     wall: float,
 ) -> float:
-    """What a reply tells beyond having come, of a call admitted at ``began``."""
+    """Apply the figures and the refusal of a reply to a call that was admitted at ``began``."""
     day, open_calls = usage.day, len(usage.open)
     accepted = ending.refusal is None
     probing = accepted and day.probe == place
     if accepted:
-        crowds.forgive(usage.crowd, began)
+        forgive(usage.concurrency, began)
     if probing:
-        days.renew(day, began, wall, open_calls)
+        days.start_day(day, began, wall, open_calls)
     blocked_for = 0.0
-    if ending.quota is not None and days.learn(
+    if ending.quota is not None and days.apply_quota(
         day, ending.quota, began, now, wall, limits, open_calls, probing
     ):
-        blocked_for = _block(usage.gate, None, began, now, limits)
+        blocked_for = _block(usage.block, None, began, now, limits)
     if ending.refusal is not None:
-        blocked_for = _refused(usage, account, ending, limits, began, now, wall)
+        blocked_for = _apply_refusal(usage, account, ending, limits, began, now, wall)
     return blocked_for
 
 
-def _undo(usage: Usage, place: int) -> None:
+def _undo_admission(usage: Usage, place: int) -> None:
     days.uncount(usage.day)
     if usage.day.probe == place:
         usage.day.probe_at = 0.0
 
 
 def _abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
-    """Nobody will read the reply of a call sent at ``sent``: it arrives within ``linger``."""
+    """Count a call without a reply that was sent at ``sent``. It arrives within ``linger``."""
     arrives = sent + limits.linger
     heappush(usage.held, arrives + limits.window * DRIFT)
     busy = min(arrives, now + 2 * usage.slowest) if usage.slowest else arrives
@@ -289,7 +300,7 @@ def _abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
         heappush(usage.abandoned, busy)
 
 
-def _refused(
+def _apply_refusal(
     usage: Usage,
     account: Usage,
     ending: Ending,
@@ -303,30 +314,30 @@ def _refused(
     kind = refusal.kind
     if kind == "in_flight":
         most = limits.in_flight
-        crowds.shrink(usage.crowd, refusal.retry_after, began, now, most)
-        return max(0.0, usage.crowd.opens - now)
+        shrink(usage.concurrency, refusal.retry_after, began, now, most)
+        return max(0.0, usage.concurrency.opens - now)
     if kind == "day":
         if quota is None or quota.remaining is None or quota.remaining <= 0:
-            days.spend(usage.day, refusal, began, now - ending.since_sent, wall, limits)
+            days.mark_spent(usage.day, refusal, began, now - ending.since_sent, wall, limits)
             opens_at = days.opens_at(usage.day, 0)
             until = usage.day.probe_at if opens_at is None else opens_at
             return max(0.0, until - wall)
         kind = "organization"
     if limits.block_scope != "code":
         kind = limits.block_scope
-    gate = account.gate if kind == "account" else usage.gate
-    return _block(gate, refusal.retry_after, began, now, limits)
+    block = account.block if kind == "account" else usage.block
+    return _block(block, refusal.retry_after, began, now, limits)
 
 
 def _block(
-    gate: Block, retry_after: float | None, began: float, now: float, limits: Limits
+    block: Block, retry_after: float | None, began: float, now: float, limits: Limits
 ) -> float:
-    gates.close(gate, retry_after, began, now, limits.window)
-    return max(0.0, gate.opens - now)
+    start_block(block, retry_after, began, now, limits.window)
+    return max(0.0, block.opens - now)
 
 
-def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
-    """The usage as it stands, for people to read."""
+def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
+    """Return the usage for people to read."""
     _pass_time(usage, now, wall)
     day = usage.day
     over = len(usage.held) + len(usage.open) - limits.limit + 1
@@ -336,20 +347,20 @@ def view(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) 
         limit=limits.limit,
         next_place_in=_frees_in(usage.held, over, now) if over > 0 else 0.0,
         in_flight=len(usage.open) + len(usage.abandoned),
-        cap=crowds.cap(usage.crowd, limits.in_flight, now),
+        cap=current_cap(usage.concurrency, limits.in_flight, now),
         day_used=day.used,
         day_limit=days.total(day, limits),
         day_remaining=None if remaining is None else max(0, remaining),
         day_reset_in=None if day.reset_at is None else day.reset_at - wall,
-        blocked_for=max(0.0, usage.gate.opens - now, account.gate.opens - now),
+        blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
     )
 
 
-def blank(usage: Usage, now: float, wall: float) -> bool:
-    """Whether nothing is left to know: usage that begins anew would decide the same from now on."""
+def is_blank(usage: Usage, now: float, wall: float) -> bool:
+    """Return whether empty usage would give the same answers from now on."""
     _pass_time(usage, now, wall)
     day = usage.day
-    # Twice the longest memory of a block or a crowd.
+    # Twice the longest time that a block or a smaller cap has an effect.
     past = now - 2 * days.HOUR
     return not (
         usage.open
@@ -358,70 +369,72 @@ def blank(usage: Usage, now: float, wall: float) -> bool:
         or day.used
         or day.spent
         or day.reset_at is not None
-        or usage.full > now
-        or max(usage.gate.opens, usage.crowd.shrunk, usage.crowd.opens) > past
+        or usage.bucket_full_at > now
+        or max(usage.block.opens, usage.concurrency.shrunk, usage.concurrency.opens) > past
     )
 
 
-# -- what a ledger that outlives its processes needs ----------------------------------------------
+# -- for ledgers that outlive their processes -----------------------------------------------------
 
 
-def bury(usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now: float) -> bool:
-    """Abandon the open calls of processes that are gone; True when there were any.
+def expire_dead_owners(
+    usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now: float
+) -> bool:
+    """Abandon the open calls of dead owners. Returns whether there were any.
 
-    When a process ended nobody knows, so its calls may have been sent as late as now, but none
-    later than `LAPSE` times ``linger`` after their admission: no caller sits on a place so long.
-    The same holds for an owner of whom ``alive`` cannot tell (None).
+    It is not known when an owner died, so its calls may have been sent until now. No call is sent
+    later than `LAPSE` times ``linger`` after its admission, because slots get stale. After that
+    time, calls are also abandoned if ``alive`` does not know their owner (None).
     """
     verdicts = {owner: alive(owner) for owner in {place.owner for place in usage.open.values()}}
     lapse = LAPSE * limits.linger
-    gone = [
+    lost = [
         number
         for number, place in usage.open.items()
         if (verdict := verdicts[place.owner]) is False
         or (verdict is None and now >= place.taken + lapse)
     ]
-    give_up(usage, gone, limits, now)
-    return bool(gone)
+    abandon(usage, lost, limits, now)
+    return bool(lost)
 
 
-def give_up(usage: Usage, places: Iterable[int], limits: Limits, now: float) -> None:
-    """Abandon the open calls in ``places``, sent as late as their caller may have sent them."""
+def abandon(usage: Usage, places: Iterable[int], limits: Limits, now: float) -> None:
+    """Abandon the open calls in ``places``, as if they were sent as late as possible."""
     for number in places:
         latest = usage.open.pop(number).taken + LAPSE * limits.linger
         _abandon(usage, min(now, latest), now, limits)
 
 
-def later(ending: Ending, seconds: float) -> Ending:
-    """``ending`` as it is to be noted so many ``seconds`` after it came."""
+def delay(ending: Ending, seconds: float) -> Ending:
+    """Return ``ending`` for noting it ``seconds`` after it came."""
     quota, refusal = ending.quota, ending.refusal
     if quota is not None and quota.reset is not None:
         quota = msgspec.structs.replace(quota, reset=max(0.0, quota.reset - seconds))
     if refusal is not None and refusal.retry_after:
-        # Not nothing, which would stand for the longest guess.
+        # Not 0, which means that no Retry-After was given.
         left = max(SOON, refusal.retry_after - seconds)
         refusal = msgspec.structs.replace(refusal, retry_after=left)
     since = ending.since_sent + seconds
     return msgspec.structs.replace(ending, since_sent=since, quota=quota, refusal=refusal)
 
 
-def carry(usage: Usage, gone: Usage) -> None:
-    """Bring into ``usage`` what ``gone`` knew, of which no call counts in the minute any more.
+def carry_over(usage: Usage, lost: Usage) -> None:
+    """Carry the block, the concurrency limit and the day of ``lost`` over into ``usage``.
 
-    That is the block, the cap in flight and the day. Numbers of places go on from there, because
-    calls of the usage that is gone may still be open.
+    No call of ``lost`` counts in the minute any more. Its calls may still be open, so numbers of
+    places continue after its last one.
     """
-    usage.serial = max(usage.serial, gone.serial)
-    if gone.gate.opens > usage.gate.opens:
-        usage.gate = gone.gate
-    if gone.crowd.shrunk > usage.crowd.shrunk:
-        usage.crowd = gone.crowd
-    if gone.day.used > usage.day.used:
-        usage.day = gone.day
+    usage.serial = max(usage.serial, lost.serial)
+    if lost.block.opens > usage.block.opens:
+        usage.block = lost.block
+    if lost.concurrency.shrunk > usage.concurrency.shrunk:
+        usage.concurrency = lost.concurrency
+    if lost.day.used > usage.day.used:
+        usage.day = lost.day
 
 
-def shift(usage: Usage, seconds: float) -> None:
-    """Move every monotonic moment: the machine was started anew and counts from another zero."""
+def shift_clock(usage: Usage, seconds: float) -> None:
+    """Move all monotonic moments by ``seconds``, after a restart of the machine."""
     for heap in (usage.held, usage.abandoned):
         heap[:] = [moment + seconds for moment in heap]
         heapify(heap)
@@ -431,10 +444,10 @@ def shift(usage: Usage, seconds: float) -> None:
     }
     usage.started += seconds
     usage.paced += seconds
-    usage.full += seconds
-    usage.gate.closed += seconds
-    usage.gate.opens += seconds
-    usage.crowd.shrunk += seconds
-    usage.crowd.opens += seconds
+    usage.bucket_full_at += seconds
+    usage.block.closed += seconds
+    usage.block.opens += seconds
+    usage.concurrency.shrunk += seconds
+    usage.concurrency.opens += seconds
     usage.day.renewed += seconds
     usage.day.refused += seconds

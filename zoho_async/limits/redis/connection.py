@@ -1,6 +1,6 @@
-"""One event loop's way to Redis: its connections, its name there, and what it knows.
+"""The connection of one event loop to Redis: its client, its worker's name, and its caches.
 
-The link asks the script and says when it can not. It knows nothing of what the usage means.
+The connection runs scripts and raises errors. It does not know what usage means.
 """
 
 from __future__ import annotations
@@ -18,48 +18,35 @@ import msgspec
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError, LedgerError
-from zoho_async.limits.models import Limits
+from zoho_async.limits.ledger import PendingSettlement
 from zoho_async.limits.redis import script
 from zoho_async.limits.redis.offline import OfflineShare
-from zoho_async.limits.redis.script import Found, ScriptReply
+from zoho_async.limits.redis.script import ScriptReply, ScriptResult
 from zoho_async.limits.redis.subscriber import Subscriber
-from zoho_async.limits.usage import Ending
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 T = TypeVar("T")
 
-#: Usages that a worker remembers, in case the server forgets or nobody else changes them.
+#: Usages that a worker remembers, for its next decision or if the server loses its data.
 REMEMBERED: Final = 1024
-#: How the errors begin that the library has no class for, while Redis cannot write.
+#: Errors of a Redis that cannot write, by the start of their message. They have no class.
 CANNOT_NOW: Final = ("MISCONF", "NOREPLICAS", "READONLY")
 
 
-class Away(Exception):
+class Unreachable(Exception):
     """Redis cannot be reached now."""
 
 
-class Owed(msgspec.Struct):
-    """An ending that could not be written, and when it came (this machine's monotonic time)."""
-
-    key: str
-    account: str
-    place: int
-    ending: Ending
-    limits: Limits
-    clock: Clock
-    came: float
-
-
 class CachedUsage(msgspec.Struct, frozen=True):
-    """What was in Redis after this worker's last script for a key.
+    """The usage in Redis after this worker's last script for a key.
 
-    ``time`` is the server's; the others are by the ``clock``: ``since`` and ``until`` are those of
-    that script, ``read`` is when it last saw who is alive.
+    ``time`` is the server's. The others are by ``clock``: the script ran between ``since`` and
+    ``until``, and ``read`` is when the list of live workers was last read.
     """
 
-    found: Found
+    found: ScriptResult
     time: float
     since: float
     until: float
@@ -68,9 +55,9 @@ class CachedUsage(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """A usage as this worker wrote it last: when, by the server and by the ``clock``.
+    """A usage as this worker wrote it last.
 
-    ``born`` is the row's.
+    It was written at ``time`` by the server, ``until`` by the clock. ``born`` identifies the row.
     """
 
     packed: bytes
@@ -80,44 +67,43 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How a ledger uses its server: see `RedisLedger`."""
+    """The settings of a ledger; see `RedisLedger`."""
 
     url: str
     share: float | None
     lease: float
-    alone: float
+    max_offline: float
     durable: bool
 
 
 class RedisConnection:
-    """One event loop's connections, and what its worker has open."""
+    """The connection of one event loop, and the open calls of its worker."""
 
     def __init__(self, settings: Settings) -> None:
         self.client: Final = _client(settings.url)
         self.name: Final = uuid.uuid4().hex
-        self.news: Final = Subscriber(self.client)
-        self.mine: Final[defaultdict[str, set[int]]] = defaultdict(set)
-        self.remembered: Final[OrderedDict[str, Memory]] = OrderedDict()
-        self.known: Final[dict[str, CachedUsage]] = {}
-        self.owed: Final[list[Owed]] = []
+        self.subscriber: Final = Subscriber(self.client)
+        self.open_places: Final[defaultdict[str, set[int]]] = defaultdict(set)
+        self.memories: Final[OrderedDict[str, Memory]] = OrderedDict()
+        self.cache: Final[dict[str, CachedUsage]] = {}
+        self.pending: Final[list[tuple[PendingSettlement, Clock]]] = []
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
-        self.keeper: asyncio.Task[None] | None = None
-        #: The moment (by `clock`) of the last script that failed, until Redis knows all again.
-        self.away: float | None = None
-        #: Held while Redis is told what was sent without it.
-        self.returning: Final = asyncio.Lock()
-        self.alone: Final = OfflineShare(settings.share)
+        self.renewal: asyncio.Task[None] | None = None
+        #: When the last script failed (by `clock`); None once Redis has all usage again.
+        self.unreachable_since: float | None = None
+        #: Held while calls that were sent offline are entered into Redis.
+        self.reconnect_lock: Final = asyncio.Lock()
+        self.offline: Final = OfflineShare(settings.share)
         self.clock: Clock = SYSTEM_CLOCK
-        #: When the last script that was answered was begun and when it had its answer, and whether
-        #: the share is registered.
-        self.heard = 0.0
-        self.answered = 0.0
+        #: When the last answered script began and ended, and whether the share is registered.
+        self.last_asked = 0.0
+        self.last_answered = 0.0
         self.registered = False
-        #: The longest that any organization's calls alone may count, in seconds.
-        self.reach = 0.0
+        #: The longest time that offline calls of any organization may count, in seconds.
+        self.share_lifetime = 0.0
         self.epoch = ""
-        #: Scripts that were run; for those who count them.
-        self.asked = 0
+        #: Number of scripts that were run, for benchmarks.
+        self.scripts_run = 0
         self._settings: Final = settings
         self._checked = False
         self._over_since: float | None = None
@@ -136,12 +122,12 @@ class RedisConnection:
         return task
 
     def remember(self, key: str, memory: Memory) -> None:
-        """Keep what was just written under ``key``."""
-        self.remembered[key] = memory
-        self.remembered.move_to_end(key)
-        if len(self.remembered) > REMEMBERED:
-            oldest, _ = self.remembered.popitem(last=False)
-            self.known.pop(oldest, None)
+        """Keep the usage that was just written under ``key``."""
+        self.memories[key] = memory
+        self.memories.move_to_end(key)
+        if len(self.memories) > REMEMBERED:
+            oldest, _ = self.memories.popitem(last=False)
+            self.cache.pop(oldest, None)
 
     async def ask(
         self,
@@ -151,51 +137,50 @@ class RedisConnection:
         epoch: str,
         held: float | None,
     ) -> ScriptReply:
-        """The script's answer. Raises `Away`, `LedgerError`, and `ConfigurationError`.
+        """Run the script. Raises `Unreachable`, `LedgerError`, and `ConfigurationError`.
 
-        ``epoch`` is the one that ``given`` was made in, ``held`` the time that tests have the
-        server take for its own.
+        ``given`` was made in ``epoch``. Tests set the server's time with ``held``.
         """
         own = self._settings
-        share = "" if own.share is None or not self.reach else repr(own.share)
+        share = "" if own.share is None or not self.share_lifetime else repr(own.share)
         arguments = (
             self.name,
-            "" if self.away is not None else own.lease,
+            "" if self.unreachable_since is not None else own.lease,
             script.KEPT,
             "" if held is None else f"{held:.6f}",
             "1" if own.durable else "",
             epoch,
             uuid.uuid4().hex,
             share,
-            self.reach,
+            self.share_lifetime,
             *given,
         )
-        keys = (script.name(key), script.name(account), script.WORKERS, script.EPOCH)
+        keys = (script.usage_key(key), script.usage_key(account), script.WORKERS, script.EPOCH)
         since = self.clock.monotonic()
-        self.asked += 1
+        self.scripts_run += 1
         try:
             answer = await self.evaluate(
                 script.SCRIPT, script.SCRIPT_SHA, (*keys, script.WRITTEN), arguments
             )
-        except Away:
-            self.away = self.clock.monotonic()
+        except Unreachable:
+            self.unreachable_since = self.clock.monotonic()
             raise
-        reply = script.understood(answer, since, self.clock.monotonic())
+        reply = script.parse_reply(answer, since, self.clock.monotonic())
         if self._is_over(reply):
             raise ConfigurationError(
                 f"the shares of all workers together must not exceed 1, got {reply.over:.3g}; "
                 "give each worker a smaller share"
             )
-        self.heard, self.answered = since, reply.until
+        self.last_asked, self.last_answered = since, reply.until
         self.registered = reply.registered
         if reply.found is not None and reply.found.epoch.id != self.epoch:
             self._checked = not self.epoch
             self.epoch = reply.found.epoch.id
-            self.known.clear()
+            self.cache.clear()
         return reply
 
     def _is_over(self, reply: ScriptReply) -> bool:
-        """Whether the shares are too many for longer than one that just died may be the reason."""
+        """Return whether the shares exceed 1 for too long to be caused by a dead worker."""
         if reply.over is None:
             self._over_since = None
             return False
@@ -206,7 +191,7 @@ class RedisConnection:
     async def evaluate(
         self, source: str, sha: str, keys: tuple[str, ...], arguments: tuple[object, ...]
     ) -> list[Any]:
-        """What a script gives. Raises `Away`, `LedgerError`, and `ConfigurationError`."""
+        """Run a script. Raises `Unreachable`, `LedgerError`, and `ConfigurationError`."""
         from redis import exceptions as of_redis
 
         given = (len(keys), *keys, *arguments)
@@ -218,14 +203,14 @@ class RedisConnection:
         return answer
 
     async def ping(self) -> None:
-        """Raises `Away` if Redis cannot be reached; changes nothing there."""
+        """Raise `Unreachable` if Redis cannot be reached. Changes nothing."""
         await self.execute("PING")
 
     async def execute(self, *command: object) -> Any:
-        """What Redis answers. Raises `Away`, `LedgerError`, and `ConfigurationError`."""
+        """Run a command. Raises `Unreachable`, `LedgerError`, and `ConfigurationError`."""
         from redis import exceptions as of_redis
 
-        # What the library says of its results' types is all there could be.
+        # The library types the result as a union of everything.
         client = cast(Any, self.client)
         try:
             return await client.execute_command(*command)
@@ -233,22 +218,22 @@ class RedisConnection:
             raise
         except of_redis.AuthenticationError:
             raise ConfigurationError(
-                "Redis refuses the ledger: its user or password is wrong"
+                "Redis refuses the login of the ledger: check user and password in its URL"
             ) from None
         except of_redis.NoPermissionError as error:
-            raise ConfigurationError(f"Redis refuses the ledger: {error}") from None
+            raise ConfigurationError(f"Redis refuses a command of the ledger: {error}") from None
         except (of_redis.ConnectionError, of_redis.TimeoutError, OSError) as error:
-            self.known.clear()
-            raise Away(f"Redis is away ({type(error).__name__})") from None
+            self.cache.clear()
+            raise Unreachable(f"Redis cannot be reached ({type(error).__name__})") from None
         except of_redis.RedisError as error:
             if not str(error).startswith(CANNOT_NOW) and not isinstance(error, _cannot_now()):
-                raise LedgerError(f"Redis refuses the ledger: {error}") from None
-            self.known.clear()
+                raise LedgerError(f"Redis failed: {error}") from None
+            self.cache.clear()
             await client.connection_pool.disconnect(False)
-            raise Away(f"Redis cannot write now ({type(error).__name__})") from None
+            raise Unreachable(f"Redis cannot write now ({type(error).__name__})") from None
 
     async def check(self) -> None:
-        """Whether this server may keep the ledger, at the start and in each new epoch."""
+        """Check that the server is fit for the ledger, at the start and in each new epoch."""
         if self._settings.durable or self._checked:
             return
         try:
@@ -256,14 +241,14 @@ class RedisConnection:
             memory = await self.execute("INFO", "memory")
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"{error}; without INFO a restart of Redis from an older snapshot cannot be "
-                "noticed: allow it (ACL: +info), or declare the server durable with "
-                "RedisLedger(url, durable=True) if it never loses a write"
+                f"{error}; the ledger needs INFO to notice a restart from an older snapshot: "
+                "allow it (ACL: +info), or use RedisLedger(url, durable=True) if the server never "
+                "loses a write"
             ) from None
         if not server.get("run_id"):
             raise ConfigurationError(
-                "the server's INFO names no run_id, so a restart cannot be noticed; use another "
-                "server, or declare it durable with RedisLedger(url, durable=True)"
+                "INFO of Redis has no run_id, so the ledger cannot notice a restart: use "
+                "another server, or RedisLedger(url, durable=True) if it never loses a write"
             )
         policy = str(memory.get("maxmemory_policy", "noeviction"))
         if memory.get("maxmemory") and policy != "noeviction":
@@ -273,31 +258,31 @@ class RedisConnection:
                     "noeviction, or use another server"
                 )
             warnings.warn(
-                f"Redis may evict usage of the ledger (maxmemory-policy {policy}), which then "
-                "waits; set maxmemory-policy to noeviction",
+                f"Redis may evict the ledger's usage (maxmemory-policy {policy}), and calls then "
+                "wait: set maxmemory-policy to noeviction",
                 RuntimeWarning,
                 stacklevel=2,
             )
         self._checked = True
 
     async def sign_off(self) -> None:
-        """End the lease and the share's registration: all that was sent is known to Redis."""
+        """End the lease and the registration of the share. Redis must know all calls."""
         keys = (script.WORKERS, script.EPOCH)
-        with suppress(Away, LedgerError, ConfigurationError):
+        with suppress(Unreachable, LedgerError, ConfigurationError):
             await self.execute("EVAL", script.SIGN_OFF, len(keys), *keys, self.name)
 
     async def close(self) -> None:
-        """Finish what was begun and end the tasks."""
+        """Finish pending work and end the tasks."""
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.news.close()
-        if self.keeper is not None:
-            self.keeper.cancel()
-            await asyncio.gather(self.keeper, return_exceptions=True)
+        await self.subscriber.close()
+        if self.renewal is not None:
+            self.renewal.cancel()
+            await asyncio.gather(self.renewal, return_exceptions=True)
 
 
 def _cannot_now() -> tuple[type[Exception], ...]:
-    """What Redis says while it fails over or cannot write: it is as good as away."""
+    """Return the errors of a Redis that fails over or cannot write, which counts as unreachable."""
     from redis import exceptions as of_redis
 
     return (
@@ -316,14 +301,16 @@ def _client(url: str) -> Redis:
         from redis.backoff import NoBackoff
     except ImportError:
         raise ConfigurationError(
-            "a Redis ledger needs the extra: pip install 'zoho-async[redis]'"
+            "RedisLedger needs the extra redis: pip install 'zoho-async[redis]'"
         ) from None
     try:
-        # One more try is for a connection that died while nobody used it. (Untyped in the library.)
+        # Retry once, for a connection that died while it was idle. (Untyped in the library.)
         client: Redis = cast(Any, Redis).from_url(
             url, socket_timeout=5.0, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 1)
         )
         return client
     except ValueError:
-        # The library's own words may quote a part of the URL, which may be the password.
-        raise ConfigurationError("the URL of the Redis ledger cannot be read") from None
+        # The library's message may quote a part of the URL, which may be the password.
+        raise ConfigurationError(
+            "the URL of the Redis ledger is not valid; expected redis://host:port/number"
+        ) from None

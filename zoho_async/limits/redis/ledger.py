@@ -1,4 +1,4 @@
-"""Usage in Redis: each operation as a decision on what is there, and its writing."""
+"""The ledger in Redis: each operation reads usage, decides on it, and writes the result."""
 
 from __future__ import annotations
 
@@ -15,44 +15,43 @@ import msgspec
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process, keep
-from zoho_async.limits import usage as state
+from zoho_async.limits import usage as usages
 from zoho_async.limits.block import NEVER
+from zoho_async.limits.ledger import PendingSettlement
 from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.redis import epoch as epochs
 from zoho_async.limits.redis.connection import (
-    Away,
     CachedUsage,
     Memory,
-    Owed,
     RedisConnection,
     Settings,
+    Unreachable,
 )
 from zoho_async.limits.redis.epoch import Epoch
-from zoho_async.limits.redis.merge import merge
-from zoho_async.limits.redis.offline import AGAIN
-from zoho_async.limits.redis.script import EPOCH, INITIALIZE, ScriptReply, name, sha_of
+from zoho_async.limits.redis.offline import RETRY_EVERY
+from zoho_async.limits.redis.script import EPOCH, INITIALIZE, ScriptReply, sha_of, usage_key
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 T = TypeVar("T")
-#: What an operation writes if it is not denied: a refusal concerns the account too.
+#: What an operation writes if it is not denied. A refusal also changes the account.
 _Writes: TypeAlias = Literal["nothing", "taken", "ended", "refused"]
 
-#: Seconds that a worker's name is good for.
+#: How long the name of a worker is valid, in seconds.
 LEASE: Final = 15.0
-#: Seconds that a worker may send its share without Redis.
-ALONE: Final = 600.0
-#: A server's clock further back than this, in seconds, was set back.
+#: How long a worker may send its share without Redis, in seconds.
+MAX_OFFLINE: Final = 600.0
+#: If the server's clock is further back than this, in seconds, it was set back.
 SET_BACK: Final = 60.0
-#: What part of the window an ending may be unsure by, which costs as much of the rate.
+#: Largest uncertainty of an ending, as a part of the window. It lowers the rate by this part.
 UNSURE: Final = 1 / 2000
 
 
 class _Row(msgspec.Struct, array_like=True):
-    """What Redis holds of one key: its usage, and the server's time when it was written.
+    """The row of one key: its usage, and the server's time when it was written.
 
-    ``epoch`` is the one that it was written in, ``born`` names this row apart from earlier ones of
-    the same key, ``lost`` is when an earlier one that is missing was written, and ``base`` is what
-    of the day's hours was counted in earlier ones.
+    ``epoch`` is the one in which it was written. ``born`` identifies the row among earlier rows of
+    the key. ``lost`` is when an earlier row was written that is missing. ``base`` is the part of
+    the day's hours that was counted in earlier rows.
     """
 
     now: float
@@ -63,14 +62,14 @@ class _Row(msgspec.Struct, array_like=True):
     base: dict[int, int] = {}
 
 
-class _Seen(msgspec.Struct):
-    """What a decision is made of: both usages at ``now``, which may be early by ``unsure``.
+class _View(msgspec.Struct):
+    """The input of a decision: both usages at ``now``, which may be early by ``unsure``.
 
     ``time`` is the server's. It is before ``now`` if its clock was set back.
     """
 
     row: _Row
-    whole: _Row
+    account_row: _Row
     epoch: Epoch
     alive: frozenset[str]
     time: float
@@ -79,31 +78,37 @@ class _Seen(msgspec.Struct):
 
     @property
     def usages(self) -> tuple[Usage, Usage]:
-        return self.row.usage, self.whole.usage
+        return self.row.usage, self.account_row.usage
 
     def starts_in(self, limits: Limits, lease: float) -> float:
-        """Seconds for which no place is given, because calls may have been forgotten."""
-        since = max(self.epoch.birth, self.row.lost, self.whole.lost)
-        return max(0.0, since + epochs.settled(limits, lease) - self.time)
+        """Return the seconds without a place, because Redis may have lost calls."""
+        since = max(self.epoch.birth, self.row.lost, self.account_row.lost)
+        return max(0.0, since + epochs.startup_wait(limits, lease) - self.time)
 
 
 class RedisLedger:
-    """Usage in the Redis server at ``url``, shared by all workers that name the same one.
+    """Usage in the Redis server at ``url``, shared by all workers that use the same server.
 
-    A server that is new or that forgot (restarted, flushed, failed over) gives no place until all
-    that may have been sent before has left the count: ``window`` + ``linger`` + ``lease``, 105
-    seconds by default. `initialize` skips that for a server that is known to be new. ``durable``
-    declares that the server never loses a write, so that a restart does not matter.
+    Needs the extra ``redis``, Redis 7 or newer without a cluster, and the right to run ``INFO``
+    unless ``durable``.
 
-    ``share`` is the part of the limits (0 to 1) that this worker may use while it cannot reach
-    Redis; None sends nothing then. All workers' shares together must not exceed 1, and either all
-    workers have one or none has. A worker sends alone for ``alone`` seconds at most, and waits
-    then. The others leave its share to it for so long, unless it was closed: so call `close`.
+    A server that is new or lost its data (restarted, flushed, failed over) gives no place until all
+    earlier calls have left the count: ``window`` + ``linger`` + ``lease``, 105 seconds by default.
+    `initialize` skips this wait for a server that is known to be new.
 
-    ``lease`` is how long a worker that died keeps its calls to itself, in seconds; it must be the
-    same in all workers. Needs the extra ``redis``; Redis 7 or newer, no cluster, and the right to
-    run ``INFO`` unless ``durable``. Raises `ConfigurationError` for values that cannot work;
-    operations raise `LedgerError` if Redis cannot be used.
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://`` URL of the server.
+        share: The part of the limits (0 to 1) that this worker may use while it cannot reach
+            Redis. None sends nothing then. The shares of all workers must not exceed 1 together.
+            Give all workers a share, or none.
+        lease: How long the calls of a dead worker stay open, in seconds. Must be the same in all
+            workers.
+        max_offline: How long a worker may send its share, in seconds. The others leave the share
+            to it for that long, unless it was closed. So call `close`.
+        durable: The server never loses a write, so a restart does not matter.
+
+    Raises `ConfigurationError` for invalid values. Operations raise `LedgerError` if Redis cannot
+    be used.
     """
 
     poll: float | None = 1.0
@@ -114,60 +119,64 @@ class RedisLedger:
         *,
         share: float | None = None,
         lease: float = LEASE,
-        alone: float = ALONE,
+        max_offline: float = MAX_OFFLINE,
         durable: bool = False,
     ) -> None:
         if share is not None and not 0 < share <= 1:
             raise ConfigurationError(f"share must be above 0 and at most 1, got {share}")
         if not lease > 0:
-            raise ConfigurationError(f"lease must be a number of seconds, got {lease}")
-        if not alone >= 0:
-            raise ConfigurationError(f"alone must be a number of seconds, got {alone}")
+            raise ConfigurationError(f"lease must be above 0 seconds, got {lease}")
+        if not max_offline >= 0:
+            raise ConfigurationError(f"max_offline must be at least 0 seconds, got {max_offline}")
         if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ConfigurationError("the URL of a Redis ledger begins with redis:// or rediss://")
-        self._settings: Final = Settings(url, share, lease, alone, durable)
+            raise ConfigurationError(
+                "the URL of a Redis ledger must begin with redis://, rediss:// or unix://"
+            )
+        self._settings: Final = Settings(url, share, lease, max_offline, durable)
         self._lease: Final = lease
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(_Row)
-        self._links: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, RedisConnection]] = (
+        self._connections: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, RedisConnection]] = (
             WeakKeyDictionary()
         )
         self._process: Final = Process()
-        #: The time that the server takes for its own, None for its clock's; tests hold it.
+        #: Replaces the server's clock in tests.
         self._time: Callable[[], float] | None = None
 
     def lease(self, limits: Limits) -> float:
-        """Asking renewed the lease, so it lasts at least so long from then."""
+        """Return the length of a lease, which asking for a place renews."""
         return self._lease / DRIFT
 
     async def initialize(self) -> None:
-        """Mark the server as one that forgot nothing, so that its first calls need not wait.
+        """Mark the server as new, so that its first calls do not wait.
 
-        This is safe only if no call was made for the organizations that it counts in the last two
-        minutes (``window`` + ``linger`` + ``lease``), by any program: in a test, or before the
-        first deployment. Raises `LedgerError` if Redis cannot be used.
+        This is safe only if no program called for any of its organizations in the last two minutes
+        (``window`` + ``linger`` + ``lease``): in a test, or before the first deployment. Raises
+        `LedgerError` if Redis cannot be used.
         """
-        link = self._link()
+        connection = self._connection()
         durable = "1" if self._settings.durable else ""
         try:
-            await link.check()
-            await link.execute("EVAL", INITIALIZE, 1, EPOCH, durable, uuid.uuid4().hex)
-        except Away as error:
-            raise LedgerError(f"the Redis ledger cannot be initialized: {error}") from None
-        link.known.clear()
+            await connection.check()
+            await connection.execute("EVAL", INITIALIZE, 1, EPOCH, durable, uuid.uuid4().hex)
+        except Unreachable as error:
+            raise LedgerError(f"cannot initialize the Redis ledger: {error}") from None
+        connection.cache.clear()
 
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
     ) -> int | Denial:
-        link = self._link(clock)
-        taking = link.run(self._take(link, key, account, lane, limits, clock))
+        connection = self._connection(clock)
+        taking = connection.run(self._take(connection, key, account, lane, limits, clock))
 
         def give_back(taken: asyncio.Task[int | Denial]) -> None:
             if not taken.cancelled() and taken.exception() is None:
                 place = taken.result()
                 if not isinstance(place, Denial):
-                    link.run(
-                        self._settle(link, key, account, place, Ending("unsent"), limits, clock)
+                    connection.run(
+                        self._settle(
+                            connection, key, account, place, Ending("unsent"), limits, clock
+                        )
                     )
 
         try:
@@ -179,110 +188,125 @@ class RedisLedger:
     async def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        link = self._link(clock)
+        connection = self._connection(clock)
         return await asyncio.shield(
-            link.run(self._settle(link, key, account, place, ending, limits, clock))
+            connection.run(self._settle(connection, key, account, place, ending, limits, clock))
         )
 
-    async def look(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
-        link = self._link(clock)
+    async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
+        connection = self._connection(clock)
 
-        def view(seen: _Seen) -> Snapshot:
-            snapshot = state.view(*seen.usages, limits, seen.now, seen.now)
+        def view(seen: _View) -> Snapshot:
+            snapshot = usages.to_snapshot(*seen.usages, limits, seen.now, seen.now)
             return msgspec.structs.replace(snapshot, starts_in=seen.starts_in(limits, self._lease))
 
         try:
-            if link.away is not None:
-                await self._return(link)
-            return await self._change(link, key, account, limits, clock, view, "nothing")
-        except Away as error:
-            raise LedgerError(f"the limits kept in Redis cannot be read: {error}") from None
+            if connection.unreachable_since is not None:
+                await self._reconnect(connection)
+            return await self._change(connection, key, account, limits, clock, view, "nothing")
+        except Unreachable as error:
+            raise LedgerError(f"cannot read the limits in Redis: {error}") from None
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
-        return self._link().news.add(key, wake)
+        return self._connection().subscriber.add(key, wake)
 
     async def close(self) -> None:
-        """Finish what was begun and close this loop's connections. A later call opens new ones.
+        """Finish pending work and close this loop's connections. The next call opens new ones.
 
-        A share is signed off, if Redis knows of all that was sent.
+        Signs off this worker's share, if Redis knows all its calls.
         """
         self._check_process()
-        link = self._links.pop(asyncio.get_running_loop(), None)
-        if link is None:
+        connection = self._connections.pop(asyncio.get_running_loop(), None)
+        if connection is None:
             return
-        if link.away is None and link.owed:
-            await self._pay(link)
-        await link.close()
-        if link.registered and link.away is None and not link.owed:
-            await link.sign_off()
-        await link.client.aclose()
+        if connection.unreachable_since is None and connection.pending:
+            await self._write_pending(connection)
+        await connection.close()
+        if (
+            connection.registered
+            and connection.unreachable_since is None
+            and not connection.pending
+        ):
+            await connection.sign_off()
+        await connection.client.aclose()
 
-    # -- one operation ------------------------------------------------------------------------
+    # -- one operation ----------------------------------------------------------------------------
 
     async def _take(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         account: str,
         lane: Lane,
         limits: Limits,
         clock: Clock,
     ) -> int | Denial:
-        def decide(seen: _Seen) -> int | Denial:
+        def decide(seen: _View) -> int | Denial:
             wait = seen.starts_in(limits, self._lease)
             if wait > 0:
                 return Denial("ledger_new", wait)
-            given = epochs.connected(
-                limits, seen.epoch, {*seen.alive, link.name}, seen.time, self._reach(limits)
+            given = epochs.connected_limits(
+                limits,
+                seen.epoch,
+                {*seen.alive, connection.name},
+                seen.time,
+                self._share_lifetime(limits),
             )
             if given is None:
-                return Denial("ledger", AGAIN)
-            return state.take(*seen.usages, lane, given, seen.now, seen.now, link.name)
+                return Denial("ledger", RETRY_EVERY)
+            return usages.take(*seen.usages, lane, given, seen.now, seen.now, connection.name)
 
-        link.reach = max(link.reach, self._reach(limits))
+        connection.share_lifetime = max(connection.share_lifetime, self._share_lifetime(limits))
         try:
-            if link.away is not None:
+            if connection.unreachable_since is not None:
                 if self._settings.share is not None:
-                    return await self._take_alone(link, key, account, lane, limits, clock)
-                await self._return(link)
-            answer = await self._change(link, key, account, limits, clock, decide, "taken")
-        except Away:
-            self._keep(link)
-            return Denial("ledger", AGAIN)
+                    return await self._take_offline(connection, key, account, lane, limits, clock)
+                await self._reconnect(connection)
+            answer = await self._change(connection, key, account, limits, clock, decide, "taken")
+        except Unreachable:
+            self._start_renewal(connection)
+            return Denial("ledger", RETRY_EVERY)
         if not isinstance(answer, Denial):
-            # Nothing ran since it was written, so no other run took it for a place unknown.
-            link.mine[key].add(answer)
-        self._keep(link)
+            # No other task ran since it was written, so none has given it back as unknown.
+            connection.open_places[key].add(answer)
+        self._start_renewal(connection)
         return answer
 
-    async def _take_alone(
+    async def _take_offline(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         account: str,
         lane: Lane,
         limits: Limits,
         clock: Clock,
     ) -> int | Denial:
-        """A place of this worker's share, if Redis has been away for long enough, and not longer.
+        """Take a place of this worker's share, within the time that it may send offline.
 
-        The keeper looks whether it is back.
+        The renewal task checks whether Redis is back.
         """
-        self._keep(link)
-        async with link.returning:
+        self._start_renewal(connection)
+        async with connection.reconnect_lock:
             now = clock.monotonic()
-            quiet = epochs.quiet(limits, self._lease)
-            begins = max(link.away or now, link.answered) + quiet
-            ends = link.heard + quiet + self._settings.alone
-            kept = link.registered and self._reach(limits) <= link.reach
-            if link.away is None or not kept or not begins <= now <= ends:
-                return Denial("ledger", min(abs(begins - now) + 0.01, AGAIN))
-            memories = (self._recall(link, key, now), self._recall(link, account, now))
-            return link.alone.take(key, account, lane, limits, clock, memories)
+            offline_wait = epochs.offline_wait(limits, self._lease)
+            begins = (
+                max(connection.unreachable_since or now, connection.last_answered) + offline_wait
+            )
+            ends = connection.last_asked + offline_wait + self._settings.max_offline
+            kept = (
+                connection.registered and self._share_lifetime(limits) <= connection.share_lifetime
+            )
+            if connection.unreachable_since is None or not kept or not begins <= now <= ends:
+                return Denial("ledger", min(abs(begins - now) + 0.01, RETRY_EVERY))
+            memories = (
+                self._remembered(connection, key, now),
+                self._remembered(connection, account, now),
+            )
+            return connection.offline.take(key, account, lane, limits, clock, memories)
 
     async def _settle(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         account: str,
         place: int,
@@ -290,172 +314,200 @@ class RedisLedger:
         limits: Limits,
         clock: Clock,
     ) -> float:
-        alone = 0.0
+        blocked_offline = 0.0
         if place < 0:
-            async with link.returning:
-                alone = link.alone.settle(key, account, place, ending, limits, clock)
-                if link.away is not None or ending.how == "unsent":
-                    return alone
-                link.alone.entered(key)  # what follows enters this one
+            async with connection.reconnect_lock:
+                blocked_offline = connection.offline.settle(
+                    key, account, place, ending, limits, clock
+                )
+                if connection.unreachable_since is not None or ending.how == "unsent":
+                    return blocked_offline
+                connection.offline.forget(key)  # the change below enters this call
 
-        def decide(seen: _Seen) -> float:
-            told = msgspec.structs.replace(ending, unsure=seen.unsure)
-            return state.settle(*seen.usages, place, told, limits, seen.now, seen.now, link.name)
+        def decide(seen: _View) -> float:
+            timed = msgspec.structs.replace(ending, unsure=seen.unsure)
+            return usages.settle(
+                *seen.usages, place, timed, limits, seen.now, seen.now, connection.name
+            )
 
         came = clock.monotonic()
         writes: _Writes = "ended" if ending.refusal is None else "refused"
         try:
-            if link.away is not None:
-                raise Away
-            blocked_for = await self._change(link, key, account, limits, clock, decide, writes)
-        except Away:
-            link.owed.append(Owed(key, account, place, ending, limits, clock, came))
-            self._keep(link)
-            return alone
-        link.mine[key].discard(place)
-        if not link.mine[key]:
-            del link.mine[key]
+            if connection.unreachable_since is not None:
+                raise Unreachable
+            blocked_for = await self._change(
+                connection, key, account, limits, clock, decide, writes
+            )
+        except Unreachable:
+            pending = PendingSettlement(key, account, place, ending, limits, came)
+            connection.pending.append((pending, clock))
+            self._start_renewal(connection)
+            return blocked_offline
+        connection.open_places[key].discard(place)
+        if not connection.open_places[key]:
+            del connection.open_places[key]
         return blocked_for
 
     async def _change(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         account: str,
         limits: Limits,
         clock: Clock,
-        decide: Callable[[_Seen], T],
+        decide: Callable[[_View], T],
         writes: _Writes,
     ) -> T:
-        """What ``decide`` makes of the usage of ``key`` and ``account``, once it is written."""
-        async with link.lock(key):
-            # Taken out: whatever goes wrong, nothing is decided on it again.
-            known = link.known.pop(key, None)
-            if known is not None and not self._good(known, clock, limits, writes):
-                known = None
-            fresh = known is None
+        """Apply ``decide`` to both usages, write the result, and return the answer."""
+        async with connection.lock(key):
+            # Removed, so that it is not used again if something fails.
+            cached = connection.cache.pop(key, None)
+            if cached is not None and not self._is_usable(cached, clock, limits, writes):
+                cached = None
+            fresh = cached is None
             while True:
-                if known is None:
-                    known = _read_now(await self._ask(link, key, account, ()), clock)
-                seen, moved, moved_whole = self._see(link, key, account, known, fresh, limits)
+                if cached is None:
+                    cached = _read_now(await self._ask(connection, key, account, ()), clock)
+                seen, moved, account_moved = self._decode(
+                    connection, key, account, cached, fresh, limits
+                )
                 answer = decide(seen)
                 denied = isinstance(answer, Denial)
                 if denied and not fresh:
-                    known, fresh = None, True  # it may be old
+                    cached, fresh = None, True  # the usage may be old
                     continue
-                if writes == "nothing" or (denied and not (moved or moved_whole)):
+                if writes == "nothing" or (denied and not (moved or account_moved)):
                     return answer
                 own = self._encoder.encode(seen.row)
-                whole = b""
-                if account != key and (moved_whole or writes == "refused"):
-                    whole = self._encoder.encode(seen.whole)
-                wakes = "" if writes == "taken" else "1"
-                before = known.found
-                given = (sha_of(before.own), sha_of(before.whole), own, whole, wakes)
-                reply = await self._ask(link, key, account, given, before.epoch.id)
-                # The script may have run, its answer been lost, and the library have asked again.
+                account_row = b""
+                if account != key and (account_moved or writes == "refused"):
+                    account_row = self._encoder.encode(seen.account_row)
+                wake = "" if writes == "taken" else "1"
+                before = cached.found
+                given = (sha_of(before.own), sha_of(before.account), own, account_row, wake)
+                reply = await self._ask(connection, key, account, given, before.epoch.id)
+                # If the answer was lost, the library may have run the script twice.
                 if reply.found is None or reply.found.own == own:
-                    self._remember(link, key, account, known, reply, seen, own, whole)
+                    self._remember(connection, key, account, cached, reply, seen, own, account_row)
                     return answer
-                known, fresh = _read_now(reply, clock), True
+                cached, fresh = _read_now(reply, clock), True
 
     async def _ask(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         account: str,
         given: tuple[str | bytes, ...],
         epoch: str | None = None,
     ) -> ScriptReply:
         held = None if self._time is None else self._time()
-        return await link.ask(key, account, given, link.epoch if epoch is None else epoch, held)
+        return await connection.ask(
+            key, account, given, connection.epoch if epoch is None else epoch, held
+        )
 
-    def _good(self, known: CachedUsage, clock: Clock, limits: Limits, writes: _Writes) -> bool:
-        """Whether to decide on what was ``known``: others' deaths are seen by reading alone."""
+    def _is_usable(
+        self, cached: CachedUsage, clock: Clock, limits: Limits, writes: _Writes
+    ) -> bool:
+        """Return whether to decide on ``cached``. Only reading shows which workers died."""
         now = clock.monotonic()
-        if known.clock is not clock or now >= known.read + self._lease / 3:
+        if cached.clock is not clock or now >= cached.read + self._lease / 3:
             return False
         if writes == "ended":
-            return _bounds(known, now)[1] <= limits.window * UNSURE
+            return _bounds(cached, now)[1] <= limits.window * UNSURE
         return writes == "taken"
 
     def _remember(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         account: str,
-        known: CachedUsage,
+        cached: CachedUsage,
         reply: ScriptReply,
-        seen: _Seen,
+        seen: _View,
         own: bytes,
-        whole: bytes,
+        account_row: bytes,
     ) -> None:
-        """Keep what was written for the next decision, and in case the server forgets."""
+        """Keep what was written, for the next decision and if the server loses it."""
         found = msgspec.structs.replace(
-            known.found,
+            cached.found,
             own=own,
-            whole=own if account == key else whole or known.found.whole,
+            account=own if account == key else account_row or cached.found.account,
             own_lost=None,
-            whole_lost=None if whole or account == key else known.found.whole_lost,
+            account_lost=None if account_row or account == key else cached.found.account_lost,
         )
-        link.known[key] = CachedUsage(
-            found, reply.time, reply.since, reply.until, known.read, known.clock
+        connection.cache[key] = CachedUsage(
+            found, reply.time, reply.since, reply.until, cached.read, cached.clock
         )
-        link.remember(key, Memory(own, seen.row.born, reply.time, reply.until))
-        if account != key and found.whole:
-            link.remember(account, Memory(found.whole, seen.whole.born, reply.time, reply.until))
+        connection.remember(key, Memory(own, seen.row.born, reply.time, reply.until))
+        if account != key and found.account:
+            connection.remember(
+                account, Memory(found.account, seen.account_row.born, reply.time, reply.until)
+            )
 
-    # -- what Redis holds, and what it should ---------------------------------------------------
+    # -- rows -------------------------------------------------------------------------------------
 
-    def _see(
+    def _decode(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         account: str,
-        known: CachedUsage,
+        cached: CachedUsage,
         fresh: bool,
         limits: Limits,
-    ) -> tuple[_Seen, bool, bool]:
-        """Both usages as of now; whether something in them must be written in any case."""
-        found = known.found
-        now, unsure = (known.time, 0.0) if fresh else _bounds(known, known.clock.monotonic())
+    ) -> tuple[_View, bool, bool]:
+        """Return both usages as of now, and for each whether it must be written in any case."""
+        found = cached.found
+        now, unsure = (cached.time, 0.0) if fresh else _bounds(cached, cached.clock.monotonic())
         row, moved = self._read(
-            link, key, found.own, found.own_lost, found.epoch, now, known, limits
+            connection, key, found.own, found.own_lost, found.epoch, now, cached, limits
         )
-        whole, moved_whole = row, False
+        account_row, account_moved = row, False
         if account != key:
-            whole, moved_whole = self._read(
-                link, account, found.whole, found.whole_lost, found.epoch, now, known, limits
+            account_row, account_moved = self._read(
+                connection,
+                account,
+                found.account,
+                found.account_lost,
+                found.epoch,
+                now,
+                cached,
+                limits,
             )
-            row.now = whole.now = max(row.now, whole.now)
+            row.now = account_row.now = max(row.now, account_row.now)
         if fresh:
-            moved |= self._tidy(link, key, row, {*found.alive, link.name}, limits)
-        return _Seen(row, whole, found.epoch, found.alive, now, row.now, unsure), moved, moved_whole
+            moved |= self._abandon_lost_calls(
+                connection, key, row, {*found.alive, connection.name}, limits
+            )
+        return (
+            _View(row, account_row, found.epoch, found.alive, now, row.now, unsure),
+            moved,
+            account_moved,
+        )
 
     def _read(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         key: str,
         packed: bytes,
         lost: float | None,
         epoch: Epoch,
         now: float,
-        known: CachedUsage,
+        cached: CachedUsage,
         limits: Limits,
     ) -> tuple[_Row, bool]:
-        """The usage as Redis gave it, brought to ``now``; whether it was changed otherwise."""
+        """Return the usage in Redis, brought to ``now``, and whether it was changed otherwise."""
         row, changed = self._row(key, packed, lost, epoch, now), False
         set_back = now < row.now - SET_BACK
         if set_back:
-            state.shift(row.usage, now - row.now)
+            usages.shift_clock(row.usage, now - row.now)
             row.now = now
         row.now = max(row.now, now)
         if packed and row.epoch != epoch.id:
             self._migrate(row, epoch, now, limits)
             changed = True
-        memory = link.remembered.get(key)
+        memory = connection.memories.get(key)
         if memory is not None and memory.born != row.born:
-            self._enter_again(link, key, row, memory, known)
+            self._restore(connection, key, row, memory, cached)
             changed = True
         return row, changed or set_back
 
@@ -468,171 +520,177 @@ class RedisLedger:
             return self._decoder.decode(packed)
         except msgspec.MsgspecError as error:
             raise LedgerError(
-                f"the limits that Redis keeps in {name(key)} cannot be read ({error}); delete "
-                "the key once no call was made for two minutes"
+                f"cannot read the limits in the Redis key {usage_key(key)} ({error}); stop all "
+                "calls for two minutes, then delete the key"
             ) from None
 
     def _migrate(self, row: _Row, epoch: Epoch, now: float, limits: Limits) -> None:
-        """Bring a row of an earlier epoch into this one, by the clock of the server of this one.
+        """Move a row of an earlier epoch into this one, by the clock of this epoch's server.
 
-        What came after it was written is missing. No worker's open calls are known; those who live
-        enter theirs again.
+        Changes after the row was written are missing. Open calls are not known; live workers enter
+        theirs again.
         """
         if now < row.now:
-            state.shift(row.usage, now - row.now)
+            usages.shift_clock(row.usage, now - row.now)
             row.now = now
-        state.bury(row.usage, _gone, limits, row.now)
+        usages.expire_dead_owners(row.usage, _none_alive, limits, row.now)
         row.usage.serial = row.born = _number()
         row.epoch, row.base = epoch.id, dict(row.usage.day.hours)
 
-    def _enter_again(
-        self, link: RedisConnection, key: str, row: _Row, memory: Memory, known: CachedUsage
+    def _restore(
+        self, connection: RedisConnection, key: str, row: _Row, memory: Memory, cached: CachedUsage
     ) -> None:
-        """Enter what this worker remembers of a usage that was lost or set back."""
-        passed = max(0.0, known.clock.monotonic() - memory.until) / DRIFT
+        """Enter this worker's memory of a usage that was lost or set back."""
+        passed = max(0.0, cached.clock.monotonic() - memory.until) / DRIFT
         usage = self._decoder.decode(memory.packed).usage
-        merge(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
-        for place in link.mine.get(key, ()):
-            row.usage.open.setdefault(place, state.LoggedCall(row.now, link.name))
+        epochs.restore(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
+        for place in connection.open_places.get(key, ()):
+            row.usage.open.setdefault(place, usages.LoggedCall(row.now, connection.name))
 
-    def _recall(self, link: RedisConnection, key: str, now: float) -> Usage | None:
-        """What this worker remembers of a usage, by its own clock."""
-        memory = link.remembered.get(key)
+    def _remembered(self, connection: RedisConnection, key: str, now: float) -> Usage | None:
+        """Return this worker's memory of a usage, by its own clock."""
+        memory = connection.memories.get(key)
         if memory is None:
             return None
         usage = self._decoder.decode(memory.packed).usage
-        state.shift(usage, memory.until - memory.time)
+        usages.shift_clock(usage, memory.until - memory.time)
         return usage
 
-    def _tidy(
-        self, link: RedisConnection, key: str, row: _Row, alive: set[str], limits: Limits
+    def _abandon_lost_calls(
+        self, connection: RedisConnection, key: str, row: _Row, alive: set[str], limits: Limits
     ) -> bool:
-        """Give back unknown places, and abandon those of workers that are gone.
+        """Give back unknown places, and abandon those of dead workers.
 
-        True if there were any. That must be written: what it comes to depends on the moment.
+        Returns whether there were any. Then the row must be written, because the result depends on
+        the time.
         """
-        usage, mine = row.usage, link.mine.get(key, ())
+        usage, open_places = row.usage, connection.open_places.get(key, ())
         unknown = [
             number
-            for number, one in usage.open.items()
-            if one.owner == link.name and number not in mine
+            for number, pending in usage.open.items()
+            if pending.owner == connection.name and number not in open_places
         ]
         for place in unknown:
             ending = Ending("unsent")
-            state.settle(usage, usage, place, ending, limits, row.now, row.now, link.name)
-        return state.bury(usage, alive.__contains__, limits, row.now) or bool(unknown)
+            usages.settle(usage, usage, place, ending, limits, row.now, row.now, connection.name)
+        return usages.expire_dead_owners(usage, alive.__contains__, limits, row.now) or bool(
+            unknown
+        )
 
-    def _reach(self, limits: Limits) -> float:
-        return epochs.reach(limits, self._lease, self._settings.alone)
+    def _share_lifetime(self, limits: Limits) -> float:
+        return epochs.share_lifetime(limits, self._lease, self._settings.max_offline)
 
-    # -- while calls are open, or Redis is away -------------------------------------------------
+    # -- while calls are open or Redis is unreachable----------------------------------------------
 
-    def _keep(self, link: RedisConnection) -> None:
-        """Have the lease renewed, and what is owed paid, while there is need."""
-        if (link.keeper is None or link.keeper.done()) and self._needed(link):
-            link.keeper = asyncio.get_running_loop().create_task(
-                self._renew(link), name="zoho_async lease"
+    def _start_renewal(self, connection: RedisConnection) -> None:
+        """Start the task that renews the lease and writes pending endings, if needed."""
+        if (connection.renewal is None or connection.renewal.done()) and self._needs_renewal(
+            connection
+        ):
+            connection.renewal = asyncio.get_running_loop().create_task(
+                self._renew(connection), name="zoho_async lease"
             )
 
-    def _needed(self, link: RedisConnection) -> bool:
-        """A share is kept for a worker whose last script is known, so that one renews always."""
-        return bool(link.mine or link.owed or self._settings.share is not None)
+    def _needs_renewal(self, connection: RedisConnection) -> bool:
+        """Return whether to renew. A worker with a share always does."""
+        return bool(
+            connection.open_places or connection.pending or self._settings.share is not None
+        )
 
-    async def _renew(self, link: RedisConnection) -> None:
-        while self._needed(link):
-            await asyncio.sleep(min(AGAIN, self._lease / 3))
-            with suppress(Away, LedgerError, ConfigurationError):
-                await self._beat(link)
+    async def _renew(self, connection: RedisConnection) -> None:
+        while self._needs_renewal(connection):
+            await asyncio.sleep(min(RETRY_EVERY, self._lease / 3))
+            with suppress(Unreachable, LedgerError, ConfigurationError):
+                await self._heartbeat(connection)
 
-    async def _beat(self, link: RedisConnection) -> None:
-        """Renew the lease, or see whether Redis is back, and write what could not be written."""
-        if link.away is not None:
-            await self._return(link)
+    async def _heartbeat(self, connection: RedisConnection) -> None:
+        """Renew the lease or check whether Redis is back, and write pending endings."""
+        if connection.unreachable_since is not None:
+            await self._reconnect(connection)
         else:
-            await self._ask(link, "", "", ())
-        await self._pay(link)
+            await self._ask(connection, "", "", ())
+        await self._write_pending(connection)
 
-    async def _return(self, link: RedisConnection) -> None:
-        """Come back to a Redis that was away, with all that was sent without it. Raises `Away`.
+    async def _reconnect(self, connection: RedisConnection) -> None:
+        """Enter all offline calls into a Redis that is back. Raises `Unreachable`.
 
-        No script here renews the lease but the last one: until then the others leave this worker's
-        share to it.
+        Only the last script renews the lease. Until then the others do not use this worker's share.
         """
-        await link.ping()
-        async with link.returning:
-            if link.away is None:
+        await connection.ping()
+        async with connection.reconnect_lock:
+            if connection.unreachable_since is None:
                 return
-            for key, sender in link.alone.senders():
+            for key, sender in connection.offline.senders():
 
-                def enter(seen: _Seen, key: str = key, account: str = sender.account) -> None:
-                    link.alone.enter(
-                        key, account, seen.row.usage, link.clock, seen.now, self._lease
+                def enter(seen: _View, key: str = key, account: str = sender.account) -> None:
+                    connection.offline.enter(
+                        key, account, seen.row.usage, connection.clock, seen.now, self._lease
                     )
 
                 await self._change(
-                    link, key, sender.account, sender.limits, link.clock, enter, "ended"
+                    connection, key, sender.account, sender.limits, connection.clock, enter, "ended"
                 )
-                link.alone.entered(key)
-            link.known.clear()
-            link.away = None
+                connection.offline.forget(key)
+            connection.cache.clear()
+            connection.unreachable_since = None
             try:
-                await self._ask(link, "", "", ())
+                await self._ask(connection, "", "", ())
             except BaseException:
-                link.away = link.clock.monotonic()  # the lease may have been renewed
+                # The lease may have been renewed.
+                connection.unreachable_since = connection.clock.monotonic()
                 raise
 
-    async def _pay(self, link: RedisConnection) -> None:
+    async def _write_pending(self, connection: RedisConnection) -> None:
         """Write the endings that could not be written when they came."""
-        for _ in range(len(link.owed)):
-            one = link.owed.pop(0)
-            late = one.clock.monotonic() - one.came
-            quota = one.ending.quota
+        for _ in range(len(connection.pending)):
+            pending, clock = connection.pending.pop(0)
+            late = clock.monotonic() - pending.came
+            quota = pending.ending.quota
             if quota is not None and quota.reset is not None:
                 quota = msgspec.structs.replace(quota, reset=max(0.0, quota.reset - late))
             ending = msgspec.structs.replace(
-                one.ending, since_sent=one.ending.since_sent + late, quota=quota
+                pending.ending, since_sent=pending.ending.since_sent + late, quota=quota
             )
-            paying = self._settle(
-                link, one.key, one.account, one.place, ending, one.limits, one.clock
-            )
-            await asyncio.shield(link.run(paying))
+            key, account, limits = pending.key, pending.account, pending.limits
+            settling = self._settle(connection, key, account, pending.place, ending, limits, clock)
+            await asyncio.shield(connection.run(settling))
 
     def _check_process(self) -> None:
-        """A forked process must not use its parent's connections, nor its name."""
+        """Forget the parent's connections and its name in a forked process."""
         if self._process.changed():
-            for link in self._links.values():
-                keep(link)
-            self._links.clear()
+            for connection in self._connections.values():
+                keep(connection)
+            self._connections.clear()
 
-    def _link(self, clock: Clock | None = None) -> RedisConnection:
+    def _connection(self, clock: Clock | None = None) -> RedisConnection:
         self._check_process()
         loop = asyncio.get_running_loop()
-        link = self._links.get(loop)
-        if link is None:
-            link = self._links[loop] = RedisConnection(self._settings)
+        connection = self._connections.get(loop)
+        if connection is None:
+            connection = self._connections[loop] = RedisConnection(self._settings)
         if clock is not None:
-            link.clock = clock
-        return link
+            connection.clock = clock
+        return connection
 
 
-def _gone(owner: str) -> bool:
+def _none_alive(owner: str) -> bool:
     return False
 
 
 def _number() -> int:
-    """What the places of a new row are counted from, so that no number is given twice."""
+    """Return a random start for the numbers of places, so that none is given twice."""
     return random.getrandbits(50)
 
 
 def _read_now(reply: ScriptReply, clock: Clock) -> CachedUsage:
-    """What ``reply`` gave, to decide on."""
+    """Return the usage that ``reply`` contains."""
     if reply.found is None:
-        raise LedgerError("Redis wrote what it was not asked to write")
+        raise LedgerError("Redis answered a read as if it were a write")
     return CachedUsage(reply.found, reply.time, reply.since, reply.until, reply.until, clock)
 
 
-def _bounds(known: CachedUsage, monotonic: float) -> tuple[float, float]:
-    """The earliest that it may be at the server by this machine's clock, and how much later."""
-    earliest = known.time + max(0.0, monotonic - known.until) / DRIFT
-    latest = known.time + max(0.0, monotonic - known.since) * DRIFT
+def _bounds(cached: CachedUsage, monotonic: float) -> tuple[float, float]:
+    """Return the earliest possible time at the server, and how much later it may be."""
+    earliest = cached.time + max(0.0, monotonic - cached.until) / DRIFT
+    latest = cached.time + max(0.0, monotonic - cached.since) * DRIFT
     return earliest, latest - earliest

@@ -1,11 +1,11 @@
-"""A worker's own share of the limits, for the time when the shared ledger is away.
+"""A worker's share of the limits, for the time when Redis cannot be reached.
 
-Nothing is known of the others then. So the worker first waits until all that any of them may have
-sent before has left the count, and all of them have seen that it is gone. Then it sends no more
-than its share of every limit, and not for longer than its share is kept for it. What the ledger
-knew of a block or of the day still holds. When the ledger is back, all that was sent meanwhile is
-entered there before this worker counts as connected. Why the times are long enough is in
-`zoho_async.limits.redis.epoch`.
+During an outage a worker knows nothing of the others. So it first waits until all their earlier
+calls have left the count, and until all of them have noticed that it is gone. Then it sends at most
+its share of each limit, and only as long as the others leave that share to it. What Redis knew of a
+block or of the day still applies. When Redis is back, all calls of the outage are entered before
+the worker counts as connected. `zoho_async.limits.redis.epoch` explains why these times are long
+enough.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.limits import daily_quota as days
-from zoho_async.limits import usage as state
+from zoho_async.limits import usage as usages
 from zoho_async.limits.block import Block
 from zoho_async.limits.daily_quota import Day
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
-#: Seconds between two tries to reach the ledger.
-AGAIN: Final = 1.0
+#: Seconds between two attempts to reach Redis.
+RETRY_EVERY: Final = 1.0
 
 
 class Sender(msgspec.Struct, frozen=True):
-    """Whose calls were sent without the ledger, and by which limits."""
+    """The account and the limits of calls that were sent offline."""
 
     account: str
     limits: Limits
 
 
 class OfflineShare:
-    """What one worker sent without the ledger. Moments are its own monotonic time."""
+    """The calls that one worker sent offline. Moments are its own monotonic time."""
 
     def __init__(self, share: float | None) -> None:
         self._share: Final = share
@@ -52,19 +52,20 @@ class OfflineShare:
         clock: Clock,
         memories: tuple[Usage | None, Usage | None] = (None, None),
     ) -> int | Denial:
-        """A place, by a number below zero.
+        """Take a place. Its number is below zero.
 
-        ``memories`` are what is remembered of the usage and of the account's, by this clock.
+        ``memories`` are the remembered usages of the organization and of its account, by this
+        clock.
         """
-        known, whole = memories
-        own = self._part(limits, known)
+        known, account_usage = memories
+        own = self._own_share(limits, known)
         if own is None:
-            return Denial("ledger", AGAIN)
-        for each, memory in ((key, known), (account, whole)):
+            return Denial("ledger", RETRY_EVERY)
+        for each, memory in ((key, known), (account, account_usage)):
             if memory is not None and each not in self._usages:
-                self._usages[each] = self._begun(memory)
+                self._usages[each] = self._start_offline(memory)
         self._senders[key] = Sender(account, limits)
-        answer = state.take(
+        answer = usages.take(
             self._usage(key),
             self._usage(account),
             lane,
@@ -78,19 +79,19 @@ class OfflineShare:
     def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        usage, whole = self._usage(key), self._usage(account)
+        usage, account_usage = self._usage(key), self._usage(account)
         now, wall = clock.monotonic(), clock.time()
-        own = part(limits, self._share) or limits
-        return state.settle(usage, whole, -place, ending, own, now, wall)
+        own = share_of(limits, self._share) or limits
+        return usages.settle(usage, account_usage, -place, ending, own, now, wall)
 
     def senders(self) -> Iterator[tuple[str, Sender]]:
-        """Those of whom something was sent that the ledger does not know."""
+        """Yield the keys with calls that Redis does not know."""
         yield from tuple(self._senders.items())
 
     def enter(
         self, key: str, account: str, usage: Usage, clock: Clock, now: float, lease: float
     ) -> None:
-        """Add to the ledger's ``usage`` at ``now`` what was sent without it."""
+        """Add the calls that were sent offline to the ``usage`` in Redis, at ``now``."""
         own, sender = self._usages.get(key), self._senders.get(key)
         if own is None or sender is None:
             return
@@ -98,15 +99,15 @@ class OfflineShare:
         for until in own.held:
             if until > here:
                 heappush(usage.held, now + (until - here) * DRIFT)
-        for _ in own.open:  # sent within a lease from now; its ending will be entered too
+        for _ in own.open:  # sent within a lease from now; its ending is entered too
             heappush(usage.held, now + lease + limits.linger + limits.window * DRIFT)
         for _ in range(own.day.used):
             days.count(usage.day)
-        for gate in (own.gate, self._usage(account).gate):
-            _close(usage.gate, gate, now, here)
+        for block in (own.block, self._usage(account).block):
+            _extend_block(usage.block, block, now, here)
 
-    def entered(self, key: str) -> None:
-        """What was sent without the ledger is in it now."""
+    def forget(self, key: str) -> None:
+        """Forget the offline calls of ``key``, which are in Redis now."""
         own = self._usages.pop(key, None)
         self._senders.pop(key, None)
         if own is not None and own.open:
@@ -115,19 +116,19 @@ class OfflineShare:
     def _usage(self, key: str) -> Usage:
         return self._usages.setdefault(key, Usage())
 
-    def _part(self, limits: Limits, known: Usage | None) -> Limits | None:
-        """This worker's share, of the day's calls that are left as far as is known."""
+    def _own_share(self, limits: Limits, known: Usage | None) -> Limits | None:
+        """Return this worker's share of the limits, and of the calls left today if known."""
         if limits.day is not None and known is not None:
             left = max(1, limits.day - known.day.used)
             limits = msgspec.structs.replace(limits, day=left)
-        return part(limits, self._share)
+        return share_of(limits, self._share)
 
-    def _begun(self, memory: Usage) -> Usage:
-        """What holds without the ledger of a usage that it kept."""
+    def _start_offline(self, memory: Usage) -> Usage:
+        """Return the usage to start an outage with, from the usage in Redis."""
         day = memory.day
         left = None if day.left is None else int(max(0, day.left) * (self._share or 0))
         return Usage(
-            gate=memory.gate,
+            block=memory.block,
             day=Day(
                 limit=day.limit,
                 left=left,
@@ -140,10 +141,10 @@ class OfflineShare:
         )
 
 
-def part(limits: Limits, share: float | None, places: int | None = None) -> Limits | None:
-    """The ``share`` of ``limits``; None if that is less than one call.
+def share_of(limits: Limits, share: float | None, places: int | None = None) -> Limits | None:
+    """Return the ``share`` of ``limits``, or None if that is under one call.
 
-    ``places`` is the calls in a ``window``, if that is known exactly.
+    ``places`` is the calls in a ``window``, if known exactly.
     """
     if share is None:
         return None
@@ -160,9 +161,9 @@ def part(limits: Limits, share: float | None, places: int | None = None) -> Limi
     )
 
 
-def _close(gate: Block, learnt: Block, now: float, here: float) -> None:
-    """Keep ``gate`` shut as long as the one that was closed meanwhile."""
-    if learnt.opens > here:
-        gate.closed = now
-        gate.opens = max(gate.opens, now + learnt.opens - here)
-        gate.strikes = max(gate.strikes, learnt.strikes)
+def _extend_block(block: Block, other: Block, now: float, here: float) -> None:
+    """Extend ``block`` by a block that began during the outage."""
+    if other.opens > here:
+        block.closed = now
+        block.opens = max(block.opens, now + other.opens - here)
+        block.strikes = max(block.strikes, other.strikes)

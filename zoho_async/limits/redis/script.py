@@ -1,11 +1,12 @@
-"""What Redis does with the usage, in one script, and the names of its keys.
+"""The script that runs in Redis, and the names of its keys.
 
-The script reads, or compares and sets. It is given what the worker saw and what it made of that;
-what is there now comes back if it is something else, so that a refusal costs no further question.
+The script reads, or compares and sets. Its arguments are the usage that the worker saw and the new
+usage. If the usage in Redis is another one, the script returns it, so that a lost race costs no
+further request.
 
-Each run also looks at the epoch (`epoch`). The script asks its own server for the ``run_id``, so
-that the answer is about the process that holds the data, whichever connection, proxy or failover
-led there. If there is no epoch, or another process began it, the run begins a new one.
+Each run also checks the epoch (`epoch`). The script asks its own server for the ``run_id``, so the
+answer is about the process that holds the data, whichever connection, proxy or failover led there.
+If there is no epoch, or another process began it, the run begins a new one.
 """
 
 from __future__ import annotations
@@ -21,16 +22,33 @@ PREFIX: Final = "zoho_async:1"
 WORKERS: Final = f"{PREFIX}:workers"
 EPOCH: Final = f"{PREFIX}:epoch"
 WRITTEN: Final = f"{PREFIX}:written"
-#: Seconds that usage is kept after the last call.
+#: How long usage is kept after the last call, in seconds.
 KEPT: Final = 2 * 86_400
 
-#: KEYS: an organization's usage, its account's, the leases, the epoch with the registered shares,
-#: and when each usage was written last. ARGV: this worker's name, the lease in seconds ("" renews
-#: none), the lifetime of usage in seconds, the time ("" is the server's), whether the server is
-#: durable, the epoch that this worker knows and the name of a new one, this worker's share ("" for
-#: none) and for how many seconds its registration holds. To write something: SHA-1 of both usages
-#: that it was made from, the new usage, that of the account ("" if it stays), and whether to wake
-#: those who wait for it.
+#: KEYS:
+#: 1. usage of the organization
+#: 2. usage of its account
+#: 3. leases
+#: 4. epoch and registered shares
+#: 5. when each usage was written last
+#:
+#: ARGV:
+#: 1. name of this worker
+#: 2. lease in seconds ("" renews none)
+#: 3. lifetime of usage in seconds
+#: 4. time ("": the server's)
+#: 5. whether the server is durable
+#: 6. epoch that this worker knows
+#: 7. id for a new epoch
+#: 8. share of this worker ("": none)
+#: 9. seconds for which the registration of the share lasts
+#:
+#: Only to write:
+#: 10. SHA-1 of the organization's usage that was read
+#: 11. SHA-1 of the account's usage that was read
+#: 12. new usage of the organization
+#: 13. new usage of the account ("": unchanged)
+#: 14. whether to wake waiters
 SCRIPT: Final = """
 local name, lease = ARGV[1], tonumber(ARGV[2])
 local now = tonumber(ARGV[4])
@@ -108,13 +126,13 @@ return {0, moment, registered, own, whole, redis.call('ZRANGEBYSCORE', KEYS[3], 
 """
 SCRIPT_SHA: Final = sha1(SCRIPT.encode()).hexdigest()
 
-#: Ends a worker's registration and lease. KEYS: the leases, the epoch. ARGV: the worker's name.
+#: Remove a worker's registration and lease. KEYS: the leases, the epoch. ARGV: the worker's name.
 SIGN_OFF: Final = """
 redis.call('HDEL', KEYS[2], 's:' .. ARGV[1])
 redis.call('ZREM', KEYS[1], ARGV[1])
 """
 
-#: Marks the server as complete. KEYS: the epoch. ARGV: whether it is durable, the name of an epoch.
+#: Mark the server as complete. KEYS: the epoch. ARGV: whether it is durable, id of an epoch.
 INITIALIZE: Final = """
 local run_id = ''
 if ARGV[1] == '' then run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end
@@ -123,28 +141,27 @@ redis.call('HSET', KEYS[1], 'run_id', run_id, 'birth', '0')
 """
 
 
-class Found(msgspec.Struct, frozen=True):
-    """What Redis holds: both usages, who is alive, the epoch, and the registered shares.
+class ScriptResult(msgspec.Struct, frozen=True):
+    """What Redis holds: both usages, the live workers, the epoch, and the registered shares.
 
-    ``own_lost`` and ``whole_lost`` are the server's time when a usage was written that is missing
-    now, None if it is there or never was.
+    ``own_lost`` and ``account_lost``: if a usage is missing, the server's time when it was written.
+    None if it is there or never was.
     """
 
     own: bytes
-    whole: bytes
+    account: bytes
     alive: frozenset[str]
     epoch: Epoch
     own_lost: float | None = None
-    whole_lost: float | None = None
+    account_lost: float | None = None
 
 
 class ScriptReply(msgspec.Struct, frozen=True):
-    """The script's answer; ``found`` is None if what was given is written.
+    """The answer of the script. ``found``: None if the new usage was written.
 
-    ``time`` is the server's, ``since`` and ``until`` this machine's (monotonic) when it was asked
-    and when it had answered: somewhere between them lies ``time``. ``registered`` is whether this
-    worker's share is registered; ``over`` is the sum of the shares of all connected workers, if
-    that is too much.
+    ``time`` is the server's. It lies between ``since`` and ``until``, which are this machine's
+    (monotonic). ``registered``: whether this worker's share is registered. ``over``: the sum of the
+    shares of all connected workers, if it is above 1.
     """
 
     time: float
@@ -152,11 +169,11 @@ class ScriptReply(msgspec.Struct, frozen=True):
     until: float
     registered: bool
     over: float | None
-    found: Found | None
+    found: ScriptResult | None
 
 
-def understood(answer: list[Any], since: float, until: float) -> ScriptReply:
-    """What the script gave."""
+def parse_reply(answer: list[Any], since: float, until: float) -> ScriptReply:
+    """Decode the answer of the script."""
     registered = answer[2] == b"1"
     over = float(answer[2]) if answer[2] and not registered else None
     found = None
@@ -164,7 +181,7 @@ def understood(answer: list[Any], since: float, until: float) -> ScriptReply:
         shares = tuple(
             Share(owner.decode(), float(share), float(ends)) for owner, share, ends in answer[8]
         )
-        found = Found(
+        found = ScriptResult(
             answer[3],
             answer[4],
             frozenset(owner.decode() for owner in answer[5]),
@@ -175,8 +192,8 @@ def understood(answer: list[Any], since: float, until: float) -> ScriptReply:
     return ScriptReply(float(answer[1]), since, until, registered, over, found)
 
 
-def name(key: str) -> str:
-    """The Redis key of a usage, and the channel on which its changes are told."""
+def usage_key(key: str) -> str:
+    """Return the Redis key of a usage, which is also the channel of its changes."""
     return f"{PREFIX}:usage:{key}"
 
 

@@ -1,8 +1,7 @@
-"""Being told by Redis when another worker's call ended: one subscription for each event loop.
+"""Wake waiters when a call of another worker ended: one Redis subscription per event loop.
 
-Redis forgets what nobody listens to, and a connection may break unnoticed, so this is a help and
-not a promise: whoever waits asks by itself every second too. Each (new) subscription is itself told
-as a change, because what happened before it was missed.
+Redis drops messages without a listener, and a connection may break unnoticed. So waiters also ask
+once per second. Each new subscription counts as a change, because earlier messages were missed.
 """
 
 from __future__ import annotations
@@ -13,34 +12,34 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from zoho_async.limits.redis.script import name
+from zoho_async.limits.redis.script import usage_key
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-#: Seconds for which a subscription stays when nobody waits, and until a broken one is made anew.
+#: Seconds that a subscription stays without watchers, and until a broken one is renewed.
 STAYS: Final = 5.0
-AGAIN: Final = 1.0
+RETRY_EVERY: Final = 1.0
 
 
 class Subscriber:
-    """Who is to be woken for which key, and the task that listens while there is somebody."""
+    """The watchers of each key, and the task that listens while there are any."""
 
     def __init__(self, client: Redis) -> None:
-        # What the library says of its subscriptions' types is not strict.
+        # The library's types of subscriptions are not strict.
         self._client: Final = cast(Any, client)
         self._watchers: Final[defaultdict[str, set[Callable[[], None]]]] = defaultdict(set)
         self._added: Final = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have ``wake`` called on changes of ``key`` until what this returns is called."""
-        channel = name(key)
+        """Call ``wake`` on changes of ``key``. Returns a function that stops it."""
+        channel = usage_key(key)
         self._watchers[channel].add(wake)
         self._added.set()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(
-                self._listen(), name="zoho_async limits news"
+                self._listen(), name="zoho_async limits subscriber"
             )
 
         def forget() -> None:
@@ -62,15 +61,15 @@ class Subscriber:
         while self._watchers:
             with suppress(of_redis.RedisError, OSError):
                 async with self._client.pubsub() as subscription:
-                    await self._hear(subscription)
+                    await self._dispatch(subscription)
                     return
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RETRY_EVERY)
 
-    async def _hear(self, subscription: Any) -> None:
-        """Pass on what comes, until nobody has waited for a while."""
+    async def _dispatch(self, subscription: Any) -> None:
+        """Wake watchers on messages, until there are no watchers for a while."""
         channels: set[str] = set()
         adding = asyncio.ensure_future(self._added.wait())
-        hearing: asyncio.Future[Any] | None = None
+        receiving: asyncio.Future[Any] | None = None
         try:
             while True:
                 new = self._watchers.keys() - channels
@@ -80,12 +79,14 @@ class Subscriber:
                 self._added.clear()
                 if adding.done():
                     adding = asyncio.ensure_future(self._added.wait())
-                heard = hearing or asyncio.ensure_future(subscription.get_message(timeout=STAYS))
-                hearing = heard
-                await asyncio.wait((adding, heard), return_when=asyncio.FIRST_COMPLETED)
-                if not heard.done():
+                received = receiving or asyncio.ensure_future(
+                    subscription.get_message(timeout=STAYS)
+                )
+                receiving = received
+                await asyncio.wait((adding, received), return_when=asyncio.FIRST_COMPLETED)
+                if not received.done():
                     continue
-                message, hearing = heard.result(), None
+                message, receiving = received.result(), None
                 if message is not None:
                     channel = message["channel"].decode()
                     for wake in tuple(self._watchers.get(channel, ())):
@@ -98,6 +99,6 @@ class Subscriber:
                     channels -= gone
         finally:
             adding.cancel()
-            if hearing is not None:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
+            if receiving is not None:
+                receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)

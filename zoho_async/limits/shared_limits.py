@@ -1,8 +1,8 @@
-"""The limits that all callers of one process have agreed on for one organization.
+"""The limits that all callers of one process share for one organization.
 
-Callers may come with different `Limits`. Each of them says what the organization may be sent, so
-all of them hold: field by field, the stricter figure applies. It applies from the moment that a
-caller comes until it leaves, in every thread and event loop that uses the same ledger.
+Callers may come with different `Limits`. All of them apply: each field takes the strictest value.
+It applies from the moment that a caller joins until it leaves, in every thread and event loop that
+uses the same ledger.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WIDEST_FIRST: Final[tuple[BlockScope, ...]] = ("account", "code", "organization
 
 
 def stricter(one: Limits, other: Limits) -> Limits:
-    """What keeps both ``one`` and ``other``."""
+    """Return limits that satisfy both ``one`` and ``other``."""
     if one == other:
         return one
     limit, window = min(one.limit, other.limit), max(one.window, other.window)
@@ -43,15 +43,15 @@ def stricter(one: Limits, other: Limits) -> Limits:
 
 
 def _reserve(one: float, other: float, day: int | None) -> float:
-    """The larger reserve: each is a share of the day if it is below 1, else a number of calls."""
+    """Return the larger reserve: a share of the day if below 1, else a number of calls."""
     share, number = sorted((one, other))
     if (share < 1) == (number < 1):
         return number
     return share if day is None else max(number, share * day)
 
 
-class Agreed:
-    """The limits of one organization, and whose they are. ``limits`` is read by any thread."""
+class SharedLimits:
+    """The limits of one organization, by caller. Any thread may read ``limits``."""
 
     def __init__(self) -> None:
         self._lock: Final = threading.Lock()
@@ -59,34 +59,36 @@ class Agreed:
         self.limits: Limits | None = None
 
     def join(self, caller: object, limits: Limits) -> None:
-        """``caller`` comes, or has other limits than before."""
+        """Add ``caller``, or replace the limits that it had."""
         with self._lock:
             if self._callers.get(caller) is not limits:
                 self._callers[caller] = limits
-                self._agree(self._callers.values())
+                self._update(self._callers.values())
 
     def leave(self, caller: object) -> None:
         with self._lock:
             if self._callers.pop(caller, None) is not None:
-                self._agree(self._callers.values())
+                self._update(self._callers.values())
 
-    def _agree(self, every: Iterable[Limits]) -> None:
-        figures = list(every)
+    def _update(self, all_limits: Iterable[Limits]) -> None:
+        figures = list(all_limits)
         if figures:
             self.limits = reduce(stricter, figures)
 
 
-_AGREED: Final[WeakKeyDictionary[Ledger, WeakValueDictionary[str, Agreed]]] = WeakKeyDictionary()
+_SHARED: Final[WeakKeyDictionary[Ledger, WeakValueDictionary[str, SharedLimits]]] = (
+    WeakKeyDictionary()
+)
 _LOCK: Final = threading.Lock()
 
 
-def agreed_on(ledger: Ledger, key: str) -> Agreed:
-    """What the callers of ``key`` that use ``ledger`` have agreed on."""
+def shared_limits(ledger: Ledger, key: str) -> SharedLimits:
+    """Return the limits that callers of ``key`` share in ``ledger``."""
     with _LOCK:
-        known = _AGREED.get(ledger)
+        known = _SHARED.get(ledger)
         if known is None:
-            known = _AGREED[ledger] = WeakValueDictionary()
+            known = _SHARED[ledger] = WeakValueDictionary()
         found = known.get(key)
         if found is None:
-            found = known[key] = Agreed()
+            found = known[key] = SharedLimits()
         return found

@@ -1,4 +1,4 @@
-"""What each event does to an organization's usage, as values and a clock that stands still."""
+"""The effect of each event on usage, as plain values with a fixed clock."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import pytest
 
 from zoho_async.limits import Lane, Limits, Quota, Refusal
-from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, view
+from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, to_snapshot
 
 LIMITS = Limits()
 EPOCH = 1_790_000_000.0
 
 
 class Organization:
-    """Usage with a clock in the test's hand."""
+    """Usage with a clock that the test sets."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -58,14 +58,14 @@ class Organization:
 
     @property
     def left(self) -> int | None:
-        return view(self.usage, self.account, self.limits, self.now, self.wall).day_remaining
+        return to_snapshot(self.usage, self.account, self.limits, self.now, self.wall).day_remaining
 
 
 # -- blocks ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [43, 44, 429, None])
-def test_every_refusal_that_says_nothing_better_blocks_for_15_minutes(code: int | None) -> None:
+def test_an_unknown_refusal_blocks_for_15_minutes(code: int | None) -> None:
     org = Organization()
     ending = Ending("replied", 0.0, None, Refusal(code))
     blocked = settle(org.usage, org.account, org.place(), ending, LIMITS, org.now, org.wall)
@@ -73,7 +73,7 @@ def test_every_refusal_that_says_nothing_better_blocks_for_15_minutes(code: int 
     assert org.denied() == Denial("block", 900.0)
 
 
-def test_zohos_own_figure_for_a_block_is_kept() -> None:
+def test_retry_after_sets_the_length_of_a_block() -> None:
     org = Organization()
     assert org.reply(org.place(), code=44, retry_after=3600.0) == 3600.0
 
@@ -95,7 +95,7 @@ def test_repeated_blocks_last_longer_up_to_an_hour() -> None:
     assert lasted == [900.0, 1800.0, 3600.0, 3600.0]
 
 
-def test_a_block_long_after_the_last_one_is_a_first_one() -> None:
+def test_a_block_long_after_the_last_one_counts_as_the_first() -> None:
     org = Organization()
     org.now += org.call(code=44) + 8 * 60
     assert org.call(code=44) == 900.0
@@ -113,8 +113,8 @@ def test_a_block_long_after_the_last_one_is_a_first_one() -> None:
 def test_the_scope_of_a_block_can_be_chosen(scope: str, code: int, own: bool, whole: bool) -> None:
     org = Organization(Limits(block_scope=scope))  # type: ignore[arg-type]  # from parameters
     org.call(code=code)
-    assert (org.usage.gate.opens > org.now) is own
-    assert (org.account.gate.opens > org.now) is whole
+    assert (org.usage.block.opens > org.now) is own
+    assert (org.account.block.opens > org.now) is whole
     assert org.denied().reason == "block"
 
 
@@ -126,13 +126,13 @@ def test_1070_never_leaves_less_than_one_call_and_grows_back() -> None:
     caps: list[int] = []
     for _ in range(8):
         org.now += org.call(code=1070)
-        caps.append(org.usage.crowd.cap)
+        caps.append(org.usage.concurrency.cap)
     assert caps[-1] == 1
     org.now += 4 * 60
-    assert view(org.usage, org.account, org.limits, org.now, org.wall).cap == 5
+    assert to_snapshot(org.usage, org.account, org.limits, org.now, org.wall).cap == 5
 
 
-def test_pauses_after_1070_double_while_it_goes_on_and_are_short_again_after() -> None:
+def test_pauses_double_with_each_1070_and_reset_after_a_success() -> None:
     org = Organization()
     pauses = [0.0]
     for _ in range(7):
@@ -148,13 +148,13 @@ def test_an_abandoned_call_counts_in_flight_about_as_long_as_replies_take() -> N
     org.reply(org.place(), took=2.0)
     place = org.place()
     settle(org.usage, org.account, place, Ending("lost", 0.0), org.limits, org.now, org.wall)
-    assert org.denied() == Denial("in_flight", 4.0, again=4.0)
+    assert org.denied() == Denial("in_flight", 4.0, retry_after=4.0)
 
 
 # -- the day ---------------------------------------------------------------------------------------
 
 
-def test_the_days_figures_of_zoho_are_believed_only_downwards() -> None:
+def test_only_decreases_of_the_days_figures_are_accepted() -> None:
     org = Organization()
     org.call(quota=Quota(1000, 500, 600.0))
     assert org.left == 500
@@ -163,14 +163,14 @@ def test_the_days_figures_of_zoho_are_believed_only_downwards() -> None:
     assert org.left == 299
 
 
-def test_calls_in_flight_are_taken_off_the_days_figures() -> None:
+def test_calls_in_flight_are_subtracted_from_the_days_figures() -> None:
     org = Organization()
     first, _, _ = (org.place() for _ in range(3))
     org.reply(first, quota=Quota(1000, 10, 600.0))
     assert org.left == 8
 
 
-def test_a_new_day_starts_anew_and_late_figures_of_the_old_one_do_not_spoil_it() -> None:
+def test_a_new_day_starts_from_zero_and_ignores_late_figures_of_the_old_one() -> None:
     org = Organization()
     late = org.place()
     org.call(quota=Quota(1000, 1, 100.0))
@@ -198,7 +198,7 @@ def test_a_spent_day_without_a_reset_is_probed_once_an_hour() -> None:
     assert org.denied() == Denial("day", 3600.0)
     org.now += 3600.0
     probe = org.place()
-    assert org.denied().reason == "day"  # one probe, nothing beside it
+    assert org.denied().reason == "day"  # one probe at a time
     org.reply(probe, code=45)
     assert org.denied() == Denial("day", 3600.0)
     org.now += 3600.0
@@ -213,7 +213,7 @@ def test_a_45_with_calls_left_on_it_is_a_block() -> None:
     assert org.denied().reason == "block"
 
 
-def test_a_45_that_a_newer_reply_denies_is_a_block() -> None:
+def test_a_45_that_a_newer_reply_contradicts_is_a_block() -> None:
     org = Organization()
     first = org.place()
     org.now += 1.0
@@ -225,7 +225,7 @@ def test_a_45_that_a_newer_reply_denies_is_a_block() -> None:
     assert org.denied().reason == "block"
 
 
-def test_a_45_is_not_denied_by_a_reply_to_an_earlier_call() -> None:
+def test_a_reply_to_an_earlier_call_does_not_contradict_a_45() -> None:
     org = Organization()
     first = org.place()
     org.now += 1.0
@@ -235,13 +235,13 @@ def test_a_45_is_not_denied_by_a_reply_to_an_earlier_call() -> None:
     assert org.denied().reason == "day"
 
 
-def test_our_own_count_never_denies_a_45() -> None:
+def test_our_own_count_never_contradicts_a_45() -> None:
     org = Organization(Limits(day=10_000))
     org.call(code=45)
     assert org.denied().reason == "day"
 
 
-def test_a_day_known_to_the_caller_holds_in_any_24_hours() -> None:
+def test_the_day_of_the_caller_applies_to_any_24_hours() -> None:
     org = Organization(Limits(day=5, reserve=0))
     for _ in range(5):
         org.call()
@@ -266,7 +266,7 @@ def test_bulk_leaves_the_reserve_to_interactive_calls(reserve: float, kept: int)
 # -- the minute ------------------------------------------------------------------------------------
 
 
-def test_smaller_limits_wait_for_as_many_places_as_are_too_many() -> None:
+def test_smaller_limits_wait_for_all_places_above_them() -> None:
     org = Organization(Limits(limit=10, burst=10))
     for _ in range(10):
         org.call()
@@ -277,14 +277,14 @@ def test_smaller_limits_wait_for_as_many_places_as_are_too_many() -> None:
     assert denial.wait == pytest.approx(60.06 - 8.0)
 
 
-def test_places_held_by_open_calls_have_no_known_end() -> None:
+def test_the_wait_for_open_calls_is_not_known() -> None:
     org = Organization(Limits(limit=2, burst=2))
     org.place()
     org.place()
     assert org.denied() == Denial("minute", None)
 
 
-def test_usage_survives_being_written_down() -> None:
+def test_usage_survives_encoding_and_decoding() -> None:
     import msgspec
 
     org = Organization()
@@ -292,4 +292,4 @@ def test_usage_survives_being_written_down() -> None:
     org.place()
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(org.usage), type=Usage)
     assert again == org.usage
-    assert again.gate.opens == -math.inf
+    assert again.block.opens == -math.inf
