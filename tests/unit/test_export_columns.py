@@ -12,7 +12,7 @@ from tests.support import export_rows
 from zoho_async import description
 from zoho_async.description import Field
 from zoho_async.export.columns.batch import ColumnReader, RowBatch
-from zoho_async.export.columns.decode import fit
+from zoho_async.export.columns.decode import coerce
 from zoho_async.export.columns.schema import LONGEST_NAME, ColumnShape, shape_of, short_name
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.directory import line
@@ -35,8 +35,8 @@ def read(text: str, *fields: Field) -> tuple[dict[str, Any], str | None]:
 
 def one(kind: Any, text: str) -> tuple[Any, bool]:
     """The cell that a JSON text becomes, alone and beside others, and whether it fits."""
-    (cell,), misfits = fit(kind, [msgspec.Raw(text.encode())])
-    cells, several = fit(kind, [msgspec.Raw(each.encode()) for each in ("null", text, '""')])
+    (cell,), misfits = coerce(kind, [msgspec.Raw(text.encode())])
+    cells, several = coerce(kind, [msgspec.Raw(each.encode()) for each in ("null", text, '""')])
     assert cells == [None, cell, None]
     assert several == [1] * len(misfits)
     return cell, not misfits

@@ -114,7 +114,7 @@ def test_deleted_records_are_marked_and_kept(target: Target) -> None:
         sink = destination.sink(TABLE, "20261123T020000Z")
         sink.resume(0)
         with engine.transaction():
-            sink.bury(["1", "7", "1"], "2026-11-23T02:00:00+0000")
+            sink.mark_deleted(["1", "7", "1"], "2026-11-23T02:00:00+0000")
     found = by_id(target.ask("SELECT * FROM books_invoices"))
     assert Decimal(found["1"]["total"]) == 1
     assert str(found["1"]["_deleted_time"])[:10] == "2026-11-23"
@@ -132,7 +132,7 @@ def test_a_record_that_was_only_known_as_deleted_may_come_after_all(target: Targ
         sink.resume(0)
         write(engine, sink, [row("5", total="1.0")])
         with engine.transaction():
-            sink.bury(["7"], "2026-11-23T02:00:00+0000")
+            sink.mark_deleted(["7"], "2026-11-23T02:00:00+0000")
         write(engine, sink, [row("7", total="2.0")])
     assert_holds(target, [row("5", total="1.0"), row("7", total="2.0")])
 

@@ -10,7 +10,7 @@ import pytest
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.destinations.open import UnknownPlace, open_destination
+from zoho_async.export.destinations.open import UnknownDestination, open_destination
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.optional import MissingExtra
 
@@ -58,7 +58,7 @@ def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Pa
 def test_what_is_no_place_says_what_would_be_one(
     to: str, format: str | None, flatten: bool, advice: str
 ) -> None:
-    with pytest.raises(UnknownPlace) as refused:
+    with pytest.raises(UnknownDestination) as refused:
         open_destination(to, format, flatten)
     assert advice in str(refused.value)
     assert "s3cret" not in str(refused.value)

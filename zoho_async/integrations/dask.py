@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 #: Where a part's metadata hold its `Partition`.
-_NOTE: Final = "zoho_async"
+_METADATA_KEY: Final = "zoho_async"
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,13 +82,13 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     mode: Mode
     since: Bookmark
-    reached: Bookmark
+    bookmark: Bookmark
 
 
 _PART: Final = decoder_of(Partition)
 
 
-class Failed(msgspec.Struct, frozen=True, kw_only=True):
+class FailedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that did not come to its end, and why."""
 
     organization: str
@@ -96,12 +96,12 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+class FleetResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run over a fleet did."""
 
     run: str
     parts: tuple[Partition, ...]
-    failed: tuple[Failed, ...]
+    failed: tuple[FailedTask, ...]
 
     @property
     def rows(self) -> int:
@@ -119,8 +119,8 @@ def export_fleet(
     account: Account = unattended,
     storage_options: Mapping[str, Any] | None = None,
     retries: int = 3,
-    tell: Callable[[Partition | Failed], None] | None = None,
-) -> Fleet:
+    tell: Callable[[Partition | FailedTask], None] | None = None,
+) -> FleetResult:
     """Export lists of many organizations of one account, on ``client``'s workers. Blocks.
 
     ``to`` is a directory that all workers reach, or the URL of any store that fsspec knows, with
@@ -141,37 +141,39 @@ def export_fleet(
     # All organizations of one list before the next list: neighbours do not share limits.
     tasks = [(one, resource) for resource in lists for one in organizations]
     engine = cast(Any, client)  # what the library says of its types is partly nothing
-    desk = SessionPlugin(f"zoho-{uuid.uuid4().hex}", account)
-    engine.register_plugin(desk)
+    plugin = SessionPlugin(f"zoho-{uuid.uuid4().hex}", account)
+    engine.register_plugin(plugin)
     futures: list[Any] = engine.map(
-        partial(_task, desk.name, name, to, dict(storage_options or {})),
+        partial(_task, plugin.name, name, to, dict(storage_options or {})),
         [one for one, _ in tasks],
         [resource for _, resource in tasks],
         key=[f"zoho-{name}-{resource}-{one}-{uuid.uuid4().hex}" for one, resource in tasks],
         retries=retries,
         pure=False,
     )
-    of = dict(zip((future.key for future in futures), tasks, strict=True))
-    ended: list[Partition | Failed] = []
+    task_of = dict(zip((future.key for future in futures), tasks, strict=True))
+    ended: list[Partition | FailedTask] = []
     try:
         for future in distributed.as_completed(futures):
-            one, resource = of[future.key]
+            one, resource = task_of[future.key]
             error = future.exception()
             ended.append(
                 future.result()
                 if error is None
-                else Failed(organization=one, resource=resource, error=str(error) or repr(error))
+                else FailedTask(
+                    organization=one, resource=resource, error=str(error) or repr(error)
+                )
             )
             future.release()
             if tell is not None:
                 tell(ended[-1])
     finally:
         engine.cancel([future for future in futures if not future.done()])
-        engine.unregister_worker_plugin(desk.name)
-    return Fleet(
+        engine.unregister_worker_plugin(plugin.name)
+    return FleetResult(
         run=name,
         parts=tuple(one for one in ended if isinstance(one, Partition)),
-        failed=tuple(one for one in ended if isinstance(one, Failed)),
+        failed=tuple(one for one in ended if isinstance(one, FailedTask)),
     )
 
 
@@ -182,29 +184,29 @@ def _task(
     storage_options: Mapping[str, Any],
     organization: str,
     resource: str,
-) -> Partition | Failed:
+) -> Partition | FailedTask:
     """One list of one organization; on a worker. What is worth another try is raised."""
-    from zoho_async.integrations.dask_worker import desk
+    from zoho_async.integrations.dask_worker import session_plugin
 
     try:
-        parts = Parts(to, storage_options, organization, exportable()[resource])
-        return desk(name).carry_out(partial(_exported, parts, run))
+        parts = PartitionStore(to, storage_options, organization, exportable()[resource])
+        return session_plugin(name).run(partial(_export_partition, parts, run))
     except TransportError:
         raise
     except ZohoError as error:
-        return Failed(organization=organization, resource=resource, error=str(error))
+        return FailedTask(organization=organization, resource=resource, error=str(error))
 
 
-async def _exported(parts: Parts, run: str, zoho: Session) -> Partition:
+async def _export_partition(parts: PartitionStore, run: str, zoho: Session) -> Partition:
     """Read the list from where its parts lead to, and leave the part of ``run``."""
     import anyio.to_thread
 
     in_thread = anyio.to_thread.run_sync
-    done = await in_thread(parts.of, run)
+    done = await in_thread(parts.find, run)
     if done is not None:
-        await in_thread(parts.tidy, done)
+        await in_thread(parts.remove_obsolete, done)
         return done
-    since = leads_to(parts.facts, await in_thread(parts.last))
+    since = next_start(parts.facts, await in_thread(parts.last))
     with tempfile.TemporaryDirectory(prefix="zoho-async-") as folder:
         at = Path(folder)
         if since.organization:
@@ -223,26 +225,26 @@ async def _exported(parts: Parts, run: str, zoho: Session) -> Partition:
             rows=summary.rows,
             mode=summary.mode,
             since=since,
-            reached=await in_thread(reached_by, at, parts.facts, parts.organization, since),
+            bookmark=await in_thread(reached_by, at, parts.facts, parts.organization, since),
         )
         if not part.rows and part.mode != "full":
             return msgspec.structs.replace(part, path="")
-        return await in_thread(parts.leave, part, at)
+        return await in_thread(parts.commit, part, at)
 
 
-def leads_to(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
+def next_start(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
     """What the next run reads from, after ``parts`` (the oldest first); nothing: the whole list."""
     if not parts:
         return Bookmark()
     last = parts[-1]
-    follows = last.mode == "full" or (len(parts) > 1 and last.since == parts[-2].reached)
+    follows = last.mode == "full" or (len(parts) > 1 and last.since == parts[-2].bookmark)
     mode = choose(
-        facts, known=True, watermark=last.reached.watermark, filtering=last.reached.filtering
+        facts, known=True, watermark=last.bookmark.watermark, filtering=last.bookmark.filtering
     )
-    return last.reached if follows and mode in ("changed", "newest") else Bookmark()
+    return last.bookmark if follows and mode in ("changed", "newest") else Bookmark()
 
 
-class Parts:
+class PartitionStore:
     """The parts of one list of one organization. Blocking."""
 
     def __init__(
@@ -260,52 +262,52 @@ class Parts:
         """Where the part of ``run`` is."""
         return f"{self._folder}/{run}.parquet"
 
-    def _hidden(self, run: str) -> str:
+    def _temporary_prefix(self, run: str) -> str:
         """How the names begin under which attempts write the part of ``run``."""
         return f"{self._folder}/.{run}."
 
-    def of(self, run: str) -> Partition | None:
+    def find(self, run: str) -> Partition | None:
         """The part of ``run``, where it is there."""
-        return self._read(self.path(run)) if self.path(run) in self._names() else None
+        return self._read(self.path(run)) if self.path(run) in self._partition_files() else None
 
     def last(self) -> list[Partition]:
-        """The last two parts, the older first: what `leads_to` looks at."""
-        return [self._read(name) for name in self._names()[-2:]]
+        """The last two parts, the older first: what `next_start` looks at."""
+        return [self._read(name) for name in self._partition_files()[-2:]]
 
-    def leave(self, part: Partition, directory: Path) -> Partition:
+    def commit(self, part: Partition, directory: Path) -> Partition:
         """Make the rows in ``directory`` the part, unless another attempt was first."""
         files = Directory(directory).files(part.resource)
         rows = files.full if part.mode == "full" else files.parts()[-1]
         made = directory / "part.parquet"
-        note = msgspec.json.encode(part).decode()
+        metadata = msgspec.json.encode(part).decode()
         table = table_of(part.resource, self.facts)
-        Parquet(notes={_NOTE: note}).write(rows, made, table)
+        Parquet(notes={_METADATA_KEY: metadata}).write(rows, made, table)
         self._files.makedirs(self._folder, exist_ok=True)
-        hidden = self._hidden(part.run) + uuid.uuid4().hex
+        hidden = self._temporary_prefix(part.run) + uuid.uuid4().hex
         try:
             self._files.put_file(str(made), hidden)
-            if any(name >= self.path(part.run) for name in self._names()):
-                return self.of(part.run) or msgspec.structs.replace(part, path="", rows=0)
+            if any(name >= self.path(part.run) for name in self._partition_files()):
+                return self.find(part.run) or msgspec.structs.replace(part, path="", rows=0)
             self._files.mv(hidden, self.path(part.run))
         finally:
             if self._files.exists(hidden):
                 self._files.rm_file(hidden)
-        self.tidy(part)
+        self.remove_obsolete(part)
         return part
 
-    def tidy(self, part: Partition) -> None:
+    def remove_obsolete(self, part: Partition) -> None:
         """Remove what ``part`` replaces, and what workers of earlier runs left half done."""
-        for name in self._everything():
-            replaced = _is_part(name) and part.mode == "full" and name < self.path(part.run)
-            half_done = not _is_part(name) and name < self._hidden(part.run)
+        for name in self._files_present():
+            replaced = _is_partition(name) and part.mode == "full" and name < self.path(part.run)
+            half_done = not _is_partition(name) and name < self._temporary_prefix(part.run)
             if replaced or half_done:
                 self._files.rm_file(name)
 
-    def _names(self) -> list[str]:
+    def _partition_files(self) -> list[str]:
         """The parts, the oldest first."""
-        return sorted(name for name in self._everything() if _is_part(name))
+        return sorted(name for name in self._files_present() if _is_partition(name))
 
-    def _everything(self) -> list[str]:
+    def _files_present(self) -> list[str]:
         self._files.invalidate_cache()
         if not self._files.exists(self._folder):
             return []
@@ -314,8 +316,8 @@ class Parts:
     def _read(self, name: str) -> Partition:
         with self._files.open(name, "rb") as file:
             notes = self._parquet.read_metadata(file).metadata
-        return _PART.decode(notes[_NOTE.encode()])
+        return _PART.decode(notes[_METADATA_KEY.encode()])
 
 
-def _is_part(name: str) -> bool:
+def _is_partition(name: str) -> bool:
     return name.endswith(".parquet") and not name.rpartition("/")[2].startswith(".")

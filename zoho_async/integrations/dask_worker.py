@@ -40,7 +40,7 @@ class SessionPlugin(WorkerPlugin):
         """The run is over, or the worker leaves: what is under way is cancelled, and all closed."""
         await asyncio.to_thread(self._close)
 
-    def carry_out(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run ``work`` in the session's loop, from any thread. Raises what opening raises."""
         with self._lock:
             if self._portal is None or self._session is None:
@@ -60,6 +60,6 @@ class SessionPlugin(WorkerPlugin):
             self._portal = self._session = None
 
 
-def desk(name: str) -> SessionPlugin:
+def session_plugin(name: str) -> SessionPlugin:
     """The desk of the worker that this task runs on."""
     return cast(SessionPlugin, get_worker().plugins[name])

@@ -69,14 +69,14 @@ _TYPES: Final[dict[Kind, dict[str, Any]]] = {
 }
 
 
-class _Begun(msgspec.Struct, frozen=True):
+class _Start(msgspec.Struct, frozen=True):
     """What a directory was begun from."""
 
-    reached: Bookmark
-    swept: bool
+    bookmark: Bookmark
+    detects_deletions: bool
 
 
-class _Task(msgspec.Struct, frozen=True):
+class _SourceOptions(msgspec.Struct, frozen=True):
     """What is asked of every list; ``named`` says that somebody chose the lists."""
 
     organization: str | None
@@ -102,7 +102,7 @@ def zoho(
     """
     dlt = library("dlt", "dlt", "the dlt source")
     lists = resolve(resources, exportable())
-    task = _Task(organization, account, sweep, bool(resources))
+    task = _SourceOptions(organization, account, sweep, bool(resources))
 
     def made() -> list[Any]:
         return [_resource(dlt, facts, task) for facts in lists]
@@ -110,23 +110,23 @@ def zoho(
     return cast("DltSource", dlt.source(made, name="zoho")())
 
 
-def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
+def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
     name = facts.resource.replace(".", "_")
     merged = bool(facts.row_id)
 
     def rows() -> Iterator[list[dict[str, Any]]]:
         state: dict[str, Any] = dlt.current.resource_state()
         describe(Bookmark)
-        reached = msgspec.convert(dict(state), Bookmark)
+        bookmark = msgspec.convert(dict(state), Bookmark)
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
         held = _held_ids(dlt, name, facts.row_id) if task.sweep else ()
-        _begin(folder, facts, _Begun(reached, task.sweep), held)
-        of = alone(partial(_export, folder, facts, reached, task))
-        if of is None:
+        _prepare_directory(folder, facts, _Start(bookmark, task.sweep), held)
+        organization = alone(partial(_export, folder, facts, bookmark, task))
+        if organization is None:
             return
-        yield from _portions(folder, facts)
+        yield from _batches(folder, facts)
         state.clear()  # what is left out must not stay
-        state.update(msgspec.to_builtins(reached_by(folder, facts, of, reached)))
+        state.update(msgspec.to_builtins(reached_by(folder, facts, organization, bookmark)))
 
     return dlt.resource(
         rows,
@@ -142,18 +142,20 @@ def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
 # -- the directory ----------------------------------------------------------------------------
 
 
-def _begin(folder: Path, facts: OperationFacts, begun: _Begun, held: Sequence[str]) -> None:
-    """A directory that holds what came since ``begun``: the one that is there, or a new one."""
-    note = folder / "begun.json"
-    encoded = msgspec.json.encode(begun)
-    if note.exists() and note.read_bytes() == encoded:
+def _prepare_directory(
+    folder: Path, facts: OperationFacts, start: _Start, held: Sequence[str]
+) -> None:
+    """A directory that holds what came since ``start``: the one that is there, or a new one."""
+    marker = folder / "start.json"
+    encoded = msgspec.json.encode(start)
+    if marker.exists() and marker.read_bytes() == encoded:
         return
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    if begun.reached.organization:
-        seed(folder, facts, begun.reached, held)
-    note.write_bytes(encoded)
+    if start.bookmark.organization:
+        seed(folder, facts, start.bookmark, held)
+    marker.write_bytes(encoded)
 
 
 def _held_ids(dlt: Any, table: str, row_id: str) -> list[str]:
@@ -168,15 +170,15 @@ def _held_ids(dlt: Any, table: str, row_id: str) -> list[str]:
 
 
 async def _export(
-    folder: Path, facts: OperationFacts, reached: Bookmark, task: _Task
+    folder: Path, facts: OperationFacts, bookmark: Bookmark, task: _SourceOptions
 ) -> str | None:
     """Bring the directory to now; the organization's id, or None where that is not allowed."""
     async with task.account() as session:
         named = task.organization
         own = session if named is None else session.for_organization(named)
-        if reached.organization and own.organization != reached.organization:
+        if bookmark.organization and own.organization != bookmark.organization:
             raise CheckpointRefused(
-                f"this pipeline holds {facts.resource} of organization {reached.organization}, "
+                f"this pipeline holds {facts.resource} of organization {bookmark.organization}, "
                 f"and {own.organization} is asked for; give that one a dataset of its own"
             )
         async with Export(own, [facts.resource], to=folder, sweep=task.sweep) as job:
@@ -191,43 +193,43 @@ async def _export(
 # -- rows -------------------------------------------------------------------------------------
 
 
-def _portions(folder: Path, facts: OperationFacts) -> Iterator[list[dict[str, Any]]]:
+def _batches(folder: Path, facts: OperationFacts) -> Iterator[list[dict[str, Any]]]:
     """All rows of the directory, the newest row of each record."""
     files = Directory(folder).files(facts.resource)
     paths = [*reversed(files.parts()), *([files.full] if files.full.exists() else [])]
-    told: set[object] = set()
+    seen: set[object] = set()
     for path in paths:
-        several = path is not paths[-1]
-        portion: list[dict[str, Any]] = []
+        has_older_files = path is not paths[-1]
+        batch: list[dict[str, Any]] = []
         with path.open("rb") as lines:
             for line in lines:
                 row = _without_blanks(untyped_object(line))
                 identity = row.get(facts.row_id)
                 if identity is not None:
-                    if identity in told:
+                    if identity in seen:
                         continue
-                    if several:
-                        told.add(identity)
-                portion.append(row)
-                if len(portion) == _ROWS:
-                    yield portion
-                    portion = []
-        yield portion
+                    if has_older_files:
+                        seen.add(identity)
+                batch.append(row)
+                if len(batch) == _ROWS:
+                    yield batch
+                    batch = []
+        yield batch
 
 
 def _without_blanks(row: Mapping[str, Any]) -> dict[str, Any]:
-    cleaned = ((name, _cleaned(value)) for name, value in row.items())
+    cleaned = ((name, _clean(value)) for name, value in row.items())
     return {name: value for name, value in cleaned if value is not None}
 
 
-def _cleaned(value: Any) -> Any:
+def _clean(value: Any) -> Any:
     """A value without blanks at any depth; None for one that is blank."""
     if isinstance(value, str):
         return value if value.strip(" ") else None
     if isinstance(value, dict):
         return _without_blanks(value) or None  # pyright: ignore[reportUnknownArgumentType] # JSON
     if isinstance(value, list):
-        elements = [_cleaned(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        elements = [_clean(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
         return [one for one in elements if one is not None]
     return value
 

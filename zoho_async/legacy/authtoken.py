@@ -79,11 +79,11 @@ async def create_authtoken(server: AccountsServer, email: str, password: str) ->
 def read_authtoken(text: str, status: int = 200) -> str:
     """The authtoken in an answer; raises as `create_authtoken`."""
     lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
-    told = {key.strip(): value.strip() for key, equals, value in lines if equals}
-    token = told.get("AUTHTOKEN", "")
-    if told.get("RESULT", "").upper() == "TRUE" and token and token.lower() != "null":
+    fields = {key.strip(): value.strip() for key, equals, value in lines if equals}
+    token = fields.get("AUTHTOKEN", "")
+    if fields.get("RESULT", "").upper() == "TRUE" and token and token.lower() != "null":
         return token
-    if "RESULT" in told:
-        cause = told.get("CAUSE", "")
+    if "RESULT" in fields:
+        cause = fields.get("CAUSE", "")
         raise AuthTokenRefused(cause if _CAUSE.fullmatch(cause) else "")
     raise AccountsUnavailable(f"the accounts server answered HTTP {status} and no authtoken")

@@ -103,7 +103,7 @@ class Legacy:
 
     def __init__(
         self,
-        proof: AuthToken,
+        token: AuthToken,
         *,
         region_name: str = "us",
         api_url: str | None = None,
@@ -122,12 +122,12 @@ class Legacy:
                 f"no document names the host of the XML API in region {region_name!r}: "
                 "give it as api_url"
             )
-        self._proof: Final = proof
+        self._token: Final = token
         self._pages: Final = pages
         self._options = Options()
         self._decoder: Final = Decoder(strict=strict, observer=guarded(observer))
         # Stands for the account in ledgers and logs, where the authtoken must not be.
-        name = f"legacy-{blake2b(proof.authtoken.encode(), digest_size=8).hexdigest()}"
+        name = f"legacy-{blake2b(token.authtoken.encode(), digest_size=8).hexdigest()}"
         self._account: Final = _Account(
             Credentials(name, name, name),
             region_name=region_name,
@@ -186,7 +186,7 @@ class Legacy:
         return Pager(self, operation, query=form)
 
     def _call(self, method: str, path: str, form: Mapping[str, str]) -> LegacyCall:
-        text = urlencode({**form, **self._proof.form()})
+        text = urlencode({**form, **self._token.form()})
         return LegacyCall(
             request=Request(method, path),
             product=LEGACY,

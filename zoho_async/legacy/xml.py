@@ -32,8 +32,8 @@ from zoho_async.wire import Unreadable
 Value: TypeAlias = "str | dict[str, Value] | list[Value]"
 
 #: What says no without saying a code of its own.
-UNNAMED: Final = -1
-_DEEPEST: Final = 64
+NO_CODE: Final = -1
+_MAX_DEPTH: Final = 64
 _FAILED: Final = re.compile(r"<Response\b[^>]*\bstatus\s*=\s*[\"']0[\"']")
 _CODE: Final = re.compile(r"<Code>\s*(-?[0-9]{1,9})\b")
 _MESSAGE: Final = re.compile(r"<Message>\s*([^<]*)")
@@ -62,7 +62,7 @@ def as_envelope(body: bytes) -> bytes:
     try:
         response = parse(body)
     except Unreadable:
-        refusal = _refusal_in(body)
+        refusal = _error_in_broken_xml(body)
         if refusal is None:
             raise
         return msgspec.json.encode(refusal)
@@ -77,7 +77,7 @@ def parse(body: bytes) -> Element:
     path = [root]
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        if len(path) > _DEEPEST:
+        if len(path) > _MAX_DEPTH:
             raise Unreadable("the reply is nested too deeply")
         element = Element(name, attributes)
         path[-1].children.append(element)
@@ -128,13 +128,13 @@ def _page_context(attributes: dict[str, str]) -> dict[str, object]:
         for theirs, ours in _COUNTS.items()
         if attributes.get(theirs, "").isdecimal()
     }
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         name: text for name, text in attributes.items() if name not in _COUNTS
     }
-    told |= counts
+    fields |= counts
     if "total_pages" in counts:
-        told["has_more_page"] = counts.get("page", 1) < counts["total_pages"]
-    return told
+        fields["has_more_page"] = counts.get("page", 1) < counts["total_pages"]
+    return fields
 
 
 def _value(element: Element) -> Value:
@@ -174,7 +174,7 @@ def _plurals(name: str) -> tuple[str, ...]:
     return (f"{name}s", f"{name}es", f"{name[:-1]}ies", f"{name}List")
 
 
-def _refusal_in(body: bytes) -> dict[str, object] | None:
+def _error_in_broken_xml(body: bytes) -> dict[str, object] | None:
     """The refusal in a reply that is no whole XML, as in the document's own sample."""
     text = body.decode("utf-8", "replace")
     if not _FAILED.search(text):
@@ -189,4 +189,4 @@ def _refusal_in(body: bytes) -> dict[str, object] | None:
 def _number(code: Value) -> int:
     """A refusal's code; never 0, which would be success."""
     digits = isinstance(code, str) and re.fullmatch(r"-?[0-9]{1,9}", code.strip())
-    return (int(digits[0]) if digits else UNNAMED) or UNNAMED
+    return (int(digits[0]) if digits else NO_CODE) or NO_CODE

@@ -1,7 +1,7 @@
 """Rows out of numbered pages: every row once, fetched ahead within the limits.
 
 `Pager` is what list functions return. `plan` decides which page may be asked for and where the list
-ends, `walk` fetches ahead, `seen` remembers ids, `listing` knows what is asked, `source` asks.
+ends, `walk` fetches ahead, `seen` remembers ids, `list_query` knows what is asked, `source` asks.
 """
 
 from zoho_async.paging.pager import Page, PageIterator, Pager, RowIterator, RowsPage

@@ -26,7 +26,7 @@ _NOT_FILTERS: Final = frozenset(
 _END_EARLY: Final = frozenset({"/chartofaccounts"})
 
 
-class Listing(msgspec.Struct, Generic[T], frozen=True):
+class ListQuery(msgspec.Struct, Generic[T], frozen=True):
     """One list of one caller. ``query`` holds only what was given.
 
     ``batches`` are the ids of the rows in as many calls as they need, none where one call takes
@@ -48,7 +48,7 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
         """The page to begin with: the caller's own, or 1."""
         if self.batches:
             return 1
-        return max(1, _whole(self.query.get("page")) or 1)
+        return max(1, _positive(self.query.get("page")) or 1)
 
     @property
     def per_page(self) -> int:
@@ -64,8 +64,7 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
     def narrowed(self) -> bool:
         """Whether a filter leaves rows out."""
         return any(
-            name not in _NOT_FILTERS and not _everything(value)
-            for name, value in self.query.items()
+            name not in _NOT_FILTERS and not _is_all(value) for name, value in self.query.items()
         )
 
     @property
@@ -73,32 +72,32 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
         """Whether a walk must prove that the end is the end (see `plan`)."""
         return not self.narrowed or self.operation.path in _END_EARLY
 
-    def asked(self, page: int, *, counting: bool = False) -> dict[str, object]:
+    def page_query(self, page: int, *, counting: bool = False) -> dict[str, object]:
         """The parameters for page number ``page`` of a walk; ``counting`` asks for the total."""
-        asked = self.query
+        params = self.query
         if self.batches and self.operation.batch is not None:
-            asked = asked | {self.operation.batch.parameter: self.batches[page - 1]}
+            params = params | {self.operation.batch.parameter: self.batches[page - 1]}
             page, counting = 1, False
         if not self.operation.paged:
-            return asked
-        asked = asked | {"page": page, "per_page": self.per_page}
+            return params
+        params = params | {"page": page, "per_page": self.per_page}
         if self.operation.order and not {"sort_column", "sort_order"} & self.query.keys():
-            asked |= {"sort_column": self.operation.order, "sort_order": "A"}
+            params |= {"sort_column": self.operation.order, "sort_order": "A"}
         if counting and self.operation.totals:
-            asked.setdefault("response_option", 1)
-        return asked
+            params.setdefault("response_option", 1)
+        return params
 
 
-def listing(
+def list_query(
     operation: ListOperation[T], ids: Sequence[str | int], query: Mapping[str, object] | None
-) -> Listing[T]:
+) -> ListQuery[T]:
     """The list that ``operation`` answers for ``ids`` and whatever ``query`` gives a value."""
     given = {
         name: value
         for name, value in (query or {}).items()
         if value is not None and value is not UNSET
     }
-    return Listing(operation, tuple(ids), given, _batches(operation, given))
+    return ListQuery(operation, tuple(ids), given, _batches(operation, given))
 
 
 def _batches(
@@ -114,10 +113,10 @@ def _batches(
 
 
 def _per_page(operation: ListOperation[Any], query: Mapping[str, object]) -> int:
-    return _whole(query.get("per_page")) or operation.max_per_page
+    return _positive(query.get("per_page")) or operation.max_per_page
 
 
-def _whole(value: object) -> int | None:
+def _positive(value: object) -> int | None:
     """A count that a caller may have given as text, or None where it is none."""
     try:
         number = int(value) if isinstance(value, int | str) else 0
@@ -126,6 +125,6 @@ def _whole(value: object) -> int | None:
     return number if number > 0 else None
 
 
-def _everything(value: Any) -> bool:
+def _is_all(value: Any) -> bool:
     """Whether this is a ``filter_by`` that hides nothing, such as ``Status.All``."""
     return isinstance(value, str) and value.endswith(".All")

@@ -11,8 +11,8 @@ import msgspec
 
 from zoho_async.operation import ListOperation
 from zoho_async.paging.completeness import Completeness
-from zoho_async.paging.list_query import listing
-from zoho_async.paging.lookahead import Turned, Walk
+from zoho_async.paging.list_query import list_query
+from zoho_async.paging.lookahead import OrderedPage, Walk
 from zoho_async.paging.source import PageSource, RowReading, Sheet, fetch
 from zoho_async.paging.times import CREATED, MODIFIED, RowTimes, moment, times_of
 from zoho_async.wire import PageContext, Record, raw_page, row_id
@@ -98,7 +98,7 @@ class RowIterator(_Iteration, Generic[T_co]):
     loop.
     """
 
-    def __init__(self, walk: Walk[Any], rows: Callable[[Turned[Any]], Iterator[T_co]]) -> None:
+    def __init__(self, walk: Walk[Any], rows: Callable[[OrderedPage[Any]], Iterator[T_co]]) -> None:
         super().__init__(walk)
         self._rows_of: Final = rows
         self._rows: Iterator[T_co] = iter(())
@@ -130,7 +130,7 @@ class RowIterator(_Iteration, Generic[T_co]):
 class PageIterator(_Iteration, Generic[T_co]):
     """The pages of a list, in order; as `RowIterator` in all else."""
 
-    def __init__(self, walk: Walk[Any], page: Callable[[Turned[Any]], T_co]) -> None:
+    def __init__(self, walk: Walk[Any], page: Callable[[OrderedPage[Any]], T_co]) -> None:
         super().__init__(walk)
         self._page_of: Final = page
 
@@ -175,7 +175,7 @@ class Pager(Generic[T_co]):
         query: Mapping[str, object] | None = None,
     ) -> None:
         self._zoho: Final = zoho
-        self._listing: Final = listing(operation, ids, query)
+        self._query: Final = list_query(operation, ids, query)
         self._completeness: Completeness | None = None
 
     @property
@@ -187,20 +187,20 @@ class Pager(Generic[T_co]):
         self._completeness = completeness
 
     def __repr__(self) -> str:
-        return f"<Pager of {self._listing.operation.name}>"
+        return f"<Pager of {self._query.operation.name}>"
 
     def __await__(self) -> Generator[Any, None, Page[T_co]]:
-        return self._awaited().__await__()
+        return self._one_page().__await__()
 
-    async def _awaited(self) -> Page[T_co]:
-        listing = self._listing
-        if listing.batches:
-            return await self._joined()
-        fetched = await fetch(self._zoho, listing, self._records(), listing.query)
+    async def _one_page(self) -> Page[T_co]:
+        query = self._query
+        if query.batches:
+            return await self._joined_batches()
+        fetched = await fetch(self._zoho, query, self._records(), query.query)
         sheet = fetched.sheet
-        return Page(sheet.rows, sheet.context, listing.first, sheet.extra)
+        return Page(sheet.rows, sheet.context, query.first, sheet.extra)
 
-    async def _joined(self) -> Page[T_co]:
+    async def _joined_batches(self) -> Page[T_co]:
         """The answers to all batches of ids as one page."""
         async with self.pages() as pages:
             found = [page async for page in pages]
@@ -222,7 +222,7 @@ class Pager(Generic[T_co]):
 
     def raw(self) -> RowIterator[bytes]:
         """The same rows as the bytes that Zoho wrote, nothing decoded."""
-        walk = self._walk(self._raws(times=times_of))
+        walk = self._walk(self._raw_rows(times=times_of))
         return RowIterator(walk, lambda page: map(bytes, page.fresh))
 
     def raw_pages(self, *, first: int = 1) -> PageIterator[RowsPage]:
@@ -231,19 +231,19 @@ class Pager(Generic[T_co]):
         The first page comes even if it is empty.
         """
         return PageIterator(
-            self._walk(self._raws(), first, whole=True),
+            self._walk(self._raw_rows(), first, whole=True),
             lambda page: RowsPage(page.number, page.rows, page.ids, page.context, page.total),
         )
 
     def _walk(
         self, reading: RowReading[Any], first: int | None = None, *, whole: bool = False
     ) -> Walk[Any]:
-        first = first or self._listing.first
-        return Walk(self._zoho, self._listing, reading, first, whole=whole, ended=self._ended)
+        first = first or self._query.first
+        return Walk(self._zoho, self._query, reading, first, whole=whole, ended=self._ended)
 
     def _records(self) -> RowReading[T_co]:
         """Rows as records."""
-        operation, decoder = self._listing.operation, self._zoho.decoder
+        operation, decoder = self._query.operation, self._zoho.decoder
 
         def sheet(body: bytes) -> Sheet[T_co]:
             page = decoder.page(operation, body)
@@ -255,11 +255,11 @@ class Pager(Generic[T_co]):
             sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)], times
         )
 
-    def _raws(
+    def _raw_rows(
         self, times: Callable[[msgspec.Raw], RowTimes] | None = None
     ) -> RowReading[msgspec.Raw]:
         """Rows as their bytes."""
-        operation = self._listing.operation
+        operation = self._query.operation
 
         def sheet(body: bytes) -> Sheet[msgspec.Raw]:
             page = raw_page(operation, body)

@@ -84,10 +84,10 @@ class PagePlan:
         "_known",
         "_last",
         "_missing",
+        "_pages_without_new",
         "_parts",
         "_per_page",
-        "_promise",
-        "_stale",
+        "_promised_more",
         "done",
         "turn",
     )
@@ -106,8 +106,8 @@ class PagePlan:
         self._ended: int | None = None  # the page that claimed to be the last
         self._last: int | None = None  # the last page by the total, while that is believed
         self._missing = 0  # rows that the total still promises
-        self._stale = 0
-        self._promise = False  # the page before, which had rows, said that more follows
+        self._pages_without_new = 0
+        self._promised_more = False  # the page before, which had rows, said that more follows
 
     def counted(self, total: int, per_page: int | None = None) -> None:
         """Zoho counted ``total`` rows in the whole list (and says how many stand on a page)."""
@@ -159,23 +159,23 @@ class PagePlan:
         page = self.turn
         self.turn += 1
         self._missing -= fresh
-        self._stale = 0 if fresh else self._stale + 1
+        self._pages_without_new = 0 if fresh else self._pages_without_new + 1
         if self._parts is not None:
             self.done = page >= self._parts
             return
         alone = has_more is None and page == self._first and rows < self._per_page
         promised = bool(has_more) or (self._last is not None and page < self._last)
-        over = repeats or self._stale >= _REPEATS
-        empty, doubted = rows == 0 and not promised, self._promise
-        self._promise = bool(has_more) and rows > 0
+        over = repeats or self._pages_without_new >= _REPEATS
+        empty, doubted = rows == 0 and not promised, self._promised_more
+        self._promised_more = bool(has_more) and rows > 0
         if empty and doubted and not over:
             return
         if alone or over or empty:
             self.done = True
-        elif self._last is None or not self._believed(page, bool(has_more)):
+        elif self._last is None or not self._total_decides(page, bool(has_more)):
             self.done = self._ends(rows, fresh, bool(has_more))
 
-    def _believed(self, page: int, has_more: bool) -> bool:
+    def _total_decides(self, page: int, has_more: bool) -> bool:
         """Whether the total still decides after ``page``; at its last page it must have been right.
 
         A total that was wrong is forgotten, and then the end must be proved.

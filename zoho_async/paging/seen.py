@@ -16,7 +16,7 @@ from typing import Final
 _BETWEEN: Final = "\n"
 
 
-class Seen:
+class SeenIds:
     """Remembers row ids. ``""`` is no id: it is new every time."""
 
     __slots__ = ("_firsts", "_largest", "_others", "_pages")

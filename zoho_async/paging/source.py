@@ -13,7 +13,7 @@ from zoho_async.events import Event
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
-from zoho_async.paging.list_query import Listing
+from zoho_async.paging.list_query import ListQuery
 from zoho_async.paging.times import RowTimes
 from zoho_async.wire import Decoder, PageContext
 
@@ -68,7 +68,7 @@ class RowReading(msgspec.Struct, Generic[R], frozen=True):
     times: Callable[[R], RowTimes] | None = None
 
 
-class Fetched(msgspec.Struct, Generic[R], frozen=True):
+class FetchedPage(msgspec.Struct, Generic[R], frozen=True):
     """A page that came in ``seconds``, any wait for the limits left out.
 
     ``made`` is a moment by Zoho's clock at which it was not made yet; None: not told.
@@ -80,16 +80,19 @@ class Fetched(msgspec.Struct, Generic[R], frozen=True):
 
 
 async def fetch(
-    zoho: PageSource, listing: Listing[Any], reading: RowReading[R], query: Mapping[str, object]
-) -> Fetched[R]:
+    zoho: PageSource,
+    list_query: ListQuery[Any],
+    reading: RowReading[R],
+    query: Mapping[str, object],
+) -> FetchedPage[R]:
     """One page, decoded. Raises what the session raises."""
     answer, sheet = await zoho.fetch_page(
-        listing.operation, reading.sheet, ids=listing.ids, query=query
+        list_query.operation, reading.sheet, ids=list_query.ids, query=query
     )
-    return Fetched(sheet, answer.seconds, asked_at(answer))
+    return FetchedPage(sheet, answer.seconds, sent_at(answer))
 
 
-def date_of(answer: Answer) -> float | None:
+def reply_date(answer: Answer) -> float | None:
     """The moment of a reply by the clock of the one who sent it, if it tells."""
     try:
         return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
@@ -97,7 +100,7 @@ def date_of(answer: Answer) -> float | None:
         return None
 
 
-def asked_at(answer: Answer) -> float | None:
+def sent_at(answer: Answer) -> float | None:
     """A moment by the sender's clock that is no later than the one when the call was sent."""
-    date = date_of(answer)
+    date = reply_date(answer)
     return None if date is None else date - answer.seconds

@@ -28,7 +28,7 @@ from typing import Any, Final, Literal, get_origin
 
 import msgspec
 
-from zoho_async.wire.coerce import UNFIT, json_kind, refit_plain
+from zoho_async.wire.coerce import MISFIT, coerce_plain, json_kind
 from zoho_async.wire.encode import amount, moment
 from zoho_async.wire.percentage import Percentage, without_sign
 from zoho_async.wire.shape import Shape, fields_of
@@ -62,17 +62,17 @@ class Copier:
         return tuple(self._failed.values())
 
     def fields(
-        self, target: type[msgspec.Struct], part: object, beyond: Mapping[str, Any], path: str = ""
+        self, target: type[msgspec.Struct], part: object, extra: Mapping[str, Any], path: str = ""
     ) -> dict[str, Any]:
         """The fields of ``target`` that ``part`` holds, by attribute.
 
-        ``part`` is a struct, whose undescribed fields are ``beyond``, or an object as plain values.
+        ``part`` is a struct, whose undescribed fields are ``extra``, or an object as plain values.
         """
         held = fields_of(type(part)) if isinstance(part, msgspec.Struct) else {}
         copied: dict[str, Any] = {}
         for name, field in fields_of(target).items():
             where = f"{path}{name}"
-            rest = beyond.get(name)
+            rest = extra.get(name)
             value = getattr(part, held[name].attribute) if name in held else None
             if value is None or value is msgspec.UNSET or value == "":
                 value, rest = rest, None
@@ -83,21 +83,21 @@ class Copier:
                 copied[field.attribute] = copy
         return copied
 
-    def _copy(self, value: Any, shape: Shape, beyond: Any, path: str) -> Any:
+    def _copy(self, value: Any, shape: Shape, extra: Any, path: str) -> Any:
         if path in self._skip or is_blank(value):
             return NOTHING
         if is_array(value):
-            return self._list(value, shape, beyond, path)
+            return self._list(value, shape, extra, path)
         is_part = isinstance(value, msgspec.Struct) and not isinstance(value, Percentage)
         if is_part or is_object(value):
-            return self._object(value, shape, beyond, path)
+            return self._object(value, shape, extra, path)
         copy = _plain(value, shape)
-        return self._fail(path, shape, value) if copy is UNFIT else copy
+        return self._fail(path, shape, value) if copy is MISFIT else copy
 
-    def _list(self, values: list[Any], shape: Shape, beyond: Any, path: str) -> Any:
+    def _list(self, values: list[Any], shape: Shape, extra: Any, path: str) -> Any:
         if shape.element is None and not _takes(shape, list):
             return self._fail(path, shape, values) if values else NOTHING
-        rests = beyond if is_array(beyond) else [None] * len(values)
+        rests = extra if is_array(extra) else [None] * len(values)
         element = shape.element or _ANYTHING
         copies = [
             self._copy(value, element, rest, f"{path}[]")
@@ -106,8 +106,8 @@ class Copier:
         kept = [copy for copy in copies if copy is not NOTHING]
         return kept if kept or not values else NOTHING
 
-    def _object(self, value: Any, shape: Shape, beyond: Any, path: str) -> Any:
-        rest = value if is_object(value) else beyond if is_object(beyond) else {}
+    def _object(self, value: Any, shape: Shape, extra: Any, path: str) -> Any:
+        rest = value if is_object(value) else extra if is_object(extra) else {}
         if shape.struct is not None:
             copied = self.fields(shape.struct, value, rest, f"{path}.")
             return shape.struct(**copied) if copied else NOTHING
@@ -148,7 +148,7 @@ def _untyped(value: Any) -> Any:
 
 
 def _plain(value: Any, shape: Shape) -> Any:
-    """A plain value as one of the classes of ``shape``; `UNFIT` if it is none in any form."""
+    """A plain value as one of the classes of ``shape``; `MISFIT` if it is none in any form."""
     classes, text = shape.plain, _text(value)
     if Any in classes:
         return value
@@ -157,10 +157,10 @@ def _plain(value: Any, shape: Shape) -> Any:
     if any(isinstance(each, type) and _is(value, each) for each in classes):
         return value
     for form in (value, text):
-        copy = refit_plain(form, shape)
-        if copy is not UNFIT:
+        copy = coerce_plain(form, shape)
+        if copy is not MISFIT:
             return copy if isinstance(copy, Percentage) else msgspec.convert(copy, shape.type)
-    return UNFIT
+    return MISFIT
 
 
 def _is(value: Any, kind: type) -> bool:

@@ -34,7 +34,7 @@ def encode(value: object, extra: Mapping[str, object] | None = None) -> bytes:
     none, a time without its offset, and an ``extra`` that gives again what ``value`` gives.
     """
     plain = _plain(value, "")
-    return _ENCODER.encode(_joined(plain, _plain(extra, "extra_body")) if extra else plain)
+    return _ENCODER.encode(_with_extra(plain, _plain(extra, "extra_body")) if extra else plain)
 
 
 def query(params: Mapping[str, object]) -> dict[str, str]:
@@ -98,7 +98,7 @@ def _plain(value: Any, where: str) -> Any:
             raise _refusal(value, where.lstrip(".") or "the value")
 
 
-def _joined(plain: Any, extra: dict[str, Any]) -> dict[str, Any]:
+def _with_extra(plain: Any, extra: dict[str, Any]) -> dict[str, Any]:
     if not is_object(plain):
         raise TypeError("extra_body goes beside the fields of a body, and this body has none")
     both = ", ".join(sorted(plain.keys() & extra.keys()))

@@ -40,7 +40,7 @@ def identity_of(operation: Operation[Any], record: object) -> str:
     return "" if found is None else str(found)
 
 
-def is_another(operation: Operation[Any], record: object, ids: Sequence[str | int]) -> bool:
+def is_other_record(operation: Operation[Any], record: object, ids: Sequence[str | int]) -> bool:
     """Whether ``record`` is known to be another one than the one that the path ends in."""
     found, asked = identity_of(operation, record), str(ids[-1]).strip() if ids else ""
     if found == asked or not (found.isdecimal() and asked.isdecimal()):
@@ -70,7 +70,7 @@ def creates(operation: Operation[Any]) -> bool:
     )
 
 
-def of_its_record(operation: Operation[Any]) -> bool:
+def acts_on_record(operation: Operation[Any]) -> bool:
     """Whether an operation reads, changes or deletes the record that its path ends in."""
     return operation.method != "POST" and bool(operation.record_id) and operation.path.endswith("}")
 
@@ -82,17 +82,17 @@ def _is_record(operation: Operation[Any], key: str, value: Mapping[str, Any], as
         return False
     if operation.method != "POST":
         return bool(asked) and operation.path.endswith("}") and str(own) == asked
-    return _bare(key) in map(_bare, (operation.key, *operation.nouns))
+    return _normalized(key) in map(_normalized, (operation.key, *operation.nouns))
 
 
 def _ends_in_its_id(operation: Operation[Any]) -> bool:
     if not operation.record_id.endswith("_id"):  # a code or a name, which the call may change
         return False
     name = operation.path.rpartition("{")[2]
-    return name.endswith("}") and _bare(name[:-1]) == _bare(operation.record_id)
+    return name.endswith("}") and _normalized(name[:-1]) == _normalized(operation.record_id)
 
 
-def _bare(word: str) -> str:
+def _normalized(word: str) -> str:
     return word.replace("_", "").lower()
 
 
@@ -103,8 +103,10 @@ def other_rows(operation: ListOperation[Any], reply: Mapping[str, Any]) -> str |
     `Unreadable` if other objects are listed: an empty page would lose them.
     """
     arrays = [key for key, value in reply.items() if key != operation.key and _lists_objects(value)]
-    words = {_bare(operation.key), _bare(operation.path.rpartition("/")[2])}
-    found = [key for key in arrays if _bare(key) in words and _have_ids(operation, reply[key])]
+    words = {_normalized(operation.key), _normalized(operation.path.rpartition("/")[2])}
+    found = [
+        key for key in arrays if _normalized(key) in words and _have_ids(operation, reply[key])
+    ]
     if len(found) == 1:
         return found[0]
     if arrays:

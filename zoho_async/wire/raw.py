@@ -10,16 +10,16 @@ import msgspec
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.operation import ListOperation
-from zoho_async.wire.coerce import Fitter
+from zoho_async.wire.coerce import Coercer
 from zoho_async.wire.identity import other_rows
-from zoho_async.wire.record import CONTEXT, PageContext, remember
-from zoho_async.wire.sent import Sent
+from zoho_async.wire.record import CONTEXT, PageContext, attach_source
+from zoho_async.wire.reply_source import ReplySource
 from zoho_async.wire.text import (
     UNDECODABLE,
     Unreadable,
     is_blank,
     is_object,
-    mended,
+    repaired,
     untyped,
     untyped_object,
 )
@@ -44,13 +44,13 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
         reply = _rows_at_once(operation.key).decode(body)
         rows: list[msgspec.Raw] | msgspec.UnsetType | None = reply.rows
     except UNDECODABLE:
-        reply = _patiently(operation.key, body)
+        reply = _read_loosely(operation.key, body)
         rows = _rows(reply.rows, operation.key)
     context = None if reply.context is _ABSENT else _context(reply.context, body)
     if rows is msgspec.UNSET:
         key = other_rows(operation, untyped_object(body))
         if key is not None:
-            rows = _rows(_patiently(key, body).rows, key)
+            rows = _rows(_read_loosely(key, body).rows, key)
     if rows is msgspec.UNSET and context is None and operation.paged:
         raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
     if not isinstance(rows, list) and context is not None and context.has_more_page:
@@ -74,13 +74,13 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
     return "" if found is None else str(found)
 
 
-def _patiently(key: str, body: bytes) -> Any:
+def _read_loosely(key: str, body: bytes) -> Any:
     """The envelope, its rows in one piece: they are no list, or the text is to be mended."""
     try:
         return _envelope(key).decode(body)
     except UNDECODABLE:
         untyped_object(body)  # raises, unless it is only to be mended
-        return _envelope(key).decode(mended(body))
+        return _envelope(key).decode(repaired(body))
 
 
 def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType | None:
@@ -99,12 +99,12 @@ def _context(raw: msgspec.Raw, body: bytes) -> PageContext | None:
     sent = untyped(raw)
     if not is_object(sent):
         return None
-    context = Fitter(PageContext).fit(sent, _heedless)
-    remember(context, Sent(body), (CONTEXT,))
+    context = Coercer(PageContext).coerce(sent, _ignore_drift)
+    attach_source(context, ReplySource(body), (CONTEXT,))
     return context
 
 
-def _heedless(field: str, expected: str, found: str) -> None:
+def _ignore_drift(field: str, expected: str, found: str) -> None:
     """What drifts in a context is counted where the page is read as records."""
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeAlias, cast
 import msgspec
 from msgspec.structs import force_setattr
 
-from zoho_async.wire.sent import Place, Sent, beyond_fields
+from zoho_async.wire.reply_source import ReplyPath, ReplySource, undescribed
 from zoho_async.wire.shape import fields_of
 from zoho_async.wire.text import is_array, is_blank, is_object
 
@@ -55,11 +55,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         view = self.__dict__.get(_VIEW)
         if view is None:
             return {}
-        place: Place = view.place
-        value = view.sent.at(place)
+        path: ReplyPath = view.path
+        value = view.sent.at(path)
         if is_object(value):
-            return beyond_fields(self, value)
-        return {} if is_blank(value) or not place else {place[0]: value}
+            return undescribed(self, value)
+        return {} if is_blank(value) or not path else {path[0]: value}
 
 
 class _View(msgspec.Struct, frozen=True, gc=False):
@@ -68,12 +68,12 @@ class _View(msgspec.Struct, frozen=True, gc=False):
     The collector does not follow it, and so none of the dicts that hold it: nothing leads back.
     """
 
-    sent: Sent
+    sent: ReplySource
     key: str = ""
     number: int = -1
 
     @property
-    def place(self) -> Place:
+    def path(self) -> ReplyPath:
         if not self.key:
             return ()
         return (self.key,) if self.number < 0 else (self.key, self.number)
@@ -103,17 +103,17 @@ class PageContext(Record, frozen=True, kw_only=True):
     total_pages: int | None = None
 
 
-def remember(value: object, sent: Sent, place: Place) -> None:
-    """Let the records in ``value``, which stands at ``place`` of ``sent``, find their bytes."""
+def attach_source(value: object, sent: ReplySource, path: ReplyPath) -> None:
+    """Let the records in ``value``, which stands at ``path`` of ``sent``, find their bytes."""
     if isinstance(value, Record):
-        key = place[0] if place else ""
-        number = place[1] if len(place) == 2 else -1
+        key = path[0] if path else ""
+        number = path[1] if len(path) == 2 else -1
         force_setattr(value, _VIEW, _View(sent, key, number))
-        if not place:
+        if not path:
             for name, field in fields_of(type(value)).items():
-                remember(getattr(value, field.attribute), sent, (name,))
-    elif is_array(value) and len(place) == 1:
-        key = place[0]
+                attach_source(getattr(value, field.attribute), sent, (name,))
+    elif is_array(value) and len(path) == 1:
+        key = path[0]
         if value and isinstance(value[0], Record):  # then all are: they are of one type
             for number, row in enumerate(value):
                 force_setattr(row, _VIEW, _View(sent, key, number))

@@ -81,7 +81,7 @@ def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip(" "))
 
 
-def mended(body: bytes) -> bytes:
+def repaired(body: bytes) -> bytes:
     """``body`` with a replacement character for everything in its strings that is no character."""
     text = body.decode("utf-8", "replace")
     return re.sub(_ESCAPE, lambda e: r"\ufffd" if e[1] else e[0], text).encode()
@@ -92,7 +92,7 @@ def untyped(body: bytes | msgspec.Raw) -> Any:
     try:
         return _UNTYPED.decode(body)
     except UNDECODABLE:
-        return _patiently(bytes(body))
+        return _read_loosely(bytes(body))
 
 
 def untyped_object(body: bytes) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def untyped_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _patiently(body: bytes) -> Any:
+def _read_loosely(body: bytes) -> Any:
     """`untyped` for text with damaged strings, or numbers that only Python can hold."""
     start = body.lstrip()
     if not start:
@@ -112,7 +112,7 @@ def _patiently(body: bytes) -> Any:
         raise Unreadable("the body is HTML or XML, not JSON")
     try:
         return json.loads(
-            mended(body), parse_float=_number, parse_int=_integer, parse_constant=_refuse
+            repaired(body), parse_float=_number, parse_int=_integer, parse_constant=_refuse
         )
     except RecursionError:
         raise Unreadable("the JSON is nested too deeply") from None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from zoho_async.export.columns.batch import Elements, RowBatch
+from zoho_async.export.columns.batch import ListElements, RowBatch
 from zoho_async.export.columns.decode import PRECISION, SCALE
 from zoho_async.export.columns.schema import EXTRA, Column, ColumnKind, ColumnShape, Nested
 
@@ -80,7 +80,7 @@ class Arrow:
         ]
         return [*own, *lists, self._array("json", batch.extra)]
 
-    def _list(self, nested: Nested, elements: Elements) -> Any:
+    def _list(self, nested: Nested, elements: ListElements) -> Any:
         inside = self._arrays(nested.shape, elements.batch)
         struct = self.pa.StructArray.from_arrays(inside, fields=self._fields(nested.shape))
         ends = [0, *accumulate(count or 0 for count in elements.counts)]

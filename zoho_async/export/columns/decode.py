@@ -39,7 +39,7 @@ from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, untyped
 #: A value of a column: text for amounts, dates and times too.
 Cell: TypeAlias = str | int | bool | list[str] | None
 
-Raws: TypeAlias = Sequence[msgspec.Raw]
+RawValues: TypeAlias = Sequence[msgspec.Raw]
 
 NULL: Final = msgspec.Raw(b"null")
 #: The raw values that mean nothing.
@@ -70,19 +70,19 @@ class _Misfit(Exception):
     """A value, or one in a column, is not of its kind."""
 
 
-def fit(kind: ColumnKind, raws: Raws) -> tuple[list[Any], list[int]]:
+def coerce(kind: ColumnKind, raws: RawValues) -> tuple[list[Any], list[int]]:
     """``raws`` as cells of ``kind``, and the places of those that do not fit, which are None.
 
     Line breaks between the tokens of a value are not expected: a row is one line.
     """
     joined = b",".join(raws)
-    if all_alike(raws, joined):
-        cells, misfits = _fit(kind, raws[:1], bytes(raws[0]))
+    if all_equal(raws, joined):
+        cells, misfits = _coerce_joined(kind, raws[:1], bytes(raws[0]))
         return cells * len(raws), [*range(len(raws))] if misfits else []
-    return _fit(kind, raws, joined)
+    return _coerce_joined(kind, raws, joined)
 
 
-def all_alike(raws: Raws, joined: bytes) -> bool:
+def all_equal(raws: RawValues, joined: bytes) -> bool:
     """Whether ``raws``, which are ``joined`` by commas, are the same value again and again."""
     if len(raws) < 2 or raws[0] != raws[-1]:
         return False
@@ -90,13 +90,13 @@ def all_alike(raws: Raws, joined: bytes) -> bool:
     return joined == b",".join([bytes(raws[0])] * len(raws))
 
 
-def _fit(kind: ColumnKind, raws: Raws, joined: bytes) -> tuple[list[Any], list[int]]:
+def _coerce_joined(kind: ColumnKind, raws: RawValues, joined: bytes) -> tuple[list[Any], list[int]]:
     if kind == "json":
         return _jsons(raws), []
     try:
-        return _TOGETHER[kind](joined), []
+        return _COLUMN_DECODERS[kind](joined), []
     except (_Misfit, *UNDECODABLE):
-        return _one_by_one(kind, raws)
+        return _coerce_each(kind, raws)
 
 
 def _texts(joined: bytes) -> list[str | None]:
@@ -143,7 +143,7 @@ def _times(joined: bytes) -> list[str | None]:
     return _split(joined.replace(b'"', b""))
 
 
-def _jsons(raws: Raws) -> list[str | None]:
+def _jsons(raws: RawValues) -> list[str | None]:
     texts = b"\n".join(raws).decode("utf-8", "replace").split("\n")
     return [None if text in _BLANK_TEXTS else text for text in texts]
 
@@ -154,7 +154,7 @@ def _lists_of_texts(joined: bytes) -> list[list[str] | None]:
     return _TEXTS_LIST.decode(b"[" + joined + b"]")
 
 
-_TOGETHER: Final[dict[ColumnKind, Callable[[bytes], list[Any]]]] = {
+_COLUMN_DECODERS: Final[dict[ColumnKind, Callable[[bytes], list[Any]]]] = {
     "text": _texts,
     "decimal": _amounts,
     "integer": _integers,
@@ -172,7 +172,7 @@ def _split(joined: bytes) -> list[str | None]:
     return [*values]
 
 
-def _one_by_one(kind: ColumnKind, raws: Raws) -> tuple[list[Cell], list[int]]:
+def _coerce_each(kind: ColumnKind, raws: RawValues) -> tuple[list[Cell], list[int]]:
     values: list[Cell] = []
     misfits: list[int] = []
     for place, raw in enumerate(raws):
@@ -180,14 +180,14 @@ def _one_by_one(kind: ColumnKind, raws: Raws) -> tuple[list[Cell], list[int]]:
         value: Cell = None
         if text not in BLANKS:
             try:
-                value = _one(kind, text)
+                value = _coerce_one(kind, text)
             except (_Misfit, Unreadable):
                 misfits.append(place)
         values.append(value)
     return values, misfits
 
 
-def _one(kind: ColumnKind, text: bytes) -> Cell:
+def _coerce_one(kind: ColumnKind, text: bytes) -> Cell:
     value = untyped(text)
     if is_blank(value):
         return None
@@ -219,10 +219,10 @@ def _text(value: str) -> str:
 def _list_of_texts(value: Any) -> list[str]:
     if not is_array(value):
         raise _Misfit
-    return [_text(each) if isinstance(each, str) else _refuse() for each in value]
+    return [_text(each) if isinstance(each, str) else _raise_misfit() for each in value]
 
 
-def _refuse() -> str:
+def _raise_misfit() -> str:
     raise _Misfit
 
 

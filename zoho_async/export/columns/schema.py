@@ -135,13 +135,13 @@ def _kind(field: Field, *, texts: bool) -> ColumnKind:
 
 def _name(path: tuple[str, ...], taken: set[str]) -> str:
     name = short_name("_".join(path))
-    if _folded(name) in taken:
+    if _fold(name) in taken:
         name = _with_digest(name, ".".join(path))
-    taken.add(_folded(name))
+    taken.add(_fold(name))
     return name
 
 
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 

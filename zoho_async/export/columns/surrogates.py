@@ -4,7 +4,7 @@ A server that cuts a text between two UTF-16 units leaves half of a pair, such a
 can write it, UTF-8 cannot, so no typed column can hold it.
 
 Model. A text with a half does not fit its column, as one with NUL does not, and goes whole to
-``_extra``, where JSON text keeps it as the escape that was sent. So before a row is decoded, `kept`
+``_extra``, where JSON text keeps it as the escape that was sent. So before a row is decoded, `mark_halves`
 writes each half as a mark that holds NUL; the text becomes a misfit by the rule that there is. At
 the end `restore` writes the escapes back into JSON text.
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: What stands for the escape ``\\ud83d`` meanwhile, in JSON text.
 _MARK: Final = r"\u0000~half-{}~"
-_MARKED: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000~half-([0-9a-f]{4})~")
+_MARK_PATTERN: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000~half-([0-9a-f]{4})~")
 #: An escape in JSON text; the group is half of a pair.
 _ESCAPE: Final = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -32,7 +32,7 @@ _ESCAPE: Final = re.compile(
 )
 
 
-def kept(row: bytes) -> bytes:
+def mark_halves(row: bytes) -> bytes:
     """``row`` with a mark for each half of a pair."""
     if b"~half-" in row:
         return row
@@ -42,15 +42,15 @@ def kept(row: bytes) -> bytes:
 
 def restore(shape: ColumnShape, batch: RowBatch) -> None:
     """Write the escapes back into the JSON text of ``batch``, which is of ``shape``."""
-    batch.extra = [_restored(text) for text in batch.extra]
+    batch.extra = [_restore_text(text) for text in batch.extra]
     for column, cells in zip(shape.columns, batch.values, strict=True):
         if column.kind == "json":
-            cells[:] = [_restored(text) for text in cells]
+            cells[:] = [_restore_text(text) for text in cells]
     for nested, elements in zip(shape.lists, batch.lists, strict=True):
         restore(nested.shape, elements.batch)
 
 
-def _restored(text: str | None) -> str | None:
+def _restore_text(text: str | None) -> str | None:
     if text is None or "~half-" not in text:
         return text
-    return _MARKED.sub(r"\1\\u\2", text)
+    return _MARK_PATTERN.sub(r"\1\\u\2", text)

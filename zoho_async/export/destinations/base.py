@@ -49,7 +49,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...]
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedContents(msgspec.Struct, frozen=True, kw_only=True):
     """What the checkpoint says that a destination holds of one resource.
 
     ``sizes`` is what `Sink.held` returned at the end of the last complete part, None if that was
@@ -102,7 +102,7 @@ class Database(Protocol):
 class Sink(Protocol):
     """Where one resource's rows of one part go.
 
-    ``write`` and ``bury`` are called inside a transaction of the destination's database, ``resume``
+    ``write`` and ``mark_deleted`` are called inside a transaction of the destination's database, ``resume``
     before the first of them, ``settle`` and ``close`` after the last.
     """
 
@@ -122,14 +122,14 @@ class Sink(Protocol):
         """
         ...
 
-    def bury(self, ids: Sequence[str], when: str) -> int:
+    def mark_deleted(self, ids: Sequence[str], when: str) -> int:
         """Mark the records with these ids as deleted, found so at ``when``; the new mark.
 
         Where the part is a full one and begins empty, there is nothing to mark.
         """
         ...
 
-    def keep_as(self, part: str) -> None:
+    def keep_as_part(self, part: str) -> None:
         """Keep the rows of this full part as ``part``, beside those that it was to replace.
 
         Called before the state names ``part``; the sink of ``part`` is settled afterwards.
@@ -151,7 +151,7 @@ class Sink(Protocol):
         """
         ...
 
-    def missing(self, recorded: Recorded) -> str:
+    def missing(self, recorded: RecordedContents) -> str:
         """What is no longer there of what is ``recorded``, for people; "" if all of it is.
 
         Called before `resume`. Raises `DestinationChanged` if something that is there would be

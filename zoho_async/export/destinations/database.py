@@ -21,10 +21,10 @@ from typing import Any, Final
 from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import DELETED, shape_of, short_name
 from zoho_async.export.columns.tables import FlatTable, Layout
-from zoho_async.export.destinations.base import Recorded, Table
+from zoho_async.export.destinations.base import RecordedContents, Table
+from zoho_async.export.destinations.contents import held, missing, remove_orphans
 from zoho_async.export.destinations.directory import line
 from zoho_async.export.destinations.engine import Engine, quoted
-from zoho_async.export.destinations.held import held, missing, remove_orphans
 from zoho_async.export.errors import DestinationError
 
 
@@ -46,25 +46,25 @@ class DatabaseSink:
         return self._layout.tables[0]
 
     @property
-    def _identified(self) -> bool:
+    def _has_ids(self) -> bool:
         return self._layout.id_column is not None
 
     def resume(self, mark: int) -> bool:
         """Make the tables ready. Raises `DestinationError` where they cannot be made so."""
-        with self._engine.refusals(), self._engine.transaction():
+        with self._engine.translate_errors(), self._engine.transaction():
             for table in self._layout.tables:
-                self._prepare(table)
-            if not self._identified:
+                self._create_or_extend(table)
+            if not self._has_ids:
                 self._begin_part()
         return True
 
     def write(self, rows: Sequence[bytes]) -> int:
         if not rows:
             return 0
-        with self._engine.refusals():
+        with self._engine.translate_errors():
             lines = b"".join(map(line, rows))
             batch = self._reader.read(lines)
-            if not self._identified:
+            if not self._has_ids:
                 first, self._count = self._count + 1, self._count + len(rows)
                 ids = [f"{self._part}/{number}" for number in range(first, self._count + 1)]
                 self._append(self._layout.split(batch, ids))
@@ -80,26 +80,26 @@ class DatabaseSink:
                 self._append(values)
         return 0
 
-    def bury(self, ids: Sequence[str], when: str) -> int:
+    def mark_deleted(self, ids: Sequence[str], when: str) -> int:
         """Mark rows as deleted, kept as they were last; an id that was never here gets a row.
 
         ``when`` is a moment with its offset, in ISO form.
         """
-        with self._engine.refusals():
+        with self._engine.translate_errors():
             moment = datetime.fromisoformat(when).isoformat()
             names = [column.name for column in self._root.columns]
             key, deleted = names.index(self._root.key[0]), names.index(DELETED)
-            stone = FlatTable(
+            tombstone = FlatTable(
                 self._root.name,
                 self._root.key,
                 (self._root.columns[key], self._root.columns[deleted]),
             )
             unique = list(dict.fromkeys(ids))
             if unique:
-                self._engine.merge(stone, [unique, [moment] * len(unique)])
+                self._engine.merge(tombstone, [unique, [moment] * len(unique)])
         return 0
 
-    def keep_as(self, part: str) -> None:
+    def keep_as_part(self, part: str) -> None:
         """A table holds what it held, and what was met since, by id."""
 
     def settle(self) -> None:
@@ -109,11 +109,11 @@ class DatabaseSink:
         """Nothing: the destination holds the connection."""
 
     def held(self) -> dict[str, int]:
-        with self._engine.refusals():
+        with self._engine.translate_errors():
             return held(self._engine, self._layout)
 
-    def missing(self, recorded: Recorded) -> str:
-        with self._engine.refusals():
+    def missing(self, recorded: RecordedContents) -> str:
+        with self._engine.translate_errors():
             found = missing(self._engine, self._layout, self._resource, recorded)
             if found:
                 with self._engine.transaction():
@@ -133,7 +133,7 @@ class DatabaseSink:
             if columns[0]:
                 self._engine.append(table, columns)
 
-    def _prepare(self, table: FlatTable) -> None:
+    def _create_or_extend(self, table: FlatTable) -> None:
         held = self._engine.columns(table.name)
         if not held:
             self._engine.create(table)

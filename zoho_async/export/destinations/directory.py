@@ -40,7 +40,7 @@ from typing import Final, Protocol
 import msgspec
 
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.destinations.base import Database, Origin, Recorded, Table
+from zoho_async.export.destinations.base import Database, Origin, RecordedContents, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 
 #: No file is written through a link with its name, if the system can tell.
@@ -65,7 +65,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def take_name(made: Path, target: Path) -> None:
+def rename_durably(made: Path, target: Path) -> None:
     """Give the file ``made`` the name ``target``, whole and durably, at one moment."""
     with made.open("rb+") as file:
         os.fsync(file.fileno())
@@ -138,10 +138,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _SPOOL: Final = ".jsonl.part"
 _FORMAT: Final = "format"
 #: Whether there is state of a version that wrote JSON Lines only and no name of a form.
-_EARLIER: Final = "SELECT 1 FROM sqlite_master WHERE name = '_zoho_resource'"
+_HAS_OLD_STATE: Final = "SELECT 1 FROM sqlite_master WHERE name = '_zoho_resource'"
 
 
-def remembered(path: Path) -> str | None:
+def recorded_format(path: Path) -> str | None:
     """The name of the form that the files of an export in ``path`` have; None where none is."""
     try:
         return (path / FOLDER / _FORMAT).read_text(encoding="utf-8").strip()
@@ -174,7 +174,7 @@ class Files:
     """Where the files of one resource are. ``suffix`` is that of their form."""
 
     def __init__(self, directory: Path, resource: str, suffix: str) -> None:
-        product, _, name = _checked(directory, resource).partition(".")
+        product, _, name = _checked_name(directory, resource).partition(".")
         self._directory: Final = directory
         self.full: Final = directory / product / (name + suffix)
         self.changes: Final = directory / product / f"{name}.changes"
@@ -184,7 +184,7 @@ class Files:
         """The file of ``part``."""
         if not part:
             return self.full
-        return self.changes / (_checked(self._directory, part) + self._suffix)
+        return self.changes / (_checked_name(self._directory, part) + self._suffix)
 
     def spool(self, part: str) -> Path:
         """Where the rows of ``part`` are gathered."""
@@ -231,7 +231,7 @@ class Files:
         return path.suffix not in (".part", ".tmp") and not path.name.endswith(self._suffix)
 
 
-def _checked(directory: Path, name: str) -> str:
+def _checked_name(directory: Path, name: str) -> str:
     """``name``, which a caller or a checkpoint gave, if it can lead nowhere else."""
     if _NAME.fullmatch(name):
         return name
@@ -261,23 +261,23 @@ class Directory:
             raise DestinationError(self.path, problem.strerror or str(problem)) from problem
         self._state = StateFile(self.path / FOLDER / "checkpoint.sqlite")
         try:
-            self._keep_format()
+            self._record_format()
         except BaseException:
             self.close()
             raise
         return self._state
 
-    def _keep_format(self) -> None:
+    def _record_format(self) -> None:
         """Remember the form of the files; one directory has one."""
         mine = self.format.name if self.format else JSON_LINES
-        held = remembered(self.path)
-        if held is None and self._state and self._state.execute(_EARLIER):
+        held = recorded_format(self.path)
+        if held is None and self._state and self._state.execute(_HAS_OLD_STATE):
             held = JSON_LINES
         if held is None:
             file = self.path / FOLDER / _FORMAT
             made = file.with_name(file.name + ".tmp")
             made.write_text(mine + "\n", encoding="utf-8")
-            take_name(made, file)
+            rename_durably(made, file)
         elif held != mine:
             raise CheckpointRefused(
                 f"{self.path} holds files of --format {held}, and this export is of {mine}: "
@@ -325,7 +325,7 @@ class DirectorySink:
             self._mark += self._spool.append(rows)
         return self._mark
 
-    def bury(self, ids: Sequence[str], when: str) -> int:
+    def mark_deleted(self, ids: Sequence[str], when: str) -> int:
         if not self._part:
             return self._mark
         tombstones = [
@@ -333,7 +333,7 @@ class DirectorySink:
         ]
         return self.write(tombstones)
 
-    def keep_as(self, part: str) -> None:
+    def keep_as_part(self, part: str) -> None:
         self.close()
         target = self._files.spool(part)
         if not self._spool.path.exists():
@@ -354,7 +354,7 @@ class DirectorySink:
         if not self._part and self._files.changes.exists():
             shutil.rmtree(self._files.changes)
             sync_directory(target.parent)
-        form(spool, target, self._table, self._format)
+        finish_file(spool, target, self._table, self._format)
 
     def close(self) -> None:
         self._spool.close()
@@ -363,7 +363,7 @@ class DirectorySink:
     def held(self) -> dict[str, int]:
         return self._files.sizes()
 
-    def missing(self, recorded: Recorded) -> str:
+    def missing(self, recorded: RecordedContents) -> str:
         if recorded.whole:
             return ""
         if not recorded.begun:
@@ -386,7 +386,7 @@ class DirectorySink:
         return ", ".join(f"{self._files.full.parent / name} is missing" for name in gone)
 
 
-def form(spool: Path, target: Path, table: Table, format: Format | None) -> None:
+def finish_file(spool: Path, target: Path, table: Table, format: Format | None) -> None:
     """Give the rows in ``spool`` their form and their name ``target``, at one moment."""
     if format is None:
         spool.replace(target)
@@ -395,7 +395,7 @@ def form(spool: Path, target: Path, table: Table, format: Format | None) -> None
     made = target.with_name(target.name + ".tmp")
     made.unlink(missing_ok=True)  # nothing is written through a link that has its name
     format.write(spool, made, table)
-    take_name(made, target)
+    rename_durably(made, target)
     spool.unlink()
 
 

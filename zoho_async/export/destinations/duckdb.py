@@ -62,8 +62,8 @@ _TYPES: Final[dict[ColumnKind, str]] = {
 }
 
 #: DuckDB lets one process open a file twice; these are open in this one.
-_held: Final[set[Path]] = set()
-_holding: Final = threading.Lock()
+_open_paths: Final[set[Path]] = set()
+_open_paths_lock: Final = threading.Lock()
 
 
 class DuckDb:
@@ -104,12 +104,12 @@ class DuckDbEngine:
         self._largest: Final[dict[str, int]] = {}
         self._widest = 0
         self._whole: Final = path.resolve()
-        with _holding:
-            if self._whole in _held:
+        with _open_paths_lock:
+            if self._whole in _open_paths:
                 raise ExportRunning(path)
-            _held.add(self._whole)
+            _open_paths.add(self._whole)
         try:
-            with self.refusals():
+            with self.translate_errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection: Final[Any] = self._open()
         except BaseException:
@@ -130,7 +130,7 @@ class DuckDbEngine:
         return connection
 
     @contextmanager
-    def refusals(self) -> Generator[None]:
+    def translate_errors(self) -> Generator[None]:
         try:
             yield
         except (OSError, self._duckdb.Error) as problem:
@@ -139,7 +139,7 @@ class DuckDbEngine:
             raise DestinationError(self._path, str(problem).splitlines()[0]) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        with self.refusals():
+        with self.translate_errors():
             plain = _PRIMARY_KEY.sub("", sql)
             rows: list[tuple[Any, ...]] = self._connection.execute(plain, list(values)).fetchall()
             return rows
@@ -147,7 +147,7 @@ class DuckDbEngine:
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         if rows:
             names = listed(columns)
-            self._with(
+            self._run_with_batch(
                 self._batch(columns, rows),
                 f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM {_BATCH}",
             )
@@ -164,7 +164,7 @@ class DuckDbEngine:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        with self.refusals():
+        with self.translate_errors():
             self._connection.execute("BEGIN TRANSACTION")
             try:
                 yield
@@ -204,22 +204,22 @@ class DuckDbEngine:
         return min(map(int, ids)) <= self._largest[table.name]
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        self._met(table, values)
-        self._make_room(table)
+        self._note_largest_id(table, values)
+        self._raise_memory_limit(table)
         names = listed([column.name for column in table.columns])
-        self._with(
+        self._run_with_batch(
             self._arrow.flat(table.columns, values),
             f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {_BATCH}",
         )
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        self._met(table, values)
-        self._make_room(table)
+        self._note_largest_id(table, values)
+        self._raise_memory_limit(table)
         names = [column.name for column in table.columns]
         self._merge(table.name, table.key, names, self._arrow.flat(table.columns, values))
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
-        self._with(
+        self._run_with_batch(
             self._arrow.pa.table({"id": list(ids)}),
             f"DELETE FROM {quoted(table.name)}"
             f" WHERE {quoted(table.key[0])} IN (SELECT id FROM {_BATCH})",
@@ -233,17 +233,17 @@ class DuckDbEngine:
             self._release()
 
     def _release(self) -> None:
-        with _holding:
-            _held.discard(self._whole)
+        with _open_paths_lock:
+            _open_paths.discard(self._whole)
 
-    def _met(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+    def _note_largest_id(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         """Remember the largest id, if it is asked for; one that is rolled back does no harm."""
         if table.name in self._largest:
             key = [column.name for column in table.columns].index(table.key[0])
             numbers = [int(one) for one in values[key] if _is_number(one)]
             self._largest[table.name] = max(self._largest[table.name], *numbers, -1)
 
-    def _make_room(self, table: FlatTable) -> None:
+    def _raise_memory_limit(self, table: FlatTable) -> None:
         if len(table.columns) > self._widest:
             self._widest = len(table.columns)
             ((block,),) = self.execute(
@@ -256,7 +256,7 @@ class DuckDbEngine:
         same = " AND ".join(f"here.{quoted(name)} = {_BATCH}.{quoted(name)}" for name in key)
         rest = _assignments([name for name in names if name not in key], _BATCH)
         inserted = ", ".join(f"{_BATCH}.{quoted(name)}" for name in names)
-        self._with(
+        self._run_with_batch(
             batch,
             f"MERGE INTO {quoted(table)} AS here USING {_BATCH} ON {same}"
             + (f" WHEN MATCHED THEN UPDATE SET {rest}" if rest else "")
@@ -267,8 +267,8 @@ class DuckDbEngine:
         values = zip(*rows, strict=True)
         return self._arrow.pa.table(dict(zip(columns, map(list, values), strict=True)))
 
-    def _with(self, batch: Any, sql: str) -> None:
-        with self.refusals():
+    def _run_with_batch(self, batch: Any, sql: str) -> None:
+        with self.translate_errors():
             self._connection.register(_BATCH, batch)
             try:
                 self._connection.execute(sql)

@@ -24,7 +24,7 @@ class Engine(Database, Protocol):
         """The type of a column by what it holds, as `columns` calls it."""
         ...
 
-    def refusals(self) -> AbstractContextManager[None]:
+    def translate_errors(self) -> AbstractContextManager[None]:
         """Tells what the engine refuses within as `DestinationError`."""
         ...
 

@@ -42,7 +42,7 @@ from zoho_async.export.destinations.directory import (
     FOLDER,
     Directory,
     Files,
-    form,
+    finish_file,
     line,
     sync_directory,
 )
@@ -75,7 +75,7 @@ class Columnar(Protocol):
         ...
 
 
-class Merged(msgspec.Struct, frozen=True, kw_only=True):
+class MergeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one resource: ``rows`` stand in ``file`` after ``changes`` files went in."""
 
     resource: str
@@ -84,7 +84,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     changes: int
 
 
-def merge(directory: Directory) -> list[Merged]:
+def merge(directory: Directory) -> list[MergeResult]:
     """Merge every resource of ``directory`` that has changes; what was merged.
 
     Blocks, as long as it takes. Raises `ExportRunning` while an export holds the directory,
@@ -109,7 +109,9 @@ def merge(directory: Directory) -> list[Merged]:
         directory.close()
 
 
-def _merge_recorded(directory: Directory, state: State, position: ResourceState) -> Merged | None:
+def _merge_recorded(
+    directory: Directory, state: State, position: ResourceState
+) -> MergeResult | None:
     """Merge one resource; the state does not say what is held while that changes."""
     files = directory.files(position.name)
     if not files.parts() or not position.held:
@@ -129,7 +131,7 @@ def _merge_recorded(directory: Directory, state: State, position: ResourceState)
     return merged
 
 
-def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged | None:
+def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
     files = directory.files(resource)
     parts = files.parts()
     facts = written().get(resource)
@@ -139,12 +141,12 @@ def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged 
         _remove(files, [])
         return None
     table = table_of(resource, facts, details=details)
-    rows = _merged(directory, files, parts, facts, table)
+    rows = _merge_files(directory, files, parts, facts, table)
     _remove(files, parts)
-    return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
+    return MergeResult(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
 
 
-def _merged(
+def _merge_files(
     directory: Directory, files: Files, parts: Sequence[Path], facts: OperationFacts, table: Table
 ) -> int:
     form_of_files: object = directory.format
@@ -156,7 +158,7 @@ def _merged(
         for part in parts:
             latest.take(_rows_of(directory, part), facts)
         rows = _write(spool, latest.applied(_rows_of(directory, files.full), facts))
-    form(spool, files.full, table, directory.format)
+    finish_file(spool, files.full, table, directory.format)
     return rows
 
 
@@ -270,7 +272,7 @@ _LOOKUP: Final = 500
 ROWS: Final = 4 * _LOOKUP
 
 
-class Newest:
+class NewestSources:
     """The youngest source of each changed id."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -302,18 +304,18 @@ class Newest:
 
 
 @contextmanager
-def newest(scratch: Path) -> Generator[Newest]:
-    """An empty `Newest` in the file ``scratch``, which nobody needs afterwards."""
+def newest_sources(scratch: Path) -> Generator[NewestSources]:
+    """An empty `NewestSources` in the file ``scratch``, which nobody needs afterwards."""
     scratch.unlink(missing_ok=True)
     with closing(sqlite3.connect(scratch, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.execute("BEGIN")
-        yield Newest(database)
+        yield NewestSources(database)
     scratch.unlink(missing_ok=True)
 
 
-def no_column(path: Path, name: str) -> CheckpointRefused:
+def unmergeable_column(path: Path, name: str) -> CheckpointRefused:
     """What to raise for a file that is not as this version writes it."""
     return CheckpointRefused(
         f"{path} cannot be merged: its column {name} is missing, or of another type than in the "

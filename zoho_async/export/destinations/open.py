@@ -21,7 +21,7 @@ from typing import Final
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Destination
-from zoho_async.export.destinations.directory import JSON_LINES, Directory, Format, remembered
+from zoho_async.export.destinations.directory import JSON_LINES, Directory, Format, recorded_format
 from zoho_async.export.destinations.formats import Csv, Gzip, Parquet, Zstandard
 from zoho_async.export.errors import ExportError
 from zoho_async.http.file_names import component
@@ -45,7 +45,7 @@ _PREFIXES: Final[dict[str, Callable[[Path], Destination]]] = {"duckdb": DuckDb, 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+)://")
 
 
-class UnknownPlace(ExportError, ConfigurationError):
+class UnknownDestination(ExportError, ConfigurationError):
     """What was given names no destination, or not in that form."""
 
 
@@ -60,7 +60,7 @@ def open_destination(
 
     ``format`` is that of files in a directory (by default the one they have, for a new directory
     JSON Lines), ``flatten`` asks for child tables in files of their own. ``organization`` asks for
-    the place of one among several. Raises `UnknownPlace`, `MissingExtra`, or `DestinationError`
+    the place of one among several. Raises `UnknownDestination`, `MissingExtra`, or `DestinationError`
     for an address that cannot be read.
     """
     text = os.fspath(to)
@@ -69,7 +69,7 @@ def open_destination(
         path = Path(text, component(organization)) if organization else Path(text)
         return _directory(path, format, flatten=flatten)
     if format is not None or flatten:
-        raise UnknownPlace(
+        raise UnknownDestination(
             f"{database.name} is a database, whose tables have no file format and always have "
             "their lists in child tables; leave --format and --flatten out, or name a directory"
         )
@@ -81,39 +81,39 @@ def _database(text: str, organization: str | None) -> Destination | None:
         return PostgreSql(text, schema=f"zoho_{component(organization)}" if organization else None)
     scheme = _SCHEME.match(text)
     if scheme:  # the rest may hold a password, so it is not repeated
-        raise UnknownPlace(
+        raise UnknownDestination(
             f"{scheme[1]}://... is no destination; there are postgresql://user@host/name, "
             "duckdb:PATH, sqlite:PATH and directories"
         )
     prefix, colon, path = text.partition(":")
     if colon and prefix in _PREFIXES:
         if not path:
-            raise UnknownPlace(f"{prefix}: needs a path, such as {prefix}:books.{prefix}")
-        return _PREFIXES[prefix](_own(Path(path), organization))
+            raise UnknownDestination(f"{prefix}: needs a path, such as {prefix}:books.{prefix}")
+        return _PREFIXES[prefix](_path_for_organization(Path(path), organization))
     make = _ENDINGS.get(Path(text).suffix.lower())
     if make is None or Path(text).is_dir():
         return None
-    return make(_own(Path(text), organization))
+    return make(_path_for_organization(Path(text), organization))
 
 
-def _own(path: Path, organization: str | None) -> Path:
+def _path_for_organization(path: Path, organization: str | None) -> Path:
     if not organization:
         return path
     return path.with_name(f"{path.stem}-{component(organization)}{path.suffix}")
 
 
 def _directory(path: Path, format: str | None, *, flatten: bool) -> Destination:
-    held, _, option = (remembered(path) or JSON_LINES).partition(" ")
+    held, _, option = (recorded_format(path) or JSON_LINES).partition(" ")
     if format is None and option:
         flatten = True
     name = (format or held).lower()
     if name not in FORMATS:
-        raise UnknownPlace(f"unknown format {name!r}: there are {', '.join(FORMATS)}")
+        raise UnknownDestination(f"unknown format {name!r}: there are {', '.join(FORMATS)}")
     if flatten and name != "parquet":
-        raise UnknownPlace(
+        raise UnknownDestination(
             f"--flatten is for Parquet and not for {name}: databases always have child tables, and "
             "other files hold each row whole"
         )
     make = FORMATS[name]
-    form = Parquet(flatten=flatten) if flatten else make() if make else None
-    return Directory(path, form)
+    finish_file = Parquet(flatten=flatten) if flatten else make() if make else None
+    return Directory(path, finish_file)

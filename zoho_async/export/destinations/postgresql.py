@@ -98,7 +98,7 @@ class PostgreSql:
         try:
             return self._psycopg.connect(self._address, autocommit=True, client_encoding="UTF8")
         except self._psycopg.Error as problem:
-            return self._told(problem)
+            return self._describe(problem)
 
     def _name(self, address: str) -> str:
         parts: dict[str, Any] = {"host": "@"}
@@ -114,7 +114,7 @@ class PostgreSql:
             )
         return f"PostgreSQL database {name or '(default)'} at {host}"
 
-    def _told(self, problem: Exception) -> str:
+    def _describe(self, problem: Exception) -> str:
         text = " ".join(str(problem).split())
         if any(secret in text for secret in self._secrets):
             return "the connection failed (why is not told, since it has a part of the password)"
@@ -136,12 +136,12 @@ class PostgreSqlEngine:
                 if not self.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [schema]):
                     self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
                 self.execute(f"SET search_path TO {quoted(schema)}")
-            self._take()
+            self._lock()
         except BaseException:
             connection.close()
             raise
 
-    def _take(self) -> None:
+    def _lock(self) -> None:
         ((schema,),) = self.execute("SELECT current_schema()")
         if schema is None:
             raise DestinationError(
@@ -154,15 +154,15 @@ class PostgreSqlEngine:
             raise ExportRunning(self.name)
 
     @contextmanager
-    def refusals(self) -> Generator[None]:
+    def translate_errors(self) -> Generator[None]:
         try:
             yield
         except self._psycopg.Error as problem:
             raise DestinationError(self.name, _first_line(problem), _ADVICE) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        with self.refusals():
-            cursor = self._connection.execute(_marked(sql), values)
+        with self.translate_errors():
+            cursor = self._connection.execute(_driver_placeholders(sql), values)
             rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
             return rows
 
@@ -182,7 +182,7 @@ class PostgreSqlEngine:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        with self.refusals():
+        with self.translate_errors():
             try:
                 with self._connection.transaction():
                     yield
@@ -215,7 +215,7 @@ class PostgreSqlEngine:
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         key, name = quoted(table.key[0]), quoted(table.name)
-        return bool(self._ask(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
+        return bool(self._query_ids(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         self._copy(quoted(table.name), table, values)
@@ -239,7 +239,7 @@ class PostgreSqlEngine:
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
         key = quoted(table.key[0])
-        self._ask(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
+        self._query_ids(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
 
     def close(self) -> None:
         """Give the schema back and disconnect."""
@@ -247,17 +247,17 @@ class PostgreSqlEngine:
             self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
-    def _ask(self, sql: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        with self.refusals():
-            cursor = self._connection.execute(_marked(sql), [list(ids)])
+    def _query_ids(self, sql: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        with self.translate_errors():
+            cursor = self._connection.execute(_driver_placeholders(sql), [list(ids)])
             rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
             return rows
 
     def _copy(self, target: str, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         names = listed([column.name for column in table.columns])
-        rows = copied(table, values)
+        rows = copy_text(table, values)
         with (
-            self.refusals(),
+            self.translate_errors(),
             self._connection.cursor() as cursor,
             cursor.copy(f"COPY {target} ({names}) FROM STDIN") as copy,
         ):
@@ -268,11 +268,13 @@ class PostgreSqlEngine:
     ) -> None:
         values = [list(column) for column in zip(*rows, strict=True)]
         arrays = ", ".join(f"%s::{_array_type(column)}" for column in values)
-        with self.refusals():
+        with self.translate_errors():
             self._connection.execute(
-                _plain(f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest(")
+                _escape_percent(
+                    f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest("
+                )
                 + arrays
-                + _plain(f") {tail}"),
+                + _escape_percent(f") {tail}"),
                 values,
             )
 
@@ -281,15 +283,15 @@ def _array_type(column: Sequence[Value]) -> str:
     return next((_ARRAYS[type(value)] for value in column if value is not None), "text[]")
 
 
-def copied(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
+def copy_text(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
     """The rows of ``table`` in the text form of COPY."""
     columns = [
-        _copied(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
+        _copy_cells(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
     ]
     return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""]).encode()
 
 
-def _copied(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
+def _copy_cells(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
     if kind == "integer":
         return [_NULL if cell is None else str(cell) for cell in cells]
     if kind == "boolean":
@@ -307,12 +309,12 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _marked(sql: str) -> str:
+def _driver_placeholders(sql: str) -> str:
     """``sql`` with the driver's marks in place of ``?``, but in names and texts in quotes."""
-    return _MARKED.sub(lambda found: "%s" if found[0] == "?" else _plain(found[0]), sql)
+    return _MARKED.sub(lambda found: "%s" if found[0] == "?" else _escape_percent(found[0]), sql)
 
 
-def _plain(sql: str) -> str:
+def _escape_percent(sql: str) -> str:
     """``sql`` for the driver, which takes a ``%`` anywhere for a mark."""
     return sql.replace("%", "%%")
 

@@ -73,7 +73,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self.name: Final = str(path)
         self._path: Final = path
-        with self.refusals():
+        with self.translate_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection: Final = sqlite3.connect(
                 path,
@@ -82,20 +82,20 @@ class SqliteEngine:
                 check_same_thread=False,  # worker threads, one at a time
             )
         try:
-            with self.refusals():
-                self._take()
+            with self.translate_errors():
+                self._lock()
         except BaseException:
             self._connection.close()
             raise
 
-    def _take(self) -> None:
+    def _lock(self) -> None:
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("BEGIN EXCLUSIVE")
         self._connection.execute("COMMIT")
 
     @contextmanager
-    def refusals(self) -> Generator[None]:
+    def translate_errors(self) -> Generator[None]:
         try:
             yield
         except (OSError, sqlite3.Error) as problem:
@@ -105,7 +105,7 @@ class SqliteEngine:
             raise DestinationError(self._path, str(problem)) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        with self.refusals():
+        with self.translate_errors():
             return self._connection.execute(sql, values).fetchall()
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
@@ -122,7 +122,7 @@ class SqliteEngine:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        with self.refusals():
+        with self.translate_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -177,7 +177,7 @@ class SqliteEngine:
         self._connection.close()
 
     def _many(self, sql: str, rows: Any) -> None:
-        with self.refusals():
+        with self.translate_errors():
             self._connection.executemany(sql, rows)
 
 

@@ -22,8 +22,8 @@ from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import DELETED, EXTRA, ColumnKind, shape_of
 from zoho_async.export.columns.tables import digest
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.directory import portions, take_name
-from zoho_async.export.destinations.merge import ROWS, newest, no_column
+from zoho_async.export.destinations.directory import portions, rename_durably
+from zoho_async.export.destinations.merge import ROWS, newest_sources, unmergeable_column
 
 _WORDS: Final = {True: "true", False: "false", None: ""}
 
@@ -47,9 +47,9 @@ class Csv:
                 file.write("\r\n".join([*map(",".join, zip(*columns, strict=True)), ""]))
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
-        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest`)."""
+        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest_sources`)."""
         sources = [full, *parts]
-        with _fields_of_any_length(), newest(scratch) as last:
+        with _fields_of_any_length(), newest_sources(scratch) as last:
             names = list(dict.fromkeys(name for path in sources for name in _header(path)))
             for number, path in enumerate(parts, 1):
                 for rows in _portions(path, names):
@@ -65,7 +65,7 @@ class Csv:
                         kept = list(compress(rows, last.kept(number, _ids(rows, names, table))))
                         writer.writerows(kept)
                         count += len(kept)
-        take_name(made, full)
+        rename_durably(made, full)
         return count
 
 
@@ -100,7 +100,7 @@ def _portions(path: Path, names: list[str]) -> Iterator[list[list[str]]]:
         reader = csv.reader(file, strict=True)
         own = next(reader)
         if DELETED not in own:
-            raise no_column(path, DELETED)
+            raise unmergeable_column(path, DELETED)
         places = [own.index(name) if name in own else None for name in names]
         while rows := list(islice(reader, ROWS)):
             if own != names:
@@ -110,7 +110,7 @@ def _portions(path: Path, names: list[str]) -> Iterator[list[list[str]]]:
 
 def _ids(rows: list[list[str]], names: list[str], table: Table) -> list[str]:
     if table.row_id not in names:
-        raise no_column(Path(table.name), table.row_id)
+        raise unmergeable_column(Path(table.name), table.row_id)
     place = names.index(table.row_id)
     return [row[place] or digest("\0".join(row).encode()) for row in rows]
 

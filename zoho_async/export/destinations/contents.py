@@ -23,7 +23,7 @@ from typing import Final
 
 from zoho_async.export.columns.schema import DELETED, ROW
 from zoho_async.export.columns.tables import FlatTable, Layout
-from zoho_async.export.destinations.base import Recorded
+from zoho_async.export.destinations.base import RecordedContents
 from zoho_async.export.destinations.engine import Engine, quoted
 from zoho_async.export.errors import DestinationChanged, DestinationError
 
@@ -41,7 +41,7 @@ def held(engine: Engine, layout: Layout) -> dict[str, int]:
     return sizes
 
 
-def missing(engine: Engine, layout: Layout, resource: str, recorded: Recorded) -> str:
+def missing(engine: Engine, layout: Layout, resource: str, recorded: RecordedContents) -> str:
     """What `zoho_async.export.destinations.base.Sink.missing` says."""
     for table in layout.tables:
         if engine.is_view(table.name):
@@ -62,10 +62,10 @@ def missing(engine: Engine, layout: Layout, resource: str, recorded: Recorded) -
     if layout.id_column is None:  # every read is a full one
         return ""
     if now.get(root.name, 0) < recorded.records:
-        return _fewer(root.name, now.get(root.name), recorded.records)
-    for name, size in _wanted(layout, recorded).items():
+        return _shortfall(root.name, now.get(root.name), recorded.records)
+    for name, size in _required_sizes(layout, recorded).items():
         if now.get(name, -1) < size:
-            return _fewer(name, now.get(name), size)
+            return _shortfall(name, now.get(name), size)
     return ""
 
 
@@ -85,7 +85,7 @@ def remove_orphans(engine: Engine, layout: Layout) -> None:
             engine.execute(f"DELETE FROM {name}{rows if there else ''}")
 
 
-def _wanted(layout: Layout, recorded: Recorded) -> dict[str, int]:
+def _required_sizes(layout: Layout, recorded: RecordedContents) -> dict[str, int]:
     """The least sizes that must be there."""
     if recorded.sizes and not recorded.reading:
         return dict(recorded.sizes)
@@ -96,7 +96,7 @@ def _wanted(layout: Layout, recorded: Recorded) -> dict[str, int]:
     return {_COLUMNS + table.name: len(table.columns) for table in layout.tables}
 
 
-def _fewer(name: str, now: int | None, before: int) -> str:
+def _shortfall(name: str, now: int | None, before: int) -> str:
     if now is None:
         return f"{name.removeprefix(_COLUMNS)} is missing"
     what = "" if name.startswith(_COLUMNS) else "rows of "
