@@ -326,7 +326,7 @@ def test_a_server_that_goes_away_ends_the_run_with_advice(server: PostgresqlServ
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = 'goes_away' AND pid <> pg_backend_pid()"
         )
-        with pytest.raises(DestinationError, match="run the same again"):
+        with pytest.raises(DestinationError, match="run the same command"):
             write(engine, sink, [row("2"), row("3")])
     load(target, TABLE, [row("2")])
     assert sorted(by_id(target.ask("SELECT * FROM books_invoices"))) == ["1", "2"]

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from zoho_async.export.catalog import exportable
-from zoho_async.integrations.dask import Partition, Parts, _exported
+from zoho_async.integrations.dask import Partition, PartitionStore, _export_partition
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
@@ -32,13 +32,15 @@ class Task:
         self.server = server
         self.resource = resource
         self.facts = exportable()[resource]
-        self.parts = Parts(f"memory://{uuid.uuid4().hex}", {}, server.organization, self.facts)
+        self.parts = PartitionStore(
+            f"memory://{uuid.uuid4().hex}", {}, server.organization, self.facts
+        )
         self._zoho = zoho
 
     async def run(self, run: str) -> tuple[Partition, int]:
         """Do the task of ``run``; its part and the calls that it took."""
         before = self.server.calls
-        part = await _exported(self.parts, run, self._zoho)
+        part = await _export_partition(self.parts, run, self._zoho)
         return part, self.server.calls - before
 
     def names(self) -> list[str]:
@@ -147,10 +149,10 @@ def _replace(one: Task, run: str, *, since: float) -> None:
     files: Any = one.parts._files
     with files.open(one.parts.path(run), "rb") as file:
         table = parquet.read_table(file)
-    part = one.parts.of(run)
+    part = one.parts.find(run)
     assert part is not None
     told = msgspec.structs.replace(
-        part, reached=msgspec.structs.replace(part.reached, watermark=since)
+        part, bookmark=msgspec.structs.replace(part.bookmark, watermark=since)
     )
     notes = {b"zoho_async": msgspec.json.encode(told)}
     with files.open(one.parts.path(run), "wb") as file:

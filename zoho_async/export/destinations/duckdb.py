@@ -1,11 +1,11 @@
-"""A DuckDB file as a destination. Rows go in through Arrow, a column at a time.
+"""A DuckDB file as a destination. Rows are loaded through Arrow, column by column.
 
-The tables have no unique index, those of the state neither: DuckDB keeps all of an index in memory,
-and checks it against rows that the same transaction has already taken out. Each id stands once
-because only a merge brings an id that may be there, and nobody else writes: the file is DuckDB's
-own lock. Whether ids may be
-there is told by the largest one (ids are digits that grow with time): a first read brings only
-larger ones. Ids that are no digits are always merged.
+The tables have no unique index. DuckDB keeps a whole index in memory, and checks it against rows
+that the same transaction has already deleted. Ids are unique all the same: an id that may exist
+goes through a merge, and DuckDB's file lock keeps other writers out.
+
+The largest id in the table tells whether an id may exist, because numeric ids grow with time. A
+first read brings only larger ids, which are appended. Ids that are not numbers are always merged.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from zoho_async.export.destinations.engine import definitions, listed, literal, 
 from zoho_async.export.errors import DestinationError, ExportRunning
 from zoho_async.export.optional import library
 
-_BATCH: Final = "_zoho_batch"  # what the rows on their way in are called
-#: Bytes in a block of a file that is made here, a quarter of the usual; a file keeps its own.
+_BATCH: Final = "_zoho_batch"  # the view of the rows being loaded
+#: Block size in bytes of a new file, a quarter of the default. An existing file keeps its size.
 _BLOCK: Final = 64 << 10
-#: DuckDB's cache of the file fills up to its limit, whatever is asked of it, so the limit is low:
-#: this much, and four blocks for each column of the widest table (its values and its NULLs, in the
-#: transaction and in the table), all of which an insertion holds at once. One thread: rows come
-#: from one anyway.
+#: DuckDB fills its cache up to the limit, so the limit is low: this much, plus four blocks per
+#: column of the widest table (values and NULLs, in the transaction and in the table), which an
+#: insertion holds at once. One thread is enough, because rows come from one.
 _CACHE: Final = 32 << 20
 _SETTINGS: Final = {
     "memory_limit": f"{_CACHE}B",
@@ -42,11 +41,11 @@ _SETTINGS: Final = {
     "checkpoint_threshold": "8MB",
     "threads": 1,
 }
-#: Rows in a row group. Every insertion and every checkpoint touches the last one whole: with the
-#: usual 122,880 rows of an invoice's width it does not fit the cache, goes to the disk and comes
-#: back each time, and a row costs three times as much where the group is nearly full.
+#: Rows in a row group. Each insertion and each checkpoint rewrites the last group. With the default
+#: of 122,880 rows as wide as invoices the group does not fit into the cache, and a row costs three
+#: times as much when the group is nearly full.
 _GROUP: Final = 8192
-#: What the attached file is called. Only a file that is attached can be given `_GROUP`.
+#: The name of the attached file. `_GROUP` can be set only for an attached file.
 _FILE: Final = "zoho_file"
 _PRIMARY_KEY: Final = re.compile(r", PRIMARY KEY \([^)]*\)")
 
@@ -61,13 +60,13 @@ _TYPES: Final[dict[ColumnKind, str]] = {
     "boolean": "BOOLEAN",
 }
 
-#: DuckDB lets one process open a file twice; these are open in this one.
+#: The files that this process has open. DuckDB would let one process open a file twice.
 _open_paths: Final[set[Path]] = set()
 _open_paths_lock: Final = threading.Lock()
 
 
 class DuckDb:
-    """A DuckDB file; made where there is none. Raises `MissingExtra` without its libraries."""
+    """A DuckDB file, created if missing. Raises `MissingExtra` without its libraries."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Final = Path(path)
@@ -77,7 +76,7 @@ class DuckDb:
         self._engine: DuckDbEngine | None = None
 
     def open(self, place: Origin) -> DuckDbEngine:
-        """Take the file. Raises `ExportRunning` or `DestinationError`."""
+        """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         self._engine = DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow))
         return self._engine
 
@@ -123,7 +122,7 @@ class DuckDbEngine:
             file = literal(str(self._path))
             connection.execute(f"ATTACH {file} AS {_FILE} (ROW_GROUP_SIZE {_GROUP})")
             connection.execute(f"USE {_FILE}")
-            connection.execute("SET enable_progress_bar = false")  # it is drawn into our output
+            connection.execute("SET enable_progress_bar = false")  # it would disturb the output
         except BaseException:
             connection.close()
             raise
@@ -226,7 +225,7 @@ class DuckDbEngine:
         )
 
     def close(self) -> None:
-        """Give the file back. DuckDB writes its log into the file."""
+        """Close the file. DuckDB writes its log into it."""
         try:
             self._connection.close()
         finally:
@@ -237,7 +236,7 @@ class DuckDbEngine:
             _open_paths.discard(self._whole)
 
     def _note_largest_id(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        """Remember the largest id, if it is asked for; one that is rolled back does no harm."""
+        """Update the largest known id. An id that is rolled back later does no harm."""
         if table.name in self._largest:
             key = [column.name for column in table.columns].index(table.key[0])
             numbers = [int(one) for one in values[key] if _is_number(one)]
@@ -273,7 +272,7 @@ class DuckDbEngine:
             try:
                 self._connection.execute(sql)
             finally:
-                with suppress(self._duckdb.Error):  # so as not to hide why the statement failed
+                with suppress(self._duckdb.Error):  # keep the error of the statement
                     self._connection.unregister(_BATCH)
 
 

@@ -1,14 +1,14 @@
-"""A PostgreSQL database as a destination, in the schema that comes first in its search path.
+"""A PostgreSQL destination, in the first schema of the search path.
 
-Rows come by COPY: where their ids are new, straight into their table; else into a temporary table
-and from there by ``INSERT ... ON CONFLICT DO UPDATE``, so that views, foreign keys and columns that
-others added stay as they are.
+Rows are loaded with COPY. If all ids are new, COPY writes straight into the table. Otherwise it
+fills a temporary table, and ``INSERT ... ON CONFLICT DO UPDATE`` moves the rows from there. Views,
+foreign keys and columns that others added stay in place.
 
-An advisory lock on the schema keeps a second run out. It belongs to the connection, and so ends
-with the process. A connection that breaks ends the run; the same command goes on where it was.
+An advisory lock on the schema keeps a second run out. It belongs to the connection, so it ends with
+the process. A broken connection ends the run. The same command continues it.
 
-The address may hold a password. It is given to the driver and to nothing else: what the driver
-says of it is told only where no part of the password is in it.
+The address may hold a password. Only the driver gets it. An error text of the driver is shown only
+if it contains no part of the password.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ _ARRAYS: Final[dict[type, str]] = {
     float: "double precision[]",
     bytes: "bytea[]",
 }
-_ADVICE: Final = "see to the server (its room, its rights) and run the same again to go on"
-#: A name or a text in quotes, a mark, or a percent sign.
+_ADVICE: Final = (
+    "check the server's disk space and permissions, then run the same command again to continue"
+)
+#: A quoted name or text, a placeholder, or a percent sign.
 _MARKED: Final = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'|\?|%""")
 _NULL: Final = r"\N"
 _ESCAPES: Final = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -52,11 +54,10 @@ _WORDS: Final = {True: "t", False: "f", None: _NULL}
 
 
 class PostgreSql:
-    """A database by its address, ``postgresql://user@host/name`` or any form that libpq knows.
+    """A database at ``postgresql://user@host/name``, or any other address that libpq accepts.
 
-    ``schema`` is used instead of the search path's first, and made where there is none. Raises
-    `MissingExtra` without the library ``psycopg``, `DestinationError` for an address that cannot be
-    read.
+    ``schema`` replaces the first schema of the search path and is created if missing. Raises
+    `MissingExtra` if ``psycopg`` is not installed, and `DestinationError` for an invalid address.
     """
 
     def __init__(self, address: str, *, schema: str | None = None) -> None:
@@ -69,17 +70,17 @@ class PostgreSql:
 
     @property
     def has_password(self) -> bool:
-        """Whether the address itself holds a password."""
+        """Whether the address contains a password."""
         return bool(self._psycopg.conninfo.conninfo_to_dict(self._address).get("password"))
 
     def open(self, place: Origin) -> PostgreSqlEngine:
-        """Connect, and take the schema. Raises `ExportRunning` or `DestinationError`."""
+        """Connect and lock the schema. Raises `ExportRunning` or `DestinationError`."""
         connection = self._connect()
         if isinstance(connection, str):
             raise DestinationError(
                 self.name,
                 connection,
-                "see that the server runs and can be reached, and run the same again",
+                "check that the server is running and reachable, then run the same command again",
             )
         self._engine = PostgreSqlEngine(self.name, self._psycopg, connection, self._schema)
         return self._engine
@@ -94,7 +95,7 @@ class PostgreSql:
             self._engine = None
 
     def _connect(self) -> Any:
-        """A connection, or why there is none: the driver's exception is left behind here."""
+        """A connection, or the text of the error. The driver's exception may hold a password."""
         try:
             return self._psycopg.connect(self._address, autocommit=True, client_encoding="UTF8")
         except self._psycopg.Error as problem:
@@ -108,16 +109,16 @@ class PostgreSql:
         if "@" in host + name:  # what comes before it is a part of the user's name or password
             raise DestinationError(
                 "PostgreSQL",
-                "its address cannot be read",
-                "characters such as @ : / ? # % in a user's name or password must be written as "
-                "%40 and so on, or the password left to PGPASSWORD or a .pgpass file",
+                "the address is invalid",
+                "write characters such as @ : / ? # % in a user name or password as %40 and so on, "
+                "or put the password in PGPASSWORD or a .pgpass file",
             )
         return f"PostgreSQL database {name or '(default)'} at {host}"
 
     def _describe(self, problem: Exception) -> str:
         text = " ".join(str(problem).split())
         if any(secret in text for secret in self._secrets):
-            return "the connection failed (why is not told, since it has a part of the password)"
+            return "the connection failed (details hidden because they contain the password)"
         return text
 
 
@@ -145,7 +146,9 @@ class PostgreSqlEngine:
         ((schema,),) = self.execute("SELECT current_schema()")
         if schema is None:
             raise DestinationError(
-                self.name, "no schema of its search_path exists", "create one, or set it"
+                self.name,
+                "no schema in its search_path exists",
+                "create one, or set search_path to an existing schema",
             )
         ((mine,),) = self.execute(
             "SELECT pg_try_advisory_lock(hashtextextended('zoho_async/' || current_schema(), 0))"
@@ -187,7 +190,7 @@ class PostgreSqlEngine:
                 with self._connection.transaction():
                     yield
             except BaseException:
-                self._staged.clear()  # a table that was made in it is gone again
+                self._staged.clear()  # a rollback drops the tables made in the transaction
                 raise
 
     def columns(self, table: str) -> dict[str, str]:
@@ -242,7 +245,7 @@ class PostgreSqlEngine:
         self._query_ids(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
 
     def close(self) -> None:
-        """Give the schema back and disconnect."""
+        """Release the lock and disconnect."""
         with suppress(self._psycopg.Error):  # the server ends a session some time after its client
             self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
@@ -284,7 +287,7 @@ def _array_type(column: Sequence[Value]) -> str:
 
 
 def copy_text(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
-    """The rows of ``table`` in the text form of COPY."""
+    """The rows of ``table`` in the text format of COPY."""
     columns = [
         _copy_cells(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
     ]
@@ -310,12 +313,12 @@ def _escaped(text: str) -> str:
 
 
 def _driver_placeholders(sql: str) -> str:
-    """``sql`` with the driver's marks in place of ``?``, but in names and texts in quotes."""
+    """``sql`` with ``%s`` for each ``?`` outside of quotes."""
     return _MARKED.sub(lambda found: "%s" if found[0] == "?" else _escape_percent(found[0]), sql)
 
 
 def _escape_percent(sql: str) -> str:
-    """``sql`` for the driver, which takes a ``%`` anywhere for a mark."""
+    """``sql`` with each ``%`` doubled, because the driver reads ``%`` as a placeholder."""
     return sql.replace("%", "%%")
 
 
@@ -325,9 +328,9 @@ def _first_line(problem: Exception) -> str:
 
 
 def _secrets(address: str) -> set[str]:
-    """The pieces of what may be a password in ``address``; too many rather than too few.
+    """The words of any password in ``address``, without words found elsewhere in it.
 
-    What stands in the open elsewhere in the address (a user of the same name, say) is none.
+    A user with the same name, for example, is not secret.
     """
     found = re.findall(r"password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)", address)
     rest = address

@@ -1,11 +1,11 @@
-"""Parquet, typed: exact decimals, dates, instants in UTC, lists as lists of structs.
+"""Typed Parquet: exact decimals, dates, times in UTC, lists as lists of structs.
 
-With ``flatten`` lists of objects are files of their own, ``invoices__line_items.parquet`` beside
-``invoices.parquet``, keyed to their parent (see `zoho_async.export.columns.tables`). These are
-complete under their names before the parent's file is: where that is, they are.
+With ``flatten`` each list of objects becomes a separate file: ``invoices__line_items.parquet`` next
+to ``invoices.parquet``, keyed to its parent (`zoho_async.export.columns.tables`). Child files get
+their names before the parent does, so if the parent exists, its children do.
 
-Rows are gathered to groups of `GROUP` bytes in memory; a group is what a reader decodes at once,
-and what this module holds at once.
+Rows are collected into row groups of `GROUP` bytes. A reader decodes one group at a time, and this
+module holds one group in memory.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ GROUP: Final = 8 << 20
 
 
 class Parquet:
-    """``.parquet``. Raises `MissingExtra` without the library ``pyarrow``.
+    """``.parquet``. Raises `MissingExtra` if ``pyarrow`` is not installed.
 
-    ``notes`` are texts that stand in the metadata of the file of the rows, by name.
+    ``notes`` are texts by name, stored in the metadata of the main file.
     """
 
     suffix: str = ".parquet"
@@ -48,7 +48,7 @@ class Parquet:
         self.name: Final = "parquet --flatten" if flatten else "parquet"
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
-        """Write ``rows`` to ``target``, and child tables beside it where they are asked for."""
+        """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it."""
         if self._flatten:
             self._write_flat(rows, target, table)
         else:
@@ -96,9 +96,9 @@ class Parquet:
             rename_durably(path, path.with_suffix(""))
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
-        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest_sources`).
+        """Merge ``parts`` into ``full`` and return its number of rows (`NewestSources`).
 
-        Child tables come first: each file is merged by itself, and the changes stay until all are.
+        Child tables are merged first, each file separately. Changes stay until all are merged.
         """
         sources = [full, *parts]
         with newest_sources(scratch) as last:
@@ -117,7 +117,7 @@ class Parquet:
         return [each.name.removeprefix(stem) for each in found]
 
     def _merge_one(self, sources: Sequence[Path], key: str, last: NewestSources) -> int:
-        """Merge files of one table into the first of them; its rows then."""
+        """Merge files of one table into the first and return its number of rows."""
         there = [(number, path) for number, path in enumerate(sources) if path.exists()]
         schema = self._schema([path for _, path in there])
         made = sources[0].with_name(sources[0].name + ".tmp")
@@ -132,7 +132,7 @@ class Parquet:
         return count
 
     def _schema(self, paths: Sequence[Path]) -> Any:
-        """All columns of the files. One that a file lacks is in its ``_extra``, and so null."""
+        """All columns of the files. A column that a file lacks is null; its ``_extra`` holds it."""
         fields: dict[str, Any] = {}
         for path in paths:
             for field in self._parquet.read_schema(path):
@@ -149,7 +149,7 @@ class Parquet:
 
 
 class _Groups:
-    """One Parquet file; tables that are added come down in row groups of bounded size."""
+    """One Parquet file, written in row groups of bounded size."""
 
     def __init__(self, parquet: Any, arrow: Arrow, path: Path, schema: Any) -> None:
         self._arrow: Final = arrow
