@@ -49,10 +49,10 @@ def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Pa
     [
         ("mysql://zoho:s3cret@db/books", None, False, "postgresql://user@host/name"),
         ("duckdb:", None, False, "duckdb:books.duckdb"),
-        ("books.db", "csv", False, "no file format"),
-        ("books.duckdb", None, True, "leave --format and --flatten out"),
+        ("books.db", "csv", False, "is a database"),
+        ("books.duckdb", None, True, "remove these options"),
         ("out", "xlsx", False, "jsonl, jsonl.gz, jsonl.zst, csv, parquet"),
-        ("out", "csv", True, "--flatten is for Parquet"),
+        ("out", "csv", True, "works only with --format parquet"),
     ],
 )
 def test_what_is_no_place_says_what_would_be_one(

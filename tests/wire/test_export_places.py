@@ -161,7 +161,7 @@ async def test_two_exports_into_one_database_are_one_too_many(target: Target) ->
         async with Export(one, NAMES, to=target.to):
             with pytest.raises(ExportRunning, match="another export is running into"):
                 await export(one, target.to)
-        with pytest.raises(CheckpointRefused, match="use --format"):
+        with pytest.raises(CheckpointRefused, match="choose another place"):
             await export(one.for_organization("20345678"), target.to)
 
 

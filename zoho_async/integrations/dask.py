@@ -1,4 +1,4 @@
-"""Many organizations on many machines: one task for each list, on a dask.distributed cluster::
+"""Export many organizations on a dask.distributed cluster, one task per list::
 
     from distributed import Client
     from zoho_async.integrations.dask import export_fleet
@@ -7,30 +7,41 @@
         done = export_fleet(client, organizations, ["invoices", "contacts"], to="s3://lake/zoho")
     print(done.rows, done.failed)
 
-**Who does what.** Which worker does a task, that it is done again when its worker is lost, and
-that new workers get work is the engine's affair. Ours is that the limits hold whoever calls
-(``ZOHO_REDIS_URL`` in the workers' environment names the Redis that all of them share, for limits
-and tokens), and that it makes no difference how often a task is done.
+Responsibilities
+----------------
+Dask assigns tasks to workers, repeats the tasks of lost workers and gives work to new ones. This
+module keeps the limits across workers and makes tasks idempotent. ``ZOHO_REDIS_URL`` in the
+workers' environment names the Redis that they share for limits and tokens.
 
-**Parts.** A run has a name that sorts after those of earlier runs, by default the moment of its
-begin. A task leaves at most one Parquet file, its *part*, under a name that only the task decides::
+Model
+-----
+A run has a name that sorts after earlier runs, by default its start time. A task writes at most one
+Parquet file, its *part*. The task alone decides its name::
 
     TO/books.invoices/organization=10234695/20261123T020000Z.parquet
 
-The first part of a list holds all of it, each later one what was new or changed since. Where a list
-cannot be asked for changes every part holds all of it, and takes the place of the older ones.
+The first part of a list holds all rows. Later parts hold what was new or changed. If a list cannot
+be filtered by change time, each part holds all rows and replaces the older parts.
 
-**What makes it exact.** The part is its own commit: its metadata hold how far its rows lead
-(`Bookmark`) and what they were read from. It is written under a name that no reader looks at, and
-moved to its own in one step. So there is no moment at which rows and state disagree, and nothing to
-put right after a loss. Done again, a task finds the part and is done, without a call. Done twice at
-once (a worker that was taken for lost and was not), the first part stands and the second is
-dropped; should both be moved within the same moment, the later replaces the earlier, each of them
-whole. And a worker that stood still so long that the next run has read on from the other one leaves
-two parts that do not follow each other: then the list is read whole again.
+Invariant
+---------
+Rows and bookmarks always agree, no matter how often a task runs.
 
-A list that is interrupted is read from its beginning. So a task is for lists that a day's quota
-suffices for; longer ones are for `Export`, which goes on where it was.
+Why it holds
+------------
+A part is its own commit: its metadata holds the `Bookmark` that it was read from and the one that
+it ends at. It is written under a hidden name and renamed in one step.
+
+- A task that runs again finds its part and makes no calls.
+- If a task runs twice at once, the first part is kept and the second is dropped. If both are
+  renamed at the same moment, the later one replaces the earlier one, and each is complete.
+- If a worker pauses for so long that the next run has already continued from the other part, the
+  two parts do not follow each other. Then the list is read in full again.
+
+Limit
+-----
+An interrupted list is read from the start. Use tasks for lists that fit into a day's quota, and
+`Export` for longer ones, because it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -64,15 +75,16 @@ from zoho_async.session import Session
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Where a part's metadata hold its `Partition`.
+#: The key of a `Partition` in the metadata of its part.
 _METADATA_KEY: Final = "zoho_async"
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task left: its rows, how far they lead, and what they were read from.
+    """The part that a task wrote.
 
-    ``mode`` is how the list was read; a part of the mode ``full`` replaces those before it.
-    ``path`` is empty where nothing had changed, and no file was left.
+    The rows were read from the bookmark ``since`` and end at ``bookmark``. ``mode`` tells how the
+    list was read; a part of mode ``full`` replaces the parts before it. ``path`` is empty if
+    nothing had changed and no file was written.
     """
 
     organization: str
@@ -89,7 +101,7 @@ _PART: Final = decoder_of(Partition)
 
 
 class FailedTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that did not come to its end, and why."""
+    """A task that failed, with its error."""
 
     organization: str
     resource: str
@@ -97,7 +109,7 @@ class FailedTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FleetResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run over a fleet did."""
+    """The result of a run over many organizations."""
 
     run: str
     parts: tuple[Partition, ...]
@@ -121,16 +133,16 @@ def export_fleet(
     retries: int = 3,
     tell: Callable[[Partition | FailedTask], None] | None = None,
 ) -> FleetResult:
-    """Export lists of many organizations of one account, on ``client``'s workers. Blocks.
+    """Export lists of many organizations of one account on the workers of ``client``. Blocks.
 
-    ``to`` is a directory that all workers reach, or the URL of any store that fsspec knows, with
-    ``storage_options`` for it. ``run`` names the run: given the name of one that was interrupted,
-    it goes on with that. ``account`` opens the session on a worker, by default that of the worker's
-    own environment, so that no secret travels. ``retries`` are those of a task that failed for the
-    network's sake. ``tell`` is told of each task as it ends.
+    ``to`` is a directory that all workers can reach, or a URL that fsspec supports, with
+    ``storage_options``. ``run`` names the run; the name of an interrupted run continues it.
+    ``account`` opens the session on a worker. By default it reads the worker's environment, so no
+    secret is sent. ``retries`` is the number of retries of a task after network errors. ``tell`` is
+    called with the result of each task.
 
-    Raises `MissingExtra` without the libraries, `UnknownResource`, and what the engine raises; what
-    a task fails with is in the result.
+    Raises `MissingExtra` without the libraries, `UnknownResource`, and the errors of Dask. Errors
+    of tasks are in the result.
     """
     distributed = library("distributed", "dask", "a run over a fleet")
     library("fsspec", "dask", "a run over a fleet")
@@ -138,9 +150,9 @@ def export_fleet(
 
     name = run or stamp(datetime.now(UTC).timestamp())
     lists = [facts.resource for facts in resolve(resources, exportable())]
-    # All organizations of one list before the next list: neighbours do not share limits.
+    # List by list, so that neighboring tasks belong to different organizations and limits.
     tasks = [(one, resource) for resource in lists for one in organizations]
-    engine = cast(Any, client)  # what the library says of its types is partly nothing
+    engine = cast(Any, client)  # the library is only partly typed
     plugin = SessionPlugin(f"zoho-{uuid.uuid4().hex}", account)
     engine.register_plugin(plugin)
     futures: list[Any] = engine.map(
@@ -185,7 +197,7 @@ def _task(
     organization: str,
     resource: str,
 ) -> Partition | FailedTask:
-    """One list of one organization; on a worker. What is worth another try is raised."""
+    """Export one list of one organization on a worker. Errors worth a retry are raised."""
     from zoho_async.integrations.dask_worker import session_plugin
 
     try:
@@ -198,7 +210,7 @@ def _task(
 
 
 async def _export_partition(parts: PartitionStore, run: str, zoho: Session) -> Partition:
-    """Read the list from where its parts lead to, and leave the part of ``run``."""
+    """Read the list from the last part on, and write the part of ``run``."""
     import anyio.to_thread
 
     in_thread = anyio.to_thread.run_sync
@@ -233,7 +245,7 @@ async def _export_partition(parts: PartitionStore, run: str, zoho: Session) -> P
 
 
 def next_start(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
-    """What the next run reads from, after ``parts`` (the oldest first); nothing: the whole list."""
+    """The bookmark after ``parts``, the oldest first. An empty one means the whole list."""
     if not parts:
         return Bookmark()
     last = parts[-1]
@@ -245,7 +257,7 @@ def next_start(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
 
 
 class PartitionStore:
-    """The parts of one list of one organization. Blocking."""
+    """The parts of one list of one organization. Methods block."""
 
     def __init__(
         self, to: str, storage_options: Mapping[str, Any], organization: str, facts: OperationFacts
@@ -259,23 +271,23 @@ class PartitionStore:
         self.facts: Final = facts
 
     def path(self, run: str) -> str:
-        """Where the part of ``run`` is."""
+        """The path of the part of ``run``."""
         return f"{self._folder}/{run}.parquet"
 
     def _temporary_prefix(self, run: str) -> str:
-        """How the names begin under which attempts write the part of ``run``."""
+        """The prefix of the hidden names of unfinished parts of ``run``."""
         return f"{self._folder}/.{run}."
 
     def find(self, run: str) -> Partition | None:
-        """The part of ``run``, where it is there."""
+        """The part of ``run``, or None."""
         return self._read(self.path(run)) if self.path(run) in self._partition_files() else None
 
     def last(self) -> list[Partition]:
-        """The last two parts, the older first: what `next_start` looks at."""
+        """The last two parts, the older first, for `next_start`."""
         return [self._read(name) for name in self._partition_files()[-2:]]
 
     def commit(self, part: Partition, directory: Path) -> Partition:
-        """Make the rows in ``directory`` the part, unless another attempt was first."""
+        """Write the rows in ``directory`` as the part, unless another attempt was first."""
         files = Directory(directory).files(part.resource)
         rows = files.full if part.mode == "full" else files.parts()[-1]
         made = directory / "part.parquet"
@@ -296,7 +308,7 @@ class PartitionStore:
         return part
 
     def remove_obsolete(self, part: Partition) -> None:
-        """Remove what ``part`` replaces, and what workers of earlier runs left half done."""
+        """Remove parts that ``part`` replaces, and unfinished files of earlier runs."""
         for name in self._files_present():
             replaced = _is_partition(name) and part.mode == "full" and name < self.path(part.run)
             half_done = not _is_partition(name) and name < self._temporary_prefix(part.run)
@@ -304,7 +316,7 @@ class PartitionStore:
                 self._files.rm_file(name)
 
     def _partition_files(self) -> list[str]:
-        """The parts, the oldest first."""
+        """The paths of the parts, the oldest first."""
         return sorted(name for name in self._files_present() if _is_partition(name))
 
     def _files_present(self) -> list[str]:

@@ -1,7 +1,7 @@
-"""Batches as Arrow tables, for Parquet and DuckDB.
+"""Convert batches to Arrow tables, for Parquet and DuckDB.
 
-Amounts, dates and times are cast from their text by Arrow: exactly, since
-`zoho_async.export.columns.decode` lets only such text through.
+Arrow casts amounts, dates and times from text. The cast is exact, because
+`zoho_async.export.columns.decode` passes only text that Arrow reads exactly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoho_async.export.columns.schema import EXTRA, Column, ColumnKind, ColumnSh
 
 
 class Arrow:
-    """Makes Arrow's things of ours; ``pa`` is the module ``pyarrow``."""
+    """Builds Arrow schemas and tables. ``pa`` is the module ``pyarrow``."""
 
     def __init__(self, pa: Any) -> None:
         self.pa: Final = pa
@@ -43,15 +43,15 @@ class Arrow:
         return self.pa.table(arrays, schema=self.schema(columns))
 
     def nested_schema(self, shape: ColumnShape) -> Any:
-        """The schema of rows with their lists in them."""
+        """The schema of rows with nested lists."""
         return self.pa.schema(self._fields(shape))
 
     def nested(self, shape: ColumnShape, batch: RowBatch) -> Any:
-        """A table of rows with their lists in them, as lists of structs."""
+        """A table of rows with nested lists, as lists of structs."""
         return self.pa.table(self._arrays(shape, batch), schema=self.nested_schema(shape))
 
     def with_columns(self, batch: Any, schema: Any) -> Any:
-        """``batch`` as a table of ``schema``; columns that it lacks are null."""
+        """``batch`` as a table of ``schema``. Missing columns are null."""
         arrays = [
             batch.column(field.name)
             if field.name in batch.schema.names

@@ -1,12 +1,14 @@
-"""Rows as Zoho sent them, taken apart into the columns of their shape, a batch at a time.
+"""Split rows into the columns of their shape, one batch at a time.
 
-`zoho_async.export.columns.batch` makes columns of raw values of the rows, and
-`zoho_async.export.columns.decode` decodes them column by column. Objects and lists within rows are
-batches of raw objects again, and are read the same way; no row is looked at by itself.
+Model
+-----
+This module splits rows into columns of raw values, and `zoho_async.export.columns.decode` decodes
+each column. Objects and lists inside rows are batches of raw objects, and are read the same way. No
+row is handled alone.
 
-Fields that are not described, described ones that do not fit, and what is left of an object inside
-are columns of what is left: raw values, `NULL` where nothing is left of a row. In the end they are
-put together as the rows' ``_extra``. What UTF-8 cannot hold gets there too (`surrogates`).
+Undescribed fields, misfits, and undescribed fields of inner objects are collected as columns of raw
+values, `NULL` for rows without one. At the end they are encoded as the ``_extra`` of each row. Text
+that UTF-8 cannot hold goes there too (`zoho_async.export.columns.surrogates`).
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from zoho_async.export.columns.decode import BLANKS, NULL, RawValues, all_equal,
 from zoho_async.export.columns.schema import ColumnShape
 from zoho_async.wire.text import UNDECODABLE, Unreadable, repaired
 
-#: The fields of a batch of objects: raw values by row, `NULL` itself where a field is missing.
+#: The fields of a batch of objects: raw values by row, `NULL` if a field is missing.
 Columns: TypeAlias = dict[str, RawValues]
 
-#: Undocumented names that a struct learns; beyond them, names are taken anew for each batch.
+#: The most field names that a struct learns. With more names, each batch is decoded to dicts.
 _MAX_NAMES: Final = 400
 _PLAIN_NAME: Final = re.compile(r"[\w .-]+")
 
@@ -36,13 +38,14 @@ _OBJECTS: Final = decoder_of(dict[str, msgspec.Raw] | Literal[""] | None)
 
 
 class NotAnObject(Exception):
-    """Something else stands where an object is called for."""
+    """A value is not an object although an object is expected."""
 
 
 class ObjectFields:
-    """What is known of the objects at ``path`` in rows of ``shape``: described names, and others.
+    """The fields of the objects at ``path`` in rows of ``shape``.
 
-    ``columns`` and ``lists`` are names with their numbers in the shape; ``objects`` are within.
+    ``columns`` and ``lists`` are names with their indexes in the shape. ``objects`` are inner
+    objects. Undescribed names are learned while reading.
     """
 
     def __init__(self, shape: ColumnShape, path: tuple[str, ...]) -> None:
@@ -67,9 +70,9 @@ class ObjectFields:
         self._left = _Fields(())
 
     def decode_columns(self, lines: bytes, size: int) -> Columns:
-        """The columns of ``size`` objects, a blank being one without fields.
+        """The columns of ``size`` objects. A blank is an object without fields.
 
-        Raises `NotAnObject` or what msgspec does where they are something else.
+        Raises `NotAnObject` or an error of msgspec if a value is not an object.
         """
         try:
             rows = self._fields.decoder.decode_lines(lines)
@@ -90,7 +93,7 @@ class ObjectFields:
         return dict(zip(self._fields.names, columns, strict=True))
 
     def encode_rows(self, columns: Columns, size: int) -> bytes:
-        """Objects of what is not `NULL` in ``columns``, a line each."""
+        """Encode the values that are not `NULL` as one object per line."""
         fields = self._left.with_names(columns)
         if fields is None:
             return _ENCODER.encode_lines(
@@ -106,7 +109,7 @@ class ObjectFields:
 
 
 class _Fields:
-    """A struct of raw fields that holds any object of no other ``names``."""
+    """A struct of raw fields for objects that have only these ``names``."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names: Final = list(names)
@@ -122,7 +125,7 @@ class _Fields:
         self.decoder: Final[msgspec.json.Decoder[Any]] = decoder_of(self.struct | blank | None)
 
     def with_names(self, names: Iterable[str]) -> _Fields | None:
-        """One that has ``names`` too, in order; None where they are too many or too odd."""
+        """A struct that also has ``names``; None if there are too many or unusual names."""
         new = [name for name in names if name not in self.names]
         if not new:
             return self
@@ -138,8 +141,8 @@ def _columns_by_name(objects: Sequence[Any], names: Iterable[str], size: int) ->
     return {name: [(one or nothing).get(name, NULL) for one in objects] for name in names}
 
 
-#: Bytes of rows taken apart at once: one or two hundred rows, whose values stay in the processor's
-#: cache. Ten times as many take twice as long.
+#: Bytes of rows split at once: one or two hundred rows, which stay in the processor's cache. Ten
+#: times as many rows at once take twice as long per row.
 _PORTION: Final = 384 << 10
 _LONGEST_BLANK: Final = max(map(len, BLANKS))
 
@@ -153,7 +156,7 @@ _LIST: Final = decoder_of(list[msgspec.Raw])
 class RowBatch:
     """Rows by column: ``values`` in the order of the shape's columns, ``extra`` as JSON text.
 
-    ``lists`` are the elements of the shape's lists; ``misfits`` counts values that are in
+    ``lists`` holds the elements of the shape's lists. ``misfits`` counts values that are in
     ``_extra`` because they do not fit their columns.
     """
 
@@ -167,7 +170,7 @@ class RowBatch:
         self.misfits = 0
 
     def add(self, other: RowBatch) -> None:
-        """Put the rows of ``other``, which is of the same shape, behind those that are here."""
+        """Append the rows of ``other``, which has the same shape."""
         self.size += other.size
         self.misfits += other.misfits
         self.extra += other.extra
@@ -179,7 +182,7 @@ class RowBatch:
 
 
 class ListElements:
-    """The elements of one list in every row of a batch: ``counts`` by row, None without a list."""
+    """The elements of one list in a batch. ``counts`` is per row, None for a row without it."""
 
     __slots__ = ("batch", "counts")
 
@@ -189,7 +192,7 @@ class ListElements:
 
 
 class ColumnReader:
-    """Reads rows of one shape; remembers the names of undocumented fields it met."""
+    """Reads rows of one shape, and learns the names of undocumented fields."""
 
     def __init__(self, shape: ColumnShape) -> None:
         self.shape: Final = shape
@@ -197,7 +200,7 @@ class ColumnReader:
         self._object: Final = ObjectFields(shape, ())
 
     def read(self, lines: bytes) -> RowBatch:
-        """The columns of rows, each a line. Raises `Unreadable` where one is no JSON object."""
+        """Read one row per line. Raises `Unreadable` if a row is not a JSON object."""
         batch = RowBatch(0, self.shape)
         start = 0
         while start < len(lines):
@@ -215,7 +218,7 @@ class ColumnReader:
         try:
             batch = self._read(repaired_lines, size)
         except (NotAnObject, *UNDECODABLE):
-            raise Unreadable("a row is no JSON object") from None
+            raise Unreadable("a row is not a JSON object") from None
         surrogates.restore(self.shape, batch)
         return batch
 
@@ -231,7 +234,7 @@ class ColumnReader:
         return batch
 
     def _read_fields(self, known: ObjectFields, columns: Columns, batch: RowBatch) -> Columns:
-        """Put the fields of ``known`` objects into ``batch``; gives what no column holds."""
+        """Read the described fields into ``batch`` and return the values that do not fit."""
         left: Columns = {}
 
         def keep(name: str, places: Sequence[int]) -> None:
@@ -262,9 +265,9 @@ class ColumnReader:
     def _read_object(
         self, inner: ObjectFields, raws: RawValues, batch: RowBatch
     ) -> tuple[RawValues | None, list[int]]:
-        """Put objects within rows into ``batch``.
+        """Read inner objects into ``batch``.
 
-        Gives what no column holds of them, by row, and the places of what is no object at all.
+        Return the values that no column holds, by row, and the indexes of non-objects.
         """
         misfits: list[int] = []
         try:
@@ -279,7 +282,7 @@ class ColumnReader:
         return [NULL if text == b"{}" else msgspec.Raw(text) for text in written], misfits
 
     def _read_lists(self, raws: RawValues) -> tuple[ListElements, list[int]]:
-        """``raws`` as lists of this shape, and the places of what is no list of objects."""
+        """Read ``raws`` as lists of this shape. Also return the indexes of other values."""
         try:
             return self._elements(raws), []
         except (NotAnObject, *UNDECODABLE):
@@ -298,7 +301,7 @@ class ColumnReader:
 
 
 def _blanks_to_null(raws: RawValues) -> RawValues | None:
-    """``raws`` with `NULL` for all that is blank; None where everything is."""
+    """``raws`` with `NULL` for each blank, or None if all are blank."""
     if min(map(len, raws)) > _LONGEST_BLANK:
         return raws
     joined = b",".join(raws)
@@ -317,7 +320,7 @@ def _is_blank(raw: msgspec.Raw) -> bool:
 
 
 def _count(lines: bytes) -> int:
-    """How many lines there are; `bytes.count` looks at every byte."""
+    """The number of lines. Faster than `bytes.count`, which checks every byte."""
     count = end = 0
     while end := lines.find(b"\n", end) + 1:
         count += 1
@@ -325,7 +328,7 @@ def _count(lines: bytes) -> int:
 
 
 def _objects_of(text: bytes) -> None:
-    """Raises where ``text`` is no list of objects; a blank element is an object without fields."""
+    """Raise if ``text`` is not a list of objects. A blank element counts as an empty object."""
     for raw in _LIST.decode(text):
         if (element := bytes(raw)) not in BLANKS:
             _OBJECT.decode(element)

@@ -1,24 +1,26 @@
-"""Raw JSON values of one kind, turned into exact values a column at a time.
+"""Decode raw JSON values to exact values, one column at a time.
 
-A column of a batch is some hundred raw values. Joined, they are one JSON array, which msgspec
-checks and decodes in one go; no value is looked at by Python. Only when that fails is the column
-gone through value by value, and what does not fit its kind is a *misfit*: NULL here, left to the
-caller to keep elsewhere. Half of the columns of real rows say the same in every row, most of them
-nothing at all; these are decoded once.
+Model
+-----
+A column of a batch has a few hundred raw values. They are joined to one JSON array, which msgspec
+checks and decodes in one call. If that fails, the column is decoded value by value. A value that
+does not fit its kind is a *misfit*: it is NULL here, and the caller keeps it elsewhere. A column
+with the same value in every row is decoded once; in real data half of the columns are like that,
+and most of these are empty.
 
-Amounts, dates and times come out as text in the form that SQLite, DuckDB, PostgreSQL and Arrow all
-read as the same value; a float never takes part.
+Amounts, dates and times are returned as text that SQLite, DuckDB, PostgreSQL and Arrow all read as
+the same value. Floats are never used.
 
-What fits:
-- an amount: at most 26 digits before the point and 12 behind it, so that it is exact as
-  ``DECIMAL(38, 12)`` in every destination alike;
-- an integer: 64 bits;
-- a date: a day of the calendar, as ``YYYY-MM-DD``;
-- a time: an instant with its offset, to the microsecond. Its column holds the instant;
-- text: without NUL, which PostgreSQL cannot hold.
+Values that fit
+---------------
+- Amount: at most 26 digits before the point and 12 after it, exact as ``DECIMAL(38, 12)``.
+- Integer: 64 bits.
+- Date: a calendar day, ``YYYY-MM-DD``.
+- Time: a time with an offset, to the microsecond. The column holds the instant.
+- Text: any text without NUL, which PostgreSQL cannot store.
 
-A value of another type fits where it says the same: an integer as the text of an id, ``"15"`` as
-15, ``15.0`` as the integer 15, ``"46.10"`` as the amount. Anything else is a misfit.
+A value of another type fits if it means the same: an integer as the text of an id, ``"15"`` or
+``15.0`` as the integer 15, ``"46.10"`` as an amount. Any other value is a misfit.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ from zoho_async.export.columns.schema import ColumnKind
 from zoho_async.wire import Moment, Unreadable
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, untyped
 
-#: A value of a column: text for amounts, dates and times too.
+#: A value of a column. Amounts, dates and times are text.
 Cell: TypeAlias = str | int | bool | list[str] | None
 
 RawValues: TypeAlias = Sequence[msgspec.Raw]
 
 NULL: Final = msgspec.Raw(b"null")
-#: The raw values that mean nothing.
+#: The raw values that are blank.
 BLANKS: Final = frozenset({b"null", b'""', b'" "'})
 _BLANK_TEXTS: Final = frozenset(blank.decode() for blank in BLANKS)
 
@@ -67,13 +69,13 @@ _TIME_LIST: Final = decoder_of(list[Moment | None])
 
 
 class _Misfit(Exception):
-    """A value, or one in a column, is not of its kind."""
+    """A value does not fit its kind."""
 
 
 def coerce(kind: ColumnKind, raws: RawValues) -> tuple[list[Any], list[int]]:
-    """``raws`` as cells of ``kind``, and the places of those that do not fit, which are None.
+    """Convert ``raws`` to cells of ``kind``. Also return the indexes of misfits, which are None.
 
-    Line breaks between the tokens of a value are not expected: a row is one line.
+    Values contain no line breaks, because each row is one line.
     """
     joined = b",".join(raws)
     if all_equal(raws, joined):
@@ -83,10 +85,10 @@ def coerce(kind: ColumnKind, raws: RawValues) -> tuple[list[Any], list[int]]:
 
 
 def all_equal(raws: RawValues, joined: bytes) -> bool:
-    """Whether ``raws``, which are ``joined`` by commas, are the same value again and again."""
+    """Whether all ``raws`` are the same value. ``joined`` is them, joined by commas."""
     if len(raws) < 2 or raws[0] != raws[-1]:
         return False
-    # JSON values end where they end: no other values could be joined to the same bytes.
+    # The end of a JSON value is unambiguous, so only equal values join to the same bytes.
     return joined == b",".join([bytes(raws[0])] * len(raws))
 
 
@@ -238,7 +240,7 @@ def _amount(value: str | int | Decimal, sent: bytes) -> str:
     text = value if isinstance(value, str) else sent.decode()
     if not isinstance(value, str) and not _ONE_AMOUNT.fullmatch(text):
         number = Decimal(value)
-        if not -40 < number.adjusted() < 40:  # no digits are written out for 1E+999999
+        if not -40 < number.adjusted() < 40:  # do not expand 1E+999999
             raise _Misfit
         text = f"{number:f}"
         if "." in text:
@@ -270,7 +272,7 @@ def _date(value: str | int | Decimal) -> str:
 
 
 def _time(value: str | int | Decimal) -> str:
-    """The instant, in UTC."""
+    """The time as text: as sent if every destination reads it, otherwise in UTC."""
     if isinstance(value, str) and re.search(r"\.\d{7}", value):
         raise _Misfit  # finer than a microsecond
     try:
