@@ -315,9 +315,9 @@ def test_a_list_without_its_key_is_empty_only_if_something_vouches_for_it() -> N
 @pytest.mark.parametrize("rows", ["{}", '"none"', "7"])
 def test_rows_that_are_no_list_are_never_an_empty_page(rows: str) -> None:
     body = f'{{"code":0,"invoices":{rows},"page_context":{{"page":1}}}}'.encode()
-    with pytest.raises(Unreadable, match="no list"):
+    with pytest.raises(Unreadable, match="not a list"):
         Decoder().page(LIST, body)
-    with pytest.raises(Unreadable, match="no list"):
+    with pytest.raises(Unreadable, match="not a list"):
         raw_page(LIST, body)
 
 

@@ -1,4 +1,4 @@
-"""The evidence that one walk gathers of its list being complete (see `completeness`)."""
+"""Collect the evidence that one walk read its list completely (see `completeness`)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ R = TypeVar("R")
 
 
 class Evidence:
-    """Counts what is certain of a walk through ``list_query`` from page ``first`` on.
+    """Counts the certain records of a walk through ``list_query`` from page ``first`` on.
 
-    A walk that does not begin with the first page read no whole pass, and is not checked.
+    A walk that does not start at the first page is no full pass and is not checked.
     """
 
     def __init__(self, list_query: ListQuery[Any], first: int) -> None:
@@ -36,7 +36,7 @@ class Evidence:
 
     @property
     def missing(self) -> int:
-        """How many rows the list counts beyond those that were met."""
+        """The list's total minus the number of rows read."""
         return missing((self._pass,), self._met) if self._begins else 0
 
     def page(
@@ -48,9 +48,9 @@ class Evidence:
         new: Sequence[bool],
         times: Callable[[R], RowTimes] | None,
     ) -> None:
-        """Count in a page at its turn; ``new`` are the rows that were not met before.
+        """Add the next page. ``new`` marks rows that were not read before.
 
-        ``total`` is what the first page counted.
+        ``total`` is the total of the first page.
         """
         self._met += sum(new)
         if self._query.parts is not None:
@@ -98,10 +98,10 @@ class Evidence:
         self._pass = msgspec.structs.replace(self._pass, certain=self._pass.certain + certain)
 
     def _unpaged(self, fetched: FetchedPage[Any]) -> None:
-        """An answer of a list without numbered pages: complete unless it says otherwise."""
+        """Add a reply of a list without numbered pages: complete unless it says otherwise."""
         context, rows = fetched.sheet.context, fetched.sheet.rows
         more = context is not None and bool(context.has_more_page)
-        # A full answer, or one in which nothing is, may have been cut off.
+        # A full or an empty reply may have been cut off.
         cut = not self._query.batches and len(rows) >= self._query.per_page
         silent = not self._query.batches and not rows and context is None
         self._complete_so_far = self._complete_so_far and not (more or cut or silent)

@@ -1,29 +1,38 @@
-"""The walk: pages fetched ahead of their reader, handed over in order.
+"""Fetch pages ahead of the reader and hand them over in order.
 
-The model. One reader asks for page after page. The first is fetched in the reader's own call, by
-the session's own options. From then on pages that the `PagePlan` allows are fetched by tasks that
-the session owns, as bulk calls that wait as long as it takes; each arrival and each reading lets
-the plan decide anew. An error stays with its page until the reader gets there.
+Model
+-----
+One reader asks for page after page. The first page is fetched in the reader's own call, with the
+session's options. Later pages are fetched by background tasks that the session owns, as bulk calls
+without a time limit. The `PagePlan` decides which pages to fetch, after each arrival and each
+page read. An error is kept with its page and raised when the reader reaches it.
 
-The invariant: *look-ahead lives only as long as someone reads.* A task knows the session and the
-question, never the walk; the walk alone knows its tasks, and is known only to its reader. So when
-the reader goes, the walk goes, and its end cancels the tasks:
+Invariant
+---------
+Look-ahead runs only while a reader exists.
 
-- ``break`` or an exception in the loop's body drops the iterator, and with it the walk, at once;
-- an error or a cancellation while the reader waits here cancels before it is passed on;
-- when the task that read last was cancelled, its walk is too, even if something (a traceback, a
-  variable) still holds the iterator.
+Why it holds
+------------
+A task references the session and the query, but not the walk. Only the walk references its tasks,
+and only the reader references the walk. If the reader disappears, so does the walk, which cancels
+its tasks:
 
-A cancelled task goes no further than the ``await`` it stands at, so no further page is sent.
+- ``break`` or an exception in the loop drops the iterator, and with it the walk, at once.
+- An error or a cancellation while the reader waits here cancels the tasks before it is raised.
+- If the last reading task was cancelled, its look-ahead is cancelled too, even if a traceback or
+  a variable still holds the iterator.
 
-A walk that failed or was cancelled never claims to be at its end: asked again, it goes on with the
-page that is due, and pages that had come are not asked for again. Several tasks may read from one
-walk; they take turns.
+A cancelled task stops at its current ``await``, so no more pages are requested.
 
-What is not known: whether a reader that still holds its iterator after leaving the loop will come
-back. Until it goes, the pages that were under way are fetched and kept, `MOST_AHEAD` at most;
-``aclose()`` or ``async with`` says so at once. (That the reading task has ended says nothing: each
-row may be read in a task of its own.)
+A walk that failed or was cancelled does not claim to be at its end. The next call continues with
+the next page, and pages that have arrived are not requested again. Several tasks may share a walk;
+a lock serves them one at a time.
+
+Unknown
+-------
+Whether a reader that keeps its iterator after leaving the loop will come back. Until it drops the
+iterator, up to `MOST_AHEAD` pages are fetched and kept. ``aclose()`` or ``async with`` ends this at
+once. The end of the reading task proves nothing, because each row may be read in a different task.
 """
 
 from __future__ import annotations
@@ -49,15 +58,15 @@ from zoho_async.wire import PageContext
 
 R = TypeVar("R")
 
-#: Stands in the id field of a row that has none, as "" does.
+#: An id value that means "no id", like "".
 _NO_ID: Final = "-1"
 
-#: How much one reply moves the measured latency.
+#: The weight of one reply in the average latency.
 _LATENCY_WEIGHT: Final = 0.25
 
 
 class OrderedPage(msgspec.Struct, Generic[R], frozen=True):
-    """A page at its turn: all its ``rows`` with their ``ids``, and the ``fresh`` among them."""
+    """A page in list order: all its ``rows`` with their ``ids``, and the new rows, ``fresh``."""
 
     number: int
     rows: list[R]
@@ -69,7 +78,7 @@ class OrderedPage(msgspec.Struct, Generic[R], frozen=True):
 
 
 class _PageError(msgspec.Struct, frozen=True):
-    """An error that waits for its turn; as a value, because nobody may ever come for it."""
+    """An error of a page, kept as a value because it may never be raised."""
 
     error: Exception
 
@@ -78,10 +87,10 @@ _Outcome: TypeAlias = FetchedPage[R] | _PageError
 
 
 class Walk(Generic[R]):
-    """A walk through ``list_query`` from page ``first`` on, its bodies read by ``reading``.
+    """A walk through ``list_query`` from page ``first`` on. ``reading`` decodes the bodies.
 
-    ``whole`` says that the reader means to read it to its end, and judges by himself whether it is
-    complete. ``ended`` is told at the end how complete the list is.
+    ``whole`` means that the reader will read to the end and checks completeness itself. ``ended`` is
+    called at the end with the completeness of the list.
     """
 
     def __init__(
@@ -122,9 +131,9 @@ class Walk(Generic[R]):
     # -- the reader's side ------------------------------------------------------------------
 
     async def next(self) -> OrderedPage[R] | None:
-        """The next page that brings anything, or None at the end; the caller holds ``turn``.
+        """The next page with rows, or None at the end. The caller holds ``turn``.
 
-        The first page is handed over even if it is empty. Raises what the fetching raised.
+        The first page is returned even if it is empty. Raises the errors of fetching.
         """
         while not (self._closed or self._plan.done):
             self._watch_reader(asyncio.current_task())
@@ -145,7 +154,7 @@ class Walk(Generic[R]):
         return None
 
     def _report_completeness(self) -> None:
-        """Say how complete the list is; with ``strict`` raise what is not proven."""
+        """Report the completeness; with ``strict`` raise `IncompleteList` unless proven."""
         completeness = self._evidence.completeness
         if self._ended is not None:
             self._ended(completeness)
@@ -154,14 +163,14 @@ class Walk(Generic[R]):
             raise IncompleteList(request, completeness, self._evidence.missing)
 
     async def aclose(self) -> None:
-        """Leave the list: nothing more is sent, no task stays, and `next` gives None."""
+        """End the walk: cancel all tasks, send no more calls, and let `next` return None."""
         self._closed = True
         self._watch_reader(None)
         await self._cancel_and_wait()
         self._tasks.clear()
 
     async def _next_fetched(self) -> FetchedPage[R] | None:
-        """The page whose turn it is, fetched already or now; None if `aclose` came meanwhile."""
+        """The next page in order, already fetched or fetched now; None after `aclose`."""
         number = self._plan.turn
         if not self._begun:
             query = self._query.page_query(number, counting=True)
@@ -179,12 +188,12 @@ class Walk(Generic[R]):
         if isinstance(outcome, _PageError):
             try:
                 raise outcome.error
-            finally:  # no cycle of an error, its traceback and this frame
+            finally:  # avoid a reference cycle of the error, its traceback and this frame
                 del outcome, task
         return outcome
 
     def _read_page(self, fetched: FetchedPage[R]) -> OrderedPage[R] | None:
-        """Count the page in; None if it has nothing to show."""
+        """Record the page as read. Return None if it has nothing new to show."""
         sheet, number, first = fetched.sheet, self._plan.turn, not self._begun
         self._begun = True
         rows = sheet.rows
@@ -224,9 +233,10 @@ class Walk(Generic[R]):
         return OrderedPage(number, rows, ids, fresh, context, self._total, sheet.extra)
 
     def _is_repeated(self, rows: list[R], ids: list[str], new: list[bool]) -> bool:
-        """Whether a page has rows and none is new: all ids are known, the rest is as before.
+        """Whether a page has rows but none is new: all ids are known, the rest is as before.
 
-        Rows without ids are compared as a whole: equal rows can be different records.
+        Rows without ids are compared with those of the page before as a whole, because equal rows
+        can be different records.
         """
         if self._last is None or not rows:
             return False
@@ -237,9 +247,9 @@ class Walk(Generic[R]):
     # -- look-ahead -------------------------------------------------------------------------
 
     def _look_ahead(self) -> None:
-        """Start what the plan allows now, unless a page failed that the reader has yet to meet.
+        """Start the pages that the plan allows, unless a page ahead of the reader failed.
 
-        That the session was closed the reader finds out as well.
+        If the session is closed, the reader gets the error at its next page.
         """
         if self._closed or self._failed_ahead():
             return
@@ -263,7 +273,7 @@ class Walk(Generic[R]):
         return task
 
     def arrived(self, number: int, task: asyncio.Task[_Outcome[R]]) -> None:
-        """A task of ours is done: learn from it, and go on unless it failed."""
+        """Handle a finished task: update the plan and fetch more, unless the task failed."""
         self._cancelled.discard(task)
         if self._tasks.get(number) is not task or task.cancelled():
             return
@@ -295,7 +305,7 @@ class Walk(Generic[R]):
     # -- the end of look-ahead --------------------------------------------------------------
 
     def _cancel(self, number: int) -> None:
-        """Cancel a page that is under way; one that has come stays."""
+        """Cancel a page that is being fetched. A page that has arrived stays."""
         task = self._tasks[number]
         if task.cancel():
             del self._tasks[number]
@@ -306,13 +316,13 @@ class Walk(Generic[R]):
             self._cancel(number)
 
     async def _cancel_and_wait(self) -> None:
-        """Cancel look-ahead and see it gone."""
+        """Cancel look-ahead and wait until its tasks have ended."""
         self._cancel_all()
         if self._cancelled:
             await asyncio.wait(self._cancelled.copy())
 
     def _watch_reader(self, reader: asyncio.Task[Any] | None) -> None:
-        """Tie look-ahead to the life of the task that reads."""
+        """Tie look-ahead to the lifetime of the reading task."""
         if reader is self._reader:
             return
         if self._reader is not None:
@@ -322,7 +332,7 @@ class Walk(Generic[R]):
             reader.add_done_callback(self._on_reader_end)
 
     def reader_ended(self, reader: asyncio.Task[Any]) -> None:
-        """The task that read last has ended; if another one waits here, it is read on."""
+        """Cancel look-ahead if the last reading task was cancelled and no other task waits."""
         self._reader = None
         if reader.cancelled() and not self.turn.locked():
             self._cancel_all()
@@ -344,7 +354,7 @@ def _rows_without_ids(rows: list[R], ids: list[str]) -> list[R]:
 async def _fetch_ahead(
     zoho: PageSource, list_query: ListQuery[Any], reading: RowReading[R], number: int
 ) -> _Outcome[R]:
-    """A page before its turn. It must not know its walk, which would then never be dropped."""
+    """Fetch a page in advance. Must not reference the walk, or the walk would never be freed."""
     try:
         return await fetch(zoho, list_query, reading, list_query.page_query(number))
     except Exception as error:
@@ -364,7 +374,7 @@ def _reader_ended(walk: weakref.ref[Walk[Any]], reader: asyncio.Task[Any]) -> No
 
 
 def _on_its_loop(task: asyncio.Task[Any], action: Callable[[], None]) -> None:
-    """Act on a task now, or soon where a collector drops the walk elsewhere than on its loop."""
+    """Run ``action`` on the task's loop: now, or soon if the walk is freed on another thread."""
     loop = task.get_loop()
     try:
         here = asyncio.get_running_loop()

@@ -1,19 +1,21 @@
-"""Reading what does not fit its description, without losing it and without paying for it twice.
+"""Coerce values that do not match their described types, without losing the originals.
 
+Model
+-----
 msgspec decodes a whole page at once and stops at the first value of the wrong type. The page is
-then read again as plain values, and each row made to fit by itself:
+then decoded again as plain values, and each row is coerced:
 
-1. The fields that are known to drift (`DriftingFields`) are refitted, one look each. Where nothing is lost
-   by it a value is turned into its type ("15" into 15, an integer id into text, "10%" into a
-   `Percentage` or the number of a field that is one by name); any other is left
-   out, so that its field is ``None``, and is *lost* to the caller's count. Its original is in the
-   row's own bytes.
-2. The row is converted. That this fails is news: then, and only then, all its fields are tried one
-   by one, those that do not fit become known, and step 1 is taken again.
+1. The fields known to drift (`DriftingFields`) are coerced. A value is converted if nothing is lost:
+   "15" to 15, an integer id to text, "10%" to a `Percentage` or, in a percentage field, to a
+   number. Any other value is removed, so its field is ``None``, and is reported as a misfit. The
+   original stays in the bytes of the row.
+2. The row is converted. If this fails, all its fields are tried one by one, those that do not
+   match become known to drift, and step 1 runs again.
 
-So the search is made once for each field that drifts, not once for each row, and the number of
-fields is bounded by the description. Should even that fail, the fields that fit by themselves make
-the record.
+Cost
+----
+The search runs once per drifting field, not once per row, and the description bounds the number of
+fields. If the row still does not convert, the record is built from the fields that match.
 """
 
 from __future__ import annotations
@@ -32,18 +34,18 @@ from zoho_async.wire.text import is_array, is_blank, is_object
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-#: Told of every value that became ``None``: its path within the record, the kind that is described
-#: and the kind that came. Never the value.
+#: Called for each value that became ``None`` with its path in the record, the described kind and
+#: the kind that was sent. Never with the value.
 ReportMisfit: TypeAlias = Callable[[str, str, str], None]
 
-#: What is no value of the wanted type in any form.
+#: The result for a value that cannot be converted to the wanted type.
 MISFIT: Final = object()
 _TRUTH: Final = {"true": True, "false": False}
-_LONGEST_INTEGER: Final = 40  # digits; what is longer is no count
+_LONGEST_INTEGER: Final = 40  # digits
 
 
 class DriftingFields:
-    """The fields of one struct that are known to drift, and those of the structs inside it."""
+    """The fields of a struct, and of its inner structs, that are known to drift."""
 
     __slots__ = ("fields", "inside")
 
@@ -53,7 +55,7 @@ class DriftingFields:
 
 
 class Coercer(Generic[S]):
-    """Makes records of one type from plain values, and remembers which fields drift."""
+    """Builds records of one type from plain values, and learns which fields drift."""
 
     def __init__(self, struct: type[S]) -> None:
         describe(struct)
@@ -61,7 +63,7 @@ class Coercer(Generic[S]):
         self._drifting = DriftingFields()
 
     def coerce(self, row: Any, report: ReportMisfit) -> S:
-        """The record of ``row``, which is changed on the way. Raises only what ``report`` raises."""
+        """Build the record of ``row``, which is modified. Raises only errors of ``report``."""
         if not is_object(row):
             if not is_blank(row):
                 report("", "object", json_kind(row))
@@ -85,7 +87,7 @@ class Coercer(Generic[S]):
 
 
 def matches(value: Any, annotation: Any) -> bool:
-    """Whether a plain value is one of ``annotation`` as it stands."""
+    """Whether a plain value converts to ``annotation`` without coercion."""
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError:
@@ -94,13 +96,13 @@ def matches(value: Any, annotation: Any) -> bool:
 
 
 def coerce_value(value: Any, annotation: Any, report: ReportMisfit) -> Any:
-    """``value`` as ``annotation``, or ``None``: for what is no struct."""
+    """Coerce ``value`` to an ``annotation`` that is not a struct, or to ``None``."""
     coerced = _coerce(value, shape_of(annotation), "", report)
     return None if coerced is MISFIT else msgspec.convert(coerced, annotation)
 
 
 def json_kind(value: object) -> str:
-    """What JSON calls a plain value."""
+    """The JSON type of a plain value."""
     match value:
         case None:
             return "null"
@@ -117,7 +119,7 @@ def json_kind(value: object) -> str:
 
 
 def _learn(row: dict[str, Any], struct: type[msgspec.Struct], drifting: DriftingFields) -> None:
-    """Find the fields of ``row`` that do not fit, and let ``drifting`` know them."""
+    """Add the fields of ``row`` that do not match to ``drifting``."""
     for name, field in fields_of(struct).items():
         if name not in row or matches(row[name], field.shape.type):
             continue
@@ -148,9 +150,9 @@ def _coerce_fields(
 
 
 def _coerce(value: Any, shape: Shape, path: str, report: ReportMisfit) -> Any:
-    """``value`` in its shape, if it can be brought there without loss; otherwise `MISFIT`."""
+    """``value`` coerced to ``shape`` without loss, or `MISFIT`."""
     if shape.struct is not None and is_object(value):
-        return value  # what is inside it is refitted by itself
+        return value  # its fields are coerced separately
     if shape.element is not None and is_array(value):
         return _coerce_elements(value, shape.element, path, report)
     if shape.struct is None and shape.element is None:
@@ -164,16 +166,13 @@ def _coerce(value: Any, shape: Shape, path: str, report: ReportMisfit) -> Any:
 
 def _coerce_elements(values: list[Any], shape: Shape, path: str, report: ReportMisfit) -> Any:
     coerced = [_coerce(value, shape, f"{path}[]", report) for value in values]
-    if shape.struct is not None:  # an empty part keeps the others in their places
+    if shape.struct is not None:  # an empty object keeps the positions of the others
         return [{} if value is MISFIT else value for value in coerced]
     return MISFIT if MISFIT in coerced else coerced
 
 
 def coerce_plain(value: Any, shape: Shape) -> Any:
-    """A plain value as one of the classes of ``shape``, if it says the same in another form.
-
-    `MISFIT` if it does not.
-    """
+    """Convert a plain value to one of the classes of ``shape``, or return `MISFIT`."""
     for wanted in shape.plain:
         if wanted is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
@@ -206,7 +205,7 @@ def _innermost(shape: Shape) -> Shape:
 
 
 def _has_structure(value: Any, shape: Shape) -> bool:
-    """Whether ``value`` is the object, or the list of objects, that ``shape`` calls for."""
+    """Whether ``value`` is an object, or a list of objects, as ``shape`` requires."""
     if shape.element is not None:
         element = shape.element
         return is_array(value) and all(_has_structure(each, element) for each in value)
@@ -214,7 +213,7 @@ def _has_structure(value: Any, shape: Shape) -> bool:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """The objects that ``value`` is or lists."""
+    """``value`` if it is an object, or the objects in a list, as a list."""
     if is_object(value):
         return [value]
     if is_array(value):

@@ -1,4 +1,4 @@
-"""Which fields drifted from their described types, and how often."""
+"""Count the fields whose values do not match their described types."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _REPORTED: Final = frozenset(10**power for power in range(12))
 
 
 class Drift(Mapping[tuple[str, str], int]):
-    """Rows in which a field came to nothing, by the record's name and the field's path.
+    """The number of rows whose field became ``None``, by record name and field path.
 
-    The observer hears of the first row, the tenth, the hundredth and so on. ``strict`` raises
-    `DecodeError` at the first instead.
+    The observer gets an event at the first row, the tenth, the hundredth and so on. With ``strict``
+    the first misfit raises `DecodeError` instead.
     """
 
     def __init__(self, *, strict: bool = False, observer: Observer | None = None) -> None:
@@ -39,7 +39,7 @@ class Drift(Mapping[tuple[str, str], int]):
 
     @contextmanager
     def row(self, record: str) -> Generator[ReportMisfit]:
-        """What to tell of the losses of one row, in which a field counts once."""
+        """Collect the misfits of one row. A field counts once per row."""
         misfits: dict[str, tuple[str, str]] = {}
 
         def report(field: str, expected: str, found: str) -> None:
