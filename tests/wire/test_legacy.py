@@ -122,7 +122,7 @@ async def test_the_limits_are_those_of_every_other_call(sandbox: Sandbox) -> Non
 
 async def test_a_wrong_name_for_pages_is_no_short_list(sandbox: Sandbox) -> None:
     async with legacy(sandbox, pages=PageNames("Page", "Per_Page")) as zoho:
-        with pytest.raises(UnreadableReply, match="page 2 was asked for and page 1 came"):
+        with pytest.raises(UnreadableReply, match="requested page 2 but got page 1"):
             [item async for item in zoho.items()]
 
 

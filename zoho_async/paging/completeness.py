@@ -20,8 +20,8 @@ lacks only such rows is ``uncheckable``.
 
 Invariant
 ---------
-A list is ``proven`` if exactly ``total`` records are certain for the t of some pass. If more records
-are certain for any pass, the counts of this list are wrong and prove nothing.
+A list is ``proven`` if exactly ``total`` records are certain for the t of some pass. If more are
+certain for any pass, the counts of this list are wrong and prove nothing.
 
 A list without a total is ``proven`` in two cases: its first page is shorter than ``per_page`` and
 the next page is empty, or a pass from the last page to the first has different sort values at every

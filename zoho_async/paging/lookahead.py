@@ -89,8 +89,8 @@ _Outcome: TypeAlias = FetchedPage[R] | _PageError
 class Walk(Generic[R]):
     """A walk through ``list_query`` from page ``first`` on. ``reading`` decodes the bodies.
 
-    ``whole`` means that the reader will read to the end and checks completeness itself. ``ended`` is
-    called at the end with the completeness of the list.
+    ``whole`` means that the reader will read to the end and checks completeness itself. ``ended``
+    is called at the end with the completeness of the list.
     """
 
     def __init__(

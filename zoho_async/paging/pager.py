@@ -150,14 +150,14 @@ class PageIterator(_Iteration, Generic[T_co]):
 class Pager(Generic[T_co]):
     """A list: ``await`` it for one page, or use ``async for`` to get every row.
 
-    ``await`` returns the page that the parameters name, in Zoho's order. ``async for`` returns every
+    ``await`` returns the page that the parameters name, in Zoho's order. ``async for`` yields every
     row from that page (or the first) to the end of the list, each id once. Pages are fetched ahead
     within the organization's limits, in the order in which rows move least during edits. The
     caller's ``sort_column`` or ``sort_order`` overrides this order; then rows that move while the
     list is read may be missed. Each ``await`` and each loop sends new calls.
 
-    If there are more ids than one call takes, they are read in batches and the rows are joined. Both
-    forms raise the errors of `Session.call`. An error of a page is raised after the rows before it.
+    More ids than one call takes are read in batches, and the rows are joined. Both forms raise the
+    errors of `Session.call`. An error of a page is raised after the rows before it.
 
     After a complete loop, ``completeness`` tells whether it returned every row
     (`zoho_async.paging.completeness`). With ``Session(strict=True)`` the loop raises

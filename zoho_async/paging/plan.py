@@ -34,8 +34,8 @@ They hold for every order of arrivals; the property tests check them.
    whatever the total says. A page with rows but no new ones, and with the same context as the page
    before it, comes from a server that ignores the page number, and ends the walk at once.
 
-3. *Few calls go past the end.* With a correct total there are none. Without a total, a page is known
-   to exist only if an earlier page announced it. A guess may go one page further, or 5 % of the
+3. *Few calls go past the end.* With a correct total there are none. Without one, a page is known to
+   exist only if an earlier page announced it. A guess may go one page further, or 5 % of the
    arrived pages, plus the page that a full read needs to check the end. A page announced only by an
    empty page is never fetched ahead.
 

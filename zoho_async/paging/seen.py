@@ -1,9 +1,9 @@
 """A compact set of the row ids that a walk has read.
 
 Zoho's ids are numbers of 18 or 19 digits that grow with time, and a walk in ``created_time`` order
-reads them mostly ascending. A page whose ids ascend beyond all such pages before it is stored as one
-text, and an id is looked up by the first ids of these pages. This takes a sixth of the memory of a
-set of strings and is faster. The ids of all other pages go into a set, so the worst case is an
+reads them mostly ascending. A page whose ids ascend beyond all such pages before it is stored as
+one text, and an id is looked up by the first ids of these pages. This takes a sixth of the memory
+of a set of strings and is faster. The ids of all other pages go into a set, so the worst case is an
 ordinary set. Ids are ordered as text, which is correct for any ids.
 """
 

@@ -1,7 +1,7 @@
 """Convert between bytes and values: tolerant decoding, exact amounts, undocumented fields.
 
 `Decoder` decodes replies, `raw_page` keeps rows as bytes, `encode` and `query` encode requests.
-Generated structs are based on `Record`, `Part` and `Input`. Their times are `Moment`, which requires
+Generated structs are based on `Record`, `Part` and `Input`. Their times are `Moment`, a time with
 an offset.
 """
 

@@ -5,8 +5,8 @@ Model
 msgspec decodes a whole page at once and stops at the first value of the wrong type. The page is
 then decoded again as plain values, and each row is coerced:
 
-1. The fields known to drift (`DriftingFields`) are coerced. A value is converted if nothing is lost:
-   "15" to 15, an integer id to text, "10%" to a `Percentage` or, in a percentage field, to a
+1. The fields known to drift (`DriftingFields`) are coerced. A value is converted if nothing gets
+   lost: "15" to 15, an integer id to text, "10%" to a `Percentage` or, in a percentage field, to a
    number. Any other value is removed, so its field is ``None``, and is reported as a misfit. The
    original stays in the bytes of the row.
 2. The row is converted. If this fails, all its fields are tried one by one, those that do not

@@ -1,4 +1,4 @@
-"""Rows as their own bytes, for those who pass them on: nothing decoded, nothing written anew."""
+"""Pages of raw rows: the bytes that Zoho sent, neither decoded nor encoded again."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _ROWS: Final = decoder_of(list[msgspec.Raw])
 
 
 class RawPage(msgspec.Struct, frozen=True):
-    """One page of a list, its rows as Zoho wrote them."""
+    """One page of a list with raw rows."""
 
     rows: list[msgspec.Raw]
     context: PageContext | None
 
 
 def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
-    """The page in ``body``, nothing decoded but the envelope. Raises `Unreadable`.
+    """Read the page in ``body`` and decode only the envelope. Raises `Unreadable`.
 
-    The rows share the memory of ``body``; `msgspec.Raw.copy` parts one from it.
+    The rows share the memory of ``body``. Use `msgspec.Raw.copy` to detach one.
     """
     try:
         reply = _rows_at_once(operation.key).decode(body)
@@ -52,18 +52,17 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
         if key is not None:
             rows = _rows(_read_loosely(key, body).rows, key)
     if rows is msgspec.UNSET and context is None and operation.paged:
-        raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
+        raise Unreadable(f"the reply has neither {operation.key!r} nor {CONTEXT!r}")
     if not isinstance(rows, list) and context is not None and context.has_more_page:
-        raise Unreadable(f"the reply holds no {operation.key!r} and says that more follow")
+        raise Unreadable(f"the reply has no {operation.key!r} but announces more pages")
     return RawPage(rows or [], context)
 
 
 def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw) -> str:
-    """The id of a row's own bytes; "" where it has none."""
+    """The id in the bytes of a row, or "" if it has none."""
     if not operation.row_id:
         return ""
-    # Nearly every row begins with its id, and reading the rest of it would cost as much as all
-    # else that is done with its bytes.
+    # Nearly every row begins with its id. Decoding the rest would double the cost of a raw row.
     first = _begins_with(operation.row_id).match(row)
     if first is not None:
         return first[1].decode()
@@ -75,16 +74,16 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
 
 
 def _read_loosely(key: str, body: bytes) -> Any:
-    """The envelope, its rows in one piece: they are no list, or the text is to be mended."""
+    """Decode the envelope with its rows as one value, and repair damaged text if needed."""
     try:
         return _envelope(key).decode(body)
     except UNDECODABLE:
-        untyped_object(body)  # raises, unless it is only to be mended
+        untyped_object(body)  # raises unless the text can be repaired
         return _envelope(key).decode(repaired(body))
 
 
 def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType | None:
-    """The rows, None where they are blank."""
+    """The rows, or None if they are blank."""
     if raw is _ABSENT:
         return msgspec.UNSET
     try:
@@ -92,7 +91,7 @@ def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType |
     except msgspec.ValidationError:
         if is_blank(untyped(raw)):
             return None
-        raise Unreadable(f"{key!r} is no list in this reply") from None
+        raise Unreadable(f"{key!r} is not a list in this reply") from None
 
 
 def _context(raw: msgspec.Raw, body: bytes) -> PageContext | None:
@@ -105,7 +104,7 @@ def _context(raw: msgspec.Raw, body: bytes) -> PageContext | None:
 
 
 def _ignore_drift(field: str, expected: str, found: str) -> None:
-    """What drifts in a context is counted where the page is read as records."""
+    """Ignore drift in a page context. It is counted when the page is decoded as records."""
 
 
 @functools.cache

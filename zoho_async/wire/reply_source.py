@@ -1,7 +1,7 @@
-"""What a reply held beside its fields, found in its bytes when somebody asks.
+"""The bytes of a reply, from which undescribed values are read on demand.
 
-Most records are read for their fields alone, so a reply is kept as it came, its rows share it, and
-finding a row's own bytes (a quarter of the price of decoding) waits for the first question.
+Most callers use only the fields of a record. So a reply is kept as bytes that its rows share. A
+row's bytes are located at the first use of ``extra``, for a quarter of the cost of decoding.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.wire.shape import Shape, fields_of
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, is_object, repaired, untyped
 
-#: Where in a reply a value stands: the whole reply, a key of its envelope, or a row under a key.
+#: The location of a value: the whole reply, a key of its envelope, or a row under a key.
 ReplyPath: TypeAlias = tuple[()] | tuple[str] | tuple[str, int]
 
-#: The keys of every envelope; they are answers to the call, not part of any record.
+#: The keys of every envelope, which belong to no record.
 ENVELOPE: Final = frozenset({"code", "message"})
 
 _KEYS: Final = decoder_of(dict[str, msgspec.Raw])
@@ -36,7 +36,7 @@ class ReplySource:
         self._rows: dict[str, list[msgspec.Raw]] = {}
 
     def at(self, path: ReplyPath) -> Any:
-        """What stands at ``path``, as plain values; without code and message for the whole."""
+        """The plain value at ``path``. The whole reply is returned without code and message."""
         if not path:
             return self.without(ENVELOPE)
         if len(path) == 1:
@@ -60,7 +60,7 @@ class ReplySource:
 
 
 def undescribed(record: msgspec.Struct, sent: dict[str, Any]) -> dict[str, Any]:
-    """What ``sent`` holds and the fields of ``record`` do not show."""
+    """The values in ``sent`` that no field of ``record`` shows."""
     fields = fields_of(type(record))
     extra: dict[str, Any] = {}
     for name, value in sent.items():
