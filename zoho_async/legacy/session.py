@@ -4,8 +4,9 @@ A call is a form with the authtoken, in the query of a GET or the body of a POST
 `LegacyCall` translates both. Everything else is the client, the scheduler and the pager of the
 current API.
 
-The names of the paging parameters are not documented, so they are options. If a list returns another
-page than requested, the reply is unreadable, so that a wrong name cannot look like a short list.
+The names of the paging parameters are not documented, so they are options. If a list returns
+another page than requested, the reply is unreadable, so that a wrong name cannot look like a short
+list.
 """
 
 from __future__ import annotations
