@@ -1,4 +1,4 @@
-"""Whatever Zoho sends stands in the columns and ``_extra``, to the last digit."""
+"""The columns and ``_extra`` together hold everything that Zoho sends, to the last digit."""
 
 from __future__ import annotations
 

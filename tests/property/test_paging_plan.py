@@ -1,4 +1,4 @@
-"""For every list, every order of arrivals and every way in which Zoho is known to be wrong."""
+"""Page plans hold their invariants for every list, order of arrivals and known fault of Zoho."""
 
 from __future__ import annotations
 

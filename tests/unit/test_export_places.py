@@ -55,7 +55,7 @@ def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Pa
         ("out", "csv", True, "works only with --format parquet"),
     ],
 )
-def test_what_is_no_place_says_what_would_be_one(
+def test_an_invalid_destination_says_what_is_valid(
     to: str, format: str | None, flatten: bool, advice: str
 ) -> None:
     with pytest.raises(UnknownDestination) as refused:

@@ -1,4 +1,4 @@
-"""What goes to Zoho, as bodies and as queries, and what is refused before it does."""
+"""Bodies and queries are encoded for Zoho, and invalid values are refused before sending."""
 
 from __future__ import annotations
 

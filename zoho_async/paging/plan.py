@@ -163,7 +163,7 @@ class PagePlan:
     def read(self, *, rows: int, fresh: int, has_more: bool | None, repeats: bool = False) -> None:
         """Record that the reader has page ``turn``, and decide whether the list ends.
 
-        ``fresh`` of its ``rows`` are new. ``has_more`` is None if the reply has no page context; a
+        ``fresh`` of its ``rows`` are new. A reply without a page context has ``has_more`` None; a
         short first page is then the whole list. ``repeats`` means that the page equals the one
         before it.
         """

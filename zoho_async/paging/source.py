@@ -60,7 +60,7 @@ class Sheet(msgspec.Struct, Generic[R], frozen=True):
 class RowReading(msgspec.Struct, Generic[R], frozen=True):
     """Functions that decode a body (raises `Unreadable`) and return the ids of rows.
 
-    An id is "" for a row without one. ``times`` returns the times of a row; it is None if the
+    An id is "" for a row without one. ``times`` returns the times of a row, and is left out if the
     reader checks completeness itself.
     """
 

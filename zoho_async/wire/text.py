@@ -80,7 +80,7 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
 
 
 def is_blank(value: object) -> bool:
-    """Whether ``value`` is None or a blank text."""
+    """Whether ``value`` is blank: ``None``, or a text of nothing but spaces."""
     return value is None or (isinstance(value, str) and not value.strip(" "))
 
 
