@@ -44,12 +44,12 @@ class Task:
         return part, self.server.calls - before
 
     def names(self) -> list[str]:
-        return [name.rpartition("/")[2] for name in self.parts._names()]
+        return [name.rpartition("/")[2] for name in self.parts._partition_files()]
 
     def ids(self) -> list[str]:
         """The ids of all rows in all parts."""
         found: list[str] = []
-        for name in self.parts._names():
+        for name in self.parts._partition_files():
             with self.parts._files.open(name, "rb") as file:
                 table = parquet.read_table(file, columns=[self.facts.row_id])
             found += table[self.facts.row_id].to_pylist()
@@ -107,18 +107,18 @@ async def test_a_task_that_is_done_twice_at_once_leaves_one_part() -> None:
         assert len({msgspec.json.encode(part) for part, _ in parts}) == 1
         assert one.names() == [f"{FIRST}.parquet"]
         assert one.ids() == one.there()
-        assert one.parts._everything() == [one.parts.path(FIRST)]
+        assert one.parts._files_present() == [one.parts.path(FIRST)]
 
 
 async def test_what_a_killed_worker_left_half_done_is_no_part_and_goes_with_the_next_run() -> None:
     async with task("books.contacts") as one:
         await one.run(FIRST)
-        with one.parts._files.open(one.parts._hidden(FIRST) + "killed", "wb") as file:
+        with one.parts._files.open(one.parts._temporary_prefix(FIRST) + "killed", "wb") as file:
             file.write(b"half of it")
         assert one.names() == [f"{FIRST}.parquet"]
         one.server.store().collection("contacts").change(7, {"contact_name": "Changed"})
         await one.run(SECOND)
-        assert one.parts._everything() == [one.parts.path(FIRST), one.parts.path(SECOND)]
+        assert one.parts._files_present() == [one.parts.path(FIRST), one.parts.path(SECOND)]
 
 
 async def test_a_worker_that_comes_back_after_the_next_run_leaves_nothing() -> None:
