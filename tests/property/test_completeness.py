@@ -1,9 +1,8 @@
-"""A list that is claimed proven is complete, even against a hostile server.
+"""A list that is reported as proven is complete, even against a faulty server.
 
-The oracle knows what was there at each page. A reading that is proven must hold every record that
-was there from its first page to its last. Excused are totals that are too low (one that is too
-small by as much as was missed cannot be told from a right one), and pages that come empty in lists
-without a total (they cannot be told from the end).
+The oracle knows the records that exist at each page. A proven read must have every record that
+existed from its first page to its last. Two faults cannot be detected and are excluded: a total
+that is too low by the number of missed records, and empty pages in lists without a total.
 """
 
 from __future__ import annotations

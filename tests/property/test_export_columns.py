@@ -1,4 +1,4 @@
-"""Columns and ``_extra`` hold all that Zoho sends, to the last digit."""
+"""The columns and ``_extra`` together hold everything that Zoho sends, to the last digit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support import export_rows
 from zoho_async.description import Field
 from zoho_async.export.columns.batch import ColumnReader, RowBatch
-from zoho_async.export.columns.decode import fit
+from zoho_async.export.columns.decode import coerce
 from zoho_async.export.columns.schema import ColumnShape, shape_of
 from zoho_async.export.destinations.directory import line
 
@@ -89,6 +89,6 @@ def test_a_row_comes_out_the_same_whatever_comes_with_it(texts: list[str]) -> No
 
 @given(st.decimals(min_value=-(10**25), max_value=10**25, places=6))
 def test_an_amount_keeps_every_digit(amount: Decimal) -> None:
-    values, misfits = fit("decimal", [msgspec.Raw(f"{amount:f}".encode())])
+    values, misfits = coerce("decimal", [msgspec.Raw(f"{amount:f}".encode())])
     assert misfits == []
     assert Decimal(values[0]) == amount

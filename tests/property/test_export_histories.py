@@ -38,7 +38,7 @@ from hypothesis.stateful import (
 from tests.support.list_in_memory import PER_PAGE, FakeZoho
 from zoho_async.export import Database, Directory, Export, Margin, Origin, Sink, Table
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destinations.base import Recorded, Value
+from zoho_async.export.destinations.base import RecordedContents, Value
 from zoho_async.export.destinations.merge import merge
 from zoho_async.session import Session
 
@@ -137,14 +137,14 @@ class MortalSink:
         self._fuse.burn()
         return mark
 
-    def bury(self, ids: Sequence[str], when: str) -> int:
-        mark = self._inner.bury(ids, when)
+    def mark_deleted(self, ids: Sequence[str], when: str) -> int:
+        mark = self._inner.mark_deleted(ids, when)
         self._fuse.burn()
         return mark
 
-    def keep_as(self, part: str) -> None:
+    def keep_as_part(self, part: str) -> None:
         self._fuse.burn()
-        self._inner.keep_as(part)
+        self._inner.keep_as_part(part)
         self._fuse.burn()
 
     def settle(self) -> None:
@@ -155,7 +155,7 @@ class MortalSink:
     def held(self) -> dict[str, int]:
         return self._inner.held()
 
-    def missing(self, recorded: Recorded) -> str:
+    def missing(self, recorded: RecordedContents) -> str:
         return self._inner.missing(recorded)
 
     def close(self) -> None:

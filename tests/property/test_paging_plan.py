@@ -1,4 +1,4 @@
-"""For every list, every order of arrivals and every way in which Zoho is known to be wrong."""
+"""Page plans hold their invariants for every list, order of arrivals and known fault of Zoho."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoho_async.paging.plan import MOST_AHEAD, PagePlan, depth
-from zoho_async.paging.seen import Seen
+from zoho_async.paging.seen import SeenIds
 
 
 class Server:
@@ -263,7 +263,7 @@ in_order = st.lists(ids, unique=True).map(sorted)
 
 @given(st.lists(st.lists(ids) | in_order))
 def test_an_id_is_new_exactly_once_and_a_row_without_one_always(pages: list[list[str]]) -> None:
-    seen, truth = Seen(), set[str]()
+    seen, truth = SeenIds(), set[str]()
     for page in pages:
         new = seen.add_all(page)
         for row_id, is_new in zip(page, new, strict=True):
@@ -272,7 +272,7 @@ def test_an_id_is_new_exactly_once_and_a_row_without_one_always(pages: list[list
 
 
 def test_ids_that_come_in_order_take_little_memory() -> None:
-    seen = Seen()
+    seen = SeenIds()
     tracemalloc.start()
     try:
         for page in range(500):

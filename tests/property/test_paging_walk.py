@@ -1,4 +1,4 @@
-"""Whatever happens on the way, a reader who goes on asking gets every row once and in order."""
+"""A reader that keeps asking gets every row once and in order, whatever fails on the way."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def list_of_things(*, totals: bool) -> ListOperation[Thing]:
 
 
 class Weather(msgspec.Struct, frozen=True):
-    """What may go wrong, drawn anew for each page that is sent."""
+    """The faults that are drawn for each page."""
 
     latencies: list[float]
     failures: list[bool]
@@ -153,7 +153,7 @@ def test_errors_timeouts_and_false_ends_cost_a_patient_reader_no_row(
 
 @settings(max_examples=60)
 @given(st.integers(1, 80), weathers, st.booleans(), st.integers(0, 79))
-def test_whoever_leaves_at_any_row_leaves_nothing_behind(
+def test_a_reader_that_stops_at_any_row_leaves_no_tasks(
     rows: int, weather: Weather, totals: bool, last: int
 ) -> None:
     zoho = Zoho(rows, msgspec.structs.replace(weather, failures=[False]))

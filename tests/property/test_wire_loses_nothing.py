@@ -1,4 +1,4 @@
-"""Whatever JSON Zoho may send in whatever field, all of it can be reached from the record."""
+"""Every JSON value that Zoho sends is available from the record."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def same(shown: Any, sent: Any) -> bool:
 
 
 def unreached(shown: Any, beyond: Any, sent: Any) -> list[Any]:
-    """What of ``sent`` is neither in the typed value nor in what ``extra`` has beside it."""
+    """The values of ``sent`` that are neither in the typed value nor in ``extra``."""
     if beyond == sent and type(beyond) is type(sent):
         return []
     if isinstance(shown, msgspec.Struct) and isinstance(sent, dict):

@@ -1,4 +1,4 @@
-"""What is said of a list that may not have been read whole, and what is done about it."""
+"""How the completeness of a list is judged, and what an export does about missing rows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_record_is_certain_only_with_evidence_before_the_count_and_after_it() 
     assert not is_certain(one, time=None)
     assert is_certain(one, time=None, met_before=True)
     assert is_certain(one, time=200.0, on_its_page=True)
-    assert not is_certain(Pass(total=3), time=1.0)  # the reply told no date
+    assert not is_certain(Pass(total=3), time=1.0)  # the reply had no date
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The columns that rows have: their names, and what fits in them."""
+"""Columns of rows: their names, and the values that fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support import export_rows
 from zoho_async import description
 from zoho_async.description import Field
 from zoho_async.export.columns.batch import ColumnReader, RowBatch
-from zoho_async.export.columns.decode import fit
+from zoho_async.export.columns.decode import coerce
 from zoho_async.export.columns.schema import LONGEST_NAME, ColumnShape, shape_of, short_name
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.directory import line
@@ -34,9 +34,9 @@ def read(text: str, *fields: Field) -> tuple[dict[str, Any], str | None]:
 
 
 def one(kind: Any, text: str) -> tuple[Any, bool]:
-    """The cell that a JSON text becomes, alone and beside others, and whether it fits."""
-    (cell,), misfits = fit(kind, [msgspec.Raw(text.encode())])
-    cells, several = fit(kind, [msgspec.Raw(each.encode()) for each in ("null", text, '""')])
+    """The cell of a JSON text, alone and among others, and whether it fits."""
+    (cell,), misfits = coerce(kind, [msgspec.Raw(text.encode())])
+    cells, several = coerce(kind, [msgspec.Raw(each.encode()) for each in ("null", text, '""')])
     assert cells == [None, cell, None]
     assert several == [1] * len(misfits)
     return cell, not misfits
@@ -99,7 +99,7 @@ def test_a_value_that_would_lose_something_in_its_column_does_not_fit(kind: str,
     assert one(kind, text) == (None, False)
 
 
-def test_what_does_not_fit_stands_whole_in_extra() -> None:
+def test_a_misfit_is_complete_in_extra() -> None:
     total, lines = Field(name="total", kind="decimal"), Field(
         name="lines", kind="list", fields=(Field(name="rate", kind="decimal"),)
     )  # fmt: skip
@@ -147,12 +147,12 @@ def test_a_row_with_broken_characters_is_read() -> None:
 
 
 @pytest.mark.parametrize("row", [b"[]", b"1", b"{", b"{},{}", b""])
-def test_what_is_no_row_is_refused(row: bytes) -> None:
+def test_text_that_is_not_a_row_is_refused(row: bytes) -> None:
     with pytest.raises(Unreadable):
         ColumnReader(shape_of(export_rows.FIELDS)).read(lines_of([b"{}", row]))
 
 
-def test_endlessly_new_names_are_still_kept() -> None:
+def test_an_endless_number_of_new_names_is_kept() -> None:
     reader = ColumnReader(shape_of(export_rows.FIELDS))
     for start in range(0, 2000, 100):
         rows = [f'{{"cf_{n}":{n},"total":1.0}}'.encode() for n in range(start, start + 100)]
@@ -161,7 +161,7 @@ def test_endlessly_new_names_are_still_kept() -> None:
         assert batch.values[2] == ["1.0"] * 100
 
 
-def test_names_that_databases_take_for_one_are_told_apart() -> None:
+def test_names_that_databases_treat_as_equal_are_distinguished() -> None:
     address = Field(name="a", kind="object", fields=(Field(name="b", kind="text"),))
     shape = shape_of([address, Field(name="a_b", kind="text"), Field(name="A_B", kind="text")])
     names = [column.name for column in shape.columns]

@@ -1,4 +1,4 @@
-"""Databases as destinations: SQLite, DuckDB and PostgreSQL hold the same, and hold it together."""
+"""SQLite, DuckDB and PostgreSQL store the same rows, together with the checkpoint."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_deleted_records_are_marked_and_kept(target: Target) -> None:
         sink = destination.sink(TABLE, "20261123T020000Z")
         sink.resume(0)
         with engine.transaction():
-            sink.bury(["1", "7", "1"], "2026-11-23T02:00:00+0000")
+            sink.mark_deleted(["1", "7", "1"], "2026-11-23T02:00:00+0000")
     found = by_id(target.ask("SELECT * FROM books_invoices"))
     assert Decimal(found["1"]["total"]) == 1
     assert str(found["1"]["_deleted_time"])[:10] == "2026-11-23"
@@ -124,7 +124,7 @@ def test_deleted_records_are_marked_and_kept(target: Target) -> None:
     assert by_id(target.ask("SELECT * FROM books_invoices"))["1"]["_deleted_time"] is None
 
 
-def test_a_record_that_was_only_known_as_deleted_may_come_after_all(target: Target) -> None:
+def test_a_record_known_only_as_deleted_can_appear_later(target: Target) -> None:
     destination = target.make()
     with closing(destination):
         engine = destination.open(PLACE)
@@ -132,19 +132,19 @@ def test_a_record_that_was_only_known_as_deleted_may_come_after_all(target: Targ
         sink.resume(0)
         write(engine, sink, [row("5", total="1.0")])
         with engine.transaction():
-            sink.bury(["7"], "2026-11-23T02:00:00+0000")
+            sink.mark_deleted(["7"], "2026-11-23T02:00:00+0000")
         write(engine, sink, [row("7", total="2.0")])
     assert_holds(target, [row("5", total="1.0"), row("7", total="2.0")])
 
 
-def test_ids_that_nobody_describes_still_tell_rows_apart(target: Target) -> None:
+def test_undescribed_ids_distinguish_rows(target: Target) -> None:
     for fields in ((), (Field(name="task_id", kind="integer"),)):
         table = Table(name="books.tasks", row_id="task_id", fields=fields)
         load(target, table, [b'{"task_id":1,"n":1}', b'{"task_id":"2","n":2}', b'{"task_id":"1"}'])
     assert sorted(by_id(target.ask("SELECT * FROM books_tasks"), "task_id")) == ["1", "2"]
 
 
-def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_and_free_space_continues_it(tmp_path: Path) -> None:
     target = export_databases.sqlite_target(tmp_path)
     rows = export_rows.rows(400)
     destination = target.make()
@@ -212,7 +212,7 @@ def test_state_comes_back_as_it_was_written(target: Target) -> None:
         assert engine.execute("DELETE FROM _zoho_test WHERE number < ?", [5]) in ([], [(5,)])
 
 
-def test_a_second_run_into_the_same_place_is_told_so(target: Target) -> None:
+def test_a_second_run_into_the_same_place_is_refused(target: Target) -> None:
     first, second = target.make(), target.make()
     first.open(PLACE)
     with pytest.raises(ExportRunning):
@@ -257,7 +257,7 @@ def test_a_column_that_changed_its_type_is_refused_with_what_to_do(target: Targe
         load(target, Table(name=TABLE.name, row_id="invoice_id", fields=fields))
 
 
-def test_rows_without_ids_are_appended_and_a_part_begun_anew_replaces_its_own(
+def test_rows_without_ids_are_appended_and_a_restarted_part_replaces_its_rows(
     target: Target,
 ) -> None:
     table = Table(name="books.notes", row_id="", fields=TABLE.fields)
@@ -277,7 +277,7 @@ def test_rows_without_ids_are_appended_and_a_part_begun_anew_replaces_its_own(
     assert target.ask("SELECT * FROM books_notes__line_items") == []
 
 
-def test_what_the_engine_refuses_is_told_in_its_own_words(target: Target) -> None:
+def test_an_error_of_the_engine_keeps_its_text(target: Target) -> None:
     load(target, TABLE, [row("1")])
     destination = target.make()
     with closing(destination):
@@ -291,7 +291,7 @@ def test_what_the_engine_refuses_is_told_in_its_own_words(target: Target) -> Non
         assert engine.execute("SELECT count(*) FROM books_invoices") == [(1,)]
 
 
-def test_a_place_that_cannot_be_had_says_why(tmp_path: Path) -> None:
+def test_a_destination_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     for name in ("books.sqlite", "books.duckdb"):
         (tmp_path / name).write_bytes(b"neither of the two, nor anything else " * 400)
     for make in (export_databases.sqlite_target, export_databases.duckdb_target):
@@ -326,7 +326,7 @@ def test_a_server_that_goes_away_ends_the_run_with_advice(server: PostgresqlServ
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = 'goes_away' AND pid <> pg_backend_pid()"
         )
-        with pytest.raises(DestinationError, match="run the same again"):
+        with pytest.raises(DestinationError, match="run the same command"):
             write(engine, sink, [row("2"), row("3")])
     load(target, TABLE, [row("2")])
     assert sorted(by_id(target.ask("SELECT * FROM books_invoices"))) == ["1", "2"]
@@ -352,7 +352,7 @@ def test_a_table_of_400_columns_takes_rows_and_changes(target: Target) -> None:
     assert (told["rows"], Decimal(told["total"])) == (400, Decimal(800))
 
 
-def test_a_duckdb_file_that_somebody_made_takes_a_table_of_400_columns(tmp_path: Path) -> None:
+def test_an_existing_duckdb_file_takes_a_table_of_400_columns(tmp_path: Path) -> None:
     with closing(duckdb.connect(str(tmp_path / "books.duckdb"))) as theirs:
         theirs.execute("CREATE TABLE mine AS SELECT 1 AS one")
     target = export_databases.duckdb_target(tmp_path)

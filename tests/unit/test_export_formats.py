@@ -1,4 +1,4 @@
-"""Files in their final forms, opened by programs of others: every row, every digit."""
+"""Other programs read every row and every digit of the exported files."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_csv_holds_every_value(spool: Path) -> None:
     assert sum(totals) == pytest.approx(TOTAL)
 
 
-def test_csv_is_that_of_the_rfc(spool: Path) -> None:
+def test_csv_follows_the_rfc(spool: Path) -> None:
     spool.write_bytes(b'{"invoice_id":"1","customer_name":"a \\"b\\",\\nc","is_emailed":true}\n')
     text = made(Csv(), spool).read_bytes()
     assert text.startswith(b"invoice_id,customer_name,total,")

@@ -1,4 +1,4 @@
-"""A merge holds each record once, as it was last, whenever it is ended."""
+"""A merge holds each record once, in its last version, also after a crash."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def text_of(directory: Path) -> list[str]:
     return (directory / "books/invoices.jsonl").read_text().split()
 
 
-def test_an_export_that_follows_a_merge_goes_on_from_it(directory: Path) -> None:
+def test_an_export_after_a_merge_continues_from_it(directory: Path) -> None:
     merge(Directory(directory))
     exported(Run(directory, "e"), {1: 2, 5: 2, 6: 1})
     merge(Directory(directory))
@@ -132,7 +132,7 @@ def test_an_export_that_follows_a_merge_goes_on_from_it(directory: Path) -> None
     }  # fmt: skip
 
 
-def test_a_directory_that_is_none_of_ours_or_in_use_is_refused(tmp_path: Path) -> None:
+def test_a_directory_without_an_export_or_in_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointRefused, match="holds no export"):
         merge(Directory(tmp_path / "nothing"))
     run = Run(tmp_path)
@@ -142,7 +142,7 @@ def test_a_directory_that_is_none_of_ours_or_in_use_is_refused(tmp_path: Path) -
     assert merge(Directory(tmp_path)) == []
 
 
-def test_changes_in_another_form_are_not_taken_for_none(directory: Path) -> None:
+def test_changes_in_another_format_are_refused(directory: Path) -> None:
     for path in (directory / "books/invoices.changes").iterdir():
         path.rename(path.with_suffix(".csv"))
     with pytest.raises(CheckpointRefused, match="another form"):

@@ -1,4 +1,4 @@
-"""Files of every form are merged: each record once, as it was last, whenever the merge is ended."""
+"""A merge of any file format holds each record once, in its last version, also after a crash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("described")
 
 @pytest.fixture
 def described(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lists that `Run` lands have the fields of the description."""
+    """The lists that `Run` writes have the fields of the description."""
     monkeypatch.setitem(export_run.LISTS, "books.invoices", FACTS)
 
 
@@ -66,7 +66,7 @@ def row(identity: int, version: int) -> bytes:
 
 
 def exported(run: Run, versions: dict[int, int], *, sweep: bool = False) -> None:
-    """One run that finds the records in these versions; one that sweeps finds no others."""
+    """One run that finds these versions; a run that detects deletions finds no others."""
     landing = run.landing(asked=RunOptions(sweep=sweep))
     rows = [row(identity, version) for identity, version in versions.items()]
     run.land(landing, 1, rows, [str(identity) for identity in versions])
@@ -90,7 +90,7 @@ LAST = {1: 2, 2: 3, 6: 1, 7: 1, 4: 1, 5: 1}
 
 
 def held(path: Path) -> dict[str, list[Any]]:
-    """What is in each file below the product's directory, in an order of its own."""
+    """The sorted content of each file in the product's directory."""
     found: dict[str, list[Any]] = {}
     for file in sorted((path / "books").rglob("*")):
         if file.name.endswith((".parquet", ".csv", ".gz", ".zst")):
@@ -137,7 +137,7 @@ def test_an_export_goes_on_from_a_merge_and_is_merged_again(form: Format, tmp_pa
     assert held(path) == held(tmp_path / "full")
 
 
-def test_a_merge_ended_at_any_step_is_put_right_by_the_next(
+def test_a_merge_interrupted_at_any_step_is_completed_by_the_next(
     form: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = expected(tmp_path / "full", form)

@@ -10,7 +10,7 @@ import pytest
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.destinations.open import UnknownPlace, open_destination
+from zoho_async.export.destinations.open import UnknownDestination, open_destination
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.optional import MissingExtra
 
@@ -49,16 +49,16 @@ def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Pa
     [
         ("mysql://zoho:s3cret@db/books", None, False, "postgresql://user@host/name"),
         ("duckdb:", None, False, "duckdb:books.duckdb"),
-        ("books.db", "csv", False, "no file format"),
-        ("books.duckdb", None, True, "leave --format and --flatten out"),
+        ("books.db", "csv", False, "is a database"),
+        ("books.duckdb", None, True, "remove these options"),
         ("out", "xlsx", False, "jsonl, jsonl.gz, jsonl.zst, csv, parquet"),
-        ("out", "csv", True, "--flatten is for Parquet"),
+        ("out", "csv", True, "works only with --format parquet"),
     ],
 )
-def test_what_is_no_place_says_what_would_be_one(
+def test_an_invalid_destination_says_what_is_valid(
     to: str, format: str | None, flatten: bool, advice: str
 ) -> None:
-    with pytest.raises(UnknownPlace) as refused:
+    with pytest.raises(UnknownDestination) as refused:
         open_destination(to, format, flatten)
     assert advice in str(refused.value)
     assert "s3cret" not in str(refused.value)

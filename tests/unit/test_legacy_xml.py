@@ -95,7 +95,7 @@ def test_elements_become_the_values_that_they_hold(body: str, value: dict[str, A
         ('<Response status="0"><Message>No', -1),
     ],
 )
-def test_what_is_not_called_a_success_is_none(body: str, code: int) -> None:
+def test_a_reply_without_success_is_an_error(body: str, code: int) -> None:
     assert read(body) == {"code": code, "message": "No"}
 
 
@@ -109,13 +109,13 @@ OUTSIDE = (
     "body",
     ["", "null", "<html></html>", ITEMS[:-3].decode(), BOMB, OUTSIDE, "<a>" * 5000 + "</a>" * 5000],
 )
-def test_what_is_no_reply_is_never_taken_for_one(body: str) -> None:
+def test_text_that_is_not_a_reply_is_refused(body: str) -> None:
     with pytest.raises(Unreadable):
         read(body)
 
 
 @given(st.binary(max_size=200), st.integers(0, len(ITEMS)))
-def test_damage_is_told_or_does_no_harm(noise: bytes, place: int) -> None:
+def test_damage_raises_or_does_no_harm(noise: bytes, place: int) -> None:
     try:
         reply = read(ITEMS[:place] + noise + ITEMS[place:])
     except Unreadable:

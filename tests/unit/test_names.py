@@ -1,4 +1,4 @@
-"""Names from outside as names of files: every system stores them, and none leads elsewhere."""
+"""External names become file names that every system can store and that stay in the directory."""
 
 from __future__ import annotations
 

@@ -386,7 +386,7 @@ async def test_look_ahead_is_no_deeper_than_the_limits_and_the_latency_need() ->
     assert max(zoho.pages) == 10 + 2
 
 
-async def test_each_page_that_was_read_is_told() -> None:
+async def test_each_page_read_is_observed() -> None:
     zoho = Zoho(450)
     zoho.rows[210] = zoho.rows[5]
     await names(aiter(Pager(zoho, COUNTED)))
@@ -630,7 +630,7 @@ async def test_a_walk_can_go_on_after_an_error() -> None:
     assert read + await names(rows) == all_names(zoho)
 
 
-async def test_an_error_past_the_end_is_nobodys() -> None:
+async def test_an_error_past_the_end_is_ignored() -> None:
     zoho = Zoho(900, latency=2, rate=20)
     zoho.errors[6] = expected_failure()
     assert await names(aiter(things(zoho, status="active"))) == all_names(zoho)

@@ -1,4 +1,4 @@
-"""Values as the live service sends them land in typed fields, whatever the description says."""
+"""Values that the live service sends fit typed fields, even if the description is wrong."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def read(struct: type[Any], record: dict[str, Any], decoder: Decoder) -> Any:
 
 
 @pytest.mark.parametrize(("struct", "record"), SEEN)
-def test_what_live_clients_saw_lands_in_typed_fields(
+def test_values_seen_by_live_clients_fit_typed_fields(
     struct: type[Any], record: dict[str, Any]
 ) -> None:
     decoder = Decoder()

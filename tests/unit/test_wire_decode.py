@@ -1,4 +1,4 @@
-"""What a caller gets from the bytes of a reply."""
+"""Replies are decoded to typed values without losing anything."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_texts_that_look_like_blanks_are_left_alone() -> None:
     assert found.class_ == texts[0]
 
 
-def test_an_undocumented_value_stands_in_extra_as_it_was_sent() -> None:
+def test_an_undocumented_value_is_in_extra_as_sent() -> None:
     found = invoice('{"total":1.0,"cf_a":"","cf_b":12.50,"cf_c":[1,{"d":0.1}],"cf_e":null}')
     assert found.extra == {
         "cf_a": "",
@@ -136,7 +136,7 @@ def test_an_undocumented_value_stands_in_extra_as_it_was_sent() -> None:
     assert str(found.extra["cf_b"]) == "12.50"
 
 
-def test_undocumented_fields_of_lines_stand_beside_their_lines() -> None:
+def test_undocumented_fields_of_lines_are_listed_per_line() -> None:
     found = invoice(
         '{"line_items":[{"rate":1.0},{"rate":2.0,"sku":"s","rate_formatted":"2"},{}],'
         '"address":{"city":"x","fax":"7"}}'
@@ -239,7 +239,7 @@ def test_one_bad_line_costs_neither_the_others_nor_their_places() -> None:
     }
 
 
-def test_drift_is_counted_by_row_and_told_at_powers_of_ten() -> None:
+def test_drift_is_counted_per_row_and_reported_at_powers_of_ten() -> None:
     told: list[Event] = []
     decoder = Decoder(observer=told.append)
     rows = ",".join(
@@ -315,9 +315,9 @@ def test_a_list_without_its_key_is_empty_only_if_something_vouches_for_it() -> N
 @pytest.mark.parametrize("rows", ["{}", '"none"', "7"])
 def test_rows_that_are_no_list_are_never_an_empty_page(rows: str) -> None:
     body = f'{{"code":0,"invoices":{rows},"page_context":{{"page":1}}}}'.encode()
-    with pytest.raises(Unreadable, match="no list"):
+    with pytest.raises(Unreadable, match="not a list"):
         Decoder().page(LIST, body)
-    with pytest.raises(Unreadable, match="no list"):
+    with pytest.raises(Unreadable, match="not a list"):
         raw_page(LIST, body)
 
 

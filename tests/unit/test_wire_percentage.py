@@ -80,7 +80,7 @@ def test_a_percentage_is_read_as_people_write_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["12.5", "", "%", "NaN%", "Infinity%", "a%"])
 def test_what_is_no_percentage_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no percentage"):
+    with pytest.raises(ValueError, match="not a percentage"):
         Percentage.read(text)
 
 

@@ -86,7 +86,7 @@ async def test_a_server_that_goes_away_ends_the_run_and_its_return_lets_it_go_on
             await anyio.to_thread.run_sync(postgresql.stop)
             with pytest.raises(DestinationError, match="run the same again"):
                 await job.wait()
-        with pytest.raises(DestinationError, match="see that the server runs"):
+        with pytest.raises(DestinationError, match="check that the server is running"):
             await export(one, target.to)
         postgresql.start()
         await export(one, target.to)

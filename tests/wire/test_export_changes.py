@@ -60,7 +60,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def assert_current(server: Sandbox, directory: Path, *names: str) -> None:
-    """Merged, the files hold the server's rows, byte for byte, each once."""
+    """MergeResult, the files hold the server's rows, byte for byte, each once."""
     merge(Directory(directory))
     for name in names or SIZES:
         path = directory / f"{name.replace('.', '/')}.jsonl"

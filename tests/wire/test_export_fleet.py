@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.export.catalog import exportable
-from zoho_async.integrations.dask import Failed, Fleet, Partition, export_fleet
+from zoho_async.integrations.dask import FailedTask, FleetResult, Partition, export_fleet
 from zoho_async.limits import Limits
 from zoho_async.runtime import unattended
 from zoho_async.sandbox import Sandbox
@@ -111,12 +111,12 @@ def cluster(workers: int, threads: int = 4) -> Generator[Any]:
         yield client
 
 
-def killing(client: Any, *moments: int) -> Callable[[Partition | Failed], None]:
+def killing(client: Any, *moments: int) -> Callable[[Partition | FailedTask], None]:
     """Kills a worker whenever so many tasks have ended."""
     pids = list(client.run(os.getpid).values())
-    ended: list[Partition | Failed] = []
+    ended: list[Partition | FailedTask] = []
 
-    def tell(one: Partition | Failed) -> None:
+    def tell(one: Partition | FailedTask) -> None:
         ended.append(one)
         if len(ended) in moments:
             os.kill(pids.pop(), signal.SIGKILL)
@@ -124,7 +124,7 @@ def killing(client: Any, *moments: int) -> Callable[[Partition | Failed], None]:
     return tell
 
 
-def export(client: Any, zoho: Zoho, to: Path, **asked: Any) -> Fleet:
+def export(client: Any, zoho: Zoho, to: Path, **asked: Any) -> FleetResult:
     account = partial(unattended, limits=LIMITS)
     done = export_fleet(
         client, zoho.organizations, list(zoho.sizes), to=str(to), account=account, **asked

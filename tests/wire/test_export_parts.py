@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from zoho_async.export.catalog import exportable
-from zoho_async.integrations.dask import Partition, Parts, _exported
+from zoho_async.integrations.dask import Partition, PartitionStore, _export_partition
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
@@ -32,22 +32,24 @@ class Task:
         self.server = server
         self.resource = resource
         self.facts = exportable()[resource]
-        self.parts = Parts(f"memory://{uuid.uuid4().hex}", {}, server.organization, self.facts)
+        self.parts = PartitionStore(
+            f"memory://{uuid.uuid4().hex}", {}, server.organization, self.facts
+        )
         self._zoho = zoho
 
     async def run(self, run: str) -> tuple[Partition, int]:
         """Do the task of ``run``; its part and the calls that it took."""
         before = self.server.calls
-        part = await _exported(self.parts, run, self._zoho)
+        part = await _export_partition(self.parts, run, self._zoho)
         return part, self.server.calls - before
 
     def names(self) -> list[str]:
-        return [name.rpartition("/")[2] for name in self.parts._names()]
+        return [name.rpartition("/")[2] for name in self.parts._partition_files()]
 
     def ids(self) -> list[str]:
         """The ids of all rows in all parts."""
         found: list[str] = []
-        for name in self.parts._names():
+        for name in self.parts._partition_files():
             with self.parts._files.open(name, "rb") as file:
                 table = parquet.read_table(file, columns=[self.facts.row_id])
             found += table[self.facts.row_id].to_pylist()
@@ -105,18 +107,18 @@ async def test_a_task_that_is_done_twice_at_once_leaves_one_part() -> None:
         assert len({msgspec.json.encode(part) for part, _ in parts}) == 1
         assert one.names() == [f"{FIRST}.parquet"]
         assert one.ids() == one.there()
-        assert one.parts._everything() == [one.parts.path(FIRST)]
+        assert one.parts._files_present() == [one.parts.path(FIRST)]
 
 
 async def test_what_a_killed_worker_left_half_done_is_no_part_and_goes_with_the_next_run() -> None:
     async with task("books.contacts") as one:
         await one.run(FIRST)
-        with one.parts._files.open(one.parts._hidden(FIRST) + "killed", "wb") as file:
+        with one.parts._files.open(one.parts._temporary_prefix(FIRST) + "killed", "wb") as file:
             file.write(b"half of it")
         assert one.names() == [f"{FIRST}.parquet"]
         one.server.store().collection("contacts").change(7, {"contact_name": "Changed"})
         await one.run(SECOND)
-        assert one.parts._everything() == [one.parts.path(FIRST), one.parts.path(SECOND)]
+        assert one.parts._files_present() == [one.parts.path(FIRST), one.parts.path(SECOND)]
 
 
 async def test_a_worker_that_comes_back_after_the_next_run_leaves_nothing() -> None:
@@ -147,10 +149,10 @@ def _replace(one: Task, run: str, *, since: float) -> None:
     files: Any = one.parts._files
     with files.open(one.parts.path(run), "rb") as file:
         table = parquet.read_table(file)
-    part = one.parts.of(run)
+    part = one.parts.find(run)
     assert part is not None
     told = msgspec.structs.replace(
-        part, reached=msgspec.structs.replace(part.reached, watermark=since)
+        part, bookmark=msgspec.structs.replace(part.bookmark, watermark=since)
     )
     notes = {b"zoho_async": msgspec.json.encode(told)}
     with files.open(one.parts.path(run), "wb") as file:

@@ -80,7 +80,7 @@ async def test_a_page_whose_rows_are_blank_while_more_follow_is_no_empty_list(
     rows = aiter(contacts.list(zoho, per_page=10))
     for _ in range(10):
         await anext(rows)
-    with pytest.raises(UnreadableReply, match="says that more follow"):
+    with pytest.raises(UnreadableReply, match="announces more pages"):
         await anext(rows)
 
 

@@ -122,7 +122,7 @@ async def test_legacy_calls_count_against_the_same_limits(sandbox: Sandbox) -> N
 
 async def test_a_wrong_page_parameter_does_not_shorten_a_list(sandbox: Sandbox) -> None:
     async with legacy(sandbox, pages=PageNames("Page", "Per_Page")) as zoho:
-        with pytest.raises(UnreadableReply, match="page 2 was asked for and page 1 came"):
+        with pytest.raises(UnreadableReply, match="requested page 2 but got page 1"):
             [item async for item in zoho.items()]
 
 

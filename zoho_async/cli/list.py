@@ -20,7 +20,7 @@ from zoho_async.cli.safe import print, safe
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import check_filters, exportable, list_operation, resolve
 from zoho_async.paging import Pager
-from zoho_async.paging.list_query import listing
+from zoho_async.paging.list_query import list_query
 from zoho_async.session import Session
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
@@ -79,7 +79,7 @@ async def _listed(
 
 def _first(facts: OperationFacts, query: Mapping[str, object]) -> CallOptions:
     """The first request of the list, with what the pager adds to it."""
-    asked = listing(list_operation(facts), (), query).asked(1, counting=True)
+    asked = list_query(list_operation(facts), (), query).page_query(1, counting=True)
     return CallOptions(
         method="GET",
         path=facts.path,

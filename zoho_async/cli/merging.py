@@ -10,7 +10,7 @@ from zoho_async.cli import outcome
 from zoho_async.cli.safe import print
 from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError
-from zoho_async.export import Directory, Merged, merge, open_destination
+from zoho_async.export import Directory, MergeResult, merge, open_destination
 
 
 def merge_into_one(to: str, format: str | None, *, flatten: bool, json: bool) -> int:
@@ -24,7 +24,7 @@ def merge_into_one(to: str, format: str | None, *, flatten: bool, json: bool) ->
             f"{destination.name} is a database, which always holds the current state: "
             "there is nothing to merge"
         )
-    merged: list[Merged] = []
+    merged: list[MergeResult] = []
     for path in directories(destination.path):
         directory = open_destination(path, format, flatten)
         assert isinstance(directory, Directory)

@@ -12,10 +12,17 @@ of files), and `databases`.
 """
 
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destinations.base import Database, Destination, Origin, Recorded, Sink, Table
+from zoho_async.export.destinations.base import (
+    Database,
+    Destination,
+    Origin,
+    RecordedContents,
+    Sink,
+    Table,
+)
 from zoho_async.export.destinations.directory import Directory, Format
-from zoho_async.export.destinations.merge import Merged, merge
-from zoho_async.export.destinations.open import UnknownPlace, open_destination
+from zoho_async.export.destinations.merge import MergeResult, merge
+from zoho_async.export.destinations.open import UnknownDestination, open_destination
 from zoho_async.export.errors import (
     CheckpointRefused,
     DestinationChanged,
@@ -63,21 +70,21 @@ __all__ = [
     "Exports",
     "Format",
     "Margin",
-    "Merged",
+    "MergeResult",
     "NextPass",
     "Origin",
     "Planned",
     "PlannedResource",
     "Progress",
-    "Recorded",
+    "RecordedContents",
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
     "Sink",
     "Summary",
     "Table",
+    "UnknownDestination",
     "UnknownFilter",
-    "UnknownPlace",
     "UnknownResource",
     "WaitingForReset",
     "exportable",

@@ -19,8 +19,8 @@ from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
 from zoho_async.paging import Pager, PageSource, RowsPage
 from zoho_async.paging.completeness import Completeness
-from zoho_async.paging.list_query import listing
-from zoho_async.paging.source import asked_at
+from zoho_async.paging.list_query import list_query
+from zoho_async.paging.source import sent_at
 from zoho_async.paging.times import RowTimes, times_of
 from zoho_async.wire import Decoder, raw_page, read_envelope, row_id
 from zoho_async.wire.text import untyped_object
@@ -72,7 +72,7 @@ class Dated:
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
         answer, page = await self._zoho.fetch_page(operation, read, ids=ids, query=query)
-        moment = asked_at(answer)
+        moment = sent_at(answer)
         if moment is not None and not self._dates:
             self._dates.append(moment)
         return answer, page
@@ -126,7 +126,7 @@ async def page_below(
 ) -> RowsPage:
     """One page of a list that hangs below the records called ``ids``."""
     operation = list_operation(facts)
-    asked = listing(operation, ids, query).asked(number, counting=counting)
+    asked = list_query(operation, ids, query).page_query(number, counting=counting)
     _, page = await zoho.fetch_page(operation, partial(raw_page, operation), ids=ids, query=asked)
     ids = [row_id(operation, row) for row in page.rows]
     total = None if page.context is None else page.context.total

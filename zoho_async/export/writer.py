@@ -10,7 +10,7 @@ caller accepts a shorter one. Else what was there stays, and what was met is wri
 the changes of a run are. So no record is lost, and no change either. An end between the two is put
 right as well: the rows that the state promises are not where it says, so the part is begun again.
 
-Every method blocks. `land` and `bury` are called inside a transaction.
+Every method blocks. `land` and `mark_deleted` are called inside a transaction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import IndexedRecord, RecordIndex, digest, key
 from zoho_async.export.checkpoint.store import Former, ResourceState, State
-from zoho_async.export.destinations.base import Destination, Recorded, Sink, Table
+from zoho_async.export.destinations.base import Destination, RecordedContents, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.errors import CheckpointRefused, DestinationError
 from zoho_async.export.events import ExportEvent, Progress
@@ -150,11 +150,11 @@ class ResourceWriter:
         sink = self._destination.sink(self._table, "")
         begun = before is not None and (before.finished or before.stand != "resting")
         if before is None or not begun:
-            return sink.missing(Recorded(whole=asked.full or asked.fresh))
+            return sink.missing(RecordedContents(whole=asked.full or asked.fresh))
         reading = before.stand == "reading"
         replaces = reading and before.mode == "full"
         return sink.missing(
-            Recorded(
+            RecordedContents(
                 sizes={} if replaces else before.held,
                 records=self._written(before),
                 begun=True,
@@ -428,7 +428,7 @@ class ResourceWriter:
     def _bury(self, gone: Sequence[str], when: str) -> int:
         """Mark records as deleted and forget them; how many rows that were."""
         if gone:
-            mark = self.sink.bury(gone, when)
+            mark = self.sink.mark_deleted(gone, when)
             self.known.forget(gone)
             self._put(mark=mark)
         return len(gone)
@@ -494,7 +494,7 @@ class ResourceWriter:
     def _keep_both(self, former: Former) -> None:
         """Write what was met beside what was there, which stays, with its watermark."""
         part = self._state.stamp_after(former.part)
-        self.sink.keep_as(part)
+        self.sink.keep_as_part(part)
         with self._state.database.transaction():
             self.known.doubt(self.position.first_look)
             self._put(

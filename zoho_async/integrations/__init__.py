@@ -1,1 +1,1 @@
-"""Exports inside other tools: dlt and Dask."""
+"""Adapters that run exports in dlt and Dask."""

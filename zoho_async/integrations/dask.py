@@ -1,4 +1,4 @@
-"""Many organizations on many machines: one task for each list, on a dask.distributed cluster::
+"""Export many organizations on a dask.distributed cluster, one task per list::
 
     from distributed import Client
     from zoho_async.integrations.dask import export_fleet
@@ -7,30 +7,41 @@
         done = export_fleet(client, organizations, ["invoices", "contacts"], to="s3://lake/zoho")
     print(done.rows, done.failed)
 
-**Who does what.** Which worker does a task, that it is done again when its worker is lost, and
-that new workers get work is the engine's affair. Ours is that the limits hold whoever calls
-(``ZOHO_REDIS_URL`` in the workers' environment names the Redis that all of them share, for limits
-and tokens), and that it makes no difference how often a task is done.
+Responsibilities
+----------------
+Dask assigns tasks to workers, repeats the tasks of lost workers and gives work to new ones. This
+module keeps the limits across workers and makes tasks idempotent. ``ZOHO_REDIS_URL`` in the
+workers' environment names the Redis that they share for limits and tokens.
 
-**Parts.** A run has a name that sorts after those of earlier runs, by default the moment of its
-begin. A task leaves at most one Parquet file, its *part*, under a name that only the task decides::
+Model
+-----
+A run has a name that sorts after earlier runs, by default its start time. A task writes at most one
+Parquet file, its *part*. The task alone decides its name::
 
     TO/books.invoices/organization=10234695/20261123T020000Z.parquet
 
-The first part of a list holds all of it, each later one what was new or changed since. Where a list
-cannot be asked for changes every part holds all of it, and takes the place of the older ones.
+The first part of a list holds all rows. Later parts hold what was new or changed. If a list cannot
+be filtered by change time, each part holds all rows and replaces the older parts.
 
-**What makes it exact.** The part is its own commit: its metadata hold how far its rows lead
-(`Bookmark`) and what they were read from. It is written under a name that no reader looks at, and
-moved to its own in one step. So there is no moment at which rows and state disagree, and nothing to
-put right after a loss. Done again, a task finds the part and is done, without a call. Done twice at
-once (a worker that was taken for lost and was not), the first part stands and the second is
-dropped; should both be moved within the same moment, the later replaces the earlier, each of them
-whole. And a worker that stood still so long that the next run has read on from the other one leaves
-two parts that do not follow each other: then the list is read whole again.
+Invariant
+---------
+Rows and bookmarks always agree, no matter how often a task runs.
 
-A list that is interrupted is read from its beginning. So a task is for lists that a day's quota
-suffices for; longer ones are for `Export`, which goes on where it was.
+Why it holds
+------------
+A part is its own commit: its metadata holds the `Bookmark` that it was read from and the one that
+it ends at. It is written under a hidden name and renamed in one step.
+
+- A task that runs again finds its part and makes no calls.
+- If a task runs twice at once, the first part is kept and the second is dropped. If both are
+  renamed at the same moment, the later one replaces the earlier one, and each is complete.
+- If a worker pauses for so long that the next run has already continued from the other part, the
+  two parts do not follow each other. Then the list is read in full again.
+
+Limit
+-----
+An interrupted list is read from the start. Use tasks for lists that fit into a day's quota, and
+`Export` for longer ones, because it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -64,15 +75,16 @@ from zoho_async.session import Session
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Where a part's metadata hold its `Partition`.
-_NOTE: Final = "zoho_async"
+#: The key of a `Partition` in the metadata of its part.
+_METADATA_KEY: Final = "zoho_async"
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task left: its rows, how far they lead, and what they were read from.
+    """The part that a task wrote.
 
-    ``mode`` is how the list was read; a part of the mode ``full`` replaces those before it.
-    ``path`` is empty where nothing had changed, and no file was left.
+    The rows were read from the bookmark ``since`` and end at ``bookmark``. ``mode`` tells how the
+    list was read; a part of mode ``full`` replaces the parts before it. ``path`` is empty if
+    nothing had changed and no file was written.
     """
 
     organization: str
@@ -82,26 +94,26 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     mode: Mode
     since: Bookmark
-    reached: Bookmark
+    bookmark: Bookmark
 
 
 _PART: Final = decoder_of(Partition)
 
 
-class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that did not come to its end, and why."""
+class FailedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that failed, with its error."""
 
     organization: str
     resource: str
     error: str
 
 
-class Fleet(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run over a fleet did."""
+class FleetResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a run over many organizations."""
 
     run: str
     parts: tuple[Partition, ...]
-    failed: tuple[Failed, ...]
+    failed: tuple[FailedTask, ...]
 
     @property
     def rows(self) -> int:
@@ -119,18 +131,18 @@ def export_fleet(
     account: Account = unattended,
     storage_options: Mapping[str, Any] | None = None,
     retries: int = 3,
-    tell: Callable[[Partition | Failed], None] | None = None,
-) -> Fleet:
-    """Export lists of many organizations of one account, on ``client``'s workers. Blocks.
+    tell: Callable[[Partition | FailedTask], None] | None = None,
+) -> FleetResult:
+    """Export lists of many organizations of one account on the workers of ``client``. Blocks.
 
-    ``to`` is a directory that all workers reach, or the URL of any store that fsspec knows, with
-    ``storage_options`` for it. ``run`` names the run: given the name of one that was interrupted,
-    it goes on with that. ``account`` opens the session on a worker, by default that of the worker's
-    own environment, so that no secret travels. ``retries`` are those of a task that failed for the
-    network's sake. ``tell`` is told of each task as it ends.
+    ``to`` is a directory that all workers can reach, or a URL that fsspec supports, with
+    ``storage_options``. ``run`` names the run; the name of an interrupted run continues it.
+    ``account`` opens the session on a worker. By default it reads the worker's environment, so no
+    secret is sent. ``retries`` is the number of retries of a task after network errors. ``tell`` is
+    called with the result of each task.
 
-    Raises `MissingExtra` without the libraries, `UnknownResource`, and what the engine raises; what
-    a task fails with is in the result.
+    Raises `MissingExtra` without the libraries, `UnknownResource`, and the errors of Dask. Errors
+    of tasks are in the result.
     """
     distributed = library("distributed", "dask", "a run over a fleet")
     library("fsspec", "dask", "a run over a fleet")
@@ -138,40 +150,42 @@ def export_fleet(
 
     name = run or stamp(datetime.now(UTC).timestamp())
     lists = [facts.resource for facts in resolve(resources, exportable())]
-    # All organizations of one list before the next list: neighbours do not share limits.
+    # List by list, so that neighboring tasks belong to different organizations and limits.
     tasks = [(one, resource) for resource in lists for one in organizations]
-    engine = cast(Any, client)  # what the library says of its types is partly nothing
-    desk = SessionPlugin(f"zoho-{uuid.uuid4().hex}", account)
-    engine.register_plugin(desk)
+    engine = cast(Any, client)  # the library is only partly typed
+    plugin = SessionPlugin(f"zoho-{uuid.uuid4().hex}", account)
+    engine.register_plugin(plugin)
     futures: list[Any] = engine.map(
-        partial(_task, desk.name, name, to, dict(storage_options or {})),
+        partial(_task, plugin.name, name, to, dict(storage_options or {})),
         [one for one, _ in tasks],
         [resource for _, resource in tasks],
         key=[f"zoho-{name}-{resource}-{one}-{uuid.uuid4().hex}" for one, resource in tasks],
         retries=retries,
         pure=False,
     )
-    of = dict(zip((future.key for future in futures), tasks, strict=True))
-    ended: list[Partition | Failed] = []
+    task_of = dict(zip((future.key for future in futures), tasks, strict=True))
+    ended: list[Partition | FailedTask] = []
     try:
         for future in distributed.as_completed(futures):
-            one, resource = of[future.key]
+            one, resource = task_of[future.key]
             error = future.exception()
             ended.append(
                 future.result()
                 if error is None
-                else Failed(organization=one, resource=resource, error=str(error) or repr(error))
+                else FailedTask(
+                    organization=one, resource=resource, error=str(error) or repr(error)
+                )
             )
             future.release()
             if tell is not None:
                 tell(ended[-1])
     finally:
         engine.cancel([future for future in futures if not future.done()])
-        engine.unregister_worker_plugin(desk.name)
-    return Fleet(
+        engine.unregister_worker_plugin(plugin.name)
+    return FleetResult(
         run=name,
         parts=tuple(one for one in ended if isinstance(one, Partition)),
-        failed=tuple(one for one in ended if isinstance(one, Failed)),
+        failed=tuple(one for one in ended if isinstance(one, FailedTask)),
     )
 
 
@@ -182,29 +196,29 @@ def _task(
     storage_options: Mapping[str, Any],
     organization: str,
     resource: str,
-) -> Partition | Failed:
-    """One list of one organization; on a worker. What is worth another try is raised."""
-    from zoho_async.integrations.dask_worker import desk
+) -> Partition | FailedTask:
+    """Export one list of one organization on a worker. Errors worth a retry are raised."""
+    from zoho_async.integrations.dask_worker import session_plugin
 
     try:
-        parts = Parts(to, storage_options, organization, exportable()[resource])
-        return desk(name).carry_out(partial(_exported, parts, run))
+        parts = PartitionStore(to, storage_options, organization, exportable()[resource])
+        return session_plugin(name).run(partial(_export_partition, parts, run))
     except TransportError:
         raise
     except ZohoError as error:
-        return Failed(organization=organization, resource=resource, error=str(error))
+        return FailedTask(organization=organization, resource=resource, error=str(error))
 
 
-async def _exported(parts: Parts, run: str, zoho: Session) -> Partition:
-    """Read the list from where its parts lead to, and leave the part of ``run``."""
+async def _export_partition(parts: PartitionStore, run: str, zoho: Session) -> Partition:
+    """Read the list from the last part on, and write the part of ``run``."""
     import anyio.to_thread
 
     in_thread = anyio.to_thread.run_sync
-    done = await in_thread(parts.of, run)
+    done = await in_thread(parts.find, run)
     if done is not None:
-        await in_thread(parts.tidy, done)
+        await in_thread(parts.remove_obsolete, done)
         return done
-    since = leads_to(parts.facts, await in_thread(parts.last))
+    since = next_start(parts.facts, await in_thread(parts.last))
     with tempfile.TemporaryDirectory(prefix="zoho-async-") as folder:
         at = Path(folder)
         if since.organization:
@@ -223,27 +237,27 @@ async def _exported(parts: Parts, run: str, zoho: Session) -> Partition:
             rows=summary.rows,
             mode=summary.mode,
             since=since,
-            reached=await in_thread(reached_by, at, parts.facts, parts.organization, since),
+            bookmark=await in_thread(reached_by, at, parts.facts, parts.organization, since),
         )
         if not part.rows and part.mode != "full":
             return msgspec.structs.replace(part, path="")
-        return await in_thread(parts.leave, part, at)
+        return await in_thread(parts.commit, part, at)
 
 
-def leads_to(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
-    """What the next run reads from, after ``parts`` (the oldest first); nothing: the whole list."""
+def next_start(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
+    """The bookmark after ``parts``, the oldest first. An empty one means the whole list."""
     if not parts:
         return Bookmark()
     last = parts[-1]
-    follows = last.mode == "full" or (len(parts) > 1 and last.since == parts[-2].reached)
+    follows = last.mode == "full" or (len(parts) > 1 and last.since == parts[-2].bookmark)
     mode = choose(
-        facts, known=True, watermark=last.reached.watermark, filtering=last.reached.filtering
+        facts, known=True, watermark=last.bookmark.watermark, filtering=last.bookmark.filtering
     )
-    return last.reached if follows and mode in ("changed", "newest") else Bookmark()
+    return last.bookmark if follows and mode in ("changed", "newest") else Bookmark()
 
 
-class Parts:
-    """The parts of one list of one organization. Blocking."""
+class PartitionStore:
+    """The parts of one list of one organization. Methods block."""
 
     def __init__(
         self, to: str, storage_options: Mapping[str, Any], organization: str, facts: OperationFacts
@@ -257,55 +271,55 @@ class Parts:
         self.facts: Final = facts
 
     def path(self, run: str) -> str:
-        """Where the part of ``run`` is."""
+        """The path of the part of ``run``."""
         return f"{self._folder}/{run}.parquet"
 
-    def _hidden(self, run: str) -> str:
-        """How the names begin under which attempts write the part of ``run``."""
+    def _temporary_prefix(self, run: str) -> str:
+        """The prefix of the hidden names of unfinished parts of ``run``."""
         return f"{self._folder}/.{run}."
 
-    def of(self, run: str) -> Partition | None:
-        """The part of ``run``, where it is there."""
-        return self._read(self.path(run)) if self.path(run) in self._names() else None
+    def find(self, run: str) -> Partition | None:
+        """The part of ``run``, or None."""
+        return self._read(self.path(run)) if self.path(run) in self._partition_files() else None
 
     def last(self) -> list[Partition]:
-        """The last two parts, the older first: what `leads_to` looks at."""
-        return [self._read(name) for name in self._names()[-2:]]
+        """The last two parts, the older first, for `next_start`."""
+        return [self._read(name) for name in self._partition_files()[-2:]]
 
-    def leave(self, part: Partition, directory: Path) -> Partition:
-        """Make the rows in ``directory`` the part, unless another attempt was first."""
+    def commit(self, part: Partition, directory: Path) -> Partition:
+        """Write the rows in ``directory`` as the part, unless another attempt was first."""
         files = Directory(directory).files(part.resource)
         rows = files.full if part.mode == "full" else files.parts()[-1]
         made = directory / "part.parquet"
-        note = msgspec.json.encode(part).decode()
+        metadata = msgspec.json.encode(part).decode()
         table = table_of(part.resource, self.facts)
-        Parquet(notes={_NOTE: note}).write(rows, made, table)
+        Parquet(notes={_METADATA_KEY: metadata}).write(rows, made, table)
         self._files.makedirs(self._folder, exist_ok=True)
-        hidden = self._hidden(part.run) + uuid.uuid4().hex
+        hidden = self._temporary_prefix(part.run) + uuid.uuid4().hex
         try:
             self._files.put_file(str(made), hidden)
-            if any(name >= self.path(part.run) for name in self._names()):
-                return self.of(part.run) or msgspec.structs.replace(part, path="", rows=0)
+            if any(name >= self.path(part.run) for name in self._partition_files()):
+                return self.find(part.run) or msgspec.structs.replace(part, path="", rows=0)
             self._files.mv(hidden, self.path(part.run))
         finally:
             if self._files.exists(hidden):
                 self._files.rm_file(hidden)
-        self.tidy(part)
+        self.remove_obsolete(part)
         return part
 
-    def tidy(self, part: Partition) -> None:
-        """Remove what ``part`` replaces, and what workers of earlier runs left half done."""
-        for name in self._everything():
-            replaced = _is_part(name) and part.mode == "full" and name < self.path(part.run)
-            half_done = not _is_part(name) and name < self._hidden(part.run)
+    def remove_obsolete(self, part: Partition) -> None:
+        """Remove parts that ``part`` replaces, and unfinished files of earlier runs."""
+        for name in self._files_present():
+            replaced = _is_partition(name) and part.mode == "full" and name < self.path(part.run)
+            half_done = not _is_partition(name) and name < self._temporary_prefix(part.run)
             if replaced or half_done:
                 self._files.rm_file(name)
 
-    def _names(self) -> list[str]:
-        """The parts, the oldest first."""
-        return sorted(name for name in self._everything() if _is_part(name))
+    def _partition_files(self) -> list[str]:
+        """The paths of the parts, the oldest first."""
+        return sorted(name for name in self._files_present() if _is_partition(name))
 
-    def _everything(self) -> list[str]:
+    def _files_present(self) -> list[str]:
         self._files.invalidate_cache()
         if not self._files.exists(self._folder):
             return []
@@ -314,8 +328,8 @@ class Parts:
     def _read(self, name: str) -> Partition:
         with self._files.open(name, "rb") as file:
             notes = self._parquet.read_metadata(file).metadata
-        return _PART.decode(notes[_NOTE.encode()])
+        return _PART.decode(notes[_METADATA_KEY.encode()])
 
 
-def _is_part(name: str) -> bool:
+def _is_partition(name: str) -> bool:
     return name.endswith(".parquet") and not name.rpartition("/")[2].startswith(".")

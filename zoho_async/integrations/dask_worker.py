@@ -1,8 +1,7 @@
-"""What the tasks of one worker of a cluster share: one session, in an event loop of its own.
+"""One session per Dask worker, shared by all its tasks, in a separate event loop.
 
-It is opened by the first task and closed when the run is over or the worker leaves. So a worker
-has one connection to Redis, one place among those who share the limits, and one set of sockets,
-however many tasks it does.
+The first task opens the session. It is closed at the end of the run or when the worker leaves. So a
+worker has one Redis connection, one share of the limits and one set of sockets for all its tasks.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ T = TypeVar("T")
 
 
 class SessionPlugin(WorkerPlugin):
-    """Opens ``account`` on a worker; ``name`` is that by which tasks find it."""
+    """Opens ``account`` on a worker. Tasks find the plugin by ``name``."""
 
     def __init__(self, name: str, account: Account) -> None:
         self.name = name
         self._account = account
 
     def setup(self, worker: Any) -> None:
-        """The worker begins: nothing is opened yet."""
+        """Prepare the worker. The first task opens the session."""
         self._lock = threading.Lock()
         self._open = ExitStack()
         self._session: Session | None = None
         self._portal: BlockingPortal | None = None
 
     async def teardown(self, worker: Any) -> None:
-        """The run is over, or the worker leaves: what is under way is cancelled, and all closed."""
+        """Cancel running work and close the session."""
         await asyncio.to_thread(self._close)
 
-    def carry_out(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run ``work`` in the session's loop, from any thread. Raises what opening raises."""
+    def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run ``work`` in the session's loop, from any thread. May open the session first."""
         with self._lock:
             if self._portal is None or self._session is None:
                 with ExitStack() as opening:
@@ -60,6 +59,6 @@ class SessionPlugin(WorkerPlugin):
             self._portal = self._session = None
 
 
-def desk(name: str) -> SessionPlugin:
-    """The desk of the worker that this task runs on."""
+def session_plugin(name: str) -> SessionPlugin:
+    """The plugin ``name`` of the worker that runs this task."""
     return cast(SessionPlugin, get_worker().plugins[name])

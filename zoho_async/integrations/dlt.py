@@ -1,4 +1,4 @@
-"""A `dlt <https://dlthub.com>`_ source: an organization in any warehouse that dlt loads into::
+"""A `dlt <https://dlthub.com>`_ source for the lists of an organization::
 
     import dlt
     from zoho_async.integrations.dlt import zoho
@@ -6,25 +6,33 @@
     pipeline = dlt.pipeline("zoho", destination="duckdb", dataset_name="books")
     pipeline.run(zoho(["invoices", "contacts"]))
 
-**Who does what.** An `Export` reads the lists, with all that it knows of limits, capabilities and
-proofs; dlt carries the rows. In between lies a directory of files below the pipeline's working
-directory. Tables are called ``books_invoices``, lists within rows are child tables.
+Model
+-----
+An `Export` reads the lists into a directory under the pipeline's working directory, and dlt loads
+the rows from there. Tables are named ``books_invoices``. Lists inside rows are child tables.
 
-**What makes it exact.** dlt commits the state of a resource together with its rows, so the state
-names the *watermark* that the rows of one load lead to (`zoho_async.export.incremental`), and the
-next load reads from there. The directory holds *everything since the state that it was begun from*,
-and it is kept until the state has moved on. So an end in between, wherever it is, costs no call
-twice: the next run finds the state where it was, goes on with the directory, and loads all of it. A
-directory that was begun from another state is thrown away.
+dlt commits the state of a resource together with its rows. The state holds the *watermark* of the
+load (`zoho_async.export.incremental`), and the next load reads from it.
 
-Within a load a record may stand in several files of the directory. The newest row counts; older
-ones are left out. A deleted record is a row with its id and ``_deleted_time``, which dlt takes as
-a *hard delete*. With ``sweep`` the ids that the destination holds are read from it, and each that
-the list no longer has is asked about.
+Invariant
+---------
+The directory holds everything since the state that it started from, and is kept until dlt commits a
+newer state.
 
-**Exactness of values.** Amounts go through as `Decimal` and land as ``decimal(38, 12)``, times as
-instants; blanks are NULL. A value that does not fit its described type lands in a column of its own
-(dlt's variant columns), not in none.
+Why it holds
+------------
+After a crash the state is unchanged. The next run continues in the same directory and loads all of
+it, so no call is made twice. A directory that started from another state is removed.
+
+Rows
+----
+A record can be in several files of the directory. Only its newest row is loaded. A deleted record
+is a row with its id and ``_deleted_time``, which dlt treats as a *hard delete*. With
+``detect_deletions`` the source reads the ids from the destination, and requests each record that
+the list no longer has.
+
+Amounts are `Decimal` and become ``decimal(38, 12)``. Times are instants. Blanks are NULL. A value
+that does not fit its described type goes into one of dlt's variant columns.
 """
 
 from __future__ import annotations
@@ -55,7 +63,7 @@ from zoho_async.wire.text import untyped_object
 if TYPE_CHECKING:
     from dlt.sources import DltSource
 
-#: Rows that are handed to dlt at once.
+#: Rows per batch for dlt.
 _ROWS: Final = 1_000
 
 _TYPES: Final[dict[Kind, dict[str, Any]]] = {
@@ -69,19 +77,19 @@ _TYPES: Final[dict[Kind, dict[str, Any]]] = {
 }
 
 
-class _Begun(msgspec.Struct, frozen=True):
-    """What a directory was begun from."""
+class _Start(msgspec.Struct, frozen=True):
+    """The state that a directory started from."""
 
-    reached: Bookmark
-    swept: bool
+    bookmark: Bookmark
+    detects_deletions: bool
 
 
-class _Task(msgspec.Struct, frozen=True):
-    """What is asked of every list; ``named`` says that somebody chose the lists."""
+class _SourceOptions(msgspec.Struct, frozen=True):
+    """Options of all lists. ``named`` is true if the caller chose the lists."""
 
     organization: str | None
     account: Account
-    sweep: bool
+    detect_deletions: bool
     named: bool
 
 
@@ -90,19 +98,21 @@ def zoho(
     *,
     organization: str | None = None,
     account: Account = unattended,
-    sweep: bool = False,
+    detect_deletions: bool = False,
 ) -> DltSource:
-    """The ``dlt`` source of an organization's lists, one resource each.
+    """The ``dlt`` source of an organization's lists, one dlt resource per list.
 
-    ``resources`` are as for `Export`; none means every list of Books that the token may read.
-    ``account`` opens the session that is used (by default that of the environment or profile, with
-    limits and tokens that outlive the process), ``organization`` names another than that one's.
-    ``sweep`` reads the lists whole and finds deleted records. Raises `MissingExtra` without dlt and
-    `UnknownResource`; and while dlt extracts, what `Export` raises.
+    ``resources`` are as for `Export`; the default is every list of Books that the token may read.
+    ``account`` opens the session, by default from the environment or profile, with limits and
+    tokens that outlive the process. ``organization`` overrides the session's organization.
+    ``detect_deletions`` reads the lists in full and finds deleted records.
+
+    Raises `MissingExtra` if dlt is not installed, and `UnknownResource`. During extraction it
+    raises the errors of `Export`.
     """
     dlt = library("dlt", "dlt", "the dlt source")
     lists = resolve(resources, exportable())
-    task = _Task(organization, account, sweep, bool(resources))
+    task = _SourceOptions(organization, account, detect_deletions, bool(resources))
 
     def made() -> list[Any]:
         return [_resource(dlt, facts, task) for facts in lists]
@@ -110,23 +120,23 @@ def zoho(
     return cast("DltSource", dlt.source(made, name="zoho")())
 
 
-def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
+def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
     name = facts.resource.replace(".", "_")
     merged = bool(facts.row_id)
 
     def rows() -> Iterator[list[dict[str, Any]]]:
         state: dict[str, Any] = dlt.current.resource_state()
         describe(Bookmark)
-        reached = msgspec.convert(dict(state), Bookmark)
+        bookmark = msgspec.convert(dict(state), Bookmark)
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
-        held = _held_ids(dlt, name, facts.row_id) if task.sweep else ()
-        _begin(folder, facts, _Begun(reached, task.sweep), held)
-        of = alone(partial(_export, folder, facts, reached, task))
-        if of is None:
+        held = _held_ids(dlt, name, facts.row_id) if task.detect_deletions else ()
+        _prepare_directory(folder, facts, _Start(bookmark, task.detect_deletions), held)
+        organization = alone(partial(_export, folder, facts, bookmark, task))
+        if organization is None:
             return
-        yield from _portions(folder, facts)
-        state.clear()  # what is left out must not stay
-        state.update(msgspec.to_builtins(reached_by(folder, facts, of, reached)))
+        yield from _batches(folder, facts)
+        state.clear()  # fields with default values are not written
+        state.update(msgspec.to_builtins(reached_by(folder, facts, organization, bookmark)))
 
     return dlt.resource(
         rows,
@@ -142,18 +152,20 @@ def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
 # -- the directory ----------------------------------------------------------------------------
 
 
-def _begin(folder: Path, facts: OperationFacts, begun: _Begun, held: Sequence[str]) -> None:
-    """A directory that holds what came since ``begun``: the one that is there, or a new one."""
-    note = folder / "begun.json"
-    encoded = msgspec.json.encode(begun)
-    if note.exists() and note.read_bytes() == encoded:
+def _prepare_directory(
+    folder: Path, facts: OperationFacts, start: _Start, held: Sequence[str]
+) -> None:
+    """Keep a directory that started from ``start``, or replace it by a new one."""
+    marker = folder / "start.json"
+    encoded = msgspec.json.encode(start)
+    if marker.exists() and marker.read_bytes() == encoded:
         return
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    if begun.reached.organization:
-        seed(folder, facts, begun.reached, held)
-    note.write_bytes(encoded)
+    if start.bookmark.organization:
+        seed(folder, facts, start.bookmark, held)
+    marker.write_bytes(encoded)
 
 
 def _held_ids(dlt: Any, table: str, row_id: str) -> list[str]:
@@ -168,18 +180,18 @@ def _held_ids(dlt: Any, table: str, row_id: str) -> list[str]:
 
 
 async def _export(
-    folder: Path, facts: OperationFacts, reached: Bookmark, task: _Task
+    folder: Path, facts: OperationFacts, bookmark: Bookmark, task: _SourceOptions
 ) -> str | None:
-    """Bring the directory to now; the organization's id, or None where that is not allowed."""
+    """Update the directory. Return the organization's id, or None if the scope is missing."""
     async with task.account() as session:
         named = task.organization
         own = session if named is None else session.for_organization(named)
-        if reached.organization and own.organization != reached.organization:
+        if bookmark.organization and own.organization != bookmark.organization:
             raise CheckpointRefused(
-                f"this pipeline holds {facts.resource} of organization {reached.organization}, "
-                f"and {own.organization} is asked for; give that one a dataset of its own"
+                f"this pipeline holds {facts.resource} of organization {bookmark.organization}, "
+                f"got organization {own.organization}: use another pipeline and dataset for it"
             )
-        async with Export(own, [facts.resource], to=folder, sweep=task.sweep) as job:
+        async with Export(own, [facts.resource], to=folder, sweep=task.detect_deletions) as job:
             async for event in job:
                 if isinstance(event, ResourceFailed):
                     if isinstance(event.error, MissingScope) and not task.named:
@@ -191,43 +203,43 @@ async def _export(
 # -- rows -------------------------------------------------------------------------------------
 
 
-def _portions(folder: Path, facts: OperationFacts) -> Iterator[list[dict[str, Any]]]:
-    """All rows of the directory, the newest row of each record."""
+def _batches(folder: Path, facts: OperationFacts) -> Iterator[list[dict[str, Any]]]:
+    """The newest row of each record in the directory."""
     files = Directory(folder).files(facts.resource)
     paths = [*reversed(files.parts()), *([files.full] if files.full.exists() else [])]
-    told: set[object] = set()
+    seen: set[object] = set()
     for path in paths:
-        several = path is not paths[-1]
-        portion: list[dict[str, Any]] = []
+        has_older_files = path is not paths[-1]
+        batch: list[dict[str, Any]] = []
         with path.open("rb") as lines:
             for line in lines:
                 row = _without_blanks(untyped_object(line))
                 identity = row.get(facts.row_id)
                 if identity is not None:
-                    if identity in told:
+                    if identity in seen:
                         continue
-                    if several:
-                        told.add(identity)
-                portion.append(row)
-                if len(portion) == _ROWS:
-                    yield portion
-                    portion = []
-        yield portion
+                    if has_older_files:
+                        seen.add(identity)
+                batch.append(row)
+                if len(batch) == _ROWS:
+                    yield batch
+                    batch = []
+        yield batch
 
 
 def _without_blanks(row: Mapping[str, Any]) -> dict[str, Any]:
-    cleaned = ((name, _cleaned(value)) for name, value in row.items())
+    cleaned = ((name, _clean(value)) for name, value in row.items())
     return {name: value for name, value in cleaned if value is not None}
 
 
-def _cleaned(value: Any) -> Any:
-    """A value without blanks at any depth; None for one that is blank."""
+def _clean(value: Any) -> Any:
+    """``value`` without blanks at any depth, or None if it is blank."""
     if isinstance(value, str):
         return value if value.strip(" ") else None
     if isinstance(value, dict):
         return _without_blanks(value) or None  # pyright: ignore[reportUnknownArgumentType] # JSON
     if isinstance(value, list):
-        elements = [_cleaned(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        elements = [_clean(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
         return [one for one in elements if one is not None]
     return value
 
@@ -236,7 +248,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def _columns(fields: Sequence[Field], above: str = "") -> dict[str, dict[str, Any]]:
-    """dlt's hints for plain fields, those within objects among them."""
+    """dlt's column hints for plain fields, including fields of objects."""
     found: dict[str, dict[str, Any]] = {}
     for field in fields:
         name = above + field.name
@@ -250,7 +262,7 @@ def _columns(fields: Sequence[Field], above: str = "") -> dict[str, dict[str, An
 def _nested(
     fields: Sequence[Field], above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """dlt's hints for the tables of lists within rows, by the path to each."""
+    """dlt's hints for the child tables of lists in rows, by path."""
     for field in fields:
         path = (*above, field.name)
         if field.kind == "object":

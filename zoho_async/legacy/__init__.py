@@ -1,16 +1,16 @@
 """The 2010 API of Zoho Invoice: authtoken and XML. **Zoho has retired it.**
 
-Zoho's own servers no longer take authtokens; use `zoho_async.invoice` with OAuth for anything new.
-This room is for hosts that still speak it (an archive, a proxy, a test double) and for programs
-that have to be moved from it::
+Zoho's servers no longer accept authtokens. Use `zoho_async.invoice` with OAuth for new code. This
+package is for hosts that still offer the API (an archive, a proxy, a test server) and for programs
+that must be migrated::
 
     async with Legacy(AuthToken(authtoken, apikey), api_url="https://...") as zoho:
         async for item in zoho.items():
             print(item.name, item.rate)          # rate is a Decimal
         reply = await zoho.request("POST", "/invoices/create", {"XMLString": document})
 
-The same limits, retries and pages hold as for `Session`. Its modules: `authtoken` (how one was
-got), `session` (the calls), `xml` (what replies are turned into), `items`.
+Limits, retries and paging work as for `Session`. The modules: `authtoken` (getting a token),
+`session` (calls), `xml` (converting replies) and `items`.
 """
 
 from zoho_async.legacy.authtoken import (

@@ -1,9 +1,9 @@
-"""Authtokens: what the 2010 API was called with, in the two ways of getting one.
+"""Get authtokens, the credentials of the 2010 API.
 
-In a browser a person opens `browser_url`, signs in and copies the token. `create_authtoken` asks
-for it with e-mail and password; both go in the body of a POST, never in a URL, where logs and
-proxies would keep them. Either way the answer is lines of ``KEY=VALUE`` below comments; a token
-works until it is revoked, so it is got once and kept like a password.
+There are two ways. A person opens `browser_url`, signs in and copies the token. Or
+`create_authtoken` requests it with e-mail and password, in the body of a POST, never in a URL,
+because logs and proxies keep URLs. Both replies are comments and lines of ``KEY=VALUE``. A token
+is valid until it is revoked, so request it once and store it like a password.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zoho_async.auth import AccountsServer
 from zoho_async.errors import AccountsUnavailable, AuthError, ConfigurationError
 from zoho_async.regions import region
 
-#: The scope of Zoho Invoice as API calls and the API mode name it, and as the browser mode does.
+#: The scope of Zoho Invoice in API calls and `create_authtoken`, and in `browser_url`.
 SCOPE: Final = "invoiceapi"
 _BROWSER_SCOPE: Final = "ZohoInvoice/invoiceapi"
 _CREATE: Final = "/apiauthtoken/nb/create"
@@ -25,21 +25,21 @@ _CAUSE: Final = re.compile(r"[A-Z0-9_ ]{1,60}")
 
 
 class AuthTokenRefused(AuthError):
-    """No authtoken was given; ``cause`` is Zoho's word for the reason, "" where it said none."""
+    """Zoho refused an authtoken. ``cause`` is Zoho's reason, or "" if it sent none."""
 
     def __init__(self, cause: str) -> None:
         self.cause: Final = cause
         super().__init__(
-            f"no authtoken was given ({cause or 'no cause was told'}): check e-mail and password; "
-            "accounts that sign in through another service have no password here and need the "
-            "browser mode"
+            f"Zoho refused an authtoken ({cause or 'no cause given'}): check e-mail and password. "
+            "Accounts that sign in through another service have no password at Zoho; open "
+            "browser_url() instead"
         )
 
 
 class AuthToken(msgspec.Struct, frozen=True):
-    """What every call of the 2010 API proves itself with. The repr shows none of it.
+    """The credentials of every call of the 2010 API. The repr hides them.
 
-    Raises `ConfigurationError` when one is empty.
+    Raises `ConfigurationError` if one of them is empty.
     """
 
     authtoken: str
@@ -57,33 +57,33 @@ class AuthToken(msgspec.Struct, frozen=True):
         return "AuthToken(...)"
 
     def form(self) -> dict[str, str]:
-        """The parameters that every call has."""
+        """The parameters of every call."""
         return {"authtoken": self.authtoken, "apikey": self.apikey, "scope": self.scope}
 
 
 def browser_url(region_name: str = "us") -> str:
-    """Where a signed-in person gets an authtoken. Raises `ConfigurationError` for no region."""
+    """The page where a person gets an authtoken. Raises `ConfigurationError` for a bad region."""
     return f"{region(region_name).accounts_url}/apiauthtoken/create?SCOPE={_BROWSER_SCOPE}"
 
 
 async def create_authtoken(server: AccountsServer, email: str, password: str) -> str:
-    """A new authtoken for the account of ``email``.
+    """Request a new authtoken for the account of ``email``.
 
-    Raises `AuthTokenRefused` with Zoho's cause, `AccountsUnavailable` when no answer came or one
-    that cannot be read.
+    Raises `AuthTokenRefused` with Zoho's cause, and `AccountsUnavailable` if there is no reply or
+    it cannot be read.
     """
     answer = await server.post(_CREATE, {"SCOPE": SCOPE, "EMAIL_ID": email, "PASSWORD": password})
     return read_authtoken(answer.body.decode("utf-8", "replace"), answer.status)
 
 
 def read_authtoken(text: str, status: int = 200) -> str:
-    """The authtoken in an answer; raises as `create_authtoken`."""
+    """Read the authtoken in a reply. Raises as `create_authtoken`."""
     lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
-    told = {key.strip(): value.strip() for key, equals, value in lines if equals}
-    token = told.get("AUTHTOKEN", "")
-    if told.get("RESULT", "").upper() == "TRUE" and token and token.lower() != "null":
+    fields = {key.strip(): value.strip() for key, equals, value in lines if equals}
+    token = fields.get("AUTHTOKEN", "")
+    if fields.get("RESULT", "").upper() == "TRUE" and token and token.lower() != "null":
         return token
-    if "RESULT" in told:
-        cause = told.get("CAUSE", "")
+    if "RESULT" in fields:
+        cause = fields.get("CAUSE", "")
         raise AuthTokenRefused(cause if _CAUSE.fullmatch(cause) else "")
-    raise AccountsUnavailable(f"the accounts server answered HTTP {status} and no authtoken")
+    raise AccountsUnavailable(f"the accounts server sent HTTP {status} without an authtoken")

@@ -1,4 +1,4 @@
-"""Items, the one list that the document of the 2010 API shows."""
+"""Items, the only list in the documentation of the 2010 API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoho_async.wire import Record
 
 
 class Item(Record, frozen=True, kw_only=True):
-    """A product or service. The XML's names are those in brackets of each field."""
+    """A product or service."""
 
     item_id: str = msgspec.field(name="ItemID", default="")
     uri: str | None = None

@@ -1,4 +1,4 @@
-"""The retired XML API as a product among the others; its organization is the authtoken's."""
+"""The retired XML API as a product. The authtoken determines the organization."""
 
 from __future__ import annotations
 

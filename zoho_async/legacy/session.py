@@ -1,12 +1,12 @@
-"""The session of the 2010 API: the same limits, retries and pages over another protocol.
+"""The session of the 2010 API: the limits, retries and paging of `Session` with another protocol.
 
-A call is a form (in the query of a GET, in the body of a POST) that carries the authtoken, and its
-reply is XML. Both are translated at the rim, in `LegacyCall`; what lies between is the account, the
-scheduler and the pager of today's API.
+A call is a form with the authtoken, in the query of a GET or the body of a POST. Its reply is XML.
+`LegacyCall` translates both. Everything else is the client, the scheduler and the pager of the
+current API.
 
-Not known, and so options: the names of the parameters that ask for a page (the document shows them
-in replies only). A list that answers another page than the one that was asked for is told of as an
-unreadable reply, so that a wrong name cannot pass for a short list.
+The names of the paging parameters are not documented, so they are options. If a list returns
+another page than requested, the reply is unreadable, so that a wrong name cannot look like a short
+list.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _METHODS: Final = frozenset({"GET", "POST"})
 
 
 class LegacyCall(Call, frozen=True, kw_only=True):
-    """A call of the 2010 API. ``form`` holds the authtoken, so the repr shows nothing of it."""
+    """A call of the 2010 API. The repr hides ``form``, which contains the authtoken."""
 
     form: str
 
@@ -58,7 +58,7 @@ class LegacyCall(Call, frozen=True, kw_only=True):
         return f"LegacyCall({self.request})"
 
     def url(self, api_url: str) -> str:
-        """The whole URL; the form of a GET is its query."""
+        """The complete URL. For a GET, the form is the query."""
         text = "" if self.body else f"?{self.form}"
         return f"{api_url}{self.product.base_path}{self.request.path}{text}"
 
@@ -67,16 +67,16 @@ class LegacyCall(Call, frozen=True, kw_only=True):
         return headers | {"Content-Type": FORM} if self.body else headers
 
     def understood(self, answer: Answer) -> Answer:
-        """The answer with the envelope of today's API for its body."""
+        """The answer with its body converted to the envelope of the current API."""
         try:
             body = as_envelope(answer.body)
         except Unreadable:
-            return answer  # HTML or less: what that means is decided where it is read
+            return answer  # not XML; the reader of the body raises the error
         return msgspec.structs.replace(answer, body=body)
 
 
 class _Account(Client):
-    """An account whose token is an authtoken: it does not end, and there is no other."""
+    """A client with an authtoken, which does not expire and cannot be renewed."""
 
     _can_renew = False
 
@@ -85,7 +85,7 @@ class _Account(Client):
 
 
 class PageNames(msgspec.Struct, frozen=True):
-    """The parameters that ask for a page and its size."""
+    """The names of the parameters for page number and page size."""
 
     page: str = "page"
     per_page: str = "per_page"
@@ -95,15 +95,15 @@ _PAGES: Final = PageNames()
 
 
 class Legacy:
-    """One account of the retired XML API of Zoho Invoice; ``async with`` closes it.
+    """One account of the retired XML API of Zoho Invoice. Use ``async with`` to close it.
 
-    ``api_url`` overrules the region's host. ``pages`` are the names of the paging parameters. All
-    else is as in `Session`. Raises `ConfigurationError` for what cannot work.
+    ``api_url`` overrides the region's host. ``pages`` names the paging parameters. The other
+    parameters are those of `Session`. Raises `ConfigurationError` for invalid parameters.
     """
 
     def __init__(
         self,
-        proof: AuthToken,
+        token: AuthToken,
         *,
         region_name: str = "us",
         api_url: str | None = None,
@@ -119,15 +119,14 @@ class Legacy:
         url = api_url or region(region_name).legacy_url
         if url is None:
             raise ConfigurationError(
-                f"no document names the host of the XML API in region {region_name!r}: "
-                "give it as api_url"
+                f"the host of the XML API in region {region_name!r} is unknown: pass it as api_url"
             )
-        self._proof: Final = proof
+        self._token: Final = token
         self._pages: Final = pages
         self._options = Options()
         self._decoder: Final = Decoder(strict=strict, observer=guarded(observer))
-        # Stands for the account in ledgers and logs, where the authtoken must not be.
-        name = f"legacy-{blake2b(proof.authtoken.encode(), digest_size=8).hexdigest()}"
+        # Identifies the account in ledgers and logs, which must not contain the authtoken.
+        name = f"legacy-{blake2b(token.authtoken.encode(), digest_size=8).hexdigest()}"
         self._account: Final = _Account(
             Credentials(name, name, name),
             region_name=region_name,
@@ -156,7 +155,7 @@ class Legacy:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End background work and close the sockets."""
+        """Cancel background tasks and close the connections."""
         await self._account.aclose()
 
     # -- calls --------------------------------------------------------------------------------
@@ -164,15 +163,15 @@ class Legacy:
     async def request(
         self, method: str, path: str, form: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
-        """Call any method of the API; ``path`` begins after ``/api``.
+        """Call any method of the API. ``path`` begins after ``/api``.
 
-        Returns what stands in the reply, texts as Zoho wrote them. Raises as `Session.call`, and
-        `ConfigurationError` for a method or path that cannot be.
+        Returns the content of the reply, with texts as Zoho sent them. Raises as `Session.call`,
+        and `ConfigurationError` for an invalid method or path.
         """
         verb = method.upper()
         if verb not in _METHODS:
-            raise ConfigurationError(f"method {method!r} is none of GET, POST")
-        checked_path(path.removesuffix("/"))  # its documents write some with a slash
+            raise ConfigurationError(f"method must be GET or POST, got {method!r}")
+        checked_path(path.removesuffix("/"))  # some documented paths end in a slash
         call = self._call(verb, path, query_of(form or {}))
         reply: dict[str, Any] = (await self._account.send(call, untyped))[1]
         return {name: value for name, value in reply.items() if name not in ("code", "message")}
@@ -182,11 +181,11 @@ class Legacy:
         return self.list(ITEMS)
 
     def list(self, operation: ListOperation[T], **form: object) -> Pager[T]:
-        """The rows of a list; ``form`` are further parameters."""
+        """The rows of a list. ``form`` holds more parameters."""
         return Pager(self, operation, query=form)
 
     def _call(self, method: str, path: str, form: Mapping[str, str]) -> LegacyCall:
-        text = urlencode({**form, **self._proof.form()})
+        text = urlencode({**form, **self._token.form()})
         return LegacyCall(
             request=Request(method, path),
             product=LEGACY,
@@ -194,32 +193,32 @@ class Legacy:
             caller=self,
             body=text.encode() if method == "POST" else None,
             form=text,
-            per_user=True,  # the authtoken says which organization is meant
+            per_user=True,  # the authtoken determines the organization
         )
 
-    # -- what paging needs --------------------------------------------------------------------
+    # -- for paging ---------------------------------------------------------------------------
 
     @property
     def organization(self) -> None:
-        """The authtoken decides which organization is called for."""
+        """None, because the authtoken determines the organization."""
         return
 
     @property
     def decoder(self) -> Decoder:
-        """What turns replies into values."""
+        """The decoder of replies."""
         return self._decoder
 
     @property
     def rate(self) -> float:
-        """The steady rate of bulk calls, in calls a second."""
+        """The steady rate of bulk calls, in calls per second."""
         return self._account.scheduler(None).rate
 
     async def snapshot(self) -> Snapshot:
-        """How far the limits are used at this moment."""
+        """The current usage of the limits."""
         return await self._account.scheduler(None).snapshot()
 
     def with_options(self, *, lane: Lane, max_wait: float | None) -> Legacy:
-        """The same account with other manners."""
+        """The same account with other options."""
         view = object.__new__(Legacy)
         view.__dict__.update(self.__dict__)
         view._options = msgspec.structs.replace(self._options, lane=lane, max_wait=max_wait)
@@ -233,11 +232,11 @@ class Legacy:
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
-        """The reply that holds one page of a list, and what ``read`` made of its body."""
+        """Fetch one page of a list. Return the reply and the result of ``read`` on its body."""
         asked = dict(query or {})
         page = asked.get("page")
         named = {"page": self._pages.page, "per_page": self._pages.per_page}
-        # Totals always come, so they are not asked for.
+        # The API always sends totals, so they are not requested.
         form = {named.get(name, name): v for name, v in asked.items() if name != "response_option"}
         call = self._call("GET", path_of(operation.path, ids), query_of(form))
         answer, rows = await self._account.send(call, read)
@@ -245,11 +244,11 @@ class Legacy:
         return answer, rows
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-        """Run ``work`` as a task that ends with this session at the latest."""
+        """Run ``work`` as a task that is cancelled when this session closes."""
         return self._account.start(work, name=name)
 
     def observe(self, event: Event) -> None:
-        """Tell the observer, if there is one."""
+        """Pass an event to the observer, if there is one."""
         self._account.observe(event)
 
 
@@ -269,7 +268,7 @@ def _check_page(request: Request, answer: Answer, asked: object) -> None:
     if context is not None and asked is not None and context.page not in (None, asked):
         raise UnreadableReply(
             request,
-            f"page {asked} was asked for and page {context.page} came; "
-            "name the paging parameters with Legacy(pages=PageNames(...))",
+            f"requested page {asked} but got page {context.page}: "
+            "set the paging parameters with Legacy(pages=PageNames(...))",
             answer.status,
         )

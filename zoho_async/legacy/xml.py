@@ -1,21 +1,21 @@
-"""Replies of the 2010 API, from XML to the JSON envelope that the rest of this package reads.
+"""Convert XML replies of the 2010 API to the JSON envelope of the current API.
 
-A reply is one ``<Response status="1">`` with the value and perhaps a ``<PageContext>`` in it, or
-with ``status="0"`` a ``<Code>`` and a ``<Message>``. It is turned into the envelope of today's API
-(``code``, ``message``, the value under its own name, ``page_context``), so that errors, blanks,
-decimals, ids and pages go by the same rules, in the same code, as everything else.
+A reply is one ``<Response>``. With ``status="1"`` it contains the value and perhaps a
+``<PageContext>``; with ``status="0"`` a ``<Code>`` and a ``<Message>``. It is converted to the
+current envelope (``code``, ``message``, the value under its name, ``page_context``), so the same
+code handles errors, blanks, decimals, ids and pages.
 
-- An element with elements in it is an object, one with text is that text, an empty one is ``""``:
-  Zoho's blank. Nothing says what is a number, so nothing is guessed: types read numbers from text.
-- A list is an element whose elements all have one name, if there are several or if the name is the
-  singular of the list's (``Items`` of ``Item``). Elements that repeat beside others are a list
-  under their own name.
-- An object has its element's attributes as fields. Attributes of what is no object stand beside it
-  as ``Name@attribute``.
+- An element with child elements is an object. An element with text is that text. An empty element
+  is ``""``, Zoho's blank. Numbers stay text, and the described types parse them.
+- An element is a list if all its children have one name, and there are several of them or the name
+  is the singular of the list's name (``Items`` of ``Item``). Elements that repeat among others
+  become a list under their name.
+- The attributes of an object are fields of it. Attributes of other elements are fields of the
+  parent, named ``Name@attribute``.
 
-Only elements, attributes and text are read: a document type, and with it any entity, is refused.
-The sample error in Zoho's own document does not close its tags; its code and message are found all
-the same, and what cannot be read is never taken for success.
+Only elements, attributes and text are read. A document type, and so any entity, is refused. The
+sample error in Zoho's documentation does not close its tags; its code and message are read anyway.
+An unreadable reply is never treated as success.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from zoho_async.wire import Unreadable
 
 Value: TypeAlias = "str | dict[str, Value] | list[Value]"
 
-#: What says no without saying a code of its own.
-UNNAMED: Final = -1
-_DEEPEST: Final = 64
+#: The code of an error reply without a code.
+NO_CODE: Final = -1
+_MAX_DEPTH: Final = 64
 _FAILED: Final = re.compile(r"<Response\b[^>]*\bstatus\s*=\s*[\"']0[\"']")
 _CODE: Final = re.compile(r"<Code>\s*(-?[0-9]{1,9})\b")
 _MESSAGE: Final = re.compile(r"<Message>\s*([^<]*)")
@@ -46,7 +46,7 @@ _COUNTS: Final = {
 
 
 class Element:
-    """One element while it is read."""
+    """An element during parsing."""
 
     __slots__ = ("attributes", "children", "name", "text")
 
@@ -58,11 +58,11 @@ class Element:
 
 
 def as_envelope(body: bytes) -> bytes:
-    """The JSON envelope of an XML reply. Raises `Unreadable` for what is none."""
+    """Convert an XML reply to a JSON envelope. Raises `Unreadable` for other text."""
     try:
         response = parse(body)
     except Unreadable:
-        refusal = _refusal_in(body)
+        refusal = _error_in_broken_xml(body)
         if refusal is None:
             raise
         return msgspec.json.encode(refusal)
@@ -77,7 +77,7 @@ def parse(body: bytes) -> Element:
     path = [root]
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        if len(path) > _DEEPEST:
+        if len(path) > _MAX_DEPTH:
             raise Unreadable("the reply is nested too deeply")
         element = Element(name, attributes)
         path[-1].children.append(element)
@@ -98,14 +98,14 @@ def parse(body: bytes) -> Element:
     try:
         parser.Parse(body.strip(), True)
     except expat.ExpatError as problem:
-        raise Unreadable(f"the reply is no whole XML: {expat.ErrorString(problem.code)}") from None
+        raise Unreadable(f"the reply is not valid XML: {expat.ErrorString(problem.code)}") from None
     except LookupError as problem:
-        raise Unreadable(f"the reply is XML in an encoding that is not known: {problem}") from None
+        raise Unreadable(f"the reply is XML in an unknown encoding: {problem}") from None
     return root.children[0]
 
 
 def _refuse_doctype(*_: object) -> NoReturn:
-    raise Unreadable("the reply declares a document type, which no reply of Zoho does")
+    raise Unreadable("the reply declares a document type, which Zoho never does")
 
 
 def _envelope(response: Element) -> dict[str, object]:
@@ -128,13 +128,13 @@ def _page_context(attributes: dict[str, str]) -> dict[str, object]:
         for theirs, ours in _COUNTS.items()
         if attributes.get(theirs, "").isdecimal()
     }
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         name: text for name, text in attributes.items() if name not in _COUNTS
     }
-    told |= counts
+    fields |= counts
     if "total_pages" in counts:
-        told["has_more_page"] = counts.get("page", 1) < counts["total_pages"]
-    return told
+        fields["has_more_page"] = counts.get("page", 1) < counts["total_pages"]
+    return fields
 
 
 def _value(element: Element) -> Value:
@@ -174,8 +174,8 @@ def _plurals(name: str) -> tuple[str, ...]:
     return (f"{name}s", f"{name}es", f"{name[:-1]}ies", f"{name}List")
 
 
-def _refusal_in(body: bytes) -> dict[str, object] | None:
-    """The refusal in a reply that is no whole XML, as in the document's own sample."""
+def _error_in_broken_xml(body: bytes) -> dict[str, object] | None:
+    """The error in a reply of broken XML, such as the sample in Zoho's documentation."""
     text = body.decode("utf-8", "replace")
     if not _FAILED.search(text):
         return None
@@ -187,6 +187,6 @@ def _refusal_in(body: bytes) -> dict[str, object] | None:
 
 
 def _number(code: Value) -> int:
-    """A refusal's code; never 0, which would be success."""
+    """The code of an error; never 0, which would mean success."""
     digits = isinstance(code, str) and re.fullmatch(r"-?[0-9]{1,9}", code.strip())
-    return (int(digits[0]) if digits else UNNAMED) or UNNAMED
+    return (int(digits[0]) if digits else NO_CODE) or NO_CODE

@@ -1,7 +1,8 @@
-"""Rows out of numbered pages: every row once, fetched ahead within the limits.
+"""Read lists page by page: every row once, with look-ahead within the limits.
 
-`Pager` is what list functions return. `plan` decides which page may be asked for and where the list
-ends, `walk` fetches ahead, `seen` remembers ids, `listing` knows what is asked, `source` asks.
+List functions return a `Pager`. `plan` decides which page to fetch next and where the list ends.
+`lookahead` fetches pages in advance, `seen` filters repeated ids, `list_query` builds the query and
+`source` sends it.
 """
 
 from zoho_async.paging.pager import Page, PageIterator, Pager, RowIterator, RowsPage

@@ -1,58 +1,59 @@
-"""Whether a reading of a list is complete.
+"""Decide whether a list was read completely.
 
 Model
 -----
-A *pass* is one reading of a list from its first page on. Between its pages others add, change and
-delete records, and rows with equal sort values may change places. The reply that carries the
-list's count ``total`` was made at one moment, t.
+A *pass* reads a list from its first page on. Between two pages other clients add, change and delete
+records, and rows with equal sort values may change places. The reply that carries the list's count,
+``total``, was made at one moment, t.
 
-A record is *certain at t* if there is evidence that it was in the list at or before t, and at or
-after t.
+A record is *certain at t* if there is evidence that it was in the list at or before t, and also at
+or after t.
 
-- Before: its ``created_time`` lies before t, or it was met before the pass began.
-- After: it was met on a page that was asked for after the reply with the total had arrived, or
-  Zoho answered it by its id then.
-- The rows of the page that carries the total were there at t itself.
+- Before t: its ``created_time`` is before t, or it was seen before the pass began.
+- After t: it was on a page that was requested after the reply with the total arrived, or Zoho
+  returned it by its id then.
+- At t: the rows of the page that carries the total.
 
-Rows without a time, on another page, and not met before, are evidence of nothing. Nor are rows
-without an id, if the list's rows have ids: whether the list counts them is not known. A list that
-lacks no more than such rows is ``uncheckable``.
+A row without a time proves nothing, unless it is on that page or was seen before. A row without an
+id proves nothing if the list's rows have ids, because the list may or may not count it. A list that
+lacks only such rows is ``uncheckable``.
 
 Invariant
 ---------
 A list is ``proven`` if exactly ``total`` records are certain for the t of some pass. If more are
-certain for any pass, then counts of this list are wrong, and nothing is proven by them.
+certain for any pass, the counts of this list are wrong and prove nothing.
 
-A list that gives no total is ``proven`` if its first page is shorter than a page can be and the
-next one is empty, or by a pass from its last page to its first whose sort values differ at every
-page border (`Borders`). A list that is not numbered by pages is one answer.
+A list without a total is ``proven`` in two cases: its first page is shorter than ``per_page`` and
+the next page is empty, or a pass from the last page to the first has different sort values at every
+page border (`Borders`). A list without numbered pages is complete in one reply.
 
 Why it holds
 ------------
-Records that are certain at t were in the list at t. If there are as many of them as the list had
-at t, they are all of it. No order is supposed, and no record counts twice, for records count by
-their ids. Records that were deleted since count too, for the same t; so ids of several passes are
-never just joined.
+Records that are certain at t were in the list at t. If their number equals the number of records in
+the list at t, they are all of them. No order is assumed. No record counts twice, because records
+are counted by id. Records that were deleted later count for the same t, so ids of several passes
+are never simply joined.
 
-Moments are compared by Zoho's clock only: the ``Date`` of the reply that carries the total, less
-the time that this call took, less a margin (``CLOCKS``) between the clocks that date replies and
-rows. A reply without a date gives no such moment, and then no time is evidence.
+Times are compared by Zoho's clock only: the ``Date`` of the reply with the total, minus the
+duration of the call, minus a margin (``CLOCKS``) between the clocks that date replies and rows.
+Without a ``Date``, no time is evidence.
 
-In a list that is narrowed by a filter a record can come and go without being made or deleted. There
-only a ``last_modified_time`` before t is evidence (since then nothing changed it), or that it was
-met before with the same content.
+In a filtered list a record can appear and disappear without being created or deleted. There the
+only evidence is a ``last_modified_time`` before t, because the record has not changed since, or
+that the record was seen before with the same content.
 
-Backwards: rows in the order of their creation move only towards the beginning, but for ties. A row
-that was missed was on page p or before it when page p + 1 was read, and behind page p when page p
-was read. If the last value of page p and the first value of page p + 1 differ, no block of equal
-values crossed that border at both moments, and the number of rows at or before a value never
-grows. So no row can have crossed it.
+Backwards: rows in order of creation move only towards the beginning, except for ties. A missed row
+was on page p or before it when page p + 1 was read, and after page p when page p was read. If the
+last value of page p differs from the first value of page p + 1, no block of equal values crossed
+that border at both moments, and the number of rows at or before a value never grows. So no row
+crossed it.
 
 Unknown
 -------
-Whether a total is that of the list as it is shown (a total that is too small by as much as was
-missed cannot be told from a right one), and whether a list shows every record from its creation to
-its deletion. Whether a filter such as "overdue" lets records in without a change to them.
+- Whether a total counts exactly the rows that the list shows. A total that is too small by the
+  number of missed rows looks correct.
+- Whether a list shows every record from its creation to its deletion.
+- Whether a filter such as "overdue" adds records without a change to them.
 """
 
 from __future__ import annotations
@@ -69,14 +70,14 @@ CLOCKS: Final = 10.0
 
 
 class Pass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One reading of a list, as far as it came; ``number`` counts passes upwards.
+    """One pass over a list, as far as it was read. ``number`` counts passes from 1.
 
-    ``total`` is the list's count (None: it gave none). A time before ``since`` is evidence that a
-    record was there when the count was made (None: no time is). ``certain`` are the records that
-    are certain for this pass; ``nameless`` are rows without an id on the page of the total.
-    ``closed`` says that the pass is complete by its pages alone.
-    ``met`` are the records that it met, ``again`` those of them that the pass before it met too,
-    and ``begun`` is its begin by our own clock.
+    ``total`` is the list's count, None if the list gave none. A record's time before ``since`` is
+    evidence that it existed when the count was made; None means that no time is evidence.
+    ``certain`` is the number of records certain for this pass, ``nameless`` the number of rows
+    without an id on the page of the total. ``closed`` is true if the pages alone prove the pass
+    complete. ``met`` is the number of records read, ``again`` the number of those that the previous
+    pass read too. ``begun`` is the start by the local clock.
     """
 
     number: int = 1
@@ -93,10 +94,10 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def is_certain(
     one: Pass, *, time: float | None = None, met_before: bool = False, on_its_page: bool = False
 ) -> bool:
-    """Whether a record that was just met was in the list when ``one`` was counted.
+    """Whether a record that was just read was in the list when pass ``one`` was counted.
 
-    ``time`` is the moment since which it is known to have been there, ``met_before`` says that it
-    was met before the pass began, ``on_its_page`` that its row came with the total.
+    ``time`` is when the record is first known to exist. ``met_before`` means that it was seen
+    before the pass began, ``on_its_page`` that its row came with the total.
     """
     if on_its_page or met_before:
         return True
@@ -104,7 +105,7 @@ def is_certain(
 
 
 def verdict(passes: Sequence[Pass], met: int) -> Completeness:
-    """What ``passes`` over one list show, which met so many records in all."""
+    """Judge the ``passes`` over one list, which read ``met`` different records in all."""
     counted = [(one, one.total) for one in passes if one.total is not None]
     if not counted:
         return "proven" if any(one.closed for one in passes) else "uncheckable"
@@ -118,16 +119,16 @@ def verdict(passes: Sequence[Pass], met: int) -> Completeness:
 
 
 def missing(passes: Sequence[Pass], met: int) -> int:
-    """How many records the list counted last beyond those that were met in all."""
+    """The list's last total minus the number of records read, at least 0."""
     totals = [one.total for one in passes if one.total is not None]
     return max(0, totals[-1] - met) if totals else 0
 
 
 class Borders:
-    """The sort values at the borders of pages that are read one after the other.
+    """The sort values at the borders of consecutive pages.
 
-    ``differ`` says that all of them differed so far, and that rows were in ascending order. Values
-    from ``since`` on are those of records so new that others may still get the same value.
+    ``differ`` is true while all borders differ and all rows are in ascending order. Values from
+    ``since`` on are too new: other records may still get the same value.
     """
 
     def __init__(self, since: float | None = None, *, backwards: bool = False) -> None:
@@ -138,7 +139,7 @@ class Borders:
         self._begun = False
 
     def page(self, values: Sequence[float | None]) -> None:
-        """The next page that was read, by the values of its rows."""
+        """Add the sort values of the next page."""
         known = [value for value in values if value is not None]
         if not known or len(known) < len(values) or known != sorted(known):
             self.differ = False

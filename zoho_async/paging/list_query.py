@@ -1,7 +1,7 @@
-"""What a list is asked: the caller's parameters, and those that a walk adds.
+"""Build the query of a list: the caller's parameters and those that a walk adds.
 
-Whatever the caller gave is sent as it is. A walk adds the page's number and size, the order in
-which rows move least while others edit, and with its first page the wish to have the rows counted.
+The caller's parameters are sent unchanged. A walk adds the page number, the page size and the order
+in which rows move least during edits. On the first page it also asks for the total.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from zoho_async.operation import Id, ListOperation, batches_of, ids_in
 
 T = TypeVar("T")
 
-#: Parameters that choose, order or count the rows of a page without leaving any row out.
+#: Parameters that page, sort or count rows without filtering them.
 _NOT_FILTERS: Final = frozenset(
     {"page", "per_page", "sort_column", "sort_order", "response_option"}
 )
 
-#: Lists whose ``has_more_page`` has been seen false with rows left, filtered or not.
+#: Lists observed to send a false ``has_more_page`` before their end, filtered or not.
 _END_EARLY: Final = frozenset({"/chartofaccounts"})
 
 
-class Listing(msgspec.Struct, Generic[T], frozen=True):
-    """One list of one caller. ``query`` holds only what was given.
+class ListQuery(msgspec.Struct, Generic[T], frozen=True):
+    """One list with one caller's parameters. ``query`` holds only parameters that were given.
 
-    ``batches`` are the ids of the rows in as many calls as they need, none where one call takes
-    them all. Page n of such a list is the answer to its n-th batch.
+    ``batches`` splits requested ids into several calls; it is empty if one call takes all. Page n
+    of such a list is the reply to batch n.
     """
 
     operation: ListOperation[T]
@@ -45,10 +45,10 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def first(self) -> int:
-        """The page to begin with: the caller's own, or 1."""
+        """The first page: the caller's ``page``, or 1."""
         if self.batches:
             return 1
-        return max(1, _whole(self.query.get("page")) or 1)
+        return max(1, _positive(self.query.get("page")) or 1)
 
     @property
     def per_page(self) -> int:
@@ -57,54 +57,53 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def parts(self) -> int | None:
-        """How many answers make up the list; None where its pages are numbered."""
+        """The number of replies that make up the list; None for numbered pages."""
         return len(self.batches) or (None if self.operation.paged else 1)
 
     @property
     def narrowed(self) -> bool:
-        """Whether a filter leaves rows out."""
+        """Whether a filter hides rows."""
         return any(
-            name not in _NOT_FILTERS and not _everything(value)
-            for name, value in self.query.items()
+            name not in _NOT_FILTERS and not _is_all(value) for name, value in self.query.items()
         )
 
     @property
     def complete(self) -> bool:
-        """Whether a walk must prove that the end is the end (see `plan`)."""
+        """Whether a walk must check the end of the list (see `plan`)."""
         return not self.narrowed or self.operation.path in _END_EARLY
 
-    def asked(self, page: int, *, counting: bool = False) -> dict[str, object]:
-        """The parameters for page number ``page`` of a walk; ``counting`` asks for the total."""
-        asked = self.query
+    def page_query(self, page: int, *, counting: bool = False) -> dict[str, object]:
+        """The parameters for page ``page`` of a walk; ``counting`` requests the total."""
+        params = self.query
         if self.batches and self.operation.batch is not None:
-            asked = asked | {self.operation.batch.parameter: self.batches[page - 1]}
+            params = params | {self.operation.batch.parameter: self.batches[page - 1]}
             page, counting = 1, False
         if not self.operation.paged:
-            return asked
-        asked = asked | {"page": page, "per_page": self.per_page}
+            return params
+        params = params | {"page": page, "per_page": self.per_page}
         if self.operation.order and not {"sort_column", "sort_order"} & self.query.keys():
-            asked |= {"sort_column": self.operation.order, "sort_order": "A"}
+            params |= {"sort_column": self.operation.order, "sort_order": "A"}
         if counting and self.operation.totals:
-            asked.setdefault("response_option", 1)
-        return asked
+            params.setdefault("response_option", 1)
+        return params
 
 
-def listing(
+def list_query(
     operation: ListOperation[T], ids: Sequence[str | int], query: Mapping[str, object] | None
-) -> Listing[T]:
-    """The list that ``operation`` answers for ``ids`` and whatever ``query`` gives a value."""
+) -> ListQuery[T]:
+    """The list of ``operation`` for ``ids``, with the parameters of ``query`` that are set."""
     given = {
         name: value
         for name, value in (query or {}).items()
         if value is not None and value is not UNSET
     }
-    return Listing(operation, tuple(ids), given, _batches(operation, given))
+    return ListQuery(operation, tuple(ids), given, _batches(operation, given))
 
 
 def _batches(
     operation: ListOperation[Any], query: Mapping[str, object]
 ) -> tuple[tuple[Id, ...], ...]:
-    """A batch is never larger than a page, so that the answer to it is one page."""
+    """Split the requested ids. A batch fits on one page."""
     batch = operation.batch
     if batch is None:
         return ()
@@ -114,11 +113,11 @@ def _batches(
 
 
 def _per_page(operation: ListOperation[Any], query: Mapping[str, object]) -> int:
-    return _whole(query.get("per_page")) or operation.max_per_page
+    return _positive(query.get("per_page")) or operation.max_per_page
 
 
-def _whole(value: object) -> int | None:
-    """A count that a caller may have given as text, or None where it is none."""
+def _positive(value: object) -> int | None:
+    """``value`` as a positive number, which may be given as text; otherwise None."""
     try:
         number = int(value) if isinstance(value, int | str) else 0
     except ValueError:
@@ -126,6 +125,6 @@ def _whole(value: object) -> int | None:
     return number if number > 0 else None
 
 
-def _everything(value: Any) -> bool:
-    """Whether this is a ``filter_by`` that hides nothing, such as ``Status.All``."""
+def _is_all(value: Any) -> bool:
+    """Whether ``value`` is a ``filter_by`` that hides nothing, such as ``Status.All``."""
     return isinstance(value, str) and value.endswith(".All")

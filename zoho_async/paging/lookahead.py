@@ -1,29 +1,38 @@
-"""The walk: pages fetched ahead of their reader, handed over in order.
+"""Fetch pages ahead of the reader and hand them over in order.
 
-The model. One reader asks for page after page. The first is fetched in the reader's own call, by
-the session's own options. From then on pages that the `PagePlan` allows are fetched by tasks that
-the session owns, as bulk calls that wait as long as it takes; each arrival and each reading lets
-the plan decide anew. An error stays with its page until the reader gets there.
+Model
+-----
+One reader asks for page after page. The first page is fetched in the reader's own call, with the
+session's options. Later pages are fetched by background tasks that the session owns, as bulk calls
+without a time limit. The `PagePlan` decides which pages to fetch, after each arrival and each
+page read. An error is kept with its page and raised when the reader reaches it.
 
-The invariant: *look-ahead lives only as long as someone reads.* A task knows the session and the
-question, never the walk; the walk alone knows its tasks, and is known only to its reader. So when
-the reader goes, the walk goes, and its end cancels the tasks:
+Invariant
+---------
+Look-ahead runs only while a reader exists.
 
-- ``break`` or an exception in the loop's body drops the iterator, and with it the walk, at once;
-- an error or a cancellation while the reader waits here cancels before it is passed on;
-- when the task that read last was cancelled, its walk is too, even if something (a traceback, a
-  variable) still holds the iterator.
+Why it holds
+------------
+A task references the session and the query, but not the walk. Only the walk references its tasks,
+and only the reader references the walk. If the reader disappears, so does the walk, which cancels
+its tasks:
 
-A cancelled task goes no further than the ``await`` it stands at, so no further page is sent.
+- ``break`` or an exception in the loop drops the iterator, and with it the walk, at once.
+- An error or a cancellation while the reader waits here cancels the tasks before it is raised.
+- If the last reading task was cancelled, its look-ahead is cancelled too, even if a traceback or
+  a variable still holds the iterator.
 
-A walk that failed or was cancelled never claims to be at its end: asked again, it goes on with the
-page that is due, and pages that had come are not asked for again. Several tasks may read from one
-walk; they take turns.
+A cancelled task stops at its current ``await``, so no more pages are requested.
 
-What is not known: whether a reader that still holds its iterator after leaving the loop will come
-back. Until it goes, the pages that were under way are fetched and kept, `MOST_AHEAD` at most;
-``aclose()`` or ``async with`` says so at once. (That the reading task has ended says nothing: each
-row may be read in a task of its own.)
+A walk that failed or was cancelled does not claim to be at its end. The next call continues with
+the next page, and pages that have arrived are not requested again. Several tasks may share a walk;
+a lock serves them one at a time.
+
+Unknown
+-------
+Whether a reader that keeps its iterator after leaving the loop will come back. Until it drops the
+iterator, up to `MOST_AHEAD` pages are fetched and kept. ``aclose()`` or ``async with`` ends this at
+once. The end of the reading task proves nothing, because each row may be read in a different task.
 """
 
 from __future__ import annotations
@@ -41,23 +50,23 @@ from zoho_async.errors import IncompleteList, Request, SessionClosed
 from zoho_async.events import Paged
 from zoho_async.paging.completeness import Completeness
 from zoho_async.paging.evidence import Evidence
-from zoho_async.paging.list_query import Listing
+from zoho_async.paging.list_query import ListQuery
 from zoho_async.paging.plan import MOST_AHEAD, PagePlan, depth
-from zoho_async.paging.seen import Seen
-from zoho_async.paging.source import Fetched, PageSource, RowReading, fetch
+from zoho_async.paging.seen import SeenIds
+from zoho_async.paging.source import FetchedPage, PageSource, RowReading, fetch
 from zoho_async.wire import PageContext
 
 R = TypeVar("R")
 
-#: Stands in the id field of a row that has none, as "" does.
+#: An id value that means "no id", like "".
 _NO_ID: Final = "-1"
 
-#: How much one reply moves the measured latency.
+#: The weight of one reply in the average latency.
 _LATENCY_WEIGHT: Final = 0.25
 
 
-class Turned(msgspec.Struct, Generic[R], frozen=True):
-    """A page at its turn: all its ``rows`` with their ``ids``, and the ``fresh`` among them."""
+class OrderedPage(msgspec.Struct, Generic[R], frozen=True):
+    """A page in list order: all its ``rows`` with their ``ids``, and the new rows, ``fresh``."""
 
     number: int
     rows: list[R]
@@ -68,26 +77,26 @@ class Turned(msgspec.Struct, Generic[R], frozen=True):
     extra: Callable[[], dict[str, Any]]
 
 
-class _Failed(msgspec.Struct, frozen=True):
-    """An error that waits for its turn; as a value, because nobody may ever come for it."""
+class _PageError(msgspec.Struct, frozen=True):
+    """An error of a page, kept as a value because it may never be raised."""
 
     error: Exception
 
 
-_Outcome: TypeAlias = Fetched[R] | _Failed
+_Outcome: TypeAlias = FetchedPage[R] | _PageError
 
 
 class Walk(Generic[R]):
-    """A walk through ``listing`` from page ``first`` on, its bodies read by ``reading``.
+    """A walk through ``list_query`` from page ``first`` on. ``reading`` decodes the bodies.
 
-    ``whole`` says that the reader means to read it to its end, and judges by himself whether it is
-    complete. ``ended`` is told at the end how complete the list is.
+    ``whole`` means that the reader will read to the end and checks completeness itself. ``ended``
+    is called at the end with the completeness of the list.
     """
 
     def __init__(
         self,
         zoho: PageSource,
-        listing: Listing[Any],
+        list_query: ListQuery[Any],
         reading: RowReading[R],
         first: int,
         *,
@@ -95,78 +104,78 @@ class Walk(Generic[R]):
         ended: Callable[[Completeness], None] | None = None,
     ) -> None:
         self._zoho: Final = zoho
-        self._patient: Final = zoho.with_options(lane="bulk", max_wait=None)
-        self._listing: Final = listing
+        self._bulk: Final = zoho.with_options(lane="bulk", max_wait=None)
+        self._query: Final = list_query
         self._reading: Final = reading
         self._whole: Final = whole
         self._plan: Final = PagePlan(
             first=first,
-            per_page=listing.per_page,
-            complete=listing.complete or (not whole and zoho.decoder.strict),
-            parts=listing.parts,
+            per_page=list_query.per_page,
+            complete=list_query.complete or (not whole and zoho.decoder.strict),
+            parts=list_query.parts,
         )
-        self._evidence: Final = Evidence(listing, first)
+        self._evidence: Final = Evidence(list_query, first)
         self._ended: Final = ended
         self._last: tuple[PageContext | None, list[R]] | None = None
         self._begun = False
         self._closed = False
-        self._seen: Final = Seen()
+        self._seen: Final = SeenIds()
         self._latency = 0.0
         self._total: int | None = None
         self._tasks: dict[int, asyncio.Task[_Outcome[R]]] = {}
-        self._leaving: set[asyncio.Task[_Outcome[R]]] = set()
+        self._cancelled: set[asyncio.Task[_Outcome[R]]] = set()
         self._reader: asyncio.Task[Any] | None = None
-        self._reader_gone: Final = functools.partial(_leave, weakref.ref(self))
+        self._on_reader_end: Final = functools.partial(_reader_ended, weakref.ref(self))
         self.turn: Final = asyncio.Lock()  # readers hold it while they ask for a page
 
     # -- the reader's side ------------------------------------------------------------------
 
-    async def next(self) -> Turned[R] | None:
-        """The next page that brings anything, or None at the end; the caller holds ``turn``.
+    async def next(self) -> OrderedPage[R] | None:
+        """The next page with rows, or None at the end. The caller holds ``turn``.
 
-        The first page is handed over even if it is empty. Raises what the fetching raised.
+        The first page is returned even if it is empty. Raises the errors of fetching.
         """
         while not (self._closed or self._plan.done):
-            self._follow(asyncio.current_task())
+            self._watch_reader(asyncio.current_task())
             try:
-                fetched = await self._due()
+                fetched = await self._next_fetched()
             except BaseException:
-                await self._settle()
+                await self._cancel_and_wait()
                 raise
             if fetched is None:
                 break
-            page = self._take(fetched)
+            page = self._read_page(fetched)
             if page is not None:
                 return page
         over = self._plan.done and not self._closed
         await self.aclose()
         if over:
-            self._judge()
+            self._report_completeness()
         return None
 
-    def _judge(self) -> None:
-        """Say how complete the list is; with ``strict`` raise what is not proven."""
+    def _report_completeness(self) -> None:
+        """Report the completeness; with ``strict`` raise `IncompleteList` unless proven."""
         completeness = self._evidence.completeness
         if self._ended is not None:
             self._ended(completeness)
         if not self._whole and self._zoho.decoder.strict and completeness != "proven":
-            request = Request("GET", self._listing.path, self._zoho.organization)
+            request = Request("GET", self._query.path, self._zoho.organization)
             raise IncompleteList(request, completeness, self._evidence.missing)
 
     async def aclose(self) -> None:
-        """Leave the list: nothing more is sent, no task stays, and `next` gives None."""
+        """End the walk: cancel all tasks, send no more calls, and let `next` return None."""
         self._closed = True
-        self._follow(None)
-        await self._settle()
+        self._watch_reader(None)
+        await self._cancel_and_wait()
         self._tasks.clear()
 
-    async def _due(self) -> Fetched[R] | None:
-        """The page whose turn it is, fetched already or now; None if `aclose` came meanwhile."""
+    async def _next_fetched(self) -> FetchedPage[R] | None:
+        """The next page in order, already fetched or fetched now; None after `aclose`."""
         number = self._plan.turn
         if not self._begun:
-            query = self._listing.asked(number, counting=True)
-            first = await fetch(self._zoho, self._listing, self._reading, query)
-            self._note(number, first)
+            query = self._query.page_query(number, counting=True)
+            first = await fetch(self._zoho, self._query, self._reading, query)
+            self._record_arrival(number, first)
             return first
         task = self._tasks.get(number) or self._start(number)
         await asyncio.wait((task,))
@@ -176,15 +185,15 @@ class Walk(Generic[R]):
                 return None
             raise SessionClosed
         outcome = task.result()
-        if isinstance(outcome, _Failed):
+        if isinstance(outcome, _PageError):
             try:
                 raise outcome.error
-            finally:  # no cycle of an error, its traceback and this frame
+            finally:  # avoid a reference cycle of the error, its traceback and this frame
                 del outcome, task
         return outcome
 
-    def _take(self, fetched: Fetched[R]) -> Turned[R] | None:
-        """Count the page in; None if it has nothing to show."""
+    def _read_page(self, fetched: FetchedPage[R]) -> OrderedPage[R] | None:
+        """Record the page as read. Return None if it has nothing new to show."""
         sheet, number, first = fetched.sheet, self._plan.turn, not self._begun
         self._begun = True
         rows = sheet.rows
@@ -196,7 +205,7 @@ class Walk(Generic[R]):
         context = sheet.context
         repeated = self._is_repeated(rows, ids, new)
         again = repeated and self._last is not None and context == self._last[0]
-        self._last = context, _nameless(rows, ids)
+        self._last = context, _rows_without_ids(rows, ids)
         has_more = None if context is None else bool(context.has_more_page)
         self._evidence.page(number, fetched, self._total, ids, new, self._reading.times)
         self._plan.read(
@@ -207,7 +216,7 @@ class Walk(Generic[R]):
         )
         self._zoho.observe(
             Paged(
-                path=self._listing.path,
+                path=self._query.path,
                 organization=self._zoho.organization,
                 page=number,
                 rows=len(rows),
@@ -221,29 +230,30 @@ class Walk(Generic[R]):
             self._look_ahead()
         if not first and (not rows or (repeated and self._plan.done)):
             return None
-        return Turned(number, rows, ids, fresh, context, self._total, sheet.extra)
+        return OrderedPage(number, rows, ids, fresh, context, self._total, sheet.extra)
 
     def _is_repeated(self, rows: list[R], ids: list[str], new: list[bool]) -> bool:
-        """Whether a page has rows and none is new: all ids are known, the rest is as before.
+        """Whether a page has rows but none is new: all ids are known, the rest is as before.
 
-        Rows without ids are compared as a whole: equal rows can be different records.
+        Rows without ids are compared with those of the page before as a whole, because equal rows
+        can be different records.
         """
         if self._last is None or not rows:
             return False
         if any(one and bool(identity) for identity, one in zip(ids, new, strict=True)):
             return False
-        return _nameless(rows, ids) == self._last[1]
+        return _rows_without_ids(rows, ids) == self._last[1]
 
     # -- look-ahead -------------------------------------------------------------------------
 
     def _look_ahead(self) -> None:
-        """Start what the plan allows now, unless a page failed that the reader has yet to meet.
+        """Start the pages that the plan allows, unless a page ahead of the reader failed.
 
-        That the session was closed the reader finds out as well.
+        If the session is closed, the reader gets the error at its next page.
         """
         if self._closed or self._failed_ahead():
             return
-        ahead = MOST_AHEAD if self._whole else depth(self._patient.rate, self._latency)
+        ahead = MOST_AHEAD if self._whole else depth(self._bulk.rate, self._latency)
         horizon = self._plan.horizon(ahead)
         for number in range(self._plan.turn, horizon + 1):
             if number not in self._tasks:
@@ -253,9 +263,9 @@ class Walk(Generic[R]):
                     return
 
     def _start(self, number: int) -> asyncio.Task[_Outcome[R]]:
-        operation = self._listing.operation
-        task = self._patient.start(
-            _ahead(self._patient, self._listing, self._reading, number),
+        operation = self._query.operation
+        task = self._bulk.start(
+            _fetch_ahead(self._bulk, self._query, self._reading, number),
             name=f"page {number} of {operation.name}",
         )
         self._tasks[number] = task
@@ -263,19 +273,19 @@ class Walk(Generic[R]):
         return task
 
     def arrived(self, number: int, task: asyncio.Task[_Outcome[R]]) -> None:
-        """A task of ours is done: learn from it, and go on unless it failed."""
-        self._leaving.discard(task)
+        """Handle a finished task: update the plan and fetch more, unless the task failed."""
+        self._cancelled.discard(task)
         if self._tasks.get(number) is not task or task.cancelled():
             return
         outcome = task.result()
-        if isinstance(outcome, _Failed):
+        if isinstance(outcome, _PageError):
             return
-        self._note(number, outcome)
+        self._record_arrival(number, outcome)
         for page in [page for page in self._tasks if page > self._plan.limit]:
             self._cancel(page)
         self._look_ahead()
 
-    def _note(self, number: int, fetched: Fetched[R]) -> None:
+    def _record_arrival(self, number: int, fetched: FetchedPage[R]) -> None:
         rows, context = fetched.sheet.rows, fetched.sheet.context
         if not self._begun:
             self._latency = fetched.seconds
@@ -288,41 +298,41 @@ class Walk(Generic[R]):
 
     def _failed_ahead(self) -> bool:
         return any(
-            task.done() and not task.cancelled() and isinstance(task.result(), _Failed)
+            task.done() and not task.cancelled() and isinstance(task.result(), _PageError)
             for task in self._tasks.values()
         )
 
     # -- the end of look-ahead --------------------------------------------------------------
 
     def _cancel(self, number: int) -> None:
-        """Cancel a page that is under way; one that has come stays."""
+        """Cancel a page that is being fetched. A page that has arrived stays."""
         task = self._tasks[number]
         if task.cancel():
             del self._tasks[number]
-            self._leaving.add(task)
+            self._cancelled.add(task)
 
     def _cancel_all(self) -> None:
         for number in list(self._tasks):
             self._cancel(number)
 
-    async def _settle(self) -> None:
-        """Cancel look-ahead and see it gone."""
+    async def _cancel_and_wait(self) -> None:
+        """Cancel look-ahead and wait until its tasks have ended."""
         self._cancel_all()
-        if self._leaving:
-            await asyncio.wait(self._leaving.copy())
+        if self._cancelled:
+            await asyncio.wait(self._cancelled.copy())
 
-    def _follow(self, reader: asyncio.Task[Any] | None) -> None:
-        """Tie look-ahead to the life of the task that reads."""
+    def _watch_reader(self, reader: asyncio.Task[Any] | None) -> None:
+        """Tie look-ahead to the lifetime of the reading task."""
         if reader is self._reader:
             return
         if self._reader is not None:
-            self._reader.remove_done_callback(self._reader_gone)
+            self._reader.remove_done_callback(self._on_reader_end)
         self._reader = reader
         if reader is not None:
-            reader.add_done_callback(self._reader_gone)
+            reader.add_done_callback(self._on_reader_end)
 
-    def left(self, reader: asyncio.Task[Any]) -> None:
-        """The task that read last has ended; if another one waits here, it is read on."""
+    def reader_ended(self, reader: asyncio.Task[Any]) -> None:
+        """Cancel look-ahead if the last reading task was cancelled and no other task waits."""
         self._reader = None
         if reader.cancelled() and not self.turn.locked():
             self._cancel_all()
@@ -331,24 +341,24 @@ class Walk(Generic[R]):
         tasks = list(getattr(self, "_tasks", {}).values())
         reader = getattr(self, "_reader", None)
         if reader is not None:
-            _on_its_loop(reader, functools.partial(_forget, reader, self._reader_gone))
+            _on_its_loop(reader, functools.partial(_remove_callback, reader, self._on_reader_end))
         if tasks:
             _on_its_loop(tasks[0], functools.partial(_cancel_each, tasks))
 
 
-def _nameless(rows: list[R], ids: list[str]) -> list[R]:
+def _rows_without_ids(rows: list[R], ids: list[str]) -> list[R]:
     """The rows of a page that have no id."""
     return [row for row, one in zip(rows, ids, strict=True) if not one]
 
 
-async def _ahead(
-    zoho: PageSource, listing: Listing[Any], reading: RowReading[R], number: int
+async def _fetch_ahead(
+    zoho: PageSource, list_query: ListQuery[Any], reading: RowReading[R], number: int
 ) -> _Outcome[R]:
-    """A page before its turn. It must not know its walk, which would then never be dropped."""
+    """Fetch a page in advance. Must not reference the walk, or the walk would never be freed."""
     try:
-        return await fetch(zoho, listing, reading, listing.asked(number))
+        return await fetch(zoho, list_query, reading, list_query.page_query(number))
     except Exception as error:
-        return _Failed(error)
+        return _PageError(error)
 
 
 def _arrived(walk: weakref.ref[Walk[R]], number: int, task: asyncio.Task[_Outcome[R]]) -> None:
@@ -357,14 +367,14 @@ def _arrived(walk: weakref.ref[Walk[R]], number: int, task: asyncio.Task[_Outcom
         alive.arrived(number, task)
 
 
-def _leave(walk: weakref.ref[Walk[Any]], reader: asyncio.Task[Any]) -> None:
+def _reader_ended(walk: weakref.ref[Walk[Any]], reader: asyncio.Task[Any]) -> None:
     alive = walk()
     if alive is not None:
-        alive.left(reader)
+        alive.reader_ended(reader)
 
 
 def _on_its_loop(task: asyncio.Task[Any], action: Callable[[], None]) -> None:
-    """Act on a task now, or soon where a collector drops the walk elsewhere than on its loop."""
+    """Run ``action`` on the task's loop: now, or soon if the walk is freed on another thread."""
     loop = task.get_loop()
     try:
         here = asyncio.get_running_loop()
@@ -376,7 +386,9 @@ def _on_its_loop(task: asyncio.Task[Any], action: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(action)
 
 
-def _forget(reader: asyncio.Task[Any], callback: Callable[[asyncio.Task[Any]], None]) -> None:
+def _remove_callback(
+    reader: asyncio.Task[Any], callback: Callable[[asyncio.Task[Any]], None]
+) -> None:
     reader.remove_done_callback(callback)
 
 

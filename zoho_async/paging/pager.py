@@ -1,4 +1,4 @@
-"""What a list function returns: one page when awaited, every row when iterated."""
+"""The return value of list functions: await it for one page, iterate it for every row."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 
 from zoho_async.operation import ListOperation
 from zoho_async.paging.completeness import Completeness
-from zoho_async.paging.list_query import listing
-from zoho_async.paging.lookahead import Turned, Walk
+from zoho_async.paging.list_query import list_query
+from zoho_async.paging.lookahead import OrderedPage, Walk
 from zoho_async.paging.source import PageSource, RowReading, Sheet, fetch
 from zoho_async.paging.times import CREATED, MODIFIED, RowTimes, moment, times_of
 from zoho_async.wire import PageContext, Record, raw_page, row_id
@@ -22,10 +22,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Page(Generic[T_co]):
-    """One page of a list: its ``rows``, where it stands, and what else came with it.
+    """One page of a list. Iteration and ``len()`` are those of its ``rows``.
 
-    Iterating over it and ``len()`` are those of ``rows``. ``context`` is empty where Zoho sent
-    none. ``number`` counts from 1.
+    ``context`` is Zoho's ``page_context``, empty if Zoho sent none. ``number`` counts from 1.
     """
 
     __slots__ = ("_extra", "context", "number", "rows")
@@ -58,10 +57,10 @@ class Page(Generic[T_co]):
 
 
 class RowsPage(msgspec.Struct, frozen=True):
-    """A page of rows as Zoho wrote them, repeated rows included.
+    """A page of rows as raw bytes, including repeated rows.
 
-    ``ids`` are those of ``rows``, "" for a row that has none. ``total`` is the number of rows in
-    the whole list where Zoho counted them.
+    ``ids`` are the ids of ``rows``, "" for a row without one. ``total`` is the number of rows in
+    the whole list, None if Zoho did not count them.
     """
 
     number: int
@@ -72,13 +71,13 @@ class RowsPage(msgspec.Struct, frozen=True):
 
 
 class _Iteration:
-    """What iterating over rows and over pages share: one walk, and how it ends."""
+    """The common part of row and page iterators: one walk and its end."""
 
     def __init__(self, walk: Walk[Any]) -> None:
         self._walk: Final = walk
 
     async def aclose(self) -> None:
-        """End the iteration: nothing more is sent, no task stays."""
+        """End the iteration and cancel look-ahead. No more calls are sent."""
         await self._walk.aclose()
 
     async def __aexit__(
@@ -91,14 +90,14 @@ class _Iteration:
 
 
 class RowIterator(_Iteration, Generic[T_co]):
-    """The rows of a list, each once; leaving the loop ends the fetching.
+    """The rows of a list, each once. Leaving the loop ends the fetching.
 
-    Several tasks may read from one iterator: each row goes to one of them. After an exception it
-    can be asked again, and goes on where it stood. Keep it in ``async with`` if it may outlive its
-    loop.
+    Several tasks may share one iterator; each row goes to one of them. After an exception the
+    iterator can be used again and continues where it stopped. Use ``async with`` if the iterator
+    may outlive its loop.
     """
 
-    def __init__(self, walk: Walk[Any], rows: Callable[[Turned[Any]], Iterator[T_co]]) -> None:
+    def __init__(self, walk: Walk[Any], rows: Callable[[OrderedPage[Any]], Iterator[T_co]]) -> None:
         super().__init__(walk)
         self._rows_of: Final = rows
         self._rows: Iterator[T_co] = iter(())
@@ -114,7 +113,7 @@ class RowIterator(_Iteration, Generic[T_co]):
             return row
         async with self._walk.turn:
             while True:
-                # Another task may have turned the page while this one waited for its turn.
+                # Another task may have fetched the page while this one waited for the lock.
                 for row in self._rows:
                     return row
                 page = await self._walk.next()
@@ -128,9 +127,9 @@ class RowIterator(_Iteration, Generic[T_co]):
 
 
 class PageIterator(_Iteration, Generic[T_co]):
-    """The pages of a list, in order; as `RowIterator` in all else."""
+    """The pages of a list, in order. Otherwise like `RowIterator`."""
 
-    def __init__(self, walk: Walk[Any], page: Callable[[Turned[Any]], T_co]) -> None:
+    def __init__(self, walk: Walk[Any], page: Callable[[OrderedPage[Any]], T_co]) -> None:
         super().__init__(walk)
         self._page_of: Final = page
 
@@ -149,21 +148,20 @@ class PageIterator(_Iteration, Generic[T_co]):
 
 
 class Pager(Generic[T_co]):
-    """A list that was asked for: ``await`` it for one page, ``async for`` it for every row.
+    """A list: ``await`` it for one page, or use ``async for`` to get every row.
 
-    Awaited, it is the page that the parameters name, in Zoho's own order. Iterated, it is every row
-    from the page that the parameters name (or the first) to the end of the list, each once by its
-    id, in the order in which rows move least while others edit; pages are fetched ahead within the
-    organization's limits. A ``sort_column`` or ``sort_order`` of the caller's wins over that order;
-    rows that change their place in it while the list is read may then be missed. Each ``await`` and
-    each loop reads anew.
+    ``await`` returns the page that the parameters name, in Zoho's order. ``async for`` yields every
+    row from that page (or the first) to the end of the list, each id once. Pages are fetched ahead
+    within the organization's limits, in the order in which rows move least during edits. The
+    caller's ``sort_column`` or ``sort_order`` overrides this order; then rows that move while the
+    list is read may be missed. Each ``await`` and each loop sends new calls.
 
-    More ids than one call takes are read in batches, whose rows come as if one call had taken them
-    all. Both raise what `Session.call` raises. An error of a page comes after the rows before it.
+    More ids than one call takes are read in batches, and the rows are joined. Both forms raise the
+    errors of `Session.call`. An error of a page is raised after the rows before it.
 
-    After a loop that came to its end, ``completeness`` says whether it brought every row
-    (`zoho_async.paging.completeness`); with ``Session(strict=True)`` such a loop ends with
-    `IncompleteList` unless that is proven.
+    After a complete loop, ``completeness`` tells whether it returned every row
+    (`zoho_async.paging.completeness`). With ``Session(strict=True)`` the loop raises
+    `IncompleteList` at its end unless this is proven.
     """
 
     def __init__(
@@ -175,33 +173,33 @@ class Pager(Generic[T_co]):
         query: Mapping[str, object] | None = None,
     ) -> None:
         self._zoho: Final = zoho
-        self._listing: Final = listing(operation, ids, query)
+        self._query: Final = list_query(operation, ids, query)
         self._completeness: Completeness | None = None
 
     @property
     def completeness(self) -> Completeness | None:
-        """How complete the last loop that came to its end was; None before."""
+        """The completeness of the last loop that reached its end; None before that."""
         return self._completeness
 
     def _ended(self, completeness: Completeness) -> None:
         self._completeness = completeness
 
     def __repr__(self) -> str:
-        return f"<Pager of {self._listing.operation.name}>"
+        return f"<Pager of {self._query.operation.name}>"
 
     def __await__(self) -> Generator[Any, None, Page[T_co]]:
-        return self._awaited().__await__()
+        return self._one_page().__await__()
 
-    async def _awaited(self) -> Page[T_co]:
-        listing = self._listing
-        if listing.batches:
-            return await self._joined()
-        fetched = await fetch(self._zoho, listing, self._records(), listing.query)
+    async def _one_page(self) -> Page[T_co]:
+        query = self._query
+        if query.batches:
+            return await self._joined_batches()
+        fetched = await fetch(self._zoho, query, self._records(), query.query)
         sheet = fetched.sheet
-        return Page(sheet.rows, sheet.context, listing.first, sheet.extra)
+        return Page(sheet.rows, sheet.context, query.first, sheet.extra)
 
-    async def _joined(self) -> Page[T_co]:
-        """The answers to all batches of ids as one page."""
+    async def _joined_batches(self) -> Page[T_co]:
+        """The replies to all batches of ids as one page."""
         async with self.pages() as pages:
             found = [page async for page in pages]
         extra: dict[str, Any] = {}
@@ -214,36 +212,36 @@ class Pager(Generic[T_co]):
         return RowIterator(self._walk(self._records()), lambda page: iter(page.fresh))
 
     def pages(self) -> PageIterator[Page[T_co]]:
-        """The same rows page by page. The first page comes even if the list is empty."""
+        """The same rows page by page. The first page is returned even if the list is empty."""
         return PageIterator(
             self._walk(self._records()),
             lambda page: Page(page.fresh, page.context, page.number, page.extra),
         )
 
     def raw(self) -> RowIterator[bytes]:
-        """The same rows as the bytes that Zoho wrote, nothing decoded."""
-        walk = self._walk(self._raws(times=times_of))
+        """The same rows as the bytes that Zoho sent, not decoded."""
+        walk = self._walk(self._raw_rows(times=times_of))
         return RowIterator(walk, lambda page: map(bytes, page.fresh))
 
     def raw_pages(self, *, first: int = 1) -> PageIterator[RowsPage]:
-        """Pages of rows as bytes from page ``first`` on, repeated rows left in, for exports.
+        """Pages of raw rows from page ``first`` on, for exports. Repeated rows are kept.
 
-        The first page comes even if it is empty.
+        The first page is returned even if it is empty.
         """
         return PageIterator(
-            self._walk(self._raws(), first, whole=True),
+            self._walk(self._raw_rows(), first, whole=True),
             lambda page: RowsPage(page.number, page.rows, page.ids, page.context, page.total),
         )
 
     def _walk(
         self, reading: RowReading[Any], first: int | None = None, *, whole: bool = False
     ) -> Walk[Any]:
-        first = first or self._listing.first
-        return Walk(self._zoho, self._listing, reading, first, whole=whole, ended=self._ended)
+        first = first or self._query.first
+        return Walk(self._zoho, self._query, reading, first, whole=whole, ended=self._ended)
 
     def _records(self) -> RowReading[T_co]:
         """Rows as records."""
-        operation, decoder = self._listing.operation, self._zoho.decoder
+        operation, decoder = self._query.operation, self._zoho.decoder
 
         def sheet(body: bytes) -> Sheet[T_co]:
             page = decoder.page(operation, body)
@@ -255,11 +253,11 @@ class Pager(Generic[T_co]):
             sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)], times
         )
 
-    def _raws(
+    def _raw_rows(
         self, times: Callable[[msgspec.Raw], RowTimes] | None = None
     ) -> RowReading[msgspec.Raw]:
         """Rows as their bytes."""
-        operation = self._listing.operation
+        operation = self._query.operation
 
         def sheet(body: bytes) -> Sheet[msgspec.Raw]:
             page = raw_page(operation, body)
@@ -269,7 +267,7 @@ class Pager(Generic[T_co]):
 
 
 def _id_of(operation: ListOperation[T]) -> Callable[[T], object]:
-    """How to get the id of a record: from its field, or from what no field was described for."""
+    """A function that returns the id of a record, from its field or from ``extra``."""
     return _field_of(operation, operation.row_id)
 
 

@@ -1,10 +1,10 @@
-"""The ids of the rows that a walk has met, at little more than their own digits' cost.
+"""A compact set of the row ids that a walk has read.
 
 Zoho's ids are numbers of 18 or 19 digits that grow with time, and a walk in ``created_time`` order
-meets them mostly ascending. So a page whose ids ascend beyond all such pages before is kept as one
-text, and whether an id stands in one of those is found by the pages' first ids, without a set of
-strings (a sixth of the memory, and quicker). The ids of every other page go into a set: in the
-worst order this is only that set. The order is that of text, which is right for any ids.
+reads them mostly ascending. A page whose ids ascend beyond all such pages before it is stored as
+one text, and an id is looked up by the first ids of these pages. This takes a sixth of the memory
+of a set of strings and is faster. The ids of all other pages go into a set, so the worst case is an
+ordinary set. Ids are ordered as text, which is correct for any ids.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final
 _BETWEEN: Final = "\n"
 
 
-class Seen:
-    """Remembers row ids. ``""`` is no id: it is new every time."""
+class SeenIds:
+    """A set of row ids. ``""`` means "no id" and is always new."""
 
     __slots__ = ("_firsts", "_largest", "_others", "_pages")
 
@@ -28,13 +28,13 @@ class Seen:
         self._others: Final[set[str]] = set()
 
     def add_all(self, row_ids: list[str]) -> list[bool]:
-        """Remember the ids of a page; for each, whether it was not there before."""
+        """Add the ids of a page. For each, return whether it is new."""
         if self._appended(row_ids):
             return [True] * len(row_ids)
         return [self._add(row_id) for row_id in row_ids]
 
     def _appended(self, row_ids: list[str]) -> bool:
-        """Take ids that ascend beyond all pages taken so; False if these do not."""
+        """Append ids that ascend beyond all appended pages; return False for other ids."""
         if not all(map(operator.lt, [self._largest, *row_ids], row_ids)):
             return False
         text = _BETWEEN.join(["", *row_ids, ""])

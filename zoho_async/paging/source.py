@@ -1,4 +1,4 @@
-"""One page: asked of a session, and read."""
+"""Fetch one page from a session and decode it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoho_async.events import Event
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
-from zoho_async.paging.list_query import Listing
+from zoho_async.paging.list_query import ListQuery
 from zoho_async.paging.times import RowTimes
 from zoho_async.wire import Decoder, PageContext
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class PageSource(Protocol):
-    """What paging needs of a `Session`."""
+    """The part of a `Session` that paging uses."""
 
     @property
     def organization(self) -> str | None: ...
@@ -50,7 +50,7 @@ class PageSource(Protocol):
 
 
 class Sheet(msgspec.Struct, Generic[R], frozen=True):
-    """A page's rows as they came, and what came with them."""
+    """A decoded page: its rows, its context and the undocumented keys of the reply."""
 
     rows: list[R]
     context: PageContext | None
@@ -58,9 +58,10 @@ class Sheet(msgspec.Struct, Generic[R], frozen=True):
 
 
 class RowReading(msgspec.Struct, Generic[R], frozen=True):
-    """How a walk reads bodies: into a sheet (raises `Unreadable`), and rows' ids ("": none).
+    """Functions that decode a body (raises `Unreadable`) and return the ids of rows.
 
-    ``times`` are those of a row, None where the reader judges completeness itself.
+    An id is "" for a row without one. ``times`` returns the times of a row, and is left out if the
+    reader checks completeness itself.
     """
 
     sheet: Callable[[bytes], Sheet[R]]
@@ -68,10 +69,10 @@ class RowReading(msgspec.Struct, Generic[R], frozen=True):
     times: Callable[[R], RowTimes] | None = None
 
 
-class Fetched(msgspec.Struct, Generic[R], frozen=True):
-    """A page that came in ``seconds``, any wait for the limits left out.
+class FetchedPage(msgspec.Struct, Generic[R], frozen=True):
+    """A fetched page. ``seconds`` is the duration of the call without waits for the limits.
 
-    ``made`` is a moment by Zoho's clock at which it was not made yet; None: not told.
+    ``made`` is a time by Zoho's clock just before Zoho made the page, None if unknown.
     """
 
     sheet: Sheet[R]
@@ -80,24 +81,27 @@ class Fetched(msgspec.Struct, Generic[R], frozen=True):
 
 
 async def fetch(
-    zoho: PageSource, listing: Listing[Any], reading: RowReading[R], query: Mapping[str, object]
-) -> Fetched[R]:
-    """One page, decoded. Raises what the session raises."""
+    zoho: PageSource,
+    list_query: ListQuery[Any],
+    reading: RowReading[R],
+    query: Mapping[str, object],
+) -> FetchedPage[R]:
+    """Fetch and decode one page. Raises the errors of the session."""
     answer, sheet = await zoho.fetch_page(
-        listing.operation, reading.sheet, ids=listing.ids, query=query
+        list_query.operation, reading.sheet, ids=list_query.ids, query=query
     )
-    return Fetched(sheet, answer.seconds, asked_at(answer))
+    return FetchedPage(sheet, answer.seconds, sent_at(answer))
 
 
-def date_of(answer: Answer) -> float | None:
-    """The moment of a reply by the clock of the one who sent it, if it tells."""
+def reply_date(answer: Answer) -> float | None:
+    """The time of a reply by the server's clock, or None without a ``Date`` header."""
     try:
         return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (TypeError, ValueError):
         return None
 
 
-def asked_at(answer: Answer) -> float | None:
-    """A moment by the sender's clock that is no later than the one when the call was sent."""
-    date = date_of(answer)
+def sent_at(answer: Answer) -> float | None:
+    """A time by the server's clock that is not after the moment the call was sent."""
+    date = reply_date(answer)
     return None if date is None else date - answer.seconds

@@ -1,4 +1,4 @@
-"""When a row says that its record was made and changed last."""
+"""Read the creation and modification times of rows."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _TIMES: Final = decoder_of(_Times)
 
 
 class RowTimes(msgspec.Struct, frozen=True):
-    """When a row says that it was created and last modified; seconds since 1970, None: not told."""
+    """The creation and modification time of a row in seconds since 1970, None if missing."""
 
     created: float | None
     modified: float | None
 
     def there_since(self, *, narrowed: bool) -> float | None:
-        """Since when the row is known to be in its list, as it is; ``narrowed`` by a filter."""
+        """The time since which the row is in its list. ``narrowed`` means a filtered list."""
         return self.modified if narrowed or self.created is None else self.created
 
 
 def times_of(row: bytes | msgspec.Raw) -> RowTimes:
-    """The times of a row's own bytes."""
+    """The times in the raw bytes of a row."""
     try:
         times = _TIMES.decode(row)
     except msgspec.DecodeError:
@@ -42,9 +42,9 @@ def times_of(row: bytes | msgspec.Raw) -> RowTimes:
 
 
 def moment(text: object) -> float | None:
-    """``2026-06-09T09:45:19-0400`` as seconds since 1970; None for what is no moment.
+    """Convert ``2026-06-09T09:45:19-0400`` to seconds since 1970, or None if invalid.
 
-    A moment without an offset is nobody's time, and so is none.
+    A time without an offset is ambiguous, so it is invalid.
     """
     if isinstance(text, datetime):
         return text.timestamp() if text.tzinfo is not None else None

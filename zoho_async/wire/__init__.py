@@ -1,8 +1,8 @@
-"""Between bytes and values: tolerant decoding, exact money, blanks, undocumented fields.
+"""Convert between bytes and values: tolerant decoding, exact amounts, undocumented fields.
 
-`Decoder` reads replies, `raw_page` leaves rows as their bytes, `encode` and `query` write. The
-structs that the generator makes are built on `Record`, `Part` and `Input`; their moments are
-`Moment`, because a time without its offset must not pass for one.
+`Decoder` decodes replies, `raw_page` keeps rows as bytes, `encode` and `query` encode requests.
+Generated structs are based on `Record`, `Part` and `Input`. Their times are `Moment`, a time with
+an offset.
 """
 
 from zoho_async.wire.copying import Uncopied

@@ -1,19 +1,21 @@
-"""Reading what does not fit its description, without losing it and without paying for it twice.
+"""Coerce values that do not match their described types, without losing the originals.
 
+Model
+-----
 msgspec decodes a whole page at once and stops at the first value of the wrong type. The page is
-then read again as plain values, and each row made to fit by itself:
+then decoded again as plain values, and each row is coerced:
 
-1. The fields that are known to drift (`Loose`) are refitted, one look each. Where nothing is lost
-   by it a value is turned into its type ("15" into 15, an integer id into text, "10%" into a
-   `Percentage` or the number of a field that is one by name); any other is left
-   out, so that its field is ``None``, and is *lost* to the caller's count. Its original is in the
-   row's own bytes.
-2. The row is converted. That this fails is news: then, and only then, all its fields are tried one
-   by one, those that do not fit become known, and step 1 is taken again.
+1. The fields known to drift (`DriftingFields`) are coerced. A value is converted if nothing gets
+   lost: "15" to 15, an integer id to text, "10%" to a `Percentage` or, in a percentage field, to a
+   number. Any other value is removed, so its field is ``None``, and is reported as a misfit. The
+   original stays in the bytes of the row.
+2. The row is converted. If this fails, all its fields are tried one by one, those that do not
+   match become known to drift, and step 1 runs again.
 
-So the search is made once for each field that drifts, not once for each row, and the number of
-fields is bounded by the description. Should even that fail, the fields that fit by themselves make
-the record.
+Cost
+----
+The search runs once per drifting field, not once per row, and the description bounds the number of
+fields. If the row still does not convert, the record is built from the fields that match.
 """
 
 from __future__ import annotations
@@ -32,60 +34,60 @@ from zoho_async.wire.text import is_array, is_blank, is_object
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-#: Told of every value that became ``None``: its path within the record, the kind that is described
-#: and the kind that came. Never the value.
-Lost: TypeAlias = Callable[[str, str, str], None]
+#: Called for each value that became ``None`` with its path in the record, the described kind and
+#: the kind that was sent. Never with the value.
+ReportMisfit: TypeAlias = Callable[[str, str, str], None]
 
-#: What is no value of the wanted type in any form.
-UNFIT: Final = object()
+#: The result for a value that cannot be converted to the wanted type.
+MISFIT: Final = object()
 _TRUTH: Final = {"true": True, "false": False}
-_LONGEST_INTEGER: Final = 40  # digits; what is longer is no count
+_LONGEST_INTEGER: Final = 40  # digits
 
 
-class Loose:
-    """The fields of one struct that are known to drift, and those of the structs inside it."""
+class DriftingFields:
+    """The fields of a struct, and of its inner structs, that are known to drift."""
 
     __slots__ = ("fields", "inside")
 
     def __init__(self) -> None:
         self.fields: dict[str, Shape] = {}
-        self.inside: dict[str, Loose] = {}
+        self.inside: dict[str, DriftingFields] = {}
 
 
-class Fitter(Generic[S]):
-    """Makes records of one type from plain values, and remembers which fields drift."""
+class Coercer(Generic[S]):
+    """Builds records of one type from plain values, and learns which fields drift."""
 
     def __init__(self, struct: type[S]) -> None:
         describe(struct)
         self._struct = struct
-        self._loose = Loose()
+        self._drifting = DriftingFields()
 
-    def fit(self, row: Any, lost: Lost) -> S:
-        """The record of ``row``, which is changed on the way. Raises only what ``lost`` raises."""
+    def coerce(self, row: Any, report: ReportMisfit) -> S:
+        """Build the record of ``row``, which is modified. Raises only errors of ``report``."""
         if not is_object(row):
             if not is_blank(row):
-                lost("", "object", json_kind(row))
+                report("", "object", json_kind(row))
             return self._struct()
-        _refit_fields(row, self._loose, "", lost)
+        _coerce_fields(row, self._drifting, "", report)
         try:
             return msgspec.convert(row, self._struct)
         except msgspec.ValidationError:
-            _learn(row, self._struct, self._loose)
-        _refit_fields(row, self._loose, "", lost)
+            _learn(row, self._struct, self._drifting)
+        _coerce_fields(row, self._drifting, "", report)
         try:
             return msgspec.convert(row, self._struct)
         except msgspec.ValidationError:
-            return self._salvage(row, lost)
+            return self._salvage(row, report)
 
-    def _salvage(self, row: dict[str, Any], lost: Lost) -> S:
+    def _salvage(self, row: dict[str, Any], report: ReportMisfit) -> S:
         for name, field in fields_of(self._struct).items():
-            if name in row and not fits(row[name], field.shape.type):
-                lost(name, field.shape.kind, json_kind(row.pop(name)))
+            if name in row and not matches(row[name], field.shape.type):
+                report(name, field.shape.kind, json_kind(row.pop(name)))
         return msgspec.convert(row, self._struct)
 
 
-def fits(value: Any, annotation: Any) -> bool:
-    """Whether a plain value is one of ``annotation`` as it stands."""
+def matches(value: Any, annotation: Any) -> bool:
+    """Whether a plain value converts to ``annotation`` without coercion."""
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError:
@@ -93,14 +95,14 @@ def fits(value: Any, annotation: Any) -> bool:
     return True
 
 
-def fit_value(value: Any, annotation: Any, lost: Lost) -> Any:
-    """``value`` as ``annotation``, or ``None``: for what is no struct."""
-    fitted = _refit(value, shape_of(annotation), "", lost)
-    return None if fitted is UNFIT else msgspec.convert(fitted, annotation)
+def coerce_value(value: Any, annotation: Any, report: ReportMisfit) -> Any:
+    """Coerce ``value`` to an ``annotation`` that is not a struct, or to ``None``."""
+    coerced = _coerce(value, shape_of(annotation), "", report)
+    return None if coerced is MISFIT else msgspec.convert(coerced, annotation)
 
 
 def json_kind(value: object) -> str:
-    """What JSON calls a plain value."""
+    """The JSON type of a plain value."""
     match value:
         case None:
             return "null"
@@ -116,62 +118,61 @@ def json_kind(value: object) -> str:
             return "object"
 
 
-def _learn(row: dict[str, Any], struct: type[msgspec.Struct], loose: Loose) -> None:
-    """Find the fields of ``row`` that do not fit, and let ``loose`` know them."""
+def _learn(row: dict[str, Any], struct: type[msgspec.Struct], drifting: DriftingFields) -> None:
+    """Add the fields of ``row`` that do not match to ``drifting``."""
     for name, field in fields_of(struct).items():
-        if name not in row or fits(row[name], field.shape.type):
+        if name not in row or matches(row[name], field.shape.type):
             continue
         shape, value = _innermost(field.shape), row[name]
-        if shape.struct is None or not _has_form(value, field.shape):
-            loose.fields[name] = field.shape
+        if shape.struct is None or not _has_structure(value, field.shape):
+            drifting.fields[name] = field.shape
         if shape.struct is not None:
             for part in _objects(value):
-                _learn(part, shape.struct, loose.inside.setdefault(name, Loose()))
+                _learn(part, shape.struct, drifting.inside.setdefault(name, DriftingFields()))
 
 
-def _refit_fields(row: dict[str, Any], loose: Loose, path: str, lost: Lost) -> None:
-    for name, shape in loose.fields.items():
+def _coerce_fields(
+    row: dict[str, Any], drifting: DriftingFields, path: str, report: ReportMisfit
+) -> None:
+    for name, shape in drifting.fields.items():
         if name in row:
             value = without_sign(name, row[name]) if Decimal in shape.plain else row[name]
-            fitted = UNFIT if is_blank(value) else _refit(value, shape, f"{path}{name}", lost)
-            if fitted is UNFIT:
+            coerced = MISFIT if is_blank(value) else _coerce(value, shape, f"{path}{name}", report)
+            if coerced is MISFIT:
                 del row[name]
             else:
-                row[name] = fitted
-    for name, inside in loose.inside.items():
+                row[name] = coerced
+    for name, inside in drifting.inside.items():
         value = row.get(name)
         within = f"{path}{name}[]." if is_array(value) else f"{path}{name}."
         for part in _objects(value):
-            _refit_fields(part, inside, within, lost)
+            _coerce_fields(part, inside, within, report)
 
 
-def _refit(value: Any, shape: Shape, path: str, lost: Lost) -> Any:
-    """``value`` in its shape, if it can be brought there without loss; otherwise `UNFIT`."""
+def _coerce(value: Any, shape: Shape, path: str, report: ReportMisfit) -> Any:
+    """``value`` coerced to ``shape`` without loss, or `MISFIT`."""
     if shape.struct is not None and is_object(value):
-        return value  # what is inside it is refitted by itself
+        return value  # its fields are coerced separately
     if shape.element is not None and is_array(value):
-        return _refit_elements(value, shape.element, path, lost)
+        return _coerce_elements(value, shape.element, path, report)
     if shape.struct is None and shape.element is None:
-        fitted = refit_plain(value, shape)
-        if fitted is not UNFIT:
-            return fitted
+        coerced = coerce_plain(value, shape)
+        if coerced is not MISFIT:
+            return coerced
     if shape.struct is None or not is_blank(value):
-        lost(path, shape.kind, json_kind(value))
-    return UNFIT
+        report(path, shape.kind, json_kind(value))
+    return MISFIT
 
 
-def _refit_elements(values: list[Any], shape: Shape, path: str, lost: Lost) -> Any:
-    fitted = [_refit(value, shape, f"{path}[]", lost) for value in values]
-    if shape.struct is not None:  # an empty part keeps the others in their places
-        return [{} if value is UNFIT else value for value in fitted]
-    return UNFIT if UNFIT in fitted else fitted
+def _coerce_elements(values: list[Any], shape: Shape, path: str, report: ReportMisfit) -> Any:
+    coerced = [_coerce(value, shape, f"{path}[]", report) for value in values]
+    if shape.struct is not None:  # an empty object keeps the positions of the others
+        return [{} if value is MISFIT else value for value in coerced]
+    return MISFIT if MISFIT in coerced else coerced
 
 
-def refit_plain(value: Any, shape: Shape) -> Any:
-    """A plain value as one of the classes of ``shape``, if it says the same in another form.
-
-    `UNFIT` if it does not.
-    """
+def coerce_plain(value: Any, shape: Shape) -> Any:
+    """Convert a plain value to one of the classes of ``shape``, or return `MISFIT`."""
     for wanted in shape.plain:
         if wanted is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
@@ -184,7 +185,7 @@ def refit_plain(value: Any, shape: Shape) -> Any:
         if wanted is Percentage and isinstance(value, str) and value.endswith("%"):
             with suppress(ValueError):
                 return Percentage.read(value)
-    return value if fits(value, shape.type) else UNFIT
+    return value if matches(value, shape.type) else MISFIT
 
 
 def _whole(value: str | Decimal) -> int | None:
@@ -203,16 +204,16 @@ def _innermost(shape: Shape) -> Shape:
     return shape
 
 
-def _has_form(value: Any, shape: Shape) -> bool:
-    """Whether ``value`` is the object, or the list of objects, that ``shape`` calls for."""
+def _has_structure(value: Any, shape: Shape) -> bool:
+    """Whether ``value`` is an object, or a list of objects, as ``shape`` requires."""
     if shape.element is not None:
         element = shape.element
-        return is_array(value) and all(_has_form(each, element) for each in value)
+        return is_array(value) and all(_has_structure(each, element) for each in value)
     return is_object(value)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """The objects that ``value`` is or lists."""
+    """``value`` if it is an object, or the objects in a list, as a list."""
     if is_object(value):
         return [value]
     if is_array(value):

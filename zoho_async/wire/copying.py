@@ -1,22 +1,22 @@
-"""Values of a record as the fields of an input take them, or the reason why they cannot be.
+"""Copy the values of a record into the fields of an input.
 
 Model
-    A field of a record is typed by what Zoho answers, a field of an input by what it takes; the
-    two descriptions differ, and what comes differs from both (``item_order`` is a number on the
-    wire and text in the input). So each value is brought from the type that it has to the type of
-    the input's field, as decoding does: where the same is said in another form.
+    A record's field has the type that Zoho returns, an input's field the type that Zoho accepts.
+    The two descriptions differ, and real values differ from both: ``item_order`` is a number in
+    replies and text in the input. So each value is coerced to the type of the input's field, by
+    the rules of decoding.
 
 Invariant
-    Each value of a record for which the input has a field is copied, is blank, or is in the list
-    of `Uncopied` fields. None is left out in silence, since a PUT deletes the lines it is not sent.
+    Each value of a record for which the input has a field is copied, or is blank, or is listed as
+    `Uncopied`. No value is dropped silently, because a PUT deletes lines that it does not contain.
 
 Why it holds
-    `Copier` walks the fields of the input, not those of the record, and each value passes through
-    one function, which returns a copy, `NOTHING` for a blank, or a failure with its path.
+    `Copier` iterates over the fields of the input. Each value passes through one function, which
+    returns a copy, `NOTHING` for a blank, or records a failure with its path.
 
 Unknown
-    Whether Zoho takes a text that its description does not list among the allowed ones. It came
-    from Zoho, so it is sent back as it came.
+    Whether Zoho accepts a text that its description does not list as allowed. It came from Zoho,
+    so it is sent back unchanged.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from typing import Any, Final, Literal, get_origin
 
 import msgspec
 
-from zoho_async.wire.coerce import UNFIT, json_kind, refit_plain
+from zoho_async.wire.coerce import MISFIT, coerce_plain, json_kind
 from zoho_async.wire.encode import amount, moment
 from zoho_async.wire.percentage import Percentage, without_sign
 from zoho_async.wire.shape import Shape, fields_of
 from zoho_async.wire.text import is_array, is_blank, is_object
 
-#: A blank: there is nothing to copy.
+#: The result for a blank, which is not copied.
 NOTHING: Final = object()
 _MAPPINGS: Final = (dict, Mapping)
 
 
 class Uncopied(msgspec.Struct, frozen=True):
-    """A field that an input cannot take over: its path, the kind that it takes, the kind it has."""
+    """A field that cannot be copied: its path, the kind the input takes, the kind it has."""
 
     path: str
     expected: str
@@ -51,7 +51,7 @@ class Uncopied(msgspec.Struct, frozen=True):
 
 
 class Copier:
-    """Copies records into inputs; ``failed`` holds what could not be copied, each path once."""
+    """Copies records into inputs. ``failed`` lists fields that could not be copied, by path."""
 
     def __init__(self, skip: Collection[str]) -> None:
         self._skip: Final = skip
@@ -62,17 +62,17 @@ class Copier:
         return tuple(self._failed.values())
 
     def fields(
-        self, target: type[msgspec.Struct], part: object, beyond: Mapping[str, Any], path: str = ""
+        self, target: type[msgspec.Struct], part: object, extra: Mapping[str, Any], path: str = ""
     ) -> dict[str, Any]:
-        """The fields of ``target`` that ``part`` holds, by attribute.
+        """The fields of ``target`` that ``part`` has, by attribute.
 
-        ``part`` is a struct, whose undescribed fields are ``beyond``, or an object as plain values.
+        ``part`` is a struct with its undescribed fields in ``extra``, or an object of plain values.
         """
         held = fields_of(type(part)) if isinstance(part, msgspec.Struct) else {}
         copied: dict[str, Any] = {}
         for name, field in fields_of(target).items():
             where = f"{path}{name}"
-            rest = beyond.get(name)
+            rest = extra.get(name)
             value = getattr(part, held[name].attribute) if name in held else None
             if value is None or value is msgspec.UNSET or value == "":
                 value, rest = rest, None
@@ -83,21 +83,21 @@ class Copier:
                 copied[field.attribute] = copy
         return copied
 
-    def _copy(self, value: Any, shape: Shape, beyond: Any, path: str) -> Any:
+    def _copy(self, value: Any, shape: Shape, extra: Any, path: str) -> Any:
         if path in self._skip or is_blank(value):
             return NOTHING
         if is_array(value):
-            return self._list(value, shape, beyond, path)
+            return self._list(value, shape, extra, path)
         is_part = isinstance(value, msgspec.Struct) and not isinstance(value, Percentage)
         if is_part or is_object(value):
-            return self._object(value, shape, beyond, path)
+            return self._object(value, shape, extra, path)
         copy = _plain(value, shape)
-        return self._fail(path, shape, value) if copy is UNFIT else copy
+        return self._fail(path, shape, value) if copy is MISFIT else copy
 
-    def _list(self, values: list[Any], shape: Shape, beyond: Any, path: str) -> Any:
+    def _list(self, values: list[Any], shape: Shape, extra: Any, path: str) -> Any:
         if shape.element is None and not _takes(shape, list):
             return self._fail(path, shape, values) if values else NOTHING
-        rests = beyond if is_array(beyond) else [None] * len(values)
+        rests = extra if is_array(extra) else [None] * len(values)
         element = shape.element or _ANYTHING
         copies = [
             self._copy(value, element, rest, f"{path}[]")
@@ -106,8 +106,8 @@ class Copier:
         kept = [copy for copy in copies if copy is not NOTHING]
         return kept if kept or not values else NOTHING
 
-    def _object(self, value: Any, shape: Shape, beyond: Any, path: str) -> Any:
-        rest = value if is_object(value) else beyond if is_object(beyond) else {}
+    def _object(self, value: Any, shape: Shape, extra: Any, path: str) -> Any:
+        rest = value if is_object(value) else extra if is_object(extra) else {}
         if shape.struct is not None:
             copied = self.fields(shape.struct, value, rest, f"{path}.")
             return shape.struct(**copied) if copied else NOTHING
@@ -130,12 +130,12 @@ _ANYTHING: Final = Shape(Any, plain=(Any,))
 
 
 def _takes(shape: Shape, kind: Any) -> bool:
-    """Whether ``shape`` takes anything of a kind."""
+    """Whether ``shape`` accepts any value of type ``kind``."""
     return any(each is Any or each is kind or get_origin(each) is kind for each in shape.plain)
 
 
 def _untyped(value: Any) -> Any:
-    """A part as plain values, without what it does not hold; plain values as they are."""
+    """A struct as plain values without its empty fields; plain values are unchanged."""
     if is_array(value):
         return [_untyped(each) for each in value]
     if not isinstance(value, msgspec.Struct) or isinstance(value, Percentage):
@@ -148,7 +148,7 @@ def _untyped(value: Any) -> Any:
 
 
 def _plain(value: Any, shape: Shape) -> Any:
-    """A plain value as one of the classes of ``shape``; `UNFIT` if it is none in any form."""
+    """Convert a plain value to one of the classes of ``shape``, or return `MISFIT`."""
     classes, text = shape.plain, _text(value)
     if Any in classes:
         return value
@@ -157,21 +157,21 @@ def _plain(value: Any, shape: Shape) -> Any:
     if any(isinstance(each, type) and _is(value, each) for each in classes):
         return value
     for form in (value, text):
-        copy = refit_plain(form, shape)
-        if copy is not UNFIT:
+        copy = coerce_plain(form, shape)
+        if copy is not MISFIT:
             return copy if isinstance(copy, Percentage) else msgspec.convert(copy, shape.type)
-    return UNFIT
+    return MISFIT
 
 
 def _is(value: Any, kind: type) -> bool:
-    """Whether a value is of a class: a truth is no number, and a time no date."""
+    """Whether a value is an instance; a bool does not count as int, nor a datetime as date."""
     if isinstance(value, (bool, dt.datetime)):
         return type(value) is kind
     return isinstance(value, kind)
 
 
 def _text(value: Any) -> str:
-    """A plain value as Zoho writes it in a text."""
+    """A plain value as text in Zoho's format."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,4 +1,4 @@
-"""Which fields drifted from their described types, and how often."""
+"""Count the fields whose values do not match their described types."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 
 from zoho_async.errors import DecodeError
 from zoho_async.events import Drifted, Observer
-from zoho_async.wire.coerce import Lost
+from zoho_async.wire.coerce import ReportMisfit
 
-_TOLD: Final = frozenset(10**power for power in range(12))
+_REPORTED: Final = frozenset(10**power for power in range(12))
 
 
 class Drift(Mapping[tuple[str, str], int]):
-    """Rows in which a field came to nothing, by the record's name and the field's path.
+    """The number of rows whose field became ``None``, by record name and field path.
 
-    The observer hears of the first row, the tenth, the hundredth and so on. ``strict`` raises
-    `DecodeError` at the first instead.
+    The observer gets an event at the first row, the tenth, the hundredth and so on. With ``strict``
+    the first misfit raises `DecodeError` instead.
     """
 
     def __init__(self, *, strict: bool = False, observer: Observer | None = None) -> None:
@@ -38,23 +38,23 @@ class Drift(Mapping[tuple[str, str], int]):
         return repr(self._rows)
 
     @contextmanager
-    def row(self, record: str) -> Generator[Lost]:
-        """What to tell of the losses of one row, in which a field counts once."""
-        losses: dict[str, tuple[str, str]] = {}
+    def row(self, record: str) -> Generator[ReportMisfit]:
+        """Collect the misfits of one row. A field counts once per row."""
+        misfits: dict[str, tuple[str, str]] = {}
 
-        def lost(field: str, expected: str, found: str) -> None:
+        def report(field: str, expected: str, found: str) -> None:
             if self._strict:
                 where = f"{record}.{field}" if field else record
                 raise DecodeError(f"{where} should be {expected}, but Zoho sent a JSON {found}")
-            losses.setdefault(field, (expected, found))
+            misfits.setdefault(field, (expected, found))
 
-        yield lost
-        for field, (expected, found) in losses.items():
+        yield report
+        for field, (expected, found) in misfits.items():
             self._count(record, field, expected, found)
 
     def _count(self, record: str, field: str, expected: str, found: str) -> None:
         count = self._rows[record, field] = self._rows.get((record, field), 0) + 1
-        if self._observer is not None and count in _TOLD:
+        if self._observer is not None and count in _REPORTED:
             self._observer(
                 Drifted(record=record, field=field, expected=expected, found=found, count=count)
             )

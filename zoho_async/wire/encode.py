@@ -1,9 +1,9 @@
-"""From values to what Zoho reads: JSON bodies and query parameters.
+"""Encode values as JSON bodies and query parameters for Zoho.
 
-Zoho takes decimals as JSON numbers and moments as ``yyyy-MM-ddTHH:mm:ss+HHMM``: with ``Z``, a
-colon in the offset or fractions of a second it refuses them. Numbers are written out in full, since
-not every reader of money knows exponents. A float is refused wherever it hides: its exact value is
-not the one that its writer meant.
+Zoho takes decimals as JSON numbers and times as ``yyyy-MM-ddTHH:mm:ss+HHMM``. It refuses ``Z``, a
+colon in the offset and fractions of a second. Numbers are written without exponents, which not
+every reader of amounts supports. Floats are refused at any depth, because a float is rarely the
+exact amount that was meant.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ FLOAT_REFUSED: Final = (
 
 
 def encode(value: object, extra: Mapping[str, object] | None = None) -> bytes:
-    """``value`` as a JSON body, with the keys of ``extra`` beside its own.
+    """Encode ``value`` as a JSON body, and add the keys of ``extra``.
 
-    Structs go by Zoho's names, without what is `msgspec.UNSET`; ``None`` goes as null. Raises
-    `TypeError` for a float and for what has no form in JSON, `ValueError` for a number that is
-    none, a time without its offset, and an ``extra`` that gives again what ``value`` gives.
+    Struct fields have Zoho's names. `msgspec.UNSET` is not sent, and ``None`` is sent as null.
+    Raises `TypeError` for floats and types without a JSON form, and `ValueError` for a number that
+    is not finite, a time without an offset, and a key that is both in ``value`` and ``extra``.
     """
     plain = _plain(value, "")
-    return _ENCODER.encode(_joined(plain, _plain(extra, "extra_body")) if extra else plain)
+    return _ENCODER.encode(_with_extra(plain, _plain(extra, "extra_body")) if extra else plain)
 
 
 def query(params: Mapping[str, object]) -> dict[str, str]:
-    """``params`` as the text of a query, not yet quoted.
+    """Convert ``params`` to query texts, not yet percent-encoded.
 
-    ``None`` and `msgspec.UNSET` are left out, sequences joined by commas. Raises as `encode` does.
+    ``None`` and `msgspec.UNSET` are left out. Sequences are joined by commas. Raises as `encode`.
     """
     return {
         name: _text(value, name)
@@ -50,11 +50,11 @@ def query(params: Mapping[str, object]) -> dict[str, str]:
 
 
 def moment(value: datetime) -> str:
-    """``value`` as Zoho reads it, to the second."""
+    """``value`` in Zoho's format, to the second."""
     offset = value.utcoffset()
     if offset is None:
-        raise ValueError("a time needs its offset from UTC: datetime(..., tzinfo=...)")
-    if offset.seconds % 60 or offset.microseconds:  # older than time zones
+        raise ValueError("a time needs its offset from UTC: use datetime(..., tzinfo=...)")
+    if offset.seconds % 60 or offset.microseconds:  # local mean time, before time zones
         value = value.astimezone(UTC)
     return f"{value.replace(tzinfo=None).isoformat(timespec='seconds')}{value:%z}"
 
@@ -62,12 +62,12 @@ def moment(value: datetime) -> str:
 def amount(value: Decimal) -> str:
     """``value`` in digits, without an exponent."""
     if not value.is_finite():
-        raise ValueError(f"{value} is no number that Zoho could read")
+        raise ValueError(f"{value} is not a number that Zoho accepts: use a finite Decimal")
     return format(value, "f")
 
 
 def _plain(value: Any, where: str) -> Any:
-    """``value`` as msgspec writes it the way Zoho reads it; ``where`` it stands, for errors."""
+    """Convert ``value`` for msgspec, in Zoho's formats. ``where`` is its path, for errors."""
     match value:
         case None | bool() | str() | int():
             return value
@@ -98,12 +98,12 @@ def _plain(value: Any, where: str) -> Any:
             raise _refusal(value, where.lstrip(".") or "the value")
 
 
-def _joined(plain: Any, extra: dict[str, Any]) -> dict[str, Any]:
+def _with_extra(plain: Any, extra: dict[str, Any]) -> dict[str, Any]:
     if not is_object(plain):
-        raise TypeError("extra_body goes beside the fields of a body, and this body has none")
+        raise TypeError("extra_body needs a body with fields, but this body is not an object")
     both = ", ".join(sorted(plain.keys() & extra.keys()))
     if both:
-        raise ValueError(f"extra_body gives {both}, which the body has already")
+        raise ValueError(f"extra_body contains {both}, which the body already has")
     return plain | extra
 
 
@@ -132,4 +132,4 @@ def _text(value: object, name: str) -> str:
 def _refusal(value: object, where: str) -> TypeError:
     if isinstance(value, float):
         return TypeError(f"{where} {FLOAT_REFUSED}")
-    return TypeError(f"{where} is {type(value).__name__}, which Zoho has no form for")
+    return TypeError(f"{where} is {type(value).__name__}, which cannot be sent to Zoho")

@@ -1,4 +1,4 @@
-"""The envelope that every JSON reply comes in: a code, a message, and the value beside them."""
+"""The envelope of every JSON reply: a code, a message and the value."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Envelope", "Unreadable", "read_envelope"]
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """Zoho's verdict on a call.
+    """The result of a call in Zoho's words.
 
-    ``code`` is 0 for success and ``None`` where the reply holds no number of that name, as those of
-    the token endpoint do. ``sent_code`` is the code as it was sent, ``None`` where there is none.
-    ``error_info`` and ``error`` are whatever Zoho sent under these names.
+    ``code`` is 0 for success. It is ``None`` if the reply has no numeric code, as at the token
+    endpoint. ``sent_code`` is the code as sent, or ``None``. ``error_info`` and ``error`` are the
+    values that Zoho sent under these names.
     """
 
     code: int | None
@@ -36,13 +36,13 @@ class _Head(msgspec.Struct):
     error: Any = None
 
 
-#: A code as text; no code of Zoho's has more than six digits.
+#: A code as text. Zoho's codes have at most six digits.
 _NUMBER: Final = re.compile(r"([+-]?[0-9]{1,18})(?:\.0+)?")
 _HEAD: Final = decoder_of(_Head, float_hook=Decimal)
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """The envelope of ``body``, all of whose text is checked on the way. Raises `Unreadable`."""
+    """Read the envelope of ``body`` and check all its text. Raises `Unreadable`."""
     try:
         head = _HEAD.decode(body)
     except UNDECODABLE:

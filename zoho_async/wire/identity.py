@@ -1,26 +1,25 @@
-"""Which member of a reply is the record that was asked for.
+"""Find the requested record in a reply.
 
 Model
-    A reply holds its record under an envelope key. The description names the key, and is wrong at
-    times: the service answers ``vendorpayment`` where ``vendor_payment`` is described. An id is
-    text of digits that belongs to one record for good.
+    A reply holds its record under an envelope key. The description names the key, but it is
+    sometimes wrong: the service sends ``vendorpayment`` instead of ``vendor_payment``. An id is a
+    text of digits that belongs to one record forever.
 
 Invariant
-    A record is never taken for another one. Under the described key it is refused if it carries
-    another id than the one that ends the path. Under any other key it is taken only if it is the
-    only object in the reply that fits: for an operation on a record because its id equals the id
-    asked for, for a create because it has the resource's id and its key is the resource's name or
-    a listed synonym, underscores aside.
+    One record is never accepted as another. Under the described key, a record is refused if its id
+    differs from the id at the end of the path. Under another key it is accepted only if it is the
+    only match in the reply. For an operation on a record, its id must equal the requested id. For
+    a create, it must have the resource's id, and its key must be the resource's name or a listed
+    synonym, ignoring underscores.
 
 Why it holds
-    Two records never share an id, so equality is proof. The name of a key alone proves nothing,
-    because a reply may hold other records (the customer of an invoice); a create has no id to
-    compare, so it needs both the name and the id. If two members fit, none is taken.
+    Two records never share an id, so equal ids are proof. The name of a key alone proves nothing,
+    because a reply may hold other records, such as the customer of an invoice. A create has no id
+    to compare, so it needs both the name and the id. If two members match, neither is accepted.
 
 Unknown
-    Which further keys the service uses. An operation whose path ends in something else than its
-    record's own id (a name, a code that the call itself may change, the id of a parent) is not
-    compared.
+    Which other keys the service uses. An operation is not checked if its path ends in anything but
+    its record's id: a name, a code that the call may change, or the id of a parent.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from zoho_async.wire.text import Unreadable, is_array, is_object
 
 
 def identity_of(operation: Operation[Any], record: object) -> str:
-    """The id that a decoded ``record`` carries, or "" if it has none."""
+    """The id of a decoded ``record``, or "" if it has none."""
     if not operation.record_id:
         return ""
     found = getattr(record, operation.record_id, None)
     return "" if found is None else str(found)
 
 
-def is_another(operation: Operation[Any], record: object, ids: Sequence[str | int]) -> bool:
-    """Whether ``record`` is known to be another one than the one that the path ends in."""
+def is_other_record(operation: Operation[Any], record: object, ids: Sequence[str | int]) -> bool:
+    """Whether the id of ``record`` differs from the id at the end of the path."""
     found, asked = identity_of(operation, record), str(ids[-1]).strip() if ids else ""
     if found == asked or not (found.isdecimal() and asked.isdecimal()):
         return False
@@ -51,7 +50,7 @@ def is_another(operation: Operation[Any], record: object, ids: Sequence[str | in
 def other_key(
     operation: Operation[Any], reply: Mapping[str, Any], ids: Sequence[str | int]
 ) -> str | None:
-    """The undescribed key under which ``reply`` holds the record, or None if none is certain."""
+    """The undescribed key of the record in ``reply``, or None if no key is certain."""
     asked = str(ids[-1]).strip() if ids else ""
     found = [
         key
@@ -62,7 +61,7 @@ def other_key(
 
 
 def creates(operation: Operation[Any]) -> bool:
-    """Whether an operation makes a record whose id only its answer tells."""
+    """Whether an operation creates a record, whose id only its reply contains."""
     return (
         operation.method == "POST"
         and bool(operation.record_id)
@@ -70,8 +69,8 @@ def creates(operation: Operation[Any]) -> bool:
     )
 
 
-def of_its_record(operation: Operation[Any]) -> bool:
-    """Whether an operation reads, changes or deletes the record that its path ends in."""
+def acts_on_record(operation: Operation[Any]) -> bool:
+    """Whether an operation reads, changes or deletes the record at the end of its path."""
     return operation.method != "POST" and bool(operation.record_id) and operation.path.endswith("}")
 
 
@@ -82,29 +81,31 @@ def _is_record(operation: Operation[Any], key: str, value: Mapping[str, Any], as
         return False
     if operation.method != "POST":
         return bool(asked) and operation.path.endswith("}") and str(own) == asked
-    return _bare(key) in map(_bare, (operation.key, *operation.nouns))
+    return _normalized(key) in map(_normalized, (operation.key, *operation.nouns))
 
 
 def _ends_in_its_id(operation: Operation[Any]) -> bool:
     if not operation.record_id.endswith("_id"):  # a code or a name, which the call may change
         return False
     name = operation.path.rpartition("{")[2]
-    return name.endswith("}") and _bare(name[:-1]) == _bare(operation.record_id)
+    return name.endswith("}") and _normalized(name[:-1]) == _normalized(operation.record_id)
 
 
-def _bare(word: str) -> str:
+def _normalized(word: str) -> str:
     return word.replace("_", "").lower()
 
 
 def other_rows(operation: ListOperation[Any], reply: Mapping[str, Any]) -> str | None:
-    """The undescribed key under which ``reply`` holds the rows of a list, or None for no rows.
+    """The undescribed key of a list's rows in ``reply``, or None for no rows.
 
-    It is the described key, or the last word of the path, spelled with other underscores. Raises
-    `Unreadable` if other objects are listed: an empty page would lose them.
+    It must equal the described key, or the last word of the path, except for underscores. Raises
+    `Unreadable` if the reply lists other objects, because an empty page would lose them.
     """
     arrays = [key for key, value in reply.items() if key != operation.key and _lists_objects(value)]
-    words = {_bare(operation.key), _bare(operation.path.rpartition("/")[2])}
-    found = [key for key in arrays if _bare(key) in words and _have_ids(operation, reply[key])]
+    words = {_normalized(operation.key), _normalized(operation.path.rpartition("/")[2])}
+    found = [
+        key for key in arrays if _normalized(key) in words and _have_ids(operation, reply[key])
+    ]
     if len(found) == 1:
         return found[0]
     if arrays:

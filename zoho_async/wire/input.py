@@ -1,8 +1,8 @@
-"""What is written to Zoho: structs in which only what was set is sent.
+"""Inputs for writes: structs that send only the fields that were set.
 
-Every field is optional and `msgspec.UNSET` at first, because Zoho keeps what a request does not
-name and clears what it names with null. Amounts are `Decimal` or ``int``: a float is refused when
-the input is made, where the mistake is, and not when it is sent.
+Every field is optional and `msgspec.UNSET` by default, because Zoho keeps fields that a request
+does not contain and clears fields that are null. Amounts are `Decimal` or ``int``. A float is
+refused when the input is created, where the mistake is, not when it is sent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoho_async.wire.shape import fields_of
 
 
 class Input(msgspec.Struct, kw_only=True):
-    """Fields for Zoho to write. What is `msgspec.UNSET` is not sent; ``None`` is sent as null."""
+    """Fields to write. `msgspec.UNSET` is not sent; ``None`` is sent as null."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -28,16 +28,16 @@ class Input(msgspec.Struct, kw_only=True):
 
     @classmethod
     def of(cls, record: msgspec.Struct, *, skip: Collection[str] = (), **changes: Any) -> Self:
-        """What of ``record`` may be sent back, with ``changes`` made to it.
+        """Copy the writable fields of ``record`` into an input and apply ``changes``.
 
-        Copied is every field of this input that the record holds, whether described or in its
-        ``extra``, in the type that this input gives it; nested objects and lists become inputs as
-        well, with their ids, because a PUT replaces the lines of a document by those it is sent.
-        What the record holds no value for stays unset. ``skip`` names what may be left out, as
-        ``"taxes"`` or ``"line_items[].tags"``; so does a change.
+        Every field of this input that the record has is copied, whether described or in its
+        ``extra``, and coerced to this input's type. Nested objects and lists become inputs too,
+        with their ids, because a PUT replaces the lines of a document. Fields without a value stay
+        unset. ``skip`` names fields to leave out, such as ``"taxes"`` or ``"line_items[].tags"``.
+        Changed fields are not copied.
 
-        Raises `CopyError` for values that cannot be copied, with the names of their fields, and
-        `TypeError` for a change that this input has no field for.
+        Raises `CopyError` with the names of fields that cannot be copied, and `TypeError` for a
+        change that is not a field of this input.
         """
         unknown = changes.keys() - set(cls.__struct_fields__)
         if unknown:
@@ -54,16 +54,16 @@ class Input(msgspec.Struct, kw_only=True):
 
 
 class CopyError(TypeError):
-    """A record holds values that an input cannot take; ``fields`` says which.
+    """A record has values that an input cannot take. ``fields`` lists them.
 
-    Leave them out with ``skip=``, or give them as changes. A PUT without them may delete them.
+    Leave them out with ``skip=``, or pass them as changes. A PUT without them may delete them.
     """
 
     def __init__(self, name: str, fields: tuple[Uncopied, ...]) -> None:
         self.fields: Final = fields
         text = "; ".join(map(str, fields))
         super().__init__(
-            f"{name} cannot copy {text}: give another value, or name it in skip= to leave it out"
+            f"{name} cannot copy {text}: pass another value, or name it in skip= to leave it out"
         )
 
 

@@ -1,4 +1,4 @@
-"""Rows as their own bytes, for those who pass them on: nothing decoded, nothing written anew."""
+"""Pages of raw rows: the bytes that Zoho sent, neither decoded nor encoded again."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import msgspec
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.operation import ListOperation
-from zoho_async.wire.coerce import Fitter
+from zoho_async.wire.coerce import Coercer
 from zoho_async.wire.identity import other_rows
-from zoho_async.wire.record import CONTEXT, PageContext, remember
-from zoho_async.wire.sent import Sent
+from zoho_async.wire.record import CONTEXT, PageContext, attach_source
+from zoho_async.wire.reply_source import ReplySource
 from zoho_async.wire.text import (
     UNDECODABLE,
     Unreadable,
     is_blank,
     is_object,
-    mended,
+    repaired,
     untyped,
     untyped_object,
 )
@@ -29,41 +29,40 @@ _ROWS: Final = decoder_of(list[msgspec.Raw])
 
 
 class RawPage(msgspec.Struct, frozen=True):
-    """One page of a list, its rows as Zoho wrote them."""
+    """One page of a list with raw rows."""
 
     rows: list[msgspec.Raw]
     context: PageContext | None
 
 
 def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
-    """The page in ``body``, nothing decoded but the envelope. Raises `Unreadable`.
+    """Read the page in ``body`` and decode only the envelope. Raises `Unreadable`.
 
-    The rows share the memory of ``body``; `msgspec.Raw.copy` parts one from it.
+    The rows share the memory of ``body``. Use `msgspec.Raw.copy` to detach one.
     """
     try:
         reply = _rows_at_once(operation.key).decode(body)
         rows: list[msgspec.Raw] | msgspec.UnsetType | None = reply.rows
     except UNDECODABLE:
-        reply = _patiently(operation.key, body)
+        reply = _read_loosely(operation.key, body)
         rows = _rows(reply.rows, operation.key)
     context = None if reply.context is _ABSENT else _context(reply.context, body)
     if rows is msgspec.UNSET:
         key = other_rows(operation, untyped_object(body))
         if key is not None:
-            rows = _rows(_patiently(key, body).rows, key)
+            rows = _rows(_read_loosely(key, body).rows, key)
     if rows is msgspec.UNSET and context is None and operation.paged:
-        raise Unreadable(f"the reply holds neither {operation.key!r} nor {CONTEXT!r}")
+        raise Unreadable(f"the reply has neither {operation.key!r} nor {CONTEXT!r}")
     if not isinstance(rows, list) and context is not None and context.has_more_page:
-        raise Unreadable(f"the reply holds no {operation.key!r} and says that more follow")
+        raise Unreadable(f"the reply has no {operation.key!r} but announces more pages")
     return RawPage(rows or [], context)
 
 
 def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw) -> str:
-    """The id of a row's own bytes; "" where it has none."""
+    """The id in the bytes of a row, or "" if it has none."""
     if not operation.row_id:
         return ""
-    # Nearly every row begins with its id, and reading the rest of it would cost as much as all
-    # else that is done with its bytes.
+    # Nearly every row begins with its id. Decoding the rest would double the cost of a raw row.
     first = _begins_with(operation.row_id).match(row)
     if first is not None:
         return first[1].decode()
@@ -74,17 +73,17 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
     return "" if found is None else str(found)
 
 
-def _patiently(key: str, body: bytes) -> Any:
-    """The envelope, its rows in one piece: they are no list, or the text is to be mended."""
+def _read_loosely(key: str, body: bytes) -> Any:
+    """Decode the envelope with its rows as one value, and repair damaged text if needed."""
     try:
         return _envelope(key).decode(body)
     except UNDECODABLE:
-        untyped_object(body)  # raises, unless it is only to be mended
-        return _envelope(key).decode(mended(body))
+        untyped_object(body)  # raises unless the text can be repaired
+        return _envelope(key).decode(repaired(body))
 
 
 def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType | None:
-    """The rows, None where they are blank."""
+    """The rows, or None if they are blank."""
     if raw is _ABSENT:
         return msgspec.UNSET
     try:
@@ -92,20 +91,20 @@ def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType |
     except msgspec.ValidationError:
         if is_blank(untyped(raw)):
             return None
-        raise Unreadable(f"{key!r} is no list in this reply") from None
+        raise Unreadable(f"{key!r} is not a list in this reply") from None
 
 
 def _context(raw: msgspec.Raw, body: bytes) -> PageContext | None:
     sent = untyped(raw)
     if not is_object(sent):
         return None
-    context = Fitter(PageContext).fit(sent, _heedless)
-    remember(context, Sent(body), (CONTEXT,))
+    context = Coercer(PageContext).coerce(sent, _ignore_drift)
+    attach_source(context, ReplySource(body), (CONTEXT,))
     return context
 
 
-def _heedless(field: str, expected: str, found: str) -> None:
-    """What drifts in a context is counted where the page is read as records."""
+def _ignore_drift(field: str, expected: str, found: str) -> None:
+    """Ignore drift in a page context. It is counted when the page is decoded as records."""
 
 
 @functools.cache

@@ -1,10 +1,10 @@
-"""What every record is: its described fields as attributes, all the rest in `Record.extra`.
+"""Base classes of records: described fields as attributes, everything else in `Record.extra`.
 
-Every described field is optional, because a missing field and a blank are both ``None``; a record's
-own id is text and never ``None``. Whatever has no field of its own, or did not fit the type of its
-field, is still there in the bytes that Zoho sent: a record that came from a reply keeps a view of
-them beside its fields and takes them apart when `Record.extra` is first asked for. That view is in
-no repr, comparison or encoding, and copies do not have it.
+Every described field is optional: a missing field and a blank are both ``None``. A record's id is
+text and never ``None``. Undescribed values, and values that do not match their type, remain in the
+bytes that Zoho sent. A decoded record keeps a view of these bytes, and decodes them when
+`Record.extra` is first used. The view is not part of repr, comparison or encoding, and copies do
+not have it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Annotated, Any, Final, TypeAlias, cast
 import msgspec
 from msgspec.structs import force_setattr
 
-from zoho_async.wire.sent import Place, Sent, beyond_fields
+from zoho_async.wire.reply_source import ReplyPath, ReplySource, undescribed
 from zoho_async.wire.shape import fields_of
 from zoho_async.wire.text import is_array, is_blank, is_object
 
-#: A moment that knows its offset from UTC. A time without one is no moment: it reads as ``None``.
+#: A time with its offset from UTC. A time without an offset decodes to ``None``.
 Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
-#: The envelope key under which a list says where its page stands.
+#: The envelope key of the page context of a list.
 CONTEXT: Final = "page_context"
 
 _VIEW: Final = "_view"
@@ -30,21 +30,21 @@ _EXTRA: Final = "_extra"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What only ever stands inside a record: an address, a line, a tax."""
+    """A struct that occurs only inside records: an address, a line, a tax."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What may stand at the top of a reply."""
+    """A struct that can be the value of a reply."""
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What Zoho sent and the fields do not show, by Zoho's names.
+        """The values that Zoho sent but no field shows, by Zoho's names.
 
-        These are the undocumented fields, the originals of values that did not fit their type, and
-        both for nested objects under the names of their parents: a list has one ``dict`` for each
-        element then, ``{}`` where an element holds nothing more. Numbers are `Decimal` or ``int``.
-        Empty for a record that did not come from a reply, and for one inside another record, whose
-        own ``extra`` holds it.
+        These are undocumented fields and the originals of values that did not match their type.
+        Those of nested objects are under the names of their parents. A list then has one ``dict``
+        per element, ``{}`` for an element without extra values. Numbers are `Decimal` or ``int``.
+        Empty for a record that was not decoded from a reply, and for a record inside another one,
+        whose ``extra`` has the values.
         """
         beside = self.__dict__
         if _EXTRA not in beside:
@@ -55,40 +55,40 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         view = self.__dict__.get(_VIEW)
         if view is None:
             return {}
-        place: Place = view.place
-        value = view.sent.at(place)
+        path: ReplyPath = view.path
+        value = view.sent.at(path)
         if is_object(value):
-            return beyond_fields(self, value)
-        return {} if is_blank(value) or not place else {place[0]: value}
+            return undescribed(self, value)
+        return {} if is_blank(value) or not path else {path[0]: value}
 
 
 class _View(msgspec.Struct, frozen=True, gc=False):
-    """Where a record stands: the whole reply, under a key, or as row ``number`` under a key.
+    """The location of a record in a reply: all of it, a key, or row ``number`` under a key.
 
-    The collector does not follow it, and so none of the dicts that hold it: nothing leads back.
+    ``gc=False`` is safe, because the view references no records.
     """
 
-    sent: Sent
+    sent: ReplySource
     key: str = ""
     number: int = -1
 
     @property
-    def place(self) -> Place:
+    def path(self) -> ReplyPath:
         if not self.key:
             return ()
         return (self.key,) if self.number < 0 else (self.key, self.number)
 
 
 class Done(Record, frozen=True, kw_only=True):
-    """The answer of an operation that says only that it is done."""
+    """The result of an operation whose reply has only a message."""
 
     message: str = ""
 
 
 class PageContext(Record, frozen=True, kw_only=True):
-    """Where a page of a list stands, in Zoho's words.
+    """The page context of a list, with Zoho's field names.
 
-    ``total`` and ``total_pages`` come only where the list was asked to count.
+    ``total`` and ``total_pages`` are sent only if the request asked for them.
     """
 
     page: int | None = None
@@ -103,17 +103,17 @@ class PageContext(Record, frozen=True, kw_only=True):
     total_pages: int | None = None
 
 
-def remember(value: object, sent: Sent, place: Place) -> None:
-    """Let the records in ``value``, which stands at ``place`` of ``sent``, find their bytes."""
+def attach_source(value: object, sent: ReplySource, path: ReplyPath) -> None:
+    """Attach the bytes at ``path`` of ``sent`` to the records in ``value``."""
     if isinstance(value, Record):
-        key = place[0] if place else ""
-        number = place[1] if len(place) == 2 else -1
+        key = path[0] if path else ""
+        number = path[1] if len(path) == 2 else -1
         force_setattr(value, _VIEW, _View(sent, key, number))
-        if not place:
+        if not path:
             for name, field in fields_of(type(value)).items():
-                remember(getattr(value, field.attribute), sent, (name,))
-    elif is_array(value) and len(place) == 1:
-        key = place[0]
+                attach_source(getattr(value, field.attribute), sent, (name,))
+    elif is_array(value) and len(path) == 1:
+        key = path[0]
         if value and isinstance(value[0], Record):  # then all are: they are of one type
             for number, row in enumerate(value):
                 force_setattr(row, _VIEW, _View(sent, key, number))

@@ -1,4 +1,4 @@
-"""What a described type is made of, as far as reading loosely has to know."""
+"""The structure of described types, as far as coercion needs it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _KINDS: Final[dict[Any, str]] = {
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A described type: a struct's object, a list of some shape, or neither (a plain value).
+    """A described type: a struct, a list of some shape, or a plain value.
 
-    ``type`` is the annotation as it stands; ``plain`` are the classes that it is a union of.
+    ``type`` is the annotation. ``plain`` lists the classes of a union.
     """
 
     type: Any
@@ -38,7 +38,7 @@ class Shape(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """The field's word for it, as in `zoho_async.description.Kind`."""
+        """The name of the type, as in `zoho_async.description.Kind`."""
         if self.struct is not None:
             return "object"
         if self.element is not None:
@@ -54,7 +54,7 @@ class FieldShape(msgspec.Struct, frozen=True):
 
 
 def shape_of(annotation: Any) -> Shape:
-    """The shape of a type; ``None`` and `msgspec.UNSET` beside it do not count."""
+    """The shape of a type, ignoring ``None`` and `msgspec.UNSET`."""
     members = tuple(_members(annotation))
     if len(members) == 1:
         member = members[0]

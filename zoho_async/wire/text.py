@@ -1,14 +1,17 @@
-"""The text of a reply: what is blank in it, what is broken, and what it says without types.
+"""The text of a reply: replace blanks, repair damaged strings, decode without types.
 
-Zoho writes ``""`` where a value is missing, whatever its type. In JSON text the bytes ``:""``
-cannot stand inside a string (a quote in there is escaped, and after the quote that ends a string
-comes no other quote), so blanks become ``null`` before anything is decoded, by cutting and joining
-the text: a third of the price of decoding, and no field has to know of blanks.
+Blanks
+------
+Zoho writes ``""`` for a missing value of any type. The bytes ``:""`` cannot occur inside a JSON
+string: a quote inside is escaped, and the quote that ends a string is not followed by another. So
+blanks are replaced by ``null`` before decoding, by splitting and joining the text. This costs a
+third of the decoding, and no field has to handle blanks.
 
-Text that is not quite JSON is mended where the damage is inside a string: bytes that are no UTF-8,
-and halves of surrogate pairs, which servers leave when they cut a text between two UTF-16 units.
-One such character must not cost a page of two hundred rows. What is cut short, or no JSON at all,
-is `Unreadable`.
+Damage
+------
+Damage inside strings is repaired: invalid UTF-8, and halves of surrogate pairs, which servers leave
+if they cut a text between two UTF-16 units. One such character must not cost a page of two hundred
+rows. A reply that is cut short, or is not JSON, is `Unreadable`.
 """
 
 from __future__ import annotations
@@ -24,24 +27,24 @@ from zoho_async._msgspec import decoder_of
 
 
 class Unreadable(ValueError):
-    """The body is no JSON object, or not all of one. The message says which, never the body."""
+    """The body is not a complete JSON object. The message gives the reason, never the body."""
 
 
 class AnotherRecord(Unreadable):
-    """The reply holds another record than the one asked for: it may answer another call."""
+    """The reply has another record than the requested one. It may belong to another call."""
 
 
-#: What a decoder of msgspec can raise at text that is broken, or holds numbers beyond its means.
+#: The errors of msgspec's decoders for broken text and for numbers that are too large.
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation, RecursionError)
 
 _UNTYPED: Final = decoder_of(Any, float_hook=Decimal)
-#: How much is cut up at a time. The pieces of a whole page would take memory from the system and
-#: give it back for each page, half of the page faults there are; these fit where the last were.
-#: No blank holds a comma, so text may be parted after any.
+#: Bytes that are split at a time. Splitting a whole page at once would allocate and free system
+#: memory for each page and cause half of all page faults. Text can be split after any comma,
+#: because a blank contains none.
 _STRETCH: Final = 1 << 15
 
 _SPACED_BLANK: Final = re.compile(rb':[ \t\r\n]*" *"')
-#: Compiled where it is needed, which is hardly ever, and takes a millisecond.
+#: Compiled on use, because it is rarely needed and takes a millisecond.
 _ESCAPE: Final = (
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
@@ -49,19 +52,19 @@ _ESCAPE: Final = (
 
 
 def without_blanks(body: bytes) -> bytes:
-    """``body`` with ``null`` for every ``""`` that stands as the value of a key."""
+    """``body`` with ``null`` for each ``""`` that is the value of a key."""
     parts: list[bytes] = []
     start = 0
     while start < len(body):
         end = body.find(b",", start + _STRETCH) + 1 or len(body)
-        # From the right: a search for a rare first byte skips more than one for a common last.
+        # Searching from the right is faster, because the first byte of the pattern is rare.
         parts.append(b":null".join(body[start:end].rsplit(b':""')))
         start = end
     text = b"".join(parts)
     if text.rfind(b':" "') >= 0:
         text = text.replace(b':" "', b":null")
     colon = body.find(b":")
-    if body[colon + 1 : colon + 2].isspace():  # printed with spaces, then everywhere
+    if body[colon + 1 : colon + 2].isspace():  # formatted with spaces
         text = _SPACED_BLANK.sub(b":null", text)
     return text
 
@@ -77,34 +80,34 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
 
 
 def is_blank(value: object) -> bool:
-    """Whether Zoho means "nothing" by ``value``."""
+    """Whether ``value`` is blank: ``None``, or a text of nothing but spaces."""
     return value is None or (isinstance(value, str) and not value.strip(" "))
 
 
-def mended(body: bytes) -> bytes:
-    """``body`` with a replacement character for everything in its strings that is no character."""
+def repaired(body: bytes) -> bytes:
+    """``body`` with a replacement character for each invalid character in its strings."""
     text = body.decode("utf-8", "replace")
     return re.sub(_ESCAPE, lambda e: r"\ufffd" if e[1] else e[0], text).encode()
 
 
 def untyped(body: bytes | msgspec.Raw) -> Any:
-    """``body`` as plain values: numbers are ``int`` or `Decimal`. Raises `Unreadable`."""
+    """Decode ``body`` to plain values, with ``int`` and `Decimal`. Raises `Unreadable`."""
     try:
         return _UNTYPED.decode(body)
     except UNDECODABLE:
-        return _patiently(bytes(body))
+        return _read_loosely(bytes(body))
 
 
 def untyped_object(body: bytes) -> dict[str, Any]:
-    """``body`` as plain values. Raises `Unreadable` if it is anything but an object."""
+    """Decode ``body`` to an object of plain values. Raises `Unreadable` for anything else."""
     value = untyped(body)
     if not is_object(value):
-        raise Unreadable("the body is JSON, but no object")
+        raise Unreadable("the body is JSON, but not an object")
     return value
 
 
-def _patiently(body: bytes) -> Any:
-    """`untyped` for text with damaged strings, or numbers that only Python can hold."""
+def _read_loosely(body: bytes) -> Any:
+    """`untyped` for text with damaged strings, or numbers that only Python supports."""
     start = body.lstrip()
     if not start:
         raise Unreadable("the body is empty")
@@ -112,7 +115,7 @@ def _patiently(body: bytes) -> Any:
         raise Unreadable("the body is HTML or XML, not JSON")
     try:
         return json.loads(
-            mended(body), parse_float=_number, parse_int=_integer, parse_constant=_refuse
+            repaired(body), parse_float=_number, parse_int=_integer, parse_constant=_refuse
         )
     except RecursionError:
         raise Unreadable("the JSON is nested too deeply") from None
@@ -127,14 +130,14 @@ def _patiently(body: bytes) -> Any:
 def _number(text: str) -> Decimal | str:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond every number: its text is all there is
+    except InvalidOperation:  # the exponent is too large, so keep the text
         return text
 
 
 def _integer(text: str) -> int | Decimal:
     try:
         return int(text)
-    except ValueError:  # more digits than Python turns into an int
+    except ValueError:  # more digits than Python converts to an int
         return Decimal(text)
 
 

@@ -1,1 +1,1 @@
-"""Rows to typed columns and Arrow tables."""
+"""Convert rows to typed columns and Arrow tables."""

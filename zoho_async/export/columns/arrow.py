@@ -1,7 +1,7 @@
-"""Batches as Arrow tables, for Parquet and DuckDB.
+"""Convert batches to Arrow tables, for Parquet and DuckDB.
 
-Amounts, dates and times are cast from their text by Arrow: exactly, since
-`zoho_async.export.columns.decode` lets only such text through.
+Arrow casts amounts, dates and times from text. The cast is exact, because
+`zoho_async.export.columns.decode` passes only text that Arrow reads exactly.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from zoho_async.export.columns.batch import Elements, RowBatch
+from zoho_async.export.columns.batch import ListElements, RowBatch
 from zoho_async.export.columns.decode import PRECISION, SCALE
 from zoho_async.export.columns.schema import EXTRA, Column, ColumnKind, ColumnShape, Nested
 
 
 class Arrow:
-    """Makes Arrow's things of ours; ``pa`` is the module ``pyarrow``."""
+    """Builds Arrow schemas and tables. ``pa`` is the module ``pyarrow``."""
 
     def __init__(self, pa: Any) -> None:
         self.pa: Final = pa
@@ -43,15 +43,15 @@ class Arrow:
         return self.pa.table(arrays, schema=self.schema(columns))
 
     def nested_schema(self, shape: ColumnShape) -> Any:
-        """The schema of rows with their lists in them."""
+        """The schema of rows with nested lists."""
         return self.pa.schema(self._fields(shape))
 
     def nested(self, shape: ColumnShape, batch: RowBatch) -> Any:
-        """A table of rows with their lists in them, as lists of structs."""
+        """A table of rows with nested lists, as lists of structs."""
         return self.pa.table(self._arrays(shape, batch), schema=self.nested_schema(shape))
 
     def with_columns(self, batch: Any, schema: Any) -> Any:
-        """``batch`` as a table of ``schema``; columns that it lacks are null."""
+        """``batch`` as a table of ``schema``. Missing columns are null."""
         arrays = [
             batch.column(field.name)
             if field.name in batch.schema.names
@@ -80,7 +80,7 @@ class Arrow:
         ]
         return [*own, *lists, self._array("json", batch.extra)]
 
-    def _list(self, nested: Nested, elements: Elements) -> Any:
+    def _list(self, nested: Nested, elements: ListElements) -> Any:
         inside = self._arrays(nested.shape, elements.batch)
         struct = self.pa.StructArray.from_arrays(inside, fields=self._fields(nested.shape))
         ends = [0, *accumulate(count or 0 for count in elements.counts)]

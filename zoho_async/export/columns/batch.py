@@ -1,12 +1,14 @@
-"""Rows as Zoho sent them, taken apart into the columns of their shape, a batch at a time.
+"""Split rows into the columns of their shape, one batch at a time.
 
-`zoho_async.export.columns.batch` makes columns of raw values of the rows, and
-`zoho_async.export.columns.decode` decodes them column by column. Objects and lists within rows are
-batches of raw objects again, and are read the same way; no row is looked at by itself.
+Model
+-----
+This module splits rows into columns of raw values, and `zoho_async.export.columns.decode` decodes
+each column. Objects and lists inside rows are batches of raw objects, and are read the same way. No
+row is handled alone.
 
-Fields that are not described, described ones that do not fit, and what is left of an object inside
-are columns of what is left: raw values, `NULL` where nothing is left of a row. In the end they are
-put together as the rows' ``_extra``. What UTF-8 cannot hold gets there too (`surrogates`).
+Undescribed fields, misfits, and undescribed fields of inner objects are collected as columns of raw
+values, `NULL` for rows without one. At the end they are encoded as the ``_extra`` of each row. Text
+that UTF-8 cannot hold goes there too (`zoho_async.export.columns.surrogates`).
 """
 
 from __future__ import annotations
@@ -20,29 +22,30 @@ from msgspec.structs import astuple
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.columns import surrogates
-from zoho_async.export.columns.decode import BLANKS, NULL, Raws, all_alike, fit
+from zoho_async.export.columns.decode import BLANKS, NULL, RawValues, all_equal, coerce
 from zoho_async.export.columns.schema import ColumnShape
-from zoho_async.wire.text import UNDECODABLE, Unreadable, mended
+from zoho_async.wire.text import UNDECODABLE, Unreadable, repaired
 
-#: The fields of a batch of objects: raw values by row, `NULL` itself where a field is missing.
-Columns: TypeAlias = dict[str, Raws]
+#: The fields of a batch of objects: raw values by row, `NULL` if a field is missing.
+Columns: TypeAlias = dict[str, RawValues]
 
-#: Undocumented names that a struct learns; beyond them, names are taken anew for each batch.
-_LEARNED: Final = 400
+#: The most field names that a struct learns. With more names, each batch is decoded to dicts.
+_MAX_NAMES: Final = 400
 _PLAIN_NAME: Final = re.compile(r"[\w .-]+")
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _OBJECTS: Final = decoder_of(dict[str, msgspec.Raw] | Literal[""] | None)
 
 
-class NoObject(Exception):
-    """Something else stands where an object is called for."""
+class NotAnObject(Exception):
+    """A value is not an object although an object is expected."""
 
 
-class Object:
-    """What is known of the objects at ``path`` in rows of ``shape``: described names, and others.
+class ObjectFields:
+    """The fields of the objects at ``path`` in rows of ``shape``.
 
-    ``columns`` and ``lists`` are names with their numbers in the shape; ``objects`` are within.
+    ``columns`` and ``lists`` are names with their indexes in the shape. ``objects`` are inner
+    objects. Undescribed names are learned while reading.
     """
 
     def __init__(self, shape: ColumnShape, path: tuple[str, ...]) -> None:
@@ -60,16 +63,16 @@ class Object:
         inner = dict.fromkeys(rest[0] for _, rest in [*here, *below] if len(rest) > 1)
         self.columns: Final = [(rest[0], number) for number, rest in here if len(rest) == 1]
         self.lists: Final = [(rest[0], number) for number, rest in below if len(rest) == 1]
-        self.objects: Final = [(name, Object(shape, (*path, name))) for name in inner]
+        self.objects: Final = [(name, ObjectFields(shape, (*path, name))) for name in inner]
         everything = (*self.columns, *self.lists, *self.objects)
         self.described: Final = dict.fromkeys(name for name, _ in everything)
         self._fields = _Fields(self.described)
         self._left = _Fields(())
 
-    def taken_apart(self, lines: bytes, size: int) -> Columns:
-        """The columns of ``size`` objects, a blank being one without fields.
+    def decode_columns(self, lines: bytes, size: int) -> Columns:
+        """The columns of ``size`` objects. A blank is an object without fields.
 
-        Raises `NoObject` or what msgspec does where they are something else.
+        Raises `NotAnObject` or an error of msgspec if a value is not an object.
         """
         try:
             rows = self._fields.decoder.decode_lines(lines)
@@ -78,19 +81,19 @@ class Object:
             found = dict.fromkeys(name for one in objects if one for name in one)
             fields = self._fields.with_names(found)
             if fields is None:
-                return _by_name(objects, self.described | found, size)
+                return _columns_by_name(objects, self.described | found, size)
             self._fields = fields
             rows = fields.decoder.decode_lines(lines)
         if len(rows) != size:
-            raise NoObject
+            raise NotAnObject
         if not rows:
             return dict.fromkeys(self._fields.names, ())
         empty = self._fields.empty
         columns = zip(*map(astuple, [row or empty for row in rows]), strict=True)
         return dict(zip(self._fields.names, columns, strict=True))
 
-    def put_together(self, columns: Columns, size: int) -> bytes:
-        """Objects of what is not `NULL` in ``columns``, a line each."""
+    def encode_rows(self, columns: Columns, size: int) -> bytes:
+        """Encode the values that are not `NULL` as one object per line."""
         fields = self._left.with_names(columns)
         if fields is None:
             return _ENCODER.encode_lines(
@@ -106,7 +109,7 @@ class Object:
 
 
 class _Fields:
-    """A struct of raw fields that holds any object of no other ``names``."""
+    """A struct of raw fields for objects that have only these ``names``."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names: Final = list(names)
@@ -122,25 +125,25 @@ class _Fields:
         self.decoder: Final[msgspec.json.Decoder[Any]] = decoder_of(self.struct | blank | None)
 
     def with_names(self, names: Iterable[str]) -> _Fields | None:
-        """One that has ``names`` too, in order; None where they are too many or too odd."""
+        """A struct that also has ``names``; None if there are too many or unusual names."""
         new = [name for name in names if name not in self.names]
         if not new:
             return self
-        if len(self.names) + len(new) > _LEARNED or not all(map(_PLAIN_NAME.fullmatch, new)):
+        if len(self.names) + len(new) > _MAX_NAMES or not all(map(_PLAIN_NAME.fullmatch, new)):
             return None
         return _Fields(sorted([*self.names, *new]))
 
 
-def _by_name(objects: Sequence[Any], names: Iterable[str], size: int) -> Columns:
+def _columns_by_name(objects: Sequence[Any], names: Iterable[str], size: int) -> Columns:
     if len(objects) != size:
-        raise NoObject
+        raise NotAnObject
     nothing: dict[str, msgspec.Raw] = {}
     return {name: [(one or nothing).get(name, NULL) for one in objects] for name in names}
 
 
-#: Bytes of rows taken apart at once: one or two hundred rows, whose values stay in the processor's
-#: cache. Ten times as many take twice as long.
-_STRETCH: Final = 384 << 10
+#: Bytes of rows split at once: one or two hundred rows, which stay in the processor's cache. Ten
+#: times as many rows at once take twice as long per row.
+_PORTION: Final = 384 << 10
 _LONGEST_BLANK: Final = max(map(len, BLANKS))
 
 _EMPTY: Final = msgspec.Raw(b'""')
@@ -153,7 +156,7 @@ _LIST: Final = decoder_of(list[msgspec.Raw])
 class RowBatch:
     """Rows by column: ``values`` in the order of the shape's columns, ``extra`` as JSON text.
 
-    ``lists`` are the elements of the shape's lists; ``misfits`` counts values that are in
+    ``lists`` holds the elements of the shape's lists. ``misfits`` counts values that are in
     ``_extra`` because they do not fit their columns.
     """
 
@@ -163,11 +166,11 @@ class RowBatch:
         self.size = size
         self.values: Final[list[list[Any]]] = [[] for _ in shape.columns]
         self.extra: list[str | None] = []
-        self.lists: Final = [Elements([], RowBatch(0, nested.shape)) for nested in shape.lists]
+        self.lists: Final = [ListElements([], RowBatch(0, nested.shape)) for nested in shape.lists]
         self.misfits = 0
 
     def add(self, other: RowBatch) -> None:
-        """Put the rows of ``other``, which is of the same shape, behind those that are here."""
+        """Append the rows of ``other``, which has the same shape."""
         self.size += other.size
         self.misfits += other.misfits
         self.extra += other.extra
@@ -178,8 +181,8 @@ class RowBatch:
             elements.batch.add(others.batch)
 
 
-class Elements:
-    """The elements of one list in every row of a batch: ``counts`` by row, None without a list."""
+class ListElements:
+    """The elements of one list in a batch. ``counts`` is per row, None for a row without it."""
 
     __slots__ = ("batch", "counts")
 
@@ -189,33 +192,33 @@ class Elements:
 
 
 class ColumnReader:
-    """Reads rows of one shape; remembers the names of undocumented fields it met."""
+    """Reads rows of one shape, and learns the names of undocumented fields."""
 
     def __init__(self, shape: ColumnShape) -> None:
         self.shape: Final = shape
         self._lists: Final = [ColumnReader(nested.shape) for nested in shape.lists]
-        self._object: Final = Object(shape, ())
+        self._object: Final = ObjectFields(shape, ())
 
     def read(self, lines: bytes) -> RowBatch:
-        """The columns of rows, each a line. Raises `Unreadable` where one is no JSON object."""
+        """Read one row per line. Raises `Unreadable` if a row is not a JSON object."""
         batch = RowBatch(0, self.shape)
         start = 0
         while start < len(lines):
-            end = lines.find(b"\n", start + _STRETCH) + 1 or len(lines)
-            batch.add(self._whole(lines[start:end]))
+            end = lines.find(b"\n", start + _PORTION) + 1 or len(lines)
+            batch.add(self._read_portion(lines[start:end]))
             start = end
         return batch
 
-    def _whole(self, lines: bytes) -> RowBatch:
+    def _read_portion(self, lines: bytes) -> RowBatch:
         size = _count(lines)
         try:
             return self._read(lines, size)
-        except (NoObject, *UNDECODABLE):
-            mended_lines = b"".join(_mended(row) + b"\n" for row in lines.split(b"\n")[:size])
+        except (NotAnObject, *UNDECODABLE):
+            repaired_lines = b"".join(_repaired(row) + b"\n" for row in lines.split(b"\n")[:size])
         try:
-            batch = self._read(mended_lines, size)
-        except (NoObject, *UNDECODABLE):
-            raise Unreadable("a row is no JSON object") from None
+            batch = self._read(repaired_lines, size)
+        except (NotAnObject, *UNDECODABLE):
+            raise Unreadable("a row is not a JSON object") from None
         surrogates.restore(self.shape, batch)
         return batch
 
@@ -223,33 +226,33 @@ class ColumnReader:
         batch = RowBatch(size, self.shape)
         if not size:
             return batch
-        left = self._take(self._object, self._object.taken_apart(lines, size), batch)
+        left = self._read_fields(self._object, self._object.decode_columns(lines, size), batch)
         batch.extra = [None] * size
         if left:
-            written = self._object.put_together(left, size).decode("utf-8", "replace")
+            written = self._object.encode_rows(left, size).decode("utf-8", "replace")
             batch.extra = [None if text == "{}" else text for text in written.split("\n")[:size]]
         return batch
 
-    def _take(self, known: Object, columns: Columns, batch: RowBatch) -> Columns:
-        """Put the fields of ``known`` objects into ``batch``; gives what no column holds."""
+    def _read_fields(self, known: ObjectFields, columns: Columns, batch: RowBatch) -> Columns:
+        """Read the described fields into ``batch`` and return the values that do not fit."""
         left: Columns = {}
 
         def keep(name: str, places: Sequence[int]) -> None:
             if places:
                 batch.misfits += len(places)
-                kept = [*left.get(name, [NULL] * batch.size)]
+                mark_halves = [*left.get(name, [NULL] * batch.size)]
                 for place in places:
-                    kept[place] = columns[name][place]
-                left[name] = kept
+                    mark_halves[place] = columns[name][place]
+                left[name] = mark_halves
 
         for name in columns.keys() - known.described:
-            if (full := _without_blanks(columns[name])) is not None:
+            if (full := _blanks_to_null(columns[name])) is not None:
                 left[name] = full
         for name, number in known.columns:
-            batch.values[number], places = fit(self.shape.columns[number].kind, columns[name])
+            batch.values[number], places = coerce(self.shape.columns[number].kind, columns[name])
             keep(name, places)
         for name, inner in known.objects:
-            rest, places = self._take_object(inner, columns[name], batch)
+            rest, places = self._read_object(inner, columns[name], batch)
             if rest is not None:
                 left[name] = rest
             keep(name, places)
@@ -259,50 +262,50 @@ class ColumnReader:
             keep(name, places)
         return left
 
-    def _take_object(
-        self, inner: Object, raws: Raws, batch: RowBatch
-    ) -> tuple[Raws | None, list[int]]:
-        """Put objects within rows into ``batch``.
+    def _read_object(
+        self, inner: ObjectFields, raws: RawValues, batch: RowBatch
+    ) -> tuple[RawValues | None, list[int]]:
+        """Read inner objects into ``batch``.
 
-        Gives what no column holds of them, by row, and the places of what is no object at all.
+        Return the values that no column holds, by row, and the indexes of non-objects.
         """
         misfits: list[int] = []
         try:
-            columns = inner.taken_apart(b"\n".join(raws), batch.size)
-        except (NoObject, *UNDECODABLE):
-            raws, misfits = _only(_OBJECT.decode, raws)
-            columns = inner.taken_apart(b"\n".join(raws), batch.size)
-        left = self._take(inner, columns, batch)
+            columns = inner.decode_columns(b"\n".join(raws), batch.size)
+        except (NotAnObject, *UNDECODABLE):
+            raws, misfits = _keep_decodable(_OBJECT.decode, raws)
+            columns = inner.decode_columns(b"\n".join(raws), batch.size)
+        left = self._read_fields(inner, columns, batch)
         if not left:
             return None, misfits
-        written = inner.put_together(left, batch.size).split(b"\n")[: batch.size]
+        written = inner.encode_rows(left, batch.size).split(b"\n")[: batch.size]
         return [NULL if text == b"{}" else msgspec.Raw(text) for text in written], misfits
 
-    def _read_lists(self, raws: Raws) -> tuple[Elements, list[int]]:
-        """``raws`` as lists of this shape, and the places of what is no list of objects."""
+    def _read_lists(self, raws: RawValues) -> tuple[ListElements, list[int]]:
+        """Read ``raws`` as lists of this shape. Also return the indexes of other values."""
         try:
             return self._elements(raws), []
-        except (NoObject, *UNDECODABLE):
-            raws, misfits = _only(_objects_of, raws)
+        except (NotAnObject, *UNDECODABLE):
+            raws, misfits = _keep_decodable(_objects_of, raws)
             return self._elements(raws), misfits
 
-    def _elements(self, raws: Raws) -> Elements:
+    def _elements(self, raws: RawValues) -> ListElements:
         joined = b",".join(raws)
-        if all_alike(raws, joined):
+        if all_equal(raws, joined):
             lists = _LISTS.decode(b"[%b]" % bytes(raws[0])) * len(raws)
         else:
             lists = _LISTS.decode(b"[%b]" % joined)
         counts = [len(one) if isinstance(one, list) else None for one in lists]
         elements = [raw for one in lists if one for raw in one]
-        return Elements(counts, self._read(b"\n".join(elements), len(elements)))
+        return ListElements(counts, self._read(b"\n".join(elements), len(elements)))
 
 
-def _without_blanks(raws: Raws) -> Raws | None:
-    """``raws`` with `NULL` for all that is blank; None where everything is."""
+def _blanks_to_null(raws: RawValues) -> RawValues | None:
+    """``raws`` with `NULL` for each blank, or None if all are blank."""
     if min(map(len, raws)) > _LONGEST_BLANK:
         return raws
     joined = b",".join(raws)
-    if all_alike(raws, joined):
+    if all_equal(raws, joined):
         return None if bytes(raws[0]) in BLANKS else raws
     if b'""' in joined or b"null" in joined or b'" "' in joined:
         return [
@@ -317,7 +320,7 @@ def _is_blank(raw: msgspec.Raw) -> bool:
 
 
 def _count(lines: bytes) -> int:
-    """How many lines there are; `bytes.count` looks at every byte."""
+    """The number of lines. Faster than `bytes.count`, which checks every byte."""
     count = end = 0
     while end := lines.find(b"\n", end) + 1:
         count += 1
@@ -325,31 +328,31 @@ def _count(lines: bytes) -> int:
 
 
 def _objects_of(text: bytes) -> None:
-    """Raises where ``text`` is no list of objects; a blank element is an object without fields."""
+    """Raise if ``text`` is not a list of objects. A blank element counts as an empty object."""
     for raw in _LIST.decode(text):
         if (element := bytes(raw)) not in BLANKS:
             _OBJECT.decode(element)
 
 
-def _only(decode: Callable[[bytes], Any], raws: Raws) -> tuple[Raws, list[int]]:
-    kept: list[msgspec.Raw] = []
+def _keep_decodable(decode: Callable[[bytes], Any], raws: RawValues) -> tuple[RawValues, list[int]]:
+    mark_halves: list[msgspec.Raw] = []
     misfits: list[int] = []
     for place, raw in enumerate(raws):
         text = bytes(raw)
         try:
             decode(text)
         except UNDECODABLE:
-            kept.append(NULL)
+            mark_halves.append(NULL)
             if text not in BLANKS:
                 misfits.append(place)
         else:
-            kept.append(raw)
-    return kept, misfits
+            mark_halves.append(raw)
+    return mark_halves, misfits
 
 
-def _mended(row: bytes) -> bytes:
+def _repaired(row: bytes) -> bytes:
     try:
         _OBJECT.decode(row)
     except UNDECODABLE:
-        return mended(surrogates.kept(row))
+        return repaired(surrogates.mark_halves(row))
     return row

@@ -1,24 +1,26 @@
-"""Raw JSON values of one kind, turned into exact values a column at a time.
+"""Decode raw JSON values to exact values, one column at a time.
 
-A column of a batch is some hundred raw values. Joined, they are one JSON array, which msgspec
-checks and decodes in one go; no value is looked at by Python. Only when that fails is the column
-gone through value by value, and what does not fit its kind is a *misfit*: NULL here, left to the
-caller to keep elsewhere. Half of the columns of real rows say the same in every row, most of them
-nothing at all; these are decoded once.
+Model
+-----
+A column of a batch has a few hundred raw values. They are joined to one JSON array, which msgspec
+checks and decodes in one call. If that fails, the column is decoded value by value. A value that
+does not fit its kind is a *misfit*: it is NULL here, and the caller keeps it elsewhere. A column
+with the same value in every row is decoded once; in real data half of the columns are like that,
+and most of these are empty.
 
-Amounts, dates and times come out as text in the form that SQLite, DuckDB, PostgreSQL and Arrow all
-read as the same value; a float never takes part.
+Amounts, dates and times are returned as text that SQLite, DuckDB, PostgreSQL and Arrow all read as
+the same value. Floats are never used.
 
-What fits:
-- an amount: at most 26 digits before the point and 12 behind it, so that it is exact as
-  ``DECIMAL(38, 12)`` in every destination alike;
-- an integer: 64 bits;
-- a date: a day of the calendar, as ``YYYY-MM-DD``;
-- a time: an instant with its offset, to the microsecond. Its column holds the instant;
-- text: without NUL, which PostgreSQL cannot hold.
+Values that fit
+---------------
+- Amount: at most 26 digits before the point and 12 after it, exact as ``DECIMAL(38, 12)``.
+- Integer: 64 bits.
+- Date: a calendar day, ``YYYY-MM-DD``.
+- Time: a time with an offset, to the microsecond. The column holds the instant.
+- Text: any text without NUL, which PostgreSQL cannot store.
 
-A value of another type fits where it says the same: an integer as the text of an id, ``"15"`` as
-15, ``15.0`` as the integer 15, ``"46.10"`` as the amount. Anything else is a misfit.
+A value of another type fits if it means the same: an integer as the text of an id, ``"15"`` or
+``15.0`` as the integer 15, ``"46.10"`` as an amount. Any other value is a misfit.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ from zoho_async.export.columns.schema import ColumnKind
 from zoho_async.wire import Moment, Unreadable
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, untyped
 
-#: A value of a column: text for amounts, dates and times too.
+#: A value of a column. Amounts, dates and times are text.
 Cell: TypeAlias = str | int | bool | list[str] | None
 
-Raws: TypeAlias = Sequence[msgspec.Raw]
+RawValues: TypeAlias = Sequence[msgspec.Raw]
 
 NULL: Final = msgspec.Raw(b"null")
-#: The raw values that mean nothing.
+#: The raw values that are blank.
 BLANKS: Final = frozenset({b"null", b'""', b'" "'})
 _BLANK_TEXTS: Final = frozenset(blank.decode() for blank in BLANKS)
 
@@ -67,36 +69,36 @@ _TIME_LIST: Final = decoder_of(list[Moment | None])
 
 
 class _Misfit(Exception):
-    """A value, or one in a column, is not of its kind."""
+    """A value does not fit its kind."""
 
 
-def fit(kind: ColumnKind, raws: Raws) -> tuple[list[Any], list[int]]:
-    """``raws`` as cells of ``kind``, and the places of those that do not fit, which are None.
+def coerce(kind: ColumnKind, raws: RawValues) -> tuple[list[Any], list[int]]:
+    """Convert ``raws`` to cells of ``kind``. Also return the indexes of misfits, which are None.
 
-    Line breaks between the tokens of a value are not expected: a row is one line.
+    Values contain no line breaks, because each row is one line.
     """
     joined = b",".join(raws)
-    if all_alike(raws, joined):
-        cells, misfits = _fit(kind, raws[:1], bytes(raws[0]))
+    if all_equal(raws, joined):
+        cells, misfits = _coerce_joined(kind, raws[:1], bytes(raws[0]))
         return cells * len(raws), [*range(len(raws))] if misfits else []
-    return _fit(kind, raws, joined)
+    return _coerce_joined(kind, raws, joined)
 
 
-def all_alike(raws: Raws, joined: bytes) -> bool:
-    """Whether ``raws``, which are ``joined`` by commas, are the same value again and again."""
+def all_equal(raws: RawValues, joined: bytes) -> bool:
+    """Whether all ``raws`` are the same value. ``joined`` is them, joined by commas."""
     if len(raws) < 2 or raws[0] != raws[-1]:
         return False
-    # JSON values end where they end: no other values could be joined to the same bytes.
+    # The end of a JSON value is unambiguous, so only equal values join to the same bytes.
     return joined == b",".join([bytes(raws[0])] * len(raws))
 
 
-def _fit(kind: ColumnKind, raws: Raws, joined: bytes) -> tuple[list[Any], list[int]]:
+def _coerce_joined(kind: ColumnKind, raws: RawValues, joined: bytes) -> tuple[list[Any], list[int]]:
     if kind == "json":
         return _jsons(raws), []
     try:
-        return _TOGETHER[kind](joined), []
+        return _COLUMN_DECODERS[kind](joined), []
     except (_Misfit, *UNDECODABLE):
-        return _one_by_one(kind, raws)
+        return _coerce_each(kind, raws)
 
 
 def _texts(joined: bytes) -> list[str | None]:
@@ -143,7 +145,7 @@ def _times(joined: bytes) -> list[str | None]:
     return _split(joined.replace(b'"', b""))
 
 
-def _jsons(raws: Raws) -> list[str | None]:
+def _jsons(raws: RawValues) -> list[str | None]:
     texts = b"\n".join(raws).decode("utf-8", "replace").split("\n")
     return [None if text in _BLANK_TEXTS else text for text in texts]
 
@@ -154,7 +156,7 @@ def _lists_of_texts(joined: bytes) -> list[list[str] | None]:
     return _TEXTS_LIST.decode(b"[" + joined + b"]")
 
 
-_TOGETHER: Final[dict[ColumnKind, Callable[[bytes], list[Any]]]] = {
+_COLUMN_DECODERS: Final[dict[ColumnKind, Callable[[bytes], list[Any]]]] = {
     "text": _texts,
     "decimal": _amounts,
     "integer": _integers,
@@ -172,7 +174,7 @@ def _split(joined: bytes) -> list[str | None]:
     return [*values]
 
 
-def _one_by_one(kind: ColumnKind, raws: Raws) -> tuple[list[Cell], list[int]]:
+def _coerce_each(kind: ColumnKind, raws: RawValues) -> tuple[list[Cell], list[int]]:
     values: list[Cell] = []
     misfits: list[int] = []
     for place, raw in enumerate(raws):
@@ -180,14 +182,14 @@ def _one_by_one(kind: ColumnKind, raws: Raws) -> tuple[list[Cell], list[int]]:
         value: Cell = None
         if text not in BLANKS:
             try:
-                value = _one(kind, text)
+                value = _coerce_one(kind, text)
             except (_Misfit, Unreadable):
                 misfits.append(place)
         values.append(value)
     return values, misfits
 
 
-def _one(kind: ColumnKind, text: bytes) -> Cell:
+def _coerce_one(kind: ColumnKind, text: bytes) -> Cell:
     value = untyped(text)
     if is_blank(value):
         return None
@@ -219,10 +221,10 @@ def _text(value: str) -> str:
 def _list_of_texts(value: Any) -> list[str]:
     if not is_array(value):
         raise _Misfit
-    return [_text(each) if isinstance(each, str) else _refuse() for each in value]
+    return [_text(each) if isinstance(each, str) else _raise_misfit() for each in value]
 
 
-def _refuse() -> str:
+def _raise_misfit() -> str:
     raise _Misfit
 
 
@@ -238,7 +240,7 @@ def _amount(value: str | int | Decimal, sent: bytes) -> str:
     text = value if isinstance(value, str) else sent.decode()
     if not isinstance(value, str) and not _ONE_AMOUNT.fullmatch(text):
         number = Decimal(value)
-        if not -40 < number.adjusted() < 40:  # no digits are written out for 1E+999999
+        if not -40 < number.adjusted() < 40:  # do not expand 1E+999999
             raise _Misfit
         text = f"{number:f}"
         if "." in text:
@@ -270,7 +272,7 @@ def _date(value: str | int | Decimal) -> str:
 
 
 def _time(value: str | int | Decimal) -> str:
-    """The instant, in UTC."""
+    """The time as text: as sent if every destination reads it, otherwise in UTC."""
     if isinstance(value, str) and re.search(r"\.\d{7}", value):
         raise _Misfit  # finer than a microsecond
     try:

@@ -1,21 +1,31 @@
-"""The columns that a resource's rows have in tables, made from its description.
+"""Derive the columns of a resource's tables from its description.
 
-The model, the same for every destination:
+Model
+-----
+The columns are the same for every destination.
 
-- A plain field is a column. The fields of an object are columns of the row that holds it, named
-  ``billing_address_city``. A list of objects is rows of its own (a child table, or a list of
-  structs), and so on within them. A list of texts stays a list where the destination has lists; any
-  other list, and what nobody describes, is JSON text.
-- Half of what a live row holds is described nowhere, and described fields come with other types
-  than promised. So every table, and every child, has a column ``_extra``: the JSON object of all
-  that the other columns do not hold exactly. A field is either in its column or, whole and as Zoho
-  sent it, in ``_extra``. That is the invariant: the columns and ``_extra`` together hold the row.
-- Blank is nothing: ``""``, ``" "``, ``null`` and a missing field are all NULL.
+- A plain field is a column.
+- The fields of an object are columns of the containing row, such as ``billing_address_city``.
+- A list of objects becomes separate rows: a child table, or a list of structs.
+- A list of texts stays a list if the destination has lists.
+- Any other list, and each undescribed field, is JSON text.
+- Blanks (``""``, ``" "``, ``null`` and missing fields) are NULL.
 
-Names are kept as Zoho writes them. Databases fold case and PostgreSQL cuts names at 63 bytes, so a
-name that would be longer, or equals one that is taken, ends in a digest of its full path instead.
-The same goes for a name with characters that a database cannot hold or a person cannot see, which
-become ``_``. Names are the same if they are so without regard to case and Unicode's forms.
+Live rows hold about twice as many fields as are described, and some described fields have other
+types. So every table has a column ``_extra``: a JSON object of everything that the other columns do
+not hold exactly.
+
+Invariant
+---------
+The columns and ``_extra`` together hold the row. A field is either in its column, or complete and
+as Zoho sent it in ``_extra``.
+
+Names
+-----
+Names are Zoho's. Databases fold case, and PostgreSQL cuts names at 63 bytes. A name that is too
+long or already taken ends in a digest of its full path. The same applies to names with invisible or
+unsupported characters, which become ``_``. Names are compared without case and in Unicode's NFKC
+form.
 """
 
 from __future__ import annotations
@@ -31,16 +41,16 @@ from zoho_async.description import Field, Kind
 
 EXTRA: Final = "_extra"
 DELETED: Final = "_deleted_time"
-#: The id of the row that a child belongs to, and the child's place in its list, from 1.
+#: The id of the row that a child belongs to, and the child's position in its list, from 1.
 ROW: Final = "_row_id"
 POSITION: Final = "_position"
 
-#: What a column holds. ``texts`` is a list of texts, ``json`` the JSON text of anything.
+#: The kind of a column. ``texts`` is a list of texts, ``json`` any value as JSON text.
 ColumnKind: TypeAlias = Literal[
     "text", "decimal", "integer", "boolean", "date", "time", "json", "texts"
 ]
 
-#: The longest name that PostgreSQL keeps whole.
+#: The longest name in PostgreSQL, in bytes.
 LONGEST_NAME: Final = 63
 
 _PLAIN: Final[dict[Kind, ColumnKind]] = {
@@ -55,7 +65,7 @@ _PLAIN: Final[dict[Kind, ColumnKind]] = {
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column; ``path`` are the names of the fields that lead to it within the row."""
+    """One column. ``path`` lists the field names from the row to the value."""
 
     name: str
     kind: ColumnKind
@@ -63,7 +73,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Nested(msgspec.Struct, frozen=True):
-    """A list of objects within a row; ``shape`` is that of its elements."""
+    """A list of objects in a row. ``shape`` is the shape of its elements."""
 
     name: str
     shape: ColumnShape
@@ -71,24 +81,24 @@ class Nested(msgspec.Struct, frozen=True):
 
 
 class ColumnShape(msgspec.Struct, frozen=True):
-    """The columns of a row, ``_extra`` not among them, and the lists of objects within it."""
+    """The columns of a row without ``_extra``, and its lists of objects."""
 
     columns: tuple[Column, ...]
     lists: tuple[Nested, ...]
 
     @property
     def depth(self) -> int:
-        """How many lists lie within each other here."""
+        """The depth of nested lists."""
         return max((1 + nested.shape.depth for nested in self.lists), default=0)
 
 
 def shape_of(
     fields: Iterable[Field], row_id: str = "", *, lists: bool = True, texts: bool = False
 ) -> ColumnShape:
-    """The shape of a resource's rows, with the time of their deletion as the last column.
+    """The shape of a resource's rows. The last column is the time of deletion.
 
-    ``row_id`` is text, and has a column also where nobody describes it. Without ``lists``, lists of
-    objects are JSON text; with ``texts``, lists of texts are lists.
+    ``row_id`` is text and always has a column, even if it is not described. If ``lists`` is false,
+    lists of objects are JSON text. If ``texts`` is true, lists of texts stay lists.
     """
     identity = {row_id: Field(name=row_id, kind="id")} if row_id else {}
     known = {field.name: field for field in fields if field.name not in (DELETED, EXTRA)}
@@ -97,7 +107,7 @@ def shape_of(
 
 
 def short_name(name: str) -> str:
-    """``name``, or its beginning and a digest of all of it if no database can hold it as it is."""
+    """``name``, or its start and a digest if databases cannot hold all of it."""
     clean = "".join(each if each.isprintable() else "_" for each in name)
     fits = clean == name and 0 < len(clean.encode()) <= LONGEST_NAME
     return name if fits else _with_digest(clean, name)
@@ -135,13 +145,13 @@ def _kind(field: Field, *, texts: bool) -> ColumnKind:
 
 def _name(path: tuple[str, ...], taken: set[str]) -> str:
     name = short_name("_".join(path))
-    if _folded(name) in taken:
+    if _fold(name) in taken:
         name = _with_digest(name, ".".join(path))
-    taken.add(_folded(name))
+    taken.add(_fold(name))
     return name
 
 
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 

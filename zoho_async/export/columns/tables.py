@@ -1,13 +1,12 @@
-"""A resource as flat tables: its rows, and a child table for each list of objects within them.
+"""Split a resource into flat tables: its rows, and a child table per list of objects.
 
-A child row is keyed by ``_row_id``, the id of the row of the resource it belongs to, and
-``_position``, its place in its list, from 1. A list within a list has the places of the lists
-above it too, outermost first, as ``_position_1``, ``_position_2``; so a child of a child is found
-by ``_row_id`` and equal places. A child table is named after its parent: ``invoices__line_items``.
+The key of a child row is ``_row_id``, the id of the row that contains it, and ``_position``, its
+position in the list, from 1. A list inside a list also has the positions of the outer lists,
+outermost first: ``_position_1``, ``_position_2``. Join a child of a child by ``_row_id`` and equal
+positions. A child table is named after its parent: ``invoices__line_items``.
 
-Rows whose id is blank are known by a digest of what they are, ``#`` and 32 hexadecimal digits,
-which then stands as their id. Rows of a resource that has no ids at all have a ``_row_id``
-that the caller gives.
+A row with a blank id gets a digest of its content as id, ``#`` and 32 hexadecimal digits. If the
+resource has no ids, the caller supplies ``_row_id``.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from zoho_async.export.columns.schema import (
 
 
 class FlatTable(msgspec.Struct, frozen=True):
-    """A table: its key columns, then the columns of its rows, then ``_extra``."""
+    """A table: key columns, the columns of its rows, and ``_extra``."""
 
     name: str
     key: tuple[str, ...]
@@ -40,11 +39,11 @@ class FlatTable(msgspec.Struct, frozen=True):
 
 
 class Layout:
-    """The flat tables of a resource; ``tables`` has its own first."""
+    """The flat tables of a resource. The first of ``tables`` is the main table."""
 
     def __init__(self, name: str, row_id: str, shape: ColumnShape) -> None:
         places = [n for n, column in enumerate(shape.columns) if column.path == (row_id,)]
-        #: The number of the column that holds a row's id; None where rows have none.
+        #: The index of the column with the row's id; None if rows have no id.
         self.id_column: Final = places[0] if places else None
         key = shape.columns[places[0]].name if places else ROW
         own = () if places else (_column(ROW, "text"),)
@@ -52,7 +51,7 @@ class Layout:
         self.tables: Final = (root, *_children(name, shape.lists, 1))
 
     def split(self, batch: RowBatch, ids: Sequence[str]) -> list[list[Sequence[Any]]]:
-        """The columns of ``batch`` for each table, where ``ids`` are those of its rows."""
+        """The columns of ``batch`` for each table. ``ids`` are the ids of its rows."""
         if self.id_column is None:
             root: list[Sequence[Any]] = [ids, *batch.values, batch.extra]
         else:
@@ -61,7 +60,7 @@ class Layout:
         return [root, *_child_columns(batch, [ids])]
 
     def ids(self, batch: RowBatch, lines: bytes) -> list[str]:
-        """The ids of ``lines``, which were read as ``batch``, for a resource that has ids."""
+        """The ids of ``lines``, from which ``batch`` was read. The resource must have ids."""
         assert self.id_column is not None, "rows of this resource have no ids"
         found = batch.values[self.id_column]
         if all(found):
@@ -71,7 +70,7 @@ class Layout:
 
 
 def digest(row: bytes) -> str:
-    """What stands for the id of a row without one."""
+    """The replacement id of a row without an id."""
     return "#" + hashlib.blake2b(row, digest_size=16).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Databases as destinations: rows, children and state in one place and one transaction.
+"""Database destinations: rows, children and checkpoint in one transaction.
 
-Each table holds the current state of its resource, upserted by id (see `sink`); an `Engine` is what
-the three differ in.
+Each table holds the current state of its resource, upserted by id (`database`). An `Engine` covers
+the differences between the three databases.
 """
 
 from zoho_async.export.destinations.duckdb import DuckDb

@@ -1,17 +1,26 @@
-"""What an export needs of the place where its rows come down.
+"""The protocols that a destination of an export implements.
 
-A destination holds two things: the rows, and the state of the job
-(`zoho_async.export.checkpoint.store`). The core of the export knows neither files nor engines; it
-asks for a `Database` to keep the state in and for a `Sink` for each resource, and keeps one rule:
-*rows and the state that speaks of them land in one transaction of the database*. Where the rows are
-in the same database, that is all there is to say. Where they are in files, a sink makes them
-durable before it returns and tells how long the file is (the *mark*), the transaction writes the
-mark down, and whatever a file holds beyond its mark was never promised: `Sink.resume` cuts it off.
-So after any kind of end the rows and the state agree.
+Model
+-----
+A destination holds the rows and the checkpoint (`zoho_async.export.checkpoint.store`). The core of
+the export knows neither files nor database engines. It opens a `Database` for the checkpoint and a
+`Sink` for each resource.
 
-All methods block, run on worker threads (not always the same one), and one at a time. What the
-disk or the engine refuses is raised as `DestinationError`; `OSError` and `sqlite3.Error` may also
-come as they are.
+Invariant
+---------
+Rows and the checkpoint that covers them agree after any kind of crash.
+
+Why it holds
+------------
+A database writes both in one transaction. A file sink makes its rows durable before it returns,
+and returns the length of the file, the *mark*. The transaction then stores the mark. Bytes after
+the mark are not covered by the checkpoint, and `Sink.resume` cuts them off.
+
+Calls
+-----
+All methods block. They run on worker threads, one call at a time, not always on the same thread.
+Failures of the disk or the engine raise `DestinationError`; `OSError` and `sqlite3.Error` may also
+pass through.
 """
 
 from __future__ import annotations
@@ -28,7 +37,7 @@ Value: TypeAlias = str | int | float | bytes | None
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Whose data a destination holds: the organization's id and the API host's name."""
+    """The source of a destination's data: organization id and API host."""
 
     organization: str
     host: str
@@ -38,10 +47,10 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """What a destination needs to know of a resource.
+    """A resource as a destination sees it.
 
-    ``name`` is ``books.invoices``, ``row_id`` the field that holds a row's id ("" where rows have
-    none), ``fields`` what is described of a row, nested.
+    ``name`` is ``books.invoices``. ``row_id`` names the field that holds a row's id, "" if rows
+    have no id. ``fields`` are the described fields of a row, nested.
     """
 
     name: str
@@ -49,13 +58,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...]
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """What the checkpoint says that a destination holds of one resource.
+class RecordedContents(msgspec.Struct, frozen=True, kw_only=True):
+    """The contents of one resource that the checkpoint expects in the destination.
 
-    ``sizes`` is what `Sink.held` returned at the end of the last complete part, None if that was
-    not recorded. ``records`` are known to have been written. ``begun`` says that the checkpoint
-    knows of rows at all, ``reading`` that a part was begun and is not complete, ``whole`` that
-    everything is to be replaced anyway.
+    ``sizes`` is the result of `Sink.held` after the last complete part, None if it was not
+    recorded. ``records`` is the number of records written. ``begun`` is true if the checkpoint
+    has rows of the resource, ``reading`` if a part is incomplete, ``whole`` if this run replaces
+    everything.
     """
 
     sizes: Mapping[str, int] | None = None
@@ -66,19 +75,18 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Database(Protocol):
-    """The database in which the state of an export stands.
+    """The database that holds an export's checkpoint.
 
-    SQL has ``?`` marks and is of the kind that SQLite, DuckDB and PostgreSQL all understand; the
-    types used are TEXT, BIGINT and DOUBLE PRECISION. ``INSERT ... ON CONFLICT`` is left to
-    `upsert`.
+    SQL uses ``?`` placeholders and the common dialect of SQLite, DuckDB and PostgreSQL, with the
+    types TEXT, BIGINT and DOUBLE PRECISION. For ``INSERT ... ON CONFLICT``, use `upsert`.
     """
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement; its rows, if it gives any."""
+        """Run one statement and return its rows."""
         ...
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
-        """Add many rows at once, the fastest way that the engine has."""
+        """Add many rows in one bulk operation."""
         ...
 
     def upsert(
@@ -88,101 +96,98 @@ class Database(Protocol):
         columns: Sequence[str],
         rows: Sequence[Sequence[Value]],
     ) -> None:
-        """Add many rows at once, each in the place of the one that has its ``key`` columns."""
+        """Add many rows at once; each replaces the row with the same ``key`` columns."""
         ...
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All of it is durable at the end, or nothing of it happened; after ``kill -9`` too.
+        """Make the enclosed statements atomic and durable, also after ``kill -9``.
 
-        Never nested.
+        Transactions are never nested.
         """
         ...
 
 
 class Sink(Protocol):
-    """Where one resource's rows of one part go.
+    """Writes the rows of one part of one resource.
 
-    ``write`` and ``bury`` are called inside a transaction of the destination's database, ``resume``
-    before the first of them, ``settle`` and ``close`` after the last.
+    The export calls `resume` first, then `write` and `mark_deleted` inside a transaction of the
+    destination's database, and `settle` and `close` last.
     """
 
     @property
     def name(self) -> str:
-        """Where the rows are, for people: a path or a table's name."""
+        """The path or table name to show to people."""
         ...
 
     def resume(self, mark: int) -> bool:
-        """Go on after ``mark`` (0: begin this part). False: what was promised is not there."""
+        """Continue after ``mark``; 0 starts the part. Return False if rows before it are gone."""
         ...
 
     def write(self, rows: Sequence[bytes]) -> int:
-        """Take rows as Zoho sent them, each a JSON object; the new mark.
+        """Write rows, each a JSON object as Zoho sent it, and return the new mark.
 
-        They are durable when the transaction ends (files: when this returns).
+        Rows are durable at the end of the transaction; in files, when this method returns.
         """
         ...
 
-    def bury(self, ids: Sequence[str], when: str) -> int:
-        """Mark the records with these ids as deleted, found so at ``when``; the new mark.
+    def mark_deleted(self, ids: Sequence[str], when: str) -> int:
+        """Mark records as deleted at the time ``when``, and return the new mark.
 
-        Where the part is a full one and begins empty, there is nothing to mark.
+        A full part starts empty, so it has nothing to mark.
         """
         ...
 
-    def keep_as(self, part: str) -> None:
-        """Keep the rows of this full part as ``part``, beside those that it was to replace.
+    def keep_as_part(self, part: str) -> None:
+        """Keep this full part as ``part`` instead of replacing the older rows.
 
-        Called before the state names ``part``; the sink of ``part`` is settled afterwards.
+        The export calls this before the checkpoint names ``part``, and settles that part later.
         """
         ...
 
     def settle(self) -> None:
-        """The part is complete, and the state says so: give it its final form. Idempotent."""
+        """Give a part its final form once the checkpoint marks it complete. Idempotent."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close open files and cursors."""
         ...
 
     def held(self) -> dict[str, int]:
-        """The sizes of what is there of the resource, all parts of it, by name.
-
-        Rows of tables, bytes of files: what can be had without reading a file.
-        """
+        """The current sizes of all parts, by name: rows per table, or bytes per file."""
         ...
 
-    def missing(self, recorded: Recorded) -> str:
-        """What is no longer there of what is ``recorded``, for people; "" if all of it is.
+    def missing(self, recorded: RecordedContents) -> str:
+        """Describe what is missing compared with ``recorded``; "" if nothing is.
 
-        Called before `resume`. Raises `DestinationChanged` if something that is there would be
-        lost by reading the resource in full.
+        Called before `resume`. Raises `DestinationChanged` if a full read would overwrite
+        something that a person changed.
         """
         ...
 
 
 class Destination(Protocol):
-    """A place for rows and state. Blocking; one call at a time."""
+    """A place for rows and the checkpoint. Methods block; one call at a time."""
 
     @property
     def name(self) -> str:
-        """What to call it before people; no password stands in it."""
+        """The name to show to people. It never contains a password."""
         ...
 
     def open(self, place: Origin) -> Database:
-        """Take it for this run. Raises `ExportRunning` where another run holds it.
+        """Open and lock the destination for one run.
 
-        `DestinationError` where it cannot be had.
+        Raises `ExportRunning` if another run holds it, and `DestinationError` if it cannot be
+        opened.
         """
         ...
 
     def sink(self, table: Table, part: str) -> Sink:
-        """The sink of a resource for ``part``: "" for a full read, else the run's stamp.
+        """The sink of a resource for ``part``: "" for a full read, otherwise the run's stamp.
 
-        A stamp is the moment of the run's begin, such as ``20261123T020000Z``; stamps sort as they
-        follow each other.
+        A stamp is the start time of the run, such as ``20261123T020000Z``, so stamps sort by time.
         """
         ...
 
     def close(self) -> None:
-        """Give it free."""
+        """Close the destination and release its lock."""
         ...

@@ -1,15 +1,14 @@
 """The tables of one resource in a database.
 
-A row that comes replaces all that was known of its id: its columns, its children, and that it was
-deleted. Nothing else is touched, so writing the same rows twice is the same as once. Rows of a
-resource without ids are appended, marked with the part that brought them; a part that begins anew
-replaces its own rows, and a full one (``""``) all.
+A row replaces everything stored under its id: its columns, its children and its deletion mark.
+Writing the same rows twice therefore equals writing them once. Rows of a resource without ids are
+appended with the name of their part. A part that restarts replaces its own rows; a full part
+(``""``) replaces all.
 
-A first read brings ids that the table does not hold. Then nothing needs replacing, and the rows
-are appended at the engine's full speed.
+A first read brings only new ids, so its rows are appended without a merge.
 
-The tables grow with the description: a column that is new is added. A column whose type is no
-longer the same is refused, because old and new values in one column would not mean the same.
+New columns of the description are added to the tables. A column whose type changed is refused,
+because old and new values would mix in one column.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from typing import Any, Final
 from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import DELETED, shape_of, short_name
 from zoho_async.export.columns.tables import FlatTable, Layout
-from zoho_async.export.destinations.base import Recorded, Table
+from zoho_async.export.destinations.base import RecordedContents, Table
+from zoho_async.export.destinations.contents import held, missing, remove_orphans
 from zoho_async.export.destinations.directory import line
 from zoho_async.export.destinations.engine import Engine, quoted
-from zoho_async.export.destinations.held import held, missing, remove_orphans
 from zoho_async.export.errors import DestinationError
 
 
 class DatabaseSink:
-    """Where the rows of one resource's part go. Get one from a destination."""
+    """Writes one part of a resource to tables. Created by a destination's ``sink``."""
 
     def __init__(self, engine: Engine, table: Table, part: str) -> None:
         shape = shape_of(table.fields, table.row_id)
@@ -46,32 +45,32 @@ class DatabaseSink:
         return self._layout.tables[0]
 
     @property
-    def _identified(self) -> bool:
+    def _has_ids(self) -> bool:
         return self._layout.id_column is not None
 
     def resume(self, mark: int) -> bool:
-        """Make the tables ready. Raises `DestinationError` where they cannot be made so."""
-        with self._engine.refusals(), self._engine.transaction():
+        """Create or extend the tables. Raises `DestinationError` if that fails."""
+        with self._engine.translate_errors(), self._engine.transaction():
             for table in self._layout.tables:
-                self._prepare(table)
-            if not self._identified:
+                self._create_or_extend(table)
+            if not self._has_ids:
                 self._begin_part()
         return True
 
     def write(self, rows: Sequence[bytes]) -> int:
         if not rows:
             return 0
-        with self._engine.refusals():
+        with self._engine.translate_errors():
             lines = b"".join(map(line, rows))
             batch = self._reader.read(lines)
-            if not self._identified:
+            if not self._has_ids:
                 first, self._count = self._count + 1, self._count + len(rows)
                 ids = [f"{self._part}/{number}" for number in range(first, self._count + 1)]
                 self._append(self._layout.split(batch, ids))
                 return 0
             ids = self._layout.ids(batch, lines)
             last = {one: place for place, one in enumerate(ids)}
-            if len(last) < len(ids):  # the last of several rows with one id counts
+            if len(last) < len(ids):  # of several rows with one id, keep the last
                 return self.write([rows[place] for place in sorted(last.values())])
             values = self._layout.split(batch, ids)
             if self._engine.holds_any(self._root, ids):
@@ -80,40 +79,40 @@ class DatabaseSink:
                 self._append(values)
         return 0
 
-    def bury(self, ids: Sequence[str], when: str) -> int:
-        """Mark rows as deleted, kept as they were last; an id that was never here gets a row.
+    def mark_deleted(self, ids: Sequence[str], when: str) -> int:
+        """Mark rows as deleted and keep their values. An unknown id gets a new row.
 
-        ``when`` is a moment with its offset, in ISO form.
+        ``when`` is an ISO time with its offset.
         """
-        with self._engine.refusals():
+        with self._engine.translate_errors():
             moment = datetime.fromisoformat(when).isoformat()
             names = [column.name for column in self._root.columns]
             key, deleted = names.index(self._root.key[0]), names.index(DELETED)
-            stone = FlatTable(
+            tombstone = FlatTable(
                 self._root.name,
                 self._root.key,
                 (self._root.columns[key], self._root.columns[deleted]),
             )
             unique = list(dict.fromkeys(ids))
             if unique:
-                self._engine.merge(stone, [unique, [moment] * len(unique)])
+                self._engine.merge(tombstone, [unique, [moment] * len(unique)])
         return 0
 
-    def keep_as(self, part: str) -> None:
-        """A table holds what it held, and what was met since, by id."""
+    def keep_as_part(self, part: str) -> None:
+        """Do nothing: rows were upserted by id, so the table already holds both parts."""
 
     def settle(self) -> None:
-        """Nothing: what was committed is in its final form."""
+        """Do nothing: committed rows are in their final form."""
 
     def close(self) -> None:
-        """Nothing: the destination holds the connection."""
+        """Do nothing: the destination owns the connection."""
 
     def held(self) -> dict[str, int]:
-        with self._engine.refusals():
+        with self._engine.translate_errors():
             return held(self._engine, self._layout)
 
-    def missing(self, recorded: Recorded) -> str:
-        with self._engine.refusals():
+    def missing(self, recorded: RecordedContents) -> str:
+        with self._engine.translate_errors():
             found = missing(self._engine, self._layout, self._resource, recorded)
             if found:
                 with self._engine.transaction():
@@ -133,7 +132,7 @@ class DatabaseSink:
             if columns[0]:
                 self._engine.append(table, columns)
 
-    def _prepare(self, table: FlatTable) -> None:
+    def _create_or_extend(self, table: FlatTable) -> None:
         held = self._engine.columns(table.name)
         if not held:
             self._engine.create(table)
@@ -148,13 +147,13 @@ class DatabaseSink:
             elif held[column.name] != wanted:
                 raise DestinationError(
                     self._engine.name,
-                    f"its column {column.name} of table {table.name} is {held[column.name]}, and "
+                    f"column {column.name} of table {table.name} is {held[column.name]}, but "
                     f"this version of zoho-async writes {wanted}",
-                    "rename the table, so that it is made and filled anew with --fresh",
+                    "rename the table and run with --fresh, which creates and fills it again",
                 )
 
     def _begin_part(self) -> None:
-        """Take out what this part brought before; rows of a resource without ids begin with it."""
+        """Delete the rows that an earlier attempt at this part wrote."""
         self._count = 0
         for table in self._layout.tables:
             self._engine.execute(

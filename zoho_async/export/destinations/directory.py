@@ -1,31 +1,44 @@
-"""Files: a directory with one file a resource, and one more for what each later run brought.
+"""A directory destination: one file per resource, and one per later run with changes.
 
-    DIR/.zoho-export/checkpoint.sqlite           the state (`statefile`)
-    DIR/.zoho-export/format                      the form of its files, written once
+    DIR/.zoho-export/checkpoint.sqlite           the checkpoint
+    DIR/.zoho-export/format                      the format of the files, written once
     DIR/books/invoices.jsonl                     the last full read, or the last merge
-    DIR/books/invoices.changes/20261123T020000Z.jsonl   what a later run found new, changed or gone
+    DIR/books/invoices.changes/20261123T020000Z.jsonl   new, changed and deleted records of a run
 
-The rows of a part are first spooled as plain JSON Lines beside its place (``invoices.jsonl.part``),
-durable to the mark that the state promises. When the state says that the part is complete, `settle`
-gives it its final form under its own name by one atomic rename, for JSON Lines the spool itself,
-for any other `Format` what that makes of it. So a name without ``.part`` always holds a whole part,
-and an end at any moment is put right by settling again: the spool is there until the form is.
+Model
+-----
+The rows of a part first go to a spool file of JSON Lines (``invoices.jsonl.part``). It is durable
+up to the mark in the checkpoint. When the checkpoint marks the part complete, `settle` converts
+the spool to its `Format` and gives it its final name by one atomic rename. JSON Lines need no
+conversion.
 
-A full part takes the place of everything before it. So its settling first removes the changes that
-are older (all of them), and then renames: were the order the other way round, an end between the
-two would leave old changes over new rows.
+Invariant
+---------
+A name without ``.part`` always holds a complete part.
 
-What the caller named may be a link to anywhere. Below it nothing is written through a symbolic
-link: a file that is one is replaced, and a spool that is one is refused.
+Why it holds
+------------
+The spool exists until the final file does, so a crash is repaired by settling again.
 
-A deleted record is a row ``{"invoice_id": "...", "_deleted_time": "..."}`` among the changes. The
-file of a full part begins empty, and what it does not hold needs no such row.
+A full part replaces everything before it. `settle` removes all older changes first and renames
+then. In the other order a crash between the two steps would leave old changes over new rows.
 
-At the end of a part the checkpoint records the size of each file. The next run compares: a file
-that is missing or empty is gone, and its list is read in full. A file of another size was changed
-by hand, and a full read would replace it, so the run is refused until a person asks for that with
-``--full``. The same holds for files that are there without a checkpoint. An edit that keeps the
-size is not noticed, because no file is read.
+Symbolic links
+--------------
+The directory itself may be a link. Inside it nothing is written through a symbolic link: a linked
+file is replaced, and a linked spool is refused.
+
+Deleted records
+---------------
+A deleted record is a row ``{"invoice_id": "...", "_deleted_time": "..."}`` among the changes. A
+full part needs no such rows, because it starts empty.
+
+Files changed by hand
+---------------------
+At the end of a part the checkpoint stores the size of each file, and the next run compares. If a
+file is missing or empty, its list is read in full. If its size differs, a person changed it. A full
+read would replace it, so the run is refused until the user passes ``--full``. The same applies to
+files without a checkpoint. An edit that keeps the size is not noticed, because no file is read.
 """
 
 from __future__ import annotations
@@ -40,22 +53,22 @@ from typing import Final, Protocol
 import msgspec
 
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.destinations.base import Database, Origin, Recorded, Table
+from zoho_async.export.destinations.base import Database, Origin, RecordedContents, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 
-#: No file is written through a link with its name, if the system can tell.
+#: Flags of `os.open`; O_NOFOLLOW refuses symbolic links where the system supports it.
 _OPENED: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 def line(row: bytes) -> bytes:
-    """``row`` as one line, its line break included."""
+    """``row`` as one line that ends with a line break."""
     if b"\n" in row or b"\r" in row:
         row = row.replace(b"\r", b" ").replace(b"\n", b" ")
     return row + b"\n"
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in ``directory`` durable, where the system can (Windows has no such call)."""
+    """Make the file names in ``directory`` durable. Windows has no such call."""
     if os.name == "nt":
         return
     descriptor = os.open(directory, os.O_RDONLY)
@@ -65,8 +78,8 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def take_name(made: Path, target: Path) -> None:
-    """Give the file ``made`` the name ``target``, whole and durably, at one moment."""
+def rename_durably(made: Path, target: Path) -> None:
+    """Sync the file ``made`` and rename it to ``target`` in one atomic step."""
     with made.open("rb+") as file:
         os.fsync(file.fileno())
     made.replace(target)
@@ -74,7 +87,7 @@ def take_name(made: Path, target: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make ``directory`` and those above it, durably, where they are not there yet."""
+    """Create ``directory`` and its missing parents durably."""
     if not directory.exists():
         make_directory(directory.parent)
         directory.mkdir(exist_ok=True)
@@ -82,17 +95,17 @@ def make_directory(directory: Path) -> None:
 
 
 class JsonLines:
-    """A file of rows. Every method blocks on the disk and raises `OSError` as it comes."""
+    """An append-only file of rows. Methods block on the disk and raise `OSError`."""
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
         self._descriptor: int | None = None
 
     def reopen(self, length: int) -> bool:
-        """Open for appending after the first ``length`` bytes; the rest is cut off.
+        """Truncate the file to ``length`` bytes and open it for appending.
 
-        False, and nothing is opened, when the file holds fewer bytes than that: then what was
-        promised is not there and the list must be read anew.
+        Return False and open nothing if the file is shorter: rows that the checkpoint covers are
+        missing, and the list must be read again.
         """
         self.close()
         make_directory(self.path.parent)
@@ -108,7 +121,7 @@ class JsonLines:
         return True
 
     def append(self, rows: Iterable[bytes]) -> int:
-        """Write ``rows`` durably; the number of bytes they took."""
+        """Write ``rows`` durably and return the number of bytes."""
         assert self._descriptor is not None, "the file is not open"
         data = memoryview(b"".join(map(line, rows)))
         written = 0
@@ -127,22 +140,22 @@ class JsonLines:
 FOLDER: Final = ".zoho-export"
 DELETED: Final = "_deleted_time"
 
-#: Stands between the names of a file and of the list in its rows.
+#: The separator between the name of a file and the name of a list in its rows.
 CHILD: Final = "__"
 JSON_LINES: Final = "jsonl"
-#: The ends of the names of all forms.
+#: The file name suffixes of all formats.
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".parquet")
 
 #: Names of resources and parts: ``books.invoices.comments``, ``20261123T020000Z_000001``.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _SPOOL: Final = ".jsonl.part"
 _FORMAT: Final = "format"
-#: Whether there is state of a version that wrote JSON Lines only and no name of a form.
-_EARLIER: Final = "SELECT 1 FROM sqlite_master WHERE name = '_zoho_resource'"
+#: Finds a checkpoint of an old version, which wrote only JSON Lines and no format file.
+_HAS_OLD_STATE: Final = "SELECT 1 FROM sqlite_master WHERE name = '_zoho_resource'"
 
 
-def remembered(path: Path) -> str | None:
-    """The name of the form that the files of an export in ``path`` have; None where none is."""
+def recorded_format(path: Path) -> str | None:
+    """The name of the format of the export in ``path``, or None if there is no export."""
     try:
         return (path / FOLDER / _FORMAT).read_text(encoding="utf-8").strip()
     except OSError:
@@ -150,31 +163,31 @@ def remembered(path: Path) -> str | None:
 
 
 class Format(Protocol):
-    """A form of file that rows can be brought into."""
+    """A file format that a spool can be converted to."""
 
     @property
     def name(self) -> str:
-        """What a directory remembers its form by, as ``--format`` has it: ``parquet --flatten``."""
+        """The name stored in the directory, in the words of ``--format``: ``parquet --flatten``."""
         ...
 
     @property
     def suffix(self) -> str:
-        """Such as ``.parquet``."""
+        """The file name suffix, such as ``.parquet``."""
         ...
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
-        """Make ``target`` of the JSON Lines in ``rows``; memory does not grow with them.
+        """Convert the JSON Lines in ``rows`` to the file ``target``, in bounded memory.
 
-        Whoever calls makes the file durable and gives it its name.
+        The caller syncs the file and renames it.
         """
         ...
 
 
 class Files:
-    """Where the files of one resource are. ``suffix`` is that of their form."""
+    """The paths of one resource's files. ``suffix`` is that of their format."""
 
     def __init__(self, directory: Path, resource: str, suffix: str) -> None:
-        product, _, name = _checked(directory, resource).partition(".")
+        product, _, name = _checked_name(directory, resource).partition(".")
         self._directory: Final = directory
         self.full: Final = directory / product / (name + suffix)
         self.changes: Final = directory / product / f"{name}.changes"
@@ -184,25 +197,25 @@ class Files:
         """The file of ``part``."""
         if not part:
             return self.full
-        return self.changes / (_checked(self._directory, part) + self._suffix)
+        return self.changes / (_checked_name(self._directory, part) + self._suffix)
 
     def spool(self, part: str) -> Path:
-        """Where the rows of ``part`` are gathered."""
+        """The spool file of ``part``."""
         path = self.of(part)
         return path.with_name(path.name.removesuffix(self._suffix) + _SPOOL)
 
     def parts(self) -> list[Path]:
-        """The files of the changes that are complete, the oldest first."""
+        """The complete files of changes, the oldest first."""
         found = [path for path in self._in_changes() if CHILD not in path.name]
         return sorted(found, key=lambda path: path.name.removesuffix(self._suffix))
 
     def children(self, file: Path) -> list[Path]:
-        """The files that hold the lists of the rows in ``file``, where these are flattened."""
+        """The child files of ``file``, if lists are flattened."""
         stem = file.name.removesuffix(self._suffix)
         return sorted(file.parent.glob(f"{stem}{CHILD}*{self._suffix}"))
 
     def orphans(self) -> list[Path]:
-        """Such files among the changes whose rows are no longer there."""
+        """Child files among the changes whose parent file is gone."""
         parts = self.parts()
         kept = {child for part in parts for child in self.children(part)}
         return sorted({*self._in_changes()} - kept - {*parts})
@@ -211,7 +224,7 @@ class Files:
         return list(self.changes.glob("*" + self._suffix)) if self.changes.is_dir() else []
 
     def sizes(self) -> dict[str, int]:
-        """The bytes of each complete file, by its path beside that of the full part."""
+        """The bytes of each complete file, by its path relative to the full file's directory."""
         whole = [self.full, *self.parts()]
         found = [*whole, *(child for file in whole for child in self.children(file))]
         return {
@@ -221,25 +234,25 @@ class Files:
         }
 
     def of_any_form(self) -> list[Path]:
-        """The files of full parts that are there, in whatever form."""
+        """The existing full files, in any format."""
         stem = self.full.name.removesuffix(self._suffix)
         return [path for end in SUFFIXES if (path := self.full.with_name(stem + end)).is_file()]
 
     def is_foreign(self, path: Path) -> bool:
-        """Whether a file among the changes is complete and of another form."""
-        # What a run or a merge was killed over is neither: it is gone over again.
+        """Whether a file among the changes is complete and has another format."""
+        # Files of a killed run or merge are incomplete, and the next run writes them again.
         return path.suffix not in (".part", ".tmp") and not path.name.endswith(self._suffix)
 
 
-def _checked(directory: Path, name: str) -> str:
-    """``name``, which a caller or a checkpoint gave, if it can lead nowhere else."""
+def _checked_name(directory: Path, name: str) -> str:
+    """Return ``name`` if it is a safe file name. It may come from a caller or a checkpoint."""
     if _NAME.fullmatch(name):
         return name
-    raise DestinationError(directory, f"{name!r} cannot be the name of a file")
+    raise DestinationError(directory, f"{name!r} is not a valid file name")
 
 
 class Directory:
-    """A directory as a destination; ``format`` None is JSON Lines."""
+    """A directory as a destination. The default ``format`` is JSON Lines."""
 
     def __init__(self, path: str | os.PathLike[str], format: Format | None = None) -> None:
         self.path: Final = Path(path)
@@ -251,7 +264,7 @@ class Directory:
         return str(self.path)
 
     def files(self, resource: str) -> Files:
-        """Where the files of ``resource`` are."""
+        """The paths of the files of ``resource``."""
         return Files(self.path, resource, self.format.suffix if self.format else ".jsonl")
 
     def open(self, place: Origin | None) -> Database:
@@ -261,27 +274,27 @@ class Directory:
             raise DestinationError(self.path, problem.strerror or str(problem)) from problem
         self._state = StateFile(self.path / FOLDER / "checkpoint.sqlite")
         try:
-            self._keep_format()
+            self._record_format()
         except BaseException:
             self.close()
             raise
         return self._state
 
-    def _keep_format(self) -> None:
-        """Remember the form of the files; one directory has one."""
+    def _record_format(self) -> None:
+        """Store the format of the files, or refuse a second format in one directory."""
         mine = self.format.name if self.format else JSON_LINES
-        held = remembered(self.path)
-        if held is None and self._state and self._state.execute(_EARLIER):
+        held = recorded_format(self.path)
+        if held is None and self._state and self._state.execute(_HAS_OLD_STATE):
             held = JSON_LINES
         if held is None:
             file = self.path / FOLDER / _FORMAT
             made = file.with_name(file.name + ".tmp")
             made.write_text(mine + "\n", encoding="utf-8")
-            take_name(made, file)
+            rename_durably(made, file)
         elif held != mine:
             raise CheckpointRefused(
-                f"{self.path} holds files of --format {held}, and this export is of {mine}: "
-                f"go on with --format {held} (or leave it out), or choose another place"
+                f"{self.path} holds files of --format {held}, but this export uses {mine}: "
+                f"use --format {held} (or omit it), or export to another directory"
             )
 
     def sink(self, table: Table, part: str) -> DirectorySink:
@@ -294,7 +307,7 @@ class Directory:
 
 
 class DirectorySink:
-    """The file of one resource's part."""
+    """Writes one part of a resource to its file."""
 
     def __init__(self, files: Files, table: Table, part: str, format: Format | None) -> None:
         self._files: Final = files
@@ -314,7 +327,7 @@ class DirectorySink:
         self._open = False
         if mark == 0 and self._part:
             self._spool.path.unlink(missing_ok=True)
-            return True  # changes that bring nothing leave no file
+            return True  # a part without changes leaves no file
         self._open = self._spool.reopen(mark)
         return self._open
 
@@ -325,7 +338,7 @@ class DirectorySink:
             self._mark += self._spool.append(rows)
         return self._mark
 
-    def bury(self, ids: Sequence[str], when: str) -> int:
+    def mark_deleted(self, ids: Sequence[str], when: str) -> int:
         if not self._part:
             return self._mark
         tombstones = [
@@ -333,7 +346,7 @@ class DirectorySink:
         ]
         return self.write(tombstones)
 
-    def keep_as(self, part: str) -> None:
+    def keep_as_part(self, part: str) -> None:
         self.close()
         target = self._files.spool(part)
         if not self._spool.path.exists():
@@ -354,7 +367,7 @@ class DirectorySink:
         if not self._part and self._files.changes.exists():
             shutil.rmtree(self._files.changes)
             sync_directory(target.parent)
-        form(spool, target, self._table, self._format)
+        finish_file(spool, target, self._table, self._format)
 
     def close(self) -> None:
         self._spool.close()
@@ -363,12 +376,12 @@ class DirectorySink:
     def held(self) -> dict[str, int]:
         return self._files.sizes()
 
-    def missing(self, recorded: Recorded) -> str:
+    def missing(self, recorded: RecordedContents) -> str:
         if recorded.whole:
             return ""
         if not recorded.begun:
             if found := self._files.of_any_form():
-                cause = f"{found[0]} is there, but the checkpoint of its export is not"
+                cause = f"{found[0]} exists, but its checkpoint is missing"
                 raise DestinationChanged(self._table.name, cause, "--fresh")
             return ""
         if recorded.sizes is None:  # written by an earlier version
@@ -386,26 +399,26 @@ class DirectorySink:
         return ", ".join(f"{self._files.full.parent / name} is missing" for name in gone)
 
 
-def form(spool: Path, target: Path, table: Table, format: Format | None) -> None:
-    """Give the rows in ``spool`` their form and their name ``target``, at one moment."""
+def finish_file(spool: Path, target: Path, table: Table, format: Format | None) -> None:
+    """Convert ``spool`` to ``format`` and rename the result to ``target`` atomically."""
     if format is None:
         spool.replace(target)
         sync_directory(target.parent)
         return
     made = target.with_name(target.name + ".tmp")
-    made.unlink(missing_ok=True)  # nothing is written through a link that has its name
+    made.unlink(missing_ok=True)  # it may be a symbolic link
     format.write(spool, made, table)
-    take_name(made, target)
+    rename_durably(made, target)
     spool.unlink()
 
 
-#: Bytes of rows read at once: about a thousand rows. A column of them costs Arrow and a database as
-#: much as some hundred values, whatever it holds.
+#: Bytes of rows read at once, about a thousand rows. Each column has a fixed cost in Arrow and in
+#: databases of about a hundred values.
 PORTION = 2 << 20
 
 
 def portions(rows: Path) -> Iterator[bytes]:
-    """The lines of a spool, about a thousand at a time."""
+    """Read the lines of a spool, about a thousand at a time."""
     rest = b""
     with rows.open("rb", buffering=0) as spool:
         while read := spool.read(PORTION):

@@ -1,11 +1,11 @@
-"""A DuckDB file as a destination. Rows go in through Arrow, a column at a time.
+"""A DuckDB file as a destination. Rows are loaded through Arrow, column by column.
 
-The tables have no unique index, those of the state neither: DuckDB keeps all of an index in memory,
-and checks it against rows that the same transaction has already taken out. Each id stands once
-because only a merge brings an id that may be there, and nobody else writes: the file is DuckDB's
-own lock. Whether ids may be
-there is told by the largest one (ids are digits that grow with time): a first read brings only
-larger ones. Ids that are no digits are always merged.
+The tables have no unique index. DuckDB keeps a whole index in memory, and checks it against rows
+that the same transaction has already deleted. Ids are unique all the same: an id that may exist
+goes through a merge, and DuckDB's file lock keeps other writers out.
+
+The largest id in the table tells whether an id may exist, because numeric ids grow with time. A
+first read brings only larger ids, which are appended. Ids that are not numbers are always merged.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from zoho_async.export.destinations.engine import definitions, listed, literal, 
 from zoho_async.export.errors import DestinationError, ExportRunning
 from zoho_async.export.optional import library
 
-_BATCH: Final = "_zoho_batch"  # what the rows on their way in are called
-#: Bytes in a block of a file that is made here, a quarter of the usual; a file keeps its own.
+_BATCH: Final = "_zoho_batch"  # the view of the rows being loaded
+#: Block size in bytes of a new file, a quarter of the default. An existing file keeps its size.
 _BLOCK: Final = 64 << 10
-#: DuckDB's cache of the file fills up to its limit, whatever is asked of it, so the limit is low:
-#: this much, and four blocks for each column of the widest table (its values and its NULLs, in the
-#: transaction and in the table), all of which an insertion holds at once. One thread: rows come
-#: from one anyway.
+#: DuckDB fills its cache up to the limit, so the limit is low: this much, plus four blocks per
+#: column of the widest table (values and NULLs, in the transaction and in the table), which an
+#: insertion holds at once. One thread is enough, because rows come from one.
 _CACHE: Final = 32 << 20
 _SETTINGS: Final = {
     "memory_limit": f"{_CACHE}B",
@@ -42,11 +41,11 @@ _SETTINGS: Final = {
     "checkpoint_threshold": "8MB",
     "threads": 1,
 }
-#: Rows in a row group. Every insertion and every checkpoint touches the last one whole: with the
-#: usual 122,880 rows of an invoice's width it does not fit the cache, goes to the disk and comes
-#: back each time, and a row costs three times as much where the group is nearly full.
+#: Rows in a row group. Each insertion and each checkpoint rewrites the last group. With the default
+#: of 122,880 rows as wide as invoices the group does not fit into the cache, and a row costs three
+#: times as much when the group is nearly full.
 _GROUP: Final = 8192
-#: What the attached file is called. Only a file that is attached can be given `_GROUP`.
+#: The name of the attached file. `_GROUP` can be set only for an attached file.
 _FILE: Final = "zoho_file"
 _PRIMARY_KEY: Final = re.compile(r", PRIMARY KEY \([^)]*\)")
 
@@ -61,13 +60,13 @@ _TYPES: Final[dict[ColumnKind, str]] = {
     "boolean": "BOOLEAN",
 }
 
-#: DuckDB lets one process open a file twice; these are open in this one.
-_held: Final[set[Path]] = set()
-_holding: Final = threading.Lock()
+#: The files that this process has open. DuckDB would let one process open a file twice.
+_open_paths: Final[set[Path]] = set()
+_open_paths_lock: Final = threading.Lock()
 
 
 class DuckDb:
-    """A DuckDB file; made where there is none. Raises `MissingExtra` without its libraries."""
+    """A DuckDB file, created if missing. Raises `MissingExtra` without its libraries."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Final = Path(path)
@@ -77,7 +76,7 @@ class DuckDb:
         self._engine: DuckDbEngine | None = None
 
     def open(self, place: Origin) -> DuckDbEngine:
-        """Take the file. Raises `ExportRunning` or `DestinationError`."""
+        """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         self._engine = DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow))
         return self._engine
 
@@ -104,12 +103,12 @@ class DuckDbEngine:
         self._largest: Final[dict[str, int]] = {}
         self._widest = 0
         self._whole: Final = path.resolve()
-        with _holding:
-            if self._whole in _held:
+        with _open_paths_lock:
+            if self._whole in _open_paths:
                 raise ExportRunning(path)
-            _held.add(self._whole)
+            _open_paths.add(self._whole)
         try:
-            with self.refusals():
+            with self.translate_errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection: Final[Any] = self._open()
         except BaseException:
@@ -123,14 +122,14 @@ class DuckDbEngine:
             file = literal(str(self._path))
             connection.execute(f"ATTACH {file} AS {_FILE} (ROW_GROUP_SIZE {_GROUP})")
             connection.execute(f"USE {_FILE}")
-            connection.execute("SET enable_progress_bar = false")  # it is drawn into our output
+            connection.execute("SET enable_progress_bar = false")  # it would disturb the output
         except BaseException:
             connection.close()
             raise
         return connection
 
     @contextmanager
-    def refusals(self) -> Generator[None]:
+    def translate_errors(self) -> Generator[None]:
         try:
             yield
         except (OSError, self._duckdb.Error) as problem:
@@ -139,7 +138,7 @@ class DuckDbEngine:
             raise DestinationError(self._path, str(problem).splitlines()[0]) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        with self.refusals():
+        with self.translate_errors():
             plain = _PRIMARY_KEY.sub("", sql)
             rows: list[tuple[Any, ...]] = self._connection.execute(plain, list(values)).fetchall()
             return rows
@@ -147,7 +146,7 @@ class DuckDbEngine:
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         if rows:
             names = listed(columns)
-            self._with(
+            self._run_with_batch(
                 self._batch(columns, rows),
                 f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM {_BATCH}",
             )
@@ -164,7 +163,7 @@ class DuckDbEngine:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        with self.refusals():
+        with self.translate_errors():
             self._connection.execute("BEGIN TRANSACTION")
             try:
                 yield
@@ -204,46 +203,46 @@ class DuckDbEngine:
         return min(map(int, ids)) <= self._largest[table.name]
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        self._met(table, values)
-        self._make_room(table)
+        self._note_largest_id(table, values)
+        self._raise_memory_limit(table)
         names = listed([column.name for column in table.columns])
-        self._with(
+        self._run_with_batch(
             self._arrow.flat(table.columns, values),
             f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {_BATCH}",
         )
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        self._met(table, values)
-        self._make_room(table)
+        self._note_largest_id(table, values)
+        self._raise_memory_limit(table)
         names = [column.name for column in table.columns]
         self._merge(table.name, table.key, names, self._arrow.flat(table.columns, values))
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
-        self._with(
+        self._run_with_batch(
             self._arrow.pa.table({"id": list(ids)}),
             f"DELETE FROM {quoted(table.name)}"
             f" WHERE {quoted(table.key[0])} IN (SELECT id FROM {_BATCH})",
         )
 
     def close(self) -> None:
-        """Give the file back. DuckDB writes its log into the file."""
+        """Close the file. DuckDB writes its log into it."""
         try:
             self._connection.close()
         finally:
             self._release()
 
     def _release(self) -> None:
-        with _holding:
-            _held.discard(self._whole)
+        with _open_paths_lock:
+            _open_paths.discard(self._whole)
 
-    def _met(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        """Remember the largest id, if it is asked for; one that is rolled back does no harm."""
+    def _note_largest_id(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
+        """Update the largest known id. An id that is rolled back later does no harm."""
         if table.name in self._largest:
             key = [column.name for column in table.columns].index(table.key[0])
             numbers = [int(one) for one in values[key] if _is_number(one)]
             self._largest[table.name] = max(self._largest[table.name], *numbers, -1)
 
-    def _make_room(self, table: FlatTable) -> None:
+    def _raise_memory_limit(self, table: FlatTable) -> None:
         if len(table.columns) > self._widest:
             self._widest = len(table.columns)
             ((block,),) = self.execute(
@@ -256,7 +255,7 @@ class DuckDbEngine:
         same = " AND ".join(f"here.{quoted(name)} = {_BATCH}.{quoted(name)}" for name in key)
         rest = _assignments([name for name in names if name not in key], _BATCH)
         inserted = ", ".join(f"{_BATCH}.{quoted(name)}" for name in names)
-        self._with(
+        self._run_with_batch(
             batch,
             f"MERGE INTO {quoted(table)} AS here USING {_BATCH} ON {same}"
             + (f" WHEN MATCHED THEN UPDATE SET {rest}" if rest else "")
@@ -267,13 +266,13 @@ class DuckDbEngine:
         values = zip(*rows, strict=True)
         return self._arrow.pa.table(dict(zip(columns, map(list, values), strict=True)))
 
-    def _with(self, batch: Any, sql: str) -> None:
-        with self.refusals():
+    def _run_with_batch(self, batch: Any, sql: str) -> None:
+        with self.translate_errors():
             self._connection.register(_BATCH, batch)
             try:
                 self._connection.execute(sql)
             finally:
-                with suppress(self._duckdb.Error):  # so as not to hide why the statement failed
+                with suppress(self._duckdb.Error):  # keep the error of the statement
                     self._connection.unregister(_BATCH)
 
 

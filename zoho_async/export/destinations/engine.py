@@ -1,4 +1,4 @@
-"""What a database must be able to do to hold an export, beyond keeping its state."""
+"""The operations of a database that holds exported rows, and helpers for SQL."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from zoho_async.export.destinations.base import Database
 
 
 class Engine(Database, Protocol):
-    """One open database, held by one run. Values come by column, as `exact` makes them."""
+    """One open database, locked by one run. Values come by column (`columns.decode`)."""
 
     @property
     def name(self) -> str:
-        """The place, for people."""
+        """The name to show to people."""
         ...
 
     @property
     def types(self) -> Mapping[ColumnKind, str]:
-        """The type of a column by what it holds, as `columns` calls it."""
+        """The SQL type of each kind of column, spelled as in the result of `columns`."""
         ...
 
-    def refusals(self) -> AbstractContextManager[None]:
-        """Tells what the engine refuses within as `DestinationError`."""
+    def translate_errors(self) -> AbstractContextManager[None]:
+        """Raise errors of the engine as `DestinationError` or `ExportRunning`."""
         ...
 
     def columns(self, table: str) -> dict[str, str]:
-        """The columns of ``table`` and their types; none where there is no such table."""
+        """The columns of ``table`` and their types; empty if the table does not exist."""
         ...
 
     def is_view(self, name: str) -> bool:
-        """Whether ``name`` is a view, into which rows cannot be written."""
+        """Whether ``name`` is a view, which cannot take rows."""
         ...
 
     def create(self, table: FlatTable) -> None:
-        """Make ``table``, so that rows are found by its key."""
+        """Create ``table`` with its key."""
         ...
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
-        """Whether one of ``ids`` is in ``table``; True also where that takes long to tell."""
+        """Whether one of ``ids`` may be in ``table``. May return True to save a slow query."""
         ...
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
@@ -49,38 +49,38 @@ class Engine(Database, Protocol):
         ...
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        """Add rows, each in the place of the one with its key."""
+        """Add rows; each replaces the row with the same key."""
         ...
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
-        """Take out the rows of ``table`` whose first key column is one of ``ids``."""
+        """Delete the rows of ``table`` whose first key column is in ``ids``."""
         ...
 
 
 def quoted(name: str) -> str:
-    """``name`` as an identifier of SQL. Raises `ValueError` for what no database holds."""
+    """``name`` as an SQL identifier. Raises `ValueError` if no database can store it."""
     if not name or "\0" in name or name.encode("utf-8", "ignore").decode() != name:
         raise ValueError(f"{name!r} cannot be the name of a table or column")
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """``text`` as a text of SQL, for statements that take no parameters."""
+    """``text`` as an SQL string, for statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names, quoted, between commas."""
+    """The quoted names, separated by commas."""
     return ", ".join(map(quoted, names))
 
 
 def definitions(table: FlatTable, types: Mapping[ColumnKind, str]) -> str:
-    """The columns of ``table`` with their types, as CREATE TABLE wants them."""
+    """The column definitions of ``table`` for CREATE TABLE."""
     return ", ".join(f"{quoted(column.name)} {types[column.kind]}" for column in table.columns)
 
 
 def replacing(key: Sequence[str], columns: Sequence[str]) -> str:
-    """What follows an INSERT that takes the place of rows with the same key."""
+    """The ON CONFLICT clause that replaces rows with the same key."""
     names = [quoted(name) for name in columns if name not in key]
     sets = ", ".join(f"{name} = excluded.{name}" for name in names)
     return f"ON CONFLICT ({listed(key)}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")

@@ -1,23 +1,27 @@
-"""The current state of a directory of files in one file a resource, without a call.
+"""Merge the changes of a directory into one current file per resource. Makes no API calls.
 
-A resource's full file holds it as it was, and each file of its changes what became of some records
-later: a new version, or the word that the record is gone. The merge writes the full file anew with
-the last version of each record in the place of its first, what is new behind, and what is gone
-nowhere. Then the changes are removed.
+Model
+-----
+The full file of a resource holds the records of the last full read. Each file of changes holds
+later versions and deletions. The merge writes a new full file: the last version of each record in
+its original position, new records at the end, deleted records left out. Then it removes the
+changes.
 
-It may be ended at any moment:
+A format that returns rows as Zoho sent them (`Readable`) is merged row by row. Other formats merge
+their own files (`Columnar`); they put changed rows after unchanged ones.
 
-- The new file takes the old one's name at one moment, by one rename; before it nothing happened.
-- After it, the changes are removed the oldest first, each before the files of its lists. What is
-  left of them holds the last versions, which the merged file holds too: merging again changes
-  nothing.
+Invariant
+---------
+A merge can stop at any moment, and merging again gives the same result.
 
-Memory does not grow with the rows: the changes go into a database on the disk (made anew by each
-merge), the full file streams past it.
+Why it holds
+------------
+The new file replaces the old one by one rename. Before the rename nothing has changed. After it the
+changes are removed, the oldest first, and each before its child files. The remaining changes hold
+last versions, which the merged file holds too, so merging them again changes nothing.
 
-A form that gives the rows back as Zoho sent them (`Readable`) is merged row by row as said above.
-One that cannot merges its own files (`Columnar`): in these, what changed stands behind what did
-not. Nothing may export into the directory meanwhile (it is taken as an export takes it).
+Memory does not grow with the rows: changes go into a temporary database on disk, and the full file
+is streamed. The directory is locked as for an export.
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ from zoho_async.export.destinations.directory import (
     FOLDER,
     Directory,
     Files,
-    form,
+    finish_file,
     line,
     sync_directory,
 )
@@ -50,33 +54,33 @@ from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.writer import record_held, settle, table_of, writing
 from zoho_async.wire import row_id
 
-_STEP: Final = 1 << 20  # bytes written between two calls of the system
+_STEP: Final = 1 << 20  # bytes of the write buffer
 
 
 @runtime_checkable
 class Readable(Protocol):
-    """A form of file (`zoho_async.export.destinations.directory.Format`) that can be read back."""
+    """A `zoho_async.export.destinations.directory.Format` whose rows can be read back."""
 
     def read(self, path: Path) -> Iterable[bytes]:
-        """The rows of a file as JSON objects, one after the other."""
+        """The rows of a file as JSON objects."""
         ...
 
 
 @runtime_checkable
 class Columnar(Protocol):
-    """A form of file that merges its own."""
+    """A format that merges its own files."""
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
-        """Merge the changes in ``parts``, the oldest first, into ``full``; its rows then.
+        """Merge ``parts``, the oldest first, into ``full`` and return its number of rows.
 
-        ``full`` changes at one moment, and merging again changes nothing. ``scratch`` is a file
-        that may be used meanwhile.
+        ``full`` is replaced atomically, and merging again changes nothing. ``scratch`` is the path
+        of a temporary file.
         """
         ...
 
 
-class Merged(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one resource: ``rows`` stand in ``file`` after ``changes`` files went in."""
+class MergeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result for one resource: ``file`` has ``rows`` after ``changes`` files were merged."""
 
     resource: str
     file: str
@@ -84,15 +88,15 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     changes: int
 
 
-def merge(directory: Directory) -> list[Merged]:
-    """Merge every resource of ``directory`` that has changes; what was merged.
+def merge(directory: Directory) -> list[MergeResult]:
+    """Merge every resource of ``directory`` that has changes, and return the results.
 
-    Blocks, as long as it takes. Raises `ExportRunning` while an export holds the directory,
-    `CheckpointRefused` where there is none, and `DestinationError`.
+    Blocks until done. Raises `ExportRunning` if an export holds the directory,
+    `CheckpointRefused` if the directory holds no export, and `DestinationError`.
     """
     if not (directory.path / FOLDER).is_dir():
         raise CheckpointRefused(
-            f"{directory.name} holds no export: name the directory that `--to` named"
+            f"{directory.name} holds no export: name the directory that was given to --to"
         )
     with writing(directory.name):
         database = directory.open(None)
@@ -109,8 +113,10 @@ def merge(directory: Directory) -> list[Merged]:
         directory.close()
 
 
-def _merge_recorded(directory: Directory, state: State, position: ResourceState) -> Merged | None:
-    """Merge one resource; the state does not say what is held while that changes."""
+def _merge_recorded(
+    directory: Directory, state: State, position: ResourceState
+) -> MergeResult | None:
+    """Merge one resource. The checkpoint holds no sizes while they change."""
     files = directory.files(position.name)
     if not files.parts() or not position.held:
         return _merge_one(directory, position.name, details=position.details)
@@ -119,7 +125,7 @@ def _merge_recorded(directory: Directory, state: State, position: ResourceState)
     if gone := sorted(position.held.keys() - sink.held().keys()):
         raise CheckpointRefused(
             f"{', '.join(gone)} in {files.full.parent} is missing: "
-            "export again, which reads the list in full"
+            "run the export again, which reads the list in full, and then merge"
         )
     position = msgspec.structs.replace(position, held=None)
     with state.database.transaction():
@@ -129,22 +135,22 @@ def _merge_recorded(directory: Directory, state: State, position: ResourceState)
     return merged
 
 
-def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged | None:
+def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
     files = directory.files(resource)
     parts = files.parts()
     facts = written().get(resource)
     if not parts and any(map(files.is_foreign, files.changes.glob("*Z*"))):
-        raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
+        raise CheckpointRefused(f"the changes in {files.changes} are files of another format")
     if not parts or facts is None or not files.full.exists():
         _remove(files, [])
         return None
     table = table_of(resource, facts, details=details)
-    rows = _merged(directory, files, parts, facts, table)
+    rows = _merge_files(directory, files, parts, facts, table)
     _remove(files, parts)
-    return Merged(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
+    return MergeResult(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
 
 
-def _merged(
+def _merge_files(
     directory: Directory, files: Files, parts: Sequence[Path], facts: OperationFacts, table: Table
 ) -> int:
     form_of_files: object = directory.format
@@ -156,7 +162,7 @@ def _merged(
         for part in parts:
             latest.take(_rows_of(directory, part), facts)
         rows = _write(spool, latest.applied(_rows_of(directory, files.full), facts))
-    form(spool, files.full, table, directory.format)
+    finish_file(spool, files.full, table, directory.format)
     return rows
 
 
@@ -166,8 +172,8 @@ def _rows_of(directory: Directory, path: Path) -> Iterable[bytes]:
     if isinstance(directory.format, Readable):
         return directory.format.read(path)
     raise CheckpointRefused(
-        f"{path} cannot be merged: files of this form cannot be read back; "
-        "read all anew with --full instead"
+        f"{path} cannot be merged, because this file format cannot be read back; "
+        "run the export with --full instead"
     )
 
 
@@ -178,7 +184,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _write(path: Path, rows: Iterator[bytes]) -> int:
-    """Write ``rows`` durably; their number."""
+    """Write ``rows`` durably and return their number."""
     count = 0
     path.unlink(missing_ok=True)  # it may be a link
     with path.open("wb", buffering=_STEP) as file:
@@ -191,10 +197,10 @@ def _write(path: Path, rows: Iterator[bytes]) -> int:
 
 
 def _remove(files: Files, parts: Sequence[Path]) -> None:
-    """Take out changes that are merged, and what an earlier merge left of such."""
+    """Remove merged changes, and what an interrupted merge left of them."""
     for part in parts:
         part.unlink()
-        sync_directory(files.changes)  # the order of the removals is what a crash relies on
+        sync_directory(files.changes)  # crash safety depends on the order of removals
     for orphan in files.orphans():
         orphan.unlink()
     if files.changes.is_dir() and not any(files.changes.iterdir()):
@@ -202,7 +208,7 @@ def _remove(files: Files, parts: Sequence[Path]) -> None:
 
 
 class _Latest:
-    """The last version of each changed record, on the disk. ``row`` NULL: the record is gone."""
+    """The last version of each changed record, on disk. A NULL row means deleted."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database: Final = database
@@ -213,7 +219,7 @@ class _Latest:
         self._number = 0
 
     def take(self, rows: Iterable[bytes], facts: OperationFacts) -> None:
-        """Take the rows of the next file of changes."""
+        """Add the rows of the next file of changes."""
         operation = list_operation(facts)
         for row in rows:
             self._number += 1
@@ -225,7 +231,7 @@ class _Latest:
             )
 
     def applied(self, rows: Iterable[bytes], facts: OperationFacts) -> Iterator[bytes]:
-        """``rows`` of the full file as they are now, and behind them those that are new."""
+        """The rows of the full file in their last version, followed by new rows."""
         operation = list_operation(facts)
         for row in rows:
             identity = key(row_id(operation, row), row)
@@ -245,7 +251,7 @@ class _Latest:
 
 @contextmanager
 def _latest(path: Path) -> Generator[_Latest]:
-    """A database of its own at ``path`` that nobody needs afterwards."""
+    """A temporary database at ``path``."""
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = OFF")
@@ -265,13 +271,13 @@ def _is_tombstone(row: bytes) -> bool:
     return DELETED.encode() in row and bool(_GONE.decode(row).deleted)
 
 
-#: Ids in one question, well within SQLite's oldest limit on variables; a multiple is read at once.
+#: Ids per query, within the limit on variables of old SQLite versions; `ROWS` is a multiple.
 _LOOKUP: Final = 500
 ROWS: Final = 4 * _LOOKUP
 
 
-class Newest:
-    """The youngest source of each changed id."""
+class NewestSources:
+    """The newest source file of each changed id."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database: Final = database
@@ -280,14 +286,14 @@ class Newest:
         )
 
     def add(self, source: int, ids: Sequence[str], gone: Sequence[bool]) -> None:
-        """``source``, which is younger than any before, has rows with these ids."""
+        """Add the ids of ``source``, which is newer than all sources before it."""
         self._database.executemany(
             "INSERT OR REPLACE INTO newest VALUES (?, ?, ?)",
             ((one, source, is_gone) for one, is_gone in zip(ids, gone, strict=True)),
         )
 
     def kept(self, source: int, ids: Sequence[str]) -> list[bool]:
-        """Which of the rows of ``source`` that belong to these ids stay."""
+        """For each row of ``source``, by its id, whether the merged file keeps it."""
         found: dict[str, tuple[int, int]] = {}
         distinct = list(dict.fromkeys(ids))
         for start in range(0, len(distinct), _LOOKUP):
@@ -302,20 +308,20 @@ class Newest:
 
 
 @contextmanager
-def newest(scratch: Path) -> Generator[Newest]:
-    """An empty `Newest` in the file ``scratch``, which nobody needs afterwards."""
+def newest_sources(scratch: Path) -> Generator[NewestSources]:
+    """An empty `NewestSources` in the temporary file ``scratch``."""
     scratch.unlink(missing_ok=True)
     with closing(sqlite3.connect(scratch, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.execute("BEGIN")
-        yield Newest(database)
+        yield NewestSources(database)
     scratch.unlink(missing_ok=True)
 
 
-def no_column(path: Path, name: str) -> CheckpointRefused:
-    """What to raise for a file that is not as this version writes it."""
+def unmergeable_column(path: Path, name: str) -> CheckpointRefused:
+    """The error for a file whose columns differ from those that this version writes."""
     return CheckpointRefused(
-        f"{path} cannot be merged: its column {name} is missing, or of another type than in the "
-        "other files; read all anew with --full instead"
+        f"{path} cannot be merged: column {name} is missing, or its type differs from the other "
+        "files; run the export with --full instead"
     )

@@ -1,13 +1,13 @@
-"""What a person writes after ``--to``, as a destination.
+"""Parse the value of ``--to`` into a destination.
 
 postgresql://user@host/name      a PostgreSQL database
 duckdb:PATH, or PATH.duckdb      a DuckDB file
 sqlite:PATH, or PATH.sqlite, PATH.sqlite3, PATH.db
 any other path                   a directory of files in a format
 
-Of several organizations each has a place of its own below that: a directory in the directory, a
-schema ``zoho_10234695`` in PostgreSQL, and for the databases that are files ``books-10234695.db``
-in place of ``books.db``. So each has its own state and lock, and can be exported alone.
+With several organizations each gets a separate place: a subdirectory, a PostgreSQL schema
+``zoho_10234695``, or a database file ``books-10234695.db`` for ``books.db``. So each has its own
+checkpoint and lock, and can be exported alone.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Final
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Destination
-from zoho_async.export.destinations.directory import JSON_LINES, Directory, Format, remembered
+from zoho_async.export.destinations.directory import JSON_LINES, Directory, Format, recorded_format
 from zoho_async.export.destinations.formats import Csv, Gzip, Parquet, Zstandard
 from zoho_async.export.errors import ExportError
 from zoho_async.http.file_names import component
 
-#: What each format is made by; JSON Lines are the rows as they come.
+#: The constructor of each format. JSON Lines need none, because rows are kept as they come.
 FORMATS: Final[Mapping[str, Callable[[], Format] | None]] = {
     "jsonl": None,
     "jsonl.gz": Gzip,
@@ -45,8 +45,8 @@ _PREFIXES: Final[dict[str, Callable[[Path], Destination]]] = {"duckdb": DuckDb, 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+)://")
 
 
-class UnknownPlace(ExportError, ConfigurationError):
-    """What was given names no destination, or not in that form."""
+class UnknownDestination(ExportError, ConfigurationError):
+    """``--to``, ``--format`` or ``--flatten`` is invalid."""
 
 
 def open_destination(
@@ -56,12 +56,12 @@ def open_destination(
     *,
     organization: str | None = None,
 ) -> Destination:
-    """The destination that ``to`` names; nothing is opened yet.
+    """Return the destination that ``to`` names, without opening it.
 
-    ``format`` is that of files in a directory (by default the one they have, for a new directory
-    JSON Lines), ``flatten`` asks for child tables in files of their own. ``organization`` asks for
-    the place of one among several. Raises `UnknownPlace`, `MissingExtra`, or `DestinationError`
-    for an address that cannot be read.
+    ``format`` is the file format of a directory. The default is the format of its existing files,
+    or JSON Lines for a new directory. ``flatten`` writes child tables to separate files.
+    ``organization`` selects the separate place of one of several organizations. Raises
+    `UnknownDestination`, `MissingExtra`, or `DestinationError` for an invalid address.
     """
     text = os.fspath(to)
     database = _database(text, organization)
@@ -69,9 +69,9 @@ def open_destination(
         path = Path(text, component(organization)) if organization else Path(text)
         return _directory(path, format, flatten=flatten)
     if format is not None or flatten:
-        raise UnknownPlace(
-            f"{database.name} is a database, whose tables have no file format and always have "
-            "their lists in child tables; leave --format and --flatten out, or name a directory"
+        raise UnknownDestination(
+            f"--format and --flatten are for directories, and {database.name} is a database: "
+            "remove these options, or name a directory"
         )
     return database
 
@@ -81,39 +81,39 @@ def _database(text: str, organization: str | None) -> Destination | None:
         return PostgreSql(text, schema=f"zoho_{component(organization)}" if organization else None)
     scheme = _SCHEME.match(text)
     if scheme:  # the rest may hold a password, so it is not repeated
-        raise UnknownPlace(
-            f"{scheme[1]}://... is no destination; there are postgresql://user@host/name, "
-            "duckdb:PATH, sqlite:PATH and directories"
+        raise UnknownDestination(
+            f"unknown destination {scheme[1]}://...: use postgresql://user@host/name, "
+            "duckdb:PATH, sqlite:PATH or a directory"
         )
     prefix, colon, path = text.partition(":")
     if colon and prefix in _PREFIXES:
         if not path:
-            raise UnknownPlace(f"{prefix}: needs a path, such as {prefix}:books.{prefix}")
-        return _PREFIXES[prefix](_own(Path(path), organization))
+            raise UnknownDestination(f"{prefix}: needs a path, for example {prefix}:books.{prefix}")
+        return _PREFIXES[prefix](_path_for_organization(Path(path), organization))
     make = _ENDINGS.get(Path(text).suffix.lower())
     if make is None or Path(text).is_dir():
         return None
-    return make(_own(Path(text), organization))
+    return make(_path_for_organization(Path(text), organization))
 
 
-def _own(path: Path, organization: str | None) -> Path:
+def _path_for_organization(path: Path, organization: str | None) -> Path:
     if not organization:
         return path
     return path.with_name(f"{path.stem}-{component(organization)}{path.suffix}")
 
 
 def _directory(path: Path, format: str | None, *, flatten: bool) -> Destination:
-    held, _, option = (remembered(path) or JSON_LINES).partition(" ")
+    held, _, option = (recorded_format(path) or JSON_LINES).partition(" ")
     if format is None and option:
         flatten = True
     name = (format or held).lower()
     if name not in FORMATS:
-        raise UnknownPlace(f"unknown format {name!r}: there are {', '.join(FORMATS)}")
+        raise UnknownDestination(f"unknown format {name!r}: use one of {', '.join(FORMATS)}")
     if flatten and name != "parquet":
-        raise UnknownPlace(
-            f"--flatten is for Parquet and not for {name}: databases always have child tables, and "
-            "other files hold each row whole"
+        raise UnknownDestination(
+            f"--flatten works only with --format parquet, got {name}: other files hold each row "
+            "whole, and databases always have child tables"
         )
     make = FORMATS[name]
-    form = Parquet(flatten=flatten) if flatten else make() if make else None
-    return Directory(path, form)
+    finish_file = Parquet(flatten=flatten) if flatten else make() if make else None
+    return Directory(path, finish_file)

@@ -1,14 +1,14 @@
-"""A PostgreSQL database as a destination, in the schema that comes first in its search path.
+"""A PostgreSQL destination, in the first schema of the search path.
 
-Rows come by COPY: where their ids are new, straight into their table; else into a temporary table
-and from there by ``INSERT ... ON CONFLICT DO UPDATE``, so that views, foreign keys and columns that
-others added stay as they are.
+Rows are loaded with COPY. If all ids are new, COPY writes straight into the table. Otherwise it
+fills a temporary table, and ``INSERT ... ON CONFLICT DO UPDATE`` moves the rows from there. Views,
+foreign keys and columns that others added stay in place.
 
-An advisory lock on the schema keeps a second run out. It belongs to the connection, and so ends
-with the process. A connection that breaks ends the run; the same command goes on where it was.
+An advisory lock on the schema keeps a second run out. It belongs to the connection, so it ends with
+the process. A broken connection ends the run. The same command continues it.
 
-The address may hold a password. It is given to the driver and to nothing else: what the driver
-says of it is told only where no part of the password is in it.
+The address may hold a password. Only the driver gets it. An error text of the driver is shown only
+if it contains no part of the password.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ _ARRAYS: Final[dict[type, str]] = {
     float: "double precision[]",
     bytes: "bytea[]",
 }
-_ADVICE: Final = "see to the server (its room, its rights) and run the same again to go on"
-#: A name or a text in quotes, a mark, or a percent sign.
+_ADVICE: Final = (
+    "check the server's disk space and permissions, then run the same command again to continue"
+)
+#: A quoted name or text, a placeholder, or a percent sign.
 _MARKED: Final = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'|\?|%""")
 _NULL: Final = r"\N"
 _ESCAPES: Final = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -52,11 +54,10 @@ _WORDS: Final = {True: "t", False: "f", None: _NULL}
 
 
 class PostgreSql:
-    """A database by its address, ``postgresql://user@host/name`` or any form that libpq knows.
+    """A database at ``postgresql://user@host/name``, or any other address that libpq accepts.
 
-    ``schema`` is used instead of the search path's first, and made where there is none. Raises
-    `MissingExtra` without the library ``psycopg``, `DestinationError` for an address that cannot be
-    read.
+    ``schema`` replaces the first schema of the search path and is created if missing. Raises
+    `MissingExtra` if ``psycopg`` is not installed, and `DestinationError` for an invalid address.
     """
 
     def __init__(self, address: str, *, schema: str | None = None) -> None:
@@ -69,17 +70,17 @@ class PostgreSql:
 
     @property
     def has_password(self) -> bool:
-        """Whether the address itself holds a password."""
+        """Whether the address contains a password."""
         return bool(self._psycopg.conninfo.conninfo_to_dict(self._address).get("password"))
 
     def open(self, place: Origin) -> PostgreSqlEngine:
-        """Connect, and take the schema. Raises `ExportRunning` or `DestinationError`."""
+        """Connect and lock the schema. Raises `ExportRunning` or `DestinationError`."""
         connection = self._connect()
         if isinstance(connection, str):
             raise DestinationError(
                 self.name,
                 connection,
-                "see that the server runs and can be reached, and run the same again",
+                "check that the server is running and reachable, then run the same command again",
             )
         self._engine = PostgreSqlEngine(self.name, self._psycopg, connection, self._schema)
         return self._engine
@@ -94,11 +95,11 @@ class PostgreSql:
             self._engine = None
 
     def _connect(self) -> Any:
-        """A connection, or why there is none: the driver's exception is left behind here."""
+        """A connection, or the text of the error. The driver's exception may hold a password."""
         try:
             return self._psycopg.connect(self._address, autocommit=True, client_encoding="UTF8")
         except self._psycopg.Error as problem:
-            return self._told(problem)
+            return self._describe(problem)
 
     def _name(self, address: str) -> str:
         parts: dict[str, Any] = {"host": "@"}
@@ -108,16 +109,16 @@ class PostgreSql:
         if "@" in host + name:  # what comes before it is a part of the user's name or password
             raise DestinationError(
                 "PostgreSQL",
-                "its address cannot be read",
-                "characters such as @ : / ? # % in a user's name or password must be written as "
-                "%40 and so on, or the password left to PGPASSWORD or a .pgpass file",
+                "the address is invalid",
+                "write characters such as @ : / ? # % in a user name or password as %40 and so on, "
+                "or put the password in PGPASSWORD or a .pgpass file",
             )
         return f"PostgreSQL database {name or '(default)'} at {host}"
 
-    def _told(self, problem: Exception) -> str:
+    def _describe(self, problem: Exception) -> str:
         text = " ".join(str(problem).split())
         if any(secret in text for secret in self._secrets):
-            return "the connection failed (why is not told, since it has a part of the password)"
+            return "the connection failed (details hidden because they contain the password)"
         return text
 
 
@@ -136,16 +137,18 @@ class PostgreSqlEngine:
                 if not self.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [schema]):
                     self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
                 self.execute(f"SET search_path TO {quoted(schema)}")
-            self._take()
+            self._lock()
         except BaseException:
             connection.close()
             raise
 
-    def _take(self) -> None:
+    def _lock(self) -> None:
         ((schema,),) = self.execute("SELECT current_schema()")
         if schema is None:
             raise DestinationError(
-                self.name, "no schema of its search_path exists", "create one, or set it"
+                self.name,
+                "no schema in its search_path exists",
+                "create one, or set search_path to an existing schema",
             )
         ((mine,),) = self.execute(
             "SELECT pg_try_advisory_lock(hashtextextended('zoho_async/' || current_schema(), 0))"
@@ -154,15 +157,15 @@ class PostgreSqlEngine:
             raise ExportRunning(self.name)
 
     @contextmanager
-    def refusals(self) -> Generator[None]:
+    def translate_errors(self) -> Generator[None]:
         try:
             yield
         except self._psycopg.Error as problem:
             raise DestinationError(self.name, _first_line(problem), _ADVICE) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        with self.refusals():
-            cursor = self._connection.execute(_marked(sql), values)
+        with self.translate_errors():
+            cursor = self._connection.execute(_driver_placeholders(sql), values)
             rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
             return rows
 
@@ -182,12 +185,12 @@ class PostgreSqlEngine:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        with self.refusals():
+        with self.translate_errors():
             try:
                 with self._connection.transaction():
                     yield
             except BaseException:
-                self._staged.clear()  # a table that was made in it is gone again
+                self._staged.clear()  # a rollback drops the tables made in the transaction
                 raise
 
     def columns(self, table: str) -> dict[str, str]:
@@ -215,7 +218,7 @@ class PostgreSqlEngine:
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         key, name = quoted(table.key[0]), quoted(table.name)
-        return bool(self._ask(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
+        return bool(self._query_ids(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         self._copy(quoted(table.name), table, values)
@@ -239,25 +242,25 @@ class PostgreSqlEngine:
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
         key = quoted(table.key[0])
-        self._ask(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
+        self._query_ids(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
 
     def close(self) -> None:
-        """Give the schema back and disconnect."""
+        """Release the lock and disconnect."""
         with suppress(self._psycopg.Error):  # the server ends a session some time after its client
             self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
-    def _ask(self, sql: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        with self.refusals():
-            cursor = self._connection.execute(_marked(sql), [list(ids)])
+    def _query_ids(self, sql: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        with self.translate_errors():
+            cursor = self._connection.execute(_driver_placeholders(sql), [list(ids)])
             rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
             return rows
 
     def _copy(self, target: str, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         names = listed([column.name for column in table.columns])
-        rows = copied(table, values)
+        rows = copy_text(table, values)
         with (
-            self.refusals(),
+            self.translate_errors(),
             self._connection.cursor() as cursor,
             cursor.copy(f"COPY {target} ({names}) FROM STDIN") as copy,
         ):
@@ -268,11 +271,13 @@ class PostgreSqlEngine:
     ) -> None:
         values = [list(column) for column in zip(*rows, strict=True)]
         arrays = ", ".join(f"%s::{_array_type(column)}" for column in values)
-        with self.refusals():
+        with self.translate_errors():
             self._connection.execute(
-                _plain(f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest(")
+                _escape_percent(
+                    f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest("
+                )
                 + arrays
-                + _plain(f") {tail}"),
+                + _escape_percent(f") {tail}"),
                 values,
             )
 
@@ -281,15 +286,15 @@ def _array_type(column: Sequence[Value]) -> str:
     return next((_ARRAYS[type(value)] for value in column if value is not None), "text[]")
 
 
-def copied(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
-    """The rows of ``table`` in the text form of COPY."""
+def copy_text(table: FlatTable, values: Sequence[Sequence[Any]]) -> bytes:
+    """The rows of ``table`` in the text format of COPY."""
     columns = [
-        _copied(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
+        _copy_cells(column.kind, cells) for column, cells in zip(table.columns, values, strict=True)
     ]
     return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""]).encode()
 
 
-def _copied(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
+def _copy_cells(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
     if kind == "integer":
         return [_NULL if cell is None else str(cell) for cell in cells]
     if kind == "boolean":
@@ -307,13 +312,13 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _marked(sql: str) -> str:
-    """``sql`` with the driver's marks in place of ``?``, but in names and texts in quotes."""
-    return _MARKED.sub(lambda found: "%s" if found[0] == "?" else _plain(found[0]), sql)
+def _driver_placeholders(sql: str) -> str:
+    """``sql`` with ``%s`` for each ``?`` outside of quotes."""
+    return _MARKED.sub(lambda found: "%s" if found[0] == "?" else _escape_percent(found[0]), sql)
 
 
-def _plain(sql: str) -> str:
-    """``sql`` for the driver, which takes a ``%`` anywhere for a mark."""
+def _escape_percent(sql: str) -> str:
+    """``sql`` with each ``%`` doubled, because the driver reads ``%`` as a placeholder."""
     return sql.replace("%", "%%")
 
 
@@ -323,9 +328,9 @@ def _first_line(problem: Exception) -> str:
 
 
 def _secrets(address: str) -> set[str]:
-    """The pieces of what may be a password in ``address``; too many rather than too few.
+    """The words of any password in ``address``, without words found elsewhere in it.
 
-    What stands in the open elsewhere in the address (a user of the same name, say) is none.
+    A user with the same name, for example, is not secret.
     """
     found = re.findall(r"password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)", address)
     rest = address

@@ -1,13 +1,12 @@
 """A SQLite file as a destination.
 
-SQLite has no exact decimals, and numbers that it takes for such lose digits. So amounts are
-TEXT, to the last digit as Zoho sent them; ``SUM(total)`` and ``CAST(total AS REAL)`` compute with
-them as floats. Dates are ``YYYY-MM-DD``, instants ``YYYY-MM-DDTHH:MM:SS+00:00``: text that sorts by
-time. Booleans are 0 and 1.
+SQLite has no exact decimal type, so amounts are TEXT with every digit that Zoho sent.
+``SUM(total)`` and ``CAST(total AS REAL)`` compute with them as floats. Dates are ``YYYY-MM-DD``,
+times ``YYYY-MM-DDTHH:MM:SS+00:00``, so text sorts by time. Booleans are 0 and 1.
 
-The file is opened in exclusive mode: nobody else reads or writes it during a run, and the lock is
-the operating system's, which ends with the process however that ends. A committed transaction is
-on the disk (write-ahead log, ``synchronous = FULL``).
+The file is opened in exclusive mode: no other program can read or write it during a run. The lock
+is the operating system's and ends with the process. A committed transaction is on the disk
+(write-ahead log, ``synchronous = FULL``).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from zoho_async.export.destinations.database import DatabaseSink
 from zoho_async.export.destinations.engine import definitions, listed, quoted, replacing
 from zoho_async.export.errors import DestinationError, ExportRunning
 
-_LOOKUP: Final = 500  # ids in one question, well within SQLite's oldest limit on variables
+_LOOKUP: Final = 500  # ids per query, within the limit on variables of old SQLite versions
 
 _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "TEXT",
@@ -43,7 +42,7 @@ _TYPES: Final[dict[ColumnKind, str]] = {
 
 
 class Sqlite:
-    """A SQLite file; made where there is none."""
+    """A SQLite file, created if missing."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Final = Path(path)
@@ -51,7 +50,7 @@ class Sqlite:
         self._engine: SqliteEngine | None = None
 
     def open(self, place: Origin) -> SqliteEngine:
-        """Take the file. Raises `ExportRunning` or `DestinationError`."""
+        """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         self._engine = SqliteEngine(self.path)
         return self._engine
 
@@ -73,7 +72,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self.name: Final = str(path)
         self._path: Final = path
-        with self.refusals():
+        with self.translate_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection: Final = sqlite3.connect(
                 path,
@@ -82,20 +81,20 @@ class SqliteEngine:
                 check_same_thread=False,  # worker threads, one at a time
             )
         try:
-            with self.refusals():
-                self._take()
+            with self.translate_errors():
+                self._lock()
         except BaseException:
             self._connection.close()
             raise
 
-    def _take(self) -> None:
+    def _lock(self) -> None:
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("BEGIN EXCLUSIVE")
         self._connection.execute("COMMIT")
 
     @contextmanager
-    def refusals(self) -> Generator[None]:
+    def translate_errors(self) -> Generator[None]:
         try:
             yield
         except (OSError, sqlite3.Error) as problem:
@@ -105,7 +104,7 @@ class SqliteEngine:
             raise DestinationError(self._path, str(problem)) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        with self.refusals():
+        with self.translate_errors():
             return self._connection.execute(sql, values).fetchall()
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
@@ -122,7 +121,7 @@ class SqliteEngine:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        with self.refusals():
+        with self.translate_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -136,12 +135,12 @@ class SqliteEngine:
         return {row[1]: row[2] for row in self.execute(f"PRAGMA table_info({quoted(table)})")}
 
     def is_view(self, name: str) -> bool:
-        # Names of tables are equal whatever their case is.
+        # SQLite ignores case in table names.
         found = "SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?)"
         return bool(self.execute(found, [name]))
 
     def create(self, table: FlatTable) -> None:
-        child = len(table.key) > 1  # lies in the order of its key, beside its siblings
+        child = len(table.key) > 1  # stored in key order, next to its siblings
         self.execute(
             f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)},"
             f" PRIMARY KEY ({listed(table.key)})){' WITHOUT ROWID' if child else ''}"
@@ -171,13 +170,13 @@ class SqliteEngine:
         self._many(sql, [(one,) for one in ids])
 
     def close(self) -> None:
-        """Give the file back, whole in itself: without its log."""
+        """Close the file and merge its log into it."""
         with suppress(sqlite3.Error):
             self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
     def _many(self, sql: str, rows: Any) -> None:
-        with self.refusals():
+        with self.translate_errors():
             self._connection.executemany(sql, rows)
 
 

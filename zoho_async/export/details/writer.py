@@ -249,6 +249,6 @@ class DetailWriter(ResourceWriter):
     def _orphan(self, parent: str, when: str, since: int | None = None) -> None:
         """Mark the children of ``parent`` that no look from ``since`` on met as deleted."""
         while gone := self._offspring.unseen(parent, since):
-            mark = self.sink.bury(gone, when)
+            mark = self.sink.mark_deleted(gone, when)
             self._offspring.forget(parent, gone)
             self._put(mark=mark, deleted=self.position.deleted + len(gone))

@@ -1,4 +1,4 @@
-"""The final forms of an export's files: what is made of a complete spool of JSON Lines."""
+"""File formats that a complete spool of JSON Lines is converted to."""
 
 from zoho_async.export.destinations.directory import Format
 from zoho_async.export.destinations.formats.compressed import Gzip, Zstandard

@@ -1,4 +1,4 @@
-"""JSON Lines, compressed: the spool's own bytes in fewer."""
+"""Compressed JSON Lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK: Final = 1 << 20
 
 
 class Gzip:
-    """``.jsonl.gz``. The header holds neither name nor time, so equal rows give equal files."""
+    """``.jsonl.gz``. The header has no name and no time, so equal rows give equal files."""
 
     name: str = "jsonl.gz"
     suffix: str = ".jsonl.gz"
@@ -41,7 +41,7 @@ class Gzip:
 
 
 class Zstandard:
-    """``.jsonl.zst``. Raises `MissingExtra` without the library ``zstandard``."""
+    """``.jsonl.zst``. Raises `MissingExtra` if ``zstandard`` is not installed."""
 
     name: str = "jsonl.zst"
     suffix: str = ".jsonl.zst"

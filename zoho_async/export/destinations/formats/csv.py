@@ -1,12 +1,11 @@
-"""CSV as RFC 4180 has it: CRLF, quotes where needed, a header, UTF-8 without a mark.
+"""CSV by RFC 4180: CRLF, quotes where needed, a header, UTF-8 without a byte order mark.
 
-Lists are JSON text in one column; blanks are empty. Values are as Zoho sent them: a text that
-begins with ``=`` stays so, and a spreadsheet may take it for a formula. Whoever opens the file
-in one should import its columns as text.
+Lists are JSON text in one column, and blanks are empty. Values are unchanged: a text that begins
+with ``=`` stays as it is, and a spreadsheet may read it as a formula. Import the columns as text.
 
-The module ``csv`` looks at every character of every field, which costs more than all the rest. Here
-a column is searched as one text, and only where it holds what must be quoted are its fields looked
-at one by one. The bytes are those that ``csv`` would write.
+The module ``csv`` checks every character of every field, which costs more than everything else.
+This module searches each column as one text, and checks single fields only if the column needs
+quotes. The output is byte for byte that of ``csv``.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import DELETED, EXTRA, ColumnKind, shape_of
 from zoho_async.export.columns.tables import digest
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.directory import portions, take_name
-from zoho_async.export.destinations.merge import ROWS, newest, no_column
+from zoho_async.export.destinations.directory import portions, rename_durably
+from zoho_async.export.destinations.merge import ROWS, newest_sources, unmergeable_column
 
 _WORDS: Final = {True: "true", False: "false", None: ""}
 
@@ -47,9 +46,9 @@ class Csv:
                 file.write("\r\n".join([*map(",".join, zip(*columns, strict=True)), ""]))
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
-        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest`)."""
+        """Merge ``parts`` into ``full`` and return its number of rows (`NewestSources`)."""
         sources = [full, *parts]
-        with _fields_of_any_length(), newest(scratch) as last:
+        with _fields_of_any_length(), newest_sources(scratch) as last:
             names = list(dict.fromkeys(name for path in sources for name in _header(path)))
             for number, path in enumerate(parts, 1):
                 for rows in _portions(path, names):
@@ -65,12 +64,12 @@ class Csv:
                         kept = list(compress(rows, last.kept(number, _ids(rows, names, table))))
                         writer.writerows(kept)
                         count += len(kept)
-        take_name(made, full)
+        rename_durably(made, full)
         return count
 
 
 def fields(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
-    """A column as RFC 4180 has it."""
+    """The cells of a column as CSV fields."""
     if kind == "boolean":
         return [_WORDS[cell] for cell in cells]
     if kind == "integer":
@@ -95,12 +94,12 @@ def _header(path: Path) -> list[str]:
 
 
 def _portions(path: Path, names: list[str]) -> Iterator[list[list[str]]]:
-    """The rows of a file, some at a time, with their fields in the order of ``names``."""
+    """The rows of a file in batches, with fields in the order of ``names``."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file, strict=True)
         own = next(reader)
         if DELETED not in own:
-            raise no_column(path, DELETED)
+            raise unmergeable_column(path, DELETED)
         places = [own.index(name) if name in own else None for name in names]
         while rows := list(islice(reader, ROWS)):
             if own != names:
@@ -110,7 +109,7 @@ def _portions(path: Path, names: list[str]) -> Iterator[list[list[str]]]:
 
 def _ids(rows: list[list[str]], names: list[str], table: Table) -> list[str]:
     if table.row_id not in names:
-        raise no_column(Path(table.name), table.row_id)
+        raise unmergeable_column(Path(table.name), table.row_id)
     place = names.index(table.row_id)
     return [row[place] or digest("\0".join(row).encode()) for row in rows]
 

@@ -1,11 +1,11 @@
-"""Parquet, typed: exact decimals, dates, instants in UTC, lists as lists of structs.
+"""Typed Parquet: exact decimals, dates, times in UTC, lists as lists of structs.
 
-With ``flatten`` lists of objects are files of their own, ``invoices__line_items.parquet`` beside
-``invoices.parquet``, keyed to their parent (see `zoho_async.export.columns.tables`). These are
-complete under their names before the parent's file is: where that is, they are.
+With ``flatten`` each list of objects becomes a separate file: ``invoices__line_items.parquet`` next
+to ``invoices.parquet``, keyed to its parent (`zoho_async.export.columns.tables`). Child files get
+their names before the parent does, so if the parent exists, its children do.
 
-Rows are gathered to groups of `GROUP` bytes in memory; a group is what a reader decodes at once,
-and what this module holds at once.
+Rows are collected into row groups of `GROUP` bytes. A reader decodes one group at a time, and this
+module holds one group in memory.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import DELETED, ROW, shape_of
 from zoho_async.export.columns.tables import Layout, digest
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.directory import CHILD, portions, take_name
-from zoho_async.export.destinations.merge import ROWS, Newest, newest, no_column
+from zoho_async.export.destinations.directory import CHILD, portions, rename_durably
+from zoho_async.export.destinations.merge import (
+    ROWS,
+    NewestSources,
+    newest_sources,
+    unmergeable_column,
+)
 from zoho_async.export.optional import library
 
 GROUP: Final = 8 << 20
 
 
 class Parquet:
-    """``.parquet``. Raises `MissingExtra` without the library ``pyarrow``.
+    """``.parquet``. Raises `MissingExtra` if ``pyarrow`` is not installed.
 
-    ``notes`` are texts that stand in the metadata of the file of the rows, by name.
+    ``notes`` are texts by name, stored in the metadata of the main file.
     """
 
     suffix: str = ".parquet"
@@ -43,7 +48,7 @@ class Parquet:
         self.name: Final = "parquet --flatten" if flatten else "parquet"
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
-        """Write ``rows`` to ``target``, and child tables beside it where they are asked for."""
+        """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it."""
         if self._flatten:
             self._write_flat(rows, target, table)
         else:
@@ -88,15 +93,15 @@ class Parquet:
                 ):
                     groups.add(self._arrow.flat(each.columns, columns))
         for path, _ in children:
-            take_name(path, path.with_suffix(""))
+            rename_durably(path, path.with_suffix(""))
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
-        """Merge the changes in ``parts`` into ``full``; its rows then (see `newest`).
+        """Merge ``parts`` into ``full`` and return its number of rows (`NewestSources`).
 
-        Child tables come first: each file is merged by itself, and the changes stay until all are.
+        Child tables are merged first, each file separately. Changes stay until all are merged.
         """
         sources = [full, *parts]
-        with newest(scratch) as last:
+        with newest_sources(scratch) as last:
             for number, path in enumerate(parts, 1):
                 for batch in self._batches(path, [table.row_id, DELETED]):
                     gone = batch.column(DELETED).is_valid().to_pylist()
@@ -111,8 +116,8 @@ class Parquet:
         found = path.parent.glob(f"{stem}{CHILD}*{self.suffix}") if self._flatten else ()
         return [each.name.removeprefix(stem) for each in found]
 
-    def _merge_one(self, sources: Sequence[Path], key: str, last: Newest) -> int:
-        """Merge files of one table into the first of them; its rows then."""
+    def _merge_one(self, sources: Sequence[Path], key: str, last: NewestSources) -> int:
+        """Merge files of one table into the first and return its number of rows."""
         there = [(number, path) for number, path in enumerate(sources) if path.exists()]
         schema = self._schema([path for _, path in there])
         made = sources[0].with_name(sources[0].name + ".tmp")
@@ -123,33 +128,33 @@ class Parquet:
                     kept = batch.filter(self._arrow.pa.array(last.kept(number, _ids(batch, key))))
                     groups.add(self._arrow.with_columns(kept, schema))
                     count += kept.num_rows
-        take_name(made, sources[0])
+        rename_durably(made, sources[0])
         return count
 
     def _schema(self, paths: Sequence[Path]) -> Any:
-        """All columns of the files. One that a file lacks is in its ``_extra``, and so null."""
+        """All columns of the files. A column that a file lacks is null; its ``_extra`` holds it."""
         fields: dict[str, Any] = {}
         for path in paths:
             for field in self._parquet.read_schema(path):
                 if fields.setdefault(field.name, field).type != field.type:
-                    raise no_column(path, field.name)
+                    raise unmergeable_column(path, field.name)
         return self._arrow.pa.schema(list(fields.values()))
 
     def _batches(self, path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
         with self._parquet.ParquetFile(path, pre_buffer=False) as file:
             for name in columns or ():
                 if name not in file.schema_arrow.names:
-                    raise no_column(path, name)
+                    raise unmergeable_column(path, name)
             yield from file.iter_batches(ROWS, columns=columns, use_threads=False)
 
 
 class _Groups:
-    """One Parquet file; tables that are added come down in row groups of bounded size."""
+    """One Parquet file, written in row groups of bounded size."""
 
     def __init__(self, parquet: Any, arrow: Arrow, path: Path, schema: Any) -> None:
         self._arrow: Final = arrow
         self._writer: Final[Any] = parquet.ParquetWriter(path, schema, compression="zstd")
-        self._waiting: list[Any] = []
+        self._pending: list[Any] = []
         self._bytes = 0
 
     def note(self, notes: Mapping[str, str]) -> None:
@@ -157,15 +162,15 @@ class _Groups:
             self._writer.add_key_value_metadata(notes)
 
     def add(self, table: Any) -> None:
-        self._waiting.append(table)
+        self._pending.append(table)
         self._bytes += table.nbytes
         if self._bytes >= GROUP:
             self._flush()
 
     def _flush(self) -> None:
-        if self._waiting:
-            table = self._arrow.pa.concat_tables(self._waiting)
-            self._waiting, self._bytes = [], 0
+        if self._pending:
+            table = self._arrow.pa.concat_tables(self._pending)
+            self._pending, self._bytes = [], 0
             self._writer.write_table(table, row_group_size=max(1, table.num_rows))
 
     def __enter__(self) -> _Groups:

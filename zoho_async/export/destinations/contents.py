@@ -1,20 +1,28 @@
-"""What a database holds of a resource, compared with what the checkpoint says.
+"""Compare the contents of a database with its checkpoint.
 
-Model. At the end of a part the checkpoint records for each table of the resource how many rows it
-has (of the resource's own table: rows that are not marked deleted), and how many of the described
-columns are there. Besides, the record index knows each record that was written.
+Model
+-----
+At the end of a part the checkpoint stores the number of rows of each table of the resource (for
+the main table: rows not marked deleted), and the number of described columns that exist. The
+record index also knows each written record.
 
-Invariant. Only an export takes something out of these tables. So if a table, a column or a row is
-no longer there at the start of the next run, a person took it out, and the list must be read in
-full. Reading in full writes rows by their ids: it removes no row, column or table that a person
-added, so it needs no consent.
+Invariant
+---------
+Only an export removes anything from these tables. If a table, column or row is missing at the
+start of the next run, a person removed it, and the list must be read in full. A full read upserts
+rows by id and removes nothing that a person added, so it needs no consent.
 
-While a part is under way, child tables may shrink (a record that comes again has fewer children),
-so only their presence and the record index count. Rows that a person took out and replaced by as
-many others are not noticed, nor are changed values.
+Exceptions
+----------
+Child tables may shrink during a part, because a record can come again with fewer children. Then
+only the presence of child tables and the record index count.
 
-A view in the place of a table, and a table with rows but without a checkpoint (whose organization
-is not known), are refused.
+A view in place of a table is refused. So is a table with rows but no checkpoint, because its
+organization is unknown.
+
+Unknown
+-------
+Changed values, and rows that a person replaced by the same number of other rows.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from typing import Final
 
 from zoho_async.export.columns.schema import DELETED, ROW
 from zoho_async.export.columns.tables import FlatTable, Layout
-from zoho_async.export.destinations.base import Recorded
+from zoho_async.export.destinations.base import RecordedContents
 from zoho_async.export.destinations.engine import Engine, quoted
 from zoho_async.export.errors import DestinationChanged, DestinationError
 
@@ -31,7 +39,7 @@ _COLUMNS: Final = "columns of "
 
 
 def held(engine: Engine, layout: Layout) -> dict[str, int]:
-    """The rows and the described columns of each table that is there."""
+    """The number of rows and of described columns of each existing table."""
     sizes: dict[str, int] = {}
     for table in layout.tables:
         there = engine.columns(table.name)
@@ -41,14 +49,14 @@ def held(engine: Engine, layout: Layout) -> dict[str, int]:
     return sizes
 
 
-def missing(engine: Engine, layout: Layout, resource: str, recorded: Recorded) -> str:
-    """What `zoho_async.export.destinations.base.Sink.missing` says."""
+def missing(engine: Engine, layout: Layout, resource: str, recorded: RecordedContents) -> str:
+    """Implement `zoho_async.export.destinations.base.Sink.missing`."""
     for table in layout.tables:
         if engine.is_view(table.name):
             raise DestinationError(
                 engine.name,
-                f"{table.name} is a view, and rows are written into a table",
-                f"rename the view, or give the table its name {table.name} back",
+                f"{table.name} is a view, but rows are written into a table",
+                f"rename the view, or rename the table back to {table.name}",
             )
     if recorded.whole:
         return ""
@@ -56,23 +64,23 @@ def missing(engine: Engine, layout: Layout, resource: str, recorded: Recorded) -
     now = held(engine, layout)
     if not recorded.begun:
         if now.get(root.name):
-            cause = f"{root.name} in {engine.name} has rows, but the checkpoint of its export is "
-            raise DestinationChanged(resource, cause + "not there", "--fresh")
+            cause = f"{root.name} in {engine.name} has rows, but no checkpoint"
+            raise DestinationChanged(resource, cause, "--fresh")
         return ""
     if layout.id_column is None:  # every read is a full one
         return ""
     if now.get(root.name, 0) < recorded.records:
-        return _fewer(root.name, now.get(root.name), recorded.records)
-    for name, size in _wanted(layout, recorded).items():
+        return _shortfall(root.name, now.get(root.name), recorded.records)
+    for name, size in _required_sizes(layout, recorded).items():
         if now.get(name, -1) < size:
-            return _fewer(name, now.get(name), size)
+            return _shortfall(name, now.get(name), size)
     return ""
 
 
 def remove_orphans(engine: Engine, layout: Layout) -> None:
-    """Remove children whose row is gone: the row comes again, and brings them.
+    """Delete children whose parent row is gone.
 
-    Rows whose ids are new are appended with their children, so none may be there.
+    The parent comes again as a new id and is appended with its children, so none may exist.
     """
     root, *children = layout.tables
     key = quoted(root.key[0])
@@ -85,8 +93,8 @@ def remove_orphans(engine: Engine, layout: Layout) -> None:
             engine.execute(f"DELETE FROM {name}{rows if there else ''}")
 
 
-def _wanted(layout: Layout, recorded: Recorded) -> dict[str, int]:
-    """The least sizes that must be there."""
+def _required_sizes(layout: Layout, recorded: RecordedContents) -> dict[str, int]:
+    """The smallest sizes that the tables must have."""
     if recorded.sizes and not recorded.reading:
         return dict(recorded.sizes)
     if recorded.sizes:
@@ -96,7 +104,7 @@ def _wanted(layout: Layout, recorded: Recorded) -> dict[str, int]:
     return {_COLUMNS + table.name: len(table.columns) for table in layout.tables}
 
 
-def _fewer(name: str, now: int | None, before: int) -> str:
+def _shortfall(name: str, now: int | None, before: int) -> str:
     if now is None:
         return f"{name.removeprefix(_COLUMNS)} is missing"
     what = "" if name.startswith(_COLUMNS) else "rows of "
