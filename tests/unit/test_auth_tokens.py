@@ -1,4 +1,4 @@
-"""One token for all, renewed before it ends; on a clock that the tests hold."""
+"""One token for all callers, renewed before it ends, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.looptime
 
 
 class Accounts:
-    """An accounts server: answers after a second, with a token of its own each time."""
+    """An accounts server: answers after a second, with a new token each time."""
 
     def __init__(self, *, life: float = 3600.0) -> None:
         self.asked = 0
@@ -27,7 +27,7 @@ class Accounts:
         self.source = self.another()
 
     def another(self, store: MemoryStore | None = None) -> TokenSource:
-        """A source of its own; those with one store share what they have."""
+        """A separate source; sources with one store share their token."""
         store = store or MemoryStore(clock=LoopClock())
         return TokenSource(self.fetch, self.start, LoopClock(), Policy(), store, "key")
 
@@ -44,14 +44,14 @@ class Accounts:
         return self.tasks[-1]
 
 
-async def test_however_many_wait_one_token_is_asked_for() -> None:
+async def test_many_waiting_callers_request_one_token() -> None:
     accounts = Accounts()
     tokens = await asyncio.gather(*(accounts.source.token() for _ in range(100)))
     assert accounts.asked == 1
     assert {token.value for token in tokens} == {"token-1"}
 
 
-async def test_a_caller_who_is_cancelled_does_not_take_the_token_from_the_others() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_token_for_the_others() -> None:
     accounts = Accounts()
     first = asyncio.create_task(accounts.source.token())
     second = asyncio.create_task(accounts.source.token())
@@ -99,7 +99,7 @@ async def test_a_missing_scope_does_not_use_up_the_tokens() -> None:
     assert accounts.asked == 6
 
 
-async def test_no_more_than_ten_tokens_are_asked_for_in_ten_minutes() -> None:
+async def test_at_most_ten_tokens_are_requested_in_ten_minutes() -> None:
     accounts = Accounts(life=4.0)
     for _ in range(10):
         await accounts.source.token()
@@ -111,7 +111,7 @@ async def test_no_more_than_ten_tokens_are_asked_for_in_ten_minutes() -> None:
     await accounts.source.token()
 
 
-async def test_a_revoked_refresh_token_is_not_asked_for_again() -> None:
+async def test_a_revoked_refresh_token_is_not_used_again() -> None:
     accounts = Accounts()
     accounts.error = InvalidGrant("revoked")
     for _ in range(20):
@@ -120,7 +120,7 @@ async def test_a_revoked_refresh_token_is_not_asked_for_again() -> None:
     assert accounts.asked == 1
 
 
-async def test_a_passing_fault_of_the_accounts_server_is_outlived() -> None:
+async def test_a_temporary_fault_of_the_accounts_server_is_retried() -> None:
     accounts = Accounts()
     accounts.error = AccountsUnavailable("HTTP 502")
     waiting = asyncio.create_task(accounts.source.token())
@@ -129,7 +129,7 @@ async def test_a_passing_fault_of_the_accounts_server_is_outlived() -> None:
     assert (await waiting).value == "token-2"
 
 
-async def test_a_lasting_fault_of_the_accounts_server_is_told() -> None:
+async def test_a_lasting_fault_of_the_accounts_server_is_raised() -> None:
     accounts = Accounts()
     accounts.error = AccountsUnavailable("HTTP 502")
     with pytest.raises(AccountsUnavailable):

@@ -1,4 +1,4 @@
-"""What is sent beside the described, what comes beside the value, other ways to a product."""
+"""Undocumented fields, the rest of a reply, and other paths and headers of a product."""
 
 from __future__ import annotations
 
@@ -38,12 +38,10 @@ async def zoho(desk: AnsweringServer) -> AsyncIterator[Session]:
         yield session
 
 
-# -- beside the described -----------------------------------------------------------------------
+# -- undocumented fields ------------------------------------------------------------------------
 
 
-async def test_fields_that_no_description_has_can_be_sent(
-    desk: AnsweringServer, zoho: Session
-) -> None:
+async def test_undocumented_fields_can_be_sent(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [done(invoice={"invoice_id": "1"})]
     await invoices.create(
         zoho,
@@ -69,9 +67,7 @@ async def test_a_field_cannot_be_given_twice(desk: AnsweringServer, zoho: Sessio
     assert desk.taken == []
 
 
-async def test_extra_fields_go_along_where_a_file_is_sent(
-    desk: AnsweringServer, zoho: Session
-) -> None:
+async def test_extra_fields_are_sent_with_a_file(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [done(bill={"bill_id": "1"})]
     await bills.create(
         zoho, BillInput(vendor_id="1"), attachment=Upload("a.pdf", b"%PDF"), extra_body={"x": 1}
@@ -82,7 +78,7 @@ async def test_extra_fields_go_along_where_a_file_is_sent(
 # -- JSON in a form -----------------------------------------------------------------------------
 
 
-async def test_json_goes_in_a_form_where_the_documents_want_it(
+async def test_json_is_sent_in_a_form_if_the_documents_require_it(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     mail = ContactEmailStatementInput(to_mail_ids=["a+b@c.org"], subject="50% & more", body="é")
@@ -108,12 +104,10 @@ async def test_a_form_without_a_body_holds_an_empty_object(
     assert desk.last.body == b"JSONString=%7B%7D"
 
 
-# -- beside the value ---------------------------------------------------------------------------
+# -- the rest of a reply ------------------------------------------------------------------------
 
 
-async def test_a_reply_holds_what_came_beside_the_value(
-    desk: AnsweringServer, zoho: Session
-) -> None:
+async def test_a_reply_holds_the_rest_of_the_answer(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [
         web.json_response(
             {"code": 0, "message": "created", "invoice": {"invoice_id": "1"}, "warnings": [1.5]},
@@ -153,7 +147,7 @@ async def test_a_reply_leaves_errors_and_the_session_as_they_are(
     async def idle(zoho: Session) -> None:
         return None
 
-    with pytest.raises(TypeError, match="idle made no call"):
+    with pytest.raises(TypeError, match="idle made no API call"):
         await zoho.reply(idle)
 
 

@@ -1,4 +1,4 @@
-"""Documents that come: saved whole or not at all, never in memory, and nothing is held after."""
+"""Downloads are saved whole or not at all, never in memory, and release what they hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoho_async import Session
 from zoho_async.books import credit_notes, expenses, invoices
 from zoho_async.errors import CallTimeout, ConnectionBroken, NotFound, ReplyError, UnreadableReply
 from zoho_async.http import atomic_file
-from zoho_async.http.transport import Opened, Transport
+from zoho_async.http.transport import OpenResponse, Transport
 
 PDF = b"%PDF-1.4 " + bytes(range(256)) * 2000
 
@@ -77,7 +77,7 @@ async def test_a_document_is_saved_under_its_own_name(
     assert desk.last.query["accept"] == "pdf"
 
 
-async def test_a_document_is_saved_where_the_caller_says(zoho: Session, tmp_path: Path) -> None:
+async def test_a_document_is_saved_at_the_given_path(zoho: Session, tmp_path: Path) -> None:
     target = tmp_path / "a" / "mine.pdf"
     assert await invoices.get_pdf(zoho, "1").save(str(target)) == target
     target.write_bytes(b"old")
@@ -120,7 +120,7 @@ async def test_a_name_never_leads_out_of_the_folder(
     assert await invoices.get_pdf(zoho, "1").save(tmp_path) == tmp_path / name
 
 
-async def test_many_records_come_in_documents_of_twenty_five(
+async def test_many_records_are_split_into_documents_of_twenty_five(
     desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     pdfs = invoices.export_pdf(zoho, list(range(60)))
@@ -132,9 +132,7 @@ async def test_many_records_come_in_documents_of_twenty_five(
     assert len(credit_notes.print_pdf(zoho, [])) == 0
 
 
-async def test_a_document_that_is_not_read_costs_no_call(
-    desk: AnsweringServer, zoho: Session
-) -> None:
+async def test_an_unread_document_makes_no_call(desk: AnsweringServer, zoho: Session) -> None:
     invoices.get_pdf(zoho, "1")
     async for _ in invoices.export_pdf(zoho, ["1", "2"]):
         break
@@ -144,7 +142,7 @@ async def test_a_document_that_is_not_read_costs_no_call(
 # -- looking at it while it comes ---------------------------------------------------------------
 
 
-async def test_a_document_can_be_looked_at_while_it_arrives(
+async def test_a_document_can_be_processed_while_it_arrives(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     rest = asyncio.Event()
@@ -160,13 +158,13 @@ async def test_a_document_can_be_looked_at_while_it_arrives(
     assert await invoices.get_pdf(zoho, "1").read() == PDF
 
 
-async def test_the_size_is_told_where_zoho_tells_it(zoho: Session, tmp_path: Path) -> None:
+async def test_the_size_is_known_if_zoho_sends_it(zoho: Session, tmp_path: Path) -> None:
     async with invoices.get_pdf(zoho, "1").open() as document:
         assert (document.size, document.name) == (len(PDF), "INV-1.pdf")
         assert b"".join([chunk async for chunk in document]) == PDF
 
 
-async def test_who_leaves_early_holds_neither_a_place_nor_a_connection(
+async def test_leaving_early_releases_the_slot_and_the_connection(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     never = asyncio.Event()
@@ -225,7 +223,9 @@ async def test_a_cancelled_download_holds_nothing(desk: AnsweringServer, zoho: S
     never.set()
 
 
-async def test_closing_the_session_ends_what_is_open(desk: AnsweringServer, zoho: Session) -> None:
+async def test_closing_the_session_closes_open_documents(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     never = asyncio.Event()
     desk.answers = [streamed(PDF, then=never)]
     other = desk.session()
@@ -239,7 +239,7 @@ async def test_closing_the_session_ends_what_is_open(desk: AnsweringServer, zoho
 # -- what goes wrong ----------------------------------------------------------------------------
 
 
-async def test_a_document_that_breaks_off_is_asked_for_again(
+async def test_a_document_that_breaks_off_is_fetched_again(
     desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     desk.answers = [streamed(PDF[:70_000], size=len(PDF)), refused(), pdf()]
@@ -262,7 +262,9 @@ async def test_half_a_document_is_never_saved(
             await document.read()
 
 
-async def test_a_server_that_falls_silent_is_left(desk: AnsweringServer, zoho: Session) -> None:
+async def test_a_server_that_falls_silent_is_a_timeout(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     never = asyncio.Event()
     desk.answers = [streamed(PDF, then=never)]
     with pytest.raises(CallTimeout):
@@ -270,13 +272,13 @@ async def test_a_server_that_falls_silent_is_left(desk: AnsweringServer, zoho: S
     never.set()
 
 
-async def test_documents_may_take_as_long_as_they_come(
+async def test_documents_have_no_total_timeout(
     desk: AnsweringServer, zoho: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[float | None, float]] = []
     send = Transport.open
 
-    async def watched(self: Transport, *args: Any, **named: Any) -> Opened:
+    async def watched(self: Transport, *args: Any, **named: Any) -> OpenResponse:
         given.append((named["total"], named["silence"]))
         return await send(self, *args, **named)
 
@@ -296,7 +298,7 @@ async def test_documents_may_take_as_long_as_they_come(
         (web.json_response({"code": 0, "message": "success"}), "JSON"),
     ],
 )
-async def test_what_is_no_pdf_is_an_error(
+async def test_an_answer_that_is_not_a_pdf_is_an_error(
     answer: web.Response, problem: str, desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     desk.answers = [answer]
@@ -305,7 +307,7 @@ async def test_what_is_no_pdf_is_an_error(
     assert names(tmp_path) == []
 
 
-async def test_an_error_stays_an_error_where_a_document_was_asked_for(
+async def test_an_error_answer_to_a_document_request_is_raised(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     desk.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
@@ -316,14 +318,12 @@ async def test_an_error_stays_an_error_where_a_document_was_asked_for(
         await expenses.get_receipt(zoho, "1").read()
 
 
-async def test_a_page_is_taken_where_a_page_was_asked_for(
-    desk: AnsweringServer, zoho: Session
-) -> None:
+async def test_html_is_accepted_if_html_was_requested(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [web.Response(text="<html>", content_type="text/html")]
     assert await invoices.get_html(zoho, "1").read() == b"<html>"
 
 
-async def test_a_full_disk_is_told_and_leaves_nothing(
+async def test_a_full_disk_raises_and_leaves_nothing(
     zoho: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -360,7 +360,7 @@ async def test_a_document_is_never_in_memory_as_a_whole(
 
 
 @pytest.mark.long
-async def test_two_hundred_megabytes_take_no_more_memory_than_a_few(
+async def test_two_hundred_megabytes_need_no_more_memory_than_a_few(
     desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     small = await _save_large(desk, zoho, tmp_path, 24)

@@ -25,14 +25,14 @@ from tests.support.consent_pages import self_client_code
 from zoho_async import Session
 from zoho_async.auth import (
     AccountsServer,
-    Client,
     Credentials,
     FileStore,
+    OAuthClient,
     exchange_code,
     refresh,
     revoke,
 )
-from zoho_async.auth.lease import Shared
+from zoho_async.auth.lease import TokenState
 from zoho_async.books import invoices, items
 from zoho_async.errors import ZohoError
 from zoho_async.events import Event
@@ -49,7 +49,7 @@ PRIVATE_QUERY = "a-customers-own-words"
 
 
 class Told:
-    """All that was told; `search` finds what should not be in it."""
+    """Everything that was printed, logged or raised; `search` finds secrets in it."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.parts: list[str] = []
@@ -77,7 +77,7 @@ class Told:
         """Look through everything; how many bytes that was."""
         logged = [record.getMessage() + repr(record.args) for record in self._caplog.records]
         told = "\n".join([*self.parts, *logged, self._caplog.text]).encode()
-        assert_no_secret(zoho, told, "what was told")
+        assert_no_secret(zoho, told, "what was printed")
         return len(told) + search_files(zoho, folder)
 
 
@@ -134,7 +134,7 @@ async def failing(
     env = {**zoho.environment(), **environ}
     async with Session.from_env(env, ledger=ledger, tokens=store, observer=told.event) as session:
         quick = session.with_options(timeout=2.0, max_wait=1.0)
-        account: Any = session._account
+        account: Any = session._client
         account._retry = Policy(base=0.001)
         account._tokens._retry = Policy(base=0.001)
         told.add(session, quick, store, ledger, account, account._tokens, account._credentials)
@@ -144,7 +144,7 @@ async def failing(
 
 
 @pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: "".join(f.kind for f in faults))
-async def test_no_call_that_fails_tells_a_secret(
+async def test_no_failing_call_shows_a_secret(
     told: Told, tmp_path: Path, faults: list[Fault]
 ) -> None:
     asyncio.get_running_loop().set_debug(True)
@@ -175,7 +175,7 @@ async def test_no_call_that_fails_tells_a_secret(
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-async def test_no_wrong_setting_tells_a_secret(
+async def test_no_wrong_setting_shows_a_secret(
     told: Told, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     async with Sandbox(sizes={"books.items": 20}) as zoho:
@@ -186,13 +186,13 @@ async def test_no_wrong_setting_tells_a_secret(
         told.search(zoho, tmp_path)
 
 
-async def test_no_grant_that_fails_tells_a_secret(told: Told, tmp_path: Path) -> None:
+async def test_no_failing_grant_shows_a_secret(told: Told, tmp_path: Path) -> None:
     async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
-        client = Client(zoho.client_id, zoho.client_secret)
+        client = OAuthClient(zoho.client_id, zoho.client_secret)
         code = await self_client_code(zoho)
         await told.of(exchange_code(server, client, code))
         await told.of(exchange_code(server, client, code))
-        await told.of(exchange_code(server, Client(zoho.client_id, "wrong-secret"), "1000.x"))
+        await told.of(exchange_code(server, OAuthClient(zoho.client_id, "wrong-secret"), "1000.x"))
         credentials = Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
         for _ in range(12):
             await told.of(refresh(server, credentials))
@@ -202,12 +202,12 @@ async def test_no_grant_that_fails_tells_a_secret(told: Told, tmp_path: Path) ->
         away = AccountsServer(url="http://127.0.0.1:9")
         async with away:
             await told.of(refresh(away, credentials))
-        told.add(server, client, credentials, Shared(token=zoho.refresh_token))
+        told.add(server, client, credentials, TokenState(token=zoho.refresh_token))
         assert len(told.errors) >= 6
         told.search(zoho, tmp_path)
 
 
-async def test_no_job_that_fails_leaves_a_secret(told: Told, tmp_path: Path) -> None:
+async def test_no_failing_job_leaves_a_secret(told: Told, tmp_path: Path) -> None:
     faults = [
         Fault(kind="drop", path="/books/v3/items", times=2),
         Fault(kind="code", path="/books/v3/invoices", after=1, times=None, status=401, code=57),
@@ -229,7 +229,7 @@ async def test_the_search_finds_what_it_searches_for(told: Told, tmp_path: Path)
         token = (await refresh(server, credentials)).access
         for secret in (zoho.client_secret, zoho.refresh_token, token.value, PRIVATE_QUERY):
             with pytest.raises(AssertionError):
-                assert_no_secret(zoho, f"told {secret}".encode(), "here")
+                assert_no_secret(zoho, f"printed {secret}".encode(), "here")
         logging.getLogger("zoho_async").debug("given %s", token.value)
         with pytest.raises(AssertionError):
             told.search(zoho, tmp_path)

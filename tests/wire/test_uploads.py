@@ -1,4 +1,4 @@
-"""Files that are sent: they arrive whole, are checked first, and are never in memory as a whole."""
+"""Uploads arrive whole, are checked first, and are never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_bytes_arrive_whole(desk: AnsweringServer, zoho: Session) -> None:
     assert desk.last.parts["attachment"].content_type == "application/pdf"
 
 
-async def test_what_an_iterator_gives_arrives_whole(desk: AnsweringServer, zoho: Session) -> None:
+async def test_an_iterators_bytes_arrive_whole(desk: AnsweringServer, zoho: Session) -> None:
     await invoices.add_attachment(
         zoho, "1", attachment=Upload("a.pdf", pieces(b"%PDF", PNG, b"end"))
     )
@@ -69,7 +69,7 @@ async def test_what_an_iterator_gives_arrives_whole(desk: AnsweringServer, zoho:
     assert "Content-Length" not in desk.last.headers
 
 
-async def test_an_iterator_of_known_size_goes_with_its_length(
+async def test_an_iterator_of_known_size_is_sent_with_its_length(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     file = Upload("a.pdf", pieces(b"%PDF", PNG), size=4 + len(PNG))
@@ -78,7 +78,7 @@ async def test_an_iterator_of_known_size_goes_with_its_length(
     assert desk.last.parts["attachment"].content == b"%PDF" + PNG
 
 
-async def test_fields_go_where_they_are_described(desk: AnsweringServer, zoho: Session) -> None:
+async def test_fields_are_sent_as_described(desk: AnsweringServer, zoho: Session) -> None:
     desk.answers = [done(documents=[])]
     await expenses.add_attachment(
         zoho, "1", attachment=Upload("a.txt", b"x"), total_files=1, document_ids=["7", 8]
@@ -94,7 +94,9 @@ async def test_fields_go_where_they_are_described(desk: AnsweringServer, zoho: S
     assert desk.last.parts.keys() == {"attachment"}
 
 
-async def test_a_record_and_its_file_go_together(desk: AnsweringServer, zoho: Session) -> None:
+async def test_a_record_and_its_file_are_sent_together(
+    desk: AnsweringServer, zoho: Session
+) -> None:
     desk.answers = [done(bill={"bill_id": "5"})]
     bill = BillInput(vendor_id="1", bill_number="B-1")
     created = await bills.create(zoho, bill, attachment=Upload("a.pdf", b"%PDF"))
@@ -124,34 +126,32 @@ async def test_a_refused_file_is_sent_again(
     assert [each.parts["attachment"].content for each in desk.taken] == [PNG] * 2
 
 
-async def test_a_refused_iterator_is_not_sent_again_and_that_is_said(
+async def test_a_refused_iterator_is_not_sent_again_and_the_error_says_so(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     desk.answers = [refused(), done()]
     file = Upload("a.png", pieces(PNG))
     with pytest.raises(TooManyInFlight) as caught:
         await invoices.add_attachment(zoho, "1", attachment=file)
-    assert "can be read once only" in caught.value.__notes__[0]
+    assert "can be read only once" in caught.value.__notes__[0]
     with pytest.raises(ValueError, match="read before"):
         await invoices.add_attachment(zoho, "1", attachment=file)
     assert len(desk.taken) == 1
 
 
-async def test_a_token_that_ends_is_told_where_a_file_cannot_be_sent_again(
+async def test_an_expired_token_raises_if_a_file_cannot_be_sent_again(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     desk.answers = [web.json_response({"code": 57, "message": "no"}, status=401), done()]
     with pytest.raises(NotAuthorized) as caught:
         await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", pieces(PNG)))
-    assert "can be read once only" in caught.value.__notes__[0]
+    assert "can be read only once" in caught.value.__notes__[0]
     desk.answers = [web.json_response({"code": 57, "message": "no"}, status=401), done()]
     await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", PNG))
     assert len(desk.taken) == 3
 
 
-async def test_an_iterator_that_was_not_reached_is_still_whole(
-    zoho: Session, desk: AnsweringServer
-) -> None:
+async def test_an_unread_iterator_can_still_be_sent(zoho: Session, desk: AnsweringServer) -> None:
     file = Upload("a.png", pieces(PNG))
     with pytest.raises(ValueError, match="invoice_id"):
         await invoices.add_attachment(zoho, "", attachment=file)
@@ -159,11 +159,11 @@ async def test_an_iterator_that_was_not_reached_is_still_whole(
     assert desk.last.parts["attachment"].content == PNG
 
 
-async def test_other_files_than_the_documents_name_are_refused_before_anything_is_sent(
+async def test_undocumented_file_types_are_refused_before_anything_is_sent(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     for name in ("run.exe", "pdf", "a.pdf.zip"):
-        with pytest.raises(ValueError, match="Zoho takes gif, png, jpeg, jpg, bmp, pdf here"):
+        with pytest.raises(ValueError, match="Zoho accepts gif, png, jpeg, jpg, bmp, pdf here"):
             await invoices.add_attachment(zoho, "1", attachment=Upload(name, b"x"))
     assert desk.taken == []
     await invoices.add_attachment(zoho, "1", attachment=Upload("A.PDF", b"x"))
@@ -177,17 +177,17 @@ async def test_files_larger_than_documented_are_refused_before_anything_is_sent(
     path = tmp_path / "large.png"
     with path.open("wb") as file:
         file.truncate(10 * 1024 * 1024 + 1)
-    with pytest.raises(ValueError, match="has 10485761 bytes, and Zoho takes 10485760"):
+    with pytest.raises(ValueError, match="has 10485761 bytes, but Zoho accepts 10485760"):
         await invoices.add_attachment(zoho, "1", attachment=Upload.from_path(path))
     seven = Upload("a.png", pieces(b""), size=7 * 1024 * 1024 + 1)
-    with pytest.raises(ValueError, match="Zoho takes 7340032"):
+    with pytest.raises(ValueError, match="Zoho accepts 7340032"):
         await items.upload_image(zoho, "1", image=seven)
     with pytest.raises(ValueError, match="empty"):
         await invoices.add_attachment(zoho, "1", attachment=Upload("a.png", b""))
     assert desk.taken == []
 
 
-async def test_a_file_that_is_not_there_costs_no_call(
+async def test_a_missing_file_makes_no_call(
     desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
@@ -200,12 +200,12 @@ async def test_a_file_that_is_not_there_costs_no_call(
 @pytest.mark.parametrize(
     ("size", "most", "problem"),
     [
-        (3, b"12345", "holds more than 3 bytes"),
+        (3, b"12345", "more than the expected 3 bytes"),
         (9, b"12345", "ended after 5 of 9 bytes"),
-        (None, bytes(11 * 1024 * 1024), "holds more than 10485760 bytes"),
+        (None, bytes(11 * 1024 * 1024), "more than the 10485760 bytes"),
     ],
 )
-async def test_an_iterator_of_another_size_is_never_taken_for_a_whole_file(
+async def test_an_iterator_of_the_wrong_size_raises(
     size: int | None, most: bytes, problem: str, desk: AnsweringServer, zoho: Session
 ) -> None:
     file = Upload("a.png", pieces(most), size=size)
@@ -214,7 +214,7 @@ async def test_an_iterator_of_another_size_is_never_taken_for_a_whole_file(
     assert not any("attachment" in each.parts for each in desk.taken)
 
 
-async def test_what_the_source_of_a_file_raises_is_what_comes(
+async def test_an_exception_of_a_files_source_is_raised_unchanged(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     async def broken() -> AsyncIterator[bytes]:
@@ -254,11 +254,11 @@ async def test_a_file_is_never_in_memory_as_a_whole(
 
 @pytest.mark.parametrize("name", ["", "../a.png", "a\r\nb.png", 'a".png'])
 def test_names_that_would_break_the_form_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no name of a file"):
+    with pytest.raises(ValueError, match="is not a file name"):
         Upload(name, b"x")
 
 
-def test_a_path_as_text_is_not_taken_for_content() -> None:
+def test_a_path_as_str_is_refused_as_content() -> None:
     with pytest.raises(TypeError, match=r"given as str; give bytes, a pathlib\.Path"):
         Upload("a.png", "scans/a.png")  # type: ignore[arg-type]  # the mistake itself
 
@@ -267,7 +267,7 @@ def test_the_bytes_of_a_file_are_not_in_its_repr() -> None:
     assert repr(Upload("a.png", b"secret")) == "Upload('a.png', 6 bytes)"
 
 
-async def test_a_connection_that_breaks_is_not_taken_for_the_files_fault(
+async def test_a_broken_connection_is_not_reported_as_the_files_fault(
     desk: AnsweringServer, zoho: Session
 ) -> None:
     async def hang_up(request: web.Request) -> web.StreamResponse:
@@ -281,7 +281,7 @@ async def test_a_connection_that_breaks_is_not_taken_for_the_files_fault(
     assert isinstance(caught.value.__cause__, ConnectionBroken)
 
 
-async def test_a_refusal_that_comes_before_the_file_was_read_is_heard(
+async def test_a_refusal_before_the_whole_file_was_read_is_raised(
     desk: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     path = tmp_path / "scan.png"
@@ -299,7 +299,7 @@ async def test_a_refusal_that_comes_before_the_file_was_read_is_heard(
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "too long"])
-async def test_the_source_of_a_file_that_is_given_up_is_closed(
+async def test_the_source_of_an_abandoned_file_is_closed(
     ends: str, desk: AnsweringServer, zoho: Session
 ) -> None:
     here, closed = asyncio.Event(), asyncio.Event()

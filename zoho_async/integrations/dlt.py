@@ -49,7 +49,7 @@ from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.job import Export
 from zoho_async.export.optional import library
-from zoho_async.runtime import Account, alone, unattended
+from zoho_async.runtime import Account, run_blocking, unattended
 from zoho_async.wire.text import untyped_object
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
         held = _held_ids(dlt, name, facts.row_id) if task.sweep else ()
         _begin(folder, facts, _Begun(reached, task.sweep), held)
-        of = alone(partial(_export, folder, facts, reached, task))
+        of = run_blocking(partial(_export, folder, facts, reached, task))
         if of is None:
             return
         yield from _portions(folder, facts)

@@ -13,8 +13,8 @@ pause: no place is given until whatever was sent before has left the count. With
 is a first start, and there is no pause. So the companion must not be deleted with the ledger.
 
 SQLite finds its log files by name, and so it would delete those of the new database when the old
-one is closed. So the old connection is never closed (`fork.keep`). The companion is the lock under
-which a database is made, opened and closed.
+one is closed. So the old connection is never closed (`fork.never_close`). The companion is the
+lock under which a database is made, opened and closed.
 
 **Fork.** Before a fork the connection is closed, so that the child inherits none: SQLite keeps
 notes of its locks in memory, and in a child they would be wrong for new connections too. A
@@ -77,7 +77,7 @@ class Database:
         self.carried: dict[str, bytes] = {}
         #: Connections so far; changes when what was known of the file is no longer good.
         self.opened = 0
-        fork.follow(self)
+        fork.register(self)
 
     @contextmanager
     def transaction(self, now: float, wall: float) -> Generator[sqlite3.Connection]:
@@ -203,7 +203,7 @@ class Database:
             raise
         self._inode = after = self._stat()
         if after is None or (before is not None and before != after):
-            fork.keep(connection)
+            fork.never_close(connection)
             raise Replaced
         self.carried = left
         if recorded != str(after[1]):
@@ -229,16 +229,16 @@ class Database:
         try:
             with locked(self._companion):
                 if self._replaced():
-                    fork.keep(connection)
+                    fork.never_close(connection)
                 else:
                     connection.close()
         except (TokenStoreError, OSError):
-            fork.keep(connection)
+            fork.never_close(connection)
 
     def _let_go(self) -> None:
         """Forget the connection without closing it."""
         connection, self._connection = self._connection, None
-        fork.keep(connection)
+        fork.never_close(connection)
 
     # -- the file ---------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
-from zoho_async.fork import Process, keep
+from zoho_async.fork import Process, never_close
 from zoho_async.limits import usage as state
 from zoho_async.limits.block import NEVER
 from zoho_async.limits.models import Lane, Limits, Snapshot
@@ -601,7 +601,7 @@ class RedisLedger:
         """A forked process must not use its parent's connections, nor its name."""
         if self._process.changed():
             for link in self._links.values():
-                keep(link)
+                never_close(link)
             self._links.clear()
 
     def _link(self, clock: Clock | None = None) -> RedisConnection:
