@@ -16,7 +16,8 @@ from zoho_async.errors import TooManyIds
 
 Id: TypeAlias = str | int
 
-#: Most records in one document if Zoho documents no number. Where Zoho documents one, it is this.
+#: Maximum number of records in one document, for operations without a documented number. All
+#: documented numbers are this one.
 DEFAULT_BATCH: Final = 25
 
 
