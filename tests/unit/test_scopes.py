@@ -28,5 +28,5 @@ def test_a_product_needs_the_scopes_of_all_its_resources() -> None:
 def test_an_unknown_name_raises_with_similar_names() -> None:
     with pytest.raises(ConfigurationError, match="did you mean invoices"):
         scopes_for(["invoces"])
-    with pytest.raises(ConfigurationError, match=r"there are .*books\.contacts"):
+    with pytest.raises(ConfigurationError, match=r"choose from .*books\.contacts"):
         scopes_for(["xyzzy"])

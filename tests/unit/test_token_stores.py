@@ -109,7 +109,7 @@ def test_a_clock_that_was_set_back_neither_blocks_nor_prolongs() -> None:
     ask(shared, 1_000_000.0, "a")
     lease.complete(shared, 1_000_000.0, holder="a", token=TOKEN, took=0.0)
     assert ask(shared, 10.0, "b") == lease.LeaseGranted()
-    assert shared.asked == [10.0, 10.0]
+    assert shared.requests == [10.0, 10.0]
 
 
 def test_a_missing_scope_does_not_use_up_a_fleets_tokens() -> None:
@@ -121,7 +121,7 @@ def test_a_missing_scope_does_not_use_up_a_fleets_tokens() -> None:
             lease.complete(shared, float(number), holder="w", token=token, took=0.0)
         worth += lease.reject_token(shared, float(number), value=shared.token)
     assert worth == lease.MAX_FORCED
-    assert len(shared.asked) == lease.MAX_FORCED + 1
+    assert len(shared.requests) == lease.MAX_FORCED + 1
 
 
 def test_a_token_that_was_replaced_already_is_not_dropped_again() -> None:

@@ -297,7 +297,7 @@ async def test_documents_have_no_total_timeout(
     ("answer", "problem"),
     [
         (web.Response(text="<html>", content_type="text/html"), "HTML"),
-        (web.Response(body=b"gone", content_type="application/pdf"), "no PDF"),
+        (web.Response(body=b"gone", content_type="application/pdf"), "not a PDF"),
         (web.Response(body=b"", content_type="application/pdf"), "empty"),
         (web.json_response({"code": 0, "message": "success"}), "JSON"),
     ],

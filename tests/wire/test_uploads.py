@@ -259,7 +259,7 @@ def test_names_that_would_break_the_form_are_refused(name: str) -> None:
 
 
 def test_a_path_as_str_is_refused_as_content() -> None:
-    with pytest.raises(TypeError, match=r"given as str; give bytes, a pathlib\.Path"):
+    with pytest.raises(TypeError, match=r"must be bytes, a pathlib\.Path .* got str"):
         Upload("a.png", "scans/a.png")  # type: ignore[arg-type]  # the mistake itself
 
 

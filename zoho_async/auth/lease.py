@@ -59,25 +59,27 @@ _CREDENTIAL_ERRORS: Final[dict[str, type[AuthError]]] = {
 class TokenState(msgspec.Struct):
     """What a store keeps for one refresh token. Times are seconds of the store's clock.
 
-    ``asked`` and ``forced`` are the times of leases and of rejected tokens. ``denied_until`` is set
-    when the accounts server throttles, ``wrong`` when it says that the credentials are wrong.
+    ``requests`` are the times of leases, ``rejections`` those of rejected tokens.
+    ``throttled_until`` is set when the accounts server throttles, ``error`` when it says that the
+    credentials are wrong.
     """
 
     token: str = ""
     issued: float = 0.0
     life: float = 0.0
     api_domain: str = ""
-    asked: list[float] = []
-    forced: list[float] = []
+    requests: list[float] = []
+    rejections: list[float] = []
     holder: str = ""
     lease_ends: float = 0.0
-    denied_until: float = 0.0
-    wrong: str = ""
-    advice: str = ""
-    wrong_until: float = 0.0
+    throttled_until: float = 0.0
+    error: str = ""
+    error_text: str = ""
+    error_until: float = 0.0
 
     def __repr__(self) -> str:
-        return f"TokenState(issued={self.issued}, life={self.life}, asked={len(self.asked)}, ...)"
+        count = len(self.requests)
+        return f"TokenState(issued={self.issued}, life={self.life}, requests={count}, ...)"
 
 
 TOKEN_STATE: Final = decoder_of(TokenState)
@@ -118,14 +120,14 @@ def acquire(
     have = usable_token(shared, now)
     if have is not None and not (early and have.left <= min(RENEW_EARLY, shared.life / 2)):
         return have
-    if shared.wrong and now < shared.wrong_until:
-        return RefreshDenied(_CREDENTIAL_ERRORS[shared.wrong](shared.advice))
+    if shared.error and now < shared.error_until:
+        return RefreshDenied(_CREDENTIAL_ERRORS[shared.error](shared.error_text))
     if shared.holder not in ("", holder) and now < shared.lease_ends:
         return have or RefreshRunning(shared.lease_ends - now)
     wait = _wait(shared, now)
     if wait > 0:
         return have or RefreshDenied(_throttled(wait))
-    shared.asked.append(now)
+    shared.requests.append(now)
     shared.holder, shared.lease_ends = holder, now + lease
     return LeaseGranted()
 
@@ -148,14 +150,14 @@ def complete(
     """Store the ``token`` that ``holder`` got ``took`` seconds after it asked."""
     shared.token, shared.life = token.value, token.expires_in
     shared.issued, shared.api_domain = now - took, token.api_domain
-    shared.denied_until, shared.wrong, shared.advice = 0.0, "", ""
+    shared.throttled_until, shared.error, shared.error_text = 0.0, "", ""
     release(shared, now, holder=holder)
     return TokenReady(token, token.expires_in - took, took)
 
 
 def add_token(shared: TokenState, now: float, *, token: AccessToken) -> None:
     """Store a token that came with a code, without a lease. Zoho counts it, and so does this."""
-    shared.asked.append(now)
+    shared.requests.append(now)
     complete(shared, now, holder="", token=token, took=0.0)
 
 
@@ -167,10 +169,10 @@ def clear_token(shared: TokenState, now: float) -> None:
 def fail(shared: TokenState, now: float, *, holder: str, error: AuthError) -> None:
     """Record that ``holder`` got ``error``. Wrong credentials stay wrong for all callers."""
     if type(error).__name__ in _CREDENTIAL_ERRORS:
-        shared.wrong, shared.advice = type(error).__name__, str(error)
-        shared.wrong_until = now + PERIOD
+        shared.error, shared.error_text = type(error).__name__, str(error)
+        shared.error_until = now + PERIOD
     if isinstance(error, TokenThrottled):
-        shared.denied_until = now + PERIOD
+        shared.throttled_until = now + PERIOD
     release(shared, now, holder=holder)
 
 
@@ -185,9 +187,9 @@ def reject_token(shared: TokenState, now: float, *, value: str) -> bool:
     _expire(shared, now)
     if shared.token != value:
         return True
-    if len(shared.forced) >= MAX_FORCED:
+    if len(shared.rejections) >= MAX_FORCED:
         return False
-    shared.forced.append(now)
+    shared.rejections.append(now)
     shared.token = ""
     return True
 
@@ -196,18 +198,18 @@ def _expire(shared: TokenState, now: float) -> None:
     """Drop what is past, and move entries from the future to now."""
     if shared.issued > now + SKEW:
         shared.token = ""
-    shared.asked = [min(moment, now) for moment in shared.asked if moment > now - PERIOD]
-    shared.forced = [min(moment, now) for moment in shared.forced if moment > now - PERIOD]
-    shared.denied_until = min(shared.denied_until, now + PERIOD)
-    shared.wrong_until = min(shared.wrong_until, now + PERIOD)
+    shared.requests = [min(moment, now) for moment in shared.requests if moment > now - PERIOD]
+    shared.rejections = [min(moment, now) for moment in shared.rejections if moment > now - PERIOD]
+    shared.throttled_until = min(shared.throttled_until, now + PERIOD)
+    shared.error_until = min(shared.error_until, now + PERIOD)
     shared.lease_ends = min(shared.lease_ends, now + 4 * LEASE)
 
 
 def _wait(shared: TokenState, now: float) -> float:
     """Seconds until the next lease may be granted."""
-    oldest = shared.asked[-MAX_REQUESTS] if len(shared.asked) >= MAX_REQUESTS else None
+    oldest = shared.requests[-MAX_REQUESTS] if len(shared.requests) >= MAX_REQUESTS else None
     full = 0.0 if oldest is None else oldest + PERIOD - now
-    return max(full, shared.denied_until - now, 0.0)
+    return max(full, shared.throttled_until - now, 0.0)
 
 
 def _throttled(wait: float) -> TokenThrottled:

@@ -164,5 +164,7 @@ class KeyringStore(_LockedStore):
 
 def _is_expired(value: TokenState, now: float) -> bool:
     """Whether nothing in ``value`` matters any more."""
-    recent = max([value.issued + value.life, value.wrong_until, value.denied_until, *value.asked])
+    recent = max(
+        [value.issued + value.life, value.error_until, value.throttled_until, *value.requests]
+    )
     return now - recent > PERIOD
