@@ -101,26 +101,24 @@ class Session:
         async with Session.from_env() as zoho:
             invoice = await invoices.get(zoho, "982000000567114")
 
-    Args:
-        credentials: client id, client secret and refresh token.
-        organization: the id that calls name. None means the account's default organization, which
-            is not possible with a ledger that other processes share.
-        region: the data center, a name in `regions.REGIONS`.
-        api_url: overrides the region's API host.
-        accounts_url: overrides the region's accounts host.
-        limits: the share of the organization's limits that this client may use.
-        ledger: counts the calls. By default in memory, one for the process.
-        tokens: shares access tokens with other users of the same refresh token. By default each
-            session has its own. The caller closes it.
-        observer: a callable that gets the `events`.
-        strict: raise `DecodeError` for values that do not fit their types, and `IncompleteList` at
-            the end of a list that is not proven complete.
-        http: an aiohttp connector, which stays open. Its ``limit`` is the maximum number of
-            connections (default 100).
-        products: replaces entries of `operation.PRODUCTS`, for another version or base path, or to
-            send the organization in a header.
-        retry: number of tries and the delays between them.
-        clock: the source of time; for tests.
+    - ``credentials``: client id, client secret and refresh token.
+    - ``organization``: the id that calls name. None means the account's default organization, which
+      is not possible with a ledger that other processes share.
+    - ``region``: the data center, a name in `regions.REGIONS`. ``api_url`` and ``accounts_url``
+      override its hosts.
+    - ``limits``: the share of the organization's limits that this client may use.
+    - ``ledger``: counts the calls. By default in memory, one for the process.
+    - ``tokens``: shares access tokens with other users of the same refresh token. By default each
+      session has its own. The caller closes it.
+    - ``observer``: a callable that gets the `events`.
+    - ``strict``: raise `DecodeError` for values that do not fit their types, and `IncompleteList`
+      at the end of a list that is not proven complete.
+    - ``http``: an aiohttp connector, which stays open. Its ``limit`` is the maximum number of
+      connections (default 100).
+    - ``products``: replace entries of `operation.PRODUCTS`, for another version or base path, or to
+      send the organization in a header.
+    - ``retry``: the number of tries and the delays between them.
+    - ``clock``: the source of time, for tests.
 
     Raises `ConfigurationError` for settings that cannot work.
     """
