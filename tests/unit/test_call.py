@@ -138,13 +138,13 @@ def test_the_daily_quota_is_read_from_the_headers_that_are_present() -> None:
 def test_retry_after_is_seconds_or_a_date_by_the_servers_own_clock() -> None:
     until = "Wed, 21 Oct 2026 07:28:00 GMT"
 
-    def told(**headers: str) -> float | None:
+    def wait(**headers: str) -> float | None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return retry_after(_json(b"{}", headers=named))
 
-    assert told(retry_after="3600") == 3600
-    assert told(retry_after=until, date="Wed, 21 Oct 2026 07:13:00 GMT") == 900
-    assert told(retry_after=until, date="Wed, 21 Oct 2026 08:00:00 GMT") == 0
-    assert told(retry_after=until) is None
-    assert told(retry_after="soon", date=until) is None
-    assert told() is None
+    assert wait(retry_after="3600") == 3600
+    assert wait(retry_after=until, date="Wed, 21 Oct 2026 07:13:00 GMT") == 900
+    assert wait(retry_after=until, date="Wed, 21 Oct 2026 08:00:00 GMT") == 0
+    assert wait(retry_after=until) is None
+    assert wait(retry_after="soon", date=until) is None
+    assert wait() is None

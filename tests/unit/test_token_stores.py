@@ -294,7 +294,7 @@ class Fleet:
         self.form = {"client_id": "c", "client_secret": "s", "refresh_token": "r"}
         self.store = store
         self.chance = chance
-        self.asked = 0
+        self.requests = 0
         self.throttled = 0
         self.tasks: set[asyncio.Task[AccessToken]] = set()
 
@@ -302,7 +302,7 @@ class Fleet:
         return TokenSource(self.fetch, self.start, LoopClock(), Policy(), self.store, "key")
 
     async def fetch(self) -> AccessToken:
-        self.asked += 1
+        self.requests += 1
         await asyncio.sleep(self.chance.uniform(0.05, 10.0))
         now = asyncio.get_running_loop().time()
         form = {**self.form, "grant_type": "refresh_token"}
@@ -326,7 +326,7 @@ async def test_all_workers_of_a_store_request_one_token() -> None:
     fleet = Fleet(MemoryStore(clock=LoopClock()), random.Random(1))
     workers = [fleet.worker() for _ in range(30)]
     tokens = await asyncio.gather(*(worker.token() for worker in workers for _ in range(10)))
-    assert fleet.asked == 1
+    assert fleet.requests == 1
     assert len({token.value for token in tokens}) == 1
 
 
@@ -337,7 +337,7 @@ async def test_a_worker_that_dies_while_it_asks_blocks_for_its_lease() -> None:
     fleet = Fleet(store, random.Random(1))
     began = asyncio.get_running_loop().time()
     await asyncio.gather(*(fleet.worker().token() for _ in range(5)))
-    assert fleet.asked == 1
+    assert fleet.requests == 1
     assert 25.0 <= asyncio.get_running_loop().time() - began < 25.0 + 1.0 + 15.0
 
 
@@ -353,7 +353,7 @@ async def test_a_cancelled_worker_releases_its_lease_at_once() -> None:
     began = asyncio.get_running_loop().time()
     await fleet.worker().token()
     assert asyncio.get_running_loop().time() - began < 15.5
-    assert fleet.asked == 2
+    assert fleet.requests == 2
 
 
 @pytest.mark.looptime
@@ -396,4 +396,4 @@ async def test_a_day_of_a_fleet_stays_within_zohos_limits(seed: int) -> None:
         task.cancel()
     assert fleet.throttled == 0
     assert handed_out_dead == 0
-    assert fleet.asked > 24
+    assert fleet.requests > 24

@@ -122,9 +122,9 @@ def test_a_read_is_repeated_for_these_answers_only(body: Body) -> None:
 def test_a_repeatable_write_is_repeated_as_a_read_and_is_ambiguous_as_a_write(
     body: Body,
 ) -> None:
-    asked = call("PUT", repeatable=True)
+    repeatable_call = call("PUT", repeatable=True)
     for status in range(100, 600):
-        found = outcome(asked, status, BODIES[body])
+        found = outcome(repeatable_call, status, BODIES[body])
         read, write = expected_of_a_read(status, body), expected_of_a_write(status, body)
         if read == "repeated":
             doubt = write == "ambiguous"

@@ -95,10 +95,12 @@ def test_an_answer_with_another_state_is_refused(query: dict[str, str]) -> None:
 
 
 def test_a_code_is_sent_to_another_data_center_only_if_it_is_zohos() -> None:
-    told = {"code": "c", "state": "s", "location": "eu"}
-    found = read_redirect({**told, "accounts-server": "https://accounts.zoho.eu"}, state="s")
+    redirect = {"code": "c", "state": "s", "location": "eu"}
+    found = read_redirect({**redirect, "accounts-server": "https://accounts.zoho.eu"}, state="s")
     assert (found.accounts_url, found.region) == ("https://accounts.zoho.eu", "eu")
-    lured = read_redirect({**told, "accounts-server": "https://accounts.zoho.eu.evil"}, state="s")
+    lured = read_redirect(
+        {**redirect, "accounts-server": "https://accounts.zoho.eu.evil"}, state="s"
+    )
     assert lured.accounts_url == ""
     assert "'c'" not in repr(found)
 

@@ -38,7 +38,7 @@ async def session(box: Sandbox, connections: int) -> AsyncIterator[Session]:
 def free(zoho: Session) -> int:
     open_now = zoho._client._transport
     assert open_now is not None
-    return open_now._places.value
+    return open_now._free.value
 
 
 async def test_waiting_for_a_connection_is_not_a_failure(
